@@ -1,0 +1,3 @@
+//! The `forklore` command: a Jupyter kernel for Rust.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The library's integration tests.
+
+fn main() {}
