@@ -1,3 +1,7 @@
 //! The repository's own commands.
 
-fn main() {}
+fn main() -> anyhow::Result<()> {
+    let environment = xtask::python::ensure()?;
+    println!("{}", environment.root().display());
+    Ok(())
+}
