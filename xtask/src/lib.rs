@@ -3,6 +3,10 @@
 //! `cargo lab` has to start within seconds on a fresh machine, so this package depends on
 //! neither the library nor the kernel: it builds them by calling cargo.
 
+pub mod kernel;
+pub mod lab;
+pub mod lesson;
+pub mod prerequisites;
 pub mod python;
 pub mod steps;
 
@@ -13,6 +17,11 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("xtask lies in the repository's root")
+}
+
+/// What `cargo lab` makes for this checkout: kernelspecs, executed lessons.
+pub fn lab_folder() -> PathBuf {
+    repository().join("target").join("lab")
 }
 
 /// Where Forklore keeps what it can make again: `$FORKLORE_CACHE`, or `forklore` in the user's
