@@ -2,6 +2,7 @@
 
 pub mod cpus;
 pub mod error;
+pub mod lesson;
 mod shared;
 mod symbol;
 mod sys;
