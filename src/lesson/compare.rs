@@ -9,6 +9,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use super::figure::{self, GREEN, ORANGE, Row};
+use super::predict::Measured;
 use super::show;
 
 /// A batch shorter than this measures the clock.
@@ -136,6 +137,20 @@ impl Comparison {
     /// When there is no case of one of these names.
     pub fn ratio(&self, one: &str, other: &str) -> f64 {
         show::median(&self.ratios(one, other))
+    }
+
+    /// [`ratio`](Self::ratio), and whether it is more than noise; for [`Prediction::against`].
+    ///
+    /// [`Prediction::against`]: super::Prediction::against
+    ///
+    /// # Panics
+    ///
+    /// When there is no case of one of these names.
+    pub fn times(&self, one: &str, other: &str) -> Measured {
+        Measured {
+            value: self.ratio(one, other),
+            conclusive: self.verdict(one, other) != Verdict::Inconclusive,
+        }
     }
 
     /// Whether `one` is slower or faster than `other`, or cannot be told from it.
@@ -269,6 +284,7 @@ mod tests {
         let other = [2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0];
         let compared = comparison(&one, &other);
         assert_eq!(compared.verdict("other", "one"), Verdict::Inconclusive);
+        assert!(!compared.times("other", "one").conclusive);
         assert!(format!("{compared:?}").contains("the machine is busy"));
     }
 

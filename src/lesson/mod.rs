@@ -13,7 +13,7 @@
 //!     .case("short", || (0..10u64).map(std::hint::black_box).sum::<u64>())
 //!     .case("long", || (0..1000u64).map(std::hint::black_box).sum::<u64>())
 //!     .run();
-//! println!("{:?}", guess.against(compared.ratio("long", "short")));
+//! println!("{:?}", guess.against(compared.times("long", "short")));
 //! assert!(compared.ratio("long", "short") > 1.0);
 //! ```
 //!
@@ -30,5 +30,5 @@ mod sweep;
 
 pub use compare::{Cases, Comparison, Verdict, compare};
 pub use exercises::{Checked, check};
-pub use predict::{Outcome, Prediction, predict};
+pub use predict::{Measured, Outcome, Prediction, predict};
 pub use sweep::{Sweep, sweep};

@@ -21,11 +21,14 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// Puts the prediction beside what was measured.
-    pub fn against(&self, measured: f64) -> Outcome {
+    /// Puts the prediction beside what was measured: a number, or [`Comparison::times`], which
+    /// also knows whether it can be trusted.
+    ///
+    /// [`Comparison::times`]: super::Comparison::times
+    pub fn against(&self, measured: impl Into<Measured>) -> Outcome {
         Outcome {
             prediction: self.clone(),
-            measured,
+            measured: measured.into(),
         }
     }
 
@@ -51,17 +54,35 @@ impl fmt::Debug for Prediction {
     }
 }
 
+/// A measured number, and whether the measurement was quiet enough to believe it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// The number.
+    pub value: f64,
+    /// Whether it tells more than that the machine was busy.
+    pub conclusive: bool,
+}
+
+impl From<f64> for Measured {
+    fn from(value: f64) -> Measured {
+        Measured {
+            value,
+            conclusive: true,
+        }
+    }
+}
+
 /// A prediction beside its measurement. The last expression of a cell: shows both.
 #[derive(Clone, PartialEq)]
 pub struct Outcome {
     prediction: Prediction,
-    measured: f64,
+    measured: Measured,
 }
 
 impl Outcome {
     /// How far off it was, as a factor of at least 1; infinite where that makes no sense.
     pub fn factor(&self) -> f64 {
-        let (expected, measured) = (self.prediction.value, self.measured);
+        let (expected, measured) = (self.prediction.value, self.measured.value);
         if expected > 0.0 && measured > 0.0 {
             (expected / measured).max(measured / expected)
         } else {
@@ -70,11 +91,15 @@ impl Outcome {
     }
 
     fn comment(&self) -> &'static str {
+        if !self.measured.conclusive {
+            return "Inconclusive: the measurement cannot tell the two apart, so it cannot judge \
+                    the prediction either. Is the machine busy? Run both cells again.";
+        }
         match self.factor() {
             factor if factor <= 1.25 => "Well predicted.",
             factor if factor <= 2.0 => "Close: within a factor of two.",
             factor if factor <= 10.0 => "The right order of magnitude.",
-            _ if self.prediction.value < self.measured => {
+            _ if self.prediction.value < self.measured.value => {
                 "Far more than predicted: read on to see where it comes from."
             }
             _ => "Far less than predicted: read on to see why.",
@@ -89,7 +114,7 @@ impl Outcome {
              </td></tr></table>{}",
             show::escape(&self.prediction.question),
             show::number(self.prediction.value),
-            show::number(self.measured),
+            show::number(self.measured.value),
             self.comment()
         );
         show::html(&show::boxed(ORANGE, "", &body));
@@ -102,7 +127,7 @@ impl fmt::Debug for Outcome {
             f,
             "{:?}; measured: {}. {}",
             self.prediction,
-            show::number(self.measured),
+            show::number(self.measured.value),
             self.comment()
         )
     }
@@ -118,6 +143,11 @@ mod tests {
         assert!((guess.against(40.0).factor() - 4.0).abs() < 1e-12);
         assert!((guess.against(2.5).factor() - 4.0).abs() < 1e-12);
         assert!(guess.against(0.0).factor().is_infinite());
+        let unsure = Measured {
+            value: 9.0,
+            conclusive: false,
+        };
+        assert!(format!("{:?}", guess.against(unsure)).contains("Inconclusive"));
         let text = format!("{:?}", guess.against(400.0));
         assert!(text.contains("10.0") && text.contains("400") && text.contains("Far more"));
     }
