@@ -3,6 +3,8 @@
 pub mod cpus;
 pub mod error;
 pub mod lesson;
+pub mod pool;
+pub mod process;
 mod shared;
 mod symbol;
 mod sys;
@@ -11,4 +13,6 @@ mod wire;
 
 pub use cpus::{Cpus, cpu_count};
 pub use error::{Error, Result, TaskError};
+pub use pool::{Map, Pool, Serial, ThreadPool};
+pub use process::{Child, ChildGuard, Fork, Process, fork};
 pub use timing::{Timed, Timeit, Times, time, timeit};

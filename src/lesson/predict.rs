@@ -109,7 +109,7 @@ impl Outcome {
     /// Called by evcxr to show a cell's value.
     pub fn evcxr_display(&self) {
         let body = format!(
-            "<table><caption style=\"text-align:left\">{}</caption><tr><th scope=\"col\">you \
+            "{}<table><tr><th scope=\"col\">you \
              predicted</th><th scope=\"col\">measured here, now</th></tr><tr><td>{}</td><td>{}\
              </td></tr></table>{}",
             show::escape(&self.prediction.question),

@@ -4,8 +4,8 @@
 //! instructions, so there is no lock to die with. Fresh memory comes off a counter that only grows;
 //! blocks that were given back wait on one stack for each size, last in, first out, so that the
 //! memory that is used next is the one that is still in the cache (a first touch costs nine times a
-//! copy). A process that dies with a block in its hands loses that block until
-//! [`reset`](Heap::reset), which the owner calls when nothing is in use.
+//! copy). A process that dies between taking a block and hanging it into a list that the owner
+//! knows loses that block for the pool's life, which is a few addresses and at most a page.
 //!
 //! Sizes are powers of two. That wastes addresses, of which there is a terabyte, and no memory:
 //! a page that nobody touches is not there.
@@ -63,8 +63,6 @@ const BLOCK_HEAD_BYTES: u64 = size_of::<BlockHead>() as u64;
 #[derive(Debug)]
 pub(crate) struct Heap {
     region: Region,
-    /// Where blocks begin: behind the allocator's words and what was reserved for the owner.
-    floor: u64,
 }
 
 impl Heap {
@@ -78,7 +76,7 @@ impl Heap {
                 "{reserved} bytes of shared memory are too many for this system's limit"
             )));
         }
-        let heap = Heap { region, floor };
+        let heap = Heap { region };
         heap.head().fresh.store(floor, Ordering::Relaxed);
         Ok(heap)
     }
@@ -124,16 +122,6 @@ impl Heap {
         let block = content - BLOCK_HEAD_BYTES;
         let bits = self.block_head(block).bits.load(Ordering::Relaxed);
         ((1u64 << bits) - BLOCK_HEAD_BYTES) as usize
-    }
-
-    /// Forgets every block, used or not. Only for the owner, and only when no block is in use.
-    pub(crate) fn reset(&self) {
-        let head = self.head();
-        for stack in &head.stacks {
-            stack.store(0, Ordering::Relaxed);
-        }
-        head.idle_bytes.store(0, Ordering::Relaxed);
-        head.fresh.store(self.floor, Ordering::Release);
     }
 
     /// The address of an offset in this process.
