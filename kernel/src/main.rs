@@ -1,3 +1,6 @@
 //! The `forklore` command: a Jupyter kernel for Rust.
 
-fn main() {}
+fn main() {
+    forklore_kernel::supervisor::run_if_asked();
+    evcxr::runtime_hook();
+}

@@ -1,0 +1,4 @@
+//! The parts of the `forklore` kernel, as a library, so that tests can drive each of them.
+
+pub mod session;
+pub mod supervisor;
