@@ -21,15 +21,22 @@ use ra_ap_syntax::{
 const PROLOGUE: &str = "fn f(){";
 const EPILOGUE: &str = "\n}";
 
-/// The library's macros, as every session imports them. `_t` is so short that `_t!(&` fits where `%time ` was.
+/// What every session imports first: the trait that shows values, and the macros that measure.
+pub const PRELUDE: &str =
+    "use forklore::display::cell::{EvcxrDisplay as _, time as _t, timeit as _ti};";
+/// A macro's call is so short that with a `&` it fits where its magic was.
 const TIME_ONE: &str = "_t!(";
+const TIMEIT_ONE: &str = "_ti!(";
 const CLOCK_START: &str = "::forklore::display::cell::start!(_clock);";
 const CLOCK_STOP: &str = "::forklore::display::cell::stop!(_clock";
+const TIMEIT_CELL: &str = "::forklore::display::cell::timeit!({";
 
 /// The magics there are, with what `%lsmagic` says of them.
 const MAGICS: &[(&str, &str)] = &[
     ("%time", "run the rest of the line and say how long it took"),
     ("%%time", "the same for the whole cell"),
+    ("%timeit", "run the rest of the line many times and say how long it takes"),
+    ("%%timeit", "the same for the whole cell, in a scope of its own"),
     ("%lsmagic", "list these"),
 ];
 
@@ -66,17 +73,25 @@ pub fn plan(text: &str) -> Result<Plan, Mistake> {
     let mut plan = Plan::default();
     let mut code = match cell_magic(text) {
         None => text.to_owned(),
-        Some(("%%time", "")) => time_cell(text)?,
-        Some(("%%time", arguments)) => {
+        Some((name @ ("%%time" | "%%timeit"), "")) => {
+            let (rest, from) = timed_lines(text, name)?;
+            if name == "%%time" {
+                time_cell(rest, from)
+            } else {
+                timeit_cell(rest, from)
+            }
+        }
+        Some((name @ ("%%time" | "%%timeit"), arguments)) => {
+            let line = &name[1..];
             return Err(usage(&format!(
-                "`%%time` times the lines below it; to time one line, write `%time {arguments}`"
+                "`{name}` times the lines below it; to time one line, write `{line} {arguments}`"
             )));
         }
         Some((name, _)) => return Err(unknown(name)),
     };
     while let Some(magic) = next_line_magic(&code) {
         match &code[magic.start..magic.name_end] {
-            "%time" => code = time_statement(&code, &magic)?,
+            "%time" | "%timeit" => code = time_statement(&code, &magic)?,
             "%lsmagic" => {
                 plan.say.get_or_insert_default().push_str(&list());
                 blank(&mut code, magic.start, magic.line_end);
@@ -97,14 +112,14 @@ pub fn without_magics(text: &str) -> String {
     if let Some((name, _)) = cell_magic(text) {
         let line_end = text.find('\n').unwrap_or(text.len());
         // What the other cell magics take is not Rust.
-        let end = if name == "%%time" { line_end } else { text.len() };
+        let is_rust = name == "%%time" || name == "%%timeit";
+        let end = if is_rust { line_end } else { text.len() };
         blank(&mut code, 0, end);
     }
     while let Some(magic) = next_line_magic(&code) {
-        let end = if &code[magic.start..magic.name_end] == "%time" {
-            magic.name_end
-        } else {
-            magic.line_end
+        let end = match &code[magic.start..magic.name_end] {
+            "%time" | "%timeit" => magic.name_end,
+            _ => magic.line_end,
         };
         blank(&mut code, magic.start, end);
     }
@@ -175,7 +190,8 @@ fn next_line_magic(code: &str) -> Option<LineMagic> {
 
 /// `%time STATEMENT`: the same with the expression, or the initialiser of a `let`, inside the library's macro.
 fn time_statement(code: &str, magic: &LineMagic) -> Result<String, Mistake> {
-    let nothing = || usage("`%time` needs something to time on its line: `%time f(x)`");
+    let name = code[magic.start..magic.name_end].to_owned();
+    let nothing = || usage(&format!("`{name}` needs something to time on its line: `{name} f(x)`"));
     if code[magic.name_end..magic.line_end].trim().is_empty() {
         return Err(nothing());
     }
@@ -187,21 +203,24 @@ fn time_statement(code: &str, magic: &LineMagic) -> Result<String, Mistake> {
         .statements()
         .find(|node| from + body.offset(node.text_range().end()) > magic.start)
         .ok_or_else(nothing)?;
-    let let_statement = ast::LetStmt::cast(statement.clone());
+    // What runs many times has no one value to keep.
+    let is_repeated = name == "%timeit";
+    let let_statement = ast::LetStmt::cast(statement.clone()).filter(|_| !is_repeated);
     let timed = match &let_statement {
         Some(let_statement) => let_statement.initializer(),
         None => expression(&statement),
     };
     let Some(timed) = timed else {
-        return Err(usage(
-            "`%time` can time an expression or a `let` with a value; for more, begin the cell with `%%time`",
-        ));
+        let what = if is_repeated { "an expression" } else { "an expression or a `let` with a value" };
+        return Err(usage(&format!(
+            "`{name}` can time {what}; for more, begin the cell with `%{name}`"
+        )));
     };
     let start = from + body.offset(timed.syntax().text_range().start());
     let end = from + body.offset(timed.syntax().text_range().end());
     // A `let` takes the value; to show it, a reference will do, and leaves a variable where it is.
     let borrow = if let_statement.is_none() && is_place(&timed) { "&" } else { "" };
-    let call = format!("{TIME_ONE}{borrow}");
+    let call = format!("{}{borrow}", if is_repeated { TIMEIT_ONE } else { TIME_ONE });
     code.insert(end, ')');
     code.insert_str(start, &call);
     // The call takes the room that the magic had, if that is on the same line.
@@ -211,30 +230,39 @@ fn time_statement(code: &str, magic: &LineMagic) -> Result<String, Mistake> {
     Ok(code)
 }
 
-/// `%%time`: a clock is started in the first line's place and stopped around the last expression, or after the last statement.
-fn time_cell(text: &str) -> Result<String, Mistake> {
-    let first_line_end = text.find('\n').unwrap_or(text.len());
-    let rest = &text[first_line_end..];
-    if without_magics(rest).trim().is_empty() {
-        return Err(usage("`%%time` times the lines below it, and there are none"));
+/// The cell without its first line, and where the Rust in it begins after evcxr's commands.
+fn timed_lines<'a>(text: &'a str, name: &str) -> Result<(&'a str, usize), Mistake> {
+    let rest = &text[text.find('\n').unwrap_or(text.len())..];
+    if rest.trim().is_empty() {
+        return Err(usage(&format!("`{name}` times the lines below it, and there are none")));
     }
     if let Some(magic) = next_line_magic(rest) {
-        let name = &rest[magic.start..magic.name_end];
-        return Err(usage(&format!("`{name}` cannot be used inside `%%time`")));
+        let inner = &rest[magic.start..magic.name_end];
+        return Err(usage(&format!("`{inner}` cannot be used inside `{name}`")));
     }
     let from = commands_end(rest);
-    let body = Body::parse(&rest[from..]);
+    // Where no command comes first, the first line, which was the magic's, has room for what is inserted.
+    Ok((rest, if commands_in(&rest[..from]) { from } else { 0 }))
+}
+
+/// `%%timeit`: the cell as the body of a closure.
+fn timeit_cell(rest: &str, first: usize) -> String {
+    let (commands, body) = rest.split_at(first);
+    format!("{commands}{TIMEIT_CELL}{body}\n}})")
+}
+
+/// `%%time`: a clock is started in the first line's place and stopped around the last expression, or after the last statement.
+fn time_cell(rest: &str, first: usize) -> String {
+    let body = Body::parse(&rest[first..]);
     let mut statements: Vec<SyntaxNode> = body.statements().collect();
     let tail = statements.last().cloned().and_then(ast::Expr::cast);
     let mut code = rest.to_owned();
-    // evcxr takes commands only before the first Rust code.
-    let first = if commands_in(&rest[..from]) { from } else { 0 };
     match tail {
         Some(tail) => {
             statements.pop();
-            let end = from + body.offset(tail.syntax().text_range().end());
+            let end = first + body.offset(tail.syntax().text_range().end());
             let before = match statements.last() {
-                Some(node) => from + body.offset(node.text_range().end()),
+                Some(node) => first + body.offset(node.text_range().end()),
                 None => first,
             };
             let borrow = if is_place(&tail) { "&" } else { "" };
@@ -244,7 +272,7 @@ fn time_cell(text: &str) -> Result<String, Mistake> {
         None => code.push_str(&format!("\n{CLOCK_STOP});")),
     }
     code.insert_str(first, CLOCK_START);
-    Ok(code)
+    code
 }
 
 /// The statements of a cell, parsed as the body of a function.

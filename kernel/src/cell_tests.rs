@@ -76,6 +76,17 @@ fn time_of_a_cell_starts_and_stops_a_clock() {
 }
 
 #[test]
+fn timeit_runs_an_expression_or_a_scope() {
+    assert_eq!(run("%timeit f(x)"), "   _ti!(f(x))");
+    assert_eq!(run("%timeit v"), "  _ti!(&v)");
+    assert_eq!(
+        run("%%timeit\nlet v = f();\ng(v)"),
+        "::forklore::display::cell::timeit!({\nlet v = f();\ng(v)\n})"
+    );
+    assert!(plan("%timeit let x = 3;").unwrap_err().message.contains("`%%timeit`"));
+}
+
+#[test]
 fn magics_say_what_they_need() {
     for (text, part) in [
         ("%time", "needs something to time"),
