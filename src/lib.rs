@@ -1,6 +1,7 @@
 //! A process pool that never hangs, runs any function, and loses no result.
 
 pub mod cpus;
+pub mod display;
 pub mod error;
 pub mod lesson;
 pub mod pool;
