@@ -238,7 +238,7 @@ impl Comparison {
         };
         let sentences = show::escape(&self.sentences().join(" "));
         let body = show::boxed(colour, mark, &figure::code(&sentences));
-        show::html(&format!("{}{body}", figure::strip(&self.title, &rows)));
+        show::show(format!("{}{body}", figure::strip(&self.title, &rows)), self);
     }
 }
 

@@ -1,9 +1,8 @@
 //! What the course's notebooks are carried by: predictions, fair measurements, figures, checks.
 //!
 //! A lesson's cell shall say what is measured and nothing else; how often it is repeated, whether
-//! the machine was quiet enough to tell, and how it is drawn is decided here. Everything shown
-//! goes out as evcxr's block of HTML, which our kernel and the stock one both show, and has the
-//! same facts as text in its `Debug`.
+//! the machine was quiet enough to tell, and how it is drawn is decided here. Everything is
+//! shown through [`crate::display`], as HTML and, with the same facts, as the text of its `Debug`.
 //!
 //! ```
 //! use forklore::lesson::*;

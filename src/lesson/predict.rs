@@ -39,7 +39,7 @@ impl Prediction {
             show::escape(&self.question),
             show::number(self.value)
         );
-        show::html(&show::boxed(BLUE, "Your prediction:", &body));
+        show::show(show::boxed(BLUE, "Your prediction:", &body), self);
     }
 }
 
@@ -117,7 +117,7 @@ impl Outcome {
             show::number(self.measured.value),
             self.comment()
         );
-        show::html(&show::boxed(ORANGE, "", &body));
+        show::show(show::boxed(ORANGE, "", &body), self);
     }
 }
 

@@ -1,16 +1,12 @@
-//! How a lesson's things reach the page: HTML in evcxr's block, and numbers a person can read.
+//! How a lesson's things reach the page: HTML with its text, and numbers a person can read.
 
-use std::io::Write;
+use std::fmt::Debug;
 
-/// Shows a piece of HTML below the cell.
-pub(super) fn html(content: &str) {
-    let block = format!("EVCXR_BEGIN_CONTENT text/html\n{content}\nEVCXR_END_CONTENT\n");
-    let mut stdout = std::io::stdout().lock();
-    // One write, so that what a worker prints at the same time does not end up inside it. Where
-    // nobody reads, nothing can be shown.
-    let _ = stdout
-        .write_all(block.as_bytes())
-        .and_then(|()| stdout.flush());
+use crate::display::{self, Bundle};
+
+/// Shows a piece of HTML below the cell, and its text where no HTML can be shown.
+pub(super) fn show(html: String, text: &impl Debug) {
+    display::show(&Bundle::html(html).with_text(format!("{text:?}")));
 }
 
 /// A box with a coloured edge and a first word that says in text what the colour says.

@@ -100,10 +100,8 @@ impl Sweep {
     /// Called by evcxr to show a cell's value.
     pub fn evcxr_display(&self) {
         let figure = figure::growth(&self.title, &self.points, self.fit());
-        show::html(&format!(
-            "{figure}{}",
-            show::boxed(GREEN, "Measured:", &self.sentence())
-        ));
+        let found = show::boxed(GREEN, "Measured:", &self.sentence());
+        show::show(format!("{figure}{found}"), self);
     }
 }
 

@@ -87,7 +87,12 @@ pub(super) async fn close(shared: &Shared, worker: worker::Handle) {
         }
         let _ = worker.ended.await;
     };
-    if tokio::time::timeout(SHUTDOWN_DEADLINE, ended).await.is_err() {
-        log(format_args!("the session did not end in time; the kernel goes without it"));
+    if tokio::time::timeout(SHUTDOWN_DEADLINE, ended)
+        .await
+        .is_err()
+    {
+        log(format_args!(
+            "the session did not end in time; the kernel goes without it"
+        ));
     }
 }

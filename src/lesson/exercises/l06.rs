@@ -17,7 +17,7 @@ fn expected(items: usize, workers: usize) -> Vec<usize> {
 }
 
 /// 06.1: `plan(items, workers)` for each of [`CALLS`].
-pub(super) fn chunk_sizes(answers: &Vec<Vec<usize>>) -> Finding {
+pub(super) fn chunk_sizes(answers: &[Vec<usize>]) -> Finding {
     if answers.len() != CALLS.len() {
         return Finding::Wrong("leave the check cell as it was: it makes four calls".into());
     }

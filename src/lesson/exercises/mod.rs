@@ -14,7 +14,7 @@ use super::show;
 /// Checks the answer to an exercise, such as `"06.1"`.
 pub fn check(exercise: &str, answer: &dyn Any) -> Checked {
     let finding = match exercise {
-        "06.1" => judge(answer, l06::chunk_sizes),
+        "06.1" => judge(answer, |plans: &Vec<Vec<usize>>| l06::chunk_sizes(plans)),
         _ => Finding::Wrong(format!(
             "there is no exercise `{exercise}`; there is `06.1`"
         )),
@@ -33,7 +33,7 @@ enum Finding {
 }
 
 /// Hands an answer of the right type to its judge.
-fn judge<T: 'static>(answer: &dyn Any, judge: fn(&T) -> Finding) -> Finding {
+fn judge<T: 'static>(answer: &dyn Any, judge: impl FnOnce(&T) -> Finding) -> Finding {
     match answer.downcast_ref::<T>() {
         Some(answer) => judge(answer),
         None => Finding::Wrong(format!(
@@ -71,11 +71,8 @@ impl Checked {
                 text,
             ),
         };
-        show::html(&show::boxed(
-            colour,
-            &mark,
-            &figure::code(&show::escape(text)),
-        ));
+        let body = figure::code(&show::escape(text));
+        show::show(show::boxed(colour, &mark, &body), self);
     }
 }
 
