@@ -26,6 +26,9 @@ pub(super) struct Batch {
     strikes: u32,
 }
 
+/// Tells which item of a map a position of a job stands for.
+pub(super) type ItemOf<'p> = dyn Fn(u64) -> Option<usize> + 'p;
+
 /// A job that serves a batch.
 struct Part {
     job: u64,
@@ -107,12 +110,11 @@ impl Batch {
         }
     }
 
-    /// Visits the results, with the item that each run begins with; the runs of a part that makes
-    /// up for another come value by value.
+    /// Visits the results, each run with the items that its positions stand for.
     pub(super) fn visit<'a>(
         &self,
         engine: &'a Engine,
-        visitor: &mut dyn FnMut(&dyn Fn(u64) -> Option<usize>, CommittedRun<'a>),
+        visitor: &mut dyn FnMut(&ItemOf<'_>, CommittedRun<'a>),
     ) {
         for part in &self.parts {
             let job = Board::of(engine.heap()).job(part.job);

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Cause, TaskError};
 use crate::wire;
 
-use super::batch::Batch;
+use super::batch::{Batch, ItemOf};
 use super::bits::Bits;
 use super::engine::Engine;
 use super::lane::Values;
@@ -86,7 +86,7 @@ impl<R> Slots<R> {
     }
 
     /// Puts plain numbers in their places; consecutive items are copied in one piece.
-    fn put_plain(&mut self, item: &dyn Fn(u64) -> Option<usize>, first: u64, n: u64, bytes: &[u8]) {
+    fn put_plain(&mut self, item: &ItemOf<'_>, first: u64, n: u64, bytes: &[u8]) {
         assert_eq!(bytes.len(), n as usize * size_of::<R>());
         let values = bytes.as_ptr().cast::<R>();
         let ends = (item(first), item(first + n.saturating_sub(1)));

@@ -292,7 +292,7 @@ mod tests {
             for (bytes, drop_one) in sizes {
                 let block = heap.take(bytes).unwrap();
                 prop_assert!(heap.capacity(block) >= bytes);
-                prop_assert!(block % 64 == 0);
+                prop_assert!(block.is_multiple_of(64));
                 for &(other, length) in &used {
                     prop_assert!(block + bytes as u64 <= other || other + length as u64 <= block);
                 }

@@ -121,7 +121,7 @@ fn a_child_dies_with_its_parent() {
 }
 
 fn a_value_comes_back() {
-    let numbers = vec![1u64, 2, 3];
+    let numbers = [1u64, 2, 3];
     let child = Process::spawn(|| (numbers.iter().sum::<u64>(), "text".to_owned())).unwrap();
     assert_ne!(child.pid(), std::process::id() as i32);
     assert_eq!(child.join().unwrap(), (6, "text".to_owned()));
@@ -151,12 +151,14 @@ fn a_process_that_dies_is_an_error() {
 
 fn a_grandchild_does_not_hold_the_parent_up() {
     // It inherits everything that the child has and outlives it; only the child is waited for.
-    let child = Process::spawn(|| {
-        let sleeper = std::process::Command::new("sleep")
-            .arg("1000")
-            .spawn()
-            .unwrap();
-        sleeper.id() as i32
+    let child = Process::spawn(|| match fork().unwrap() {
+        Fork::Parent(grandchild) => std::mem::ManuallyDrop::new(grandchild).pid(),
+        Fork::Child(_guard) => {
+            nix::sys::prctl::set_pdeathsig(None).unwrap();
+            loop {
+                std::thread::park();
+            }
+        }
     })
     .unwrap();
     let grandchild = child.join().unwrap();
