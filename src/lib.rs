@@ -72,7 +72,9 @@
 //! - Linux only: it stands on `fork`, futexes, robust locks and shared objects.
 
 pub mod cpus;
+pub mod display;
 pub mod error;
+pub mod lesson;
 pub mod pool;
 pub mod process;
 mod shared;

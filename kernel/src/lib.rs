@@ -1,0 +1,10 @@
+//! The parts of the `forklore` kernel, as a library, so that tests can drive each of them.
+
+pub mod cell;
+pub mod cli;
+pub mod complete;
+pub mod install;
+pub mod output;
+pub mod server;
+pub mod session;
+pub mod supervisor;
