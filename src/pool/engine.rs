@@ -138,7 +138,7 @@ impl Engine {
             is_closed: false,
             start_failure: String::new(),
             fruitless_spins: 0,
-            n_cpus: cpus::cpu_count(),
+            n_cpus: cpus::runnable(),
         })
     }
 
