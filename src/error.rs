@@ -285,6 +285,12 @@ impl TaskError {
         }
     }
 
+    /// The same error for another place: a part of a map counts its items from 0.
+    pub(crate) fn at(mut self, item: usize) -> Self {
+        self.item = Some(item);
+        self
+    }
+
     fn reason(&self) -> String {
         match &self.cause {
             Cause::Panicked { message, location } if location.is_empty() => {

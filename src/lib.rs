@@ -85,6 +85,6 @@ mod wire;
 
 pub use cpus::{Cpus, cpu_count};
 pub use error::{Error, Result, TaskError};
-pub use pool::{Map, Pool, Serial, ThreadPool};
+pub use pool::{Map, Pending, Pool, Serial, ThreadPool};
 pub use process::{Child, ChildGuard, Fork, Process, fork};
 pub use timing::{Timed, Timeit, Times, time, timeit};
