@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// The result of a call into this library.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// A task's result, or what became of it instead.
+pub type Outcome<R> = std::result::Result<R, TaskError>;
+
 /// Why a call could not do what was asked.
 ///
 /// # Example

@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Error, Result, TaskError};
+use crate::error::{Error, Outcome, Result, TaskError};
 
 use super::args::{Encoded, Encoder};
 use super::batch::Batch;
@@ -228,9 +228,7 @@ impl Flight {
     }
 
     /// Waits for the results and takes them: all, or each item's result or error.
-    pub(super) fn land<R: DeserializeOwned>(
-        self,
-    ) -> std::result::Result<Vec<R>, Vec<std::result::Result<R, TaskError>>> {
+    pub(super) fn land<R: DeserializeOwned>(self) -> std::result::Result<Vec<R>, Vec<Outcome<R>>> {
         self.wait(None);
         let batch = self.batch.borrow_mut().take();
         match (batch, self.shared.engine.try_borrow()) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Result, TaskError};
+use crate::error::{Outcome, Result};
 
 use super::callable::Callable;
 use super::flight::{Flight, Function, Shared};
@@ -71,7 +71,7 @@ where
     pub(super) fn next_chunk(
         &mut self,
         in_order: bool,
-    ) -> Option<(usize, Vec<std::result::Result<C::Output, TaskError>>)> {
+    ) -> Option<(usize, Vec<Outcome<C::Output>>)> {
         if let Err(error) = self.fill_window() {
             panic!("{error}");
         }
@@ -128,7 +128,7 @@ where
 /// The results of a stream, one by one, each with its place in the input.
 pub(super) struct Results<C, I: Iterator, R> {
     stream: Stream<C, I>,
-    ready: std::iter::Enumerate<std::vec::IntoIter<std::result::Result<R, TaskError>>>,
+    ready: std::iter::Enumerate<std::vec::IntoIter<Outcome<R>>>,
     first_index: usize,
     in_order: bool,
 }

@@ -39,7 +39,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cpus::cpu_count;
-use crate::error::{Error, Result, TaskError};
+use crate::error::{Error, Outcome, Result};
 
 use callable::{Star, Unary};
 use engine::Settings;
@@ -172,7 +172,7 @@ impl Pool {
     /// assert_eq!(results[3], Ok(3));
     /// # Ok(()) }
     /// ```
-    pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<std::result::Result<R, TaskError>>
+    pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
     where
         F: Fn(A) -> R,
         I: IntoIterator<Item = A>,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Error, Result, TaskError};
+use crate::error::{Error, Outcome, Result, TaskError};
 
 use super::args::Encoded;
 use super::callable::Callable;
@@ -175,12 +175,12 @@ pub(super) enum Failed<R> {
     /// The call itself failed; nothing was run.
     Call { error: Error, n_items: usize },
     /// Some items have no result.
-    Items(Vec<std::result::Result<R, TaskError>>),
+    Items(Vec<Outcome<R>>),
 }
 
 impl<R> Failed<R> {
     /// Every item's result or error.
-    pub(super) fn into_results(self) -> Vec<std::result::Result<R, TaskError>> {
+    pub(super) fn into_results(self) -> Vec<Outcome<R>> {
         match self {
             Failed::Call { error, n_items } => (0..n_items)
                 .map(|item| Err(TaskError::not_run(item, &error)))
