@@ -27,9 +27,10 @@ pub const PRELUDE: &str =
 /// A macro's call is so short that with a `&` it fits where its magic was.
 const TIME_ONE: &str = "_t!(";
 const TIMEIT_ONE: &str = "_ti!(";
-const CLOCK_START: &str = "::forklore::display::cell::start!(_clock);";
-const CLOCK_STOP: &str = "::forklore::display::cell::stop!(_clock";
-const TIMEIT_CELL: &str = "::forklore::display::cell::timeit!({";
+/// (No `::` before the crate's name: evcxr takes a line that begins with a colon for a command.)
+const CLOCK_START: &str = "forklore::display::cell::start!(_clock);";
+const CLOCK_STOP: &str = "forklore::display::cell::stop!(_clock";
+const TIMEIT_CELL: &str = "forklore::display::cell::timeit!({";
 
 /// The magics there are, with what `%lsmagic` says of them.
 const MAGICS: &[(&str, &str)] = &[

@@ -60,19 +60,19 @@ fn time_on_several_lines() {
 fn time_of_a_cell_starts_and_stops_a_clock() {
     assert_eq!(
         run("%%time\nlet v = f();\ng(&v)"),
-        "::forklore::display::cell::start!(_clock);\n\
-         let v = f();::forklore::display::cell::stop!(_clock, \ng(&v))"
+        "forklore::display::cell::start!(_clock);\n\
+         let v = f();forklore::display::cell::stop!(_clock, \ng(&v))"
     );
     assert_eq!(
         run("%%time\nf()"),
-        "::forklore::display::cell::start!(_clock);::forklore::display::cell::stop!(_clock, \nf())"
+        "forklore::display::cell::start!(_clock);forklore::display::cell::stop!(_clock, \nf())"
     );
     assert_eq!(
         run("%%time\nlet v = f(); // x"),
-        "::forklore::display::cell::start!(_clock);\nlet v = f(); // x\n::forklore::display::cell::stop!(_clock);"
+        "forklore::display::cell::start!(_clock);\nlet v = f(); // x\nforklore::display::cell::stop!(_clock);"
     );
     assert!(run("%%time\nlet v = f();\nv").ends_with("_clock, &\nv)"));
-    assert!(run("%%time\n:dep x\nf()").starts_with("\n:dep x\n::forklore"));
+    assert!(run("%%time\n:dep x\nf()").starts_with("\n:dep x\nforklore"));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn timeit_runs_an_expression_or_a_scope() {
     assert_eq!(run("%timeit v"), "  _ti!(&v)");
     assert_eq!(
         run("%%timeit\nlet v = f();\ng(v)"),
-        "::forklore::display::cell::timeit!({\nlet v = f();\ng(v)\n})"
+        "forklore::display::cell::timeit!({\nlet v = f();\ng(v)\n})"
     );
     assert!(plan("%timeit let x = 3;").unwrap_err().message.contains("`%%timeit`"));
 }

@@ -33,7 +33,7 @@ fn run() -> Result<()> {
     let mut pytest = environment.command("pytest");
     pytest
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python"))
-        .args(["-q", "--color=yes", "-p", "no:cacheprovider", "--durations=5", "."])
+        .args(["-q", "--tb=short", "-p", "no:cacheprovider", "--durations=5", "."])
         .env("JUPYTER_PATH", prefix.join("share/jupyter"))
         .env("FORKLORE_PROGRAM", program)
         .env("PYTHONDONTWRITEBYTECODE", "1");
