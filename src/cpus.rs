@@ -1,0 +1,241 @@
+//! What this process may really use of the machine's processors.
+//!
+//! The number of online processors is what the machine has; a batch job, a container or `taskset`
+//! may have been given fewer. A pool that is larger than its share only takes turns with itself.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How many workers a pool gets when none are asked for: the processors that this process may use.
+///
+/// It is [`Cpus::usable`] of [`Cpus::detect`], at least 1.
+///
+/// # Example
+/// ```
+/// assert!(forklore::cpu_count() >= 1);
+/// ```
+pub fn cpu_count() -> usize {
+    Cpus::detect().usable()
+}
+
+/// The processors of this machine, and each limit on how many of them this process may use.
+///
+/// # Example
+/// ```
+/// let cpus = forklore::Cpus::detect();
+/// println!("{cpus}");
+/// assert!(cpus.usable() <= cpus.online());
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cpus {
+    online: usize,
+    affinity: usize,
+    quota: Option<f64>,
+    slots: Option<Slots>,
+}
+
+/// What a batch scheduler says it has given, and where it said so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Slots {
+    variable: &'static str,
+    n_slots: usize,
+}
+
+/// Where a scheduler tells a job its number of cores: Son of Grid Engine, then Slurm.
+const SLOT_VARIABLES: [&str; 2] = ["NSLOTS", "SLURM_CPUS_PER_TASK"];
+
+impl Cpus {
+    /// Asks the kernel, the cgroup and the batch scheduler's environment.
+    pub fn detect() -> Cpus {
+        let online = online();
+        Cpus {
+            online,
+            affinity: affinity().unwrap_or(online),
+            quota: quota(Path::new("/")),
+            slots: slots(|name| std::env::var(name).ok()),
+        }
+    }
+
+    /// The processors that are online in the machine; hyper-threads count as two.
+    pub fn online(&self) -> usize {
+        self.online
+    }
+
+    /// The processors that this process may be scheduled on (`taskset`, cpusets).
+    pub fn affinity(&self) -> usize {
+        self.affinity
+    }
+
+    /// The CPU time per second that the cgroup allows, in processors; `None` where it sets no limit.
+    pub fn quota(&self) -> Option<f64> {
+        self.quota
+    }
+
+    /// The cores that a batch scheduler has given (`NSLOTS`, `SLURM_CPUS_PER_TASK`).
+    pub fn slots(&self) -> Option<usize> {
+        self.slots.as_ref().map(|slots| slots.n_slots)
+    }
+
+    /// The smallest of all the limits, at least 1. A quota is rounded up: 1.5 processors keep two
+    /// workers busy most of the time.
+    pub fn usable(&self) -> usize {
+        let quota = self.quota.map_or(usize::MAX, |cpus| cpus.ceil() as usize);
+        let slots = self.slots().unwrap_or(usize::MAX);
+        self.online.min(self.affinity).min(quota).min(slots).max(1)
+    }
+}
+
+impl fmt::Display for Cpus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} usable of {} online (affinity: {}",
+            self.usable(),
+            self.online,
+            self.affinity
+        )?;
+        match self.quota {
+            Some(cpus) => write!(f, ", cgroup quota: {cpus:.2}")?,
+            None => write!(f, ", cgroup quota: none")?,
+        }
+        match &self.slots {
+            Some(slots) => write!(f, ", {}: {})", slots.variable, slots.n_slots),
+            None => write!(f, ", batch scheduler: none)"),
+        }
+    }
+}
+
+fn online() -> usize {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN)
+        .ok()
+        .flatten()
+        .map_or(1, |n| n as usize)
+}
+
+/// The affinity mask has room for 1,024 processors; a larger machine counts as unlimited.
+fn affinity() -> Option<usize> {
+    let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).ok()?;
+    let n = (0..nix::sched::CpuSet::count())
+        .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
+        .count();
+    (n > 0).then_some(n)
+}
+
+fn slots(variable: impl Fn(&str) -> Option<String>) -> Option<Slots> {
+    SLOT_VARIABLES
+        .iter()
+        .filter_map(|&name| {
+            let n_slots = variable(name)?.trim().parse().ok().filter(|&n| n > 0)?;
+            Some(Slots {
+                variable: name,
+                n_slots,
+            })
+        })
+        .min_by_key(|slots| slots.n_slots)
+}
+
+/// The tightest CPU quota of this process's cgroup and all above it, version 2 or 1.
+///
+/// Format: the kernel's `Documentation/admin-guide/cgroup-v2.rst`, "cpu.max", and
+/// `scheduler/sched-bwc.rst` for version 1.
+fn quota(root: &Path) -> Option<f64> {
+    let memberships = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
+    let mount = root.join("sys/fs/cgroup");
+    memberships
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.splitn(3, ':');
+            let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+            if controllers.is_empty() {
+                tightest(&mount, path, quota_v2)
+            } else if controllers.split(',').any(|name| name == "cpu") {
+                ["cpu,cpuacct", "cpu"]
+                    .iter()
+                    .filter_map(|name| tightest(&mount.join(name), path, quota_v1))
+                    .reduce(f64::min)
+            } else {
+                None
+            }
+        })
+        .reduce(f64::min)
+}
+
+/// Walks from a group up to the hierarchy's root: a limit anywhere above holds as well.
+fn tightest(mount: &Path, group: &str, read: fn(&Path) -> Option<f64>) -> Option<f64> {
+    let group: PathBuf = mount.join(group.trim_start_matches('/'));
+    group
+        .ancestors()
+        .take_while(|path| path.starts_with(mount))
+        .filter_map(read)
+        .reduce(f64::min)
+}
+
+fn quota_v2(group: &Path) -> Option<f64> {
+    let text = fs::read_to_string(group.join("cpu.max")).ok()?;
+    let (quota, period) = text.trim().split_once(' ')?;
+    Some(quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?)
+}
+
+fn quota_v1(group: &Path) -> Option<f64> {
+    let number = |name: &str| -> Option<f64> {
+        fs::read_to_string(group.join(name)).ok()?.trim().parse().ok()
+    };
+    let quota = number("cpu.cfs_quota_us")?;
+    (quota > 0.0).then_some(quota / number("cpu.cfs_period_us")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cpus(online: usize, affinity: usize, quota: Option<f64>, n_slots: Option<usize>) -> Cpus {
+        let slots = n_slots.map(|n_slots| Slots {
+            variable: "NSLOTS",
+            n_slots,
+        });
+        Cpus {
+            online,
+            affinity,
+            quota,
+            slots,
+        }
+    }
+
+    #[test]
+    fn the_tightest_limit_wins() {
+        assert_eq!(cpus(8, 8, None, None).usable(), 8);
+        assert_eq!(cpus(8, 4, None, None).usable(), 4);
+        assert_eq!(cpus(8, 8, Some(1.5), None).usable(), 2);
+        assert_eq!(cpus(8, 8, Some(0.2), None).usable(), 1);
+        assert_eq!(cpus(8, 8, None, Some(3)).usable(), 3);
+        assert_eq!(cpus(2, 2, None, Some(16)).usable(), 2);
+    }
+
+    #[test]
+    fn a_scheduler_that_talks_nonsense_is_not_believed() {
+        let from = |text: &'static str| slots(move |_| Some(text.to_owned())).map(|s| s.n_slots);
+        assert_eq!(from("4"), Some(4));
+        assert_eq!(from(" 4\n"), Some(4));
+        assert_eq!(from("0"), None);
+        assert_eq!(from("four"), None);
+        assert_eq!(from("-1"), None);
+        assert_eq!(slots(|_| None), None);
+    }
+
+    #[test]
+    fn a_quota_above_the_group_holds_too() {
+        let root = std::env::temp_dir().join(format!("forklore-cpus-{}", std::process::id()));
+        let inner = root.join("sys/fs/cgroup/user/job");
+        fs::create_dir_all(&inner).unwrap();
+        fs::create_dir_all(root.join("proc/self")).unwrap();
+        fs::write(root.join("proc/self/cgroup"), "0::/user/job\n").unwrap();
+        fs::write(inner.join("cpu.max"), "max 100000\n").unwrap();
+        assert_eq!(quota(&root), None);
+        fs::write(root.join("sys/fs/cgroup/user/cpu.max"), "150000 100000\n").unwrap();
+        assert_eq!(quota(&root), Some(1.5));
+        fs::write(inner.join("cpu.max"), "50000 100000\n").unwrap();
+        assert_eq!(quota(&root), Some(0.5));
+        fs::remove_dir_all(&root).unwrap();
+    }
+}

@@ -1,0 +1,334 @@
+//! What can go wrong: one opaque [`Error`] for the calls, one [`TaskError`] for what became of a task.
+//!
+//! Both are asked by predicate (`is_closed()`, `is_panicked()`), so that new causes can be added
+//! without breaking a caller, and both say in their message what was wrong and what to do next.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The result of a call into this library.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a call could not do what was asked.
+///
+/// # Example
+/// ```
+/// let error = forklore::Pool::with_workers(0).unwrap_err();
+/// assert!(error.is_invalid_input());
+/// assert!(error.to_string().contains("0 workers"));
+/// ```
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    MultiThreaded,
+    InvalidInput,
+    Closed,
+    FunctionNotFound,
+    Os,
+    Encode,
+    Decode,
+    TimedOut,
+}
+
+impl Error {
+    /// The process has more than one thread, and a fork would copy locks that other threads hold.
+    pub fn is_multi_threaded(&self) -> bool {
+        self.kind == Kind::MultiThreaded
+    }
+
+    /// An argument cannot be used, for example zero workers.
+    pub fn is_invalid_input(&self) -> bool {
+        self.kind == Kind::InvalidInput
+    }
+
+    /// The pool was closed or terminated before the call.
+    pub fn is_closed(&self) -> bool {
+        self.kind == Kind::Closed
+    }
+
+    /// A function could not be named by, or found in, its shared object.
+    pub fn is_function_not_found(&self) -> bool {
+        self.kind == Kind::FunctionNotFound
+    }
+
+    /// The operating system refused; [`source`](std::error::Error::source) says how.
+    pub fn is_os(&self) -> bool {
+        self.kind == Kind::Os
+    }
+
+    /// A value could not be turned into bytes.
+    pub fn is_encode(&self) -> bool {
+        self.kind == Kind::Encode
+    }
+
+    /// Bytes could not be turned back into a value.
+    pub fn is_decode(&self) -> bool {
+        self.kind == Kind::Decode
+    }
+
+    /// The time that the caller gave ran out.
+    pub fn is_timed_out(&self) -> bool {
+        self.kind == Kind::TimedOut
+    }
+
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Error {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    fn because(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn multi_threaded(n_threads: usize) -> Self {
+        Error::new(
+            Kind::MultiThreaded,
+            format!(
+                "cannot fork: this process has {n_threads} threads, and a fork would copy the locks \
+                 they hold; create the pool before the first thread, or end the threads (drop the \
+                 thread pool) first"
+            ),
+        )
+    }
+
+    pub(crate) fn invalid_input(message: impl Into<String>) -> Self {
+        Error::new(Kind::InvalidInput, message)
+    }
+
+    pub(crate) fn closed() -> Self {
+        Error::new(
+            Kind::Closed,
+            "this pool was closed and takes no more tasks; create a new one with Pool::new()",
+        )
+    }
+
+    pub(crate) fn function_not_found(message: impl Into<String>) -> Self {
+        Error::new(Kind::FunctionNotFound, message)
+    }
+
+    pub(crate) fn os(what: &str, source: std::io::Error) -> Self {
+        Error::new(Kind::Os, format!("{what}: {source}")).because(source)
+    }
+
+    pub(crate) fn last_os(what: &str) -> Self {
+        Error::os(what, std::io::Error::last_os_error())
+    }
+
+    pub(crate) fn encode(source: bincode::error::EncodeError) -> Self {
+        Error::new(Kind::Encode, format!("cannot encode: {source}")).because(source)
+    }
+
+    pub(crate) fn decode(source: bincode::error::DecodeError) -> Self {
+        Error::new(Kind::Decode, format!("cannot decode: {source}")).because(source)
+    }
+
+    pub(crate) fn decode_message(message: impl Into<String>) -> Self {
+        Error::new(Kind::Decode, message)
+    }
+
+    pub(crate) fn timed_out(message: impl Into<String>) -> Self {
+        Error::new(Kind::TimedOut, message)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// What became of a task that has no result: it panicked, its worker died, or it could not be run.
+///
+/// # Example
+/// ```standalone_crate
+/// # fn main() -> forklore::Result<()> {
+/// let pool = forklore::Pool::with_workers(2)?;
+/// let results = pool.try_map(|x: u32| if x == 3 { panic!("three") } else { x }, 0..5);
+/// let error = results[3].as_ref().unwrap_err();
+/// assert!(error.is_panicked());
+/// assert_eq!(error.item(), Some(3));
+/// assert_eq!(error.message(), "three");
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskError {
+    pub(crate) item: Option<usize>,
+    pub(crate) pid: Option<i32>,
+    pub(crate) cause: Cause,
+}
+
+/// Why a task has no result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Cause {
+    Panicked { message: String, location: String },
+    Exited { code: i32 },
+    Signalled { signal: i32 },
+    Vanished,
+    TimedOut,
+    Interrupted,
+    Encode(String),
+    Decode(String),
+    FunctionNotFound(String),
+    NotRun(String),
+}
+
+impl TaskError {
+    /// The position of the task's argument in the input, counted from 0; `None` outside of a map.
+    pub fn item(&self) -> Option<usize> {
+        self.item
+    }
+
+    /// The process that ran the task, where one did.
+    pub fn pid(&self) -> Option<i32> {
+        self.pid
+    }
+
+    /// The signal that ended the process, for example 9 after `kill -9`.
+    pub fn signal(&self) -> Option<i32> {
+        match self.cause {
+            Cause::Signalled { signal } => Some(signal),
+            _ => None,
+        }
+    }
+
+    /// The code with which the process exited before the task was done.
+    pub fn exit_code(&self) -> Option<i32> {
+        match self.cause {
+            Cause::Exited { code } => Some(code),
+            _ => None,
+        }
+    }
+
+    /// The panic's own message, or the cause in words.
+    pub fn message(&self) -> String {
+        match &self.cause {
+            Cause::Panicked { message, .. } => message.clone(),
+            _ => self.reason(),
+        }
+    }
+
+    /// Where the task panicked, as `file:line:column`.
+    pub fn location(&self) -> Option<&str> {
+        match &self.cause {
+            Cause::Panicked { location, .. } if !location.is_empty() => Some(location),
+            _ => None,
+        }
+    }
+
+    /// The task panicked; the process that ran it lives on.
+    pub fn is_panicked(&self) -> bool {
+        matches!(self.cause, Cause::Panicked { .. })
+    }
+
+    /// The process that ran the task exited or was killed before the task was done.
+    pub fn is_died(&self) -> bool {
+        matches!(
+            self.cause,
+            Cause::Exited { .. } | Cause::Signalled { .. } | Cause::Vanished
+        )
+    }
+
+    /// The task took longer than it was allowed to.
+    pub fn is_timed_out(&self) -> bool {
+        matches!(self.cause, Cause::TimedOut)
+    }
+
+    /// The task was interrupted.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self.cause, Cause::Interrupted)
+    }
+
+    /// The argument or the result could not be turned into bytes.
+    pub fn is_encode(&self) -> bool {
+        matches!(self.cause, Cause::Encode(_))
+    }
+
+    /// The argument or the result could not be read back from its bytes.
+    pub fn is_decode(&self) -> bool {
+        matches!(self.cause, Cause::Decode(_))
+    }
+
+    /// The worker could not find the function in its shared object, for example a deleted file.
+    pub fn is_function_not_found(&self) -> bool {
+        matches!(self.cause, Cause::FunctionNotFound(_))
+    }
+
+    /// No worker ran the task, for example because the pool was closed.
+    pub fn is_not_run(&self) -> bool {
+        matches!(self.cause, Cause::NotRun(_))
+    }
+
+    pub(crate) fn not_run(item: usize, reason: impl fmt::Display) -> Self {
+        TaskError {
+            item: Some(item),
+            pid: None,
+            cause: Cause::NotRun(reason.to_string()),
+        }
+    }
+
+    fn reason(&self) -> String {
+        match &self.cause {
+            Cause::Panicked { message, location } if location.is_empty() => {
+                format!("panicked: {message}")
+            }
+            Cause::Panicked { message, location } => format!("panicked at {location}: {message}"),
+            Cause::Exited { code } => format!("exited with code {code} before the task was done"),
+            Cause::Signalled { signal } => {
+                format!("was ended by signal {signal} ({})", signal_name(*signal))
+            }
+            Cause::Vanished => "died, and somebody else took its exit status".to_owned(),
+            Cause::TimedOut => "took longer than its time limit and was ended".to_owned(),
+            Cause::Interrupted => "was interrupted".to_owned(),
+            Cause::Encode(why) => format!("ran, but its result could not be sent: {why}"),
+            Cause::Decode(why) => format!("could not be read: {why}"),
+            Cause::FunctionNotFound(why) => format!("has no function to run: {why}"),
+            Cause::NotRun(why) => format!("was not run: {why}"),
+        }
+    }
+}
+
+/// The name of a signal, such as `SIGKILL`.
+pub(crate) fn signal_name(signal: i32) -> String {
+    nix::sys::signal::Signal::try_from(signal).map_or_else(
+        |_| format!("signal {signal}"),
+        |name| name.as_str().to_owned(),
+    )
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.item, self.pid) {
+            (Some(item), Some(pid)) if self.is_died() => {
+                write!(f, "item {item}: worker process {pid} {}", self.reason())
+            }
+            (Some(item), Some(pid)) => {
+                write!(f, "item {item} in worker process {pid} {}", self.reason())
+            }
+            (Some(item), None) => write!(f, "item {item} {}", self.reason()),
+            (None, Some(pid)) => write!(f, "process {pid} {}", self.reason()),
+            (None, None) => f.write_str(&self.reason()),
+        }
+    }
+}
+
+impl std::error::Error for TaskError {}

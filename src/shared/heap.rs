@@ -1,0 +1,309 @@
+//! An allocator in shared memory that no death can wedge.
+//!
+//! Any process of the pool may take blocks and give them back, and any may be killed between two
+//! instructions, so there is no lock to die with. Fresh memory comes off a counter that only grows;
+//! blocks that were given back wait on one stack for each size, last in, first out, so that the
+//! memory that is used next is the one that is still in the cache (a first touch costs nine times a
+//! copy). A process that dies with a block in its hands loses that block until
+//! [`reset`](Heap::reset), which the owner calls when nothing is in use.
+//!
+//! Sizes are powers of two. That wastes addresses, of which there is a terabyte, and no memory:
+//! a page that nobody touches is not there.
+
+use crate::error::{Error, Result};
+use crate::sys::atomic::{AtomicU64, Ordering};
+use crate::sys::region::Region;
+
+/// A place in the region, in bytes from its start. 0 is never a block.
+pub(crate) type Offset = u64;
+
+/// The smallest block, header included.
+const SMALLEST_BITS: u32 = 12;
+const N_CLASSES: usize = 48;
+/// Blocks at least this large are given back to the system when too much lies idle.
+const LARGE_BYTES: u64 = 1 << 22;
+/// How much memory may lie idle in large blocks.
+const IDLE_BYTES: u64 = 1 << 28;
+
+/// Where the blocks of one size that nobody uses begin.
+///
+/// Written and read by every process, with acquire and release: whoever pops a block sees what the
+/// pusher wrote into it. Lower 28 bits: the block's offset in units of the smallest block; upper
+/// 36 bits: how often the word was changed, so that a block that was popped and pushed again in
+/// between is not taken for unchanged.
+type Stack = AtomicU64;
+
+const INDEX_BITS: u32 = 28;
+const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
+
+/// The allocator's own words, at the start of the region.
+#[repr(C, align(64))]
+struct Head {
+    /// The first byte that was never handed out. Every process adds to it, relaxed: the number
+    /// alone matters.
+    fresh: AtomicU64,
+    /// Bytes that lie idle in large blocks; a hint, relaxed.
+    idle_bytes: AtomicU64,
+    stacks: [Stack; N_CLASSES],
+}
+
+/// What stands before every block's content.
+#[repr(C, align(64))]
+struct BlockHead {
+    /// The next block of the stack, as an index; written by the pusher before its compare-exchange.
+    next: AtomicU64,
+    /// The size as a power of two; written when the block is made, and never again.
+    bits: AtomicU64,
+}
+
+const BLOCK_HEAD_BYTES: u64 = size_of::<BlockHead>() as u64;
+
+/// A shared region with an allocator in it. Each process that inherits the region has its own
+/// `Heap` value over the same words.
+#[derive(Debug)]
+pub(crate) struct Heap {
+    region: Region,
+    /// Where blocks begin: behind the allocator's words and what was reserved for the owner.
+    floor: u64,
+}
+
+impl Heap {
+    /// Reserves a region, with `reserved` bytes at its start, zeroed, for the owner's own use
+    /// (behind the allocator's words; see [`reserved`](Heap::reserved)).
+    pub(crate) fn new(reserved: usize) -> Result<Heap> {
+        let region = Region::reserve()?;
+        let floor = (size_of::<Head>() + reserved).next_multiple_of(1 << SMALLEST_BITS) as u64;
+        if floor >= region.bytes() as u64 {
+            return Err(Error::invalid_input(format!(
+                "{reserved} bytes of shared memory are too many for this system's limit"
+            )));
+        }
+        let heap = Heap { region, floor };
+        heap.head().fresh.store(floor, Ordering::Relaxed);
+        Ok(heap)
+    }
+
+    /// The bytes that were reserved for the owner, as a pointer.
+    pub(crate) fn reserved(&self) -> *mut u8 {
+        self.at(size_of::<Head>() as u64)
+    }
+
+    /// Takes a block with room for `bytes`, aligned to 64; its content is arbitrary.
+    ///
+    /// # Errors
+    /// `is_os()` when the region is used up.
+    pub(crate) fn take(&self, bytes: usize) -> Result<Offset> {
+        let total = (bytes as u64).saturating_add(BLOCK_HEAD_BYTES);
+        let bits = u64::BITS - (total - 1).leading_zeros();
+        let bits = bits.max(SMALLEST_BITS);
+        let block = match self.pop(bits) {
+            Some(block) => block,
+            None => self.take_fresh(bits, bytes)?,
+        };
+        Ok(block + BLOCK_HEAD_BYTES)
+    }
+
+    /// Gives a block back.
+    pub(crate) fn give_back(&self, content: Offset) {
+        let block = content - BLOCK_HEAD_BYTES;
+        let bits = self.block_head(block).bits.load(Ordering::Relaxed) as u32;
+        let bytes = 1u64 << bits;
+        if bytes >= LARGE_BYTES {
+            let idle = self.head().idle_bytes.fetch_add(bytes, Ordering::Relaxed);
+            if idle + bytes > IDLE_BYTES {
+                let first_page = 1 << SMALLEST_BITS;
+                self.region
+                    .give_back((block + first_page) as usize, (bytes - first_page) as usize);
+            }
+        }
+        self.push(bits, block);
+    }
+
+    /// How many bytes fit into a block.
+    pub(crate) fn capacity(&self, content: Offset) -> usize {
+        let block = content - BLOCK_HEAD_BYTES;
+        let bits = self.block_head(block).bits.load(Ordering::Relaxed);
+        ((1u64 << bits) - BLOCK_HEAD_BYTES) as usize
+    }
+
+    /// Forgets every block, used or not. Only for the owner, and only when no block is in use.
+    pub(crate) fn reset(&self) {
+        let head = self.head();
+        for stack in &head.stacks {
+            stack.store(0, Ordering::Relaxed);
+        }
+        head.idle_bytes.store(0, Ordering::Relaxed);
+        head.fresh.store(self.floor, Ordering::Release);
+    }
+
+    /// The address of an offset in this process.
+    pub(crate) fn at(&self, offset: Offset) -> *mut u8 {
+        assert!(offset < self.region.bytes() as u64, "offset {offset:#x} is outside of the region");
+        // SAFETY: the offset lies inside the mapping.
+        unsafe { self.region.base().as_ptr().add(offset as usize) }
+    }
+
+    fn take_fresh(&self, bits: u32, bytes: usize) -> Result<Offset> {
+        let size = 1u64.checked_shl(bits).unwrap_or(u64::MAX);
+        let limit = self.region.bytes() as u64;
+        let block = self
+            .head()
+            .fresh
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |fresh| {
+                fresh.checked_add(size).filter(|&end| end <= limit)
+            })
+            .map_err(|_| {
+                Error::os(
+                    &format!("cannot take {bytes} bytes: all {limit} bytes of shared memory are in use"),
+                    std::io::ErrorKind::OutOfMemory.into(),
+                )
+            })?;
+        self.block_head(block).bits.store(u64::from(bits), Ordering::Relaxed);
+        Ok(block)
+    }
+
+    fn pop(&self, bits: u32) -> Option<Offset> {
+        let stack = self.head().stacks.get(bits as usize)?;
+        let mut top = stack.load(Ordering::Acquire);
+        loop {
+            let block = (top & INDEX_MASK) << SMALLEST_BITS;
+            if block == 0 {
+                return None;
+            }
+            // If another process has taken this block meanwhile, `next` is stale and the
+            // compare-exchange fails, because the count has moved on.
+            let next = self.block_head(block).next.load(Ordering::Relaxed);
+            let changed = stack.compare_exchange_weak(
+                top,
+                successor(top, next),
+                Ordering::Acquire,
+                Ordering::Acquire,
+            );
+            match changed {
+                Ok(_) => {
+                    if 1 << bits >= LARGE_BYTES {
+                        let idle = &self.head().idle_bytes;
+                        idle.fetch_sub(1 << bits, Ordering::Relaxed);
+                    }
+                    return Some(block);
+                }
+                Err(now) => top = now,
+            }
+        }
+    }
+
+    fn push(&self, bits: u32, block: Offset) {
+        let stack = &self.head().stacks[bits as usize];
+        let mut top = stack.load(Ordering::Relaxed);
+        loop {
+            self.block_head(block).next.store(top & INDEX_MASK, Ordering::Relaxed);
+            let changed = stack.compare_exchange_weak(
+                top,
+                successor(top, block >> SMALLEST_BITS),
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            match changed {
+                Ok(_) => return,
+                Err(now) => top = now,
+            }
+        }
+    }
+
+    fn head(&self) -> &Head {
+        // SAFETY: the region begins with the head, is zeroed at first, and all fields are atomic.
+        unsafe { &*self.region.base().as_ptr().cast::<Head>() }
+    }
+
+    fn block_head(&self, block: Offset) -> &BlockHead {
+        // SAFETY: every block begins with its head, aligned, and all fields are atomic.
+        unsafe { &*self.at(block).cast::<BlockHead>() }
+    }
+}
+
+/// The stack's next word: another top, and the count moved on.
+fn successor(word: u64, index: u64) -> u64 {
+    ((word >> INDEX_BITS).wrapping_add(1) << INDEX_BITS) | index
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_last_block_in_is_the_first_out() {
+        let heap = Heap::new(100).unwrap();
+        let (a, b) = (heap.take(10).unwrap(), heap.take(10).unwrap());
+        assert_ne!(a, b);
+        heap.give_back(a);
+        heap.give_back(b);
+        assert_eq!(heap.take(10).unwrap(), b);
+        assert_eq!(heap.take(10).unwrap(), a);
+    }
+
+    #[test]
+    fn what_is_reserved_is_zero_and_no_block_reaches_into_it() {
+        let heap = Heap::new(5000).unwrap();
+        // SAFETY: 5000 bytes were reserved, and nobody writes to them.
+        let reserved = unsafe { std::slice::from_raw_parts(heap.reserved(), 5000) };
+        assert!(reserved.iter().all(|&byte| byte == 0));
+        assert!(heap.at(heap.take(1).unwrap()) as usize >= heap.reserved() as usize + 5000);
+    }
+
+    #[test]
+    fn a_region_that_is_used_up_is_an_error() {
+        let heap = Heap::new(0).unwrap();
+        assert!(heap.take(usize::MAX / 4).unwrap_err().is_os());
+        assert!(heap.take(10).is_ok());
+    }
+
+    #[test]
+    fn threads_never_share_a_block() {
+        let heap = Heap::new(0).unwrap();
+        // SAFETY: for the test only: all of `Heap`'s words are atomic, and the region outlives the
+        // threads.
+        struct Shared<'a>(&'a Heap);
+        // SAFETY: as above.
+        unsafe impl Sync for Shared<'_> {}
+        let shared = Shared(&heap);
+        let shared = &shared;
+        std::thread::scope(|scope| {
+            for mark in 1..=4u64 {
+                scope.spawn(move || {
+                    let Shared(heap) = shared;
+                    for round in 0..20_000u64 {
+                        let block = heap.take(8).unwrap();
+                        let word = heap.at(block).cast::<u64>();
+                        // SAFETY: the block is this thread's until it is given back.
+                        unsafe {
+                            word.write_volatile(mark << 32 | round);
+                            assert_eq!(word.read_volatile(), mark << 32 | round);
+                        }
+                        heap.give_back(block);
+                    }
+                });
+            }
+        });
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_in_use_never_overlap(sizes in prop::collection::vec((1usize..100_000, any::<bool>()), 1..60)) {
+            let heap = Heap::new(0).unwrap();
+            let mut used: Vec<(Offset, usize)> = Vec::new();
+            for (bytes, drop_one) in sizes {
+                let block = heap.take(bytes).unwrap();
+                prop_assert!(heap.capacity(block) >= bytes);
+                prop_assert!(block % 64 == 0);
+                for &(other, length) in &used {
+                    prop_assert!(block + bytes as u64 <= other || other + length as u64 <= block);
+                }
+                used.push((block, bytes));
+                if drop_one {
+                    heap.give_back(used.remove(0).0);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Memory shared by fork.
+
+pub(crate) mod heap;

@@ -1,0 +1,119 @@
+//! How much processor time a process has used.
+
+use std::fs;
+use std::time::Duration;
+
+use nix::sys::resource::{Usage, UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+
+/// Processor time, in the program's own code and in the kernel on its behalf.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CpuTime {
+    /// Time spent in the program's own code.
+    pub user: Duration,
+    /// Time spent in the kernel on the program's behalf.
+    pub system: Duration,
+}
+
+impl CpuTime {
+    /// User and system time together.
+    pub fn total(&self) -> Duration {
+        self.user + self.system
+    }
+
+    pub(crate) fn since(self, earlier: CpuTime) -> CpuTime {
+        CpuTime {
+            user: self.user.saturating_sub(earlier.user),
+            system: self.system.saturating_sub(earlier.system),
+        }
+    }
+
+    fn and(self, other: CpuTime) -> CpuTime {
+        CpuTime {
+            user: self.user + other.user,
+            system: self.system + other.system,
+        }
+    }
+}
+
+/// What this process has used so far.
+pub(crate) fn own() -> CpuTime {
+    used(UsageWho::RUSAGE_SELF)
+}
+
+/// What all descendants have used so far: those that were reaped, and those that run.
+///
+/// `RUSAGE_CHILDREN` knows only of children that were waited for, and a pool's workers live on. The
+/// others' time is read from their own clocks.
+pub(crate) fn descendants() -> CpuTime {
+    let mut total = used(UsageWho::RUSAGE_CHILDREN);
+    let mut families = vec![std::process::id() as i32];
+    while let Some(parent) = families.pop() {
+        for child in children(parent) {
+            total = total.and(of_process(child).unwrap_or_default());
+            families.push(child);
+        }
+    }
+    total
+}
+
+/// The children of a process, as its only thread's list in `/proc` has them.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    tasks
+        .flatten()
+        .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
+        .flat_map(|list| {
+            list.split_whitespace()
+                .filter_map(|child| child.parse().ok())
+                .collect::<Vec<i32>>()
+        })
+        .collect()
+}
+
+/// A running process's time: the sum to the nanosecond from its CPU clock, its parts in the
+/// proportion that `/proc/PID/stat` gives in hundredths of a second. With its reaped children's.
+fn of_process(pid: i32) -> Option<CpuTime> {
+    let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(pid)).ok()?;
+    let total = Duration::from(nix::time::clock_gettime(clock).ok()?);
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the name in parentheses, which may hold spaces: count from behind it.
+    let fields: Vec<u64> = stat
+        .rsplit_once(") ")?
+        .1
+        .split(' ')
+        .skip(11)
+        .take(4)
+        .map(|field| field.parse().unwrap_or(0))
+        .collect();
+    let [user, system, reaped_user, reaped_system] = fields[..] else {
+        return None;
+    };
+    let system_share = system as f64 / (user + system).max(1) as f64;
+    let own_system = total.mul_f64(system_share);
+    let ticks = |n: u64| Duration::from_secs_f64(n as f64 / ticks_per_second());
+    Some(CpuTime {
+        user: total - own_system + ticks(reaped_user),
+        system: own_system + ticks(reaped_system),
+    })
+}
+
+fn ticks_per_second() -> f64 {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)
+        .ok()
+        .flatten()
+        .map_or(100.0, |n| n as f64)
+}
+
+fn used(who: UsageWho) -> CpuTime {
+    getrusage(who).map_or_else(|_| CpuTime::default(), |usage: Usage| CpuTime {
+        user: duration(usage.user_time()),
+        system: duration(usage.system_time()),
+    })
+}
+
+fn duration(time: TimeVal) -> Duration {
+    Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000)
+}

@@ -1,0 +1,192 @@
+//! The shared objects of this process: which one holds an address, and where one was loaded.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// A loaded object: its path as the loader knows it, empty for the program itself, and the
+/// distance between the addresses in its file and those in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Object {
+    pub(crate) path: PathBuf,
+    pub(crate) base: usize,
+}
+
+/// The object that holds `address` in one of its loaded segments.
+pub(crate) fn holding(address: usize) -> Option<Object> {
+    let mut search = Search {
+        matches: &|info| is_within(info, address),
+        found: None,
+    };
+    search.run();
+    search.found
+}
+
+/// Where the object at `path` (empty: the program itself) lies, loading it if it is not there yet.
+pub(crate) fn load(path: &Path) -> Result<Object> {
+    if path.as_os_str().is_empty() {
+        return program();
+    }
+    let name = CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| Error::function_not_found(format!("{} is not a path", path.display())))?;
+    // SAFETY: the name is a C string; loading runs the object's initialisers, which is what the
+    // process that named this object did before.
+    let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+    if handle.is_null() {
+        return Err(Error::function_not_found(format!(
+            "cannot load the shared object that holds it: {}",
+            last_error()
+        )));
+    }
+    let mut map: *const LinkMap = std::ptr::null();
+    // SAFETY: the handle is open and never closed; the call writes one pointer.
+    let code = unsafe { libc::dlinfo(handle, libc::RTLD_DI_LINKMAP, (&raw mut map).cast()) };
+    if code != 0 || map.is_null() {
+        return Err(Error::function_not_found(format!(
+            "cannot tell where {} was loaded: {}",
+            path.display(),
+            last_error()
+        )));
+    }
+    // SAFETY: the loader keeps the map of an open handle, and its first field is the base.
+    let base = unsafe { (*map).base };
+    Ok(Object {
+        path: path.to_owned(),
+        base,
+    })
+}
+
+/// Whether code could be called at `address`: it lies in an executable segment.
+pub(crate) fn is_executable(address: usize) -> bool {
+    let mut search = Search {
+        matches: &|info| {
+            segments(info)
+                .iter()
+                .any(|segment| segment.p_flags & libc::PF_X != 0 && covers(info, segment, address))
+        },
+        found: None,
+    };
+    search.run();
+    search.found.is_some()
+}
+
+/// The part of `struct link_map` that is the loader's stable interface (`<link.h>`).
+#[repr(C)]
+struct LinkMap {
+    base: usize,
+}
+
+fn program() -> Result<Object> {
+    let mut search = Search {
+        matches: &|_| true,
+        found: None,
+    };
+    search.run();
+    search
+        .found
+        .ok_or_else(|| Error::function_not_found("the loader does not list the program"))
+}
+
+/// A walk over the loaded objects, the program first, that stops at the first match.
+struct Search<'a> {
+    matches: &'a dyn Fn(&libc::dl_phdr_info) -> bool,
+    found: Option<Object>,
+}
+
+impl Search<'_> {
+    fn run(&mut self) {
+        // SAFETY: `visit` gets back the pointer given here, and the walk ends before this returns.
+        unsafe {
+            libc::dl_iterate_phdr(Some(visit), std::ptr::from_mut(self).cast());
+        }
+    }
+}
+
+unsafe extern "C" fn visit(
+    info: *mut libc::dl_phdr_info,
+    _size: usize,
+    data: *mut libc::c_void,
+) -> i32 {
+    // SAFETY: `data` is the search that `run` gave and nobody else uses during the walk; `info` is
+    // the loader's and valid for this call.
+    let (search, info) = unsafe { (&mut *data.cast::<Search<'_>>(), &*info) };
+    if !(search.matches)(info) {
+        return 0;
+    }
+    // SAFETY: the loader's names are C strings.
+    let name = unsafe { CStr::from_ptr(info.dlpi_name) };
+    search.found = Some(Object {
+        path: PathBuf::from(OsStr::from_bytes(name.to_bytes())),
+        base: info.dlpi_addr as usize,
+    });
+    1
+}
+
+fn is_within(info: &libc::dl_phdr_info, address: usize) -> bool {
+    segments(info)
+        .iter()
+        .any(|segment| covers(info, segment, address))
+}
+
+fn covers(info: &libc::dl_phdr_info, segment: &libc::Elf64_Phdr, address: usize) -> bool {
+    let start = (info.dlpi_addr as usize).wrapping_add(segment.p_vaddr as usize);
+    segment.p_type == libc::PT_LOAD && address.wrapping_sub(start) < segment.p_memsz as usize
+}
+
+fn segments(info: &libc::dl_phdr_info) -> &[libc::Elf64_Phdr] {
+    if info.dlpi_phdr.is_null() {
+        return &[];
+    }
+    // SAFETY: the loader's table holds as many headers as it says, for as long as the object stays
+    // loaded, which is at least for the visit that lends `info`.
+    unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) }
+}
+
+fn last_error() -> String {
+    // SAFETY: the message is null or a C string that stays until this thread's next call.
+    unsafe {
+        let message = libc::dlerror();
+        if message.is_null() {
+            "no reason given".to_owned()
+        } else {
+            CStr::from_ptr(message).to_string_lossy().into_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_of_the_program_is_found_again() {
+        let address = a_function_of_the_program_is_found_again as *const () as usize;
+        let object = holding(address).unwrap();
+        assert_eq!(object.path, PathBuf::new());
+        assert_eq!(load(&object.path).unwrap(), object);
+        assert!(is_executable(address));
+    }
+
+    #[test]
+    fn a_function_of_a_library_is_found_by_its_path() {
+        let object = holding(libc::getpid as *const () as usize).unwrap();
+        assert!(object.path.to_string_lossy().contains("libc"));
+        assert_eq!(load(&object.path).unwrap().base, object.base);
+    }
+
+    #[test]
+    fn data_is_not_code_and_the_stack_is_in_no_object() {
+        let local = 0u8;
+        assert_eq!(holding(std::ptr::from_ref(&local) as usize), None);
+        assert!(!is_executable(std::ptr::from_ref(&local) as usize));
+    }
+
+    #[test]
+    fn a_missing_object_is_named() {
+        let error = load(Path::new("/nowhere/libcode.so")).unwrap_err();
+        assert!(error.is_function_not_found());
+        assert!(error.to_string().contains("/nowhere/libcode.so"), "{error}");
+    }
+}

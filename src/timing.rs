@@ -1,0 +1,331 @@
+//! What a piece of work cost: time on the wall, processor time of this process, and that of its
+//! children apart.
+//!
+//! A parallel map spends its time in other processes. A stopwatch that looks at the caller alone,
+//! as IPython's `%time` does, reports a map of ten seconds of work as a few milliseconds.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+pub use crate::sys::clock::CpuTime;
+use crate::sys::clock;
+
+/// Runs `f` once and says what it took.
+///
+/// Reading the clocks happens before and after, and is not part of what is measured.
+///
+/// # Example
+/// ```
+/// let sum = forklore::time(|| (0..1000u64).sum::<u64>());
+/// println!("{sum}");
+/// assert_eq!(sum.value, 499_500);
+/// ```
+pub fn time<T>(f: impl FnOnce() -> T) -> Timed<T> {
+    let watch = Stopwatch::start();
+    let value = f();
+    let times = watch.stop();
+    Timed { value, times }
+}
+
+/// A value and what it took to get it. Prints as IPython's `%time` does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timed<T> {
+    /// What the work gave.
+    pub value: T,
+    /// What the work took.
+    pub times: Times,
+}
+
+impl<T> std::ops::Deref for Timed<T> {
+    type Target = Times;
+
+    fn deref(&self) -> &Times {
+        &self.times
+    }
+}
+
+impl<T> fmt::Display for Timed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.times.fmt(f)
+    }
+}
+
+/// What a piece of work took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Times {
+    /// From start to end on the wall.
+    pub wall: Duration,
+    /// Processor time of this process, all its threads together.
+    pub cpu: CpuTime,
+    /// Processor time of its children and theirs, whether they still run or not.
+    pub children: CpuTime,
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = |label: &str, cpu: CpuTime| {
+            writeln!(
+                f,
+                "{label}: user {}, sys: {}, total: {}",
+                Short(cpu.user),
+                Short(cpu.system),
+                Short(cpu.total())
+            )
+        };
+        line("CPU times", self.cpu)?;
+        if self.children != CpuTime::default() {
+            line("Children", self.children)?;
+        }
+        write!(f, "Wall time: {}", Short(self.wall))
+    }
+}
+
+/// A stopwatch that also reads the processor clocks.
+///
+/// # Example
+/// ```
+/// let watch = forklore::timing::Stopwatch::start();
+/// let squares: Vec<u64> = (0..10).map(|x| x * x).collect();
+/// println!("{}", watch.stop());
+/// # assert_eq!(squares[9], 81);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Stopwatch {
+    cpu: CpuTime,
+    children: CpuTime,
+    started: Instant,
+}
+
+impl Stopwatch {
+    /// Reads the clocks; the wall clock last, so that reading is not measured.
+    pub fn start() -> Stopwatch {
+        let children = clock::descendants();
+        let cpu = clock::own();
+        Stopwatch {
+            cpu,
+            children,
+            started: Instant::now(),
+        }
+    }
+
+    /// Reads the clocks again, the wall clock first, and gives the differences.
+    pub fn stop(self) -> Times {
+        let wall = self.started.elapsed();
+        let cpu = clock::own().since(self.cpu);
+        Times {
+            wall,
+            cpu,
+            children: clock::descendants().since(self.children),
+        }
+    }
+}
+
+/// Measures `f` many times and gives best, mean and spread, as IPython's `%timeit` does.
+///
+/// The number of calls in a run is chosen so that a run takes at least 20 ms, or is 1 where a call
+/// takes longer; there are 7 runs. Results go through [`std::hint::black_box`], so that work whose
+/// result nobody uses is not optimised away.
+///
+/// # Example
+/// ```
+/// let measured = forklore::timeit(|| (0..1000u64).sum::<u64>());
+/// println!("{measured}");
+/// assert!(measured.best() <= measured.mean());
+/// ```
+pub fn timeit<T>(mut f: impl FnMut() -> T) -> Timeit {
+    let mut run = |loops: u32| {
+        let started = Instant::now();
+        for _ in 0..loops {
+            std::hint::black_box(f());
+        }
+        started.elapsed()
+    };
+    let mut loops: u32 = 1;
+    let mut first = run(loops);
+    while first < LEAST_RUN && loops < 1 << 30 {
+        // Aim a little past the goal: the last step shall be the last.
+        let factor = LEAST_RUN.as_secs_f64() * 1.2 / first.as_secs_f64().max(1e-9);
+        loops = (f64::from(loops) * factor.clamp(2.0, 100.0)) as u32;
+        first = run(loops);
+    }
+    let runs = std::iter::once(first)
+        .chain((1..N_RUNS).map(|_| run(loops)))
+        .map(|run| run.as_secs_f64() / f64::from(loops))
+        .collect();
+    Timeit { loops, runs }
+}
+
+/// A run shorter than this would measure the clock and the scheduler's whims.
+const LEAST_RUN: Duration = Duration::from_millis(20);
+const N_RUNS: usize = 7;
+/// A mean this much above the best run says that something else was running.
+const NOISY: f64 = 1.25;
+
+/// Several runs of one piece of work; times are per call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timeit {
+    loops: u32,
+    /// Seconds per call, a value for each run.
+    runs: Vec<f64>,
+}
+
+impl Timeit {
+    /// How many calls each run was made of.
+    pub fn loops(&self) -> u32 {
+        self.loops
+    }
+
+    /// The time per call in each run, in the order of the runs.
+    pub fn runs(&self) -> Vec<Duration> {
+        self.runs.iter().copied().map(Duration::from_secs_f64).collect()
+    }
+
+    /// The fastest run: what the work takes when nothing disturbs it.
+    pub fn best(&self) -> Duration {
+        Duration::from_secs_f64(self.runs.iter().copied().fold(f64::INFINITY, f64::min))
+    }
+
+    /// The mean over the runs.
+    pub fn mean(&self) -> Duration {
+        Duration::from_secs_f64(self.mean_seconds())
+    }
+
+    /// The standard deviation over the runs.
+    pub fn sd(&self) -> Duration {
+        let mean = self.mean_seconds();
+        let squares: f64 = self.runs.iter().map(|run| (run - mean).powi(2)).sum();
+        Duration::from_secs_f64((squares / (self.runs.len() - 1) as f64).sqrt())
+    }
+
+    /// Whether the runs differ so much that the machine was busy with something else.
+    pub fn is_noisy(&self) -> bool {
+        self.mean_seconds() > NOISY * self.best().as_secs_f64()
+    }
+
+    fn mean_seconds(&self) -> f64 {
+        self.runs.iter().sum::<f64>() / self.runs.len() as f64
+    }
+}
+
+impl fmt::Display for Timeit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} ± {} per call (mean ± sd of {} runs of {} calls; best {})",
+            Short(self.mean()),
+            Short(self.sd()),
+            self.runs.len(),
+            self.loops,
+            Short(self.best())
+        )?;
+        if self.is_noisy() {
+            write!(
+                f,
+                "\nThe runs differ by more than a quarter: the machine is busy, trust the best only."
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A duration with three digits and the unit that fits, as IPython prints it: `16.2 µs`.
+struct Short(Duration);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        if seconds >= 60.0 {
+            let whole = self.0.as_secs();
+            return write!(f, "{} min {} s", whole / 60, whole % 60);
+        }
+        let (value, unit) = match self.0.as_nanos() {
+            0 => return f.write_str("0 ns"),
+            n if n < 1_000 => (seconds * 1e9, "ns"),
+            n if n < 1_000_000 => (seconds * 1e6, "µs"),
+            n if n < 1_000_000_000 => (seconds * 1e3, "ms"),
+            _ => (seconds, "s"),
+        };
+        let digits = match value {
+            v if v >= 100.0 => 0,
+            v if v >= 10.0 => 1,
+            _ => 2,
+        };
+        let text = format!("{value:.digits$}");
+        let text = if digits > 0 {
+            text.trim_end_matches('0').trim_end_matches('.')
+        } else {
+            &text
+        };
+        write!(f, "{text} {unit}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn short(nanos: u64) -> String {
+        Short(Duration::from_nanos(nanos)).to_string()
+    }
+
+    #[test]
+    fn durations_have_three_digits() {
+        assert_eq!(short(0), "0 ns");
+        assert_eq!(short(8_000), "8 µs");
+        assert_eq!(short(16_200), "16.2 µs");
+        assert_eq!(short(1_730_000), "1.73 ms");
+        assert_eq!(short(123_456_789), "123 ms");
+        assert_eq!(short(2_000_000_000), "2 s");
+        assert_eq!(short(100), "100 ns");
+        assert_eq!(short(125_000_000_000), "2 min 5 s");
+    }
+
+    #[test]
+    fn times_print_as_ipython_does() {
+        let micros = Duration::from_micros;
+        let mut times = Times {
+            wall: Duration::from_nanos(16_200),
+            cpu: CpuTime {
+                user: micros(8),
+                system: micros(4),
+            },
+            children: CpuTime::default(),
+        };
+        assert_eq!(
+            times.to_string(),
+            "CPU times: user 8 µs, sys: 4 µs, total: 12 µs\nWall time: 16.2 µs"
+        );
+        times.children.user = micros(1500);
+        assert_eq!(
+            times.to_string(),
+            "CPU times: user 8 µs, sys: 4 µs, total: 12 µs\n\
+             Children: user 1.5 ms, sys: 0 ns, total: 1.5 ms\nWall time: 16.2 µs"
+        );
+    }
+
+    #[test]
+    fn the_spread_of_runs_is_told() {
+        let measured = Timeit {
+            loops: 10,
+            runs: vec![1.0, 1.0, 4.0],
+        };
+        assert_eq!(measured.best(), Duration::from_secs(1));
+        assert_eq!(measured.mean(), Duration::from_secs(2));
+        assert!((measured.sd().as_secs_f64() - 3f64.sqrt()).abs() < 1e-6);
+        assert!(measured.is_noisy());
+        assert!(measured.to_string().contains("the machine is busy"));
+    }
+
+    #[test]
+    fn a_slow_call_is_made_once_a_run() {
+        let mut n_calls = 0;
+        let measured = timeit(|| {
+            n_calls += 1;
+            let until = Instant::now() + LEAST_RUN;
+            while Instant::now() < until {
+                std::hint::spin_loop();
+            }
+        });
+        assert_eq!((measured.loops(), n_calls), (1, N_RUNS));
+    }
+}
