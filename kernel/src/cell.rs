@@ -106,6 +106,18 @@ pub fn plan(text: &str) -> Result<Plan, Mistake> {
     Ok(plan)
 }
 
+/// A compiler's text about what was run, with the lines as the learner wrote them: lines were rewritten so that every
+/// place in them is still the same.
+pub fn as_written(text: &str, written: &str, run: &str) -> String {
+    let mut text = text.to_owned();
+    for (written, run) in written.lines().zip(run.lines()) {
+        if written != run && !run.trim().is_empty() {
+            text = text.replace(run, written);
+        }
+    }
+    text
+}
+
 /// The cell with its magics blanked out, every other character where it was: for completion, inspection, and the
 /// question whether a cell is complete.
 pub fn without_magics(text: &str) -> String {
