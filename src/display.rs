@@ -272,7 +272,11 @@ fn base64(bytes: &[u8]) -> String {
         for i in 0..4 {
             let sextet = bits >> (18 - 6 * i) & 63;
             let is_padding = i > group.len();
-            text.push(if is_padding { '=' } else { ALPHABET[sextet as usize] as char });
+            text.push(if is_padding {
+                '='
+            } else {
+                ALPHABET[sextet as usize] as char
+            });
         }
     }
     text

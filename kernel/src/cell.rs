@@ -36,8 +36,14 @@ const TIMEIT_CELL: &str = "forklore::display::cell::timeit!({";
 const MAGICS: &[(&str, &str)] = &[
     ("%time", "run the rest of the line and say how long it took"),
     ("%%time", "the same for the whole cell"),
-    ("%timeit", "run the rest of the line many times and say how long it takes"),
-    ("%%timeit", "the same for the whole cell, in a scope of its own"),
+    (
+        "%timeit",
+        "run the rest of the line many times and say how long it takes",
+    ),
+    (
+        "%%timeit",
+        "the same for the whole cell, in a scope of its own",
+    ),
     ("%lsmagic", "list these"),
 ];
 
@@ -204,7 +210,11 @@ fn next_line_magic(code: &str) -> Option<LineMagic> {
 /// `%time STATEMENT`: the same with the expression, or the initialiser of a `let`, inside the library's macro.
 fn time_statement(code: &str, magic: &LineMagic) -> Result<String, Mistake> {
     let name = code[magic.start..magic.name_end].to_owned();
-    let nothing = || usage(&format!("`{name}` needs something to time on its line: `{name} f(x)`"));
+    let nothing = || {
+        usage(&format!(
+            "`{name}` needs something to time on its line: `{name} f(x)`"
+        ))
+    };
     if code[magic.name_end..magic.line_end].trim().is_empty() {
         return Err(nothing());
     }
@@ -224,7 +234,11 @@ fn time_statement(code: &str, magic: &LineMagic) -> Result<String, Mistake> {
         None => expression(&statement),
     };
     let Some(timed) = timed else {
-        let what = if is_repeated { "an expression" } else { "an expression or a `let` with a value" };
+        let what = if is_repeated {
+            "an expression"
+        } else {
+            "an expression or a `let` with a value"
+        };
         return Err(usage(&format!(
             "`{name}` can time {what}; for more, begin the cell with `%{name}`"
         )));
@@ -232,8 +246,15 @@ fn time_statement(code: &str, magic: &LineMagic) -> Result<String, Mistake> {
     let start = from + body.offset(timed.syntax().text_range().start());
     let end = from + body.offset(timed.syntax().text_range().end());
     // A `let` takes the value; to show it, a reference will do, and leaves a variable where it is.
-    let borrow = if let_statement.is_none() && is_place(&timed) { "&" } else { "" };
-    let call = format!("{}{borrow}", if is_repeated { TIMEIT_ONE } else { TIME_ONE });
+    let borrow = if let_statement.is_none() && is_place(&timed) {
+        "&"
+    } else {
+        ""
+    };
+    let call = format!(
+        "{}{borrow}",
+        if is_repeated { TIMEIT_ONE } else { TIME_ONE }
+    );
     code.insert(end, ')');
     code.insert_str(start, &call);
     // The call takes the room that the magic had, if that is on the same line.
@@ -247,7 +268,9 @@ fn time_statement(code: &str, magic: &LineMagic) -> Result<String, Mistake> {
 fn timed_lines<'a>(text: &'a str, name: &str) -> Result<(&'a str, usize), Mistake> {
     let rest = &text[text.find('\n').unwrap_or(text.len())..];
     if rest.trim().is_empty() {
-        return Err(usage(&format!("`{name}` times the lines below it, and there are none")));
+        return Err(usage(&format!(
+            "`{name}` times the lines below it, and there are none"
+        )));
     }
     if let Some(magic) = next_line_magic(rest) {
         let inner = &rest[magic.start..magic.name_end];
@@ -305,7 +328,9 @@ impl Body {
 
     /// A place in the parsed text as a place in the code.
     fn offset(&self, size: TextSize) -> usize {
-        usize::from(size).saturating_sub(PROLOGUE.len()).min(self.len)
+        usize::from(size)
+            .saturating_sub(PROLOGUE.len())
+            .min(self.len)
     }
 
     /// All tokens of the code, in order.

@@ -37,14 +37,20 @@ fn time_takes_the_place_of_the_magic() {
     assert_eq!(run("%time f(x);"), "  _t!(f(x));");
     assert_eq!(run("%time v"), " _t!(&v)");
     assert_eq!(run("%time *p"), " _t!(&*p)");
-    assert_eq!(run("%time (0..9)\n  .sum::<i32>()"), "  _t!((0..9)\n  .sum::<i32>())");
+    assert_eq!(
+        run("%time (0..9)\n  .sum::<i32>()"),
+        "  _t!((0..9)\n  .sum::<i32>())"
+    );
     assert_eq!(run("%time   f(x) // why"), "    _t!(f(x)) // why");
 }
 
 #[test]
 fn time_of_a_let_leaves_the_value_where_it_was() {
     assert_eq!(run("%time let mut x = f(y);"), "  let mut x = _t!(f(y));");
-    assert_eq!(run("%time let x: u8 =\n  f(y);\nx"), "      let x: u8 =\n  _t!(f(y));\nx");
+    assert_eq!(
+        run("%time let x: u8 =\n  f(y);\nx"),
+        "      let x: u8 =\n  _t!(f(y));\nx"
+    );
 }
 
 #[test]
@@ -83,7 +89,12 @@ fn timeit_runs_an_expression_or_a_scope() {
         run("%%timeit\nlet v = f();\ng(v)"),
         "forklore::display::cell::timeit!({\nlet v = f();\ng(v)\n})"
     );
-    assert!(plan("%timeit let x = 3;").unwrap_err().message.contains("`%%timeit`"));
+    assert!(
+        plan("%timeit let x = 3;")
+            .unwrap_err()
+            .message
+            .contains("`%%timeit`")
+    );
 }
 
 #[test]
@@ -97,7 +108,10 @@ fn magics_say_what_they_need() {
         ("%%time\n%time f()", "cannot be used inside"),
         ("%tiem f()", "did you mean `%time`"),
         ("%%tmie\nf()", "did you mean `%%time`"),
-        ("%completely_unknown", "there is no `%completely_unknown`; `%lsmagic` lists"),
+        (
+            "%completely_unknown",
+            "there is no `%completely_unknown`; `%lsmagic` lists",
+        ),
         ("%%\n", "there is no `%%`"),
     ] {
         let mistake = plan(text).unwrap_err();

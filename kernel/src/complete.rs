@@ -44,17 +44,19 @@ pub fn completeness(code: &str) -> Completeness {
 /// A verdict from brackets, strings and comments alone, if they are not all closed.
 fn brackets(code: &str) -> Option<Completeness> {
     let root = SourceFile::parse(code, Edition::Edition2024).syntax_node();
-    let tokens = root.descendants_with_tokens().filter_map(NodeOrToken::into_token);
+    let tokens = root
+        .descendants_with_tokens()
+        .filter_map(NodeOrToken::into_token);
     let mut open = Vec::new();
     for token in tokens {
         match token.kind() {
             SyntaxKind::L_CURLY => open.push(SyntaxKind::R_CURLY),
             SyntaxKind::L_PAREN => open.push(SyntaxKind::R_PAREN),
             SyntaxKind::L_BRACK => open.push(SyntaxKind::R_BRACK),
-            kind @ (SyntaxKind::R_CURLY | SyntaxKind::R_PAREN | SyntaxKind::R_BRACK) => {
-                if open.pop() != Some(kind) {
-                    return Some(Completeness::Invalid);
-                }
+            kind @ (SyntaxKind::R_CURLY | SyntaxKind::R_PAREN | SyntaxKind::R_BRACK)
+                if open.pop() != Some(kind) =>
+            {
+                return Some(Completeness::Invalid);
             }
             _ if is_open(&token) => {
                 return Some(Completeness::Incomplete {
@@ -117,7 +119,9 @@ fn last_indent(code: &str) -> String {
 
 /// The byte at which the cursor is; front ends count characters (Unicode code points).
 pub fn byte_of_cursor(code: &str, cursor: usize) -> usize {
-    code.char_indices().nth(cursor).map_or(code.len(), |(byte, _)| byte)
+    code.char_indices()
+        .nth(cursor)
+        .map_or(code.len(), |(byte, _)| byte)
 }
 
 /// The cursor of a byte, the other way round.

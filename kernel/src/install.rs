@@ -218,7 +218,10 @@ fn sys_prefix() -> Result<PathBuf> {
              activate the environment, or install with --user, or say where with --prefix FOLDER"
         );
     };
-    let beside = jupyter.parent().and_then(Path::parent).map(Path::to_path_buf);
+    let beside = jupyter
+        .parent()
+        .and_then(Path::parent)
+        .map(Path::to_path_buf);
     let searched = searched_by_jupyter(&jupyter);
     if let Some(prefix) = beside
         && searched.contains(&prefix.join("share/jupyter"))
@@ -272,7 +275,10 @@ fn missing_tools() -> Vec<String> {
 
 /// Where the standard library's source would be.
 fn rust_source() -> Option<PathBuf> {
-    let output = Command::new("rustc").args(["--print", "sysroot"]).output().ok()?;
+    let output = Command::new("rustc")
+        .args(["--print", "sysroot"])
+        .output()
+        .ok()?;
     let sysroot = String::from_utf8(output.stdout).ok()?;
     Some(Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core"))
 }

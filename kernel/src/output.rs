@@ -284,7 +284,10 @@ impl Parser {
             return Front::Text(BLOCK_BEGIN.len());
         };
         // The end is a line of its own; begin the search one line's length before where it stopped.
-        let from = self.n_searched.saturating_sub(BLOCK_END.len() + 2).max(header);
+        let from = self
+            .n_searched
+            .saturating_sub(BLOCK_END.len() + 2)
+            .max(header);
         match find_block_end(bytes, from) {
             Some((content_end, len)) => {
                 let content = bytes.get(header + 1..content_end).unwrap_or_default();

@@ -37,7 +37,10 @@ fn html(kind: RichKind, id: Option<&str>, html: &str) -> Event {
 
 #[test]
 fn text_passes_through() {
-    assert_eq!(events_of([&b"a\nb"[..], b"c\x1b[31mred"]), [text("a\nbc\x1b[31mred")]);
+    assert_eq!(
+        events_of([&b"a\nb"[..], b"c\x1b[31mred"]),
+        [text("a\nbc\x1b[31mred")]
+    );
 }
 
 #[test]
@@ -55,7 +58,11 @@ fn a_frame_becomes_rich_output_in_order() {
     let bytes = [&b"before"[..], &piece("7-1", false, message), b"after"].concat();
     assert_eq!(
         events_of([&bytes[..]]),
-        [text("before"), html(RichKind::Display, Some("p1"), "<b>"), text("after")]
+        [
+            text("before"),
+            html(RichKind::Display, Some("p1"), "<b>"),
+            text("after")
+        ]
     );
 }
 
@@ -72,7 +79,10 @@ fn pieces_of_two_processes_do_not_mix() {
     .concat();
     assert_eq!(
         events_of([&bytes[..]]),
-        [html(RichKind::Update, Some("a"), "1"), html(RichKind::Result, None, "2")]
+        [
+            html(RichKind::Update, Some("a"), "1"),
+            html(RichKind::Result, None, "2")
+        ]
     );
 }
 
@@ -98,7 +108,10 @@ fn an_empty_block_and_one_cut_off_after_its_end() {
     let bytes = "EVCXR_BEGIN_CONTENT text/html\nEVCXR_END_CONTENT\nEVCXR_BEGIN_CONTENT text/html\nb\nEVCXR_END_CONTENT";
     assert_eq!(
         events_of([bytes.as_bytes()]),
-        [html(RichKind::Display, None, ""), html(RichKind::Display, None, "b")]
+        [
+            html(RichKind::Display, None, ""),
+            html(RichKind::Display, None, "b")
+        ]
     );
 }
 
@@ -135,7 +148,12 @@ fn a_frame_that_never_ends_does_not_hold_the_output() {
 
 #[test]
 fn held_text_is_shown_when_nothing_follows_and_not_twice() {
-    for (first, rest) in [("E", "nd"), ("\x1b", "[0m"), ("\x1b]7", "7x"), ("EVCXR_BEG", "IN")] {
+    for (first, rest) in [
+        ("E", "nd"),
+        ("\x1b", "[0m"),
+        ("\x1b]7", "7x"),
+        ("EVCXR_BEG", "IN"),
+    ] {
         let mut parser = Parser::new(Stream::Stdout);
         let mut events = Vec::new();
         parser.push(first.as_bytes(), &mut events);
@@ -155,14 +173,20 @@ fn a_block_is_one_even_if_its_beginning_was_shown() {
     let mut events = Vec::new();
     parser.push(b"EVC", &mut events);
     parser.idle(&mut events);
-    parser.push(b"XR_BEGIN_CONTENT text/html\nb\nEVCXR_END_CONTENT\n", &mut events);
+    parser.push(
+        b"XR_BEGIN_CONTENT text/html\nb\nEVCXR_END_CONTENT\n",
+        &mut events,
+    );
     assert_eq!(events, [text("EVC"), html(RichKind::Display, None, "b")]);
 }
 
 #[test]
 fn split_characters_are_joined_and_bad_bytes_replaced() {
     let euro = "€".as_bytes();
-    assert_eq!(events_of([&euro[..1], &euro[1..2], &euro[2..]]), [text("€")]);
+    assert_eq!(
+        events_of([&euro[..1], &euro[1..2], &euro[2..]]),
+        [text("€")]
+    );
     assert_eq!(events_of([&b"a\xffb"[..]]), [text("a\u{fffd}b")]);
     assert_eq!(events_of([&b"a\xe2\x82"[..]]), [text("a\u{fffd}")]);
     assert_eq!(events_of([&b"\xe2\x82"[..], b"x"]), [text("\u{fffd}x")]);

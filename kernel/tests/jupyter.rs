@@ -33,7 +33,14 @@ fn run() -> Result<()> {
     let mut pytest = environment.command("pytest");
     pytest
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python"))
-        .args(["-q", "--tb=short", "-p", "no:cacheprovider", "--durations=5", "."])
+        .args([
+            "-q",
+            "--tb=short",
+            "-p",
+            "no:cacheprovider",
+            "--durations=5",
+            ".",
+        ])
         .env("JUPYTER_PATH", prefix.join("share/jupyter"))
         .env("FORKLORE_PROGRAM", program)
         .env("PYTHONDONTWRITEBYTECODE", "1");
@@ -46,7 +53,10 @@ fn run() -> Result<()> {
         }
     }
     // libtest's flags mean nothing here; a word is a filter.
-    if let Some(word) = std::env::args().skip(1).find(|argument| !argument.starts_with('-')) {
+    if let Some(word) = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'))
+    {
         pytest.args(["-k", &word]);
     }
     let status = pytest.status().context("cannot run pytest")?;

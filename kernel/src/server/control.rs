@@ -49,12 +49,12 @@ pub(super) async fn serve(
     }
 }
 
-pub(super) fn shutdown_reply(restart: bool, request: &JupyterMessage) -> JupyterMessage {
+pub(super) fn shutdown_reply(restart: bool, request: &JupyterMessage) -> Box<JupyterMessage> {
     let reply = ShutdownReply {
         restart,
         ..ShutdownReply::default()
     };
-    reply.as_child_of(request)
+    Box::new(reply.as_child_of(request))
 }
 
 /// Interrupts what the session works on. If that is nothing, nothing happens.
@@ -87,7 +87,12 @@ pub(super) async fn close(shared: &Shared, worker: worker::Handle) {
         }
         let _ = worker.ended.await;
     };
-    if tokio::time::timeout(SHUTDOWN_DEADLINE, ended).await.is_err() {
-        log(format_args!("the session did not end in time; the kernel goes without it"));
+    if tokio::time::timeout(SHUTDOWN_DEADLINE, ended)
+        .await
+        .is_err()
+    {
+        log(format_args!(
+            "the session did not end in time; the kernel goes without it"
+        ));
     }
 }

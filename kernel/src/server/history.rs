@@ -58,7 +58,10 @@ impl History {
         let start = usize::try_from(start).unwrap_or(0);
         let stop = usize::try_from(stop).ok().filter(|stop| *stop > 0);
         let within = |count: usize| count >= start && stop.is_none_or(|stop| count < stop);
-        self.cells.iter().filter(|(count, _)| within(*count)).collect()
+        self.cells
+            .iter()
+            .filter(|(count, _)| within(*count))
+            .collect()
     }
 
     /// The last `n` that match a pattern with `*` and `?`; if `unique`, of equal ones the last only.
@@ -82,7 +85,10 @@ fn last<'a>(
     cells: impl ExactSizeIterator<Item = &'a (usize, String)>,
     n: i32,
 ) -> Vec<&'a (usize, String)> {
-    let n = usize::try_from(n).ok().filter(|n| *n > 0).unwrap_or(usize::MAX);
+    let n = usize::try_from(n)
+        .ok()
+        .filter(|n| *n > 0)
+        .unwrap_or(usize::MAX);
     let n_skipped = cells.len().saturating_sub(n);
     cells.skip(n_skipped).collect()
 }
@@ -122,7 +128,10 @@ mod tests {
 
     fn history() -> History {
         let mut history = History::default();
-        for (i, code) in ["let a = 1;", "a + 1", "let b = 2;", "a + 1"].iter().enumerate() {
+        for (i, code) in ["let a = 1;", "a + 1", "let b = 2;", "a + 1"]
+            .iter()
+            .enumerate()
+        {
             history.push(i + 1, code);
         }
         history
@@ -130,7 +139,10 @@ mod tests {
 
     fn counts(reply: &Value) -> Vec<u64> {
         let entries = reply["history"].as_array().unwrap();
-        entries.iter().map(|entry| entry[1].as_u64().unwrap()).collect()
+        entries
+            .iter()
+            .map(|entry| entry[1].as_u64().unwrap())
+            .collect()
     }
 
     fn search(pattern: &str, unique: bool, n: i32) -> HistoryRequest {

@@ -63,7 +63,9 @@ fn wait_for_end(pid: i32) {
         return;
     }
     // No pidfd: an old kernel, or no such process. The parent's death shows in a new parent.
-    log(format_args!("process {pid} cannot be watched; its death will be noticed within a second"));
+    log(format_args!(
+        "process {pid} cannot be watched; its death will be noticed within a second"
+    ));
     let parent = getppid();
     while getppid() == parent {
         std::thread::sleep(LOOK_EVERY);

@@ -26,7 +26,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use jupyter_protocol::{ConnectionInfo, JupyterMessage, JupyterMessageContent, Status, UnknownMessage};
+use jupyter_protocol::{
+    ConnectionInfo, JupyterMessage, JupyterMessageContent, Status, UnknownMessage,
+};
 use jupyter_zmq_client::{
     KernelHeartbeatConnection, RouterRecvConnection, RouterSendConnection, RuntimeError,
 };
@@ -68,7 +70,7 @@ enum Stop {
     /// A client asked.
     Asked {
         /// The messages that say so, sent when every process has ended.
-        answer: JupyterMessage,
+        answer: Box<JupyterMessage>,
         via: Via,
     },
     /// Jupyter has gone, or a signal came.
@@ -103,7 +105,9 @@ pub fn run(connection_file: &Path) -> Result<()> {
 fn read_connection_file(path: &Path) -> Result<ConnectionInfo> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).with_context(|| {
-        format!("cannot read the connection file {shown}; Jupyter writes it when it starts a kernel")
+        format!(
+            "cannot read the connection file {shown}; Jupyter writes it when it starts a kernel"
+        )
     })?;
     let info: ConnectionInfo = serde_json::from_str(&text)
         .with_context(|| format!("{shown} is not a Jupyter connection file"))?;
@@ -141,8 +145,16 @@ async fn serve(info: &ConnectionInfo) -> Result<()> {
     tokio::spawn(send_all(control_send, control_replies_to_send));
     tokio::spawn(heartbeat(sockets.heartbeat));
     tokio::spawn(ignore_input(stdin_recv));
-    tokio::spawn(shell::serve(shell_recv, shared.clone(), worker.jobs.clone()));
-    tokio::spawn(control::serve(control_recv, shared.clone(), control_replies.clone()));
+    tokio::spawn(shell::serve(
+        shell_recv,
+        shared.clone(),
+        worker.jobs.clone(),
+    ));
+    tokio::spawn(control::serve(
+        control_recv,
+        shared.clone(),
+        control_replies.clone(),
+    ));
     lifeline::watch(shared.clone());
 
     let stop = stops.recv().await.unwrap_or(Stop::Alone("all tasks ended"));
@@ -156,8 +168,8 @@ async fn serve(info: &ConnectionInfo) -> Result<()> {
             };
             let goodbye = async {
                 let idle = Status::idle().as_child_of(&answer);
-                let _ = replies.send(answer.clone()).await;
-                shared.iopub.send(answer).await;
+                let _ = replies.send((*answer).clone()).await;
+                shared.iopub.send(*answer).await;
                 shared.iopub.send(idle).await;
                 drained(replies, N_REPLIES_WAITING).await;
                 shared.iopub.drained().await;
@@ -232,7 +244,9 @@ async fn next_message(from: &mut RouterRecvConnection, channel: &str) -> Jupyter
         match from.read().await {
             Ok(message) => return message,
             Err(error) => {
-                log(format_args!("a message on the {channel} channel was dropped: {error}"));
+                log(format_args!(
+                    "a message on the {channel} channel was dropped: {error}"
+                ));
                 // A socket that fails again and again must not take the processor.
                 if matches!(error, RuntimeError::ZmqError(_) | RuntimeError::IoError(_)) {
                     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -254,7 +268,10 @@ async fn heartbeat(mut connection: KernelHeartbeatConnection) {
 async fn ignore_input(mut stdin: RouterRecvConnection) {
     loop {
         let message = next_message(&mut stdin, "stdin").await;
-        log(format_args!("a {} was not asked for", message.message_type()));
+        log(format_args!(
+            "a {} was not asked for",
+            message.message_type()
+        ));
     }
 }
 

@@ -136,7 +136,8 @@ impl Relay {
         if self.n_bytes >= COLLECT_MAX_BYTES {
             self.publish().await;
         } else if !self.events.is_empty() || self.stdout.holds_text() {
-            self.publish_at.get_or_insert_with(|| Instant::now() + COLLECT);
+            self.publish_at
+                .get_or_insert_with(|| Instant::now() + COLLECT);
         }
     }
 

@@ -102,5 +102,7 @@ async fn answer(shared: &Shared, request: &JupyterMessage) {
 
 /// Takes a lock that no panic can have left in a bad state: what it holds is replaced whole.
 pub(super) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

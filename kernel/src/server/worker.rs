@@ -112,7 +112,9 @@ impl Worker {
 
     fn work_on(&mut self, job: Job) {
         let parent = job.parent;
-        self.shared.iopub.send_blocking(Status::busy().as_child_of(&parent));
+        self.shared
+            .iopub
+            .send_blocking(Status::busy().as_child_of(&parent));
         *lock(&self.shared.running) = Some(parent.clone());
         let reply = match job.work {
             Work::Execute { request, number } => {
@@ -128,11 +130,18 @@ impl Worker {
         };
         *lock(&self.shared.running) = None;
         let _ = self.shared.replies.blocking_send(reply);
-        self.shared.iopub.send_blocking(Status::idle().as_child_of(&parent));
+        self.shared
+            .iopub
+            .send_blocking(Status::idle().as_child_of(&parent));
     }
 
     /// Runs a cell; gives the content of the reply.
-    fn execute(&mut self, request: &ExecuteRequest, number: u64, parent: &Arc<JupyterMessage>) -> Value {
+    fn execute(
+        &mut self,
+        request: &ExecuteRequest,
+        number: u64,
+        parent: &Arc<JupyterMessage>,
+    ) -> Value {
         if number <= self.shared.abort_up_to.load(Ordering::SeqCst) {
             return replies::aborted(self.execution_count);
         }
@@ -159,7 +168,9 @@ impl Worker {
         };
         if request.stop_on_error {
             let n_received = self.shared.n_received.load(Ordering::SeqCst);
-            self.shared.abort_up_to.fetch_max(n_received, Ordering::SeqCst);
+            self.shared
+                .abort_up_to
+                .fetch_max(n_received, Ordering::SeqCst);
         }
         let content = message("error", replies::error(&error), parent);
         self.shared.iopub.send_blocking(content);
