@@ -179,7 +179,11 @@ fn quota_v2(group: &Path) -> Option<f64> {
 
 fn quota_v1(group: &Path) -> Option<f64> {
     let number = |name: &str| -> Option<f64> {
-        fs::read_to_string(group.join(name)).ok()?.trim().parse().ok()
+        fs::read_to_string(group.join(name))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
     };
     let quota = number("cpu.cfs_quota_us")?;
     (quota > 0.0).then_some(quota / number("cpu.cfs_period_us")?)

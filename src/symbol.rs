@@ -33,7 +33,9 @@ impl Symbol {
     /// `is_function_not_found()` if no loaded object holds the address.
     pub(crate) fn of(address: *const ()) -> Result<Symbol> {
         let object = object::holding(address as usize).ok_or_else(|| {
-            Error::function_not_found(format!("no loaded object holds the function at {address:p}"))
+            Error::function_not_found(format!(
+                "no loaded object holds the function at {address:p}"
+            ))
         })?;
         let file = if object.path.as_os_str().is_empty() {
             FileId::default()
@@ -57,7 +59,8 @@ impl Symbol {
         let address = object.base.wrapping_add(self.offset as usize);
         let path = self.object.display();
         if !self.object.as_os_str().is_empty()
-            && file_id(&self.object).is_some_and(|now| self.file != FileId::default() && now != self.file)
+            && file_id(&self.object)
+                .is_some_and(|now| self.file != FileId::default() && now != self.file)
         {
             return Err(Error::function_not_found(format!(
                 "{path} was replaced since the function was passed; run the cell that defines it again"
@@ -141,14 +144,25 @@ mod tests {
         symbol.object = PathBuf::from("/nowhere/libcode_7.so");
         let error = symbol.resolve().unwrap_err();
         assert!(error.is_function_not_found());
-        assert!(error.to_string().contains("/nowhere/libcode_7.so was deleted"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("/nowhere/libcode_7.so was deleted"),
+            "{error}"
+        );
     }
 
     #[test]
     fn an_offset_without_code_is_refused() {
         let mut symbol = Symbol::of(answer as *const ()).unwrap();
         symbol.offset = u64::MAX / 2;
-        assert!(symbol.resolve().unwrap_err().to_string().contains("no code"));
+        assert!(
+            symbol
+                .resolve()
+                .unwrap_err()
+                .to_string()
+                .contains("no code")
+        );
     }
 
     #[test]

@@ -7,8 +7,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-pub use crate::sys::clock::CpuTime;
 use crate::sys::clock;
+pub use crate::sys::clock::CpuTime;
 
 /// Runs `f` once and says what it took.
 ///
@@ -177,7 +177,11 @@ impl Timeit {
 
     /// The time per call in each run, in the order of the runs.
     pub fn runs(&self) -> Vec<Duration> {
-        self.runs.iter().copied().map(Duration::from_secs_f64).collect()
+        self.runs
+            .iter()
+            .copied()
+            .map(Duration::from_secs_f64)
+            .collect()
     }
 
     /// The fastest run: what the work takes when nothing disturbs it.

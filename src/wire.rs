@@ -59,8 +59,7 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     if let Some(result) = plain::from_one_piece(bytes) {
         return result;
     }
-    let (value, used) =
-        bincode::serde::decode_from_slice(bytes, CONFIG).map_err(Error::decode)?;
+    let (value, used) = bincode::serde::decode_from_slice(bytes, CONFIG).map_err(Error::decode)?;
     if used != bytes.len() {
         return Err(Error::decode_message(format!(
             "cannot decode: the value ends after {used} of {} bytes",
@@ -208,7 +207,10 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&value, &mut bytes).unwrap();
         assert_eq!(decode::<T>(&bytes).unwrap(), value);
-        assert_eq!(bytes, bincode::serde::encode_to_vec(&value, CONFIG).unwrap());
+        assert_eq!(
+            bytes,
+            bincode::serde::encode_to_vec(&value, CONFIG).unwrap()
+        );
     }
 
     proptest! {
@@ -242,7 +244,11 @@ mod tests {
     #[test]
     fn what_is_left_over_is_an_error() {
         assert!(decode::<u8>(&[1, 2]).unwrap_err().is_decode());
-        assert!(decode::<Vec<u8>>(&[1, 0, 0, 0, 0, 0, 0, 0, 7, 7]).unwrap_err().is_decode());
+        assert!(
+            decode::<Vec<u8>>(&[1, 0, 0, 0, 0, 0, 0, 0, 7, 7])
+                .unwrap_err()
+                .is_decode()
+        );
     }
 
     #[test]

@@ -138,7 +138,10 @@ impl Heap {
 
     /// The address of an offset in this process.
     pub(crate) fn at(&self, offset: Offset) -> *mut u8 {
-        assert!(offset < self.region.bytes() as u64, "offset {offset:#x} is outside of the region");
+        assert!(
+            offset < self.region.bytes() as u64,
+            "offset {offset:#x} is outside of the region"
+        );
         // SAFETY: the offset lies inside the mapping.
         unsafe { self.region.base().as_ptr().add(offset as usize) }
     }
@@ -154,11 +157,15 @@ impl Heap {
             })
             .map_err(|_| {
                 Error::os(
-                    &format!("cannot take {bytes} bytes: all {limit} bytes of shared memory are in use"),
+                    &format!(
+                        "cannot take {bytes} bytes: all {limit} bytes of shared memory are in use"
+                    ),
                     std::io::ErrorKind::OutOfMemory.into(),
                 )
             })?;
-        self.block_head(block).bits.store(u64::from(bits), Ordering::Relaxed);
+        self.block_head(block)
+            .bits
+            .store(u64::from(bits), Ordering::Relaxed);
         Ok(block)
     }
 
@@ -196,7 +203,9 @@ impl Heap {
         let stack = &self.head().stacks[bits as usize];
         let mut top = stack.load(Ordering::Relaxed);
         loop {
-            self.block_head(block).next.store(top & INDEX_MASK, Ordering::Relaxed);
+            self.block_head(block)
+                .next
+                .store(top & INDEX_MASK, Ordering::Relaxed);
             let changed = stack.compare_exchange_weak(
                 top,
                 successor(top, block >> SMALLEST_BITS),

@@ -108,10 +108,13 @@ fn ticks_per_second() -> f64 {
 }
 
 fn used(who: UsageWho) -> CpuTime {
-    getrusage(who).map_or_else(|_| CpuTime::default(), |usage: Usage| CpuTime {
-        user: duration(usage.user_time()),
-        system: duration(usage.system_time()),
-    })
+    getrusage(who).map_or_else(
+        |_| CpuTime::default(),
+        |usage: Usage| CpuTime {
+            user: duration(usage.user_time()),
+            system: duration(usage.system_time()),
+        },
+    )
 }
 
 fn duration(time: TimeVal) -> Duration {

@@ -72,8 +72,15 @@ pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], deadline: Instant) {
     };
     if result == -1 && last_errno() == libc::ENOSYS {
         let (word, expected) = words[0];
-        if words[1..].iter().all(|(word, expected)| word.load(Ordering::Acquire) == *expected) {
-            wait(word, expected, Some(deadline.min(Instant::now() + BLIND_NAP)));
+        if words[1..]
+            .iter()
+            .all(|(word, expected)| word.load(Ordering::Acquire) == *expected)
+        {
+            wait(
+                word,
+                expected,
+                Some(deadline.min(Instant::now() + BLIND_NAP)),
+            );
         }
     }
 }
@@ -105,7 +112,10 @@ mod tests {
         let word = AtomicU32::new(1);
         wait(&word, 0, None);
         let other = AtomicU32::new(7);
-        wait_any(&[(&other, 7), (&word, 0)], Instant::now() + Duration::from_secs(60));
+        wait_any(
+            &[(&other, 7), (&word, 0)],
+            Instant::now() + Duration::from_secs(60),
+        );
     }
 
     #[test]
@@ -124,7 +134,10 @@ mod tests {
                 wake(&second, 1);
             });
             while second.load(Ordering::Acquire) == 0 {
-                wait_any(&[(&first, 0), (&second, 0)], Instant::now() + Duration::from_secs(60));
+                wait_any(
+                    &[(&first, 0), (&second, 0)],
+                    Instant::now() + Duration::from_secs(60),
+                );
             }
         });
     }

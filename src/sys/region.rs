@@ -57,7 +57,8 @@ impl Region {
                  /proc/sys/vm/overcommit_memory)"
             )));
         }
-        let base = NonNull::new(base.cast()).ok_or_else(|| Error::last_os("mmap gave no address"))?;
+        let base =
+            NonNull::new(base.cast()).ok_or_else(|| Error::last_os("mmap gave no address"))?;
         Ok(Region { base, bytes })
     }
 
@@ -71,7 +72,11 @@ impl Region {
 
     /// Gives the pages of `offset .. offset + bytes` back; they read as zero afterwards.
     pub(crate) fn give_back(&self, offset: usize, bytes: usize) {
-        assert!(offset.checked_add(bytes).is_some_and(|end| end <= self.bytes));
+        assert!(
+            offset
+                .checked_add(bytes)
+                .is_some_and(|end| end <= self.bytes)
+        );
         // SAFETY: the range lies inside this mapping; shared anonymous memory stays mapped and
         // reads as zero after MADV_REMOVE.
         unsafe {
