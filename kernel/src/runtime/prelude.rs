@@ -55,7 +55,7 @@ impl Prelude {
     }
 }
 
-/// Notes the panic. Returns whether it happened in the process that runs the cell.
+/// Notes the panic. Returns whether it happened on a main thread, whose name the cells' library does not know.
 extern "C" fn on_panic(
     message: *const u8,
     message_bytes: usize,
@@ -74,6 +74,6 @@ extern "C" fn on_panic(
             line,
             column,
         );
-        board.is_user()
+        libc::gettid() == libc::getpid()
     }
 }

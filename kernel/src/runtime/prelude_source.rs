@@ -14,13 +14,14 @@ pub extern "C" fn forklore_prelude_install(on_panic: OnPanic) {
             Some(place) => (place.file(), place.line(), place.column()),
             None => ("", 0, 0),
         };
-        on_panic(message.as_ptr(), message.len(), file.as_ptr(), file.len(), line, column);
+        let is_cell = on_panic(message.as_ptr(), message.len(), file.as_ptr(), file.len(), line, column);
         if file != "src/lib.rs" || std::env::var_os("RUST_BACKTRACE").is_some() {
             return usual(info);
         }
         // The place is one in the code that was generated around the cell: the error has the cell's own line.
         let thread = std::thread::current();
-        let text = format!("thread '{}' panicked: {message}\n", thread.name().unwrap_or("<unnamed>"));
+        let unnamed = if is_cell { "main" } else { "<unnamed>" };
+        let text = format!("thread '{}' panicked: {message}\n", thread.name().unwrap_or(unnamed));
         let _ = std::io::stderr().write_all(text.as_bytes());
     }));
 }

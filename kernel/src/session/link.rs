@@ -6,6 +6,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ const INTERRUPT_TICK: Duration = Duration::from_millis(5);
 /// Shared by the session's thread, the threads that read, and every [`Control`].
 pub(super) struct Link {
     output: Box<dyn Fn(Raw) + Send + Sync>,
+    /// Nobody asked for what the session's own first cells write.
+    is_silent: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -62,6 +65,7 @@ impl Link {
         let listener = UnixListener::bind(socket)?;
         let link = Arc::new(Link {
             output,
+            is_silent: AtomicBool::new(true),
             state: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -111,8 +115,8 @@ impl Link {
                             stream.take().map(|stream| Supervisor { pid, stream });
                         self.changed.notify_all();
                     }
-                    ToKernel::Stdout(bytes) => (self.output)(Raw::Stdout(bytes)),
-                    ToKernel::Stderr(bytes) => (self.output)(Raw::Stderr(bytes)),
+                    ToKernel::Stdout(bytes) => self.show(Raw::Stdout(bytes)),
+                    ToKernel::Stderr(bytes) => self.show(Raw::Stderr(bytes)),
                     ToKernel::Ended(failure) => self.lock().ended = Some(failure),
                     ToKernel::Synced(number) => {
                         self.lock().n_answered = number;
@@ -194,9 +198,16 @@ impl Link {
         }
     }
 
-    /// Gives bytes to the output that do not come from the user process.
+    /// Gives bytes to the output.
     pub(super) fn show(&self, raw: Raw) {
-        (self.output)(raw);
+        if !self.is_silent.load(Ordering::Relaxed) {
+            (self.output)(raw);
+        }
+    }
+
+    /// The cells that come now are the user's.
+    pub(super) fn speak(&self) {
+        self.is_silent.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn is_shut_down(&self) -> bool {

@@ -180,9 +180,6 @@ impl Session {
         if folder.is_owned() {
             command.env(supervisor::OWNED_VARIABLE, "1");
         }
-        if let Some(backtrace) = std::env::var_os("RUST_BACKTRACE") {
-            command.env("FORKLORE_BACKTRACE", backtrace);
-        }
         if let Some(prelude) = warm.and_then(warm::Warm::prelude) {
             command.env(crate::runtime::PRELUDE_VARIABLE, prelude);
         }
@@ -211,6 +208,7 @@ impl Session {
                 error.traceback.join("\n")
             )
         })?;
+        session.link.speak();
         Ok((session, control))
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::SigSet;
@@ -136,8 +136,9 @@ fn prepare(standard: &[OwnedFd; 3], private: [OwnedFd; 3]) -> io::Result<[RawFd;
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
     for descriptor in open.into_iter().filter(|fd| *fd > 2 && !moved.contains(fd)) {
+        // One of them was open only while the folder was read.
         // SAFETY: whoever owned it in the supervisor never gets to run in this process.
-        drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
+        unsafe { libc::close(descriptor) };
     }
     std::mem::forget(private);
     SigSet::empty().thread_set_mask()?;

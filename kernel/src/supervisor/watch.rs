@@ -132,6 +132,9 @@ fn detach() -> io::Result<SignalFd> {
 }
 
 /// Takes out what is meant for this process, or for the compiler, before the user's process inherits it.
+///
+/// Also `RUST_BACKTRACE`, which evcxr always sets: the frames of a cell are few and those of the kernel many. A cell
+/// can set it for itself.
 fn clean_environment() {
     let ours = [
         super::EVCXR_VARIABLE,
@@ -143,16 +146,12 @@ fn clean_environment() {
         name.to_str()
             .is_some_and(|name| name.starts_with("CARGO_PROFILE_DEV_"))
     });
-    let backtrace = std::env::var_os("FORKLORE_BACKTRACE");
     for name in compiler.chain(ours.map(Into::into)).collect::<Vec<_>>() {
         // SAFETY: the supervisor has one thread.
         unsafe { std::env::remove_var(name) };
     }
     // SAFETY: as above.
     unsafe {
-        if let Some(backtrace) = backtrace {
-            std::env::set_var("RUST_BACKTRACE", backtrace);
-        }
         std::env::set_var(super::KERNEL_VARIABLE, "1");
         std::env::set_var(super::PID_VARIABLE, std::process::id().to_string());
     }
