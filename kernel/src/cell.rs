@@ -27,9 +27,10 @@ pub const PRELUDE: &str =
 /// A macro's call is so short that with a `&` it fits where its magic was.
 const TIME_ONE: &str = "_t!(";
 const TIMEIT_ONE: &str = "_ti!(";
-const CLOCK_START: &str = "::forklore::display::cell::start!(_clock);";
-const CLOCK_STOP: &str = "::forklore::display::cell::stop!(_clock";
-const TIMEIT_CELL: &str = "::forklore::display::cell::timeit!({";
+/// (No `::` before the crate's name: evcxr takes a line that begins with a colon for a command.)
+const CLOCK_START: &str = "forklore::display::cell::start!(_clock);";
+const CLOCK_STOP: &str = "forklore::display::cell::stop!(_clock";
+const TIMEIT_CELL: &str = "forklore::display::cell::timeit!({";
 
 /// The magics there are, with what `%lsmagic` says of them.
 const MAGICS: &[(&str, &str)] = &[
@@ -109,6 +110,18 @@ pub fn plan(text: &str) -> Result<Plan, Mistake> {
         plan.run = Some(code);
     }
     Ok(plan)
+}
+
+/// A compiler's text about what was run, with the lines as the learner wrote them: lines were rewritten so that every
+/// place in them is still the same.
+pub fn as_written(text: &str, written: &str, run: &str) -> String {
+    let mut text = text.to_owned();
+    for (written, run) in written.lines().zip(run.lines()) {
+        if written != run && !run.trim().is_empty() {
+            text = text.replace(run, written);
+        }
+    }
+    text
 }
 
 /// The cell with its magics blanked out, every other character where it was: for completion, inspection, and the

@@ -66,19 +66,19 @@ fn time_on_several_lines() {
 fn time_of_a_cell_starts_and_stops_a_clock() {
     assert_eq!(
         run("%%time\nlet v = f();\ng(&v)"),
-        "::forklore::display::cell::start!(_clock);\n\
-         let v = f();::forklore::display::cell::stop!(_clock, \ng(&v))"
+        "forklore::display::cell::start!(_clock);\n\
+         let v = f();forklore::display::cell::stop!(_clock, \ng(&v))"
     );
     assert_eq!(
         run("%%time\nf()"),
-        "::forklore::display::cell::start!(_clock);::forklore::display::cell::stop!(_clock, \nf())"
+        "forklore::display::cell::start!(_clock);forklore::display::cell::stop!(_clock, \nf())"
     );
     assert_eq!(
         run("%%time\nlet v = f(); // x"),
-        "::forklore::display::cell::start!(_clock);\nlet v = f(); // x\n::forklore::display::cell::stop!(_clock);"
+        "forklore::display::cell::start!(_clock);\nlet v = f(); // x\nforklore::display::cell::stop!(_clock);"
     );
     assert!(run("%%time\nlet v = f();\nv").ends_with("_clock, &\nv)"));
-    assert!(run("%%time\n:dep x\nf()").starts_with("\n:dep x\n::forklore"));
+    assert!(run("%%time\n:dep x\nf()").starts_with("\n:dep x\nforklore"));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn timeit_runs_an_expression_or_a_scope() {
     assert_eq!(run("%timeit v"), "  _ti!(&v)");
     assert_eq!(
         run("%%timeit\nlet v = f();\ng(v)"),
-        "::forklore::display::cell::timeit!({\nlet v = f();\ng(v)\n})"
+        "forklore::display::cell::timeit!({\nlet v = f();\ng(v)\n})"
     );
     assert!(
         plan("%timeit let x = 3;")
@@ -126,6 +126,16 @@ fn lsmagic_lists_and_the_rest_runs() {
     assert_eq!(plan.run.unwrap(), "        \n1 + 1");
     let alone = super::plan("%lsmagic").unwrap();
     assert!(alone.run.is_none() && alone.say.is_some());
+}
+
+#[test]
+fn errors_show_what_was_written() {
+    let written = "let a = 1;\n%time let b = nope(a);\nb";
+    let error = "2 |   let b = _t!(nope(a));\n  |               ^^^^ not found";
+    assert_eq!(
+        as_written(error, written, &run(written)),
+        "2 | %time let b = nope(a);\n  |               ^^^^ not found"
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
 use crate::install::{self, Place};
-use crate::server;
+use crate::{server, warm};
 
 /// The argument by which `evcxr_jupyter` is started as a kernel. It reads the command line itself, so it is given what
 /// it knows, and we leave it alone when we see it.
@@ -31,6 +31,8 @@ enum Subcommands {
     Uninstall(Where),
     /// Serve the kernel that a connection file describes; Jupyter does this.
     Kernel(Connection),
+    /// Compile the library for the sessions to come, so that the first of them does not have to.
+    Warm,
     /// Serve the unmodified evcxr_jupyter kernel instead.
     Evcxr(Connection),
 }
@@ -92,8 +94,16 @@ fn run(command: Subcommands) -> Result<()> {
         Subcommands::Install(place) => install::install(place.place()),
         Subcommands::Uninstall(place) => install::uninstall(place.place()),
         Subcommands::Kernel(connection) => server::run(&connection.connection_file),
+        Subcommands::Warm => prepare(),
         Subcommands::Evcxr(connection) => become_evcxr(&connection.connection_file),
     }
+}
+
+fn prepare() -> Result<()> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let warm = warm::find_or_build(&program)?;
+    println!("sessions use the library in {}", warm.library().display());
+    Ok(())
 }
 
 /// Starts this program again with the arguments that `evcxr_jupyter` reads.

@@ -53,10 +53,10 @@ fn brackets(code: &str) -> Option<Completeness> {
             SyntaxKind::L_CURLY => open.push(SyntaxKind::R_CURLY),
             SyntaxKind::L_PAREN => open.push(SyntaxKind::R_PAREN),
             SyntaxKind::L_BRACK => open.push(SyntaxKind::R_BRACK),
-            kind @ (SyntaxKind::R_CURLY | SyntaxKind::R_PAREN | SyntaxKind::R_BRACK) => {
-                if open.pop() != Some(kind) {
-                    return Some(Completeness::Invalid);
-                }
+            kind @ (SyntaxKind::R_CURLY | SyntaxKind::R_PAREN | SyntaxKind::R_BRACK)
+                if open.pop() != Some(kind) =>
+            {
+                return Some(Completeness::Invalid);
             }
             _ if is_open(&token) => {
                 return Some(Completeness::Incomplete {

@@ -3,8 +3,12 @@
 pub mod cell;
 pub mod cli;
 pub mod complete;
+mod frame;
 pub mod install;
 pub mod output;
+mod procs;
+pub mod runtime;
 pub mod server;
 pub mod session;
 pub mod supervisor;
+pub mod warm;

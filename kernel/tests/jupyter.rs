@@ -35,7 +35,7 @@ fn run() -> Result<()> {
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python"))
         .args([
             "-q",
-            "--color=yes",
+            "--tb=short",
             "-p",
             "no:cacheprovider",
             "--durations=5",

@@ -49,12 +49,12 @@ pub(super) async fn serve(
     }
 }
 
-pub(super) fn shutdown_reply(restart: bool, request: &JupyterMessage) -> JupyterMessage {
+pub(super) fn shutdown_reply(restart: bool, request: &JupyterMessage) -> Box<JupyterMessage> {
     let reply = ShutdownReply {
         restart,
         ..ShutdownReply::default()
     };
-    reply.as_child_of(request)
+    Box::new(reply.as_child_of(request))
 }
 
 /// Interrupts what the session works on. If that is nothing, nothing happens.

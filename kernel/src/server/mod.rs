@@ -70,7 +70,7 @@ enum Stop {
     /// A client asked.
     Asked {
         /// The messages that say so, sent when every process has ended.
-        answer: JupyterMessage,
+        answer: Box<JupyterMessage>,
         via: Via,
     },
     /// Jupyter has gone, or a signal came.
@@ -168,8 +168,8 @@ async fn serve(info: &ConnectionInfo) -> Result<()> {
             };
             let goodbye = async {
                 let idle = Status::idle().as_child_of(&answer);
-                let _ = replies.send(answer.clone()).await;
-                shared.iopub.send(answer).await;
+                let _ = replies.send((*answer).clone()).await;
+                shared.iopub.send(*answer).await;
                 shared.iopub.send(idle).await;
                 drained(replies, N_REPLIES_WAITING).await;
                 shared.iopub.drained().await;

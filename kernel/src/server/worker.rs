@@ -186,10 +186,15 @@ impl Worker {
         if let Some(text) = say {
             self.feeder.write(Raw::Stdout(text.into_bytes()));
         }
-        match run {
-            Some(code) => self.session()?.execute(&code),
-            None => Ok(()),
-        }
+        let Some(run) = run else {
+            return Ok(());
+        };
+        self.session()?.execute(&run).map_err(|mut error| {
+            for part in &mut error.traceback {
+                *part = cell::as_written(part, code, &run);
+            }
+            error
+        })
     }
 
     /// Completes at a cursor. What cannot be completed has no completions; that is no error.
