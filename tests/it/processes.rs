@@ -151,7 +151,6 @@ fn a_process_that_dies_is_an_error() {
 
 fn a_grandchild_does_not_hold_the_parent_up() {
     // It inherits everything that the child has and outlives it; only the child is waited for.
-    #[expect(clippy::zombie_processes, reason = "the test kills it; init reaps it")]
     let child = Process::spawn(|| {
         let sleeper = std::process::Command::new("sleep").arg("1000").spawn();
         sleeper.unwrap().id() as i32
