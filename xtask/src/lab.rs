@@ -206,7 +206,7 @@ fn start(environment: &Environment, kernel: &Kernel, port: u16, token: &str) -> 
             "--ServerApp.allow_root=True",
             "--KernelSpecManager.ensure_native_kernel=False",
         ])
-        .args(["--Application.log_level=WARN", "--LabApp.news_url=None"])
+        .args(["--Application.log_level=ERROR"])
         // In the environment and not on the command line, which every user of the machine can read.
         .env("JUPYTER_TOKEN", token)
         .stdin(Stdio::null())
@@ -262,7 +262,7 @@ fn answers(port: u16) -> bool {
 
 /// Ends JupyterLab in order, and what is left of its group by force after a while.
 fn stop(server: &mut Child) -> Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(20);
     eprintln!("\n  Ending JupyterLab and its kernels …");
     let group = Pid::from_raw(i32::try_from(server.id())?);
     // Only the server: it shuts the kernels down through their own protocol.
