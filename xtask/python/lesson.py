@@ -11,6 +11,7 @@ and code cells tagged `forklore-only` are left out.
 """
 
 import argparse
+import html
 import json
 import re
 import sys
@@ -51,6 +52,11 @@ def adapt(notebook, kernel):
     return notebook
 
 
+def plain(page):
+    """The text of some HTML."""
+    return html.unescape(re.sub(r"<[^>]+>", "", page))
+
+
 def text_of(cell):
     """Everything that a cell has put out, as plain text."""
     parts = []
@@ -60,7 +66,8 @@ def text_of(cell):
         elif output.output_type == "error":
             parts.append(f"{output.ename}: {output.evalue}")
         else:
-            parts.append(output.get("data", {}).get("text/plain", ""))
+            data = output.get("data", {})
+            parts.append(data.get("text/plain") or plain(data.get("text/html", "")))
     return ANSI.sub("", "\n".join(parts))
 
 
@@ -172,9 +179,14 @@ def prove_exercises(arguments):
     by_id = {cell.id: cell for cell in run.nb.cells}
     complaints = []
     with run.setup_kernel():
-        for exercise in exercises:
-            run.follow([by_id[name] for name in exercise["needs"]])
-            complaints += prove(run, exercise, by_id)
+        first = [cell for cell in run.code_cells() if "stock-kernel" in cell.metadata.get("tags", [])]
+        try:
+            run.follow(first)
+            for exercise in exercises:
+                run.follow([by_id[name] for name in exercise["needs"]])
+                complaints += prove(run, exercise, by_id)
+        except FAILURES as error:
+            complaints.append(f"a cell that the exercises need failed: {reason(error)}")
     for complaint in complaints:
         say(f"  {complaint}")
     return 1 if complaints else 0

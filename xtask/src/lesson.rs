@@ -61,7 +61,8 @@ fn lesson(path: &Path) -> Option<Lesson> {
         })
 }
 
-/// Finds a lesson by its number (`06` or `6`), its name, or its file's name.
+/// Finds a lesson by its number (`06` or `6`) or its name; a notebook that is not one of the
+/// course's by its path.
 ///
 /// # Errors
 ///
@@ -82,6 +83,14 @@ pub fn find(wanted: &str) -> Result<Lesson> {
     };
     if let Some(lesson) = lessons.iter().find(matches) {
         return Ok(lesson.clone());
+    }
+    let path = Path::new(wanted);
+    if path.is_file() && path.extension().is_some_and(|ending| ending == "ipynb") {
+        return Ok(Lesson {
+            number: stem.to_owned(),
+            name: stem.to_owned(),
+            path: std::path::absolute(path)?,
+        });
     }
     let known: Vec<&str> = lessons.iter().map(|lesson| lesson.name.as_str()).collect();
     bail!("no lesson `{wanted}`; there are: {}", known.join(", "));

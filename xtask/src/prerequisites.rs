@@ -53,7 +53,7 @@ pub fn check() -> Report {
     if let Err(error) = crate::python::find_interpreter() {
         report.missing.push(Missing {
             what: error.to_string(),
-            remedy: remedy("python3-venv", "python3", "python3").to_string()
+            remedy: remedy("python3-venv", "python3", "python3")
                 + " (or set FORKLORE_PYTHON to an interpreter)",
         });
     }
@@ -118,7 +118,7 @@ fn check_linker(report: &mut Report) {
     if first_line("cc", &["--version"]).is_none() {
         report.missing.push(Missing {
             what: "a C linker: `cc` was not found on the PATH; every cell is linked with it".into(),
-            remedy: remedy("build-essential", "gcc", "base-devel").into(),
+            remedy: remedy("build-essential", "gcc", "base-devel"),
         });
     }
 }
