@@ -92,7 +92,8 @@ impl<R> Slots<R> {
         let ends = (item(first), item(first + n.saturating_sub(1)));
         if let (Some(start), Some(last)) = ends
             && n > 0
-            && last - start == n as usize - 1
+            // A list of items ascends, so that its ends tell whether it has gaps.
+            && last.checked_sub(start) == Some(n as usize - 1)
             && self.filled.set_range(start, n as usize)
         {
             // SAFETY: `set_range` has checked that the items exist; `bytes` holds as many plain

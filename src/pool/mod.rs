@@ -10,8 +10,8 @@
 //! lock is on a task's way. The caller sleeps on the board's completion word and on the lifelines
 //! of all workers at once, so a death wakes it as surely as a result does.
 //!
-//! Where to read on: [`board`] for what is shared and in which order it is written, [`lane`] for
-//! how results come back, [`engine`] for what happens when a worker dies.
+//! Where to read on: `board` for what is shared and in which order it is written, `lane` for how
+//! results come back, `engine` for what happens when a worker dies.
 
 mod args;
 mod batch;
