@@ -152,8 +152,7 @@ fn serve(environment: &Environment, kernel: &Kernel, port: u16, options: &Option
         first.unwrap_or_default()
     );
 
-    // From here on signals are waited for, so that Ctrl-C ends JupyterLab in order. The child
-    // gets an empty mask from the standard library.
+    // From here on signals are waited for, so that Ctrl-C ends JupyterLab in order.
     let signals: SigSet = [
         Signal::SIGINT,
         Signal::SIGTERM,
@@ -218,11 +217,16 @@ fn start(environment: &Environment, kernel: &Kernel, port: u16, token: &str) -> 
     command.spawn().context("cannot start JupyterLab")
 }
 
-/// Lets the child get SIGTERM when this program is killed.
+/// Lets the child get SIGTERM when this program is killed, and hear it: it would inherit the
+/// signals that are blocked here.
 fn end_with_parent(command: &mut Command) {
-    // SAFETY: between fork and exec the closure only makes one system call, `prctl`.
+    // SAFETY: between fork and exec the closure only makes two system calls, `prctl` and
+    // `rt_sigprocmask`, on memory of its own.
     unsafe {
-        command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?));
+        command.pre_exec(|| {
+            SigSet::empty().thread_set_mask()?;
+            Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?)
+        });
     }
 }
 
