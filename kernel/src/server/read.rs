@@ -43,7 +43,10 @@ fn message_of(mut raw: RawMessage) -> serde_json::Result<JupyterMessage> {
     fill_in(&header.msg_type, &mut content);
     let read = JupyterMessageContent::from_type_and_content(&header.msg_type, content);
     let content = read.unwrap_or_else(|error| {
-        log(format_args!("a {} cannot be read: {error}", header.msg_type));
+        log(format_args!(
+            "a {} cannot be read: {error}",
+            header.msg_type
+        ));
         JupyterMessageContent::UnknownMessage(UnknownMessage {
             msg_type: header.msg_type.clone(),
             content: Value::Null,
@@ -105,10 +108,18 @@ mod tests {
         let header = json!({
             "msg_id": "1", "username": "u", "session": "s", "date": "", "msg_type": msg_type, "version": "5.3",
         });
-        let parts = [header.to_string(), "{}".to_owned(), "{}".to_owned(), content.to_owned()];
+        let parts = [
+            header.to_string(),
+            "{}".to_owned(),
+            "{}".to_owned(),
+            content.to_owned(),
+        ];
         let raw = RawMessage {
             zmq_identities: Vec::new(),
-            jparts: parts.into_iter().map(|part| part.into_bytes().into()).collect(),
+            jparts: parts
+                .into_iter()
+                .map(|part| part.into_bytes().into())
+                .collect(),
         };
         message_of(raw).unwrap().content
     }
@@ -124,7 +135,10 @@ mod tests {
         for kind in ["range", "tail", "search"] {
             let content = format!(r#"{{"hist_access_type": "{kind}", "stop": null}}"#);
             let read = read("history_request", &content);
-            assert!(matches!(read, JupyterMessageContent::HistoryRequest(_)), "{kind}");
+            assert!(
+                matches!(read, JupyterMessageContent::HistoryRequest(_)),
+                "{kind}"
+            );
         }
     }
 
