@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// The result of a call into this library.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// A task's result, or what became of it instead.
+pub type Outcome<R> = std::result::Result<R, TaskError>;
+
 /// Why a call could not do what was asked.
 ///
 /// # Example
@@ -34,7 +37,6 @@ enum Kind {
     Os,
     Encode,
     Decode,
-    TimedOut,
 }
 
 impl Error {
@@ -71,11 +73,6 @@ impl Error {
     /// Bytes could not be turned back into a value.
     pub fn is_decode(&self) -> bool {
         self.kind == Kind::Decode
-    }
-
-    /// The time that the caller gave ran out.
-    pub fn is_timed_out(&self) -> bool {
-        self.kind == Kind::TimedOut
     }
 
     fn new(kind: Kind, message: impl Into<String>) -> Self {
@@ -136,10 +133,6 @@ impl Error {
     pub(crate) fn decode_message(message: impl Into<String>) -> Self {
         Error::new(Kind::Decode, message)
     }
-
-    pub(crate) fn timed_out(message: impl Into<String>) -> Self {
-        Error::new(Kind::TimedOut, message)
-    }
 }
 
 impl fmt::Display for Error {
@@ -187,6 +180,18 @@ pub(crate) enum Cause {
     Decode(String),
     FunctionNotFound(String),
     NotRun(String),
+}
+
+impl Cause {
+    /// What a caught panic carried; panics can carry any value, most carry text.
+    pub(crate) fn panicked(payload: &(dyn std::any::Any + Send), location: String) -> Cause {
+        let message = payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "a value that is not text".to_owned());
+        Cause::Panicked { message, location }
+    }
 }
 
 impl TaskError {
@@ -281,6 +286,12 @@ impl TaskError {
             pid: None,
             cause: Cause::NotRun(reason.to_string()),
         }
+    }
+
+    /// The same error for another place: a part of a map counts its items from 0.
+    pub(crate) fn at(mut self, item: usize) -> Self {
+        self.item = Some(item);
+        self
     }
 
     fn reason(&self) -> String {

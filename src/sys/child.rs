@@ -99,6 +99,22 @@ pub(crate) fn try_reap(pid: i32) -> Option<Ended> {
     reap_with(pid, WaitPidFlag::WNOHANG)
 }
 
+/// How a child is ending, which the kernel knows before it has freed the child's memory and lets
+/// it be reaped; `None` if it cannot be told yet.
+///
+/// `/proc/PID/stat` ends with the exit status (proc(5), field 52, shown to a process that may
+/// trace the child).
+pub(crate) fn peek_ending(pid: i32) -> Option<Ended> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let status: i32 = stat.trim_end().rsplit(' ').next()?.parse().ok()?;
+    match (status & 0x7f, status >> 8) {
+        // Still running, or on the way to an exit with 0: too early to tell.
+        (0, 0) => None,
+        (0, code) => Some(Ended::Exited(code)),
+        (signal, _) => Some(Ended::Signalled(signal)),
+    }
+}
+
 /// Waits until a child has ended, and reaps it.
 pub(crate) fn reap(pid: i32) -> Ended {
     loop {

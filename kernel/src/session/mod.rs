@@ -224,8 +224,13 @@ impl Session {
             warm.copy_lock_to(self.folder.path())
                 .map_err(|error| CellError::new("Error", error.to_string()))?;
         }
-        let library =
-            warm.map(|warm| format!(":dep forklore = {{ path = {:?} }}\n", warm.library()));
+        let library = warm.map(|warm| {
+            format!(
+                ":dep forklore = {{ path = {:?} }}\n{}\n",
+                warm.library(),
+                crate::cell::PRELUDE
+            )
+        });
         let offline = if warm.is_some_and(warm::Warm::is_complete) {
             ":offline 1\n"
         } else {

@@ -1,0 +1,273 @@
+//! One call of the pool: its arguments, the jobs that serve it, and what became of each item.
+
+use std::time::Instant;
+
+use crate::error::{Cause, Result, TaskError};
+use crate::shared::heap::Offset;
+
+use super::args::Encoded;
+use super::bits::Bits;
+use super::board::{Board, JobSpec};
+use super::engine::{Death, Engine};
+use super::lane::{self, CommittedRun};
+use super::plan::Plan;
+
+/// After this many rounds in which workers died and nothing was answered, the rest is given up.
+const MAX_STRIKES: u32 = 3;
+
+/// A number of items to run a function on, published as one job, and as further ones for what
+/// workers that died had claimed and not run.
+pub(super) struct Batch {
+    spec: JobSpec,
+    n_items: usize,
+    parts: Vec<Part>,
+    /// What holds the arguments and the lists.
+    blocks: Vec<Offset>,
+    /// The items whose fate is known without a result.
+    failures: Vec<(usize, TaskError)>,
+    strikes: u32,
+    /// Every item has a result or an error.
+    is_complete: bool,
+    /// Nobody wants the results any more: nothing is made up for.
+    is_cancelled: bool,
+}
+
+/// Tells which item of a map a position of a job stands for.
+pub(super) type ItemOf<'p> = dyn Fn(u64) -> Option<usize> + 'p;
+
+/// A job that serves a batch.
+struct Part {
+    job: u64,
+    /// The item for each position; `None`: they are the same.
+    items: Option<Vec<u64>>,
+}
+
+impl Part {
+    fn item(&self, position: u64) -> Option<usize> {
+        match &self.items {
+            None => Some(position as usize),
+            Some(items) => items.get(position as usize).map(|&item| item as usize),
+        }
+    }
+}
+
+impl Batch {
+    /// Publishes `function` over encoded arguments.
+    pub(super) fn publish(
+        engine: &mut Engine,
+        function: Offset,
+        encoded: Encoded,
+        plan: Plan,
+        n_workers: usize,
+    ) -> Result<Batch> {
+        let spec = JobSpec {
+            function,
+            n_items: encoded.n_items as u64,
+            args: encoded.args,
+            stride: encoded.stride,
+            list: 0,
+            plan,
+            n_workers: n_workers as u64,
+        };
+        let failures = encoded
+            .failures
+            .into_iter()
+            .map(|(item, error)| {
+                let error = TaskError {
+                    item: Some(item),
+                    pid: None,
+                    cause: Cause::Encode(format!("its argument: {error}")),
+                };
+                (item, error)
+            })
+            .collect();
+        let mut batch = Batch {
+            spec,
+            n_items: encoded.n_items,
+            parts: Vec::new(),
+            blocks: encoded.blocks,
+            failures,
+            strikes: 0,
+            is_complete: false,
+            is_cancelled: false,
+        };
+        match engine.publish(&spec) {
+            Ok(job) => batch.parts.push(Part { job, items: None }),
+            Err(error) => {
+                batch.give_back(engine);
+                return Err(error);
+            }
+        }
+        Ok(batch)
+    }
+
+    pub(super) fn n_items(&self) -> usize {
+        self.n_items
+    }
+
+    /// The job that serves the batch now.
+    pub(super) fn job(&self) -> u64 {
+        self.parts.last().map_or(0, |part| part.job)
+    }
+
+    /// Waits until every item has a result or an error; false if the deadline came first.
+    pub(super) fn wait(&mut self, engine: &mut Engine, deadline: Option<Instant>) -> bool {
+        while !self.is_complete {
+            let job = self.job();
+            if !engine.wait(&[job], deadline) {
+                return false;
+            }
+            let is_done = Board::of(engine.heap()).job(job).is_done();
+            let deaths = engine.close_job(job);
+            self.is_complete = is_done || !self.make_up_for(engine, &deaths);
+        }
+        true
+    }
+
+    /// Lets nobody begin what was not begun yet.
+    pub(super) fn cancel(&mut self, engine: &Engine) {
+        self.is_cancelled = true;
+        if !self.is_complete {
+            Board::of(engine.heap()).job(self.job()).cancel();
+        }
+    }
+
+    /// Visits the results, each run with the items that its positions stand for.
+    pub(super) fn visit<'a>(
+        &self,
+        engine: &'a Engine,
+        visitor: &mut dyn FnMut(&ItemOf<'_>, CommittedRun<'a>),
+    ) {
+        for part in &self.parts {
+            let job = Board::of(engine.heap()).job(part.job);
+            lane::visit(engine.heap(), job, &mut |run| {
+                visitor(&|position| part.item(position), run);
+            });
+        }
+    }
+
+    /// The errors of items that have no result, as far as the owner knows them.
+    pub(super) fn failures(&mut self) -> Vec<(usize, TaskError)> {
+        std::mem::take(&mut self.failures)
+    }
+
+    /// Gives all memory back.
+    pub(super) fn give_back(self, engine: &Engine) {
+        for part in &self.parts {
+            lane::give_back(engine.heap(), Board::of(engine.heap()).job(part.job));
+        }
+        for block in self.blocks {
+            engine.heap().give_back(block);
+        }
+    }
+
+    /// Publishes what is missing after workers died; false if nothing is, or nothing can be done.
+    fn make_up_for(&mut self, engine: &mut Engine, deaths: &[Death]) -> bool {
+        let answered = self.answered(engine);
+        let Some(part) = self.parts.last().filter(|_| !self.is_cancelled) else {
+            return false;
+        };
+        let n_failures = self.failures.len();
+        for death in deaths {
+            let running = death.position.and_then(|position| part.item(position));
+            if let Some(item) = running.filter(|&item| !answered.has(item)) {
+                let error = TaskError {
+                    item: Some(item),
+                    pid: Some(death.pid),
+                    cause: death.cause(),
+                };
+                self.failures.push((item, error));
+            }
+        }
+        let claimed_nothing = self.failures.len() == n_failures;
+        let answered = self.answered(engine);
+        let missing: Vec<u64> = answered.holes().map(|item| item as u64).collect();
+        if missing.is_empty() {
+            return false;
+        }
+        let no_progress = claimed_nothing
+            && part
+                .items
+                .as_ref()
+                .is_some_and(|items| items.len() == missing.len());
+        self.strikes += u32::from(no_progress);
+        let last_death = deaths.last().copied();
+        if self.strikes >= MAX_STRIKES || !engine.has_workers() {
+            let reason = engine.start_failure();
+            self.give_up(
+                &missing,
+                last_death.filter(|_| engine.has_workers()),
+                reason,
+            );
+            return false;
+        }
+        match self.republish(engine, &missing) {
+            Ok(job) => {
+                self.parts.push(Part {
+                    job,
+                    items: Some(missing),
+                });
+                true
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                self.fail(&missing, |item| TaskError::not_run(item, &reason));
+                false
+            }
+        }
+    }
+
+    fn republish(&mut self, engine: &mut Engine, missing: &[u64]) -> Result<u64> {
+        let list = engine.heap().take(size_of_val(missing))?;
+        self.blocks.push(list);
+        // SAFETY: the block was just taken with room for the list, and nobody else knows it.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                missing.as_ptr(),
+                engine.heap().at(list).cast::<u64>(),
+                missing.len(),
+            );
+        }
+        engine.publish(&JobSpec {
+            n_items: missing.len() as u64,
+            list,
+            ..self.spec
+        })
+    }
+
+    /// Nobody can run the rest: workers die as soon as they are started, or cannot be started.
+    fn give_up(&mut self, missing: &[u64], last_death: Option<Death>, reason: &str) {
+        self.fail(missing, |item| match last_death {
+            Some(death) => TaskError {
+                item: Some(item),
+                pid: Some(death.pid),
+                cause: death.cause(),
+            },
+            None => TaskError::not_run(item, format_args!("no worker could be started: {reason}")),
+        });
+    }
+
+    fn fail(&mut self, items: &[u64], error: impl Fn(usize) -> TaskError) {
+        self.failures.extend(
+            items
+                .iter()
+                .map(|&item| (item as usize, error(item as usize))),
+        );
+    }
+
+    /// The items that have a result or an error.
+    fn answered(&self, engine: &Engine) -> Bits {
+        let mut answered = Bits::new(self.n_items);
+        self.visit(engine, &mut |item, run| {
+            for position in run.first..run.first + run.n_values {
+                if let Some(item) = item(position) {
+                    answered.set(item);
+                }
+            }
+        });
+        for &(item, _) in &self.failures {
+            answered.set(item);
+        }
+        answered
+    }
+}

@@ -1,0 +1,228 @@
+//! What the owner and the workers of a pool share: the queue of jobs, and a seat for each worker.
+//!
+//! The board lies at the start of the pool's shared memory. It is zero when it is made, and zero is
+//! the right first value of every field. All fields are atomic; what a field's comment does not say
+//! otherwise is read and written relaxed.
+//!
+//! One ordering carries everything that is published: the owner fills a [`Job`] and the memory that
+//! it names, then stores the board's `tail` with release; a worker loads `tail` with acquire before
+//! it reads the job. Another carries the results: a worker stores a run's `committed` with release
+//! after the values, and adds to the job's `done` after that; the owner loads both with acquire.
+//!
+//! Sleep is entered by announcing it and looking again, and left by publishing and looking for
+//! sleepers (sequentially consistent on both sides), so that either the sleeper sees what was
+//! published or the publisher sees the sleeper.
+
+use crate::shared::heap::{Heap, Offset};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::robust::Lifeline;
+
+use super::plan::Plan;
+
+/// How many jobs can wait; the owner of a full queue waits until the oldest is done.
+pub(super) const N_JOBS: usize = 1 << 16;
+/// How many workers a pool can have.
+pub(super) const MAX_WORKERS: usize = 1024;
+
+/// The shared state of a pool.
+#[repr(C, align(64))]
+pub(super) struct Board {
+    /// How many jobs were ever published. Owner: release; workers: acquire.
+    pub(super) tail: AtomicU64,
+    /// Not zero once no further job will come. Owner: release; workers: acquire.
+    pub(super) closed: AtomicU32,
+    _line: [u8; 48],
+    pub(super) completion: Completion,
+    pub(super) seats: [Seat; MAX_WORKERS],
+    jobs: [Job; N_JOBS],
+}
+
+/// Where the owner sleeps until a job is done.
+#[repr(C, align(64))]
+pub(super) struct Completion {
+    /// A futex word that changes whenever a job may have become complete. Workers add to it.
+    pub(super) event: AtomicU32,
+    /// Not zero while the owner sleeps. Owner and workers: sequentially consistent.
+    pub(super) owner_sleeps: AtomicU32,
+}
+
+/// A worker's own place; it survives the worker and is handed to its successor.
+#[repr(C, align(64))]
+pub(super) struct Seat {
+    /// Tells the owner of the worker's death.
+    pub(super) lifeline: Lifeline,
+    /// The job that the worker is at or waits for; all before it, it has left for good. Worker:
+    /// sequentially consistent, after the job's `done`; owner: acquire.
+    pub(super) position: AtomicU64,
+    /// The run that the worker is writing. Worker: release; owner, after a death: acquire.
+    pub(super) run: AtomicU64,
+    /// A futex word, one of the states below. Sequentially consistent on both sides.
+    pub(super) state: AtomicU32,
+    /// How many tasks the worker has run; only the worker writes.
+    pub(super) n_tasks: AtomicU64,
+    /// Not zero when the worker has ended because it had run enough tasks. Worker: release, before
+    /// it exits; owner: acquire, after.
+    pub(super) is_retired: AtomicU32,
+}
+
+/// The worker runs a job, or starts.
+pub(super) const AWAKE: u32 = 0;
+/// The worker sleeps, or is about to look again and then sleep.
+pub(super) const ASLEEP: u32 = 1;
+/// The worker waits for a job without sleeping.
+pub(super) const SPINNING: u32 = 2;
+
+/// A function to apply to a number of items.
+///
+/// The first line is written by the owner before the job is published and read by workers after.
+#[repr(C, align(64))]
+pub(super) struct Job {
+    /// Where the function's record is; 0 if the workers have inherited what to call.
+    pub(super) function: AtomicU64,
+    /// How many positions there are to claim.
+    pub(super) n_items: AtomicU64,
+    /// Where the arguments are: values of `stride` bytes, or a table of [`ArgSpan`]s.
+    pub(super) args: AtomicU64,
+    /// The size of an argument that is a plain number; 0 means a table.
+    pub(super) stride: AtomicU64,
+    /// Where the list of positions is that this job makes up for; 0 means all in order.
+    pub(super) list: AtomicU64,
+    /// How to cut chunks.
+    plan: AtomicU64,
+    /// For how many workers to cut them.
+    n_workers: AtomicU64,
+    _line: u64,
+    /// The next position to claim. Workers add; the number alone matters.
+    cursor: Cursor,
+    /// How many positions were completed by workers that have left the job. Workers: release.
+    pub(super) done: AtomicU64,
+    /// The blocks with results, as a stack that only grows. Workers: release; owner: acquire.
+    pub(super) blocks: AtomicU64,
+    /// Not zero once a worker died in this job, so that `done` will not reach `n_items`: then each
+    /// worker that leaves tells the owner. Sequentially consistent.
+    pub(super) degraded: AtomicU32,
+}
+
+/// The word that workers fight for, on a line of its own.
+#[repr(C, align(64))]
+struct Cursor(AtomicU64);
+
+/// Where an argument's bytes are.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ArgSpan {
+    pub(super) offset: Offset,
+    /// [`NO_BYTES`] for an argument that could not be encoded.
+    pub(super) bytes: u64,
+}
+
+/// The length of an argument that is not there.
+pub(super) const NO_BYTES: u64 = u64::MAX;
+
+/// What the owner fills a job with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct JobSpec {
+    pub(super) function: Offset,
+    pub(super) n_items: u64,
+    pub(super) args: Offset,
+    pub(super) stride: u64,
+    pub(super) list: Offset,
+    pub(super) plan: Plan,
+    pub(super) n_workers: u64,
+}
+
+impl Board {
+    /// How much room the board takes.
+    pub(super) const BYTES: usize = size_of::<Board>();
+
+    /// The board at the start of a pool's memory.
+    pub(super) fn of(heap: &Heap) -> &Board {
+        let board = heap.reserved().cast::<Board>();
+        assert!(board.is_aligned());
+        // SAFETY: the heap was made with room for a board, which is zeroed, aligned and all atomic.
+        unsafe { &*board }
+    }
+
+    pub(super) fn job(&self, id: u64) -> &Job {
+        &self.jobs[id as usize % N_JOBS]
+    }
+
+    /// How many of the first `n_workers` are in a state.
+    pub(super) fn n_in_state(&self, n_workers: usize, state: u32) -> usize {
+        self.seats[..n_workers]
+            .iter()
+            .filter(|seat| seat.state.load(Ordering::SeqCst) == state)
+            .count()
+    }
+
+    /// Whether a job waits for a worker that is at `position`.
+    pub(super) fn has_job(&self, position: u64) -> bool {
+        self.tail.load(Ordering::SeqCst) > position
+    }
+
+    /// Whether no job will follow those that are published.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst) != 0
+    }
+}
+
+impl Job {
+    /// Writes a job that no worker can see yet.
+    pub(super) fn fill(&self, spec: &JobSpec) {
+        self.function.store(spec.function, Ordering::Relaxed);
+        self.n_items.store(spec.n_items, Ordering::Relaxed);
+        self.args.store(spec.args, Ordering::Relaxed);
+        self.stride.store(spec.stride, Ordering::Relaxed);
+        self.list.store(spec.list, Ordering::Relaxed);
+        self.plan.store(spec.plan.to_word(), Ordering::Relaxed);
+        self.n_workers.store(spec.n_workers, Ordering::Relaxed);
+        self.cursor.0.store(0, Ordering::Relaxed);
+        self.done.store(0, Ordering::Relaxed);
+        self.blocks.store(0, Ordering::Relaxed);
+        self.degraded.store(0, Ordering::Relaxed);
+    }
+
+    /// Claims the next chunk for the caller alone: the first position and one past the last.
+    pub(super) fn claim(&self) -> Option<(u64, u64)> {
+        let n_items = self.n_items.load(Ordering::Relaxed);
+        let plan = Plan::from_word(self.plan.load(Ordering::Relaxed));
+        if let Plan::Fixed(size) = plan {
+            // Adding never fails, which matters when two workers fight for single items.
+            let first = self.cursor.0.fetch_add(size, Ordering::Relaxed);
+            return (first < n_items).then(|| (first, n_items.min(first + size)));
+        }
+        let n_workers = self.n_workers.load(Ordering::Relaxed);
+        let mut first = self.cursor.0.load(Ordering::Relaxed);
+        while first < n_items {
+            let end = first + plan.next(n_items - first, n_workers);
+            match self.cursor.0.compare_exchange_weak(
+                first,
+                end,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Some((first, end)),
+                Err(now) => first = now,
+            }
+        }
+        None
+    }
+
+    /// Whether every chunk was claimed.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.cursor.0.load(Ordering::Relaxed) >= self.n_items.load(Ordering::Relaxed)
+    }
+
+    /// Leaves nothing to claim; what was not claimed counts as done.
+    pub(super) fn cancel(&self) {
+        let n_items = self.n_items.load(Ordering::Relaxed);
+        let first = self.cursor.0.swap(n_items, Ordering::Relaxed);
+        self.done
+            .fetch_add(n_items.saturating_sub(first), Ordering::SeqCst);
+    }
+
+    /// Whether every position is complete, by the count of those who did it.
+    pub(super) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire) == self.n_items.load(Ordering::Relaxed)
+    }
+}

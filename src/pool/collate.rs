@@ -1,0 +1,207 @@
+//! Results back in order: every item has its own slot, and completeness is asserted once.
+
+use std::mem::MaybeUninit;
+
+use serde::de::DeserializeOwned;
+
+use crate::error::{Cause, Outcome, TaskError};
+use crate::wire;
+
+use super::batch::{Batch, ItemOf};
+use super::bits::Bits;
+use super::engine::Engine;
+use super::lane::Values;
+
+/// The results of a batch, each in its item's place; all of its memory is given back.
+///
+/// `Err` holds what there is when some item has no result: then every item has a result or an error.
+pub(super) fn collate<R: DeserializeOwned>(
+    engine: &Engine,
+    mut batch: Batch,
+) -> Result<Vec<R>, Vec<Outcome<R>>> {
+    let mut slots = Slots::<R>::new(batch.n_items());
+    let mut failures = batch.failures();
+    batch.visit(engine, &mut |item, run| match run.values {
+        Values::Plain { stride, bytes } => {
+            assert_eq!(
+                Some(stride),
+                wire::plain_size::<R>(),
+                "a run of another type"
+            );
+            slots.put_plain(item, run.first, run.n_values, bytes);
+        }
+        Values::Encoded(values) => {
+            for (position, bytes) in (run.first..).zip(values.take(run.n_values as usize)) {
+                let Some(item) = item(position) else { continue };
+                match wire::decode(bytes) {
+                    Ok(value) => slots.put(item, value),
+                    Err(error) => {
+                        let cause = Cause::Decode(format!("its result: {error}"));
+                        failures.push((item, task_error(item, None, cause)));
+                    }
+                }
+            }
+        }
+        Values::Failure(pid, cause) => {
+            if let Some(item) = item(run.first).filter(|_| run.n_values > 0) {
+                failures.push((item, task_error(item, Some(pid), cause)));
+            }
+        }
+    });
+    batch.give_back(engine);
+    slots.finish(failures)
+}
+
+fn task_error(item: usize, pid: Option<i32>, cause: Cause) -> TaskError {
+    TaskError {
+        item: Some(item),
+        pid,
+        cause,
+    }
+}
+
+/// A vector that is filled in any order.
+struct Slots<R> {
+    /// `filled` says which are initialised.
+    slots: Vec<MaybeUninit<R>>,
+    filled: Bits,
+}
+
+impl<R> Slots<R> {
+    fn new(n: usize) -> Self {
+        let mut slots = Vec::with_capacity(n);
+        // SAFETY: the capacity is `n`, and uninitialised is a value of `MaybeUninit`.
+        unsafe { slots.set_len(n) };
+        Slots {
+            slots,
+            filled: Bits::new(n),
+        }
+    }
+
+    /// Puts a value in its place; one for a place that is taken, or is none, is dropped.
+    fn put(&mut self, item: usize, value: R) {
+        if self.filled.set(item) {
+            self.slots[item].write(value);
+        }
+    }
+
+    /// Puts plain numbers in their places; consecutive items are copied in one piece.
+    fn put_plain(&mut self, item: &ItemOf<'_>, first: u64, n: u64, bytes: &[u8]) {
+        assert_eq!(bytes.len(), n as usize * size_of::<R>());
+        let values = bytes.as_ptr().cast::<R>();
+        let ends = (item(first), item(first + n.saturating_sub(1)));
+        if let (Some(start), Some(last)) = ends
+            && n > 0
+            // A list of items ascends, so that its ends tell whether it has gaps.
+            && last.checked_sub(start) == Some(n as usize - 1)
+            && self.filled.set_range(start, n as usize)
+        {
+            // SAFETY: `set_range` has checked that the items exist; `bytes` holds as many plain
+            // numbers, of which any bytes are a value.
+            unsafe {
+                let slots = self.slots.as_mut_ptr().add(start).cast::<R>();
+                std::ptr::copy_nonoverlapping(values.cast::<u8>(), slots.cast(), bytes.len());
+            }
+            return;
+        }
+        for index in 0..n {
+            if let Some(item) = item(first + index) {
+                // SAFETY: `index` is below the number of values in `bytes`.
+                self.put(item, unsafe { values.add(index as usize).read_unaligned() });
+            }
+        }
+    }
+
+    fn finish(mut self, failures: Vec<(usize, TaskError)>) -> Result<Vec<R>, Vec<Outcome<R>>> {
+        let slots = std::mem::take(&mut self.slots);
+        if self.filled.is_full() {
+            let mut slots = std::mem::ManuallyDrop::new(slots);
+            let (start, length, capacity) = (slots.as_mut_ptr(), slots.len(), slots.capacity());
+            // SAFETY: all slots are initialised, and the vector they were in is not dropped.
+            return Ok(unsafe { Vec::from_raw_parts(start.cast::<R>(), length, capacity) });
+        }
+        let mut errors: Vec<Option<TaskError>> = vec![None; slots.len()];
+        for (item, error) in failures {
+            errors[item].get_or_insert(error);
+        }
+        let results = slots
+            .into_iter()
+            .zip(errors)
+            .enumerate()
+            .map(|(item, (slot, error))| {
+                if self.filled.has(item) {
+                    // SAFETY: the slot is initialised, and read once.
+                    Ok(unsafe { slot.assume_init() })
+                } else {
+                    Err(error.unwrap_or_else(|| {
+                        TaskError::not_run(item, "its result was lost; please report this")
+                    }))
+                }
+            });
+        Err(results.collect())
+    }
+}
+
+impl<R> Drop for Slots<R> {
+    /// A value's own decoder may panic half way: what is there is dropped.
+    fn drop(&mut self) {
+        for (item, slot) in self.slots.iter_mut().enumerate() {
+            if self.filled.has(item) {
+                // SAFETY: the slot is initialised, and nobody uses it any more.
+                unsafe { slot.assume_init_drop() };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_vector_comes_back_in_order() {
+        let mut slots = Slots::new(3);
+        for item in [2, 0, 1] {
+            slots.put(item, item.to_string());
+        }
+        assert_eq!(slots.finish(Vec::new()).unwrap(), ["0", "1", "2"]);
+    }
+
+    #[test]
+    fn a_hole_is_an_error_and_the_others_are_kept() {
+        let mut slots = Slots::new(3);
+        slots.put(0, "zero".to_owned());
+        slots.put(2, "two".to_owned());
+        slots.put(2, "again".to_owned());
+        slots.put(3, "outside".to_owned());
+        let error = TaskError::not_run(1, "because");
+        let results = slots.finish(vec![(1, error.clone())]).unwrap_err();
+        assert_eq!(
+            results,
+            [Ok("zero".to_owned()), Err(error), Ok("two".to_owned())]
+        );
+    }
+
+    #[test]
+    fn numbers_are_placed_by_their_items() {
+        let mut slots = Slots::<u32>::new(4);
+        let bytes: Vec<u8> = [7u32, 8].iter().flat_map(|n| n.to_le_bytes()).collect();
+        slots.put_plain(&|position| Some(position as usize), 1, 2, &bytes);
+        slots.put_plain(
+            &|position| [3, 0].get(position as usize).copied(),
+            0,
+            2,
+            &bytes,
+        );
+        assert_eq!(slots.finish(Vec::new()).unwrap(), [8, 7, 8, 7]);
+    }
+
+    #[test]
+    fn an_abandoned_vector_drops_what_it_has() {
+        let value = std::rc::Rc::new(());
+        let mut slots = Slots::new(2);
+        slots.put(1, std::rc::Rc::clone(&value));
+        drop(slots);
+        assert_eq!(std::rc::Rc::strong_count(&value), 1);
+    }
+}

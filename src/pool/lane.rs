@@ -1,0 +1,385 @@
+//! Results on their way back: each worker writes runs of them into blocks that it alone owns.
+//!
+//! ```text
+//! block: │ head │ run │ values … │ run │ values … │        (the job keeps a stack of blocks)
+//! run:   positions first, first + 1, … first + committed - 1, of `claimed`
+//! value: plain number: its bytes          otherwise: length (8 bytes), bytes
+//! ```
+//!
+//! Nothing is moved or sorted: a run says which positions it answers. A value counts once
+//! `committed` says so; what a killed worker had half written does not. Of a killed worker's last
+//! run, position `first + committed` is the one that was running.
+
+use crate::error::{Cause, Error, Result};
+use crate::shared::heap::{Heap, Offset};
+use crate::sys::atomic::{AtomicU64, Ordering};
+use crate::wire::{self, Sink};
+
+use super::board::{Job, Seat};
+
+/// What stands at the start of a block of results.
+#[repr(C, align(16))]
+struct BlockHead {
+    /// The next block of the job; written before the block is pushed.
+    next: AtomicU64,
+    /// One past the last run that was begun. Worker: release; owner: acquire.
+    end: AtomicU64,
+}
+
+/// What stands before the values of consecutive positions.
+#[repr(C, align(16))]
+struct RunHead {
+    first: AtomicU64,
+    /// How many positions the worker means to answer here.
+    claimed: AtomicU64,
+    /// How many it has answered. Worker: release, after the value; owner: acquire.
+    committed: AtomicU64,
+    /// How many bytes encoded values take; final when a next run is begun in the block.
+    bytes: AtomicU64,
+    /// The size of each value; 0: each has its length before it; [`FAILURE`]: one encoded cause.
+    stride: AtomicU64,
+    _padding: u64,
+}
+
+/// The stride of a run that holds why a task has no result.
+const FAILURE: u64 = u64::MAX;
+const BLOCK_HEAD_BYTES: u64 = size_of::<BlockHead>() as u64;
+const RUN_HEAD_BYTES: u64 = size_of::<RunHead>() as u64;
+/// Runs are aligned so that their heads and any plain number are.
+const ALIGN: u64 = 16;
+/// The first block of a job; the following ones double.
+const FIRST_BLOCK_BYTES: usize = 3 << 10;
+
+/// Where one worker writes its results of one job.
+pub(super) struct Lane<'a> {
+    heap: &'a Heap,
+    job: &'a Job,
+    seat: &'a Seat,
+    /// The block that is written, 0 before the first.
+    block: Offset,
+    /// One past the last byte that the block has room for.
+    limit: Offset,
+    /// The run that is written, 0 before the first.
+    run: Offset,
+    /// Where the next byte goes.
+    cursor: Offset,
+    /// One past the last committed value's bytes.
+    committed_end: Offset,
+    /// Set when the shared memory is used up: the value that is written is lost.
+    overflow: Option<Error>,
+}
+
+impl<'a> Lane<'a> {
+    pub(super) fn new(heap: &'a Heap, job: &'a Job, seat: &'a Seat) -> Self {
+        Lane {
+            heap,
+            job,
+            seat,
+            block: 0,
+            limit: 0,
+            run: 0,
+            cursor: 0,
+            committed_end: 0,
+            overflow: None,
+        }
+    }
+
+    /// Begins a run of values; for plain numbers (`stride` > 0) there is room for all of them.
+    pub(super) fn begin(&mut self, first: u64, claimed: u64, stride: usize) -> Result<()> {
+        let room = claimed.saturating_mul(stride as u64).max(64);
+        self.begin_run(first, claimed, stride as u64, room)
+    }
+
+    /// Where the `index`-th plain number of the run goes.
+    pub(super) fn plain_slot(&self, index: u64, stride: usize) -> *mut u8 {
+        self.heap
+            .at(self.run + RUN_HEAD_BYTES + index * stride as u64)
+    }
+
+    /// How many plain numbers of the run are committed: the worker stores, with release, after
+    /// each number.
+    pub(super) fn committed_word(&self) -> &'a AtomicU64 {
+        &self.run_head(self.run).committed
+    }
+
+    /// Ends a run of plain numbers.
+    pub(super) fn end_plain(&mut self, stride: usize) {
+        let committed = self.committed_word().load(Ordering::Relaxed);
+        self.cursor = self.run + RUN_HEAD_BYTES + committed * stride as u64;
+        self.committed_end = self.cursor;
+    }
+
+    /// Writes and commits the next value of the run.
+    pub(super) fn commit_value(
+        &mut self,
+        encode: &mut dyn FnMut(&mut dyn Sink) -> Result<()>,
+    ) -> Result<()> {
+        self.put(&[0; 8]);
+        let outcome = encode(self);
+        if let Err(error) = outcome.and(self.overflow.take().map_or(Ok(()), Err)) {
+            self.cursor = self.committed_end;
+            return Err(error);
+        }
+        // Not where the cursor was before: the value may have moved to another block meanwhile.
+        let start = self.committed_end;
+        let bytes = self.cursor - start - 8;
+        self.write_at(start, &bytes.to_le_bytes());
+        self.cursor = self.cursor.next_multiple_of(8);
+        self.committed_end = self.cursor;
+        let head = self.run_head(self.run);
+        head.bytes
+            .store(self.cursor - self.run - RUN_HEAD_BYTES, Ordering::Relaxed);
+        let committed = head.committed.load(Ordering::Relaxed);
+        head.committed.store(committed + 1, Ordering::Release);
+        Ok(())
+    }
+
+    /// Records in a run of its own why `position` has no result.
+    pub(super) fn commit_failure(&mut self, position: u64, cause: &Cause) -> Result<()> {
+        let mut bytes = Vec::new();
+        wire::encode(&(std::process::id() as i32, cause), &mut bytes)?;
+        self.begin_run(position, 1, FAILURE, bytes.len() as u64)?;
+        self.put(&bytes);
+        self.committed_end = self.cursor;
+        let head = self.run_head(self.run);
+        head.bytes.store(bytes.len() as u64, Ordering::Relaxed);
+        head.committed.store(1, Ordering::Release);
+        Ok(())
+    }
+
+    fn begin_run(&mut self, first: u64, claimed: u64, stride: u64, room: u64) -> Result<()> {
+        let start = self.committed_end.next_multiple_of(ALIGN);
+        let needed = RUN_HEAD_BYTES + room;
+        let run = if self.block != 0 && start + needed <= self.limit {
+            start
+        } else {
+            self.next_block(needed)?
+        };
+        self.run = run;
+        self.cursor = run + RUN_HEAD_BYTES;
+        self.committed_end = self.cursor;
+        let head = self.run_head(run);
+        head.first.store(first, Ordering::Relaxed);
+        head.claimed.store(claimed, Ordering::Relaxed);
+        head.committed.store(0, Ordering::Relaxed);
+        head.bytes.store(0, Ordering::Relaxed);
+        head.stride.store(stride, Ordering::Relaxed);
+        self.block_head(self.block)
+            .end
+            .store(run + RUN_HEAD_BYTES, Ordering::Release);
+        self.seat.run.store(run, Ordering::Release);
+        Ok(())
+    }
+
+    /// Takes a block with room for `needed` bytes, hangs it into the job, and says where runs begin.
+    fn next_block(&mut self, needed: u64) -> Result<Offset> {
+        let last = if self.block == 0 {
+            FIRST_BLOCK_BYTES / 2
+        } else {
+            self.heap.capacity(self.block)
+        };
+        // Doubling keeps the number of blocks small; large values set their own size.
+        let bytes = (needed + BLOCK_HEAD_BYTES).max((last * 2).min(1 << 22) as u64);
+        let block = self.heap.take(bytes as usize)?;
+        let head = self.block_head(block);
+        head.end.store(block + BLOCK_HEAD_BYTES, Ordering::Relaxed);
+        let mut top = self.job.blocks.load(Ordering::Relaxed);
+        loop {
+            head.next.store(top, Ordering::Relaxed);
+            match self.job.blocks.compare_exchange_weak(
+                top,
+                block,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => break,
+                Err(now) => top = now,
+            }
+        }
+        self.block = block;
+        self.limit = block + self.heap.capacity(block) as u64;
+        Ok(block + BLOCK_HEAD_BYTES)
+    }
+
+    /// Moves the value that is being written to a block with more room: a new run goes on there.
+    fn grow(&mut self, more: usize) -> Result<()> {
+        let written = self.cursor - self.committed_end;
+        let from = self.committed_end;
+        let (first, claimed, stride) = {
+            let head = self.run_head(self.run);
+            let committed = head.committed.load(Ordering::Relaxed);
+            (
+                head.first.load(Ordering::Relaxed) + committed,
+                head.claimed.load(Ordering::Relaxed) - committed,
+                head.stride.load(Ordering::Relaxed),
+            )
+        };
+        let room = (written + more as u64).max(2 * written);
+        self.limit = self.committed_end;
+        self.begin_run(first, claimed, stride, room)?;
+        // SAFETY: both ranges lie in blocks of this worker, the second was just taken with room for
+        // `written` bytes, and blocks do not overlap.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                self.heap.at(from),
+                self.heap.at(self.cursor),
+                written as usize,
+            );
+        }
+        self.cursor += written;
+        Ok(())
+    }
+
+    fn write_at(&self, offset: Offset, bytes: &[u8]) {
+        debug_assert!(offset + bytes.len() as u64 <= self.limit);
+        // SAFETY: the range lies in this worker's own block, below its limit, and nobody reads it
+        // before it is committed.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.heap.at(offset), bytes.len());
+        }
+    }
+
+    fn block_head(&self, block: Offset) -> &'a BlockHead {
+        // SAFETY: a block of results begins with its head; all fields are atomic.
+        unsafe { &*self.heap.at(block).cast::<BlockHead>() }
+    }
+
+    fn run_head(&self, run: Offset) -> &'a RunHead {
+        // SAFETY: a run begins with its head, aligned; all fields are atomic.
+        unsafe { &*self.heap.at(run).cast::<RunHead>() }
+    }
+}
+
+impl Sink for Lane<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        if self.overflow.is_some() {
+            return;
+        }
+        if self.cursor + bytes.len() as u64 > self.limit
+            && let Err(error) = self.grow(bytes.len())
+        {
+            self.overflow = Some(error);
+            return;
+        }
+        self.write_at(self.cursor, bytes);
+        self.cursor += bytes.len() as u64;
+    }
+}
+
+/// What a run holds, as the owner reads it.
+pub(super) enum Values<'a> {
+    /// Plain numbers, one behind the other.
+    Plain { stride: usize, bytes: &'a [u8] },
+    /// Encoded values, each behind its length.
+    Encoded(EncodedValues<'a>),
+    /// Why the position has no result, and the worker's pid.
+    Failure(i32, Cause),
+}
+
+/// The committed part of a run.
+pub(super) struct CommittedRun<'a> {
+    pub(super) first: u64,
+    pub(super) n_values: u64,
+    pub(super) values: Values<'a>,
+}
+
+/// Encoded values, in order.
+pub(super) struct EncodedValues<'a>(&'a [u8]);
+
+impl<'a> Iterator for EncodedValues<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.0.split_first_chunk::<8>()?;
+        let (value, _) = rest.split_at_checked(u64::from_le_bytes(*length) as usize)?;
+        let padded = value.len().next_multiple_of(8).min(rest.len());
+        self.0 = &rest[padded..];
+        Some(value)
+    }
+}
+
+/// Visits every committed run of a job.
+pub(super) fn visit<'a>(heap: &'a Heap, job: &Job, visitor: &mut dyn FnMut(CommittedRun<'a>)) {
+    let mut block = job.blocks.load(Ordering::Acquire);
+    while block != 0 {
+        // SAFETY: workers push only blocks that begin with a head; all fields are atomic.
+        let head = unsafe { &*heap.at(block).cast::<BlockHead>() };
+        let end = head.end.load(Ordering::Acquire);
+        let mut run = block + BLOCK_HEAD_BYTES;
+        while run + RUN_HEAD_BYTES <= end {
+            let (committed, bytes) = read_run(heap, run);
+            run = (run + RUN_HEAD_BYTES + bytes).next_multiple_of(ALIGN);
+            visitor(committed);
+        }
+        block = head.next.load(Ordering::Relaxed);
+    }
+}
+
+fn read_run<'a>(heap: &'a Heap, run: Offset) -> (CommittedRun<'a>, u64) {
+    // SAFETY: the block's end says that a run was begun here; all fields are atomic.
+    let head = unsafe { &*heap.at(run).cast::<RunHead>() };
+    let n_values = head.committed.load(Ordering::Acquire);
+    let stride = head.stride.load(Ordering::Relaxed);
+    let bytes = match stride {
+        0 | FAILURE => head.bytes.load(Ordering::Relaxed),
+        stride => n_values * stride,
+    };
+    // SAFETY: the worker committed these bytes with release, and writes them no more.
+    let content = unsafe {
+        std::slice::from_raw_parts(heap.at(run + RUN_HEAD_BYTES).cast_const(), bytes as usize)
+    };
+    let values = match stride {
+        FAILURE => failure(content),
+        0 => Values::Encoded(EncodedValues(content)),
+        stride => Values::Plain {
+            stride: stride as usize,
+            bytes: content,
+        },
+    };
+    let first = head.first.load(Ordering::Relaxed);
+    (
+        CommittedRun {
+            first,
+            n_values,
+            values,
+        },
+        bytes,
+    )
+}
+
+fn failure(content: &[u8]) -> Values<'_> {
+    let (pid, cause) = wire::decode(content).unwrap_or_else(|error| {
+        (
+            0,
+            Cause::Decode(format!("the report of a failure: {error}")),
+        )
+    });
+    Values::Failure(pid, cause)
+}
+
+/// The position that a worker was running when it died: the first of its last run that it had
+/// claimed and not committed.
+pub(super) fn running(heap: &Heap, seat: &Seat) -> Option<u64> {
+    let run = seat.run.load(Ordering::Acquire);
+    if run == 0 {
+        return None;
+    }
+    // SAFETY: the seat names a run that was begun; all fields are atomic.
+    let head = unsafe { &*heap.at(run).cast::<RunHead>() };
+    let committed = head.committed.load(Ordering::Acquire);
+    (committed < head.claimed.load(Ordering::Relaxed))
+        .then(|| head.first.load(Ordering::Relaxed) + committed)
+}
+
+/// Gives all blocks of a job back. Only for the owner, when every worker has left the job.
+pub(super) fn give_back(heap: &Heap, job: &Job) {
+    let mut block = job.blocks.swap(0, Ordering::Acquire);
+    while block != 0 {
+        // SAFETY: as in `visit`.
+        let next = unsafe { &*heap.at(block).cast::<BlockHead>() }
+            .next
+            .load(Ordering::Relaxed);
+        heap.give_back(block);
+        block = next;
+    }
+}

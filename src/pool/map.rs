@@ -1,0 +1,100 @@
+//! One way to call every pool.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Outcome;
+
+use super::{Pool, Serial, ThreadPool};
+
+/// Something that applies a function to every argument: processes, threads, or this thread alone.
+///
+/// Code that is generic over `Map` changes from one to another by a word. The bounds are those that
+/// all of them need together; each type's own method of the same name asks for less.
+///
+/// # Example
+/// ```standalone_crate
+/// use forklore::{Map, Pool, Serial, ThreadPool};
+///
+/// fn sum_of_squares(pool: &impl Map, n: u64) -> u64 {
+///     pool.map(|x: u64| x * x, 0..n).iter().sum()
+/// }
+///
+/// # fn main() -> forklore::Result<()> {
+/// let expected = sum_of_squares(&Serial, 100);
+/// assert_eq!(sum_of_squares(&Pool::with_workers(2)?, 100), expected);
+/// assert_eq!(sum_of_squares(&ThreadPool::with_workers(2)?, 100), expected);
+/// # Ok(()) }
+/// ```
+pub trait Map {
+    /// How many arguments can be worked on at the same time.
+    fn workers(&self) -> usize;
+
+    /// Applies `f` to every argument; each item has its result or its error.
+    fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
+    where
+        F: Fn(A) -> R + Send + Sync,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned + Send,
+        R: Serialize + DeserializeOwned + Send;
+
+    /// Applies `f` to every argument and returns the results in order.
+    ///
+    /// # Panics
+    /// With the first error of [`try_map`](Map::try_map), after all others have finished.
+    #[track_caller]
+    fn map<F, I, A, R>(&self, f: F, args: I) -> Vec<R>
+    where
+        F: Fn(A) -> R + Send + Sync,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned + Send,
+        R: Serialize + DeserializeOwned + Send,
+    {
+        all_or_panic(self.try_map(f, args))
+    }
+}
+
+/// The results, or a panic with the first error.
+#[track_caller]
+pub(super) fn all_or_panic<R>(results: Vec<Outcome<R>>) -> Vec<R> {
+    results
+        .into_iter()
+        .map(|result| match result {
+            Ok(value) => value,
+            Err(error) => panic!("{error}"),
+        })
+        .collect()
+}
+
+macro_rules! forward_to_own_methods {
+    ($($pool:ty)*) => { $(
+        impl Map for $pool {
+            fn workers(&self) -> usize {
+                <$pool>::workers(self)
+            }
+
+            fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
+            where
+                F: Fn(A) -> R + Send + Sync,
+                I: IntoIterator<Item = A>,
+                A: Serialize + DeserializeOwned + Send,
+                R: Serialize + DeserializeOwned + Send,
+            {
+                <$pool>::try_map(self, f, args)
+            }
+
+            #[track_caller]
+            fn map<F, I, A, R>(&self, f: F, args: I) -> Vec<R>
+            where
+                F: Fn(A) -> R + Send + Sync,
+                I: IntoIterator<Item = A>,
+                A: Serialize + DeserializeOwned + Send,
+                R: Serialize + DeserializeOwned + Send,
+            {
+                <$pool>::map(self, f, args)
+            }
+        }
+    )* };
+}
+
+forward_to_own_methods!(Pool ThreadPool Serial);

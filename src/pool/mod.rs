@@ -1,0 +1,440 @@
+//! Pools of worker processes, and one way to call them.
+//!
+//! ```text
+//!  caller                       shared memory (inherited by fork)          worker k (forked once, lives on)
+//!  f, args ── encode ──▶ board: function, arguments, cursor ── claim ──▶ find f ── decode ── f(x) ──┐
+//!  Vec<R> ◀── collate ── lanes: runs of results or failures ◀── commit ──────────── encode ◀────────┘
+//! ```
+//!
+//! One pass to the right, one pass to the left; no thread helps the caller, and neither a pipe nor a
+//! lock is on a task's way. The caller sleeps on the board's completion word and on the lifelines
+//! of all workers at once, so a death wakes it as surely as a result does.
+//!
+//! Where to read on: `board` for what is shared and in which order it is written, `lane` for how
+//! results come back, `engine` for what happens when a worker dies.
+
+mod args;
+mod batch;
+mod bits;
+mod board;
+mod callable;
+mod collate;
+mod engine;
+mod flight;
+mod imap;
+mod lane;
+mod map;
+mod pending;
+mod plan;
+mod run;
+mod serial;
+mod task;
+mod threads;
+mod worker;
+
+use std::fmt;
+use std::rc::Rc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cpus::cpu_count;
+use crate::error::{Error, Outcome, Result};
+
+use callable::{Star, Unary};
+use engine::Settings;
+use flight::Shared;
+use imap::{Results, Stream};
+use plan::Plan;
+
+pub use callable::StarFn;
+pub use map::Map;
+pub use pending::Pending;
+pub use serial::Serial;
+pub use threads::ThreadPool;
+
+/// A pool of worker processes that run functions on arguments.
+///
+/// The workers are forked when the pool is made and live until it is closed. They run any function:
+/// also one that was compiled and loaded after they were forked, and closures. A function without
+/// captured state is sent as its place in its shared object; one that has captured something is run
+/// by workers that are forked for that call, and so inherit all it refers to without a copy.
+///
+/// Whatever a task does (it panics, exits, aborts, is killed), the others' results arrive, the error
+/// names the item, and the pool goes on with as many workers as before.
+///
+/// # Fork safety
+/// A pool must be made while the process has one thread. In a forked child (and after a notebook
+/// cell was rolled back) the same value starts workers of its own on its next use. Workers die
+/// with the process that forked them.
+///
+/// # Example
+/// ```standalone_crate
+/// # fn main() -> forklore::Result<()> {
+/// let pool = forklore::Pool::with_workers(2)?;
+/// let powers = pool.map(|x: u64| x.pow(10), 0..24);
+/// assert_eq!(powers[2], 1024);
+/// # Ok(()) }
+/// ```
+pub struct Pool {
+    shared: Rc<Shared>,
+}
+
+impl Pool {
+    /// A pool with a worker for each processor that this process may use ([`cpu_count`]).
+    ///
+    /// # Errors
+    /// `is_multi_threaded()` if the process has more than one thread; `is_os()` if it may have no
+    /// more processes or memory.
+    pub fn new() -> Result<Pool> {
+        Pool::with_workers(cpu_count())
+    }
+
+    /// A pool with `n` workers.
+    ///
+    /// # Errors
+    /// As [`new`](Pool::new), and `is_invalid_input()` if `n` is 0 or more than 1,024.
+    pub fn with_workers(n: usize) -> Result<Pool> {
+        Pool::builder().workers(n).build()
+    }
+
+    /// A pool with more to choose than the number of workers.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::builder()
+    ///     .workers(2)
+    ///     .initializer(|| println!("worker {} is ready", std::process::id()))
+    ///     .build()?;
+    /// # drop(pool);
+    /// # Ok(()) }
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The number of workers.
+    pub fn workers(&self) -> usize {
+        self.shared.settings().n_workers
+    }
+
+    /// The pids of the workers that live. A worker that died was replaced before this returns.
+    pub fn pids(&self) -> Vec<i32> {
+        self.shared
+            .engine_mut()
+            .map_or_else(|_| Vec::new(), |mut engine| engine.pids())
+    }
+
+    /// Applies `f` to every argument and returns the results in the arguments' order.
+    ///
+    /// Which worker runs what is decided while it runs: whoever is free takes the next chunk.
+    /// An empty input gives an empty vector and disturbs nobody.
+    ///
+    /// # Panics
+    /// If a task panicked or its worker died, after all others have finished, with the first such
+    /// item's error. If the pool is closed, or `f` has captured state and this process has more than
+    /// one thread. [`try_map`](Pool::try_map) gives errors instead.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::new()?;
+    /// let offset = 7;
+    /// assert_eq!(pool.map(|x: i32| x * x, [1, 2, 3]), [1, 4, 9]);
+    /// assert_eq!(pool.map(|x: i32| x + offset, vec![1, 2, 3]), [8, 9, 10]);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn map<F, I, A, R>(&self, f: F, args: I) -> Vec<R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        match run::run(&self.shared, &Unary(f), args.into_iter(), Plan::default()) {
+            Ok(results) => results,
+            Err(failed) => failed.raise(),
+        }
+    }
+
+    /// Applies `f` to every argument; each item has its result or the error that tells what became
+    /// of it.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let results = pool.try_map(|x: i32| if x == 1 { std::process::abort() } else { x }, 0..4);
+    /// assert_eq!(results[0], Ok(0));
+    /// assert_eq!(results[1].as_ref().unwrap_err().signal(), Some(6));
+    /// assert_eq!(results[3], Ok(3));
+    /// # Ok(()) }
+    /// ```
+    pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        match run::run(&self.shared, &Unary(f), args.into_iter(), Plan::default()) {
+            Ok(results) => results.into_iter().map(Ok).collect(),
+            Err(failed) => failed.into_results(),
+        }
+    }
+
+    /// As [`map`](Pool::map), in chunks of `chunk` items.
+    ///
+    /// # Panics
+    /// As [`map`](Pool::map), and if `chunk` is 0.
+    #[track_caller]
+    pub fn map_chunked<F, I, A, R>(&self, f: F, args: I, chunk: usize) -> Vec<R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        let plan = match Plan::fixed(chunk) {
+            Ok(plan) => plan,
+            Err(error) => panic!("{error}"),
+        };
+        match run::run(&self.shared, &Unary(f), args.into_iter(), plan) {
+            Ok(results) => results,
+            Err(failed) => failed.raise(),
+        }
+    }
+
+    /// As [`map`](Pool::map) for a function of several parameters: each argument is a tuple, spread
+    /// over them.
+    ///
+    /// # Panics
+    /// As [`map`](Pool::map).
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let powers = pool.starmap(|x: u64, n: u32| x.pow(n), [(2, 10), (10, 3)]);
+    /// assert_eq!(powers, [1024, 1000]);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn starmap<F, I, T, R>(&self, f: F, args: I) -> Vec<R>
+    where
+        F: StarFn<T, Output = R>,
+        I: IntoIterator<Item = T>,
+        T: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        match run::run(&self.shared, &Star(f), args.into_iter(), Plan::default()) {
+            Ok(results) => results,
+            Err(failed) => failed.raise(),
+        }
+    }
+
+    /// As [`map`](Pool::map), lazily: arguments are taken from their iterator, and tasks run, only a
+    /// little ahead of the results that are taken. So a million items, or endlessly many, need
+    /// little memory.
+    ///
+    /// A few chunks for each worker are in flight; chunks of quick tasks grow up to 4,096 items.
+    /// Dropping the iterator lets nobody begin what was not begun yet.
+    ///
+    /// # Panics
+    /// When the result of a task that panicked, or whose worker died, would be next; the iterator
+    /// can be used further. As [`map`](Pool::map) if the pool is closed.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let squares: Vec<u64> = pool.imap(|x: u64| x * x, 0..).take(4).collect();
+    /// assert_eq!(squares, [0, 1, 4, 9]);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn imap<F, I, A, R>(&self, f: F, args: I) -> impl Iterator<Item = R> + use<F, I, A, R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        self.stream(f, args, true).map(|(_, result)| result)
+    }
+
+    /// As [`imap`](Pool::imap), each result as soon as it is there, with its argument's place in the
+    /// input: a slow task does not hold up those behind it.
+    ///
+    /// # Panics
+    /// As [`imap`](Pool::imap).
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let words = ["here", "and", "now"].map(str::to_owned);
+    /// let lengths = pool.imap_unordered(|word: String| word.len(), words);
+    /// assert_eq!(lengths.map(|(place, n)| place * n).sum::<usize>(), 3 + 2 * 3);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn imap_unordered<F, I, A, R>(
+        &self,
+        f: F,
+        args: I,
+    ) -> impl Iterator<Item = (usize, R)> + use<F, I, A, R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        self.stream(f, args, false)
+    }
+
+    /// Runs `f` on one argument in a worker and returns its result.
+    ///
+    /// # Panics
+    /// If the task panics, its worker dies, or the pool is closed.
+    #[track_caller]
+    pub fn apply<F, A, R>(&self, f: F, arg: A) -> R
+    where
+        F: Fn(A) -> R,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        let mut results = self.map(f, std::iter::once(arg));
+        match results.pop() {
+            Some(result) => result,
+            None => unreachable!("one argument has one result"),
+        }
+    }
+
+    /// Begins to run `f` on one argument, and returns at once. Any number may be on their way.
+    pub fn apply_async<F, A, R>(&self, f: F, arg: A) -> Pending<R>
+    where
+        F: Fn(A) -> R + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned,
+    {
+        Pending::one(run::begin(&self.shared, Unary(f), std::iter::once(arg)))
+    }
+
+    /// Begins to apply `f` to every argument, and returns as soon as they are encoded.
+    pub fn map_async<F, I, A, R>(&self, f: F, args: I) -> Pending<Vec<R>>
+    where
+        F: Fn(A) -> R + 'static,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned,
+    {
+        Pending::all(run::begin(&self.shared, Unary(f), args.into_iter()))
+    }
+
+    /// Takes no more tasks; the workers end when they have finished what they have.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Closes the pool and waits until everything that was begun is done and every worker has ended.
+    /// None is left then.
+    pub fn join(&self) {
+        self.shared.join();
+    }
+
+    /// Kills the workers at once, whatever they are doing, and closes the pool.
+    pub fn terminate(&self) {
+        self.shared.terminate();
+    }
+
+    #[track_caller]
+    fn stream<F, I, A, R>(&self, f: F, args: I, in_order: bool) -> Results<Unary<F>, I::IntoIter, R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        match Stream::new(&self.shared, Unary(f), args.into_iter()) {
+            Ok(stream) => Results::new(stream, in_order),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl Drop for Pool {
+    /// Closes the pool and waits for its workers, where they are this process's.
+    fn drop(&mut self) {
+        self.shared.join();
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("workers", &self.shared.settings().n_workers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Chooses what a [`Pool`] is like.
+#[derive(Default)]
+pub struct Builder {
+    n_workers: Option<usize>,
+    initializer: Option<Rc<dyn Fn()>>,
+    max_tasks: Option<u64>,
+}
+
+impl Builder {
+    /// The number of workers; without it, one for each processor that this process may use.
+    pub fn workers(mut self, n: usize) -> Builder {
+        self.n_workers = Some(n);
+        self
+    }
+
+    /// What each worker runs once when it starts, also one that replaces another.
+    pub fn initializer(mut self, f: impl Fn() + 'static) -> Builder {
+        self.initializer = Some(Rc::new(f));
+        self
+    }
+
+    /// After how many tasks a worker is replaced by a fresh one, which gives back whatever the old
+    /// one had leaked. It finishes the chunk that it is at, so it may run a few more.
+    pub fn max_tasks_per_worker(mut self, n: usize) -> Builder {
+        self.max_tasks = Some(n as u64);
+        self
+    }
+
+    /// Makes the pool and forks its workers.
+    ///
+    /// # Errors
+    /// As [`Pool::new`] and [`Pool::with_workers`], and `is_invalid_input()` if a worker shall run 0
+    /// tasks.
+    pub fn build(self) -> Result<Pool> {
+        if self.max_tasks == Some(0) {
+            return Err(Error::invalid_input(
+                "a worker that makes room after 0 tasks never runs one; give at least 1",
+            ));
+        }
+        let settings = Settings {
+            n_workers: self.n_workers.unwrap_or_else(cpu_count),
+            initializer: self.initializer,
+            max_tasks: self.max_tasks.unwrap_or(u64::MAX),
+            local: None,
+        };
+        Ok(Pool {
+            shared: Shared::start(settings, None)?,
+        })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("workers", &self.n_workers)
+            .finish_non_exhaustive()
+    }
+}

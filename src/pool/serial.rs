@@ -1,0 +1,58 @@
+//! The map that every other is compared with.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::error::{Cause, Outcome, TaskError};
+
+use super::map::all_or_panic;
+
+/// Runs every task in the calling thread, one after the other.
+///
+/// # Example
+/// ```
+/// let powers = forklore::Serial.map(|x: u64| x.pow(10), 0..10);
+/// assert_eq!(powers[9], 3_486_784_401);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Serial;
+
+impl Serial {
+    /// One: this thread.
+    pub fn workers(&self) -> usize {
+        1
+    }
+
+    /// Applies `f` to every argument and returns the results in order.
+    ///
+    /// # Panics
+    /// If a task panics, after all others have run, with the first panic's message and item.
+    #[track_caller]
+    pub fn map<F, I, A, R>(&self, f: F, args: I) -> Vec<R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+    {
+        all_or_panic(self.try_map(f, args))
+    }
+
+    /// Applies `f` to every argument; a task that panics is an error and the others run.
+    pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+    {
+        args.into_iter()
+            .enumerate()
+            .map(|(item, arg)| run_caught(item, || f(arg)))
+            .collect()
+    }
+}
+
+/// Runs a task in this process; its panic becomes the item's error.
+pub(super) fn run_caught<R>(item: usize, task: impl FnOnce() -> R) -> Outcome<R> {
+    catch_unwind(AssertUnwindSafe(task)).map_err(|payload| TaskError {
+        item: Some(item),
+        pid: Some(std::process::id() as i32),
+        cause: Cause::panicked(&*payload, String::new()),
+    })
+}

@@ -1,0 +1,193 @@
+//! A worker's life: wait for a job, find its function, run it, leave it, until the queue is closed.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crate::error::{Cause, Result};
+use crate::shared::heap::{Heap, Offset};
+use crate::symbol::Symbol;
+use crate::sys::atomic::Ordering;
+use crate::sys::{child, futex};
+
+use super::board::{ASLEEP, AWAKE, Board, Job, SPINNING, Seat};
+use super::task::{Task, Trampoline};
+
+/// What a worker that was forked for one call runs: the function and where its state is.
+#[derive(Clone, Copy)]
+pub(super) struct LocalCall {
+    pub(super) run: unsafe fn(*const (), &mut Task<'_>),
+    pub(super) call: *const (),
+}
+
+/// What a worker is given when it is forked.
+pub(super) struct Duty<'a> {
+    pub(super) heap: &'a Heap,
+    pub(super) seat_index: usize,
+    pub(super) n_workers: usize,
+    pub(super) initializer: Option<&'a dyn Fn()>,
+    /// After how many tasks the worker makes room for a new one.
+    pub(super) max_tasks: u64,
+    pub(super) local: Option<LocalCall>,
+    /// How many workers may wait without sleeping.
+    pub(super) max_spinners: usize,
+}
+
+/// How long a worker looks for a job before it sleeps. Being woken costs the other side and this
+/// one some 30 µs each; a peer that comes back at once is caught for less.
+const SPIN: Duration = Duration::from_micros(50);
+/// After this many waits in which spinning did not help, a worker sleeps at once, and tries to spin
+/// again now and then.
+const FRUITLESS_SPINS: u32 = 3;
+const TRY_AGAIN: u32 = 16;
+
+/// Works until the queue is closed; the process then ends.
+pub(super) fn work(duty: &Duty<'_>) -> ! {
+    let board = Board::of(duty.heap);
+    let seat = &board.seats[duty.seat_index];
+    seat.lifeline.hold();
+    child::pass_interrupts();
+    if let Some(initializer) = duty.initializer
+        && catch_unwind(AssertUnwindSafe(initializer)).is_err()
+    {
+        child::exit_now(FAILED_TO_START);
+    }
+    let mut worker = Worker {
+        duty,
+        board,
+        seat,
+        functions: HashMap::new(),
+        fruitless_spins: 0,
+    };
+    let mut position = seat.position.load(Ordering::SeqCst);
+    while worker.wait_for_job(position) {
+        worker.serve(position);
+        position += 1;
+        if seat.n_tasks.load(Ordering::Relaxed) >= duty.max_tasks {
+            seat.is_retired.store(1, Ordering::Release);
+            break;
+        }
+    }
+    child::exit_now(0)
+}
+
+/// The exit code of a worker whose initialiser panicked.
+pub(super) const FAILED_TO_START: i32 = 113;
+
+struct Worker<'a> {
+    duty: &'a Duty<'a>,
+    board: &'a Board,
+    seat: &'a Seat,
+    /// What was found for each function record: where its code is, or why it is not.
+    functions: HashMap<Offset, Result<Trampoline>>,
+    /// How many spins in a row ended without a job.
+    fruitless_spins: u32,
+}
+
+impl Worker<'_> {
+    /// Waits until there is a job at `position`; false if none will come.
+    fn wait_for_job(&mut self, position: u64) -> bool {
+        if self.board.has_job(position) || self.spin(position) {
+            return true;
+        }
+        loop {
+            self.seat.state.store(ASLEEP, Ordering::SeqCst);
+            if self.board.has_job(position) || self.board.is_closed() {
+                self.seat.state.store(AWAKE, Ordering::SeqCst);
+                return self.board.has_job(position);
+            }
+            futex::wait(&self.seat.state, ASLEEP, None);
+        }
+    }
+
+    /// Looks for a job for a while, unless that was fruitless lately or enough others do.
+    fn spin(&mut self, position: u64) -> bool {
+        self.fruitless_spins += 1;
+        let discouraged = self.fruitless_spins > FRUITLESS_SPINS
+            && !self.fruitless_spins.is_multiple_of(TRY_AGAIN);
+        let n_spinners = self.board.n_in_state(self.duty.n_workers, SPINNING);
+        if discouraged || n_spinners >= self.duty.max_spinners {
+            return false;
+        }
+        self.seat.state.store(SPINNING, Ordering::SeqCst);
+        let until = Instant::now() + SPIN;
+        let found = loop {
+            for _ in 0..32 {
+                std::hint::spin_loop();
+            }
+            if self.board.has_job(position) {
+                break true;
+            }
+            if Instant::now() >= until || self.board.is_closed() {
+                break false;
+            }
+        };
+        self.seat.state.store(AWAKE, Ordering::SeqCst);
+        if found {
+            self.fruitless_spins = 0;
+        }
+        found
+    }
+
+    /// Runs what can be claimed of a job, and leaves it.
+    fn serve(&mut self, position: u64) {
+        let job = self.board.job(position);
+        let n_done = if job.is_exhausted() { 0 } else { self.run(job) };
+        self.seat.run.store(0, Ordering::Release);
+        let done = job.done.fetch_add(n_done, Ordering::SeqCst) + n_done;
+        self.seat.position.store(position + 1, Ordering::SeqCst);
+        let is_complete = n_done > 0 && done == job.n_items.load(Ordering::Relaxed);
+        // From here on the owner may reuse the job; what is read of it then causes at worst a
+        // wake-up for nothing.
+        if is_complete || job.degraded.load(Ordering::SeqCst) != 0 {
+            let completion = &self.board.completion;
+            completion.event.fetch_add(1, Ordering::SeqCst);
+            if completion.owner_sleeps.load(Ordering::SeqCst) != 0 {
+                futex::wake(&completion.event, 1);
+            }
+        }
+    }
+
+    fn run(&mut self, job: &Job) -> u64 {
+        let mut task = Task::new(self.duty.heap, job, self.seat, self.duty.max_tasks);
+        let record = job.function.load(Ordering::Relaxed);
+        match (record, self.duty.local) {
+            (0, Some(local)) => {
+                // SAFETY: the owner forked this process for exactly this call; `local` points to
+                // what it has inherited, and stays as it is: the process ends with the job.
+                unsafe { (local.run)(local.call, &mut task) }
+            }
+            _ => match self.function(record) {
+                // SAFETY: the record names the trampoline that was made for this job's function and
+                // argument type, in the very file that its maker had loaded.
+                Ok(trampoline) => unsafe { trampoline(&mut task) },
+                Err(cause) => task.fail_all(&cause),
+            },
+        }
+        task.n_done()
+    }
+
+    fn function(&mut self, record: Offset) -> std::result::Result<Trampoline, Cause> {
+        let heap = self.duty.heap;
+        self.functions
+            .entry(record)
+            .or_insert_with(|| resolve(heap, record))
+            .as_ref()
+            .copied()
+            .map_err(|error| Cause::FunctionNotFound(error.to_string()))
+    }
+}
+
+/// Reads a function's record (its length in 8 bytes, then its symbol) and finds the function.
+fn resolve(heap: &Heap, record: Offset) -> Result<Trampoline> {
+    // SAFETY: the owner wrote the record before the first job that names it, and never changes it.
+    let bytes = unsafe {
+        let record = heap.at(record);
+        let length = record.cast::<u64>().read();
+        std::slice::from_raw_parts(record.add(size_of::<u64>()), length as usize)
+    };
+    let address = Symbol::from_bytes(bytes)?.resolve()?;
+    // SAFETY: the symbol was made from a `Trampoline`, and `resolve` has checked that the file is
+    // the same and that there is code at the place.
+    Ok(unsafe { std::mem::transmute::<*const (), Trampoline>(address) })
+}

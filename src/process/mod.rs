@@ -1,0 +1,7 @@
+//! Processes: forking, and running one closure in a child.
+
+mod fork;
+mod spawn;
+
+pub use fork::{Child, ChildGuard, Fork, fork};
+pub use spawn::Process;

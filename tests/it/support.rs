@@ -1,0 +1,132 @@
+//! What every test needs: the check that nothing is left, a watchdog, and processes of its own.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+/// A test and its name.
+pub type Test = (&'static str, fn());
+
+/// A list of tests, each under its function's name.
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        pub const TESTS: &[crate::support::Test] = &[$((stringify!($name), $name)),*];
+    };
+}
+pub(crate) use tests;
+
+/// After this many seconds a test hangs.
+const HANGS_AFTER_S: u32 = 90;
+
+/// Runs a test and checks that it leaves nothing behind.
+pub fn run(name: &str, test: fn()) {
+    let fds_before = open_files();
+    watch(name);
+    test();
+    nix::unistd::alarm::cancel();
+    assert_eq!(children(), Vec::<i32>::new(), "{name} left children");
+    assert_eq!(open_files(), fds_before, "{name} left open files");
+}
+
+/// The children of this process.
+pub fn children() -> Vec<i32> {
+    children_of(std::process::id() as i32)
+}
+
+/// The children of a process.
+pub fn children_of(pid: i32) -> Vec<i32> {
+    fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(|pid| pid.parse().unwrap())
+        .collect()
+}
+
+/// Whether a process exists and is more than an entry that waits to be reaped.
+pub fn is_running(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit_once(") ").unwrap().1.starts_with(['Z', 'X']))
+}
+
+/// Waits until a condition holds; the watchdog ends a test in which it never does.
+pub fn wait_until(mut condition: impl FnMut() -> bool) {
+    while !condition() {
+        std::thread::yield_now();
+    }
+}
+
+fn open_files() -> Vec<String> {
+    let mut files: Vec<String> = fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Ends the whole run with the test's name if the test hangs: no thread, so that tests can fork.
+fn watch(name: &str) {
+    extern "C" fn hangs(_: i32) {
+        let message = fs::read_to_string("/proc/self/comm").unwrap_or_default();
+        let _ = writeln!(std::io::stderr(), "\ntest {} HANGS", message.trim());
+        std::process::abort();
+    }
+    // The kernel keeps the name where a handler can read it without a lock; it cuts at 15 bytes.
+    let short = name.rsplit("::").next().unwrap_or(name);
+    let _ = fs::write("/proc/self/comm", short);
+    let action = SigAction::new(
+        SigHandler::Handler(hangs),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
+    // SAFETY: the handler ends the process; that it allocates before does no harm worse than that.
+    unsafe { sigaction(Signal::SIGALRM, &action) }.unwrap();
+    nix::unistd::alarm::set(HANGS_AFTER_S);
+}
+
+/// Something that is run in a process of its own, which it may wreck.
+pub type Scene = (&'static str, fn());
+
+const SCENE: &str = "FORKLORE_TEST_SCENE";
+
+/// Plays a scene if this process was started for one; it does not return then.
+pub fn run_if_asked() {
+    let Ok(name) = std::env::var(SCENE) else {
+        return;
+    };
+    let scenes = crate::processes::SCENES.iter().chain(crate::maps::SCENES);
+    for (scene, play) in scenes {
+        if *scene == name {
+            play();
+            std::process::exit(0);
+        }
+    }
+    panic!("no scene is called {name}");
+}
+
+/// A command that plays a scene.
+pub fn scene(name: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .env(SCENE, name)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Plays a scene to its end.
+pub fn play(name: &str) -> Output {
+    scene(name).output().unwrap()
+}
+
+/// What a scene printed.
+pub fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
