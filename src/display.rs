@@ -474,7 +474,7 @@ mod tests {
         (Own(&shown)).evcxr_display();
         assert!(shown.take());
         let own = Own(&shown);
-        (&own).evcxr_display();
+        own.evcxr_display();
         assert!(shown.take());
         // What has no method of its own has the trait's; for `()` that shows nothing.
         ().evcxr_display();

@@ -84,7 +84,7 @@ pub mod timing;
 mod wire;
 
 pub use cpus::{Cpus, cpu_count};
-pub use error::{Error, Result, TaskError};
-pub use pool::{Map, Pool, Serial, ThreadPool};
+pub use error::{Error, Outcome, Result, TaskError};
+pub use pool::{Map, Pending, Pool, Serial, ThreadPool};
 pub use process::{Child, ChildGuard, Fork, Process, fork};
 pub use timing::{Timed, Timeit, Times, time, timeit};

@@ -57,22 +57,26 @@ pub fn ensure(environment: &Environment) -> Result<Kernel> {
 
 fn say(title: &str, environment: &Environment, command: &mut Command) -> Result<()> {
     let step = Step::start(title);
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let line: Vec<String> = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let line = line.join(" ");
     forget_cargo(command)
         .env("FORKLORE_PYTHON", environment.python())
         .stdin(Stdio::null());
     let output = command
         .output()
-        .with_context(|| format!("cannot run {command:?}"))?;
+        .with_context(|| format!("cannot run `{line}`"))?;
     if output.status.success() {
         step.done();
         return Ok(());
     }
     step.failed();
-    let mut said = String::from_utf8_lossy(&output.stderr).into_owned();
-    if said.trim().is_empty() {
-        said = String::from_utf8_lossy(&output.stdout).into_owned();
-    }
-    bail!("{command:?} failed ({}): {}", output.status, said.trim());
+    let said = [&output.stderr, &output.stdout].map(|bytes| String::from_utf8_lossy(bytes));
+    let said = said.iter().find(|text| !text.trim().is_empty());
+    let said = said.map_or("it said nothing", |text| text.trim());
+    bail!("`{line}` failed ({}): {said}", output.status);
 }
 
 /// One line of cargo's `--message-format json`.

@@ -88,10 +88,12 @@ fn check_rust_src(report: &mut Report) {
         return;
     }
     let step = Step::start("rust-src is missing: rustup component add rust-src");
-    let added = Command::new("rustup")
+    let mut rustup = Command::new("rustup");
+    rustup
         .args(["component", "add", "rust-src"])
-        .stdin(Stdio::null())
-        .output()
+        .stdin(Stdio::null());
+    let added = step
+        .while_doing(|| rustup.output())
         .is_ok_and(|output| output.status.success());
     if added && has_rust_src() {
         step.done();

@@ -4,7 +4,10 @@
 //! terminal the line is rewritten in place; in a log each tenth of the way gets a line.
 
 use std::io::{IsTerminal, Write};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+const TICK: Duration = Duration::from_secs(1);
 
 /// One thing that takes a while, announced when it starts and closed with its time.
 #[derive(Debug)]
@@ -43,6 +46,29 @@ impl Step {
             self.tenths_shown = tenths;
             eprintln!("    {done} of {total}  {what}");
         }
+    }
+
+    /// Does the step's work while the terminal shows for how long.
+    pub fn while_doing<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        if !self.in_place {
+            return work();
+        }
+        std::thread::scope(|scope| {
+            let (over, wait) = mpsc::channel::<()>();
+            scope.spawn(move || {
+                while wait.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    eprint!(
+                        "\r\x1b[2K  {} … {}",
+                        self.title,
+                        readable(self.started.elapsed())
+                    );
+                    flush();
+                }
+            });
+            let done = work();
+            drop(over);
+            done
+        })
     }
 
     /// Closes the step with the time it took.

@@ -19,12 +19,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use evcxr::{CommandContext, EvalContext};
 
-use crate::frame::Failure;
+use crate::frame::{Failure, ToSupervisor};
 use crate::supervisor;
 use crate::warm;
 use folder::Folder;
 pub use link::Control;
 use link::Link;
+
+/// The error's kind when supervisor and user process are gone, variables included.
+const SUPERVISOR_LOST: &str = "Killed";
 
 /// Bytes as the user's process wrote them, in the order in which they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,8 +183,11 @@ impl Session {
         if folder.is_owned() {
             command.env(supervisor::OWNED_VARIABLE, "1");
         }
-        if let Some(prelude) = warm.and_then(warm::Warm::prelude) {
-            command.env(crate::runtime::PRELUDE_VARIABLE, prelude);
+        match warm::find_or_build_prelude() {
+            Ok(prelude) => drop(command.env(crate::runtime::PRELUDE_VARIABLE, prelude)),
+            Err(error) => link.show(Raw::Stderr(
+                format!("forklore: panics have no message: {error:#}\n").into_bytes(),
+            )),
         }
         let (context, outputs) = EvalContext::with_subprocess_command(command)
             .map_err(|error| anyhow!("could not start the compiler: {error}"))?;
@@ -249,11 +255,23 @@ impl Session {
             let _ = self.context.completions("", 0);
             self.is_analysis_stale = false;
         }
+        if code.trim() == ":restart" {
+            return self.restart();
+        }
         if self.is_offline && may_add_dependency(code) {
             self.is_offline = false;
             self.run(":offline 0")?;
         }
         self.run(code)
+    }
+
+    /// Starts the processes anew, without variables. (evcxr's own `:restart` forgets to forget them.)
+    fn restart(&mut self) -> Result<(), CellError> {
+        self.link.tell(&ToSupervisor::Shutdown);
+        match self.run("();") {
+            Err(error) if error.ename == SUPERVISOR_LOST => Ok(()),
+            other => other,
+        }
     }
 
     fn run(&mut self, code: &str) -> Result<(), CellError> {
@@ -285,7 +303,7 @@ impl Session {
                 Err(diagnostic::compile_error(&errors, code))
             }
             (Err(evcxr::Error::SubprocessTerminated(_)), None) => Err(CellError::new(
-                "Killed",
+                SUPERVISOR_LOST,
                 "the processes of the session were killed from outside: all variables are lost",
             )),
             (Err(error), None) => Err(CellError::new("Error", error.to_string())),
