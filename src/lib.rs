@@ -74,6 +74,7 @@
 pub mod cpus;
 pub mod display;
 pub mod error;
+pub mod gil;
 pub mod lesson;
 pub mod pool;
 pub mod process;
@@ -85,6 +86,7 @@ mod wire;
 
 pub use cpus::{Cpus, cpu_count};
 pub use error::{Error, Outcome, Result, TaskError};
+pub use gil::{Gil, GilReport};
 pub use pool::{Map, Pending, Pool, Serial, ThreadPool};
 pub use process::{Child, ChildGuard, Fork, Process, fork};
 pub use timing::{Timed, Timeit, Times, time, timeit};
