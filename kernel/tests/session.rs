@@ -398,7 +398,7 @@ fn output_is_passed_on_as_it_was_written() {
     let (_, _) = cells.interrupted("print!(\"started\"); std::io::stdout().flush()?; loop {}");
     let (_, _) = cells.interrupted("unsafe { write(1, b\"startedEVCXR_\".as_ptr(), 13); } loop {}");
     assert_eq!(cells.stdout(), b"startedEVCXR_");
-    cells.ok("for line in 0..200_000 { println!(\"{line}\"); }");
+    cells.ok("for line in 0..200_000 { println!(\"{line}\"); };");
     let expected: String = (0..200_000).map(|line| format!("{line}\n")).collect();
     assert!(
         cells.stdout() == expected.as_bytes(),
