@@ -406,7 +406,7 @@ fn output_is_passed_on_as_it_was_written() {
     );
     // In order, when there is time between them.
     let turns = "for turn in 0..20 { print!(\"o{turn} \"); std::io::stdout().flush()?; std::thread::sleep(std::time::Duration::from_millis(3));
-        eprint!(\"e{turn} \"); std::thread::sleep(std::time::Duration::from_millis(3)); }";
+        eprint!(\"e{turn} \"); std::thread::sleep(std::time::Duration::from_millis(3)); };";
     cells.ok(turns);
     let all: String = cells
         .output
@@ -555,7 +555,7 @@ fn the_library_is_there() {
         "1\n"
     );
     let (_, took) = cells.interrupted(
-        "println!(\"started\"); pool.map(|_: u64| loop { std::hint::black_box(0); }, 0..4_u64);",
+        "println!(\"started\"); pool.map(|x: u64| -> u64 { loop { std::hint::black_box(x); } }, 0..4_u64);",
     );
     assert!(took < Duration::from_secs(1), "{took:?}");
     cells.finish();

@@ -78,9 +78,11 @@ impl Configuration {
 impl Drop for Configuration {
     fn drop(&mut self) {
         // SAFETY: as above.
-        match self.previous.take() {
-            Some(previous) => unsafe { std::env::set_var(CONFIG_VARIABLE, previous) },
-            None => unsafe { std::env::remove_var(CONFIG_VARIABLE) },
+        unsafe {
+            match self.previous.take() {
+                Some(previous) => std::env::set_var(CONFIG_VARIABLE, previous),
+                None => std::env::remove_var(CONFIG_VARIABLE),
+            }
         }
     }
 }
