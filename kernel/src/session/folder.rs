@@ -1,11 +1,19 @@
 //! A session's folder: private to the user, gone with the session.
 
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+
+use crate::procs::{self, Pid};
+
+const SOCKET: &str = "kernel.sock";
+/// A session that starts has no socket yet.
+const LONG_ENOUGH: Duration = Duration::from_secs(600);
 
 /// A folder that only its user can enter. Removed when it is dropped, unless it belongs to somebody else.
 pub(crate) struct Folder {
@@ -19,6 +27,7 @@ impl Folder {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let parent = std::env::temp_dir();
         let parent = parent.canonicalize().unwrap_or(parent);
+        remove_abandoned(&parent);
         loop {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
             let path = parent.join(format!("forklore-{}-{number}", std::process::id()));
@@ -58,7 +67,7 @@ impl Folder {
 
     /// Where the supervisor finds the kernel.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.path.join("kernel.sock")
+        self.path.join(SOCKET)
     }
 }
 
@@ -66,7 +75,48 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_file(self.socket());
         if self.is_owned {
-            let _ = fs::remove_dir_all(&self.path);
+            remove(&self.path);
         }
     }
+}
+
+/// Removes a session's folder. A compiler that was just killed may have left a file while it was being emptied.
+pub(crate) fn remove(folder: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while fs::remove_dir_all(folder).is_err() && folder.exists() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Removes the folders of sessions whose kernel and supervisor were both killed.
+fn remove_abandoned(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| {
+            name.strip_prefix("forklore-")?
+                .split('-')
+                .next()?
+                .parse()
+                .ok()
+        });
+        if pid.is_some_and(|pid| is_abandoned(&entry.path(), pid)) {
+            remove(&entry.path());
+        }
+    }
+}
+
+/// A process id alone says little where containers share the folder: nobody may listen on the socket, either.
+fn is_abandoned(folder: &Path, pid: Pid) -> bool {
+    let Ok(metadata) = folder.symlink_metadata() else {
+        return false;
+    };
+    // SAFETY: has no preconditions.
+    let is_mine = metadata.is_dir() && metadata.uid() == unsafe { libc::geteuid() };
+    let is_old = metadata
+        .modified()
+        .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > LONG_ENOUGH));
+    is_mine
+        && is_old
+        && procs::Stat::of(pid).is_none()
+        && UnixStream::connect(folder.join(SOCKET)).is_err()
 }

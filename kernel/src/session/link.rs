@@ -6,12 +6,13 @@
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Raw;
+use super::folder::{self, Folder};
 use crate::frame::{Failure, Frame, Reader, ToKernel, ToSupervisor};
 use crate::procs::{self, Pid};
 
@@ -23,6 +24,8 @@ const INTERRUPT_TICK: Duration = Duration::from_millis(5);
 /// Shared by the session's thread, the threads that read, and every [`Control`].
 pub(super) struct Link {
     output: Box<dyn Fn(Raw) + Send + Sync>,
+    /// The session's folder, if it is to be removed with the session.
+    folder: Option<PathBuf>,
     /// Nobody asked for what the session's own first cells write.
     is_silent: AtomicBool,
     state: Mutex<State>,
@@ -62,14 +65,15 @@ pub(super) struct CellEnd {
 }
 
 impl Link {
-    /// Waits for supervisors on `socket`.
+    /// Waits for supervisors on the folder's socket.
     pub(super) fn open(
-        socket: &Path,
+        folder: &Folder,
         output: Box<dyn Fn(Raw) + Send + Sync>,
     ) -> io::Result<Arc<Link>> {
-        let listener = UnixListener::bind(socket)?;
+        let listener = UnixListener::bind(folder.socket())?;
         let link = Arc::new(Link {
             output,
+            folder: folder.is_owned().then(|| folder.path().to_owned()),
             is_silent: AtomicBool::new(true),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -311,6 +315,10 @@ impl Control {
         }
         end_compilers(Some(supervisor));
         end_orphans(supervisor);
+        // Not left to the session, whose thread may not get that far before the program ends.
+        if let Some(folder) = &self.link.folder {
+            folder::remove(folder);
+        }
     }
 }
 

@@ -179,8 +179,7 @@ impl Session {
         output: Box<dyn Fn(Raw) + Send + Sync>,
     ) -> Result<(Session, Control)> {
         adopt_orphans();
-        let link = Link::open(&folder.socket(), output)
-            .context("could not open the supervisor's socket")?;
+        let link = Link::open(&folder, output).context("could not open the supervisor's socket")?;
         let control = Control { link: link.clone() };
         set_compiler_environment(folder.path());
         let mut command = Command::new(program);

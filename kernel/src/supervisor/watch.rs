@@ -60,7 +60,12 @@ struct Watch {
 /// Serves until kernel or evcxr are gone, then ends every process of the session.
 pub fn run(socket: &Path) -> io::Result<()> {
     let kernel_pid = parent();
-    let kernel = UnixStream::connect(socket)?;
+    let kernel = UnixStream::connect(socket).inspect_err(|error| {
+        // Nobody listens: the kernel was killed while it started this process.
+        if error.kind() == io::ErrorKind::ConnectionRefused {
+            clean_up_after_kernel();
+        }
+    })?;
     kernel.set_nonblocking(true)?;
     let signals = detach()?;
     let board = Board::map()?;

@@ -91,6 +91,7 @@ impl Cells {
 
     /// Runs a cell and interrupts it when it has written `started`.
     pub fn interrupted(&mut self, code: &str) -> (CellError, Duration) {
+        self.output.lock().unwrap().clear();
         let (output, control) = (self.output.clone(), self.control.clone());
         let interrupter =
             std::thread::spawn(move || {
