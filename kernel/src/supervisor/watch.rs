@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 
 use super::filter::{Control, Filter};
-use super::lifetime::{clean_environment, clean_up_after_kernel, detach, parent};
+use super::lifetime::{clean_environment, clean_up_after_kernel, detach};
 use super::run::{Run, forgotten_by};
 use super::user::User;
 use super::verdict::{self, Death, Evidence};
@@ -53,13 +53,13 @@ struct Watch {
     snapshot: Option<Snapshot>,
     filter: Filter,
     phase: Phase,
+    was_asked_to_leave: bool,
     /// Variables that evcxr was told to forget in the runs just before, in which nothing else happened.
     forgotten: Vec<String>,
 }
 
 /// Serves until kernel or evcxr are gone, then ends every process of the session.
 pub fn run(socket: &Path) -> io::Result<()> {
-    let kernel_pid = parent();
     let kernel = UnixStream::connect(socket).inspect_err(|error| {
         // Nobody listens: the kernel was killed while it started this process.
         if error.kind() == io::ErrorKind::ConnectionRefused {
@@ -84,6 +84,7 @@ pub fn run(socket: &Path) -> io::Result<()> {
         snapshot: None,
         filter: Filter::default(),
         phase: Phase::Settling,
+        was_asked_to_leave: false,
         forgotten: Vec::new(),
     };
     watch.tell(&ToKernel::Hello(std::process::id() as i32));
@@ -92,7 +93,7 @@ pub fn run(socket: &Path) -> io::Result<()> {
     }
     watch.write_all_out();
     procs::end_descendants(&HashSet::new(), Duration::from_secs(5));
-    if parent() != kernel_pid {
+    if watch.kernel_is_gone() {
         clean_up_after_kernel();
     }
     Ok(())
@@ -187,6 +188,31 @@ impl Watch {
         let _ = self.kernel.write_all(&self.outbox);
     }
 
+    /// Whether the kernel has died: it asks before it goes on purpose. (Its process may still be there for a while after
+    /// its end of the socket was closed.)
+    fn kernel_is_gone(&mut self) -> bool {
+        let _ = self.kernel.set_nonblocking(false);
+        let _ = self
+            .kernel
+            .set_read_timeout(Some(Duration::from_millis(500)));
+        let mut buffer = [0; 4096];
+        while !self.was_asked_to_leave {
+            match self.kernel.read(&mut buffer) {
+                Ok(0) => return true,
+                Ok(n) => self.kernel_in.push(&buffer[..n]),
+                Err(error) => {
+                    return !matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                    );
+                }
+            }
+            let asked = |frame: &ToSupervisor| *frame == ToSupervisor::Shutdown;
+            self.was_asked_to_leave = self.kernel_in.frames().iter().any(asked);
+        }
+        false
+    }
+
     fn serve_kernel(&mut self) {
         self.write_out();
         let mut buffer = [0; 4096];
@@ -211,7 +237,10 @@ impl Watch {
                     self.tell(&ToKernel::Synced(number));
                 }
                 ToSupervisor::Checkpoint(policy) => self.set_checkpoint(&policy),
-                ToSupervisor::Shutdown => self.phase = Phase::Leaving,
+                ToSupervisor::Shutdown => {
+                    self.was_asked_to_leave = true;
+                    self.phase = Phase::Leaving;
+                }
             }
         }
     }
