@@ -36,7 +36,7 @@ use super::number::Number;
 /// use forklore::{Pool, SharedArray};
 ///
 /// let pool = Pool::with_workers(2)?;
-/// let input = SharedArray::from_slice(&[1.0, 4.0, 9.0, 16.0])?;
+/// let input = SharedArray::<f64>::from_slice(&[1.0, 4.0, 9.0, 16.0])?;
 /// let roots = SharedArray::<f64>::zeroed(4)?;
 /// pool.map(|i: usize| roots.set(i, input.get(i).sqrt()), 0..4);
 /// assert_eq!(roots.to_vec(), [1.0, 2.0, 3.0, 4.0]);

@@ -27,10 +27,10 @@ use crate::sys::mutex::deadline_in;
 /// let go = Event::new()?;
 /// let child = Process::spawn(|| {
 ///     go.wait();
-///     "gone"
+///     7
 /// })?;
 /// go.set();
-/// assert_eq!(child.join()?, "gone");
+/// assert_eq!(child.join()?, 7);
 /// # Ok(()) }
 /// ```
 pub struct Event {
@@ -55,9 +55,7 @@ impl Event {
 
     /// Sets the event and wakes all who wait for it.
     pub fn set(&self) {
-        if !self.is_set() {
-            futex::set_bit_and_wake_all(&self.word);
-        }
+        futex::set_bit_and_wake_all(&self.word);
     }
 
     /// Takes the event back, so that it can be waited for again.

@@ -19,9 +19,10 @@ use crate::wire;
 ///
 /// The value can be anything that serde can write down, and may grow: a number, a `String`, a
 /// `HashMap`. It lies encoded in shared memory; [`lock`](Lock::lock) decodes it into memory of the
-/// holder's own, and releasing the lock encodes it again if it was changed. That costs a fraction
-/// of a microsecond for something small, and makes two promises possible that a value used in
-/// place could not give: it may hold pointers (a `Vec` of one process means nothing to another),
+/// holder's own, and releasing the lock encodes it again if it was changed. That costs in all 0.2 µs
+/// for a number, 0.4 µs for 8 kB of numbers and 130 µs for a map of 1,000 words (measured), so what
+/// is large and busy is better cut into several locks. It makes two promises possible that a value
+/// used in place could not give: it may hold pointers (a `Vec` of one process means nothing to another),
 /// and **it is never half changed**. A holder that is killed, or panics, leaves the value as it
 /// was when it took the lock.
 ///

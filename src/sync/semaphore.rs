@@ -61,9 +61,12 @@ const MAX_PERMITS: usize = futex::MAX_WORDS;
 // SAFETY: mutexes and an atomic, for all of which zero is a value.
 unsafe impl Shareable for State {
     fn let_go(&self) -> bool {
-        let mutexes = std::iter::once(&self.gate).chain(self.permits());
         // Every one is let go, also after one that must stay.
-        mutexes.fold(true, |may_go, mutex| mutex.let_go() && may_go)
+        let mut may_go = self.gate.let_go();
+        for permit in self.permits() {
+            may_go &= permit.let_go();
+        }
+        may_go
     }
 }
 

@@ -208,7 +208,7 @@ fn killed_at_random() {
     let next = Value::new(0u64).unwrap();
     let send = || loop {
         let n = next.update(|n| n + 1);
-        let size = if n % 3 == 0 { 5_000 } else { 3 };
+        let size = if n.is_multiple_of(3) { 5_000 } else { 3 };
         queue.send((n, vec![n as u8; size])).unwrap();
     };
     let receive = || loop {
@@ -408,11 +408,15 @@ fn a_pipe_with_processes_killed_at_random() {
     let mut random = Random::seeded();
     let (sender, receiver) = pipe::<u64>().unwrap();
     let n_received = Value::new(0u64).unwrap();
-    let send = || (0..).for_each(|n| sender.send(n).unwrap());
+    let send = || {
+        loop {
+            sender.send(7).unwrap();
+        }
+    };
     let receive = || {
-        receiver
-            .iter()
-            .for_each(|_| drop(n_received.update(|n| n + 1)))
+        for _ in receiver.iter() {
+            n_received.update(|n| n + 1);
+        }
     };
     let start = |is_sender: bool| {
         let child = if is_sender {

@@ -318,10 +318,7 @@ fn a_killed_permit_comes_back() {
         n_deaths += waiter.join().unwrap();
     }
     // One waiter may have had both turns with the same permit; the other's death is told here.
-    drop([
-        take_and_count(&mut n_deaths),
-        take_and_count(&mut n_deaths),
-    ]);
+    drop([take_and_count(&mut n_deaths), take_and_count(&mut n_deaths)]);
     assert_eq!((n_deaths, semaphore.available()), (2, 2));
 }
 
