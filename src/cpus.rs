@@ -113,6 +113,12 @@ fn online() -> usize {
         .map_or(1, |n| n as usize)
 }
 
+/// How many processors the scheduler may run this process on: the one limit that is asked for in
+/// a microsecond.
+pub(crate) fn runnable() -> usize {
+    affinity().unwrap_or_else(online)
+}
+
 /// The affinity mask has room for 1,024 processors; a larger machine counts as unlimited.
 fn affinity() -> Option<usize> {
     let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).ok()?;

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// The result of a call into this library.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// A task's result, or what became of it instead.
+pub type Outcome<R> = std::result::Result<R, TaskError>;
+
 /// Why a call could not do what was asked.
 ///
 /// # Example
@@ -313,6 +316,12 @@ impl TaskError {
             pid: None,
             cause: Cause::NotRun(reason.to_string()),
         }
+    }
+
+    /// The same error for another place: a part of a map counts its items from 0.
+    pub(crate) fn at(mut self, item: usize) -> Self {
+        self.item = Some(item);
+        self
     }
 
     fn reason(&self) -> String {

@@ -1,3 +1,10 @@
 //! The `forklore` command: a Jupyter kernel for Rust.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // This program is also the process that runs the cells and a wrapper around rustc: these come first.
+    forklore_kernel::supervisor::run_if_asked();
+    evcxr::runtime_hook();
+    forklore_kernel::cli::main()
+}

@@ -1,5 +1,7 @@
 //! One call of the pool: its arguments, the jobs that serve it, and what became of each item.
 
+use std::time::Instant;
+
 use crate::error::{Cause, Result, TaskError};
 use crate::shared::heap::Offset;
 
@@ -24,6 +26,10 @@ pub(super) struct Batch {
     /// The items whose fate is known without a result.
     failures: Vec<(usize, TaskError)>,
     strikes: u32,
+    /// Every item has a result or an error.
+    is_complete: bool,
+    /// Nobody wants the results any more: nothing is made up for.
+    is_cancelled: bool,
 }
 
 /// Tells which item of a map a position of a job stands for.
@@ -82,6 +88,8 @@ impl Batch {
             blocks: encoded.blocks,
             failures,
             strikes: 0,
+            is_complete: false,
+            is_cancelled: false,
         };
         match engine.publish(&spec) {
             Ok(job) => batch.parts.push(Part { job, items: None }),
@@ -97,16 +105,30 @@ impl Batch {
         self.n_items
     }
 
-    /// Waits until every item has a result or an error.
-    pub(super) fn wait(&mut self, engine: &mut Engine) {
-        while let Some(part) = self.parts.last() {
-            let job = part.job;
-            engine.wait(job, None);
+    /// The job that serves the batch now.
+    pub(super) fn job(&self) -> u64 {
+        self.parts.last().map_or(0, |part| part.job)
+    }
+
+    /// Waits until every item has a result or an error; false if the deadline came first.
+    pub(super) fn wait(&mut self, engine: &mut Engine, deadline: Option<Instant>) -> bool {
+        while !self.is_complete {
+            let job = self.job();
+            if !engine.wait(&[job], deadline) {
+                return false;
+            }
             let is_done = Board::of(engine.heap()).job(job).is_done();
             let deaths = engine.close_job(job);
-            if is_done || !self.make_up_for(engine, &deaths) {
-                return;
-            }
+            self.is_complete = is_done || !self.make_up_for(engine, &deaths);
+        }
+        true
+    }
+
+    /// Lets nobody begin what was not begun yet.
+    pub(super) fn cancel(&mut self, engine: &Engine) {
+        self.is_cancelled = true;
+        if !self.is_complete {
+            Board::of(engine.heap()).job(self.job()).cancel();
         }
     }
 
@@ -142,7 +164,7 @@ impl Batch {
     /// Publishes what is missing after workers died; false if nothing is, or nothing can be done.
     fn make_up_for(&mut self, engine: &mut Engine, deaths: &[Death]) -> bool {
         let answered = self.answered(engine);
-        let Some(part) = self.parts.last() else {
+        let Some(part) = self.parts.last().filter(|_| !self.is_cancelled) else {
             return false;
         };
         let n_failures = self.failures.len();

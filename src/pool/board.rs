@@ -58,8 +58,11 @@ pub(super) struct Seat {
     pub(super) run: AtomicU64,
     /// A futex word, one of the states below. Sequentially consistent on both sides.
     pub(super) state: AtomicU32,
-    /// How many tasks the worker has run; the worker adds, anybody may look.
+    /// How many tasks the worker has run; only the worker writes.
     pub(super) n_tasks: AtomicU64,
+    /// Not zero when the worker has ended because it had run enough tasks. Worker: release, before
+    /// it exits; owner: acquire, after.
+    pub(super) is_retired: AtomicU32,
 }
 
 /// The worker runs a job, or starts.
@@ -208,6 +211,14 @@ impl Job {
     /// Whether every chunk was claimed.
     pub(super) fn is_exhausted(&self) -> bool {
         self.cursor.0.load(Ordering::Relaxed) >= self.n_items.load(Ordering::Relaxed)
+    }
+
+    /// Leaves nothing to claim; what was not claimed counts as done.
+    pub(super) fn cancel(&self) {
+        let n_items = self.n_items.load(Ordering::Relaxed);
+        let first = self.cursor.0.swap(n_items, Ordering::Relaxed);
+        self.done
+            .fetch_add(n_items.saturating_sub(first), Ordering::SeqCst);
     }
 
     /// Whether every position is complete, by the count of those who did it.

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use serde::de::DeserializeOwned;
 
-use crate::error::{Cause, TaskError};
+use crate::error::{Cause, Outcome, TaskError};
 use crate::wire;
 
 use super::batch::{Batch, ItemOf};
@@ -18,7 +18,7 @@ use super::lane::Values;
 pub(super) fn collate<R: DeserializeOwned>(
     engine: &Engine,
     mut batch: Batch,
-) -> Result<Vec<R>, Vec<Result<R, TaskError>>> {
+) -> Result<Vec<R>, Vec<Outcome<R>>> {
     let mut slots = Slots::<R>::new(batch.n_items());
     let mut failures = batch.failures();
     batch.visit(engine, &mut |item, run| match run.values {
@@ -92,7 +92,8 @@ impl<R> Slots<R> {
         let ends = (item(first), item(first + n.saturating_sub(1)));
         if let (Some(start), Some(last)) = ends
             && n > 0
-            && last - start == n as usize - 1
+            // A list of items ascends, so that its ends tell whether it has gaps.
+            && last.checked_sub(start) == Some(n as usize - 1)
             && self.filled.set_range(start, n as usize)
         {
             // SAFETY: `set_range` has checked that the items exist; `bytes` holds as many plain
@@ -111,10 +112,7 @@ impl<R> Slots<R> {
         }
     }
 
-    fn finish(
-        mut self,
-        failures: Vec<(usize, TaskError)>,
-    ) -> Result<Vec<R>, Vec<Result<R, TaskError>>> {
+    fn finish(mut self, failures: Vec<(usize, TaskError)>) -> Result<Vec<R>, Vec<Outcome<R>>> {
         let slots = std::mem::take(&mut self.slots);
         if self.filled.is_full() {
             let mut slots = std::mem::ManuallyDrop::new(slots);

@@ -31,6 +31,10 @@ use super::worker::{self, Duty, LocalCall};
 pub(super) struct Settings {
     pub(super) n_workers: usize,
     pub(super) initializer: Option<Rc<dyn Fn()>>,
+    /// After how many tasks a worker is replaced by a fresh one.
+    pub(super) max_tasks: u64,
+    /// What workers that are forked for one call inherit; `None` for those that live on.
+    pub(super) local: Option<LocalCall>,
 }
 
 /// How long the owner lets a tiny job run before it wakes more workers than one.
@@ -50,7 +54,6 @@ pub(super) struct Engine {
     heap: Rc<Heap>,
     owner: u32,
     settings: Rc<Settings>,
-    local: Option<LocalCall>,
     /// The worker on each seat; `None` where none could be started.
     pids: Vec<Option<i32>>,
     /// Workers that are dead but whose memory the kernel is still freeing.
@@ -59,6 +62,8 @@ pub(super) struct Engine {
     open: BTreeMap<u64, OpenJob>,
     functions: HashMap<usize, Offset>,
     is_closed: bool,
+    /// No worker is to be started any more.
+    is_terminated: bool,
     /// Why the last worker that is missing could not be started.
     start_failure: String,
     fruitless_spins: u32,
@@ -95,7 +100,7 @@ impl Engine {
     /// # Errors
     /// `is_multi_threaded()`, `is_invalid_input()` for 0 or more than 1,024 workers, `is_os()`; no
     /// process is left then.
-    pub(super) fn start(settings: &Rc<Settings>, local: Option<LocalCall>) -> Result<Engine> {
+    pub(super) fn start(settings: &Rc<Settings>) -> Result<Engine> {
         let n_workers = settings.n_workers;
         if n_workers == 0 {
             return Err(Error::invalid_input(
@@ -108,7 +113,7 @@ impl Engine {
                 "a pool has at most {MAX_WORKERS} workers, not {n_workers}"
             )));
         }
-        let mut engine = Engine::idle(settings, local)?;
+        let mut engine = Engine::idle(settings)?;
         for seat in 0..n_workers {
             if let Err(error) = engine.start_worker(seat) {
                 engine.terminate();
@@ -120,25 +125,25 @@ impl Engine {
 
     /// An engine that takes no tasks and has no workers: what a closed pool is in a forked child.
     pub(super) fn closed(settings: &Rc<Settings>) -> Result<Engine> {
-        let mut engine = Engine::idle(settings, None)?;
+        let mut engine = Engine::idle(settings)?;
         engine.is_closed = true;
         Ok(engine)
     }
 
-    fn idle(settings: &Rc<Settings>, local: Option<LocalCall>) -> Result<Engine> {
+    fn idle(settings: &Rc<Settings>) -> Result<Engine> {
         Ok(Engine {
             heap: Rc::new(Heap::new(Board::BYTES)?),
             owner: std::process::id(),
             settings: Rc::clone(settings),
-            local,
             pids: vec![None; settings.n_workers],
             dying: Vec::new(),
             open: BTreeMap::new(),
             functions: HashMap::new(),
             is_closed: false,
+            is_terminated: false,
             start_failure: String::new(),
             fruitless_spins: 0,
-            n_cpus: cpus::cpu_count(),
+            n_cpus: cpus::runnable(),
         })
     }
 
@@ -201,30 +206,28 @@ impl Engine {
         Ok(id)
     }
 
-    /// Waits until a job has ended, or the deadline; false if it has not ended.
-    pub(super) fn wait(&mut self, id: u64, deadline: Option<Instant>) -> bool {
-        if self.spin(id, HEAD_START) {
+    /// Waits until one of the jobs has ended, or the deadline; false if none has ended.
+    pub(super) fn wait(&mut self, ids: &[u64], deadline: Option<Instant>) -> bool {
+        if self.spin(ids, HEAD_START) {
             return true;
         }
-        let left = Board::of(&self.heap)
-            .job(id)
-            .n_items
-            .load(Ordering::Relaxed);
-        self.wake(left as usize);
+        let board = Board::of(&self.heap);
+        let n_items = |id: &u64| board.job(*id).n_items.load(Ordering::Relaxed) as usize;
+        self.wake(ids.iter().map(n_items).sum());
         let mut may_spin = self.may_spin();
         loop {
             self.replace_dead(false);
-            if self.has_ended(id) {
+            if self.has_ended(ids) {
                 return true;
             }
             if deadline.is_some_and(|at| Instant::now() >= at) {
                 return false;
             }
-            if std::mem::take(&mut may_spin) && self.spin(id, SPIN) {
+            if std::mem::take(&mut may_spin) && self.spin(ids, SPIN) {
                 self.fruitless_spins = 0;
                 return true;
             }
-            if !self.sleep(id, deadline) {
+            if !self.sleep(ids, deadline) {
                 self.replace_dead(true);
             }
         }
@@ -255,19 +258,11 @@ impl Engine {
         self.wake(usize::MAX);
     }
 
-    /// Waits until the queue is empty and every worker has ended.
+    /// Waits until every worker has ended. What is in the queue must have been waited for: who
+    /// dies now is not replaced.
     pub(super) fn join(&mut self) {
-        while let Some(&id) = self.open.keys().next_back() {
-            if self.wait(id, None) {
-                self.close_job(id);
-            }
-        }
-        for pid in self
-            .pids
-            .iter_mut()
-            .filter_map(Option::take)
-            .chain(self.dying.drain(..))
-        {
+        let pids = self.pids.iter_mut().filter_map(Option::take);
+        for pid in pids.chain(self.dying.drain(..)) {
             child::reap(pid);
         }
     }
@@ -275,6 +270,8 @@ impl Engine {
     /// Kills the workers, whatever they do, and reaps them.
     pub(super) fn terminate(&mut self) {
         self.is_closed = true;
+        self.is_terminated = true;
+        self.start_failure = "the pool was terminated".to_owned();
         let pids: Vec<i32> = self.pids.iter_mut().filter_map(Option::take).collect();
         for &pid in &pids {
             child::kill(pid, Signal::SIGKILL);
@@ -282,17 +279,18 @@ impl Engine {
         for pid in pids.into_iter().chain(self.dying.drain(..)) {
             child::reap(pid);
         }
-        self.open.clear();
     }
 
     /// A job has ended when all of it is done, or when a worker died in it and every other has left.
-    fn has_ended(&self, id: u64) -> bool {
+    fn has_ended(&self, ids: &[u64]) -> bool {
         let board = Board::of(&self.heap);
-        if board.job(id).is_done() {
-            return true;
-        }
-        let is_degraded = self.open.get(&id).is_some_and(|job| !job.deaths.is_empty());
-        (is_degraded || !self.has_workers()) && self.everyone_is_past(id)
+        ids.iter().any(|&id| {
+            if board.job(id).is_done() {
+                return true;
+            }
+            let is_degraded = self.open.get(&id).is_some_and(|job| !job.deaths.is_empty());
+            (is_degraded || !self.has_workers()) && self.everyone_is_past(id)
+        })
     }
 
     fn everyone_is_past(&self, id: u64) -> bool {
@@ -310,20 +308,21 @@ impl Engine {
             self.wake(usize::MAX);
             self.replace_dead(true);
             let deadline = Instant::now() + Duration::from_millis(1);
-            self.sleep(id, Some(deadline));
+            self.sleep(&[previous], Some(deadline));
         }
     }
 
     /// Looks for the end of a job without sleeping.
-    fn spin(&self, id: u64, limit: Duration) -> bool {
-        let job = Board::of(&self.heap).job(id);
+    fn spin(&self, ids: &[u64], limit: Duration) -> bool {
+        let board = Board::of(&self.heap);
+        let is_done = || ids.iter().any(|&id| board.job(id).is_done());
         if self.n_cpus < 2 {
-            return job.is_done();
+            return is_done();
         }
         let until = Instant::now() + limit;
         loop {
             for _ in 0..16 {
-                if job.is_done() {
+                if is_done() {
                     return true;
                 }
                 std::hint::spin_loop();
@@ -340,7 +339,7 @@ impl Engine {
     }
 
     /// Sleeps until something may have happened to a job; false if nothing did for a while.
-    fn sleep(&self, id: u64, deadline: Option<Instant>) -> bool {
+    fn sleep(&self, ids: &[u64], deadline: Option<Instant>) -> bool {
         let board = Board::of(&self.heap);
         let completion = &board.completion;
         completion.owner_sleeps.store(1, Ordering::SeqCst);
@@ -353,7 +352,7 @@ impl Engine {
             }
         }
         let backstop = Instant::now() + BACKSTOP;
-        if !self.has_ended(id) {
+        if !self.has_ended(ids) {
             futex::wait_any(&words, deadline.map_or(backstop, |at| at.min(backstop)));
         }
         completion.owner_sleeps.store(0, Ordering::SeqCst);
@@ -420,7 +419,8 @@ impl Engine {
         let board = Board::of(&self.heap);
         let seat = &board.seats[seat_index];
         let position = seat.position.load(Ordering::Acquire);
-        if let Some(job) = self.open.get_mut(&position) {
+        let is_retired = seat.is_retired.load(Ordering::Acquire) != 0;
+        if !is_retired && let Some(job) = self.open.get_mut(&position) {
             job.deaths.push(Death {
                 position: lane::running(&self.heap, seat),
                 pid,
@@ -434,15 +434,22 @@ impl Engine {
         // A place that stays empty is tried again with the next job.
         if ended == Ended::Exited(worker::FAILED_TO_START) {
             self.start_failure = "the pool's initializer panicked".to_owned();
-        } else if (!self.is_closed || !self.open.is_empty())
+        } else if self.needs_workers()
             && let Err(error) = self.start_worker(seat_index)
         {
             self.start_failure = error.to_string();
         }
     }
 
+    fn needs_workers(&self) -> bool {
+        !self.is_terminated && (!self.is_closed || !self.open.is_empty())
+    }
+
     /// Starts workers on empty seats. Only a pool without any worker is an error.
     fn fill_seats(&mut self) -> Result<()> {
+        if self.is_terminated {
+            return Err(Error::closed());
+        }
         let mut outcome = Ok(());
         for seat in 0..self.pids.len() {
             if self.pids[seat].is_none() {
@@ -457,6 +464,8 @@ impl Engine {
         let seat = &board.seats[seat_index];
         seat.lifeline.reset()?;
         seat.run.store(0, Ordering::Relaxed);
+        seat.n_tasks.store(0, Ordering::Relaxed);
+        seat.is_retired.store(0, Ordering::Relaxed);
         seat.state.store(AWAKE, Ordering::SeqCst);
         // It begins at the oldest job that may still have something to claim.
         let first_open = self.open.keys().next().copied();
@@ -468,7 +477,8 @@ impl Engine {
             seat_index,
             n_workers: self.pids.len(),
             initializer: self.settings.initializer.as_deref(),
-            local: self.local,
+            max_tasks: self.settings.max_tasks,
+            local: self.settings.local,
             max_spinners: self.n_cpus.saturating_sub(1),
         };
         match child::fork()? {

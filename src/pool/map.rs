@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::TaskError;
+use crate::error::Outcome;
 
 use super::{Pool, Serial, ThreadPool};
 
@@ -31,7 +31,7 @@ pub trait Map {
     fn workers(&self) -> usize;
 
     /// Applies `f` to every argument; each item has its result or its error.
-    fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Result<R, TaskError>>
+    fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
     where
         F: Fn(A) -> R + Send + Sync,
         I: IntoIterator<Item = A>,
@@ -56,7 +56,7 @@ pub trait Map {
 
 /// The results, or a panic with the first error.
 #[track_caller]
-pub(super) fn all_or_panic<R>(results: Vec<Result<R, TaskError>>) -> Vec<R> {
+pub(super) fn all_or_panic<R>(results: Vec<Outcome<R>>) -> Vec<R> {
     results
         .into_iter()
         .map(|result| match result {
@@ -73,7 +73,7 @@ macro_rules! forward_to_own_methods {
                 <$pool>::workers(self)
             }
 
-            fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Result<R, TaskError>>
+            fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
             where
                 F: Fn(A) -> R + Send + Sync,
                 I: IntoIterator<Item = A>,

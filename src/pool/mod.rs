@@ -10,24 +10,28 @@
 //! lock is on a task's way. The caller sleeps on the board's completion word and on the lifelines
 //! of all workers at once, so a death wakes it as surely as a result does.
 //!
-//! Where to read on: [`board`] for what is shared and in which order it is written, [`lane`] for
-//! how results come back, [`engine`] for what happens when a worker dies.
+//! Where to read on: `board` for what is shared and in which order it is written, `lane` for how
+//! results come back, `engine` for what happens when a worker dies.
 
 mod args;
 mod batch;
 mod bits;
 mod board;
+mod callable;
 mod collate;
 mod engine;
+mod flight;
+mod imap;
 mod lane;
 mod map;
+mod pending;
 mod plan;
+mod run;
 mod serial;
 mod task;
 mod threads;
 mod worker;
 
-use std::cell::{RefCell, RefMut};
 use std::fmt;
 use std::rc::Rc;
 
@@ -35,16 +39,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cpus::cpu_count;
-use crate::error::{Error, Result, TaskError};
+use crate::error::{Error, Outcome, Result};
 
-use args::{Encoded, Encoder};
-use batch::Batch;
-use engine::{Engine, Settings};
+use callable::{Star, Unary};
+use engine::Settings;
+use flight::Shared;
+use imap::{Results, Stream};
 use plan::Plan;
-use task::{Inherited, Trampoline, run_inherited, run_shipped};
-use worker::LocalCall;
 
+pub use callable::StarFn;
 pub use map::Map;
+pub use pending::Pending;
 pub use serial::Serial;
 pub use threads::ThreadPool;
 
@@ -72,8 +77,7 @@ pub use threads::ThreadPool;
 /// # Ok(()) }
 /// ```
 pub struct Pool {
-    engine: RefCell<Engine>,
-    settings: Rc<Settings>,
+    shared: Rc<Shared>,
 }
 
 impl Pool {
@@ -112,12 +116,13 @@ impl Pool {
 
     /// The number of workers.
     pub fn workers(&self) -> usize {
-        self.settings.n_workers
+        self.shared.settings().n_workers
     }
 
     /// The pids of the workers that live. A worker that died was replaced before this returns.
     pub fn pids(&self) -> Vec<i32> {
-        self.engine_mut()
+        self.shared
+            .engine_mut()
             .map_or_else(|_| Vec::new(), |mut engine| engine.pids())
     }
 
@@ -148,7 +153,7 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        match self.outcome(&f, args, Plan::default()) {
+        match run::run(&self.shared, &Unary(f), args.into_iter(), Plan::default()) {
             Ok(results) => results,
             Err(failed) => failed.raise(),
         }
@@ -167,14 +172,14 @@ impl Pool {
     /// assert_eq!(results[3], Ok(3));
     /// # Ok(()) }
     /// ```
-    pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<std::result::Result<R, TaskError>>
+    pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
     where
         F: Fn(A) -> R,
         I: IntoIterator<Item = A>,
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        match self.outcome(&f, args, Plan::default()) {
+        match run::run(&self.shared, &Unary(f), args.into_iter(), Plan::default()) {
             Ok(results) => results.into_iter().map(Ok).collect(),
             Err(failed) => failed.into_results(),
         }
@@ -196,210 +201,181 @@ impl Pool {
             Ok(plan) => plan,
             Err(error) => panic!("{error}"),
         };
-        match self.outcome(&f, args, plan) {
+        match run::run(&self.shared, &Unary(f), args.into_iter(), plan) {
             Ok(results) => results,
             Err(failed) => failed.raise(),
         }
     }
 
-    /// Takes no more tasks; the workers end when they have finished what they have.
-    pub fn close(&self) {
-        self.end(Engine::close);
-    }
-
-    /// Closes the pool and waits until every worker has ended. None is left then.
-    pub fn join(&self) {
-        self.end(|engine| {
-            engine.close();
-            engine.join();
-        });
-    }
-
-    /// Kills the workers at once, whatever they are doing, and closes the pool.
-    pub fn terminate(&self) {
-        self.end(Engine::terminate);
-    }
-
-    /// Ends this process's workers in some way; a process that has none yet will not get any.
-    fn end(&self, how: impl FnOnce(&mut Engine)) {
-        let Ok(mut engine) = self.engine.try_borrow_mut() else {
-            return;
-        };
-        if engine.owner() == std::process::id() {
-            how(&mut engine);
-        } else if let Ok(closed) = Engine::closed(&self.settings) {
-            *engine = closed;
+    /// As [`map`](Pool::map) for a function of several parameters: each argument is a tuple, spread
+    /// over them.
+    ///
+    /// # Panics
+    /// As [`map`](Pool::map).
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let powers = pool.starmap(|x: u64, n: u32| x.pow(n), [(2, 10), (10, 3)]);
+    /// assert_eq!(powers, [1024, 1000]);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn starmap<F, I, T, R>(&self, f: F, args: I) -> Vec<R>
+    where
+        F: StarFn<T, Output = R>,
+        I: IntoIterator<Item = T>,
+        T: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        match run::run(&self.shared, &Star(f), args.into_iter(), Plan::default()) {
+            Ok(results) => results,
+            Err(failed) => failed.raise(),
         }
     }
 
-    /// Runs `f` over `args`: encode, publish, wait, collate.
-    fn outcome<F, I, A, R>(
-        &self,
-        f: &F,
-        args: I,
-        plan: Plan,
-    ) -> std::result::Result<Vec<R>, Failed<R>>
+    /// As [`map`](Pool::map), lazily: arguments are taken from their iterator, and tasks run, only a
+    /// little ahead of the results that are taken. So a million items, or endlessly many, need
+    /// little memory.
+    ///
+    /// A few chunks for each worker are in flight; chunks of quick tasks grow up to 4,096 items.
+    /// Dropping the iterator lets nobody begin what was not begun yet.
+    ///
+    /// # Panics
+    /// When the result of a task that panicked, or whose worker died, would be next; the iterator
+    /// can be used further. As [`map`](Pool::map) if the pool is closed.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let squares: Vec<u64> = pool.imap(|x: u64| x * x, 0..).take(4).collect();
+    /// assert_eq!(squares, [0, 1, 4, 9]);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn imap<F, I, A, R>(&self, f: F, args: I) -> impl Iterator<Item = R> + use<F, I, A, R>
     where
         F: Fn(A) -> R,
         I: IntoIterator<Item = A>,
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        let args = args.into_iter();
-        if size_of::<F>() == 0 {
-            self.outcome_of_shipped::<A, R>(run_shipped::<F, A, R>, args, plan)
-        } else {
-            self.outcome_of_inherited(f, args.collect(), plan)
-        }
+        self.stream(f, args, true).map(|(_, result)| result)
     }
 
-    /// The function has no state: its name is sent, and the arguments as bytes.
-    fn outcome_of_shipped<A, R>(
+    /// As [`imap`](Pool::imap), each result as soon as it is there, with its argument's place in the
+    /// input: a slow task does not hold up those behind it.
+    ///
+    /// # Panics
+    /// As [`imap`](Pool::imap).
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let words = ["here", "and", "now"].map(str::to_owned);
+    /// let lengths = pool.imap_unordered(|word: String| word.len(), words);
+    /// assert_eq!(lengths.map(|(place, n)| place * n).sum::<usize>(), 3 + 2 * 3);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn imap_unordered<F, I, A, R>(
         &self,
-        trampoline: Trampoline,
-        args: impl Iterator<Item = A>,
-        plan: Plan,
-    ) -> std::result::Result<Vec<R>, Failed<R>>
-    where
-        A: Serialize,
-        R: DeserializeOwned,
-    {
-        let mut n_items = 0;
-        let mut args = args.inspect(|_| n_items += 1);
-        let encoded = self.encode(&mut args);
-        if encoded.is_err() {
-            // Every item is to be told of the error.
-            args.by_ref().for_each(drop);
-        }
-        drop(args);
-        let fail = |error| Failed::Call { error, n_items };
-        let encoded = encoded.map_err(fail)?;
-        if n_items == 0 {
-            return Ok(Vec::new());
-        }
-        let mut engine = self.open_engine().map_err(fail)?;
-        let mut batch = self
-            .publish(&mut engine, trampoline, encoded, plan)
-            .map_err(fail)?;
-        batch.wait(&mut engine);
-        collate::collate(&engine, batch).map_err(Failed::Items)
-    }
-
-    /// The function has captured something: workers are forked for this call, and inherit it.
-    fn outcome_of_inherited<F, A, R>(
-        &self,
-        f: &F,
-        args: Vec<A>,
-        plan: Plan,
-    ) -> std::result::Result<Vec<R>, Failed<R>>
+        f: F,
+        args: I,
+    ) -> impl Iterator<Item = (usize, R)> + use<F, I, A, R>
     where
         F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        let n_items = args.len();
-        let fail = |error| Failed::Call { error, n_items };
-        drop(self.open_engine().map_err(fail)?);
-        if n_items == 0 {
-            return Ok(Vec::new());
+        self.stream(f, args, false)
+    }
+
+    /// Runs `f` on one argument in a worker and returns its result.
+    ///
+    /// # Panics
+    /// If the task panics, its worker dies, or the pool is closed.
+    #[track_caller]
+    pub fn apply<F, A, R>(&self, f: F, arg: A) -> R
+    where
+        F: Fn(A) -> R,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        let mut results = self.map(f, std::iter::once(arg));
+        match results.pop() {
+            Some(result) => result,
+            None => unreachable!("one argument has one result"),
         }
-        // The workers move the arguments out of their own copies of this memory.
-        let call = Inherited {
-            f,
-            args: args.as_ptr(),
-        };
-        let local = LocalCall {
-            run: run_inherited::<F, A, R>,
-            call: std::ptr::from_ref(&call).cast(),
-        };
-        let (mut engine, batch) = self.fork_for_call(local, n_items, plan).map_err(fail)?;
-        let outcome = collate::collate(&engine, batch);
-        engine.close();
-        engine.join();
-        outcome.map_err(Failed::Items)
     }
 
-    /// Forks workers for one call and waits until they have run it.
-    #[inline(never)]
-    fn fork_for_call(
-        &self,
-        local: LocalCall,
-        n_items: usize,
-        plan: Plan,
-    ) -> Result<(Engine, Batch)> {
-        let settings = Rc::new(Settings {
-            n_workers: self.settings.n_workers.min(n_items),
-            initializer: self.settings.initializer.clone(),
-        });
-        let mut engine = Engine::start(&settings, Some(local))?;
-        let encoded = Encoded {
-            n_items,
-            ..Encoded::default()
-        };
-        let mut batch = Batch::publish(&mut engine, 0, encoded, plan, settings.n_workers)?;
-        batch.wait(&mut engine);
-        Ok((engine, batch))
+    /// Begins to run `f` on one argument, and returns at once. Any number may be on their way.
+    pub fn apply_async<F, A, R>(&self, f: F, arg: A) -> Pending<R>
+    where
+        F: Fn(A) -> R + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned,
+    {
+        Pending::one(run::begin(&self.shared, Unary(f), std::iter::once(arg)))
     }
 
-    /// Encodes arguments into the pool's memory. The engine is not borrowed meanwhile, so that the
-    /// arguments' iterator may use the pool itself.
-    fn encode<A: Serialize>(&self, args: impl Iterator<Item = A>) -> Result<Encoded> {
-        let heap = Rc::clone(self.open_engine()?.heap());
-        Encoder::encode(&heap, args)
+    /// Begins to apply `f` to every argument, and returns as soon as they are encoded.
+    pub fn map_async<F, I, A, R>(&self, f: F, args: I) -> Pending<Vec<R>>
+    where
+        F: Fn(A) -> R + 'static,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned,
+    {
+        Pending::all(run::begin(&self.shared, Unary(f), args.into_iter()))
     }
 
-    #[inline(never)]
-    fn publish(
-        &self,
-        engine: &mut Engine,
-        trampoline: Trampoline,
-        encoded: Encoded,
-        plan: Plan,
-    ) -> Result<Batch> {
-        let function = engine.function(trampoline)?;
-        Batch::publish(engine, function, encoded, plan, self.settings.n_workers)
+    /// Takes no more tasks; the workers end when they have finished what they have.
+    pub fn close(&self) {
+        self.shared.close();
     }
 
-    /// The engine of a pool that takes tasks.
-    fn open_engine(&self) -> Result<RefMut<'_, Engine>> {
-        let engine = self.engine_mut()?;
-        if engine.is_closed() {
-            return Err(Error::closed());
+    /// Closes the pool and waits until everything that was begun is done and every worker has ended.
+    /// None is left then.
+    pub fn join(&self) {
+        self.shared.join();
+    }
+
+    /// Kills the workers at once, whatever they are doing, and closes the pool.
+    pub fn terminate(&self) {
+        self.shared.terminate();
+    }
+
+    #[track_caller]
+    fn stream<F, I, A, R>(&self, f: F, args: I, in_order: bool) -> Results<Unary<F>, I::IntoIter, R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        match Stream::new(&self.shared, Unary(f), args.into_iter()) {
+            Ok(stream) => Results::new(stream, in_order),
+            Err(error) => panic!("{error}"),
         }
-        Ok(engine)
-    }
-
-    /// The engine of this process: one that was inherited from another process is replaced.
-    #[inline(never)]
-    fn engine_mut(&self) -> Result<RefMut<'_, Engine>> {
-        let mut engine = self.engine.try_borrow_mut().map_err(|_| {
-            Error::invalid_input("this pool is in use by a call that has not returned yet")
-        })?;
-        if engine.owner() != std::process::id() {
-            *engine = if engine.is_closed() {
-                Engine::closed(&self.settings)?
-            } else {
-                Engine::start(&self.settings, None)?
-            };
-        }
-        Ok(engine)
     }
 }
 
 impl Drop for Pool {
     /// Closes the pool and waits for its workers, where they are this process's.
     fn drop(&mut self) {
-        let engine = self.engine.get_mut();
-        if engine.owner() == std::process::id() {
-            engine.close();
-            engine.join();
-        }
+        self.shared.join();
     }
 }
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
-            .field("workers", &self.settings.n_workers)
+            .field("workers", &self.shared.settings().n_workers)
             .finish_non_exhaustive()
     }
 }
@@ -409,6 +385,7 @@ impl fmt::Debug for Pool {
 pub struct Builder {
     n_workers: Option<usize>,
     initializer: Option<Rc<dyn Fn()>>,
+    max_tasks: Option<u64>,
 }
 
 impl Builder {
@@ -424,18 +401,32 @@ impl Builder {
         self
     }
 
+    /// After how many tasks a worker is replaced by a fresh one, which gives back whatever the old
+    /// one had leaked. It finishes the chunk that it is at, so it may run a few more.
+    pub fn max_tasks_per_worker(mut self, n: usize) -> Builder {
+        self.max_tasks = Some(n as u64);
+        self
+    }
+
     /// Makes the pool and forks its workers.
     ///
     /// # Errors
-    /// As [`Pool::new`] and [`Pool::with_workers`].
+    /// As [`Pool::new`] and [`Pool::with_workers`], and `is_invalid_input()` if a worker shall run 0
+    /// tasks.
     pub fn build(self) -> Result<Pool> {
-        let settings = Rc::new(Settings {
+        if self.max_tasks == Some(0) {
+            return Err(Error::invalid_input(
+                "a worker that makes room after 0 tasks never runs one; give at least 1",
+            ));
+        }
+        let settings = Settings {
             n_workers: self.n_workers.unwrap_or_else(cpu_count),
             initializer: self.initializer,
-        });
+            max_tasks: self.max_tasks.unwrap_or(u64::MAX),
+            local: None,
+        };
         Ok(Pool {
-            engine: RefCell::new(Engine::start(&settings, None)?),
-            settings,
+            shared: Shared::start(settings, None)?,
         })
     }
 }
@@ -445,41 +436,5 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("workers", &self.n_workers)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why a map has no plain vector of results.
-enum Failed<R> {
-    /// The call itself failed; nothing was run.
-    Call { error: Error, n_items: usize },
-    /// Some items have no result.
-    Items(Vec<std::result::Result<R, TaskError>>),
-}
-
-impl<R> Failed<R> {
-    /// Every item's result or error.
-    fn into_results(self) -> Vec<std::result::Result<R, TaskError>> {
-        match self {
-            Failed::Call { error, n_items } => (0..n_items)
-                .map(|item| Err(TaskError::not_run(item, &error)))
-                .collect(),
-            Failed::Items(results) => results,
-        }
-    }
-
-    /// Panics with the first error.
-    #[track_caller]
-    fn raise(self) -> ! {
-        if let Failed::Call { error, .. } = self {
-            panic!("{error}");
-        }
-        let first = self
-            .into_results()
-            .into_iter()
-            .find_map(std::result::Result::err);
-        match first {
-            Some(error) => panic!("{error}"),
-            None => unreachable!("a map without an error has results"),
-        }
     }
 }

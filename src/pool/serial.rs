@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::error::{Cause, TaskError};
+use crate::error::{Cause, Outcome, TaskError};
 
 use super::map::all_or_panic;
 
@@ -36,7 +36,7 @@ impl Serial {
     }
 
     /// Applies `f` to every argument; a task that panics is an error and the others run.
-    pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Result<R, TaskError>>
+    pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
     where
         F: Fn(A) -> R,
         I: IntoIterator<Item = A>,
@@ -49,7 +49,7 @@ impl Serial {
 }
 
 /// Runs a task in this process; its panic becomes the item's error.
-pub(super) fn run_caught<R>(item: usize, task: impl FnOnce() -> R) -> Result<R, TaskError> {
+pub(super) fn run_caught<R>(item: usize, task: impl FnOnce() -> R) -> Outcome<R> {
     catch_unwind(AssertUnwindSafe(task)).map_err(|payload| TaskError {
         item: Some(item),
         pid: Some(std::process::id() as i32),

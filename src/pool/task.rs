@@ -18,6 +18,7 @@ use crate::sys::child;
 use crate::wire;
 
 use super::board::{ArgSpan, Job, NO_BYTES, Seat};
+use super::callable::Callable;
 use super::lane::Lane;
 
 /// What a function's name leads to in a worker: code that runs a job to its end.
@@ -36,10 +37,12 @@ pub(crate) struct Task<'a> {
     end: u64,
     /// How many positions were completed.
     n_done: u64,
+    /// No further chunk is claimed once the worker has run this many tasks in its life.
+    max_tasks: u64,
 }
 
 impl<'a> Task<'a> {
-    pub(super) fn new(heap: &'a Heap, job: &'a Job, seat: &'a Seat) -> Self {
+    pub(super) fn new(heap: &'a Heap, job: &'a Job, seat: &'a Seat, max_tasks: u64) -> Self {
         Task {
             heap,
             job,
@@ -48,6 +51,7 @@ impl<'a> Task<'a> {
             next: 0,
             end: 0,
             n_done: 0,
+            max_tasks,
         }
     }
 
@@ -63,7 +67,9 @@ impl<'a> Task<'a> {
     #[inline(never)]
     pub(crate) fn drive(&mut self, stride: usize, step: &mut dyn FnMut(&mut Task<'_>)) {
         let panics = PanicNotes::listen();
-        while let Some((first, end)) = self.job.claim() {
+        while self.seat.n_tasks.load(Ordering::Relaxed) < self.max_tasks
+            && let Some((first, end)) = self.job.claim()
+        {
             (self.next, self.end) = (first, end);
             while self.next < self.end {
                 self.begin_run(stride);
@@ -218,17 +224,40 @@ impl Drop for PanicNotes {
 /// Runs a function without captured state, found by its place in a shared object.
 ///
 /// # Safety
-/// `F` has no size, and the job's arguments are `A`s as [`Encoder`](super::args::Encoder) writes
+/// `C` has no size, and the job's arguments are `A`s as [`Encoder`](super::args::Encoder) writes
 /// them.
-pub(crate) unsafe extern "C" fn run_shipped<F, A, R>(task: &mut Task<'_>)
+pub(crate) unsafe extern "C" fn run_shipped<C, A>(task: &mut Task<'_>)
 where
-    F: Fn(A) -> R,
+    C: Callable<A>,
     A: DeserializeOwned,
-    R: Serialize,
+    C::Output: Serialize,
 {
     // SAFETY: a type without size has no state to be invalid, and the mapper held such a value.
-    let f: &F = unsafe { NonNull::dangling().as_ref() };
-    match (wire::plain_size::<A>(), wire::plain_size::<R>()) {
+    let f: &C = unsafe { NonNull::dangling().as_ref() };
+    run_on_encoded(f, task);
+}
+
+/// Runs a function that this process has inherited on arguments that come as bytes.
+///
+/// # Safety
+/// `call` points to a `C` that is alive in this process; the arguments are as for [`run_shipped`].
+pub(crate) unsafe fn run_inherited_on_encoded<C, A>(call: *const (), task: &mut Task<'_>)
+where
+    C: Callable<A>,
+    A: DeserializeOwned,
+    C::Output: Serialize,
+{
+    // SAFETY: the caller vouches for the pointer.
+    run_on_encoded(unsafe { &*call.cast::<C>() }, task);
+}
+
+fn run_on_encoded<C, A>(f: &C, task: &mut Task<'_>)
+where
+    C: Callable<A>,
+    A: DeserializeOwned,
+    C::Output: Serialize,
+{
+    match (wire::plain_size::<A>(), wire::plain_size::<C::Output>()) {
         (Some(_), Some(stride)) => task.drive(stride, &mut |task| step_plain(task, f)),
         (Some(_), None) => task.drive(0, &mut |task| {
             step_values(task, f, |task| Ok(plain_argument(task)));
@@ -241,24 +270,24 @@ where
 
 /// What a worker that was forked for one call has inherited: the function with all that it
 /// captured, and the arguments.
-pub(crate) struct Inherited<F, A> {
-    pub(crate) f: *const F,
+pub(crate) struct Inherited<C, A> {
+    pub(crate) f: *const C,
     pub(crate) args: *const A,
 }
 
-/// Runs a function with captured state, which this process has inherited.
+/// Runs a function with captured state on arguments, both of which this process has inherited.
 ///
 /// # Safety
 /// `call` points to an `Inherited` whose function and arguments are alive in this process, one
 /// argument for each item of the job; this process drops none of them.
-pub(crate) unsafe fn run_inherited<F, A, R>(call: *const (), task: &mut Task<'_>)
+pub(crate) unsafe fn run_inherited<C, A>(call: *const (), task: &mut Task<'_>)
 where
-    F: Fn(A) -> R,
-    R: Serialize,
+    C: Callable<A>,
+    C::Output: Serialize,
 {
     // SAFETY: the caller vouches for the pointer and what it leads to.
     let (f, args) = unsafe {
-        let call = &*call.cast::<Inherited<F, A>>();
+        let call = &*call.cast::<Inherited<C, A>>();
         (&*call.f, call.args)
     };
     task.drive(0, &mut |task| {
@@ -271,12 +300,13 @@ where
 }
 
 /// Plain numbers in, plain numbers out: what is committed is the only bookkeeping per item.
-fn step_plain<F: Fn(A) -> R, A, R>(task: &mut Task<'_>, f: &F) {
+fn step_plain<C: Callable<A>, A>(task: &mut Task<'_>, f: &C) {
     let committed = task.lane.committed_word();
     let first = task.next;
-    let slots = task.lane.plain_slot(0, size_of::<R>()).cast::<R>();
+    let stride = size_of::<C::Output>();
+    let slots = task.lane.plain_slot(0, stride).cast::<C::Output>();
     while task.next < task.end {
-        let result = f(plain_argument(task));
+        let result = f.call(plain_argument(task));
         let index = task.next - first;
         // SAFETY: the run was begun with room for the whole chunk, aligned for any number.
         unsafe { slots.add(index as usize).write(result) };
@@ -285,15 +315,15 @@ fn step_plain<F: Fn(A) -> R, A, R>(task: &mut Task<'_>, f: &F) {
     }
 }
 
-fn step_values<F, A, R>(task: &mut Task<'_>, f: &F, argument: impl Fn(&Task<'_>) -> Result<A>)
+fn step_values<C, A>(task: &mut Task<'_>, f: &C, argument: impl Fn(&Task<'_>) -> Result<A>)
 where
-    F: Fn(A) -> R,
-    R: Serialize,
+    C: Callable<A>,
+    C::Output: Serialize,
 {
     while task.position().is_some() {
         match argument(task) {
             Ok(argument) => {
-                let result = f(argument);
+                let result = f.call(argument);
                 task.commit(&mut |sink| wire::encode(&result, sink));
             }
             Err(error) if error.is_decode() => {

@@ -3,7 +3,7 @@
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 use crate::cpus::cpu_count;
-use crate::error::{Error, Result, TaskError};
+use crate::error::{Error, Outcome, Result};
 
 use super::map::all_or_panic;
 use super::serial::run_caught;
@@ -82,7 +82,7 @@ impl ThreadPool {
     }
 
     /// Applies `f` to every argument; a task that panics is an error and the others run.
-    pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<std::result::Result<R, TaskError>>
+    pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
     where
         F: Fn(A) -> R + Sync,
         I: IntoIterator<Item = A>,

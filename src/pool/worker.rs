@@ -26,6 +26,8 @@ pub(super) struct Duty<'a> {
     pub(super) seat_index: usize,
     pub(super) n_workers: usize,
     pub(super) initializer: Option<&'a dyn Fn()>,
+    /// After how many tasks the worker makes room for a new one.
+    pub(super) max_tasks: u64,
     pub(super) local: Option<LocalCall>,
     /// How many workers may wait without sleeping.
     pub(super) max_spinners: usize,
@@ -62,6 +64,10 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
     while worker.wait_for_job(position) {
         worker.serve(position);
         position += 1;
+        if seat.n_tasks.load(Ordering::Relaxed) >= duty.max_tasks {
+            seat.is_retired.store(1, Ordering::Release);
+            break;
+        }
     }
     child::exit_now(0)
 }
@@ -151,7 +157,7 @@ impl Worker<'_> {
     }
 
     fn run(&mut self, job: &Job) -> u64 {
-        let mut task = Task::new(self.duty.heap, job, self.seat);
+        let mut task = Task::new(self.duty.heap, job, self.seat, self.duty.max_tasks);
         let record = job.function.load(Ordering::Relaxed);
         match (record, self.duty.local) {
             (0, Some(local)) => {

@@ -22,8 +22,9 @@ const SMALLEST_BITS: u32 = 12;
 const N_CLASSES: usize = 48;
 /// Blocks at least this large are given back to the system when too much lies idle.
 const LARGE_BYTES: u64 = 1 << 22;
-/// How much memory may lie idle in large blocks.
-const IDLE_BYTES: u64 = 1 << 28;
+/// How much memory may lie idle in large blocks. Touching a page of shared memory for the first
+/// time costs 2.6 µs, so blocks of a map are worth keeping for the next.
+const IDLE_BYTES: u64 = 1 << 29;
 
 /// Where the blocks of one size that nobody uses begin.
 ///
@@ -54,6 +55,8 @@ struct BlockHead {
     next: AtomicU64,
     /// The size as a power of two; written when the block is made, and never again.
     bits: AtomicU64,
+    /// How many bytes the last taker asked for: what it may have touched.
+    asked_bytes: AtomicU64,
 }
 
 const BLOCK_HEAD_BYTES: u64 = size_of::<BlockHead>() as u64;
@@ -107,20 +110,27 @@ impl Heap {
             Some(block) => block,
             None => self.take_fresh(bits, bytes)?,
         };
+        let asked = &self.block_head(block).asked_bytes;
+        asked.store(bytes as u64, Ordering::Relaxed);
         Ok(block + BLOCK_HEAD_BYTES)
     }
 
     /// Gives a block back.
     pub(crate) fn give_back(&self, content: Offset) {
         let block = content - BLOCK_HEAD_BYTES;
-        let bits = self.block_head(block).bits.load(Ordering::Relaxed) as u32;
-        let bytes = 1u64 << bits;
+        let head = self.block_head(block);
+        let bits = head.bits.load(Ordering::Relaxed) as u32;
+        let bytes = head.asked_bytes.load(Ordering::Relaxed);
         if bytes >= LARGE_BYTES {
             let idle = self.head().idle_bytes.fetch_add(bytes, Ordering::Relaxed);
             if idle + bytes > IDLE_BYTES {
                 let first_page = 1 << SMALLEST_BITS;
-                self.region
-                    .give_back((block + first_page) as usize, (bytes - first_page) as usize);
+                self.region.give_back(
+                    (block + first_page) as usize,
+                    (1 << bits) - first_page as usize,
+                );
+                self.head().idle_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                head.asked_bytes.store(0, Ordering::Relaxed);
             }
         }
         self.push(bits, block);
@@ -185,9 +195,9 @@ impl Heap {
             );
             match changed {
                 Ok(_) => {
-                    if 1 << bits >= LARGE_BYTES {
-                        let idle = &self.head().idle_bytes;
-                        idle.fetch_sub(1 << bits, Ordering::Relaxed);
+                    let idle = self.block_head(block).asked_bytes.load(Ordering::Relaxed);
+                    if idle >= LARGE_BYTES {
+                        self.head().idle_bytes.fetch_sub(idle, Ordering::Relaxed);
                     }
                     return Some(block);
                 }

@@ -16,6 +16,19 @@ pub(crate) fn n_threads() -> usize {
     nix::sys::stat::stat("/proc/self/task").map_or(1, |stat| (stat.st_nlink as usize).max(3) - 2)
 }
 
+/// How many threads this process has, not counting those that were joined a moment ago: `join` returns
+/// before the kernel has taken the thread off its books.
+fn n_threads_settled() -> usize {
+    let deadline = Instant::now() + Duration::from_millis(5);
+    loop {
+        let n = n_threads();
+        if n == 1 || Instant::now() >= deadline {
+            return n;
+        }
+        std::thread::yield_now();
+    }
+}
+
 /// Which side of a fork this is.
 pub(crate) enum Side {
     /// The process that called; the number is the child's pid.
@@ -30,7 +43,7 @@ pub(crate) enum Side {
 /// in the child nobody would ever unlock it: 185 of 200 forks hung when the child printed while
 /// another thread printed. With one thread there is no such moment, so this call is safe.
 pub(crate) fn fork() -> Result<Side> {
-    let n_threads = n_threads();
+    let n_threads = n_threads_settled();
     if n_threads > 1 {
         return Err(Error::multi_threaded(n_threads));
     }

@@ -151,14 +151,9 @@ fn a_process_that_dies_is_an_error() {
 
 fn a_grandchild_does_not_hold_the_parent_up() {
     // It inherits everything that the child has and outlives it; only the child is waited for.
-    let child = Process::spawn(|| match fork().unwrap() {
-        Fork::Parent(grandchild) => std::mem::ManuallyDrop::new(grandchild).pid(),
-        Fork::Child(_guard) => {
-            nix::sys::prctl::set_pdeathsig(None).unwrap();
-            loop {
-                std::thread::park();
-            }
-        }
+    let child = Process::spawn(|| {
+        let sleeper = std::process::Command::new("sleep").arg("1000").spawn();
+        sleeper.unwrap().id() as i32
     })
     .unwrap();
     let grandchild = child.join().unwrap();

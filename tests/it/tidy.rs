@@ -12,7 +12,7 @@ tests![modules_use_only_lower_layers, files_have_one_job];
 /// `ARCHITECTURE.md` has the same table.
 const LAYERS: &[&str] = &[
     "error", "sys", "cpus", "timing", "wire", "symbol", "shared", "sync", "channel", "process",
-    "pool",
+    "pool", "gil", "display", "lesson",
 ];
 
 fn modules_use_only_lower_layers() {
@@ -62,10 +62,17 @@ fn sources(layer: &str) -> Vec<PathBuf> {
     if file.exists() {
         return vec![file];
     }
-    let mut files: Vec<PathBuf> = fs::read_dir(src.join(layer))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
+    let mut files = Vec::new();
+    let mut folders = vec![src.join(layer)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
     files
 }

@@ -1,3 +1,30 @@
-//! The repository's own commands.
+//! The repository's own commands; `.cargo/config.toml` gives them their short names.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The repository's own commands
+#[derive(Debug, Parser)]
+#[command(name = "xtask", bin_name = "cargo")]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Open the lessons in JupyterLab on our own kernel, with all set-up done on the way
+    Lab(xtask::lab::Options),
+}
+
+fn main() -> ExitCode {
+    let Task::Lab(options) = Cli::parse().command;
+    match xtask::lab::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Puts the library's sources into the program, so that the kernel has them wherever it is installed.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fmt::Write;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+fn main() {
+    let root = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap())
+        .parent()
+        .unwrap()
+        .to_owned();
+    let out = PathBuf::from(std::env::var("OUT_DIR").unwrap());
+    for watched in ["src", "Cargo.toml", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", root.join(watched).display());
+    }
+    println!("cargo::rerun-if-changed=src/runtime/prelude_source.rs");
+
+    let manifest = reduced_manifest(&fs::read_to_string(root.join("Cargo.toml")).unwrap());
+    fs::write(out.join("Cargo.toml"), &manifest).unwrap();
+    let mut sources = Vec::new();
+    collect(&root.join("src"), &mut sources);
+    sources.sort();
+
+    let mut hasher = DefaultHasher::new();
+    manifest.hash(&mut hasher);
+    fs::read(root.join("Cargo.lock")).unwrap().hash(&mut hasher);
+    fs::read("src/runtime/prelude_source.rs")
+        .unwrap()
+        .hash(&mut hasher);
+    let mut files = String::from("&[\n");
+    let mut list = |name: &str, path: &Path| {
+        writeln!(files, "    ({name:?}, include_bytes!({path:?})),").unwrap();
+    };
+    list("Cargo.toml", &out.join("Cargo.toml"));
+    for source in &sources {
+        let name = source.strip_prefix(&root).unwrap().to_str().unwrap();
+        name.hash(&mut hasher);
+        fs::read(source).unwrap().hash(&mut hasher);
+        list(name, source);
+    }
+    files.push(']');
+    let key = format!("{:016x}", hasher.finish());
+    let text = format!(
+        "/// Name and content of each file.\npub(super) static FILES: &[(&str, &[u8])] = {files};\n\
+         /// The versions that the library was tested with.\npub(super) static LOCK: &[u8] = include_bytes!({:?});\n\
+         /// Differs where any of them differs.\npub(super) const KEY: &str = {key:?};\n",
+        root.join("Cargo.lock")
+    );
+    fs::write(out.join("library.rs"), text).unwrap();
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "rs" || extension == "md")
+        {
+            files.push(path);
+        }
+    }
+}
+
+/// The library's manifest without workspace, tests and lints: what a dependency needs.
+fn reduced_manifest(text: &str) -> String {
+    let section = |name: &str| {
+        let start = text.find(&format!("\n[{name}]\n"))? + 1;
+        let end = text[start + 1..]
+            .find("\n[")
+            .map_or(text.len(), |end| start + 1 + end);
+        Some(&text[start..end])
+    };
+    let shared = section("workspace.package").unwrap_or("");
+    let mut manifest = String::new();
+    for line in section("package").expect("the root is a package").lines() {
+        match line.split_once(".workspace") {
+            Some((key, _)) if matches!(key, "version" | "edition" | "rust-version" | "license") => {
+                let is_key = |line: &&str| {
+                    line.split('=')
+                        .next()
+                        .is_some_and(|name| name.trim() == key)
+                };
+                manifest.push_str(shared.lines().find(is_key).expect("the workspace sets it"));
+            }
+            Some(_) => continue,
+            None if ["readme", "include", "keywords", "categories", "build"]
+                .iter()
+                .any(|key| line.starts_with(key)) =>
+            {
+                continue;
+            }
+            None => manifest.push_str(line),
+        }
+        manifest.push('\n');
+    }
+    for name in ["features", "dependencies"] {
+        if let Some(section) = section(name) {
+            manifest.push('\n');
+            manifest.push_str(section.trim_end());
+            manifest.push('\n');
+        }
+    }
+    manifest + "\n[workspace]\n"
+}

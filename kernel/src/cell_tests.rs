@@ -1,0 +1,166 @@
+//! Tests of the rewriting: what runs, and that the learner's characters stay where they were.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn run(text: &str) -> String {
+    plan(text).unwrap().run.unwrap()
+}
+
+#[test]
+fn plain_cells_are_not_touched() {
+    for text in [
+        "1 + 1",
+        "let x = 5;\nx",
+        ":dep rand = \"0.9\"\nuse rand::Rng;",
+        "!ls\n",
+        "let a = 7\n  % 4;",
+        "let a = 7\n%b;",
+        "let s = \"\n%time x\n\";",
+        "/*\n%time x\n*/ 1",
+        "match x {\n  _ => 3\n%time\n}",
+        "f(1,\n%y)",
+    ] {
+        assert_eq!(run(text), text);
+    }
+}
+
+#[test]
+fn an_empty_cell_runs_nothing() {
+    assert_eq!(plan(" \n\n"), Ok(Plan::default()));
+}
+
+#[test]
+fn time_takes_the_place_of_the_magic() {
+    assert_eq!(run("%time f(x)"), "  _t!(f(x))");
+    assert_eq!(run("%time f(x);"), "  _t!(f(x));");
+    assert_eq!(run("%time v"), " _t!(&v)");
+    assert_eq!(run("%time *p"), " _t!(&*p)");
+    assert_eq!(
+        run("%time (0..9)\n  .sum::<i32>()"),
+        "  _t!((0..9)\n  .sum::<i32>())"
+    );
+    assert_eq!(run("%time   f(x) // why"), "    _t!(f(x)) // why");
+}
+
+#[test]
+fn time_of_a_let_leaves_the_value_where_it_was() {
+    assert_eq!(run("%time let mut x = f(y);"), "  let mut x = _t!(f(y));");
+    assert_eq!(
+        run("%time let x: u8 =\n  f(y);\nx"),
+        "      let x: u8 =\n  _t!(f(y));\nx"
+    );
+}
+
+#[test]
+fn time_on_several_lines() {
+    assert_eq!(
+        run("let a = 1;\n%time f(a);\n// and\n%time g(a)"),
+        "let a = 1;\n  _t!(f(a));\n// and\n  _t!(g(a))"
+    );
+    assert_eq!(run(":dep x\n%time f()"), ":dep x\n  _t!(f())");
+}
+
+#[test]
+fn time_of_a_cell_starts_and_stops_a_clock() {
+    assert_eq!(
+        run("%%time\nlet v = f();\ng(&v)"),
+        "forklore::display::cell::start!(_clock);\n\
+         let v = f();forklore::display::cell::stop!(_clock, \ng(&v))"
+    );
+    assert_eq!(
+        run("%%time\nf()"),
+        "forklore::display::cell::start!(_clock);forklore::display::cell::stop!(_clock, \nf())"
+    );
+    assert_eq!(
+        run("%%time\nlet v = f(); // x"),
+        "forklore::display::cell::start!(_clock);\nlet v = f(); // x\nforklore::display::cell::stop!(_clock);"
+    );
+    assert!(run("%%time\nlet v = f();\nv").ends_with("_clock, &\nv)"));
+    assert!(run("%%time\n:dep x\nf()").starts_with("\n:dep x\nforklore"));
+}
+
+#[test]
+fn timeit_runs_an_expression_or_a_scope() {
+    assert_eq!(run("%timeit f(x)"), "   _ti!(f(x))");
+    assert_eq!(run("%timeit v"), "  _ti!(&v)");
+    assert_eq!(
+        run("%%timeit\nlet v = f();\ng(v)"),
+        "forklore::display::cell::timeit!({\nlet v = f();\ng(v)\n})"
+    );
+    assert!(
+        plan("%timeit let x = 3;")
+            .unwrap_err()
+            .message
+            .contains("`%%timeit`")
+    );
+}
+
+#[test]
+fn magics_say_what_they_need() {
+    for (text, part) in [
+        ("%time", "needs something to time"),
+        ("%time fn f() {}", "can time an expression"),
+        ("%time let x;", "can time an expression"),
+        ("%%time", "there are none"),
+        ("%%time f(x)", "write `%time f(x)`"),
+        ("%%time\n%time f()", "cannot be used inside"),
+        ("%tiem f()", "did you mean `%time`"),
+        ("%%tmie\nf()", "did you mean `%%time`"),
+        (
+            "%completely_unknown",
+            "there is no `%completely_unknown`; `%lsmagic` lists",
+        ),
+        ("%%\n", "there is no `%%`"),
+    ] {
+        let mistake = plan(text).unwrap_err();
+        assert!(mistake.message.contains(part), "{text:?}: {mistake}");
+    }
+}
+
+#[test]
+fn lsmagic_lists_and_the_rest_runs() {
+    let plan = plan("%lsmagic\n1 + 1").unwrap();
+    assert!(plan.say.unwrap().contains("%%time"));
+    assert_eq!(plan.run.unwrap(), "        \n1 + 1");
+    let alone = super::plan("%lsmagic").unwrap();
+    assert!(alone.run.is_none() && alone.say.is_some());
+}
+
+#[test]
+fn errors_show_what_was_written() {
+    let written = "let a = 1;\n%time let b = nope(a);\nb";
+    let error = "2 |   let b = _t!(nope(a));\n  |               ^^^^ not found";
+    assert_eq!(
+        as_written(error, written, &run(written)),
+        "2 | %time let b = nope(a);\n  |               ^^^^ not found"
+    );
+}
+
+#[test]
+fn without_magics_keeps_every_place() {
+    assert_eq!(without_magics("%time x.\n"), "      x.\n");
+    assert_eq!(without_magics("%%time\nx"), "      \nx");
+    assert_eq!(without_magics("%lsmagic\nx"), "        \nx");
+    assert_eq!(without_magics("a % b"), "a % b");
+}
+
+proptest! {
+    /// Nothing panics, whatever is in a cell, and code without magics is not touched.
+    #[test]
+    fn any_text_can_be_planned(text in "(%|%%|time|lsmagic|let|x|=|;|\\{|\\}|\\(|\"|//|/\\*|ä|:dep| |\n){0,24}") {
+        let _ = without_magics(&text);
+        if let Ok(Plan { say: None, run: Some(code) }) = plan(&text) {
+            if !text.contains('%') {
+                prop_assert_eq!(&code, &text);
+            }
+            prop_assert!(code.lines().count() >= text.trim_end().lines().count().saturating_sub(1));
+        }
+    }
+
+    #[test]
+    fn blanking_keeps_the_length(text in "(%|%%|time|lsmagic|x|=|;|\\{|\\}|ä|\n){0,24}") {
+        prop_assert_eq!(without_magics(&text).len(), text.len());
+    }
+}

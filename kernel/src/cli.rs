@@ -1,0 +1,117 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+
+use crate::install::{self, Place};
+use crate::{server, warm};
+
+/// The argument by which `evcxr_jupyter` is started as a kernel. It reads the command line itself, so it is given what
+/// it knows, and we leave it alone when we see it.
+const EVCXR_FLAG: &str = "--control_file";
+
+/// A Jupyter kernel for Rust in which no cell can lose a variable.
+#[derive(Parser)]
+#[command(name = "forklore", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    /// Install the two kernels, "Rust (forklore)" and "Rust (evcxr)", for Jupyter.
+    Install(Where),
+    /// Remove them again.
+    Uninstall(Where),
+    /// Serve the kernel that a connection file describes; Jupyter does this.
+    Kernel(Connection),
+    /// Compile the library for the sessions to come, so that the first of them does not have to.
+    Warm,
+    /// Serve the unmodified evcxr_jupyter kernel instead.
+    Evcxr(Connection),
+}
+
+#[derive(Args)]
+struct Connection {
+    /// The file that Jupyter writes for a kernel.
+    #[arg(long, visible_alias = "control_file", value_name = "FILE")]
+    connection_file: PathBuf,
+}
+
+#[derive(Args)]
+#[group(multiple = false)]
+struct Where {
+    /// For this user (the default).
+    #[arg(long)]
+    user: bool,
+    /// In the Python environment that the `jupyter` command belongs to.
+    #[arg(long)]
+    sys_prefix: bool,
+    /// Below this folder, in share/jupyter/kernels.
+    #[arg(long, value_name = "FOLDER")]
+    prefix: Option<PathBuf>,
+}
+
+impl Where {
+    fn place(self) -> Place {
+        match self {
+            Where {
+                prefix: Some(prefix),
+                ..
+            } => Place::Prefix(prefix),
+            Where {
+                sys_prefix: true, ..
+            } => Place::SysPrefix,
+            Where { .. } => Place::User,
+        }
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let outcome = if std::env::args_os().nth(1) == Some(OsString::from(EVCXR_FLAG)) {
+        evcxr_jupyter::main()
+    } else {
+        run(Cli::parse().command)
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("forklore: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Subcommands) -> Result<()> {
+    match command {
+        Subcommands::Install(place) => install::install(place.place()),
+        Subcommands::Uninstall(place) => install::uninstall(place.place()),
+        Subcommands::Kernel(connection) => server::run(&connection.connection_file),
+        Subcommands::Warm => prepare(),
+        Subcommands::Evcxr(connection) => become_evcxr(&connection.connection_file),
+    }
+}
+
+fn prepare() -> Result<()> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let warm = warm::find_or_build(&program)?;
+    println!("sessions use the library in {}", warm.library().display());
+    Ok(())
+}
+
+/// Starts this program again with the arguments that `evcxr_jupyter` reads.
+fn become_evcxr(connection_file: &Path) -> Result<()> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let error = Command::new(&program)
+        .arg(EVCXR_FLAG)
+        .arg(connection_file)
+        .exec();
+    Err(error).with_context(|| format!("cannot start {}", program.display()))
+}

@@ -1,0 +1,198 @@
+//! What kernel and supervisor say to each other: frames on a unix socket.
+//!
+//! A frame is a kind (1 byte), a length (4 bytes, little endian) and as many bytes. The two ends are
+//! the same program in the same version, so nothing here has to last.
+
+use serde::{Deserialize, Serialize};
+
+/// From the supervisor to the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToKernel {
+    /// The first frame: the supervisor's process id.
+    Hello(i32),
+    /// What the user's process wrote to standard output.
+    Stdout(Vec<u8>),
+    /// What the user's process wrote to standard error.
+    Stderr(Vec<u8>),
+    /// The code that evcxr sent has run; its output is in the frames before this one.
+    Ended(Option<Failure>),
+    /// Everything that was asked for before the question with this number has been answered.
+    Synced(u64),
+}
+
+/// From the kernel to the supervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToSupervisor {
+    /// To be answered with `Synced`.
+    Sync(u64),
+    /// Ends the cell that runs, if any. To be answered with `Synced`.
+    Interrupt(u64),
+    /// Whether snapshots are taken: `on`, `off`, `auto` or `auto:BYTES`.
+    Checkpoint(String),
+    /// Ends every process, then the supervisor.
+    Shutdown,
+}
+
+/// Why a cell did not reach its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The kind, such as `StackOverflow`.
+    pub name: String,
+    /// What happened, in a sentence.
+    pub message: String,
+    /// Where, if it is known.
+    pub place: Option<Place>,
+    /// Whether every variable is as it was before the cell.
+    pub rolled_back: bool,
+}
+
+/// A place in a source file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// As the compiler calls it: `src/lib.rs` for a cell.
+    pub file: String,
+    /// From 1.
+    pub line: u32,
+    /// From 1.
+    pub column: u32,
+}
+
+const HEADER_BYTES: usize = 5;
+
+/// Something that is sent in a frame.
+pub trait Frame: Sized {
+    /// The kind, and what goes with it.
+    fn to_parts(&self) -> (u8, Vec<u8>);
+    /// The frame again; `None` for one that this version does not know.
+    fn from_parts(kind: u8, payload: Vec<u8>) -> Option<Self>;
+
+    /// The bytes that travel.
+    fn encode(&self) -> Vec<u8> {
+        let (kind, payload) = self.to_parts();
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
+        bytes.push(kind);
+        bytes.extend((payload.len() as u32).to_le_bytes());
+        bytes.extend(payload);
+        bytes
+    }
+}
+
+/// Collects bytes as they come and gives out whole frames.
+#[derive(Default)]
+pub struct Reader {
+    bytes: Vec<u8>,
+}
+
+impl Reader {
+    /// Takes what was read.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The frames that are complete by now.
+    pub fn frames<F: Frame>(&mut self) -> Vec<F> {
+        let mut frames = Vec::new();
+        let mut from = 0;
+        while let Some(header) = self.bytes.get(from..from + HEADER_BYTES) {
+            let length = u32::from_le_bytes([header[1], header[2], header[3], header[4]]) as usize;
+            let start = from + HEADER_BYTES;
+            let Some(payload) = self.bytes.get(start..start + length) else {
+                break;
+            };
+            frames.extend(F::from_parts(header[0], payload.to_vec()));
+            from = start + length;
+        }
+        self.bytes.drain(..from);
+        frames
+    }
+}
+
+impl Frame for ToKernel {
+    fn to_parts(&self) -> (u8, Vec<u8>) {
+        match self {
+            ToKernel::Hello(pid) => (0, pid.to_le_bytes().to_vec()),
+            ToKernel::Stdout(bytes) => (1, bytes.clone()),
+            ToKernel::Stderr(bytes) => (2, bytes.clone()),
+            ToKernel::Ended(failure) => (3, serde_json::to_vec(failure).unwrap_or_default()),
+            ToKernel::Synced(number) => (4, number.to_le_bytes().to_vec()),
+        }
+    }
+
+    fn from_parts(kind: u8, payload: Vec<u8>) -> Option<ToKernel> {
+        Some(match kind {
+            0 => ToKernel::Hello(i32::from_le_bytes(payload.try_into().ok()?)),
+            1 => ToKernel::Stdout(payload),
+            2 => ToKernel::Stderr(payload),
+            3 => ToKernel::Ended(serde_json::from_slice(&payload).ok()?),
+            4 => ToKernel::Synced(u64::from_le_bytes(payload.try_into().ok()?)),
+            _ => return None,
+        })
+    }
+}
+
+impl Frame for ToSupervisor {
+    fn to_parts(&self) -> (u8, Vec<u8>) {
+        match self {
+            ToSupervisor::Sync(number) => (0, number.to_le_bytes().to_vec()),
+            ToSupervisor::Interrupt(number) => (1, number.to_le_bytes().to_vec()),
+            ToSupervisor::Checkpoint(policy) => (2, policy.clone().into_bytes()),
+            ToSupervisor::Shutdown => (3, Vec::new()),
+        }
+    }
+
+    fn from_parts(kind: u8, payload: Vec<u8>) -> Option<ToSupervisor> {
+        Some(match kind {
+            0 => ToSupervisor::Sync(u64::from_le_bytes(payload.try_into().ok()?)),
+            1 => ToSupervisor::Interrupt(u64::from_le_bytes(payload.try_into().ok()?)),
+            2 => ToSupervisor::Checkpoint(String::from_utf8(payload).ok()?),
+            3 => ToSupervisor::Shutdown,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_survive_any_cut() {
+        let place = Place {
+            file: "src/lib.rs".to_owned(),
+            line: 3,
+            column: 7,
+        };
+        let failure = Failure {
+            name: "Panic".to_owned(),
+            message: "ö\n\0".to_owned(),
+            place: Some(place),
+            rolled_back: true,
+        };
+        let sent = vec![
+            ToKernel::Hello(-1),
+            ToKernel::Stdout(vec![0xff, 0, b'\n']),
+            ToKernel::Stderr(Vec::new()),
+            ToKernel::Ended(None),
+            ToKernel::Ended(Some(failure)),
+            ToKernel::Synced(u64::MAX),
+        ];
+        let bytes: Vec<u8> = sent.iter().flat_map(Frame::encode).collect();
+        for cut in 1..bytes.len() {
+            let mut reader = Reader::default();
+            let mut received: Vec<ToKernel> = Vec::new();
+            for piece in bytes.chunks(cut) {
+                reader.push(piece);
+                received.extend(reader.frames());
+            }
+            assert_eq!(received, sent, "cut every {cut} bytes");
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_is_passed_over() {
+        let mut reader = Reader::default();
+        reader.push(&[9, 2, 0, 0, 0, 1, 2]);
+        reader.push(&ToSupervisor::Shutdown.encode());
+        assert_eq!(reader.frames::<ToSupervisor>(), [ToSupervisor::Shutdown]);
+    }
+}

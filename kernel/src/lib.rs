@@ -1,0 +1,14 @@
+//! The parts of the `forklore` kernel, as a library, so that tests can drive each of them.
+
+pub mod cell;
+pub mod cli;
+pub mod complete;
+mod frame;
+pub mod install;
+pub mod output;
+mod procs;
+pub mod runtime;
+pub mod server;
+pub mod session;
+pub mod supervisor;
+pub mod warm;

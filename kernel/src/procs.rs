@@ -1,0 +1,240 @@
+//! What `/proc` knows: whose child a process is, and how to end a whole tree of them.
+//!
+//! A cell may fork, spawn, double-fork and call `setsid`. Process groups and sessions do not hold
+//! such processes together, parenthood does, as long as an ancestor is a child subreaper: an
+//! orphan is then handed to that ancestor and not to `init`.
+
+use std::collections::HashSet;
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// A process id, as the kernel of the operating system counts them.
+pub type Pid = i32;
+
+/// One line of `/proc/PID/stat`, as far as it is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// The process.
+    pub pid: Pid,
+    /// Its parent.
+    pub parent: Pid,
+    /// The leader of its session.
+    pub session: Pid,
+    /// Its state letter: `Z` for one that ended and was not waited for.
+    pub state: u8,
+    /// How many threads it has.
+    pub n_threads: u32,
+    /// When it started, in clock ticks since boot: tells a process from a later one with its pid.
+    pub started_ticks: u64,
+}
+
+impl Stat {
+    /// What is known of `pid`, unless it is gone.
+    pub fn of(pid: Pid) -> Option<Stat> {
+        parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+}
+
+fn parse_stat(line: &str) -> Option<Stat> {
+    // The name stands in parentheses and may hold spaces and parentheses itself.
+    let pid = line.split(' ').next()?.parse().ok()?;
+    let after_name = &line[line.rfind(')')? + 2..];
+    let fields: Vec<&str> = after_name.split(' ').collect();
+    Some(Stat {
+        pid,
+        state: *fields.first()?.as_bytes().first()?,
+        parent: fields.get(1)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
+        n_threads: fields.get(17)?.parse().ok()?,
+        started_ticks: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// Every process that can be seen.
+pub fn all() -> Vec<Stat> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter_map(Stat::of).collect()
+}
+
+/// The children of `pid`, of all its threads, also those that ended and were not waited for.
+pub fn children(pid: Pid) -> Vec<Pid> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for thread in threads.flatten() {
+        match fs::read_to_string(thread.path().join("children")) {
+            Ok(line) => found.extend(
+                line.split_whitespace()
+                    .filter_map(|pid| pid.parse::<Pid>().ok()),
+            ),
+            // The thread has ended: its children have another parent thread now.
+            Err(_) if !thread.path().exists() => {}
+            // Linux without CONFIG_PROC_CHILDREN.
+            Err(_) => {
+                return all()
+                    .iter()
+                    .filter(|p| p.parent == pid)
+                    .map(|p| p.pid)
+                    .collect();
+            }
+        }
+    }
+    found
+}
+
+/// Children, grandchildren and so on of `pid`: parents before their children.
+pub fn descendants(pid: Pid) -> Vec<Pid> {
+    let mut found = children(pid);
+    let mut next = 0;
+    while next < found.len() {
+        let parent = found[next];
+        next += 1;
+        for child in children(parent) {
+            if !found.contains(&child) {
+                found.push(child);
+            }
+        }
+    }
+    found
+}
+
+/// The processes, apart from this one, whose environment holds `entry` (`NAME=value`).
+pub fn with_environment(entry: &str) -> Vec<Pid> {
+    // SAFETY: getpid has no preconditions.
+    let own = unsafe { libc::getpid() };
+    let holds = |pid: Pid| {
+        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+            environment
+                .split(|byte| *byte == 0)
+                .any(|e| e == entry.as_bytes())
+        })
+    };
+    let alive = all()
+        .into_iter()
+        .filter(|process| process.state != b'Z' && process.pid != own);
+    alive
+        .map(|process| process.pid)
+        .filter(|pid| holds(*pid))
+        .collect()
+}
+
+/// Sends `signal` to `pid`. A process that is gone already is no error.
+pub fn kill(pid: Pid, signal: i32) {
+    assert!(pid > 0, "a process group is never meant here");
+    // SAFETY: kill only takes numbers.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Waits for the child `pid` without blocking: its raw wait status when it has ended,
+/// `None` while it runs or when it is nobody's to wait for.
+pub fn reap(pid: Pid) -> Option<i32> {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    let reaped = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+    (reaped > 0).then_some(status)
+}
+
+/// Ends every descendant of this process but those in `spared` and their descendants, reaps those that are (or
+/// become) its children, and returns whether none was left in time.
+///
+/// The caller has to be a child subreaper for this to be complete.
+pub fn end_descendants(spared: &HashSet<Pid>, limit: Duration) -> bool {
+    // SAFETY: getpid has no preconditions.
+    let own = unsafe { libc::getpid() };
+    let deadline = Instant::now() + limit;
+    loop {
+        let doomed = descendants_sparing(own, spared);
+        if doomed.is_empty() {
+            return true;
+        }
+        for &pid in &doomed {
+            kill(pid, libc::SIGKILL);
+        }
+        for &pid in &doomed {
+            reap(pid);
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+fn descendants_sparing(root: Pid, spared: &HashSet<Pid>) -> Vec<Pid> {
+    let mut found: Vec<Pid> = children(root);
+    found.retain(|pid| !spared.contains(pid));
+    let mut next = 0;
+    while next < found.len() {
+        let parent = found[next];
+        next += 1;
+        let more = children(parent);
+        found.extend(more.into_iter().filter(|pid| !spared.contains(pid)));
+    }
+    found
+}
+
+/// How much memory this process has in use, shared pages included.
+pub fn resident_bytes() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|line| line.split(' ').nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
+        let line = "42 (a b) c) S 7 42 41 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 99 1000 10 18446744073709551615";
+        let expected = Stat {
+            pid: 42,
+            parent: 7,
+            session: 41,
+            state: b'S',
+            n_threads: 3,
+            started_ticks: 99,
+        };
+        assert_eq!(parse_stat(line), Some(expected));
+    }
+
+    #[test]
+    fn a_spawned_process_is_a_descendant_and_ends_with_its_tree() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "sleep 600 & wait"])
+            .spawn()
+            .unwrap();
+        let pid = child.id() as Pid;
+        while descendants(pid).is_empty() {
+            std::thread::yield_now();
+        }
+        let grandchild = descendants(pid)[0];
+        // SAFETY: getpid has no preconditions.
+        assert!(descendants(unsafe { libc::getpid() }).contains(&grandchild));
+        kill(grandchild, libc::SIGKILL);
+        kill(pid, libc::SIGKILL);
+        child.wait().unwrap();
+        assert!(Stat::of(pid).is_none());
+    }
+
+    #[test]
+    fn the_environment_finds_a_process() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("600")
+            .env("FORKLORE_MARK", "a b")
+            .spawn()
+            .unwrap();
+        let pid = child.id() as Pid;
+        while !with_environment("FORKLORE_MARK=a b").contains(&pid) {
+            std::thread::yield_now();
+        }
+        assert!(!with_environment("FORKLORE_MARK=a").contains(&pid));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

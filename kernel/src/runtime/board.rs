@@ -1,0 +1,260 @@
+//! A page that supervisor, user process, snapshots and their forked children share.
+//!
+//! A process that dies cannot send a message. What is worth knowing about its end (the panic, the
+//! faulting address) it leaves here, where the supervisor reads it after the death was noticed; until
+//! then the supervisor only reads counters.
+
+use std::cell::UnsafeCell;
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
+
+use crate::frame::Place;
+use crate::runtime::snapshot::Checkpoint;
+
+const PANIC_BYTES: usize = 8192;
+
+/// See the module's text. All atomics are relaxed: a message, a death or a write to a pipe always lies
+/// between a write and the read that depends on it.
+#[repr(C)]
+pub struct Board {
+    /// The process that runs cells. Written by that process when it starts or takes over; read by panic
+    /// hooks and signal handlers, which also run in its forked children and must know the difference.
+    user_pid: AtomicI32,
+    /// A new snapshot's pid. Written by the process between (see [`crate::runtime::snapshot`]), read by the user process.
+    snapshot_pid: AtomicI32,
+    /// Whether the panic hook is installed. Written by the user process when it starts, read by the supervisor.
+    has_hook: AtomicBool,
+    /// Panics in the user process during this cell, caught ones included. Written by the user process.
+    panics: AtomicU32,
+    /// Panics in forked children of the user process during this cell. Written by those.
+    child_panics: AtomicU32,
+    /// The signal of a fault, 0 if there was none. Written by the user process' signal handler.
+    fault_signal: AtomicI32,
+    fault_address: AtomicUsize,
+    fault_is_overflow: AtomicBool,
+    /// 0 off, 1 on, 2 automatic. Written by the supervisor, read by the user process.
+    checkpoint: AtomicU8,
+    checkpoint_limit_bytes: AtomicU64,
+    /// `line column file_bytes` of the last panic. Written by the user process' panic hook.
+    panic_place: [AtomicU32; 3],
+    panic_text_bytes: AtomicU32,
+    /// The file's name, then the message. Written by the hook while the user process is the only
+    /// writer; read by the supervisor when the cell has ended.
+    panic_text: UnsafeCell<[u8; PANIC_BYTES]>,
+}
+
+/// A memory fault, as the user process' signal handler saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// The signal.
+    pub signal: i32,
+    /// The address that was touched.
+    pub address: usize,
+    /// Whether it lies just below the stack.
+    pub is_overflow: bool,
+}
+
+impl Board {
+    /// Maps a new one, which all processes that are forked from now on share.
+    pub fn map() -> std::io::Result<&'static Board> {
+        // SAFETY: a new mapping at an address of the system's choice overlaps nothing.
+        let address = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                size_of::<Board>(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if address == libc::MAP_FAILED {
+            return Err(std::io::Error::last_os_error());
+        }
+        // SAFETY: the mapping is large enough, aligned to a page, zeroed (valid for every field) and never unmapped.
+        Ok(unsafe { &*address.cast::<Board>() })
+    }
+
+    /// Forgets the last cell. Called by the supervisor while no cell runs.
+    pub fn clear(&self) {
+        self.panics.store(0, Ordering::Relaxed);
+        self.child_panics.store(0, Ordering::Relaxed);
+        self.fault_signal.store(0, Ordering::Relaxed);
+        self.panic_text_bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// Makes this process the one that runs cells.
+    pub fn become_user(&self) {
+        self.user_pid
+            .store(std::process::id() as i32, Ordering::Relaxed);
+    }
+
+    /// Whether this process is the one that runs cells, and not a child that it forked.
+    pub fn is_user(&self) -> bool {
+        self.user_pid.load(Ordering::Relaxed) == std::process::id() as i32
+    }
+
+    pub(super) fn hook_is_installed(&self) {
+        self.has_hook.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether panics are counted here.
+    pub fn has_hook(&self) -> bool {
+        self.has_hook.load(Ordering::Relaxed)
+    }
+
+    /// The policy in force.
+    pub fn checkpoint(&self) -> Checkpoint {
+        match self.checkpoint.load(Ordering::Relaxed) {
+            0 => Checkpoint::Off,
+            1 => Checkpoint::On,
+            _ => Checkpoint::Auto {
+                limit_bytes: self.checkpoint_limit_bytes.load(Ordering::Relaxed),
+            },
+        }
+    }
+
+    /// Puts a policy in force.
+    pub fn set_checkpoint(&self, policy: Checkpoint) {
+        let (mode, limit_bytes) = match policy {
+            Checkpoint::Off => (0, 0),
+            Checkpoint::On => (1, 0),
+            Checkpoint::Auto { limit_bytes } => (2, limit_bytes),
+        };
+        self.checkpoint_limit_bytes
+            .store(limit_bytes, Ordering::Relaxed);
+        self.checkpoint.store(mode, Ordering::Relaxed);
+    }
+
+    pub(super) fn announce_snapshot(&self, pid: i32) {
+        self.snapshot_pid.store(pid, Ordering::Relaxed);
+    }
+
+    pub(super) fn announced_snapshot(&self) -> i32 {
+        self.snapshot_pid.swap(0, Ordering::Relaxed)
+    }
+
+    /// Notes a panic. Called by the panic hook.
+    pub(super) fn note_panic(&self, message: &[u8], file: &[u8], line: u32, column: u32) {
+        if !self.is_user() {
+            self.child_panics.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let first = self.panics.fetch_add(1, Ordering::Relaxed) == 0;
+        // The second panic of one that leaves a function that cannot unwind says less than the first.
+        if !first && message == b"panic in a function that cannot unwind" {
+            return;
+        }
+        let file = &file[..file.len().min(1024)];
+        let message = &message[..message.len().min(PANIC_BYTES - file.len())];
+        for (field, value) in self
+            .panic_place
+            .iter()
+            .zip([line, column, file.len() as u32])
+        {
+            field.store(value, Ordering::Relaxed);
+        }
+        // SAFETY: only the user process writes here, from the hook, which std serialises only per thread: two
+        // threads that panic at once may mix their bytes, which are plain bytes and only shown.
+        // The two lengths together are at most PANIC_BYTES.
+        unsafe {
+            let text = self.panic_text.get().cast::<u8>();
+            std::ptr::copy_nonoverlapping(file.as_ptr(), text, file.len());
+            std::ptr::copy_nonoverlapping(message.as_ptr(), text.add(file.len()), message.len());
+        }
+        self.panic_text_bytes
+            .store((file.len() + message.len()) as u32, Ordering::Relaxed);
+    }
+
+    /// How many panics the user process, and its forked children, had in this cell.
+    pub fn panics(&self) -> (u32, u32) {
+        (
+            self.panics.load(Ordering::Relaxed),
+            self.child_panics.load(Ordering::Relaxed),
+        )
+    }
+
+    /// The last panic's message and place. Called by the supervisor when the cell has ended.
+    pub fn last_panic(&self) -> Option<(String, Place)> {
+        let length = (self.panic_text_bytes.load(Ordering::Relaxed) as usize).min(PANIC_BYTES);
+        if length == 0 {
+            return None;
+        }
+        let mut text = vec![0; length];
+        // SAFETY: `length` is at most PANIC_BYTES; a writer at the same time could only garble the text.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                self.panic_text.get().cast::<u8>(),
+                text.as_mut_ptr(),
+                length,
+            )
+        };
+        let [line, column, file_bytes] =
+            [0, 1, 2].map(|at| self.panic_place[at].load(Ordering::Relaxed));
+        let (file, message) = text.split_at((file_bytes as usize).min(length));
+        let place = Place {
+            file: String::from_utf8_lossy(file).into_owned(),
+            line,
+            column,
+        };
+        Some((String::from_utf8_lossy(message).into_owned(), place))
+    }
+
+    /// Notes a fault. Called by a signal handler: it only stores numbers.
+    pub(super) fn note_fault(&self, fault: Fault) {
+        self.fault_address.store(fault.address, Ordering::Relaxed);
+        self.fault_is_overflow
+            .store(fault.is_overflow, Ordering::Relaxed);
+        self.fault_signal.store(fault.signal, Ordering::Relaxed);
+    }
+
+    /// The fault that ended the user process, if one did.
+    pub fn fault(&self) -> Option<Fault> {
+        let signal = self.fault_signal.load(Ordering::Relaxed);
+        (signal != 0).then(|| Fault {
+            signal,
+            address: self.fault_address.load(Ordering::Relaxed),
+            is_overflow: self.fault_is_overflow.load(Ordering::Relaxed),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_can_be_read_back_and_is_cut_where_it_is_long() {
+        let board = Board::map().unwrap();
+        board.become_user();
+        assert_eq!(board.last_panic(), None);
+        board.note_panic("größe".as_bytes(), b"src/lib.rs", 3, 9);
+        let place = Place {
+            file: "src/lib.rs".to_owned(),
+            line: 3,
+            column: 9,
+        };
+        assert_eq!(board.last_panic(), Some(("größe".to_owned(), place)));
+        board.note_panic(b"panic in a function that cannot unwind", b"core", 1, 1);
+        assert_eq!(board.last_panic().unwrap().0, "größe");
+        board.note_panic(&vec![b'x'; 2 * PANIC_BYTES], b"a", 1, 1);
+        assert_eq!(board.last_panic().unwrap().0.len(), PANIC_BYTES - 1);
+        assert_eq!(board.panics(), (3, 0));
+        board.clear();
+        assert_eq!((board.last_panic(), board.panics()), (None, (0, 0)));
+    }
+
+    #[test]
+    fn policies_travel() {
+        let board = Board::map().unwrap();
+        for policy in [
+            Checkpoint::On,
+            Checkpoint::Off,
+            Checkpoint::Auto { limit_bytes: 7 },
+        ] {
+            board.set_checkpoint(policy);
+            assert_eq!(board.checkpoint(), policy);
+        }
+    }
+}

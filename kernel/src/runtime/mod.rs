@@ -1,0 +1,192 @@
+//! The user process: loads the shared objects that evcxr compiled and runs the cells' functions in them.
+//!
+//! The supervisor forks it, so it starts with one thread and little memory. It speaks with the supervisor over
+//! a socket that cells do not see (`RUN` in, `DONE` out); its standard input, output and error are the
+//! cells' alone. It never decides what a death means: the supervisor does.
+
+pub mod board;
+mod fault;
+mod prelude;
+pub mod snapshot;
+
+use std::ffi::{CStr, CString, c_void};
+use std::os::fd::RawFd;
+
+use board::Board;
+use snapshot::Side;
+
+pub use prelude::SOURCE as PRELUDE_SOURCE;
+
+/// Names the shared object that [`PRELUDE_SOURCE`] was compiled to.
+pub const PRELUDE_VARIABLE: &str = "FORKLORE_PRELUDE";
+
+/// The longest message between supervisor and user process.
+pub const MESSAGE_BYTES: usize = 8192;
+
+/// What the user process got from the supervisor.
+#[derive(Debug, Clone, Copy)]
+pub struct Descriptors {
+    /// Commands come in here and answers go out.
+    pub control: RawFd,
+    /// Where snapshots sleep, each on one of the two.
+    pub slots: [RawFd; 2],
+}
+
+type CellFunction = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
+
+struct Runtime {
+    board: &'static Board,
+    descriptors: Descriptors,
+    prelude: Option<prelude::Prelude>,
+    /// evcxr's store of variables: made, read and written by the cells' own code.
+    variables: *mut c_void,
+}
+
+/// Runs cells until the supervisor closes the control socket.
+pub fn run(board: &'static Board, descriptors: Descriptors) -> ! {
+    attach(board);
+    fault::install(board);
+    let prelude = prelude::Prelude::load(board);
+    let mut runtime = Runtime {
+        board,
+        descriptors,
+        prelude,
+        variables: std::ptr::null_mut(),
+    };
+    runtime.snapshot(0, "READY");
+    while let Some(message) = receive(descriptors.control) {
+        runtime.handle(&message);
+    }
+    end(0)
+}
+
+/// Makes this process the one that runs cells, and its life depend on the supervisor's.
+fn attach(board: &Board) {
+    board.become_user();
+    // SAFETY: all only change or read this process' own attributes.
+    unsafe {
+        libc::setpgid(0, 0);
+        libc::prctl(libc::PR_SET_NAME, c"forklore-cells".as_ptr());
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+    }
+    // A supervisor that died before the call above closed the control socket: `receive` will tell.
+}
+
+impl Runtime {
+    fn handle(&mut self, message: &str) {
+        let mut words = message.splitn(4, ' ');
+        let command = words.next();
+        let slot = words.next().and_then(|slot| slot.parse().ok()).unwrap_or(0);
+        match (command, words.next(), words.next()) {
+            (Some("RUN"), Some(function), Some(path)) => match self.call(path, function) {
+                Ok(()) => self.snapshot(slot, "DONE"),
+                Err(error) => send(self.descriptors.control, &format!("FAILED {error}")),
+            },
+            (Some("SNAPSHOT"), None, None) => self.snapshot(slot, "READY"),
+            _ => send(
+                self.descriptors.control,
+                &format!("FAILED unknown command {message:?}"),
+            ),
+        }
+    }
+
+    /// Loads the shared object at `path` and calls `function`, as evcxr's own runtime does.
+    fn call(&mut self, path: &str, function: &str) -> Result<(), String> {
+        let own_pid = std::process::id();
+        let path = CString::new(path).map_err(|error| error.to_string())?;
+        let function = CString::new(function).map_err(|error| error.to_string())?;
+        // SAFETY: the object is a cell's, whose initialisers are the cell's own code. It is never
+        // unloaded: variables hold pointers into it.
+        let object = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_LAZY | libc::RTLD_LOCAL) };
+        // SAFETY: `object` is checked, the name ends with a zero.
+        let address = if object.is_null() {
+            object
+        } else {
+            unsafe { libc::dlsym(object, function.as_ptr()) }
+        };
+        if address.is_null() {
+            // SAFETY: after a failure dlerror gives a string that lives until the next call.
+            let error = unsafe { libc::dlerror() };
+            // SAFETY: as above; null is checked.
+            let text = if error.is_null() {
+                c""
+            } else {
+                unsafe { CStr::from_ptr(error) }
+            };
+            return Err(format!(
+                "could not load the cell: {}",
+                text.to_string_lossy()
+            ));
+        }
+        // SAFETY: evcxr generates this function with this type, for the store that it returned last.
+        self.variables = unsafe {
+            let function: CellFunction = std::mem::transmute::<*mut c_void, CellFunction>(address);
+            function(self.variables)
+        };
+        self.flush();
+        if std::process::id() != own_pid {
+            // A child that the cell forked has run out of the cell: the commands are not for it.
+            end(0);
+        }
+        Ok(())
+    }
+
+    /// Takes a snapshot and reports it. In the snapshot itself this returns when it has taken over.
+    fn snapshot(&mut self, slot: usize, report: &str) {
+        match snapshot::take(self.board, &self.descriptors, slot) {
+            Side::User(pid) => {
+                send(
+                    self.descriptors.control,
+                    &format!("{report} {slot} {}", pid.unwrap_or(0)),
+                );
+            }
+            Side::Restored { next_slot } => {
+                attach(self.board);
+                self.snapshot(next_slot, "READY");
+            }
+        }
+    }
+
+    fn flush(&self) {
+        if let Some(prelude) = &self.prelude {
+            prelude.flush();
+        }
+        // SAFETY: null means every stream; code written in C may have used stdio.
+        unsafe { libc::fflush(std::ptr::null_mut()) };
+    }
+}
+
+/// Ends the process without running exit handlers: they belong to the cells' code.
+fn end(code: i32) -> ! {
+    // SAFETY: does not return and has no preconditions.
+    unsafe { libc::_exit(code) }
+}
+
+/// Sends one message. An error means that nobody is there any more, which `receive` will tell.
+pub fn send(socket: RawFd, message: &str) {
+    let bytes = &message.as_bytes()[..message.len().min(MESSAGE_BYTES)];
+    // SAFETY: the buffer is valid for its length.
+    unsafe {
+        libc::send(
+            socket,
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            libc::MSG_NOSIGNAL,
+        )
+    };
+}
+
+/// Receives one message; `None` when the other end is gone.
+pub fn receive(socket: RawFd) -> Option<String> {
+    let mut buffer = [0_u8; MESSAGE_BYTES];
+    loop {
+        // SAFETY: the buffer is valid for its length.
+        let length = unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+        match length {
+            1.. => return Some(String::from_utf8_lossy(&buffer[..length as usize]).into_owned()),
+            0 => return None,
+            _ if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
+            _ => return None,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The prelude: a small shared object that reaches the standard library which the cells use.
+//!
+//! Cells are linked to the toolchain's shared `libstd`, this program has its own. So a panic in a cell runs the
+//! panic hook of *that* library, and `print!` fills *its* buffer. The prelude, compiled by the same compiler,
+//! installs a hook there that notes message and place on the board, and flushes that buffer after a cell.
+
+use std::ffi::{CString, c_void};
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use crate::runtime::board::Board;
+
+/// The prelude's source, to be compiled as a `cdylib` with `-C prefer-dynamic`.
+pub const SOURCE: &str = include_str!("prelude_source.rs");
+
+type OnPanic = extern "C" fn(*const u8, usize, *const u8, usize, u32, u32) -> bool;
+
+// The hook has nothing else to reach it by. Written once, before the hook is installed.
+static BOARD: AtomicPtr<Board> = AtomicPtr::new(std::ptr::null_mut());
+
+pub(super) struct Prelude {
+    flush: extern "C" fn(),
+}
+
+impl Prelude {
+    /// Loads the prelude that the environment names and installs its hook. Without one, panics have no message.
+    pub(super) fn load(board: &'static Board) -> Option<Prelude> {
+        let path = std::env::var(super::PRELUDE_VARIABLE).ok()?;
+        let path = CString::new(path).ok()?;
+        // SAFETY: the object was compiled from SOURCE, which has no initialisers.
+        let object = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+        if object.is_null() {
+            return None;
+        }
+        BOARD.store(std::ptr::from_ref(board).cast_mut(), Ordering::Relaxed);
+        // SAFETY: `object` is loaded and the names end with a zero.
+        let [install, flush] = [c"forklore_prelude_install", c"forklore_prelude_flush"]
+            .map(|name| unsafe { libc::dlsym(object, name.as_ptr()) });
+        if install.is_null() || flush.is_null() {
+            return None;
+        }
+        // SAFETY: SOURCE defines the two with these types.
+        unsafe {
+            let install = std::mem::transmute::<*mut c_void, extern "C" fn(OnPanic)>(install);
+            install(on_panic);
+            board.hook_is_installed();
+            Some(Prelude {
+                flush: std::mem::transmute::<*mut c_void, extern "C" fn()>(flush),
+            })
+        }
+    }
+
+    /// Writes out what the cells' `print!` left in its buffer.
+    pub(super) fn flush(&self) {
+        (self.flush)();
+    }
+}
+
+/// Notes the panic. Returns whether it happened on a main thread, whose name the cells' library does not know.
+extern "C" fn on_panic(
+    message: *const u8,
+    message_bytes: usize,
+    file: *const u8,
+    file_bytes: usize,
+    line: u32,
+    column: u32,
+) -> bool {
+    // SAFETY: the prelude passes two valid strings; the board was stored before it got this function.
+    unsafe {
+        let board = &*BOARD.load(Ordering::Relaxed);
+        let message = std::slice::from_raw_parts(message, message_bytes);
+        board.note_panic(
+            message,
+            std::slice::from_raw_parts(file, file_bytes),
+            line,
+            column,
+        );
+        libc::gettid() == libc::getpid()
+    }
+}

@@ -1,0 +1,43 @@
+//! Compiled apart, by the compiler that compiles the cells, and loaded into the user process.
+
+use std::io::Write;
+use std::panic::PanicHookInfo;
+
+type OnPanic = extern "C" fn(*const u8, usize, *const u8, usize, u32, u32) -> bool;
+
+#[unsafe(no_mangle)]
+pub extern "C" fn forklore_prelude_install(on_panic: OnPanic) {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let message = message(info);
+        let (file, line, column) = match info.location() {
+            Some(place) => (place.file(), place.line(), place.column()),
+            None => ("", 0, 0),
+        };
+        let is_cell = on_panic(message.as_ptr(), message.len(), file.as_ptr(), file.len(), line, column);
+        if file != "src/lib.rs" || std::env::var_os("RUST_BACKTRACE").is_some() {
+            return usual(info);
+        }
+        // The place is one in the code that was generated around the cell: the error has the cell's own line.
+        let thread = std::thread::current();
+        let unnamed = if is_cell { "main" } else { "<unnamed>" };
+        let text = format!("thread '{}' panicked: {message}\n", thread.name().unwrap_or(unnamed));
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }));
+}
+
+fn message(info: &PanicHookInfo<'_>) -> String {
+    let payload = info.payload();
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a value that is not a string".to_owned()
+    }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn forklore_prelude_flush() {
+    let _ = std::io::stdout().flush();
+}

@@ -1,0 +1,148 @@
+//! Snapshots: a forked copy of the user process that sleeps, and is there when a cell goes wrong.
+//!
+//! ```text
+//!  user process ──fork──▶ process between ──fork──▶ snapshot: sleeps on its slot until TAKE or the end of file
+//!       └── waits for it ──────┘ ends at once           (a child of the supervisor from now on)
+//! ```
+//!
+//! The process between makes the snapshot an orphan that the supervisor adopts. So a cell that calls
+//! `wait` for any child does not meet it, and it lives when the user process dies.
+//!
+//! There is one snapshot of every state that evcxr has committed. The next one is taken when a cell's function has returned,
+//! and the supervisor decides which of the two is kept: the new one when the cell is done, the old one when it panicked.
+//! So also a user process that is killed between two cells loses nothing.
+
+use std::os::fd::RawFd;
+
+use crate::procs;
+use crate::runtime::Descriptors;
+use crate::runtime::board::Board;
+
+/// When snapshots are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// After every cell.
+    On,
+    /// Never: a cell that crashes takes all variables with it.
+    Off,
+    /// While the user process has at most so much memory in use. To copy the page tables of a large process takes
+    /// milliseconds, and a cell that then writes to old memory pays for copies of the pages.
+    Auto {
+        /// The most that may be in use.
+        limit_bytes: u64,
+    },
+}
+
+/// Automatic, up to 256 MiB.
+pub const DEFAULT: Checkpoint = Checkpoint::Auto {
+    limit_bytes: 256 << 20,
+};
+
+impl std::str::FromStr for Checkpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Checkpoint, String> {
+        match text.trim() {
+            "on" => Ok(Checkpoint::On),
+            "off" => Ok(Checkpoint::Off),
+            "auto" | "" => Ok(DEFAULT),
+            other => match other.strip_prefix("auto:").map(str::parse) {
+                Some(Ok(limit_bytes)) => Ok(Checkpoint::Auto { limit_bytes }),
+                _ => Err(format!(
+                    "unknown checkpoint policy {other:?}: on, off, auto or auto:BYTES"
+                )),
+            },
+        }
+    }
+}
+
+/// Which side of a snapshot this process is on.
+pub(super) enum Side {
+    /// The one that goes on. The snapshot's pid, if one was taken.
+    User(Option<i32>),
+    /// The copy, which was asked to take over, and the slot for the next snapshot.
+    Restored {
+        /// Where the next snapshot shall sleep.
+        next_slot: usize,
+    },
+}
+
+/// Takes a snapshot that sleeps on `slot`, if the policy wants one. Returns twice.
+pub(super) fn take(board: &'static Board, descriptors: &Descriptors, slot: usize) -> Side {
+    let wanted = match board.checkpoint() {
+        Checkpoint::Off => false,
+        Checkpoint::On => true,
+        Checkpoint::Auto { limit_bytes } => procs::resident_bytes() <= limit_bytes,
+    };
+    if !wanted {
+        return Side::User(None);
+    }
+    board.announced_snapshot();
+    // SAFETY: the child only forks, stores a number and ends. If other threads of the user process hold locks now,
+    // they are held for ever in the snapshot: fork of libc takes care of its own (malloc's), not of the cell's.
+    match unsafe { libc::fork() } {
+        -1 => Side::User(None),
+        0 => between(board, descriptors.slots[slot]),
+        pid => {
+            let mut status = 0;
+            // SAFETY: `status` outlives the call. Should the cell's own SIGCHLD handler have reaped it, that is fine too.
+            while unsafe { libc::waitpid(pid, &raw mut status, 0) } == -1
+                && std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted
+            {
+            }
+            let snapshot = board.announced_snapshot();
+            Side::User((snapshot > 0).then_some(snapshot))
+        }
+    }
+}
+
+/// The process between: forks the snapshot, says its pid and ends.
+fn between(board: &'static Board, slot: RawFd) -> Side {
+    // SAFETY: this process has one thread; the child goes on in `sleep`.
+    let pid = unsafe { libc::fork() };
+    if pid != 0 {
+        board.announce_snapshot(pid);
+        // SAFETY: ends the process without running the cell's exit handlers.
+        unsafe { libc::_exit(0) };
+    }
+    sleep(slot)
+}
+
+/// The snapshot: sleeps until it is told to take over, and ends with its supervisor.
+fn sleep(slot: RawFd) -> Side {
+    // A process group of its own: `kill(0, …)` in a cell does not mean the snapshot.
+    // SAFETY: both only change this process' own attributes.
+    unsafe {
+        libc::setpgid(0, 0);
+        libc::prctl(libc::PR_SET_NAME, c"forklore-snap".as_ptr());
+    }
+    let text = super::receive(slot);
+    let take = text.as_deref().and_then(|text| text.strip_prefix("TAKE "));
+    let Some(next_slot) = take.and_then(|slot| slot.parse().ok()) else {
+        // SAFETY: as above: nothing of the cell's runs.
+        unsafe { libc::_exit(0) }
+    };
+    Side::Restored { next_slot }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_read() {
+        assert_eq!("on".parse(), Ok(Checkpoint::On));
+        assert_eq!("off\n".parse(), Ok(Checkpoint::Off));
+        assert_eq!("auto".parse(), Ok(DEFAULT));
+        assert_eq!(
+            "auto:1024".parse(),
+            Ok(Checkpoint::Auto { limit_bytes: 1024 })
+        );
+        assert!(
+            "sometimes"
+                .parse::<Checkpoint>()
+                .unwrap_err()
+                .contains("on, off, auto")
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! The control channel: interrupt and shutdown, which cannot wait for a cell to end.
+//!
+//! The kernelspec asks for interrupts as messages. A signal would reach the whole process group: the compiler and the
+//! programs of a cell would die of it in whatever order, while a message comes to one place that knows what is running.
+//! A SIGINT that comes all the same is treated alike (see [`lifeline`](super::lifeline)).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use jupyter_protocol::{
+    InterruptReply, JupyterMessage, JupyterMessageContent as Content, ShutdownReply,
+};
+use jupyter_zmq_client::RouterRecvConnection;
+use tokio::sync::mpsc;
+
+use super::shell::lock;
+use super::{SHUTDOWN_DEADLINE, Shared, Stop, Via, log, message, next_message, replies, worker};
+
+/// Reads requests until the kernel ends.
+pub(super) async fn serve(
+    mut requests: RouterRecvConnection,
+    shared: Arc<Shared>,
+    replies: mpsc::Sender<JupyterMessage>,
+) {
+    loop {
+        let request = next_message(&mut requests, "control").await;
+        shared.iopub.busy(&request).await;
+        let reply = match &request.content {
+            Content::InterruptRequest(_) => {
+                interrupt(&shared).await;
+                InterruptReply::new().as_child_of(&request)
+            }
+            Content::ShutdownRequest(shutdown) => {
+                let answer = shutdown_reply(shutdown.restart, &request);
+                let via = Via::Control;
+                let _ = shared.stop.send(Stop::Asked { answer, via }).await;
+                continue;
+            }
+            Content::KernelInfoRequest(_) => replies::kernel_info().as_child_of(&request),
+            _ => {
+                let msg_type = request.message_type();
+                let name = msg_type.strip_suffix("_request").unwrap_or(msg_type);
+                let content = replies::unknown(msg_type);
+                message(&format!("{name}_reply"), content, &request)
+            }
+        };
+        let _ = replies.send(reply).await;
+        shared.iopub.idle(&request).await;
+    }
+}
+
+pub(super) fn shutdown_reply(restart: bool, request: &JupyterMessage) -> Box<JupyterMessage> {
+    let reply = ShutdownReply {
+        restart,
+        ..ShutdownReply::default()
+    };
+    Box::new(reply.as_child_of(request))
+}
+
+/// Interrupts what the session works on. If that is nothing, nothing happens.
+pub(super) async fn interrupt(shared: &Shared) {
+    if lock(&shared.running).is_none() {
+        return;
+    }
+    let control = lock(&shared.control).clone();
+    match control {
+        Some(control) => {
+            // It may wait for processes to end; a server task shall not.
+            let _ = tokio::task::spawn_blocking(move || control.interrupt()).await;
+        }
+        // The session is still warming up: the cells that wait for it are given up.
+        None => {
+            let n_received = shared.n_received.load(Ordering::SeqCst);
+            shared.abort_up_to.fetch_max(n_received, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Ends the session: its processes, then its thread and with it its folders.
+pub(super) async fn close(shared: &Shared, worker: worker::Handle) {
+    shared.closing.store(true, Ordering::SeqCst);
+    let _ = worker.jobs.send(None);
+    let control = lock(&shared.control).clone();
+    let ended = async {
+        if let Some(control) = control {
+            let _ = tokio::task::spawn_blocking(move || control.shutdown()).await;
+        }
+        let _ = worker.ended.await;
+    };
+    if tokio::time::timeout(SHUTDOWN_DEADLINE, ended)
+        .await
+        .is_err()
+    {
+        log(format_args!(
+            "the session did not end in time; the kernel goes without it"
+        ));
+    }
+}

@@ -1,0 +1,81 @@
+//! What ends the kernel besides a request: signals, and Jupyter's death.
+
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::getppid;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Shared, Stop, control, log};
+
+/// Where the kernel cannot be told that Jupyter has gone, it looks this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Starts to watch.
+pub(super) fn watch(shared: Arc<Shared>) {
+    tokio::spawn(interrupts(shared.clone()));
+    for (kind, name) in [
+        (SignalKind::terminate(), "SIGTERM"),
+        (SignalKind::hangup(), "SIGHUP"),
+        (SignalKind::quit(), "SIGQUIT"),
+    ] {
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            if let Ok(mut signals) = signal(kind) {
+                signals.recv().await;
+                let _ = shared.stop.send(Stop::Alone(name)).await;
+            }
+        });
+    }
+    if let Some(pid) = jupyter_pid() {
+        let stop = shared.stop.clone();
+        std::thread::spawn(move || {
+            wait_for_end(pid);
+            let _ = stop.blocking_send(Stop::Alone("Jupyter, which started it, has gone"));
+        });
+    }
+}
+
+/// A SIGINT interrupts the cell and never ends the kernel.
+async fn interrupts(shared: Arc<Shared>) {
+    let Ok(mut signals) = signal(SignalKind::interrupt()) else {
+        return;
+    };
+    while signals.recv().await.is_some() {
+        control::interrupt(&shared).await;
+    }
+}
+
+/// The process that started the kernel and tells it so.
+fn jupyter_pid() -> Option<i32> {
+    let pid = std::env::var("JPY_PARENT_PID").ok()?.parse().ok()?;
+    // A pid of 1 says nothing, and one from another container is not to be found here.
+    (pid > 1).then_some(pid)
+}
+
+/// Returns when process `pid` has ended.
+fn wait_for_end(pid: i32) {
+    if let Some(process) = pidfd(pid) {
+        let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+        while poll(&mut fds, PollTimeout::NONE).is_err() {}
+        return;
+    }
+    // No pidfd: an old kernel, or no such process. The parent's death shows in a new parent.
+    log(format_args!(
+        "process {pid} cannot be watched; its death will be noticed within a second"
+    ));
+    let parent = getppid();
+    while getppid() == parent {
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn pidfd(pid: i32) -> Option<OwnedFd> {
+    // SAFETY: pidfd_open takes two integers and gives a new descriptor or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    // SAFETY: the call has just returned this descriptor, so nobody else owns it.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}

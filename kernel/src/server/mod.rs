@@ -1,0 +1,292 @@
+//! Jupyter's messages: five ZeroMQ sockets on one side, one session on the other.
+//!
+//! ```text
+//!  shell ──▶ Shell ──(at once: kernel_info, is_complete, history, comms)──▶ reply
+//!              └──(in order: execute, complete, inspect)──▶ Worker: the session's thread ──▶ reply
+//!  control ──▶ Control: interrupt, shutdown; answered while a cell runs
+//!  what a cell writes ──▶ Relay: batches, parses ──▶ IoPub: one task that writes ──▶ iopub
+//! ```
+//!
+//! The sockets answer before the session is there: it warms up behind them, and the first cell waits for it.
+//! A message that cannot be read is logged and dropped; nothing that a client sends ends a loop.
+//! A slow front end slows the cell (every channel between the two is bounded), and loses nothing.
+
+mod control;
+mod history;
+mod iopub;
+mod lifeline;
+mod relay;
+mod replies;
+mod shell;
+mod worker;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use jupyter_protocol::{
+    ConnectionInfo, JupyterMessage, JupyterMessageContent, Status, UnknownMessage,
+};
+use jupyter_zmq_client::{
+    KernelHeartbeatConnection, RouterRecvConnection, RouterSendConnection, RuntimeError,
+};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::session;
+use history::History;
+use iopub::IoPub;
+
+/// How long the session may take to end its processes before the kernel goes without it.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How many replies may wait to be written.
+const N_REPLIES_WAITING: usize = 64;
+
+/// What the tasks and the session's thread have in common.
+struct Shared {
+    iopub: IoPub,
+    /// Replies on the shell channel.
+    replies: mpsc::Sender<JupyterMessage>,
+    /// The request that the session works on, if any.
+    running: Mutex<Option<Arc<JupyterMessage>>>,
+    /// Steers the session, once there is one.
+    control: Mutex<Option<session::Control>>,
+    history: Mutex<History>,
+    /// How many execute requests have come. Written by the shell task, read by whoever aborts what is queued.
+    n_received: AtomicU64,
+    /// Execute requests up to this number are aborted. Written when a cell fails, read before each cell.
+    abort_up_to: AtomicU64,
+    /// Set once, when the kernel ends.
+    closing: AtomicBool,
+    /// Asks the kernel to end.
+    stop: mpsc::Sender<Stop>,
+}
+
+/// Why the kernel ends, and what is still to be said.
+enum Stop {
+    /// A client asked.
+    Asked {
+        /// The messages that say so, sent when every process has ended.
+        answer: Box<JupyterMessage>,
+        via: Via,
+    },
+    /// Jupyter has gone, or a signal came.
+    Alone(&'static str),
+}
+
+/// The channel on which a request came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Via {
+    Shell,
+    Control,
+}
+
+/// Serves the kernel that a connection file describes until it is shut down.
+///
+/// # Errors
+///
+/// A connection file that cannot be read, a port that is taken.
+pub fn run(connection_file: &Path) -> Result<()> {
+    let info = read_connection_file(connection_file)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("server")
+        .enable_all()
+        .build()?;
+    let served = runtime.block_on(serve(&info));
+    // A task may wait for a front end that reads no more.
+    runtime.shutdown_background();
+    served
+}
+
+fn read_connection_file(path: &Path) -> Result<ConnectionInfo> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| {
+        format!(
+            "cannot read the connection file {shown}; Jupyter writes it when it starts a kernel"
+        )
+    })?;
+    let info: ConnectionInfo = serde_json::from_str(&text)
+        .with_context(|| format!("{shown} is not a Jupyter connection file"))?;
+    if !info.key.is_empty() && info.signature_scheme != "hmac-sha256" {
+        bail!(
+            "{shown} asks for signatures by {}; only hmac-sha256 is known",
+            info.signature_scheme
+        );
+    }
+    Ok(info)
+}
+
+async fn serve(info: &ConnectionInfo) -> Result<()> {
+    let session_id = format!("{}-{}", std::process::id(), info.shell_port);
+    let sockets = Sockets::bind(info, &session_id).await?;
+    let (shell_send, shell_recv) = sockets.shell.split();
+    let (control_send, control_recv) = sockets.control.split();
+    let (_stdin_send, stdin_recv) = sockets.stdin.split();
+    let (replies, replies_to_send) = mpsc::channel(N_REPLIES_WAITING);
+    let (control_replies, control_replies_to_send) = mpsc::channel(N_REPLIES_WAITING);
+    let (stop, mut stops) = mpsc::channel(4);
+    let shared = Arc::new(Shared {
+        iopub: IoPub::start(sockets.iopub),
+        replies,
+        running: Mutex::default(),
+        control: Mutex::default(),
+        history: Mutex::default(),
+        n_received: AtomicU64::new(0),
+        abort_up_to: AtomicU64::new(0),
+        closing: AtomicBool::new(false),
+        stop,
+    });
+    let worker = worker::start(shared.clone())?;
+    tokio::spawn(send_all(shell_send, replies_to_send));
+    tokio::spawn(send_all(control_send, control_replies_to_send));
+    tokio::spawn(heartbeat(sockets.heartbeat));
+    tokio::spawn(ignore_input(stdin_recv));
+    tokio::spawn(shell::serve(
+        shell_recv,
+        shared.clone(),
+        worker.jobs.clone(),
+    ));
+    tokio::spawn(control::serve(
+        control_recv,
+        shared.clone(),
+        control_replies.clone(),
+    ));
+    lifeline::watch(shared.clone());
+
+    let stop = stops.recv().await.unwrap_or(Stop::Alone("all tasks ended"));
+    control::close(&shared, worker).await;
+    match stop {
+        Stop::Alone(why) => log(format_args!("the kernel ends: {why}")),
+        Stop::Asked { answer, via } => {
+            let replies = match via {
+                Via::Shell => &shared.replies,
+                Via::Control => &control_replies,
+            };
+            let goodbye = async {
+                let idle = Status::idle().as_child_of(&answer);
+                let _ = replies.send((*answer).clone()).await;
+                shared.iopub.send(*answer).await;
+                shared.iopub.send(idle).await;
+                drained(replies, N_REPLIES_WAITING).await;
+                shared.iopub.drained().await;
+            };
+            let _ = tokio::time::timeout(Duration::from_millis(500), goodbye).await;
+        }
+    }
+    Ok(())
+}
+
+/// The sockets of a kernel.
+struct Sockets {
+    shell: jupyter_zmq_client::KernelShellConnection,
+    control: jupyter_zmq_client::KernelControlConnection,
+    stdin: jupyter_zmq_client::KernelStdinConnection,
+    iopub: jupyter_zmq_client::KernelIoPubXPubConnection,
+    heartbeat: KernelHeartbeatConnection,
+}
+
+impl Sockets {
+    async fn bind(info: &ConnectionInfo, session_id: &str) -> Result<Sockets> {
+        use jupyter_zmq_client as zmq;
+        let named = |name: &'static str, port: u16| {
+            let ip = info.ip.clone();
+            move |error: RuntimeError| {
+                anyhow::anyhow!(
+                    "cannot listen on {ip} port {port} for the {name} channel: {error}; \
+                     another program may use the port: start the kernel again to get new ones"
+                )
+            }
+        };
+        Ok(Sockets {
+            shell: zmq::create_kernel_shell_connection(info, session_id)
+                .await
+                .map_err(named("shell", info.shell_port))?,
+            control: zmq::create_kernel_control_connection(info, session_id)
+                .await
+                .map_err(named("control", info.control_port))?,
+            stdin: zmq::create_kernel_stdin_connection(info, session_id)
+                .await
+                .map_err(named("stdin", info.stdin_port))?,
+            iopub: zmq::create_kernel_iopub_xpub_connection(info, session_id)
+                .await
+                .map_err(named("iopub", info.iopub_port))?,
+            heartbeat: zmq::create_kernel_heartbeat_connection(info)
+                .await
+                .map_err(named("heartbeat", info.hb_port))?,
+        })
+    }
+}
+
+/// The one task that writes to a router socket.
+async fn send_all(mut to: RouterSendConnection, mut messages: mpsc::Receiver<JupyterMessage>) {
+    while let Some(message) = messages.recv().await {
+        if let Err(error) = to.send(message).await {
+            log(format_args!("a reply could not be sent: {error}"));
+        }
+    }
+}
+
+/// Waits until what was put into a channel has been taken out of it, and has had a moment to reach the socket.
+async fn drained(channel: &mpsc::Sender<JupyterMessage>, n_waiting: usize) {
+    while channel.capacity() < n_waiting {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+}
+
+/// The next message that can be read; what cannot is logged and dropped.
+async fn next_message(from: &mut RouterRecvConnection, channel: &str) -> JupyterMessage {
+    loop {
+        match from.read().await {
+            Ok(message) => return message,
+            Err(error) => {
+                log(format_args!(
+                    "a message on the {channel} channel was dropped: {error}"
+                ));
+                // A socket that fails again and again must not take the processor.
+                if matches!(error, RuntimeError::ZmqError(_) | RuntimeError::IoError(_)) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
+        }
+    }
+}
+
+async fn heartbeat(mut connection: KernelHeartbeatConnection) {
+    loop {
+        if connection.single_heartbeat().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// Nothing asks for input yet, so what comes is an answer to nothing.
+async fn ignore_input(mut stdin: RouterRecvConnection) {
+    loop {
+        let message = next_message(&mut stdin, "stdin").await;
+        log(format_args!(
+            "a {} was not asked for",
+            message.message_type()
+        ));
+    }
+}
+
+/// A message with content that the protocol crate has no type for, or has a type for that sends something else.
+fn message(msg_type: &str, content: Value, parent: &JupyterMessage) -> JupyterMessage {
+    let content = JupyterMessageContent::UnknownMessage(UnknownMessage {
+        msg_type: msg_type.to_owned(),
+        content,
+    });
+    let mut message = JupyterMessage::new(content, Some(parent));
+    "forklore".clone_into(&mut message.header.username);
+    message
+}
+
+/// Writes a line to the server's log, which is standard error.
+fn log(what: std::fmt::Arguments<'_>) {
+    eprintln!("[forklore] {what}");
+}

@@ -1,0 +1,244 @@
+//! What a cell writes, on its way to the front end: collected for some milliseconds, parsed, published.
+//!
+//! A message costs the front end about as much as a thousand lines in it, so bytes are collected; but nobody shall wait
+//! for text, so not for long. What is unusual about a cell (silent, no result wanted) is known here and nowhere else.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jupyter_protocol::JupyterMessage;
+use serde_json::{Map, Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::iopub::IoPub;
+use crate::output::{Event, Parser, Rich, RichKind, Stream};
+use crate::session::Raw;
+
+/// How long bytes are collected before they are published.
+const COLLECT: Duration = Duration::from_millis(10);
+/// How many bytes are collected at most.
+const COLLECT_MAX_BYTES: usize = 64 << 10;
+/// How many reads of the cell's pipes may wait here before the cell has to wait.
+const N_WAITING: usize = 64;
+
+/// The cell to which output belongs.
+#[derive(Clone)]
+pub(super) struct Cell {
+    pub(super) parent: Arc<JupyterMessage>,
+    pub(super) execution_count: usize,
+    /// Whether its result is shown.
+    pub(super) silent: bool,
+}
+
+/// What goes into the relay.
+enum Feed {
+    /// From now on, output belongs to this cell.
+    Begin(Cell),
+    Raw(Raw),
+    /// The cell has ended: publish everything, and say so.
+    End(oneshot::Sender<()>),
+}
+
+/// The way into the relay.
+#[derive(Clone)]
+pub(super) struct Feeder {
+    feed: mpsc::Sender<Feed>,
+}
+
+impl Feeder {
+    /// Starts the relay.
+    pub(super) fn start(iopub: IoPub) -> Feeder {
+        let (feed, fed) = mpsc::channel(N_WAITING);
+        let relay = Relay {
+            iopub,
+            cell: None,
+            stdout: Parser::new(Stream::Stdout),
+            stderr: Parser::new(Stream::Stderr),
+            events: Vec::new(),
+            n_bytes: 0,
+            publish_at: None,
+        };
+        tokio::spawn(relay.run(fed));
+        Feeder { feed }
+    }
+
+    /// From now on, output belongs to `cell`. Not to be called on a server task.
+    pub(super) fn begin(&self, cell: Cell) {
+        let _ = self.feed.blocking_send(Feed::Begin(cell));
+    }
+
+    /// Takes bytes; waits if the front end is slow. Not to be called on a server task.
+    pub(super) fn write(&self, raw: Raw) {
+        let _ = self.feed.blocking_send(Feed::Raw(raw));
+    }
+
+    /// Returns when everything written so far has been published. Not to be called on a server task.
+    pub(super) fn end(&self) {
+        let (published, wait) = oneshot::channel();
+        if self.feed.blocking_send(Feed::End(published)).is_ok() {
+            let _ = wait.blocking_recv();
+        }
+    }
+}
+
+struct Relay {
+    iopub: IoPub,
+    cell: Option<Cell>,
+    stdout: Parser,
+    stderr: Parser,
+    /// Collected, in order.
+    events: Vec<Event>,
+    n_bytes: usize,
+    publish_at: Option<Instant>,
+}
+
+impl Relay {
+    async fn run(mut self, mut fed: mpsc::Receiver<Feed>) {
+        loop {
+            let feed = match self.publish_at {
+                None => fed.recv().await,
+                Some(at) => match tokio::time::timeout_at(at, fed.recv()).await {
+                    Ok(feed) => feed,
+                    Err(_) => {
+                        self.stdout.idle(&mut self.events);
+                        self.publish().await;
+                        continue;
+                    }
+                },
+            };
+            match feed {
+                None => return,
+                Some(Feed::Begin(cell)) => {
+                    self.publish().await;
+                    self.cell = Some(cell);
+                }
+                Some(Feed::Raw(raw)) => self.take(raw).await,
+                Some(Feed::End(published)) => {
+                    self.stdout.finish(&mut self.events);
+                    self.stderr.finish(&mut self.events);
+                    self.publish().await;
+                    let _ = published.send(());
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, raw: Raw) {
+        let (parser, bytes) = match &raw {
+            Raw::Stdout(bytes) => (&mut self.stdout, bytes),
+            Raw::Stderr(bytes) => (&mut self.stderr, bytes),
+        };
+        parser.push(bytes, &mut self.events);
+        self.n_bytes += bytes.len();
+        if self.n_bytes >= COLLECT_MAX_BYTES {
+            self.publish().await;
+        } else if !self.events.is_empty() || self.stdout.holds_text() {
+            self.publish_at
+                .get_or_insert_with(|| Instant::now() + COLLECT);
+        }
+    }
+
+    async fn publish(&mut self) {
+        self.publish_at = None;
+        self.n_bytes = 0;
+        let events = without_overtaken_updates(mem::take(&mut self.events));
+        // What is written before any cell has run belongs to the session's start; the log has it.
+        let Some(cell) = &self.cell else {
+            for event in events {
+                super::log(format_args!("before the first cell: {event:?}"));
+            }
+            return;
+        };
+        for event in events {
+            if let Some((msg_type, content)) = message_of(event, cell) {
+                self.iopub.publish(msg_type, content, &cell.parent).await;
+            }
+        }
+    }
+}
+
+/// Leaves out each update that a later one of the same id replaces before anybody could see it.
+fn without_overtaken_updates(mut events: Vec<Event>) -> Vec<Event> {
+    let id_of = |event: &Event| match event {
+        Event::Rich(Rich {
+            kind: RichKind::Update,
+            id: Some(id),
+            ..
+        }) => Some(id.clone()),
+        _ => None,
+    };
+    let mut last: HashMap<String, usize> = HashMap::new();
+    for (i, event) in events.iter().enumerate() {
+        if let Some(id) = id_of(event) {
+            last.insert(id, i);
+        }
+    }
+    let mut i = 0;
+    events.retain(|event| {
+        let is_last = id_of(event).is_none_or(|id| last[&id] == i);
+        i += 1;
+        is_last
+    });
+    events
+}
+
+/// The message that shows an event, if it is to be shown.
+fn message_of(event: Event, cell: &Cell) -> Option<(&'static str, Value)> {
+    Some(match event {
+        Event::Text(Stream::Stdout, text) => ("stream", json!({"name": "stdout", "text": text})),
+        Event::Text(Stream::Stderr, text) => ("stream", json!({"name": "stderr", "text": text})),
+        Event::Clear { wait } => ("clear_output", json!({"wait": wait})),
+        Event::Rich(rich) => {
+            let mut transient = Map::new();
+            if let Some(id) = &rich.id {
+                transient.insert("display_id".to_owned(), json!(id));
+            }
+            let mut content = json!({
+                "data": rich.data,
+                "metadata": rich.metadata,
+                "transient": transient,
+            });
+            match rich.kind {
+                RichKind::Display => ("display_data", content),
+                RichKind::Update => ("update_display_data", content),
+                RichKind::Result if cell.silent => return None,
+                RichKind::Result => {
+                    content["execution_count"] = json!(cell.execution_count);
+                    ("execute_result", content)
+                }
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn update(id: &str, text: &str) -> Event {
+        Event::Rich(Rich {
+            kind: RichKind::Update,
+            id: Some(id.to_owned()),
+            data: Map::from_iter([("text/plain".to_owned(), json!(text))]),
+            metadata: Map::new(),
+        })
+    }
+
+    #[test]
+    fn only_the_last_update_of_each_id_is_sent() {
+        let text = Event::Text(Stream::Stdout, "x".to_owned());
+        let events = vec![
+            update("a", "1"),
+            update("b", "1"),
+            text.clone(),
+            update("a", "2"),
+        ];
+        assert_eq!(
+            without_overtaken_updates(events),
+            [update("b", "1"), text, update("a", "2")]
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! The contents of replies that do not need the session.
+
+use jupyter_protocol::{CodeMirrorMode, HelpLink, KernelInfoReply, LanguageInfo, ReplyStatus};
+use serde_json::{Value, json};
+
+use crate::complete::{Completeness, completeness};
+use crate::session::CellError;
+
+/// The newest version of the protocol of which everything is here.
+const PROTOCOL: &str = "5.4";
+
+pub(super) fn kernel_info() -> KernelInfoReply {
+    let link = |text: &str, url: &str| HelpLink {
+        text: text.to_owned(),
+        url: url.to_owned(),
+    };
+    KernelInfoReply {
+        status: ReplyStatus::Ok,
+        protocol_version: PROTOCOL.to_owned(),
+        implementation: "forklore".to_owned(),
+        implementation_version: env!("CARGO_PKG_VERSION").to_owned(),
+        language_info: LanguageInfo {
+            name: "rust".to_owned(),
+            version: env!("CARGO_PKG_RUST_VERSION").to_owned(),
+            mimetype: Some("text/rust".to_owned()),
+            file_extension: Some(".rs".to_owned()),
+            pygments_lexer: Some("rust".to_owned()),
+            codemirror_mode: Some(CodeMirrorMode::Simple("rust".to_owned())),
+            nbconvert_exporter: Some("rust".to_owned()),
+        },
+        banner: concat!(
+            "forklore ",
+            env!("CARGO_PKG_VERSION"),
+            ", a kernel for Rust in which no cell can lose a variable"
+        )
+        .to_owned(),
+        help_links: vec![
+            link("The Rust book", "https://doc.rust-lang.org/book/"),
+            link("Rust's standard library", "https://doc.rust-lang.org/std/"),
+        ],
+        debugger: false,
+        error: None,
+    }
+}
+
+pub(super) fn is_complete(code: &str) -> Value {
+    match completeness(&crate::cell::without_magics(code)) {
+        Completeness::Complete => json!({"status": "complete"}),
+        Completeness::Invalid => json!({"status": "invalid"}),
+        Completeness::Incomplete { indent } => json!({"status": "incomplete", "indent": indent}),
+    }
+}
+
+/// The reply to a cell that ran to its end.
+pub(super) fn executed(execution_count: usize, user_expressions: Value) -> Value {
+    json!({
+        "status": "ok",
+        "execution_count": execution_count,
+        "payload": [],
+        "user_expressions": user_expressions,
+    })
+}
+
+/// The reply to a cell that failed.
+pub(super) fn failed(execution_count: usize, error: &CellError) -> Value {
+    let mut content = self::error(error);
+    content["status"] = json!("error");
+    content["execution_count"] = json!(execution_count);
+    content["payload"] = json!([]);
+    content["user_expressions"] = json!({});
+    content
+}
+
+/// The reply to a cell that was queued behind one that failed.
+pub(super) fn aborted(execution_count: usize) -> Value {
+    json!({"status": "aborted", "execution_count": execution_count})
+}
+
+/// An error in Jupyter's three parts.
+pub(super) fn error(error: &CellError) -> Value {
+    json!({
+        "ename": error.ename,
+        "evalue": error.evalue,
+        "traceback": error.traceback,
+    })
+}
+
+/// The reply to a request that this kernel does not know.
+pub(super) fn unknown(msg_type: &str) -> Value {
+    json!({
+        "status": "error",
+        "ename": "UnknownMessage",
+        "evalue": format!("this kernel knows no message of the type `{msg_type}`"),
+        "traceback": [],
+    })
+}

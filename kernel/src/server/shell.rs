@@ -1,0 +1,108 @@
+//! The shell channel: what can be answered at once is, also while a cell runs; the rest is queued for the session.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use jupyter_protocol::{CommClose, JupyterMessage, JupyterMessageContent as Content};
+use jupyter_zmq_client::RouterRecvConnection;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::worker::{Job, Work};
+use super::{Shared, Stop, Via, control, log, message, next_message, replies};
+
+/// Reads requests until the kernel ends.
+pub(super) async fn serve(
+    mut requests: RouterRecvConnection,
+    shared: Arc<Shared>,
+    jobs: mpsc::UnboundedSender<Option<Job>>,
+) {
+    loop {
+        let request = next_message(&mut requests, "shell").await;
+        let work = match &request.content {
+            Content::ExecuteRequest(execute) => Work::Execute {
+                request: execute.clone(),
+                number: shared.n_received.fetch_add(1, Ordering::SeqCst) + 1,
+            },
+            Content::CompleteRequest(complete) => Work::Complete {
+                code: complete.code.clone(),
+                cursor: complete.cursor_pos,
+            },
+            Content::InspectRequest(inspect) => Work::Inspect {
+                code: inspect.code.clone(),
+                cursor: inspect.cursor_pos,
+            },
+            Content::ShutdownRequest(shutdown) => {
+                shared.iopub.busy(&request).await;
+                let answer = control::shutdown_reply(shutdown.restart, &request);
+                let via = Via::Shell;
+                let _ = shared.stop.send(Stop::Asked { answer, via }).await;
+                continue;
+            }
+            _ => {
+                answer(&shared, &request).await;
+                continue;
+            }
+        };
+        let parent = Arc::new(request);
+        if jobs.send(Some(Job { parent, work })).is_err() {
+            log(format_args!("a request came after the session had ended"));
+        }
+    }
+}
+
+/// Answers what does not need the session.
+async fn answer(shared: &Shared, request: &JupyterMessage) {
+    shared.iopub.busy(request).await;
+    let reply = match &request.content {
+        Content::KernelInfoRequest(_) => Some(replies::kernel_info().as_child_of(request)),
+        Content::IsCompleteRequest(cell) => {
+            let content = replies::is_complete(&cell.code);
+            Some(message("is_complete_reply", content, request))
+        }
+        Content::HistoryRequest(which) => {
+            let content = lock(&shared.history).reply(which);
+            Some(message("history_reply", content, request))
+        }
+        Content::CommInfoRequest(_) => {
+            let content = json!({"status": "ok", "comms": {}});
+            Some(message("comm_info_reply", content, request))
+        }
+        // No target is known here: the front end is told at once that its comm is closed.
+        Content::CommOpen(open) => {
+            let close = CommClose {
+                comm_id: open.comm_id.clone(),
+                data: Default::default(),
+            };
+            shared.iopub.send(close.as_child_of(request)).await;
+            None
+        }
+        Content::CommMsg(_) | Content::CommClose(_) => None,
+        _ => match request.message_type().strip_suffix("_request") {
+            Some(name) => {
+                let content = replies::unknown(request.message_type());
+                Some(message(&format!("{name}_reply"), content, request))
+            }
+            None => {
+                log(format_args!("a {} was ignored", request.message_type()));
+                None
+            }
+        },
+    };
+    if let Some(reply) = reply {
+        let _ = shared.replies.send(reply).await;
+    }
+    shared.iopub.idle(request).await;
+    // That was an aside: a front end which shows the latest state shall go on to show that a cell runs.
+    let running = lock(&shared.running).clone();
+    if let Some(running) = running {
+        shared.iopub.busy(&running).await;
+    }
+}
+
+/// Takes a lock that no panic can have left in a bad state: what it holds is replaced whole.
+pub(super) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,276 @@
+//! The session's thread: takes requests in order, works on one at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use anyhow::Result;
+use jupyter_protocol::{ExecuteRequest, JupyterMessage, Status};
+use serde_json::{Map, Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use super::relay::{Cell, Feeder};
+use super::shell::lock;
+use super::{Shared, log, message, replies};
+use crate::cell::{self, Plan};
+use crate::complete::{byte_of_cursor, cursor_of_byte};
+use crate::session::{CellError, Options, Raw, Session};
+
+/// A request that needs the session.
+pub(super) struct Job {
+    pub(super) parent: Arc<JupyterMessage>,
+    pub(super) work: Work,
+}
+
+pub(super) enum Work {
+    Execute {
+        request: ExecuteRequest,
+        /// The how-manieth execute request it is.
+        number: u64,
+    },
+    Complete {
+        code: String,
+        /// In characters.
+        cursor: usize,
+    },
+    Inspect {
+        code: String,
+        /// In characters.
+        cursor: usize,
+    },
+}
+
+/// The thread, seen from outside.
+pub(super) struct Handle {
+    /// Takes requests, and `None` when the kernel ends.
+    pub(super) jobs: mpsc::UnboundedSender<Option<Job>>,
+    /// Resolves when the thread and its session have ended.
+    pub(super) ended: oneshot::Receiver<()>,
+}
+
+/// Starts the thread; the session starts on it at once.
+pub(super) fn start(shared: Arc<Shared>) -> Result<Handle> {
+    let (jobs, queue) = mpsc::unbounded_channel();
+    let (ending, ended) = oneshot::channel();
+    let feeder = Feeder::start(shared.iopub.clone());
+    std::thread::Builder::new()
+        .name("session".to_owned())
+        // The compiler's analysis recurses deeply on deep code.
+        .stack_size(64 << 20)
+        .spawn(move || {
+            let worker = Worker {
+                session: None,
+                shared,
+                feeder,
+                execution_count: 0,
+            };
+            worker.run(queue);
+            let _ = ending.send(());
+        })?;
+    Ok(Handle { jobs, ended })
+}
+
+struct Worker {
+    session: Option<Session>,
+    shared: Arc<Shared>,
+    feeder: Feeder,
+    /// The number of the last cell that counted.
+    execution_count: usize,
+}
+
+impl Worker {
+    fn run(mut self, mut queue: mpsc::UnboundedReceiver<Option<Job>>) {
+        if let Err(error) = self.session() {
+            log(format_args!("{}", error.evalue));
+        }
+        while let Some(Some(job)) = queue.blocking_recv() {
+            if self.shared.closing.load(Ordering::SeqCst) {
+                return;
+            }
+            self.work_on(job);
+        }
+    }
+
+    /// The session, started now if it could not be before.
+    fn session(&mut self) -> Result<&mut Session, CellError> {
+        if self.session.is_none() {
+            let feeder = self.feeder.clone();
+            let options = Options::new(move |raw| feeder.write(raw));
+            let (session, control) = Session::start(options).map_err(|error| {
+                let evalue = format!("the session could not be started: {error:#}");
+                let traceback = evalue.lines().map(str::to_owned).collect();
+                CellError {
+                    ename: "SessionError".to_owned(),
+                    evalue,
+                    traceback,
+                }
+            })?;
+            *lock(&self.shared.control) = Some(control);
+            self.session = Some(session);
+        }
+        self.session.as_mut().ok_or_else(|| unreachable!())
+    }
+
+    fn work_on(&mut self, job: Job) {
+        let parent = job.parent;
+        self.shared
+            .iopub
+            .send_blocking(Status::busy().as_child_of(&parent));
+        *lock(&self.shared.running) = Some(parent.clone());
+        let reply = match job.work {
+            Work::Execute { request, number } => {
+                let content = self.execute(&request, number, &parent);
+                message("execute_reply", content, &parent)
+            }
+            Work::Complete { code, cursor } => {
+                message("complete_reply", self.complete(&code, cursor), &parent)
+            }
+            Work::Inspect { code, cursor } => {
+                message("inspect_reply", self.inspect(&code, cursor), &parent)
+            }
+        };
+        *lock(&self.shared.running) = None;
+        let _ = self.shared.replies.blocking_send(reply);
+        self.shared
+            .iopub
+            .send_blocking(Status::idle().as_child_of(&parent));
+    }
+
+    /// Runs a cell; gives the content of the reply.
+    fn execute(
+        &mut self,
+        request: &ExecuteRequest,
+        number: u64,
+        parent: &Arc<JupyterMessage>,
+    ) -> Value {
+        if number <= self.shared.abort_up_to.load(Ordering::SeqCst) {
+            return replies::aborted(self.execution_count);
+        }
+        let counts = request.store_history && !request.silent && !request.code.trim().is_empty();
+        if counts {
+            self.execution_count += 1;
+            lock(&self.shared.history).push(self.execution_count, &request.code);
+        }
+        if !request.silent {
+            let content = json!({"code": request.code, "execution_count": self.execution_count});
+            let input = message("execute_input", content, parent);
+            self.shared.iopub.send_blocking(input);
+        }
+        self.feeder.begin(Cell {
+            parent: parent.clone(),
+            execution_count: self.execution_count,
+            silent: request.silent,
+        });
+        let ran = self.run_cell(&request.code);
+        self.feeder.end();
+        let Err(error) = ran else {
+            let expressions = user_expressions(request);
+            return replies::executed(self.execution_count, expressions);
+        };
+        if request.stop_on_error {
+            let n_received = self.shared.n_received.load(Ordering::SeqCst);
+            self.shared
+                .abort_up_to
+                .fetch_max(n_received, Ordering::SeqCst);
+        }
+        let content = message("error", replies::error(&error), parent);
+        self.shared.iopub.send_blocking(content);
+        replies::failed(self.execution_count, &error)
+    }
+
+    fn run_cell(&mut self, code: &str) -> Result<(), CellError> {
+        let Plan { say, run } = cell::plan(code).map_err(|mistake| CellError {
+            ename: mistake.name.to_owned(),
+            traceback: vec![mistake.to_string()],
+            evalue: mistake.message,
+        })?;
+        if let Some(text) = say {
+            self.feeder.write(Raw::Stdout(text.into_bytes()));
+        }
+        let Some(run) = run else {
+            return Ok(());
+        };
+        self.session()?.execute(&run).map_err(|mut error| {
+            for part in &mut error.traceback {
+                *part = cell::as_written(part, code, &run);
+            }
+            error
+        })
+    }
+
+    /// Completes at a cursor. What cannot be completed has no completions; that is no error.
+    fn complete(&mut self, code: &str, cursor: usize) -> Value {
+        let at = byte_of_cursor(code, cursor);
+        let line = code[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let magic = code[line..at].trim_start();
+        if magic.starts_with('%') {
+            let matches: Vec<_> = cell::magics_with_prefix(magic).collect();
+            let start = cursor_of_byte(code, at - magic.len());
+            return completed(&matches, start, cursor, Value::Array(Vec::new()));
+        }
+        let analysed = cell::without_magics(code);
+        let found = match self.session() {
+            Ok(session) => session.complete(&analysed, at).unwrap_or_default(),
+            Err(_) => return completed(&[], cursor, cursor, Value::Array(Vec::new())),
+        };
+        let start = cursor_of_byte(code, found.start_bytes);
+        let end = cursor_of_byte(code, found.end_bytes.max(found.start_bytes));
+        // The library's trait that shows results would be offered after every dot.
+        let wanted = found.candidates.iter().filter(|c| !is_internal(&c.text));
+        let types: Vec<Value> = wanted
+            .clone()
+            .map(|candidate| {
+                json!({
+                    "text": candidate.text,
+                    "type": candidate.kind,
+                    "signature": candidate.label,
+                    "start": start,
+                    "end": end,
+                })
+            })
+            .collect();
+        let matches: Vec<&str> = wanted.map(|candidate| candidate.text.as_str()).collect();
+        completed(&matches, start, end, Value::Array(types))
+    }
+
+    fn inspect(&mut self, code: &str, cursor: usize) -> Value {
+        let at = byte_of_cursor(code, cursor);
+        let analysed = cell::without_magics(code);
+        let found = match self.session() {
+            Ok(session) => session.inspect(&analysed, at).unwrap_or_default(),
+            Err(_) => None,
+        };
+        let mut data = Map::new();
+        if let Some(found) = &found {
+            data.insert("text/plain".to_owned(), json!(found.plain));
+            data.insert("text/html".to_owned(), json!(found.html));
+        }
+        json!({"status": "ok", "found": found.is_some(), "data": data, "metadata": {}})
+    }
+}
+
+fn is_internal(name: &str) -> bool {
+    name.starts_with("evcxr_") || name == "_t" || name == "_clock"
+}
+
+fn completed(matches: &[&str], start: usize, end: usize, types: Value) -> Value {
+    json!({
+        "status": "ok",
+        "matches": matches,
+        "cursor_start": start,
+        "cursor_end": end,
+        "metadata": {"_jupyter_types_experimental": types},
+    })
+}
+
+/// Expressions to be evaluated after the cell: each would cost a compile, so each is refused in words.
+fn user_expressions(request: &ExecuteRequest) -> Value {
+    let refused = json!({
+        "status": "error",
+        "ename": "NotSupported",
+        "evalue": "user expressions are not evaluated by this kernel; run them as a cell",
+        "traceback": [],
+    });
+    let expressions = request.user_expressions.iter().flatten();
+    let refused = expressions.map(|(name, _)| (name.clone(), refused.clone()));
+    Value::Object(refused.collect())
+}

@@ -1,0 +1,350 @@
+//! The kernel's end of the wire to the supervisor, and the switches that other threads may use.
+//!
+//! evcxr starts the supervisor, and starts it anew after `:restart` or when it died: so the kernel waits on a socket in
+//! the session's folder, and each supervisor calls. One thread accepts, one thread per supervisor reads.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Raw;
+use crate::frame::{Failure, Frame, Reader, ToKernel, ToSupervisor};
+use crate::procs::{self, Pid};
+
+/// How long the supervisor may take to answer. It never blocks for long.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long an interrupt lets a compiler live that started after it.
+const INTERRUPT_TICK: Duration = Duration::from_millis(5);
+
+/// Shared by the session's thread, the threads that read, and every [`Control`].
+pub(super) struct Link {
+    output: Box<dyn Fn(Raw) + Send + Sync>,
+    /// Nobody asked for what the session's own first cells write.
+    is_silent: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    supervisor: Option<Supervisor>,
+    /// Counts questions; the answers carry the numbers.
+    n_asked: u64,
+    n_answered: u64,
+    /// Counts cells, 0 while none runs.
+    running: u64,
+    n_cells: u64,
+    was_interrupted: bool,
+    /// The end of the last code that ran: it counts only after `Synced`.
+    ended: Option<Option<Failure>>,
+    is_shut_down: bool,
+}
+
+struct Supervisor {
+    pid: Pid,
+    stream: UnixStream,
+}
+
+/// What is known when a cell has ended.
+pub(super) struct CellEnd {
+    /// The user process' verdict, if any code ran.
+    pub failure: Option<Failure>,
+    /// Whether somebody asked for an interrupt while the cell compiled or ran.
+    pub was_interrupted: bool,
+}
+
+impl Link {
+    /// Waits for supervisors on `socket`.
+    pub(super) fn open(
+        socket: &Path,
+        output: Box<dyn Fn(Raw) + Send + Sync>,
+    ) -> io::Result<Arc<Link>> {
+        let listener = UnixListener::bind(socket)?;
+        let link = Arc::new(Link {
+            output,
+            is_silent: AtomicBool::new(true),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let weak = Arc::downgrade(&link);
+        std::thread::Builder::new()
+            .name("supervisors".to_owned())
+            .spawn(move || {
+                for stream in listener.incoming() {
+                    let (Ok(stream), Some(link)) = (stream, weak.upgrade()) else {
+                        return;
+                    };
+                    if link.lock().is_shut_down {
+                        return;
+                    }
+                    let _ = std::thread::Builder::new()
+                        .name("output".to_owned())
+                        .spawn(move || link.serve(stream));
+                }
+            })?;
+        Ok(link)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what one supervisor sends until it is gone.
+    fn serve(&self, stream: UnixStream) {
+        let Ok(mut input) = stream.try_clone() else {
+            return;
+        };
+        let mut stream = Some(stream);
+        let (mut reader, mut pid) = (Reader::default(), 0);
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            match input.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => reader.push(&buffer[..n]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+            for frame in reader.frames() {
+                match frame {
+                    ToKernel::Hello(its_pid) => {
+                        pid = its_pid;
+                        self.lock().supervisor =
+                            stream.take().map(|stream| Supervisor { pid, stream });
+                        self.changed.notify_all();
+                    }
+                    ToKernel::Stdout(bytes) => self.show(Raw::Stdout(bytes)),
+                    ToKernel::Stderr(bytes) => self.show(Raw::Stderr(bytes)),
+                    ToKernel::Ended(failure) => self.lock().ended = Some(failure),
+                    ToKernel::Synced(number) => {
+                        self.lock().n_answered = number;
+                        self.changed.notify_all();
+                    }
+                }
+            }
+        }
+        end_orphans(pid);
+        let mut state = self.lock();
+        if state
+            .supervisor
+            .as_ref()
+            .is_some_and(|supervisor| supervisor.pid == pid)
+        {
+            state.supervisor = None;
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Sends a question and waits for its answer. Returns false when there is nobody to answer.
+    fn ask<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        question: impl Fn(u64) -> ToSupervisor,
+    ) -> (MutexGuard<'a, State>, bool) {
+        state.n_asked += 1;
+        let number = state.n_asked;
+        let Some(supervisor) = &mut state.supervisor else {
+            return (state, false);
+        };
+        let pid = supervisor.pid;
+        if supervisor
+            .stream
+            .write_all(&question(number).encode())
+            .is_err()
+        {
+            return (state, false);
+        }
+        let is_waiting = |state: &mut State| {
+            state.n_answered < number
+                && state
+                    .supervisor
+                    .as_ref()
+                    .is_some_and(|supervisor| supervisor.pid == pid)
+        };
+        let waited = self.changed.wait_timeout_while(state, ANSWER, is_waiting);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let was_answered = state.n_answered >= number;
+        (state, was_answered)
+    }
+
+    /// Tells the supervisor something that needs no answer.
+    pub(super) fn tell(&self, frame: &ToSupervisor) {
+        if let Some(supervisor) = &mut self.lock().supervisor {
+            // An error means that it is gone: evcxr notices at the next cell.
+            let _ = supervisor.stream.write_all(&frame.encode());
+        }
+    }
+
+    /// A cell begins. False when the session has been shut down.
+    pub(super) fn begin_cell(&self) -> bool {
+        let mut state = self.lock();
+        state.n_cells += 1;
+        state.running = state.n_cells;
+        state.was_interrupted = false;
+        state.ended = None;
+        !state.is_shut_down
+    }
+
+    /// The cell has ended: all it wrote has been given to the output when this returns.
+    pub(super) fn end_cell(&self) -> CellEnd {
+        let (mut state, _) = self.ask(self.lock(), ToSupervisor::Sync);
+        state.running = 0;
+        CellEnd {
+            failure: state.ended.take().flatten(),
+            was_interrupted: state.was_interrupted,
+        }
+    }
+
+    /// Gives bytes to the output.
+    pub(super) fn show(&self, raw: Raw) {
+        if !self.is_silent.load(Ordering::Relaxed) {
+            (self.output)(raw);
+        }
+    }
+
+    /// The cells that come now are the user's.
+    pub(super) fn speak(&self) {
+        self.is_silent.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_shut_down(&self) -> bool {
+        self.lock().is_shut_down
+    }
+
+    fn supervisor_pid(&self) -> Option<Pid> {
+        self.lock()
+            .supervisor
+            .as_ref()
+            .map(|supervisor| supervisor.pid)
+    }
+}
+
+/// Steers a session from other threads, also while a cell runs.
+#[derive(Clone)]
+pub struct Control {
+    pub(super) link: Arc<Link>,
+}
+
+impl Control {
+    /// Ends the cell that compiles or runs, if any: it fails with `Interrupt`, and nothing is lost. Returns at once.
+    ///
+    /// While it compiles, every child process of the kernel is ended, the supervisor excepted.
+    pub fn interrupt(&self) {
+        let mut state = self.link.lock();
+        if state.running == 0 || state.was_interrupted {
+            return;
+        }
+        state.was_interrupted = true;
+        let (cell, link) = (state.running, self.link.clone());
+        // A thread, because the cell may be anywhere between compiler and user process, and has to be caught where it comes next.
+        let _ = std::thread::Builder::new()
+            .name("interrupt".to_owned())
+            .spawn(move || {
+                loop {
+                    let state = link.lock();
+                    if state.running != cell || state.is_shut_down {
+                        return;
+                    }
+                    let supervisor = state.supervisor.as_ref().map(|supervisor| supervisor.pid);
+                    end_compilers(supervisor);
+                    // The answer comes before the lock is given back: so no interrupt reaches the next cell.
+                    drop(link.ask(state, ToSupervisor::Interrupt));
+                    std::thread::sleep(INTERRUPT_TICK);
+                }
+            });
+    }
+
+    /// Whether snapshots are taken from now on: `on`, `off`, `auto` or `auto:BYTES`.
+    ///
+    /// # Errors
+    ///
+    /// When the policy is none of these.
+    pub fn set_checkpoint(&self, policy: &str) -> Result<(), String> {
+        policy.parse::<crate::runtime::snapshot::Checkpoint>()?;
+        self.link.tell(&ToSupervisor::Checkpoint(policy.to_owned()));
+        Ok(())
+    }
+
+    /// Ends every process of the session and returns when none is left, within a few seconds.
+    pub fn shutdown(&self) {
+        self.link.lock().is_shut_down = true;
+        self.link.tell(&ToSupervisor::Shutdown);
+        let Some(supervisor) = self.link.supervisor_pid() else {
+            return;
+        };
+        let started = Instant::now();
+        let grace = Duration::from_secs(3);
+        while procs::Stat::of(supervisor).is_some_and(|process| process.state != b'Z') {
+            end_compilers(Some(supervisor));
+            if started.elapsed() > grace {
+                // The user process follows by its parent-death signal, the rest by `end_orphans`.
+                procs::kill(supervisor, libc::SIGKILL);
+            }
+            if started.elapsed() > 2 * grace {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        end_compilers(Some(supervisor));
+        end_orphans(supervisor);
+    }
+}
+
+/// Ends all that this process has started, except the supervisor: compilers, cargo, the shell.
+///
+/// Whoever started them waits for them. Only what they leave behind, which this process adopts, is reaped here.
+fn end_compilers(supervisor: Option<Pid>) {
+    let direct = procs::children(std::process::id() as i32);
+    for child in direct
+        .into_iter()
+        .filter(|child| Some(*child) != supervisor)
+    {
+        let below = procs::descendants(child);
+        // The parents first: cargo would start the next compiler.
+        procs::kill(child, libc::SIGKILL);
+        for &pid in &below {
+            procs::kill(pid, libc::SIGKILL);
+        }
+        for pid in below {
+            adopt_and_reap(pid);
+        }
+    }
+}
+
+/// Waits for a process that was killed and is not a child of this process, until it is one and ended, or gone.
+fn adopt_and_reap(pid: Pid) {
+    let deadline = Instant::now() + Duration::from_millis(200);
+    while procs::Stat::of(pid).is_some() && procs::reap(pid).is_none() && Instant::now() < deadline
+    {
+        std::thread::sleep(Duration::from_micros(500));
+    }
+}
+
+/// Ends what a supervisor left that was killed: its user process has died with it, but not what that started.
+fn end_orphans(supervisor: Pid) {
+    if supervisor <= 0 {
+        return;
+    }
+    let mark = format!("{}={supervisor}", crate::supervisor::PID_VARIABLE);
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        let by_session = procs::all()
+            .into_iter()
+            .filter(|process| process.session == supervisor && process.pid != supervisor);
+        let mut left: Vec<Pid> = by_session.map(|process| process.pid).collect();
+        left.extend(procs::with_environment(&mark));
+        if left.is_empty() || Instant::now() > deadline {
+            return;
+        }
+        for &pid in &left {
+            procs::kill(pid, libc::SIGKILL);
+        }
+        for &pid in &left {
+            procs::reap(pid);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

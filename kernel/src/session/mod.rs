@@ -1,0 +1,421 @@
+//! A session: compiles cells with evcxr and runs them in a process of their own.
+//!
+//! ```text
+//!  server ── execute ──▶ Session ── evcxr::CommandContext ──LOAD_AND_RUN──▶ supervisor ──▶ user process
+//!    │                      ▲ ended, output                                    │
+//!    └── interrupt ──▶ Control ◀─────────────── frames ────────────────────────┘
+//! ```
+//!
+//! This is the only module that uses evcxr. A [`Session`] lives on one thread; its [`Control`] may be used on any.
+
+mod diagnostic;
+mod folder;
+mod link;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use evcxr::{CommandContext, EvalContext};
+
+use crate::frame::Failure;
+use crate::supervisor;
+use crate::warm;
+use folder::Folder;
+pub use link::Control;
+use link::Link;
+
+/// Bytes as the user's process wrote them, in the order in which they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Raw {
+    /// Written to standard output.
+    Stdout(Vec<u8>),
+    /// Written to standard error.
+    Stderr(Vec<u8>),
+}
+
+/// What a session is started with.
+pub struct Options {
+    /// Called with everything that the user's process writes, as it comes, from another thread.
+    /// While it blocks, the cell is slowed down, and nothing is lost.
+    pub output: Box<dyn Fn(Raw) + Send + Sync>,
+    /// The program that serves as supervisor: by default the running one.
+    /// Its `main` has to call [`crate::supervisor::run_if_asked`] first.
+    pub program: Option<PathBuf>,
+    /// Whether `use forklore::*;` works without `:dep`. On by default.
+    pub library: bool,
+}
+
+impl Options {
+    /// The usual options, with `output` as the place where the bytes go.
+    pub fn new(output: impl Fn(Raw) + Send + Sync + 'static) -> Options {
+        Options {
+            output: Box::new(output),
+            program: None,
+            library: true,
+        }
+    }
+}
+
+/// Why a cell failed, in the parts of a Jupyter error reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellError {
+    /// The error's kind: `Panic`, `QuestionMark`, `CompileError`, `Interrupt`, `Exit`, `Abort`, `SegmentationFault`,
+    /// `StackOverflow`, `BusError`, `IllegalInstruction`, `ArithmeticFault`, `OutOfMemory`, `Killed`, `Error`.
+    pub ename: String,
+    /// What happened, in a sentence.
+    pub evalue: String,
+    /// The lines to show, with ANSI colours.
+    pub traceback: Vec<String>,
+}
+
+impl CellError {
+    fn new(ename: &str, evalue: impl Into<String>) -> CellError {
+        let evalue = evalue.into();
+        let traceback = vec![format!("\x1b[1;31m{ename}\x1b[0m: {evalue}")];
+        CellError {
+            ename: ename.to_owned(),
+            evalue,
+            traceback,
+        }
+    }
+}
+
+/// What could stand at the cursor.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Completions {
+    /// The candidates, best first.
+    pub candidates: Vec<Candidate>,
+    /// First byte that a candidate replaces.
+    pub start_bytes: usize,
+    /// First byte after what a candidate replaces.
+    pub end_bytes: usize,
+}
+
+/// One completion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// What is put in.
+    pub text: String,
+    /// Jupyter's word for its kind, such as `function`.
+    pub kind: String,
+    /// What is shown in the list.
+    pub label: String,
+}
+
+/// What is known about the thing at the cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// As plain text.
+    pub plain: String,
+    /// As HTML.
+    pub html: String,
+}
+
+/// A session: compiler, variables and the process that runs the cells. Lives on one thread.
+pub struct Session {
+    context: CommandContext,
+    link: Arc<Link>,
+    /// Whether cargo must not use the network: until the first cell that adds a dependency.
+    is_offline: bool,
+    /// Whether a compile was killed, so that rust-analyzer may have seen half of a manifest.
+    is_analysis_stale: bool,
+    // Last: its processes are gone when the folder goes.
+    folder: Folder,
+}
+
+impl Session {
+    /// Starts the processes and gets ready for a first cell.
+    ///
+    /// # Errors
+    ///
+    /// When there is no compiler, no place for the session's folder, or a process cannot be started.
+    pub fn start(options: Options) -> Result<(Session, Control)> {
+        let program = match options.program {
+            Some(program) => program,
+            None => std::env::current_exe().context("could not find the running program")?,
+        };
+        let warm = if options.library {
+            find_library(&program, &options.output)
+        } else {
+            None
+        };
+        let folder = Folder::create()?;
+        if let Some(warm) = &warm {
+            warm.copy_to(folder.path())
+                .context("could not copy the prebuilt library")?;
+        }
+        Session::in_folder(folder, &program, warm.as_ref(), options.output)
+    }
+
+    /// Starts a session in a folder that exists and stays.
+    pub(crate) fn start_in(
+        folder: &Path,
+        program: &Path,
+        warm: &warm::Warm,
+        output: Box<dyn Fn(Raw) + Send + Sync>,
+    ) -> Result<(Session, Control)> {
+        Session::in_folder(
+            Folder::existing(folder.to_owned()),
+            program,
+            Some(warm),
+            output,
+        )
+    }
+
+    fn in_folder(
+        folder: Folder,
+        program: &Path,
+        warm: Option<&warm::Warm>,
+        output: Box<dyn Fn(Raw) + Send + Sync>,
+    ) -> Result<(Session, Control)> {
+        adopt_orphans();
+        let link = Link::open(&folder.socket(), output)
+            .context("could not open the supervisor's socket")?;
+        let control = Control { link: link.clone() };
+        set_compiler_environment(folder.path());
+        let mut command = Command::new(program);
+        command.env(supervisor::SOCKET_VARIABLE, folder.socket());
+        if folder.is_owned() {
+            command.env(supervisor::OWNED_VARIABLE, "1");
+        }
+        if let Some(prelude) = warm.and_then(warm::Warm::prelude) {
+            command.env(crate::runtime::PRELUDE_VARIABLE, prelude);
+        }
+        let (context, outputs) = EvalContext::with_subprocess_command(command)
+            .map_err(|error| anyhow!("could not start the compiler: {error}"))?;
+        // Nothing of a cell's comes this way: only what the supervisor itself complains about.
+        let complaints = link.clone();
+        std::thread::Builder::new()
+            .name("complaints".to_owned())
+            .spawn(move || {
+                for line in outputs.stderr {
+                    complaints.show(Raw::Stderr((line + "\n").into_bytes()));
+                }
+            })?;
+        let context = CommandContext::with_eval_context(context);
+        let mut session = Session {
+            context,
+            link,
+            is_offline: true,
+            is_analysis_stale: false,
+            folder,
+        };
+        session.open(warm).map_err(|error| {
+            anyhow!(
+                "could not prepare the first cell: {}",
+                error.traceback.join("\n")
+            )
+        })?;
+        session.link.speak();
+        Ok((session, control))
+    }
+
+    /// The first cell, which nobody sees: makes the library known and allows `?`, so that no later cell is compiled twice for it.
+    fn open(&mut self, warm: Option<&warm::Warm>) -> Result<(), CellError> {
+        if let Some(warm) = warm {
+            warm.copy_lock_to(self.folder.path())
+                .map_err(|error| CellError::new("Error", error.to_string()))?;
+        }
+        let library = warm.map(|warm| {
+            format!(
+                ":dep forklore = {{ path = {:?} }}\n{}\n",
+                warm.library(),
+                crate::cell::PRELUDE
+            )
+        });
+        let offline = if warm.is_some_and(warm::Warm::is_complete) {
+            ":offline 1\n"
+        } else {
+            ""
+        };
+        self.is_offline = !offline.is_empty();
+        self.run(&format!(
+            "{offline}{}Ok::<(), String>(())?;",
+            library.unwrap_or_default()
+        ))
+    }
+
+    /// Runs a cell. Everything it wrote has been given to the output before this returns.
+    ///
+    /// # Errors
+    ///
+    /// When the cell does not compile, or ended in any other way than by reaching its end.
+    /// Then every variable is as it was before.
+    pub fn execute(&mut self, code: &str) -> Result<(), CellError> {
+        if self.is_analysis_stale {
+            // Completion loads the manifest anew when it differs from what was loaded last.
+            let _ = self.context.completions("", 0);
+            self.is_analysis_stale = false;
+        }
+        if self.is_offline && may_add_dependency(code) {
+            self.is_offline = false;
+            self.run(":offline 0")?;
+        }
+        self.run(code)
+    }
+
+    fn run(&mut self, code: &str) -> Result<(), CellError> {
+        if !self.link.begin_cell() {
+            return Err(CellError::new("Error", "the session has been shut down"));
+        }
+        let result = self.context.execute(code);
+        let end = self.link.end_cell();
+        if self.link.is_shut_down() {
+            return Err(CellError::new(
+                "Interrupt",
+                "the session was shut down while the cell ran",
+            ));
+        }
+        match (result, end.failure) {
+            (_, Some(failure)) => Err(self.describe(&failure, code)),
+            (Ok(outputs), None) => {
+                self.show(outputs.content_by_mime_type);
+                Ok(())
+            }
+            (Err(_), None) if end.was_interrupted => {
+                self.is_analysis_stale = true;
+                Err(CellError::new(
+                    "Interrupt",
+                    "the cell was interrupted while it was compiled; nothing has run",
+                ))
+            }
+            (Err(evcxr::Error::CompilationErrors(errors)), None) => {
+                Err(diagnostic::compile_error(&errors, code))
+            }
+            (Err(evcxr::Error::SubprocessTerminated(_)), None) => Err(CellError::new(
+                "Killed",
+                "the processes of the session were killed from outside: all variables are lost",
+            )),
+            (Err(error), None) => Err(CellError::new("Error", error.to_string())),
+        }
+    }
+
+    /// Shows what evcxr's own commands answer, as a cell would.
+    fn show(&self, contents: std::collections::HashMap<String, String>) {
+        for (mime_type, content) in contents {
+            let block = format!("EVCXR_BEGIN_CONTENT {mime_type}\n{content}\nEVCXR_END_CONTENT\n");
+            self.link.show(Raw::Stdout(block.into_bytes()));
+        }
+    }
+
+    fn describe(&self, failure: &Failure, code: &str) -> CellError {
+        let mut error = CellError::new(&failure.name, failure.message.clone());
+        if let Some(place) = &failure.place {
+            let source = self.context.last_source().unwrap_or_default();
+            error
+                .traceback
+                .extend(diagnostic::place(place, &source, code));
+        }
+        error.traceback.push(match failure.rolled_back {
+            true => "every variable is as it was before this cell".to_owned(),
+            false if matches!(failure.name.as_str(), "Panic" | "QuestionMark") => {
+                "no snapshot was taken before this cell: variables that it made or moved are lost"
+                    .to_owned()
+            }
+            false => "no snapshot was taken before this cell: all variables are lost".to_owned(),
+        });
+        error
+    }
+
+    /// What could stand at byte `cursor_bytes` of `code`.
+    ///
+    /// # Errors
+    ///
+    /// When the code cannot be analysed.
+    pub fn complete(&mut self, code: &str, cursor_bytes: usize) -> Result<Completions> {
+        let found = self.context.completions(code, cursor_bytes)?;
+        let candidates = found.completions.into_iter();
+        Ok(Completions {
+            candidates: candidates
+                .map(|c| Candidate {
+                    text: c.code,
+                    kind: c.kind.to_owned(),
+                    label: c.label,
+                })
+                .collect(),
+            start_bytes: found.start_offset,
+            end_bytes: found.end_offset,
+        })
+    }
+
+    /// What is known about the thing that ends at byte `cursor_bytes` of `code`.
+    ///
+    /// # Errors
+    ///
+    /// When the code cannot be analysed.
+    pub fn inspect(&mut self, code: &str, cursor_bytes: usize) -> Result<Option<Inspection>> {
+        let (plain, html) = self.context.hover_at(code, cursor_bytes)?;
+        if plain == "No documentation found" {
+            return Ok(None);
+        }
+        Ok(Some(Inspection { plain, html }))
+    }
+
+    /// The variables' names and types.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let variables = self.context.variables_and_types();
+        variables
+            .map(|(name, type_name)| (name.to_owned(), type_name.to_owned()))
+            .collect()
+    }
+
+    /// The session's private folder: cargo's files and the cells' shared objects.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        Control {
+            link: self.link.clone(),
+        }
+        .shutdown();
+    }
+}
+
+/// The prebuilt library. A session without it is better than none.
+fn find_library(program: &Path, output: &(dyn Fn(Raw) + Send + Sync)) -> Option<warm::Warm> {
+    warm::find_or_build(program)
+        .inspect_err(|error| {
+            output(Raw::Stderr(
+                format!("forklore: cells cannot use the library: {error:#}\n").into_bytes(),
+            ))
+        })
+        .ok()
+}
+
+/// Makes this process adopt what its supervisor leaves behind when that is killed.
+fn adopt_orphans() {
+    // SAFETY: only changes this process' own attribute.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+}
+
+/// What evcxr's cargo and rustc get: evcxr takes the folder from the environment, and its manifest asks for
+/// debug assertions and overflow checks, which would falsify every timing.
+fn set_compiler_environment(folder: &Path) {
+    let settings = [
+        ("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false"),
+        ("CARGO_PROFILE_DEV_OVERFLOW_CHECKS", "false"),
+    ];
+    // SAFETY: std's own readers take std's lock, and no other thread of this program reads the environment through C
+    // while a session starts.
+    unsafe {
+        std::env::set_var(supervisor::FOLDER_VARIABLE, folder);
+        for (name, value) in settings {
+            std::env::set_var(name, value);
+        }
+    }
+}
+
+/// Whether the cell may need a crate that is not there yet (a first `.await` adds tokio).
+fn may_add_dependency(code: &str) -> bool {
+    let adds = |line: &str| {
+        line.starts_with(":dep")
+            || line.starts_with(":load_config")
+            || line.starts_with("extern crate")
+    };
+    code.lines().any(|line| adds(line.trim_start())) || code.contains(".await")
+}

@@ -1,0 +1,203 @@
+//! Finds evcxr's control lines among what a cell writes to standard output.
+//!
+//! The code that evcxr generates around a cell prints some of its messages. Those are taken out; everything else goes on,
+//! byte for byte and at once, except a tail that may yet become such a line.
+
+const MARK: &[u8] = b"EVCXR_";
+const PANIC: &[u8] = b"EVCXR_PANIC_NOTIFICATION\n";
+const USER_ERROR: &[u8] = b"EVCXR_ERROR_OCCURRED\n";
+const CHANGED_TYPE: &[u8] = b"EVCXR_VARIABLE_CHANGED_TYPE:";
+const NAME_BYTES: usize = 200;
+
+/// A message of the code around the cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Control {
+    /// The cell panicked.
+    Panic,
+    /// A `?` of the cell met an error.
+    UserError,
+    /// This variable's type has been defined again: nothing has run, evcxr tries again without it.
+    ChangedType(String),
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// The tail that may yet become a control line.
+    held: Vec<u8>,
+    /// Whether the cell has written anything itself: then types are no longer checked.
+    has_output: bool,
+}
+
+enum Match {
+    No,
+    /// So far; the rest has not come yet.
+    Partly,
+    Whole(Control, usize),
+}
+
+impl Filter {
+    /// Starts anew for the next cell. To be flushed before.
+    pub fn clear(&mut self) {
+        debug_assert!(self.held.is_empty());
+        self.has_output = false;
+    }
+
+    /// Whether there is a tail that waits for more.
+    pub fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Takes what was written and gives what is to be shown. `believe` says of a control line that was found whether it
+    /// can be one (and is told once); one that cannot is the cell's own text.
+    pub fn push(&mut self, bytes: &[u8], mut believe: impl FnMut(Control) -> bool) -> Vec<u8> {
+        let mut input = std::mem::take(&mut self.held);
+        input.extend_from_slice(bytes);
+        let mut shown = Vec::with_capacity(input.len());
+        let mut rest = input.as_slice();
+        while let Some(start) = rest.windows(MARK.len()).position(|window| window == MARK) {
+            self.show(&mut shown, &rest[..start]);
+            rest = &rest[start..];
+            match control_line(rest, self.has_output) {
+                Match::Partly => {
+                    self.held = rest.to_vec();
+                    return shown;
+                }
+                Match::Whole(control, length) if believe(control.clone()) => rest = &rest[length..],
+                Match::Whole(..) | Match::No => {
+                    self.show(&mut shown, &rest[..MARK.len()]);
+                    rest = &rest[MARK.len()..];
+                }
+            }
+        }
+        let n_held = (1..MARK.len())
+            .rev()
+            .find(|n| rest.ends_with(&MARK[..*n]))
+            .unwrap_or(0);
+        let (now, later) = rest.split_at(rest.len() - n_held);
+        self.show(&mut shown, now);
+        self.held = later.to_vec();
+        shown
+    }
+
+    /// Gives up waiting for more.
+    pub fn flush(&mut self) -> Vec<u8> {
+        self.has_output |= !self.held.is_empty();
+        std::mem::take(&mut self.held)
+    }
+
+    fn show(&mut self, shown: &mut Vec<u8>, bytes: &[u8]) {
+        self.has_output |= !bytes.is_empty();
+        shown.extend_from_slice(bytes);
+    }
+}
+
+fn control_line(text: &[u8], has_output: bool) -> Match {
+    for (line, control) in [(PANIC, Control::Panic), (USER_ERROR, Control::UserError)] {
+        if text.starts_with(line) {
+            return Match::Whole(control, line.len());
+        }
+        if line.starts_with(text) {
+            return Match::Partly;
+        }
+    }
+    if has_output {
+        return Match::No;
+    }
+    let Some(name) = text.strip_prefix(CHANGED_TYPE) else {
+        return if CHANGED_TYPE.starts_with(text) {
+            Match::Partly
+        } else {
+            Match::No
+        };
+    };
+    let is_name = |byte: &u8| {
+        *byte == b'_' || *byte == b'#' || byte.is_ascii_alphanumeric() || !byte.is_ascii()
+    };
+    match name.iter().position(|byte| !is_name(byte)) {
+        Some(end) if end > 0 && name[end] == b'\n' => match std::str::from_utf8(&name[..end]) {
+            Ok(name) => Match::Whole(
+                Control::ChangedType(name.to_owned()),
+                CHANGED_TYPE.len() + end + 1,
+            ),
+            Err(_) => Match::No,
+        },
+        None if name.len() < NAME_BYTES => Match::Partly,
+        _ => Match::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything shown and found when `text` comes in pieces of `n` bytes.
+    fn run(text: &[u8], n: usize, believe: bool) -> (Vec<u8>, Vec<Control>) {
+        let (mut filter, mut shown, mut found) = (Filter::default(), Vec::new(), Vec::new());
+        for piece in text.chunks(n) {
+            shown.extend(filter.push(piece, |control| {
+                if believe {
+                    found.push(control);
+                }
+                believe
+            }));
+        }
+        shown.extend(filter.flush());
+        (shown, found)
+    }
+
+    #[test]
+    fn control_lines_are_found_in_any_pieces() {
+        let text = b"EVCXR_VARIABLE_CHANGED_TYPE:x\nEVCXR_VARIABLE_CHANGED_TYPE:r#y\nabcEVCXR_PANIC_NOTIFICATION\nEVCXR_ERROR_OCCURRED\nend";
+        let expected = vec![
+            Control::ChangedType("x".to_owned()),
+            Control::ChangedType("r#y".to_owned()),
+            Control::Panic,
+            Control::UserError,
+        ];
+        for n in 1..text.len() {
+            assert_eq!(
+                run(text, n, true),
+                (b"abcend".to_vec(), expected.clone()),
+                "pieces of {n}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_believed_is_shown() {
+        let text = b"EVCXR_PANIC_NOTIFICATION\nEVCXR_EXECUTION_COMPLETE\n";
+        for n in 1..text.len() {
+            assert_eq!(run(text, n, false), (text.to_vec(), Vec::new()));
+        }
+    }
+
+    #[test]
+    fn everything_else_passes_byte_for_byte() {
+        let texts: [&[u8]; 6] = [
+            b"EVCXR_BEGIN_CONTENT text/plain\n42\nEVCXR_END_CONTENT\n",
+            b"EVCXR_EVCXR_PANIC_NOTIFICATIO",
+            b"EVCXR_PANIC_NOTIFICATION more\n",
+            b"EVCXR_VARIABLE_CHANGED_TYPE:\n",
+            b"x\nEVCXR_VARIABLE_CHANGED_TYPE:y\n",
+            b"\xff\xfe E EV EVCXR EVCXR_",
+        ];
+        for text in texts {
+            for n in 1..=text.len() {
+                assert_eq!(
+                    run(text, n, true),
+                    (text.to_vec(), Vec::new()),
+                    "{}",
+                    String::from_utf8_lossy(text)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn text_without_a_mark_is_never_held() {
+        let mut filter = Filter::default();
+        assert_eq!(filter.push(b"no newline", |_| true), b"no newline");
+        assert!(!filter.is_holding());
+    }
+}

@@ -1,0 +1,59 @@
+//! The supervisor: the process that evcxr starts, between evcxr and the user's process.
+//!
+//! ```text
+//!  kernel ── evcxr ──LOAD_AND_RUN──▶ supervisor ──RUN──▶ user process ──fork──▶ workers, children
+//!    ▲         ▲                      │  │  ▲  ▲ ◀─DONE──┘    │ stdout, stderr
+//!    │         └────── EVCXR_… ───────┘  │  │  └─────────────┘ (pipes)
+//!    └─── frames: output, verdicts ──────┘  └── adopts: snapshots (asleep), orphans of cells
+//! ```
+//!
+//! - It owns evcxr's standard input and output. Nothing that a cell writes gets there: evcxr reads lines of UTF-8
+//!   and believes them.
+//! - It owns the pipes of the user process and passes on what comes, raw and at once, to the kernel.
+//! - It is the child subreaper and the leader of a session of its own: it survives a signal to the kernel's process
+//!   group, adopts every orphan, and ends all of them when the kernel goes, however it goes.
+//! - It decides what the end of a cell means. When a cell is rolled back it kills the user process and what the cell started,
+//!   wakes the snapshot, and answers evcxr with a line that is not UTF-8: evcxr then
+//!   returns an error, commits nothing, and keeps both the process and its idea of the variables.
+//!
+//! It has one thread and never blocks for long: output that the kernel does not take stays in the pipes, so a slow
+//! front end slows the cell down, while an interrupt is still heard.
+
+mod filter;
+mod user;
+mod verdict;
+mod watch;
+
+/// Names the socket on which the kernel waits for its supervisor.
+pub const SOCKET_VARIABLE: &str = "FORKLORE_SOCKET";
+/// Whether snapshots are taken: `on`, `off`, `auto` or `auto:BYTES`.
+pub const CHECKPOINT_VARIABLE: &str = "FORKLORE_CHECKPOINT";
+/// Tells the library that it runs under this kernel.
+pub const KERNEL_VARIABLE: &str = "FORKLORE_KERNEL";
+/// Names the session's folder; every process of a session has it in its environment.
+pub const FOLDER_VARIABLE: &str = "EVCXR_TMPDIR";
+
+/// Set where the folder is the session's own, to be removed with it.
+pub const OWNED_VARIABLE: &str = "FORKLORE_OWNS_FOLDER";
+/// The supervisor's process id, in the environment of everything that cells start.
+pub const PID_VARIABLE: &str = "FORKLORE_SUPERVISOR";
+
+const EVCXR_VARIABLE: &str = "EVCXR_IS_RUNTIME";
+
+/// Runs the supervisor, and does not return, where a session's evcxr started this program as its runtime.
+///
+/// To be called first in `main`, before there are threads. (Where the unmodified `evcxr_jupyter` started it, which has no
+/// socket, this returns, and `evcxr::runtime_hook` serves it.)
+pub fn run_if_asked() {
+    if std::env::var_os(EVCXR_VARIABLE).is_none() {
+        return;
+    }
+    let Some(socket) = std::env::var_os(SOCKET_VARIABLE) else {
+        return;
+    };
+    if let Err(error) = watch::run(socket.as_ref()) {
+        eprintln!("forklore: the supervisor could not start: {error}");
+        std::process::exit(1);
+    }
+    std::process::exit(0);
+}

@@ -1,0 +1,297 @@
+//! What a cell's end means, in words.
+
+use crate::frame::{Failure, Place};
+use crate::runtime::board::{Board, Fault};
+
+/// How the user process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Death {
+    /// `exit` with this status.
+    Exited(i32),
+    /// This signal.
+    Signalled(i32),
+}
+
+impl Death {
+    /// From the status that `wait` gave.
+    pub fn from_wait_status(status: i32) -> Death {
+        if libc::WIFEXITED(status) {
+            Death::Exited(libc::WEXITSTATUS(status))
+        } else {
+            Death::Signalled(libc::WTERMSIG(status))
+        }
+    }
+}
+
+/// What there is to know besides the death itself.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// The user process' last memory fault.
+    pub fault: Option<Fault>,
+    /// Its last panic.
+    pub panic: Option<(String, Place)>,
+    /// How many panics it had.
+    pub n_panics: u32,
+    /// The end of what it wrote to standard error.
+    pub stderr_tail: String,
+    /// Whether the system counted a process of ours that was killed for want of memory.
+    pub was_out_of_memory: bool,
+}
+
+impl Evidence {
+    /// What the board says.
+    pub fn collect(board: &Board, stderr_tail: &[u8]) -> Evidence {
+        Evidence {
+            fault: board.fault(),
+            panic: board.last_panic(),
+            n_panics: board.panics().0,
+            stderr_tail: String::from_utf8_lossy(stderr_tail).into_owned(),
+            was_out_of_memory: false,
+        }
+    }
+}
+
+/// Says why the cell failed whose process died.
+pub fn of_death(death: Death, evidence: &Evidence) -> Failure {
+    let (name, message) = match death {
+        Death::Exited(code) => ("Exit", format!("the cell ended its process with exit({code})")),
+        Death::Signalled(libc::SIGABRT) => return of_abort(evidence),
+        Death::Signalled(libc::SIGKILL) if evidence.was_out_of_memory => {
+            ("OutOfMemory", "the cell used more memory than there is, and the system killed it".to_owned())
+        }
+        Death::Signalled(libc::SIGKILL) => (
+            "Killed",
+            "the cell's process was killed by signal 9 (SIGKILL): by somebody, or by the system for want of memory".to_owned(),
+        ),
+        Death::Signalled(signal) => of_signal(signal, evidence.fault),
+    };
+    failure(name, message)
+}
+
+fn of_abort(evidence: &Evidence) -> Failure {
+    if let Some(bytes) = allocation_failure(&evidence.stderr_tail) {
+        return failure(
+            "OutOfMemory",
+            format!("the cell asked for {bytes} bytes of memory and there were not as many"),
+        );
+    }
+    let Some((panic, place)) = &evidence.panic else {
+        return failure(
+            "Abort",
+            "the cell ended its process with abort()".to_owned(),
+        );
+    };
+    let how = if evidence.n_panics > 1 {
+        "panicked while it was panicking"
+    } else {
+        "panicked where it could not unwind"
+    };
+    Failure {
+        place: Some(place.clone()),
+        ..failure("Abort", format!("the cell {how}: {panic}"))
+    }
+}
+
+fn of_signal(signal: i32, fault: Option<Fault>) -> (&'static str, String) {
+    let fault = fault.filter(|fault| fault.signal == signal);
+    match (signal, fault) {
+        (libc::SIGSEGV, Some(fault)) if fault.is_overflow => {
+            ("StackOverflow", "the cell overflowed its stack: a recursion without an end, or a very large local variable".to_owned())
+        }
+        (libc::SIGSEGV, Some(fault)) if fault.address < 4096 => {
+            ("SegmentationFault", format!("the cell read or wrote through a null pointer (address {:#x})", fault.address))
+        }
+        (libc::SIGSEGV, fault) => {
+            let at = fault.map(|fault| format!(" (address {:#x})", fault.address)).unwrap_or_default();
+            ("SegmentationFault", format!("the cell touched memory that is not its own{at}"))
+        }
+        (libc::SIGBUS, _) => ("BusError", "the cell touched mapped memory with nothing behind it (SIGBUS)".to_owned()),
+        (libc::SIGILL, _) => ("IllegalInstruction", "the cell ran an instruction that this processor does not know (SIGILL)".to_owned()),
+        (libc::SIGFPE, _) => ("ArithmeticFault", "the cell made an arithmetic fault, such as a division by zero in C (SIGFPE)".to_owned()),
+        (signal, _) => ("Killed", format!("the cell's process was killed by signal {signal} ({})", signal_name(signal))),
+    }
+}
+
+/// The cell panicked and evcxr's code caught it.
+pub fn of_panic(evidence: &Evidence) -> Failure {
+    match &evidence.panic {
+        Some((message, place)) => Failure {
+            place: Some(place.clone()),
+            ..failure("Panic", message.clone())
+        },
+        None => failure("Panic", "the cell panicked".to_owned()),
+    }
+}
+
+/// A `?` of the cell met an error, whose text is what came last on standard error.
+pub fn of_user_error(stderr: &[u8]) -> Failure {
+    let text = String::from_utf8_lossy(stderr);
+    let text = text.trim();
+    failure(
+        "QuestionMark",
+        if text.is_empty() {
+            "a ? in the cell met an error".to_owned()
+        } else {
+            text.to_owned()
+        },
+    )
+}
+
+/// A failure of this kind, with nothing more known. To be rolled back.
+pub fn failure(name: &str, message: String) -> Failure {
+    Failure {
+        name: name.to_owned(),
+        message,
+        place: None,
+        rolled_back: true,
+    }
+}
+
+/// The number in std's "memory allocation of N bytes failed".
+fn allocation_failure(stderr: &str) -> Option<u64> {
+    let (_, rest) = stderr.rsplit_once("memory allocation of ")?;
+    let (bytes, _) = rest.split_once(" bytes failed")?;
+    bytes.parse().ok()
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    nix::sys::signal::Signal::try_from(signal)
+        .map_or("a real-time signal", |signal| signal.as_str())
+}
+
+/// How many processes of our control groups the system has killed for want of memory.
+pub fn out_of_memory_kills() -> u64 {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let files = groups.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        match (fields.next()?, fields.next()?) {
+            ("", path) => Some(format!("/sys/fs/cgroup{path}/memory.events")),
+            ("memory", path) => Some(format!("/sys/fs/cgroup/memory{path}/memory.oom_control")),
+            _ => None,
+        }
+    });
+    let counts = files.filter_map(|file| {
+        let text = std::fs::read_to_string(file).ok()?;
+        text.lines()
+            .find_map(|line| line.strip_prefix("oom_kill ")?.parse::<u64>().ok())
+    });
+    counts.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(address: usize, is_overflow: bool) -> Evidence {
+        Evidence {
+            fault: Some(Fault {
+                signal: libc::SIGSEGV,
+                address,
+                is_overflow,
+            }),
+            ..Evidence::default()
+        }
+    }
+
+    #[test]
+    fn deaths_have_names() {
+        let none = Evidence::default();
+        let out_of_memory = Evidence {
+            was_out_of_memory: true,
+            ..Evidence::default()
+        };
+        let allocation = Evidence {
+            stderr_tail: "memory allocation of 99 bytes failed\n".to_owned(),
+            ..Evidence::default()
+        };
+        let cases = [
+            (Death::Exited(3), &none, "Exit", "exit(3)"),
+            (Death::Signalled(libc::SIGABRT), &none, "Abort", "abort()"),
+            (
+                Death::Signalled(libc::SIGABRT),
+                &allocation,
+                "OutOfMemory",
+                "99 bytes",
+            ),
+            (Death::Signalled(libc::SIGKILL), &none, "Killed", "signal 9"),
+            (
+                Death::Signalled(libc::SIGKILL),
+                &out_of_memory,
+                "OutOfMemory",
+                "memory",
+            ),
+            (Death::Signalled(libc::SIGTERM), &none, "Killed", "SIGTERM"),
+            (
+                Death::Signalled(libc::SIGRTMIN()),
+                &none,
+                "Killed",
+                "real-time",
+            ),
+            (
+                Death::Signalled(libc::SIGSEGV),
+                &fault(0, false),
+                "SegmentationFault",
+                "null pointer",
+            ),
+            (
+                Death::Signalled(libc::SIGSEGV),
+                &fault(0x5000, false),
+                "SegmentationFault",
+                "0x5000",
+            ),
+            (
+                Death::Signalled(libc::SIGSEGV),
+                &fault(0x5000, true),
+                "StackOverflow",
+                "stack",
+            ),
+            (
+                Death::Signalled(libc::SIGSEGV),
+                &none,
+                "SegmentationFault",
+                "not its own",
+            ),
+            (
+                Death::Signalled(libc::SIGILL),
+                &none,
+                "IllegalInstruction",
+                "SIGILL",
+            ),
+        ];
+        for (death, evidence, name, part) in cases {
+            let failure = of_death(death, evidence);
+            assert_eq!(failure.name, name, "{death:?}");
+            assert!(
+                failure.message.contains(part),
+                "{death:?}: {}",
+                failure.message
+            );
+        }
+    }
+
+    #[test]
+    fn a_panic_that_aborts_keeps_its_message_and_place() {
+        let place = Place {
+            file: "src/lib.rs".to_owned(),
+            line: 3,
+            column: 1,
+        };
+        let evidence = Evidence {
+            panic: Some(("boom".to_owned(), place.clone())),
+            n_panics: 2,
+            ..Evidence::default()
+        };
+        let failure = of_death(Death::Signalled(libc::SIGABRT), &evidence);
+        assert_eq!(
+            (failure.name.as_str(), failure.place),
+            ("Abort", Some(place))
+        );
+        assert!(failure.message.contains("while it was panicking: boom"));
+    }
+
+    #[test]
+    fn a_question_mark_takes_the_text_from_standard_error() {
+        assert_eq!(of_user_error(b"no such file\n").message, "no such file");
+        assert_eq!(of_user_error(b"\n").message, "a ? in the cell met an error");
+    }
+}

@@ -1,0 +1,643 @@
+//! The supervisor's loop: who sent what, and what it means.
+
+use std::collections::HashSet;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::filter::{Control, Filter};
+use super::user::User;
+use super::verdict::{self, Death, Evidence};
+use crate::frame::{self, Failure, Frame, ToKernel, ToSupervisor};
+use crate::procs::{self, Pid};
+use crate::runtime::board::Board;
+use crate::runtime::snapshot::{self, Checkpoint};
+use crate::runtime::{receive, send};
+
+/// Output that the kernel has not taken yet is kept up to here; then it stays in the cell's pipes.
+const OUTBOX_BYTES: usize = 1 << 20;
+/// How much of the end of standard error is kept to find the reason of a failure.
+const TAIL_BYTES: usize = 4096;
+/// A tail that may become a control line is held back so long.
+const HOLD: u16 = 10;
+const NOT_UTF8: &[u8] = b"\xff the cell was rolled back\n";
+
+struct Snapshot {
+    pid: Pid,
+    slot: usize,
+}
+
+/// A cell that runs.
+struct Run {
+    /// Processes that earlier cells left: they outlive a rollback.
+    earlier: HashSet<Pid>,
+    kills_before: u64,
+    found: Vec<Control>,
+    n_panics_believed: u32,
+    n_child_panics_hidden: u32,
+    stderr_tail: Vec<u8>,
+    /// Standard error since standard output was last written to.
+    last_stderr: Vec<u8>,
+}
+
+enum Phase {
+    /// The user process is new, or was restored, and takes its first snapshot.
+    Settling,
+    Idle,
+    Running(Run),
+    /// Everything ends.
+    Leaving,
+}
+
+struct Watch {
+    board: &'static Board,
+    kernel: UnixStream,
+    kernel_in: frame::Reader,
+    outbox: Vec<u8>,
+    evcxr_in: Vec<u8>,
+    signals: SignalFd,
+    user: User,
+    /// The copy of what evcxr has committed.
+    snapshot: Option<Snapshot>,
+    filter: Filter,
+    phase: Phase,
+}
+
+/// Serves until kernel or evcxr are gone, then ends every process of the session.
+pub fn run(socket: &Path) -> io::Result<()> {
+    let kernel_pid = parent();
+    let kernel = UnixStream::connect(socket)?;
+    kernel.set_nonblocking(true)?;
+    let signals = detach()?;
+    let board = Board::map()?;
+    let policy = std::env::var(super::CHECKPOINT_VARIABLE).unwrap_or_default();
+    board.set_checkpoint(policy.parse().unwrap_or(snapshot::DEFAULT));
+    clean_environment();
+    let user = User::start(board)?;
+    let mut watch = Watch {
+        board,
+        kernel,
+        kernel_in: frame::Reader::default(),
+        outbox: Vec::new(),
+        evcxr_in: Vec::new(),
+        signals,
+        user,
+        snapshot: None,
+        filter: Filter::default(),
+        phase: Phase::Settling,
+    };
+    watch.tell(&ToKernel::Hello(std::process::id() as i32));
+    while !matches!(watch.phase, Phase::Leaving) {
+        watch.turn()?;
+    }
+    watch.write_all_out();
+    procs::end_descendants(&HashSet::new(), Duration::from_secs(5));
+    if parent() != kernel_pid {
+        clean_up_after_kernel();
+    }
+    Ok(())
+}
+
+fn parent() -> Pid {
+    // SAFETY: has no preconditions.
+    unsafe { libc::getppid() }
+}
+
+/// Leaves the kernel's process group and session, and makes orphans and signals come here.
+fn detach() -> io::Result<SignalFd> {
+    // SAFETY: all only change this process' own attributes.
+    unsafe {
+        libc::setsid();
+        libc::prctl(libc::PR_SET_NAME, c"forklore-super".as_ptr());
+        if libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        libc::signal(libc::SIGINT, libc::SIG_IGN);
+    }
+    let mut wanted = SigSet::empty();
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGHUP] {
+        wanted.add(signal);
+    }
+    wanted.thread_block()?;
+    Ok(SignalFd::with_flags(
+        &wanted,
+        SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
+    )?)
+}
+
+/// Takes out what is meant for this process, or for the compiler, before the user's process inherits it.
+///
+/// Also `RUST_BACKTRACE`, which evcxr always sets: the frames of a cell are few and those of the kernel many. A cell
+/// can set it for itself.
+fn clean_environment() {
+    let ours = [
+        super::EVCXR_VARIABLE,
+        super::SOCKET_VARIABLE,
+        super::CHECKPOINT_VARIABLE,
+        "RUST_BACKTRACE",
+    ];
+    let compiler = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+        name.to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PROFILE_DEV_"))
+    });
+    for name in compiler.chain(ours.map(Into::into)).collect::<Vec<_>>() {
+        // SAFETY: the supervisor has one thread.
+        unsafe { std::env::remove_var(name) };
+    }
+    // SAFETY: as above.
+    unsafe {
+        std::env::set_var(super::KERNEL_VARIABLE, "1");
+        std::env::set_var(super::PID_VARIABLE, std::process::id().to_string());
+    }
+}
+
+/// The kernel died and could not do it itself: ends its compilers and removes its folder.
+fn clean_up_after_kernel() {
+    let Some(folder) = std::env::var_os(super::FOLDER_VARIABLE) else {
+        return;
+    };
+    let entry = format!("{}={}", super::FOLDER_VARIABLE, folder.to_string_lossy());
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let left = procs::with_environment(&entry);
+        if left.is_empty() || Instant::now() > deadline {
+            break;
+        }
+        for pid in left {
+            procs::kill(pid, libc::SIGKILL);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if std::env::var_os(super::OWNED_VARIABLE).is_some() {
+        let _ = std::fs::remove_dir_all(folder);
+    }
+}
+
+impl Watch {
+    /// Waits until something happens and handles it.
+    fn turn(&mut self) -> io::Result<()> {
+        let stdin = io::stdin();
+        let takes_output = self.outbox.len() < OUTBOX_BYTES;
+        let input = PollFlags::POLLIN;
+        let if_ = |condition: bool| if condition { input } else { PollFlags::empty() };
+        let kernel = if self.outbox.is_empty() {
+            input
+        } else {
+            input | PollFlags::POLLOUT
+        };
+        let mut sources = [
+            PollFd::new(self.signals.as_fd(), input),
+            PollFd::new(self.kernel.as_fd(), kernel),
+            PollFd::new(self.user.control.as_fd(), input),
+            PollFd::new(self.user.stderr.as_fd(), if_(takes_output)),
+            PollFd::new(self.user.stdout.as_fd(), if_(takes_output)),
+            PollFd::new(stdin.as_fd(), if_(matches!(self.phase, Phase::Idle))),
+        ];
+        let timeout = if self.filter.is_holding() {
+            PollTimeout::from(HOLD)
+        } else {
+            PollTimeout::NONE
+        };
+        match poll(&mut sources, timeout) {
+            Ok(0) => {
+                let late = self.filter.flush();
+                self.show_stdout(late);
+                return Ok(());
+            }
+            Ok(_) => {}
+            Err(nix::errno::Errno::EINTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        let ready = sources.map(|source| source.any().unwrap_or(false));
+        let [signals, kernel, control, stderr, stdout, evcxr] = ready;
+        if kernel {
+            self.serve_kernel();
+        }
+        if stderr && takes_output {
+            self.pass_on_stderr();
+        }
+        if stdout && takes_output {
+            self.pass_on_stdout();
+        }
+        if control {
+            self.hear_user();
+        }
+        if signals {
+            self.hear_signals();
+        }
+        if evcxr && matches!(self.phase, Phase::Idle) {
+            self.hear_evcxr();
+        }
+        Ok(())
+    }
+
+    // ---- the kernel ----
+
+    fn tell(&mut self, frame: &ToKernel) {
+        self.outbox.extend(frame.encode());
+        self.write_out();
+    }
+
+    /// Writes as much as the kernel takes.
+    fn write_out(&mut self) {
+        let mut n_written = 0;
+        while n_written < self.outbox.len() {
+            match self.kernel.write(&self.outbox[n_written..]) {
+                Ok(n) => n_written += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    self.phase = Phase::Leaving;
+                    n_written = self.outbox.len();
+                }
+            }
+        }
+        self.outbox.drain(..n_written);
+    }
+
+    /// Writes the rest before leaving, if the kernel still takes it.
+    fn write_all_out(&mut self) {
+        let _ = self.kernel.set_nonblocking(false);
+        let _ = self.kernel.set_write_timeout(Some(Duration::from_secs(1)));
+        let _ = self.kernel.write_all(&self.outbox);
+    }
+
+    fn serve_kernel(&mut self) {
+        self.write_out();
+        let mut buffer = [0; 4096];
+        match self.kernel.read(&mut buffer) {
+            Ok(0) => self.phase = Phase::Leaving,
+            Ok(n) => self.kernel_in.push(&buffer[..n]),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            Err(_) => self.phase = Phase::Leaving,
+        }
+        for frame in self.kernel_in.frames() {
+            match frame {
+                ToSupervisor::Sync(number) => self.tell(&ToKernel::Synced(number)),
+                ToSupervisor::Interrupt(number) => {
+                    if matches!(self.phase, Phase::Running(_)) {
+                        let text = "the cell was interrupted".to_owned();
+                        self.roll_back(verdict::failure("Interrupt", text));
+                    }
+                    self.tell(&ToKernel::Synced(number));
+                }
+                ToSupervisor::Checkpoint(policy) => self.set_checkpoint(&policy),
+                ToSupervisor::Shutdown => self.phase = Phase::Leaving,
+            }
+        }
+    }
+
+    fn set_checkpoint(&mut self, policy: &str) {
+        let policy = policy.parse().unwrap_or(snapshot::DEFAULT);
+        self.board.set_checkpoint(policy);
+        if !matches!(self.phase, Phase::Idle) {
+            return;
+        }
+        if policy == Checkpoint::Off {
+            if let Some(snapshot) = self.snapshot.take() {
+                end(snapshot.pid);
+            }
+        } else if self.snapshot.is_none() {
+            self.ask_for_snapshot();
+        }
+    }
+
+    fn ask_for_snapshot(&mut self) {
+        send(self.user.control.as_raw_fd(), "SNAPSHOT 0");
+        self.phase = Phase::Settling;
+    }
+
+    // ---- evcxr ----
+
+    fn hear_evcxr(&mut self) {
+        let mut buffer = [0; 8192];
+        // Not io::stdin(): its buffer would hide from poll what it holds.
+        // SAFETY: the buffer is valid for its length.
+        let n = unsafe { libc::read(0, buffer.as_mut_ptr().cast(), buffer.len()) };
+        if n <= 0 {
+            self.phase = Phase::Leaving;
+            return;
+        }
+        self.evcxr_in.extend_from_slice(&buffer[..n as usize]);
+        // evcxr waits for the answer to each line, so there is never more than one.
+        let Some(end) = self.evcxr_in.iter().position(|byte| *byte == b'\n') else {
+            return;
+        };
+        let line: Vec<u8> = self.evcxr_in.drain(..=end).collect();
+        let line = String::from_utf8_lossy(&line[..end]).into_owned();
+        match line
+            .strip_prefix("LOAD_AND_RUN ")
+            .and_then(|rest| rest.rsplit_once(' '))
+        {
+            Some((path, function)) => self.start_cell(path, function),
+            None => answer_evcxr(NOT_UTF8),
+        }
+    }
+
+    fn start_cell(&mut self, path: &str, function: &str) {
+        self.board.clear();
+        self.filter.clear();
+        let ours = [
+            Some(self.user.pid),
+            self.snapshot.as_ref().map(|snapshot| snapshot.pid),
+        ];
+        let earlier = procs::descendants(std::process::id() as i32).into_iter();
+        self.phase = Phase::Running(Run {
+            earlier: earlier.filter(|pid| !ours.contains(&Some(*pid))).collect(),
+            kills_before: verdict::out_of_memory_kills(),
+            found: Vec::new(),
+            n_panics_believed: 0,
+            n_child_panics_hidden: 0,
+            stderr_tail: Vec::new(),
+            last_stderr: Vec::new(),
+        });
+        let slot = self
+            .snapshot
+            .as_ref()
+            .map_or(0, |snapshot| 1 - snapshot.slot);
+        send(
+            self.user.control.as_raw_fd(),
+            &format!("RUN {slot} {function} {path}"),
+        );
+    }
+
+    // ---- output ----
+
+    fn pass_on_stdout(&mut self) {
+        let bytes = self.user.stdout.read();
+        let Phase::Running(run) = &mut self.phase else {
+            self.show_stdout(bytes);
+            return;
+        };
+        let board = self.board;
+        let shown = self
+            .filter
+            .push(&bytes, |control| run.believe(control, board));
+        self.show_stdout(shown);
+    }
+
+    fn show_stdout(&mut self, bytes: Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        if let Phase::Running(run) = &mut self.phase {
+            run.last_stderr.clear();
+        }
+        self.tell(&ToKernel::Stdout(bytes));
+    }
+
+    fn pass_on_stderr(&mut self) {
+        let bytes = self.user.stderr.read();
+        if bytes.is_empty() {
+            return;
+        }
+        if let Phase::Running(run) = &mut self.phase {
+            for kept in [&mut run.stderr_tail, &mut run.last_stderr] {
+                kept.extend_from_slice(&bytes);
+                kept.drain(..kept.len().saturating_sub(TAIL_BYTES));
+            }
+        }
+        self.tell(&ToKernel::Stderr(bytes));
+    }
+
+    /// Passes on all that has been written until now. (Not until nothing comes any more: what earlier cells
+    /// left running may write for ever.)
+    fn drain(&mut self) {
+        let mut n_bytes = self.user.stderr.available_bytes();
+        while n_bytes > 0 {
+            self.pass_on_stderr();
+            n_bytes = n_bytes
+                .saturating_sub(64 * 1024)
+                .min(self.user.stderr.available_bytes());
+        }
+        let mut n_bytes = self.user.stdout.available_bytes();
+        while n_bytes > 0 {
+            self.pass_on_stdout();
+            n_bytes = n_bytes
+                .saturating_sub(64 * 1024)
+                .min(self.user.stdout.available_bytes());
+        }
+        let held = self.filter.flush();
+        self.show_stdout(held);
+    }
+
+    // ---- the user process ----
+
+    fn hear_user(&mut self) {
+        let Some(message) = receive(self.user.control.as_raw_fd()) else {
+            return;
+        };
+        let mut words = message.split(' ');
+        let report = words.next().unwrap_or("");
+        let slot = words.next().and_then(|slot| slot.parse().ok()).unwrap_or(0);
+        let pid = words.next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
+        let snapshot = (pid > 0).then_some(Snapshot { pid, slot });
+        match report {
+            "READY" => {
+                self.snapshot = snapshot;
+                if matches!(self.phase, Phase::Settling) {
+                    self.phase = Phase::Idle;
+                }
+            }
+            "DONE" if matches!(self.phase, Phase::Running(_)) => self.finish_cell(snapshot),
+            "FAILED" if matches!(self.phase, Phase::Running(_)) => {
+                let text = message["FAILED".len()..].trim().to_owned();
+                self.phase = Phase::Idle;
+                self.tell(&ToKernel::Ended(Some(verdict::failure("Error", text))));
+                answer_evcxr(NOT_UTF8);
+            }
+            _ => {}
+        }
+    }
+
+    /// The cell's function has returned: decides which of the two snapshots is kept.
+    fn finish_cell(&mut self, new: Option<Snapshot>) {
+        self.drain();
+        let Phase::Running(run) = &mut self.phase else {
+            return;
+        };
+        let found = std::mem::take(&mut run.found);
+        let failure = if found.contains(&Control::Panic) {
+            Some(verdict::of_panic(&Evidence::collect(
+                self.board,
+                &run.stderr_tail,
+            )))
+        } else if found.contains(&Control::UserError) {
+            Some(verdict::of_user_error(&run.last_stderr))
+        } else {
+            None
+        };
+        if let Some(failure) = failure.clone().filter(|_| self.snapshot.is_some()) {
+            if let Some(new) = new {
+                end(new.pid);
+            }
+            self.roll_back(failure);
+            return;
+        }
+        // Without a snapshot evcxr does what it can: it drops the variables that the cell took or made.
+        let failure = failure.map(|failure| Failure {
+            rolled_back: false,
+            ..failure
+        });
+        self.phase = Phase::Idle;
+        self.tell(&ToKernel::Ended(failure));
+        for control in &found {
+            answer_evcxr(match control {
+                Control::Panic => "EVCXR_PANIC_NOTIFICATION\n".to_owned(),
+                Control::UserError => "EVCXR_ERROR_OCCURRED\n".to_owned(),
+                Control::ChangedType(name) => format!("EVCXR_VARIABLE_CHANGED_TYPE:{name}\n"),
+            });
+        }
+        answer_evcxr("EVCXR_EXECUTION_COMPLETE\n");
+        if let Some(old) = std::mem::replace(&mut self.snapshot, new) {
+            end(old.pid);
+        }
+    }
+
+    /// Ends the user process and what the cell started, wakes the snapshot and reports the failure.
+    fn roll_back(&mut self, failure: Failure) {
+        let Phase::Running(run) = &self.phase else {
+            return;
+        };
+        let mut spared = run.earlier.clone();
+        spared.extend(self.snapshot.as_ref().map(|snapshot| snapshot.pid));
+        procs::kill(self.user.pid, libc::SIGKILL);
+        procs::end_descendants(&spared, Duration::from_millis(500));
+        self.drain();
+        let rolled_back = self.restore();
+        self.tell(&ToKernel::Ended(Some(Failure {
+            rolled_back,
+            ..failure
+        })));
+        if rolled_back {
+            answer_evcxr(NOT_UTF8);
+        }
+    }
+
+    /// Wakes the snapshot. Without one the session's variables are lost: the supervisor leaves, and evcxr starts another one.
+    fn restore(&mut self) -> bool {
+        let Some(snapshot) = self.snapshot.take() else {
+            self.phase = Phase::Leaving;
+            return false;
+        };
+        self.user.pid = snapshot.pid;
+        self.phase = Phase::Settling;
+        send(
+            self.user.slots[snapshot.slot].as_raw_fd(),
+            &format!("TAKE {}", 1 - snapshot.slot),
+        );
+        true
+    }
+
+    // ---- signals and deaths ----
+
+    fn hear_signals(&mut self) {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            if signal.ssi_signo as i32 != libc::SIGCHLD {
+                self.phase = Phase::Leaving;
+            }
+        }
+        let mut status = 0;
+        loop {
+            // SAFETY: `status` outlives the call.
+            let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+            if pid <= 0 {
+                break;
+            }
+            if pid == self.user.pid {
+                self.user_died(Death::from_wait_status(status));
+            } else if self
+                .snapshot
+                .as_ref()
+                .is_some_and(|snapshot| snapshot.pid == pid)
+            {
+                self.snapshot = None;
+                if matches!(self.phase, Phase::Idle) {
+                    self.ask_for_snapshot();
+                }
+            }
+        }
+    }
+
+    fn user_died(&mut self, death: Death) {
+        match &self.phase {
+            Phase::Running(run) => {
+                let was_out_of_memory = verdict::out_of_memory_kills() > run.kills_before;
+                self.drain();
+                let Phase::Running(run) = &self.phase else {
+                    return;
+                };
+                let evidence = Evidence::collect(self.board, &run.stderr_tail);
+                self.roll_back(verdict::of_death(
+                    death,
+                    &Evidence {
+                        was_out_of_memory,
+                        ..evidence
+                    },
+                ));
+            }
+            Phase::Idle => {
+                let why = verdict::of_death(death, &Evidence::default()).name;
+                let restored = self.restore();
+                let outcome = if restored {
+                    "every variable was kept"
+                } else {
+                    "all variables are lost"
+                };
+                let text = format!(
+                    "forklore: the process of your cells ended between two cells ({why}): {outcome}\n"
+                );
+                self.tell(&ToKernel::Stderr(text.into_bytes()));
+            }
+            Phase::Settling | Phase::Leaving => self.phase = Phase::Leaving,
+        }
+    }
+}
+
+impl Run {
+    /// Whether a control line that was found comes from the code around the cell.
+    fn believe(&mut self, control: Control, board: &Board) -> bool {
+        if control == Control::Panic && board.has_hook() {
+            // The panic hook knows: a cell may print what it likes.
+            let (n_panics, n_child_panics) = board.panics();
+            if n_child_panics > self.n_child_panics_hidden {
+                self.n_child_panics_hidden += 1;
+                return true;
+            }
+            if n_panics <= self.n_panics_believed {
+                return false;
+            }
+            self.n_panics_believed = n_panics;
+        }
+        self.found.push(control);
+        true
+    }
+}
+
+/// Ends a child of the supervisor and waits until it is gone.
+fn end(pid: Pid) {
+    procs::kill(pid, libc::SIGKILL);
+    let mut status = 0;
+    // SAFETY: `status` outlives the call. An error means that it has been reaped already.
+    while unsafe { libc::waitpid(pid, &raw mut status, 0) } == -1
+        && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+    {}
+}
+
+/// Writes a line to evcxr, which waits for it. If evcxr is gone, its input tells.
+fn answer_evcxr(line: impl AsRef<[u8]>) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout
+        .write_all(line.as_ref())
+        .and_then(|()| stdout.flush());
+}

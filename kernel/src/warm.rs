@@ -1,0 +1,410 @@
+//! The warm start: the library and its dependencies, compiled once and kept in the user's cache folder.
+//!
+//! evcxr compiles in a new folder in every session, so a dependency would be compiled anew each time (9–15 s). Cargo takes
+//! what it finds in `target/` for fresh when paths, versions, flags and modification times are those of the build that made it:
+//!
+//! ```text
+//! ~/.cache/forklore/library-KEY/          the library's sources, from inside this program
+//! ~/.cache/forklore/warm-KEY-RUSTC/       target/, Cargo.lock, prelude.so: made by a session in a folder
+//!                                         beside it, then renamed into place
+//! ```
+//!
+//! Nothing is ever changed in place and nothing is locked: whoever renames first wins, and the others use
+//! that. So two sessions may start at once, also on a network file system.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs::{self, File};
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+
+use crate::procs;
+use crate::runtime;
+use crate::session::{Raw, Session};
+
+mod library {
+    include!(concat!(env!("OUT_DIR"), "/library.rs"));
+}
+
+/// Changes when what is kept changes its form.
+const FORMAT: u32 = 1;
+/// All unpacked sources get this modification time, so that a new copy of them is not newer than what was compiled.
+const SOURCE_TIME: Duration = Duration::from_secs(1_700_000_000);
+
+/// A prebuilt library, or the place where one is being built.
+pub struct Warm {
+    folder: PathBuf,
+    library: PathBuf,
+    is_complete: bool,
+}
+
+/// Gives the prebuilt library for this program and the user's compiler, and builds it first where it is missing.
+///
+/// # Errors
+///
+/// When there is no compiler, the cache folder cannot be written to, or a dependency cannot be had.
+pub fn find_or_build(program: &Path) -> Result<Warm> {
+    let root = cache_folder()?;
+    let compiler = Compiler::find()?;
+    let library = unpack_library(&root)?;
+    let folder = root.join(format!("warm-{}-{}", library::KEY, compiler.key()));
+    if !folder.join("Cargo.lock").exists() {
+        build(&root, &folder, &library, &compiler, program)?;
+    }
+    Ok(Warm {
+        folder,
+        library,
+        is_complete: true,
+    })
+}
+
+impl Warm {
+    /// The library's sources.
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+
+    /// The shared object with the panic hook, if it could be built.
+    pub fn prelude(&self) -> Option<PathBuf> {
+        Some(self.folder.join("prelude.so")).filter(|path| path.exists())
+    }
+
+    /// Whether everything has been compiled, so that cargo needs no network.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Puts the compiled library into a session's folder.
+    pub fn copy_to(&self, session: &Path) -> Result<()> {
+        copy_tree(&self.folder.join("target"), &session.join("target"))?;
+        self.copy_lock_to(session)
+    }
+
+    /// Puts the list of versions into a session's folder. (Cargo strikes out what is not needed, and evcxr's
+    /// first cell needs nothing: so it has to be put there again after that.)
+    pub fn copy_lock_to(&self, session: &Path) -> Result<()> {
+        let lock = self.folder.join("Cargo.lock");
+        let bytes = if self.is_complete {
+            fs::read(&lock)?
+        } else {
+            library::LOCK.to_vec()
+        };
+        Ok(fs::write(session.join("Cargo.lock"), bytes)?)
+    }
+}
+
+/// `$XDG_CACHE_HOME/forklore` or `~/.cache/forklore`.
+pub fn cache_folder() -> Result<PathBuf> {
+    let from = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let Some(cache) =
+        from("XDG_CACHE_HOME").or_else(|| from("HOME").map(|home| home.join(".cache")))
+    else {
+        bail!("there is no cache folder: set HOME or XDG_CACHE_HOME");
+    };
+    let folder = cache.join("forklore");
+    fs::create_dir_all(&folder).with_context(|| {
+        format!(
+            "could not make the cache folder {}: set XDG_CACHE_HOME to one that can be written to",
+            folder.display()
+        )
+    })?;
+    Ok(folder)
+}
+
+/// The compiler that evcxr will use.
+struct Compiler {
+    rustc: PathBuf,
+    version: String,
+}
+
+impl Compiler {
+    fn find() -> Result<Compiler> {
+        let which = Command::new("rustup").args(["which", "rustc"]).output();
+        let from_rustup = which.ok().filter(|output| output.status.success());
+        let rustc = from_rustup.map_or_else(
+            || PathBuf::from("rustc"),
+            |output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()),
+        );
+        let output = Command::new(&rustc).arg("-vV").output().context(
+            "could not run rustc: install Rust from https://rustup.rs or put it on the PATH",
+        )?;
+        Ok(Compiler {
+            rustc,
+            version: String::from_utf8_lossy(&output.stdout).into_owned(),
+        })
+    }
+
+    /// Differs where cargo would not take the library for fresh.
+    fn key(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        (FORMAT, &self.version).hash(&mut hasher);
+        // evcxr uses these linkers where it finds them, which changes the flags.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        for linker in ["mold", "lld"] {
+            std::env::split_paths(&path)
+                .any(|folder| folder.join(linker).exists())
+                .hash(&mut hasher);
+        }
+        // Sources of dependencies are known to cargo by their path.
+        ["CARGO_HOME", "HOME"]
+            .map(std::env::var_os)
+            .hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+
+    fn compile_prelude(&self, folder: &Path) -> Result<()> {
+        let libraries = Command::new(&self.rustc)
+            .args(["--print", "target-libdir"])
+            .output()?;
+        let libraries = String::from_utf8_lossy(&libraries.stdout).trim().to_owned();
+        fs::write(folder.join("prelude.rs"), runtime::PRELUDE_SOURCE)?;
+        let output = Command::new(&self.rustc)
+            .args([
+                "--edition",
+                "2024",
+                "--crate-type",
+                "cdylib",
+                "-C",
+                "prefer-dynamic",
+                "-C",
+                "opt-level=1",
+            ])
+            .arg("-C")
+            .arg(format!("link-arg=-Wl,-rpath,{libraries}"))
+            .arg("-o")
+            .arg(folder.join("prelude.so"))
+            .arg(folder.join("prelude.rs"))
+            .output()?;
+        if !output.status.success() {
+            bail!(
+                "the prelude does not compile: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(())
+    }
+}
+
+fn unpack_library(root: &Path) -> Result<PathBuf> {
+    let library = root.join(format!("library-{}", library::KEY));
+    if library.join("Cargo.toml").exists() {
+        return Ok(library);
+    }
+    let building = building_folder(root)?;
+    for (name, content) in library::FILES {
+        let path = building.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(&path, content)?;
+        File::options()
+            .write(true)
+            .open(&path)?
+            .set_modified(SystemTime::UNIX_EPOCH + SOURCE_TIME)?;
+    }
+    put_in_place(&building, &library)?;
+    Ok(library)
+}
+
+/// Compiles the library as a session will ask for it: by a session.
+fn build(
+    root: &Path,
+    folder: &Path,
+    library: &Path,
+    compiler: &Compiler,
+    program: &Path,
+) -> Result<()> {
+    remove_abandoned(root);
+    let building = building_folder(root)?;
+    compiler.compile_prelude(&building)?;
+    let warm = Warm {
+        folder: building.clone(),
+        library: library.to_owned(),
+        is_complete: false,
+    };
+    let session_folder = building.join("session");
+    fs::create_dir(&session_folder)?;
+    let built = Session::start_in(
+        &session_folder,
+        program,
+        &warm,
+        Box::new(|raw: Raw| drop(raw)),
+    );
+    drop(built.with_context(|| {
+        format!(
+            "could not compile the library in {}: its dependencies have to be downloaded once",
+            building.display()
+        )
+    })?);
+    let ready = building.join("ready");
+    fs::create_dir(&ready)?;
+    copy_tree(&session_folder.join("target"), &ready.join("target"))?;
+    for (from, name) in [(&session_folder, "Cargo.lock"), (&building, "prelude.so")] {
+        fs::rename(from.join(name), ready.join(name))?;
+    }
+    put_in_place(&ready, folder)?;
+    let _ = fs::remove_dir_all(&building);
+    Ok(())
+}
+
+fn building_folder(root: &Path) -> Result<PathBuf> {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let folder = root.join(format!("building-{}-{number}", std::process::id()));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir(&folder)
+        .with_context(|| format!("could not write to the cache folder {}", root.display()))?;
+    Ok(folder)
+}
+
+/// Renames a finished folder. Somebody else may have been faster: then theirs is as good.
+fn put_in_place(ready: &Path, place: &Path) -> Result<()> {
+    match fs::rename(ready, place) {
+        Err(error) if !place.exists() => {
+            Err(error).with_context(|| format!("could not write {}", place.display()))
+        }
+        Err(_) => Ok(fs::remove_dir_all(ready)?),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Removes what builds left behind whose process is gone.
+fn remove_abandoned(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| {
+            name.strip_prefix("building-")?
+                .split('-')
+                .next()?
+                .parse()
+                .ok()
+        });
+        if pid.is_some_and(|pid| procs::Stat::of(pid).is_none()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Copies what cargo needs to find the dependencies fresh: with modification times, without the cells' own code.
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("could not read {}", from.display()))? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if is_of_a_cell(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            copy_tree(&source, &target)?;
+        } else if !(is_never_rewritten(&source) && fs::hard_link(&source, &target).is_ok()) {
+            fs::copy(&source, &target)?;
+            File::options()
+                .write(true)
+                .open(&target)?
+                .set_modified(entry.metadata()?.modified()?)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_of_a_cell(name: &str) -> bool {
+    name == "incremental"
+        || ["ctx-", "libctx", "ctx.", "code_", "libcode_", "lib-ctx"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+}
+
+/// The compiler makes these anew beside the old ones and renames them, so they can be shared. Cargo writes its own
+/// small files in place.
+fn is_never_rewritten(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "rlib" || extension == "rmeta" || extension == "so")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let folder =
+            std::env::temp_dir().join(format!("forklore-warm-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_tree_is_copied_with_its_times_and_without_cells() {
+        let root = scratch("tree");
+        let from = root.join("from");
+        fs::create_dir_all(from.join("deps/incremental")).unwrap();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        for name in [
+            "deps/libx.rlib",
+            "deps/invoked.timestamp",
+            "deps/libcode_3.so",
+            "deps/incremental/y",
+        ] {
+            fs::write(from.join(name), name).unwrap();
+            File::options()
+                .write(true)
+                .open(from.join(name))
+                .unwrap()
+                .set_modified(time)
+                .unwrap();
+        }
+        copy_tree(&from, &root.join("to")).unwrap();
+        for name in ["deps/libx.rlib", "deps/invoked.timestamp"] {
+            let copy = root.join("to").join(name);
+            assert_eq!(fs::read_to_string(&copy).unwrap(), name);
+            assert_eq!(copy.metadata().unwrap().modified().unwrap(), time);
+        }
+        assert!(
+            !root.join("to/deps/libcode_3.so").exists()
+                && !root.join("to/deps/incremental").exists()
+        );
+        fs::write(root.join("to/deps/invoked.timestamp"), "new").unwrap();
+        assert_eq!(
+            fs::read_to_string(from.join("deps/invoked.timestamp")).unwrap(),
+            "deps/invoked.timestamp"
+        );
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn the_slower_of_two_builds_uses_what_the_faster_one_made() {
+        let root = scratch("race");
+        for (folder, text) in [("a", "first"), ("b", "second")] {
+            fs::create_dir(root.join(folder)).unwrap();
+            fs::write(root.join(folder).join("file"), text).unwrap();
+            put_in_place(&root.join(folder), &root.join("place")).unwrap();
+        }
+        assert_eq!(
+            fs::read_to_string(root.join("place/file")).unwrap(),
+            "first"
+        );
+        assert!(!root.join("b").exists());
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn the_library_has_a_manifest_of_its_own() {
+        let (name, manifest) = library::FILES[0];
+        let manifest = std::str::from_utf8(manifest).unwrap();
+        assert_eq!(name, "Cargo.toml");
+        assert!(
+            manifest.contains("name = \"forklore\"") && manifest.contains("[dependencies]"),
+            "{manifest}"
+        );
+        assert!(!manifest.contains("workspace = true"), "{manifest}");
+        assert!(library::FILES.iter().any(|(name, _)| *name == "src/lib.rs"));
+    }
+}

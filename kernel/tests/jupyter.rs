@@ -1,0 +1,68 @@
+//! Drives the real kernel through `jupyter_client`: runs the Python tests beside this file.
+//!
+//! `cargo test -p forklore-kernel --test jupyter -- WORD` runs those whose names contain the word.
+
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("kernel tests: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let environment = xtask::python::ensure()?;
+    let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("jupyter");
+    let program = env!("CARGO_BIN_EXE_forklore");
+    let installed = Command::new(program)
+        .args(["install", "--prefix"])
+        .arg(&prefix)
+        .stdout(Stdio::null())
+        .status()
+        .context("cannot run the kernel")?;
+    if !installed.success() {
+        bail!("`forklore install` failed");
+    }
+    let mut pytest = environment.command("pytest");
+    pytest
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python"))
+        .args([
+            "-q",
+            "--tb=short",
+            "-p",
+            "no:cacheprovider",
+            "--durations=5",
+            ".",
+        ])
+        .env("JUPYTER_PATH", prefix.join("share/jupyter"))
+        .env("FORKLORE_PROGRAM", program)
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    // The kernel shall see what a learner's shell has, not what cargo adds for this program.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let of_cargo = text.starts_with("CARGO_") && text != "CARGO_HOME";
+        if of_cargo || ["CARGO", "LD_LIBRARY_PATH", "OUT_DIR", "RUST_BACKTRACE"].contains(&&*text) {
+            pytest.env_remove(&name);
+        }
+    }
+    // libtest's flags mean nothing here; a word is a filter.
+    if let Some(word) = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'))
+    {
+        pytest.args(["-k", &word]);
+    }
+    let status = pytest.status().context("cannot run pytest")?;
+    if !status.success() {
+        bail!("pytest found failures, named above ({status})");
+    }
+    println!("kernel tests: all passed");
+    Ok(())
+}

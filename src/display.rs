@@ -1,0 +1,495 @@
+//! Output that is more than text, and that changes in place: shown by the forklore kernel while the cell runs.
+//!
+//! ```
+//! use forklore::display::{Bundle, Live, show};
+//!
+//! show(&Bundle::html("<b>7</b> workers").with_text("7 workers"));
+//! let mut progress = Live::new(&Bundle::text("0 of 3"));
+//! for i in 1..=3 {
+//!     progress.update(&Bundle::text(format!("{i} of 3")));
+//! }
+//! ```
+//!
+//! What is shown travels in the program's own standard output, so it keeps its place among what is printed, and it may
+//! come from any process that has inherited that output, such as a worker. For the forklore kernel it is a control
+//! sequence that terminals ignore, in pieces that are short enough not to be mixed with other processes' output.
+//! The stock evcxr kernel gets blocks of its own convention. Everything else gets the bundle's plain text.
+//! Only the first of these can change what it has shown; elsewhere a [`Live`] shows its first and its last state.
+
+use std::fmt::{self, Debug, Write as _};
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::timing::{Timed, Timeit};
+
+/// A control sequence's number, and what ends it.
+const INTRODUCER: &str = "\x1b]7717;";
+const TERMINATOR: &str = "\x1b\\";
+/// How much of a message is put into one piece. In base64 and with what is around it, a piece then has less than the
+/// 4096 bytes (`PIPE_BUF`) up to which Linux does not split a write to a pipe.
+const PIECE_BYTES: usize = 2970;
+
+/// One thing to show, in as many MIME types as it has: the front end takes the richest that it can show.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bundle {
+    /// MIME type and content.
+    contents: Vec<(String, String)>,
+}
+
+impl Bundle {
+    /// Plain text.
+    pub fn text(text: impl Into<String>) -> Bundle {
+        Bundle::default().with_text(text)
+    }
+
+    /// HTML.
+    pub fn html(html: impl Into<String>) -> Bundle {
+        Bundle::default().with("text/html", html)
+    }
+
+    /// Markdown.
+    pub fn markdown(markdown: impl Into<String>) -> Bundle {
+        Bundle::default().with("text/markdown", markdown)
+    }
+
+    /// A vector graphic.
+    pub fn svg(svg: impl Into<String>) -> Bundle {
+        Bundle::default().with("image/svg+xml", svg)
+    }
+
+    /// A PNG image: the bytes of the file.
+    pub fn png(png: &[u8]) -> Bundle {
+        Bundle::default().with("image/png", base64(png))
+    }
+
+    /// Adds, or replaces, the content in another MIME type. For JSON types (`application/json`, `…+json`), `content`
+    /// is JSON; for images other than SVG, it is the file in base64.
+    pub fn with(mut self, mime: impl Into<String>, content: impl Into<String>) -> Bundle {
+        let mime = mime.into();
+        self.contents.retain(|(other, _)| *other != mime);
+        self.contents.push((mime, content.into()));
+        self
+    }
+
+    /// Adds the plain text that is shown where nothing richer can be.
+    pub fn with_text(self, text: impl Into<String>) -> Bundle {
+        self.with("text/plain", text)
+    }
+
+    /// What a terminal shows.
+    fn as_text(&self) -> String {
+        let plain = self.contents.iter().find(|(mime, _)| mime == "text/plain");
+        match (plain, self.contents.first()) {
+            (Some((_, text)), _) => text.clone(),
+            (None, Some((mime, content))) => format!("[{mime}, {} bytes]", content.len()),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// The data as a JSON object.
+    fn as_json(&self) -> String {
+        let mut json = String::from("{");
+        for (mime, content) in &self.contents {
+            if json.len() > 1 {
+                json.push(',');
+            }
+            push_json_string(&mut json, mime);
+            json.push(':');
+            // SVG ends in +xml; what ends in +json is JSON already.
+            if mime == "application/json" || mime.ends_with("+json") {
+                json.push_str(content);
+            } else {
+                push_json_string(&mut json, content);
+            }
+        }
+        json.push('}');
+        json
+    }
+}
+
+/// Shows a bundle below what has been shown.
+///
+/// # Panics
+///
+/// As `println!` does, if standard output cannot be written.
+pub fn show(bundle: &Bundle) {
+    match Listener::detect() {
+        Listener::Forklore => send(&message("display", None, bundle)),
+        Listener::Evcxr => print_blocks(bundle),
+        Listener::Other => println!("{}", bundle.as_text()),
+    }
+}
+
+/// Clears what the cell has shown so far: at once, or, if `wait`, when the next output comes, which does not flicker.
+/// Nothing happens where nothing can be cleared.
+///
+/// # Panics
+///
+/// As `println!` does, if standard output cannot be written.
+pub fn clear(wait: bool) {
+    if Listener::detect() == Listener::Forklore {
+        send(&format!(r#"{{"kind":"clear","wait":{wait}}}"#));
+    }
+}
+
+/// Something shown that changes in place. See the [module](self).
+///
+/// # Fork safety
+///
+/// A child that has inherited a `Live` can update it too.
+#[derive(Debug)]
+pub struct Live {
+    id: String,
+    /// Where it cannot change in place: the last state, if it has not been shown.
+    unshown: Option<Bundle>,
+}
+
+impl Live {
+    /// Shows a bundle that can be updated.
+    ///
+    /// # Panics
+    ///
+    /// As `println!` does, if standard output cannot be written.
+    pub fn new(bundle: &Bundle) -> Live {
+        let id = unique_id();
+        match Listener::detect() {
+            Listener::Forklore => send(&message("display", Some(&id), bundle)),
+            _ => show(bundle),
+        }
+        Live { id, unshown: None }
+    }
+
+    /// Shows `bundle` in its place.
+    ///
+    /// # Panics
+    ///
+    /// As `println!` does, if standard output cannot be written.
+    pub fn update(&mut self, bundle: &Bundle) {
+        match Listener::detect() {
+            Listener::Forklore => send(&message("update", Some(&self.id), bundle)),
+            _ => self.unshown = Some(bundle.clone()),
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if let Some(bundle) = self.unshown.take() {
+            show(&bundle);
+        }
+    }
+}
+
+/// Who reads this process's standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listener {
+    Forklore,
+    Evcxr,
+    Other,
+}
+
+impl Listener {
+    fn detect() -> Listener {
+        let set = |name| std::env::var_os(name).is_some();
+        if set("FORKLORE_KERNEL") {
+            Listener::Forklore
+        } else if set("EVCXR_IS_RUNTIME") {
+            Listener::Evcxr
+        } else {
+            Listener::Other
+        }
+    }
+}
+
+fn message(kind: &str, id: Option<&str>, bundle: &Bundle) -> String {
+    let mut json = format!(r#"{{"kind":"{kind}","data":{}"#, bundle.as_json());
+    if let Some(id) = id {
+        json.push_str(r#","id":"#);
+        push_json_string(&mut json, id);
+    }
+    json.push('}');
+    json
+}
+
+/// Writes a message in pieces: `ESC ] 7717 ; id ; more ; base64 ESC \`, each in a write of its own.
+fn send(message: &str) {
+    let written = write_pieces(&mut io::stdout().lock(), message);
+    written.expect("failed printing to stdout");
+}
+
+fn write_pieces(out: &mut dyn io::Write, message: &str) -> io::Result<()> {
+    // What is still in the buffer comes first, and must not be in the same write.
+    out.flush()?;
+    let id = unique_id();
+    let mut pieces = message.as_bytes().chunks(PIECE_BYTES).peekable();
+    while let Some(piece) = pieces.next() {
+        let more = u8::from(pieces.peek().is_some());
+        let frame = format!("{INTRODUCER}{id};{more};{}{TERMINATOR}", base64(piece));
+        out.write_all(frame.as_bytes())?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// evcxr's own convention: a block for each MIME type.
+fn print_blocks(bundle: &Bundle) {
+    for (mime, content) in &bundle.contents {
+        println!("EVCXR_BEGIN_CONTENT {mime}\n{content}\nEVCXR_END_CONTENT");
+    }
+}
+
+/// A name that no other display has: the clock never gives the same nanosecond twice to one process.
+fn unique_id() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let nanos = now.map_or(0, |now| now.as_nanos());
+    format!("{:x}-{nanos:x}", std::process::id())
+}
+
+/// Appends a JSON string, quotes included.
+fn push_json_string(json: &mut String, text: &str) {
+    json.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            '\n' => json.push_str("\\n"),
+            c if c < ' ' => {
+                let _ = write!(json, "\\u{:04x}", c as u32);
+            }
+            c => json.push(c),
+        }
+    }
+    json.push('"');
+}
+
+/// RFC 4648, with padding. A dependency would be compiled into every learner's session.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let byte = |i: usize| u32::from(group.get(i).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for i in 0..4 {
+            let sextet = bits >> (18 - 6 * i) & 63;
+            let is_padding = i > group.len();
+            text.push(if is_padding {
+                '='
+            } else {
+                ALPHABET[sextet as usize] as char
+            });
+        }
+    }
+    text
+}
+
+impl<T: Debug> Timed<T> {
+    /// How a cell shows it: the times, then the value.
+    #[doc(hidden)]
+    pub fn evcxr_display(&self) {
+        println!("{self}");
+        cell::EvcxrDisplay::evcxr_display(&self.value);
+    }
+}
+
+impl Timeit {
+    /// How a cell shows it.
+    #[doc(hidden)]
+    pub fn evcxr_display(&self) {
+        println!("{self}");
+    }
+}
+
+/// What the kernel puts around a learner's code. Not for others: it changes with the kernel.
+#[doc(hidden)]
+pub mod cell {
+    use super::*;
+
+    #[doc(hidden)]
+    pub use crate::{
+        __forklore_clock_start as start, __forklore_clock_stop as stop, __forklore_time as time,
+        __forklore_timeit as timeit,
+    };
+
+    /// Shows the value of a cell's last expression.
+    ///
+    /// evcxr appends `.evcxr_display()` to that expression. A type's own method of that name is inherent and comes
+    /// first; this trait, which every session imports, gives it to all the others that implement `Debug`.
+    pub trait EvcxrDisplay {
+        /// Shows the value, unless it is `()`.
+        fn evcxr_display(&self);
+    }
+
+    impl<T: Debug + ?Sized> EvcxrDisplay for T {
+        #[inline(always)]
+        fn evcxr_display(&self) {
+            show_value(std::any::type_name::<T>(), &self);
+        }
+    }
+
+    #[inline(never)]
+    fn show_value(type_name: &str, value: &dyn Debug) {
+        if type_name == "()" {
+            return;
+        }
+        let bundle = Bundle::text(format!("{value:?}"));
+        match Listener::detect() {
+            Listener::Forklore => send(&message("result", None, &bundle)),
+            _ => show(&bundle),
+        }
+    }
+
+    /// Prints what a clock has measured.
+    #[inline(never)]
+    pub fn say(measured: &dyn fmt::Display) {
+        println!("{measured}");
+    }
+}
+
+/// `%%time`, first line: a clock, by the name that the cell gives it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __forklore_clock_start {
+    ($clock:ident) => {
+        let $clock = $crate::timing::Stopwatch::start();
+    };
+}
+
+/// `%%time`, last line: stops the clock, after the last expression if there is one, and prints. The expression's
+/// temporaries live to the end of the statement, as they would without the clock.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __forklore_clock_stop {
+    ($clock:ident) => {
+        $crate::display::cell::say(&$clock.stop())
+    };
+    ($clock:ident, $value:expr) => {
+        match ($value, $clock.stop()) {
+            (value, times) => {
+                $crate::display::cell::say(&times);
+                value
+            }
+        }
+    };
+}
+
+/// `%time`: measures one expression, prints, and gives its value.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __forklore_time {
+    ($value:expr) => {
+        match ($crate::timing::Stopwatch::start(), $value) {
+            (clock, value) => {
+                $crate::display::cell::say(&clock.stop());
+                value
+            }
+        }
+    };
+}
+
+/// `%timeit`: measures one expression many times.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __forklore_timeit {
+    ($value:expr) => {
+        $crate::timing::timeit(|| $value)
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cell::EvcxrDisplay as _;
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+        assert_eq!(base64(&[0xfb, 0xff]), "+/8=");
+    }
+
+    #[test]
+    fn json_is_escaped() {
+        let bundle = Bundle::text("a\"\\\n\u{1}ä").with("application/json", "{\"x\":1}");
+        assert_eq!(
+            bundle.as_json(),
+            r#"{"text/plain":"a\"\\\n\u0001ä","application/json":{"x":1}}"#
+        );
+    }
+
+    #[test]
+    fn the_plain_text_stands_in() {
+        assert_eq!(Bundle::html("<b>").with_text("b").as_text(), "b");
+        assert_eq!(Bundle::svg("<svg/>").as_text(), "[image/svg+xml, 6 bytes]");
+        assert_eq!(Bundle::default().as_text(), "");
+        assert_eq!(Bundle::text("a").with_text("b"), Bundle::text("b"));
+    }
+
+    /// Keeps each write apart, as a pipe would.
+    struct Writes(Vec<Vec<u8>>);
+
+    impl io::Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_piece_is_longer_than_a_pipe_keeps_whole() {
+        let mut writes = Writes(Vec::new());
+        write_pieces(&mut writes, &"x".repeat(10_000)).unwrap();
+        assert_eq!(writes.0.len(), 4);
+        for (i, piece) in writes.0.iter().enumerate() {
+            assert!(piece.len() <= 4096, "{}", piece.len());
+            let text = str::from_utf8(piece).unwrap();
+            assert!(text.starts_with(INTRODUCER) && text.ends_with(TERMINATOR));
+            let more = text.split(';').nth(2).unwrap();
+            assert_eq!(more, if i < 3 { "1" } else { "0" });
+        }
+    }
+
+    #[test]
+    fn an_own_method_comes_before_the_trait() {
+        #[derive(Debug)]
+        struct Own<'a>(&'a std::cell::Cell<bool>);
+        impl Own<'_> {
+            fn evcxr_display(&self) {
+                self.0.set(true);
+            }
+        }
+        let shown = std::cell::Cell::new(false);
+        (Own(&shown)).evcxr_display();
+        assert!(shown.take());
+        let own = Own(&shown);
+        own.evcxr_display();
+        assert!(shown.take());
+        // What has no method of its own has the trait's; for `()` that shows nothing.
+        ().evcxr_display();
+    }
+
+    #[test]
+    fn the_timing_macros_give_the_value() {
+        let v = vec![1, 2, 3];
+        assert_eq!(cell::time!(&v), &[1, 2, 3]);
+        let moved = cell::time!(v);
+        cell::start!(_clock);
+        let n = moved.len();
+        assert_eq!(cell::stop!(_clock, n + 1), 4);
+        // Temporaries live to the end of the statement.
+        assert_eq!(cell::time!(String::from("abc").as_str()).len(), 3);
+        assert!(cell::timeit!(1 + 1).loops() > 0);
+    }
+}

@@ -1,0 +1,474 @@
+//! A global interpreter lock to switch on and off.
+//!
+//! Rust has none. This one is for learning what it does: threads that hold it take turns, as the
+//! threads of CPython do, and give it away around "native" calls. With [`Gil::disabled`] the same
+//! program runs as on the free-threaded build of CPython (PEP 703).
+//!
+//! The protocol is CPython's (`Python/ceval_gil.c`, "new GIL", since 3.2): who waits for longer than
+//! the switch interval asks the holder to drop the lock; the holder looks for that at its next
+//! checkpoint, drops it, and waits until another thread has taken it, so that it cannot snatch it
+//! back at once.
+//!
+//! ```
+//! use forklore::Gil;
+//!
+//! let report = Gil::new().threads(2, |token, thread| {
+//!     let mut sum = 0u64;
+//!     for i in 0..1000 {
+//!         sum += i;
+//!         token.checkpoint(); // between two "bytecodes"
+//!     }
+//!     token.allow_threads(|| std::thread::yield_now()); // a "native" call
+//!     sum + thread as u64
+//! });
+//! assert_eq!(report.values(), [499_500, 499_501]);
+//! println!("{report}");
+//! ```
+
+use std::fmt;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// CPython's default (`sys.getswitchinterval()`).
+const SWITCH_INTERVAL: Duration = Duration::from_millis(5);
+
+/// A global interpreter lock, or the decision to have none.
+///
+/// See the [module](self) for an example.
+#[derive(Debug)]
+pub struct Gil {
+    switch_interval: Duration,
+    is_enabled: bool,
+}
+
+impl Default for Gil {
+    fn default() -> Self {
+        Gil::new()
+    }
+}
+
+impl Gil {
+    /// A lock with CPython's switch interval of 5 ms.
+    pub fn new() -> Gil {
+        Gil::with_switch_interval(SWITCH_INTERVAL)
+    }
+
+    /// A lock whose holder is asked to drop it by who has waited for `interval`.
+    pub fn with_switch_interval(interval: Duration) -> Gil {
+        Gil {
+            switch_interval: interval,
+            is_enabled: true,
+        }
+    }
+
+    /// No lock: the same threads, all at the same time.
+    pub fn disabled() -> Gil {
+        Gil {
+            switch_interval: SWITCH_INTERVAL,
+            is_enabled: false,
+        }
+    }
+
+    /// Whether there is a lock.
+    pub fn is_enabled(&self) -> bool {
+        self.is_enabled
+    }
+
+    /// Runs `body` on `n` threads at once, each with a token and its number from 0, and reports who
+    /// held the lock when. `n = 0` gives an empty report.
+    ///
+    /// # Panics
+    /// With a thread's panic, after all others have ended.
+    pub fn threads<R, F>(&self, n: usize, body: F) -> GilReport<R>
+    where
+        R: Send,
+        F: Fn(&mut Token<'_>, usize) -> R + Sync,
+    {
+        let lock = Lock::new(self);
+        let started = Instant::now();
+        let outcomes: Vec<thread::Result<(R, ThreadReport)>> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..n)
+                .map(|number| {
+                    let (lock, body) = (&lock, &body);
+                    scope.spawn(move || {
+                        let mut token = Token::new(lock, number, started);
+                        token.take();
+                        let value = body(&mut token, number);
+                        token.drop_lock();
+                        (value, std::mem::take(&mut token.report))
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join()).collect()
+        });
+        let wall = started.elapsed();
+        let mut report = GilReport {
+            values: Vec::with_capacity(n),
+            threads: Vec::with_capacity(n),
+            wall,
+        };
+        for outcome in outcomes {
+            match outcome {
+                Ok((value, thread)) => {
+                    report.values.push(value);
+                    report.threads.push(thread);
+                }
+                Err(payload) => resume_unwind(payload),
+            }
+        }
+        report
+    }
+}
+
+/// The lock's state, behind a mutex that is held for a few instructions only.
+#[derive(Debug, Default)]
+struct State {
+    holder: Option<usize>,
+    /// Who had it last, for the forced switch.
+    last_holder: Option<usize>,
+    n_waiters: usize,
+    /// How often the lock has changed hands.
+    n_switches: u64,
+}
+
+#[derive(Debug)]
+struct Lock {
+    switch_interval: Duration,
+    is_enabled: bool,
+    state: Mutex<State>,
+    /// Somebody has waited for longer than the switch interval. Written under the mutex; a checkpoint
+    /// reads it alone, relaxed, because a moment later is soon enough.
+    drop_requested: AtomicBool,
+    /// The lock was dropped.
+    dropped: Condvar,
+    /// The lock was taken by another thread than before.
+    switched: Condvar,
+}
+
+impl Lock {
+    fn new(gil: &Gil) -> Lock {
+        Lock {
+            switch_interval: gil.switch_interval,
+            is_enabled: gil.is_enabled,
+            state: Mutex::default(),
+            drop_requested: AtomicBool::new(false),
+            dropped: Condvar::new(),
+            switched: Condvar::new(),
+        }
+    }
+
+    /// The few instructions under the mutex do not panic.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, number: usize) {
+        let mut state = self.state();
+        state.n_waiters += 1;
+        while state.holder.is_some() {
+            let n_switches = state.n_switches;
+            let (woken, timeout) = self
+                .dropped
+                .wait_timeout(state, self.switch_interval)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            // Only one who has watched the same holder for the whole interval may ask.
+            if timeout.timed_out() && state.holder.is_some() && state.n_switches == n_switches {
+                self.drop_requested.store(true, Ordering::Relaxed);
+            }
+        }
+        state.n_waiters -= 1;
+        state.holder = Some(number);
+        self.drop_requested.store(false, Ordering::Relaxed);
+        if state.last_holder != Some(number) {
+            state.last_holder = Some(number);
+            state.n_switches += 1;
+        }
+        self.switched.notify_all();
+    }
+
+    /// Drops the lock; if somebody asked for it, waits until another thread has it.
+    fn drop_lock(&self, number: usize) {
+        let mut state = self.state();
+        state.holder = None;
+        self.dropped.notify_one();
+        if !self.drop_requested.load(Ordering::Relaxed) {
+            return;
+        }
+        while state.last_holder == Some(number) && state.n_waiters > 0 {
+            state = self
+                .switched
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// A thread's side of the lock: what it must hold to run "interpreted" code.
+#[derive(Debug)]
+pub struct Token<'gil> {
+    lock: &'gil Lock,
+    number: usize,
+    /// The start of the whole run; all times in the report count from it.
+    started: Instant,
+    /// Since when the lock is held; `None` while it is not.
+    held_since: Option<Duration>,
+    report: ThreadReport,
+}
+
+impl<'gil> Token<'gil> {
+    fn new(lock: &'gil Lock, number: usize, started: Instant) -> Self {
+        Token {
+            lock,
+            number,
+            started,
+            held_since: None,
+            report: ThreadReport::default(),
+        }
+    }
+
+    /// Between two "bytecodes": gives the lock away if another thread has waited long enough for it.
+    pub fn checkpoint(&mut self) {
+        if self.lock.drop_requested.load(Ordering::Relaxed) {
+            self.drop_lock();
+            self.take();
+        }
+    }
+
+    /// Runs `native` without the lock, as a C function does that releases it (input and output,
+    /// sleep, numpy), and takes the lock again.
+    pub fn allow_threads<R>(&mut self, native: impl FnOnce() -> R) -> R {
+        self.drop_lock();
+        let result = native();
+        self.take();
+        result
+    }
+
+    fn take(&mut self) {
+        let waiting = Instant::now();
+        if self.lock.is_enabled {
+            self.lock.take(self.number);
+        }
+        self.report.waited += waiting.elapsed();
+        self.held_since = Some(self.started.elapsed());
+    }
+
+    fn drop_lock(&mut self) {
+        let Some(since) = self.held_since.take() else {
+            return;
+        };
+        self.report.held.push(Span {
+            start: since,
+            end: self.started.elapsed(),
+        });
+        if self.lock.is_enabled {
+            self.lock.drop_lock(self.number);
+        }
+    }
+}
+
+impl Drop for Token<'_> {
+    /// A thread that panics does not keep the others out.
+    fn drop(&mut self) {
+        self.drop_lock();
+    }
+}
+
+/// A stretch of time, counted from the start of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// When it began.
+    pub start: Duration,
+    /// When it ended.
+    pub end: Duration,
+}
+
+/// What one thread had of the lock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ThreadReport {
+    held: Vec<Span>,
+    waited: Duration,
+}
+
+impl ThreadReport {
+    /// When the thread held the lock, in order. Without a lock: when it ran "interpreted" code.
+    pub fn held(&self) -> &[Span] {
+        &self.held
+    }
+
+    /// How long the thread held the lock in all.
+    pub fn held_total(&self) -> Duration {
+        self.held.iter().map(|span| span.end - span.start).sum()
+    }
+
+    /// How long the thread waited for the lock in all.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+}
+
+/// The threads' results, and who held the lock when. Prints as a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GilReport<R> {
+    values: Vec<R>,
+    threads: Vec<ThreadReport>,
+    wall: Duration,
+}
+
+impl<R> GilReport<R> {
+    /// What each thread's body gave, by its number.
+    pub fn values(&self) -> &[R] {
+        &self.values
+    }
+
+    /// What each thread had of the lock, by its number.
+    pub fn threads(&self) -> &[ThreadReport] {
+        &self.threads
+    }
+
+    /// From the start of the first thread to the end of the last.
+    pub fn wall(&self) -> Duration {
+        self.wall
+    }
+
+    /// How often the lock went from one thread to another.
+    pub fn switches(&self) -> usize {
+        let mut spans: Vec<(Duration, usize)> = self
+            .threads
+            .iter()
+            .enumerate()
+            .flat_map(|(number, thread)| thread.held.iter().map(move |span| (span.start, number)))
+            .collect();
+        spans.sort_unstable();
+        spans
+            .windows(2)
+            .filter(|pair| pair[0].1 != pair[1].1)
+            .count()
+    }
+}
+
+impl<R> fmt::Display for GilReport<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        writeln!(
+            f,
+            "{:>6} {:>12} {:>12} {:>6}",
+            "thread", "held ms", "waited ms", "times"
+        )?;
+        for (number, thread) in self.threads.iter().enumerate() {
+            writeln!(
+                f,
+                "{number:>6} {:>12.2} {:>12.2} {:>6}",
+                ms(thread.held_total()),
+                ms(thread.waited),
+                thread.held.len()
+            )?;
+        }
+        write!(f, "{} switches in {:.2} ms", self.switches(), ms(self.wall))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+    use std::sync::atomic::AtomicUsize;
+
+    /// Spins for a while in small steps, each ended by a checkpoint.
+    fn interpret(token: &mut Token<'_>, milliseconds: u64) {
+        let until = Instant::now() + Duration::from_millis(milliseconds);
+        while Instant::now() < until {
+            token.checkpoint();
+        }
+    }
+
+    #[test]
+    fn only_one_thread_holds_the_lock() {
+        let inside = AtomicUsize::new(0);
+        let gil = Gil::with_switch_interval(Duration::from_micros(100));
+        let report = gil.threads(4, |token, _| {
+            for _ in 0..200 {
+                assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                thread::yield_now();
+                assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
+                token.checkpoint();
+                token.allow_threads(thread::yield_now);
+            }
+        });
+        let mut spans: Vec<Span> = report
+            .threads()
+            .iter()
+            .flat_map(|t| t.held.clone())
+            .collect();
+        spans.sort_by_key(|span| span.start);
+        assert!(spans.windows(2).all(|pair| pair[0].end <= pair[1].start));
+    }
+
+    #[test]
+    fn a_busy_holder_is_made_to_switch() {
+        let both = Barrier::new(2);
+        let gil = Gil::with_switch_interval(Duration::from_millis(1));
+        let report = gil.threads(2, |token, _| {
+            // Both run before either begins, so that there is somebody to switch to.
+            token.allow_threads(|| both.wait());
+            interpret(token, 60);
+        });
+        assert!(report.switches() >= 4, "{report}");
+        assert!(
+            report
+                .threads()
+                .iter()
+                .all(|thread| !thread.waited().is_zero()),
+            "{report}"
+        );
+    }
+
+    #[test]
+    fn native_calls_run_at_the_same_time() {
+        let meet = Barrier::new(3);
+        // Would wait for ever if the lock were held around it.
+        let report = Gil::new().threads(3, |token, number| {
+            token.allow_threads(|| meet.wait());
+            number
+        });
+        assert_eq!(report.values(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn without_a_lock_all_run_at_once() {
+        let meet = Barrier::new(3);
+        let report = Gil::disabled().threads(3, |token, _| {
+            meet.wait();
+            token.checkpoint();
+        });
+        assert_eq!(report.threads().len(), 3);
+        assert!(!Gil::disabled().is_enabled());
+    }
+
+    #[test]
+    fn a_panic_lets_the_others_go_on() {
+        let finished = AtomicUsize::new(0);
+        let outcome = std::panic::catch_unwind(|| {
+            Gil::new().threads(3, |token, number| {
+                assert!(number != 1, "one");
+                interpret(token, 5);
+                finished.fetch_add(1, Ordering::SeqCst);
+            })
+        });
+        assert!(outcome.is_err());
+        assert_eq!(finished.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn no_thread_and_one_thread() {
+        assert_eq!(Gil::new().threads(0, |_, number| number).values(), []);
+        let report = Gil::new().threads(1, |token, number| {
+            interpret(token, 20);
+            number
+        });
+        assert_eq!((report.values(), report.switches()), (&[0][..], 0));
+    }
+}

@@ -1,0 +1,314 @@
+//! Pieces of work measured against each other, fairly.
+//!
+//! The cases take turns, round by round, so that a machine that becomes busy disturbs all of them
+//! alike; a ratio is taken within each round; and where the rounds do not agree on who is faster,
+//! the verdict is that it cannot be told.
+
+use std::fmt;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use super::figure::{self, GREEN, ORANGE, Row};
+use super::predict::Measured;
+use super::show;
+
+/// A batch shorter than this measures the clock.
+const LEAST_BATCH: Duration = Duration::from_micros(500);
+const N_ROUNDS_MOST: usize = 21;
+const N_ROUNDS_LEAST: usize = 7;
+/// All rounds together take about this long, or the least number of rounds.
+const BUDGET: Duration = Duration::from_secs(2);
+/// Rounds that may disagree with the rest, as a share: one interrupt is not a result.
+const OUTLIERS: f64 = 0.15;
+/// Closer than this is called equal.
+const SAME: f64 = 1.03;
+
+/// Starts a comparison; add its cases, then run it.
+pub fn compare<'a>(title: &str) -> Cases<'a> {
+    Cases {
+        title: title.to_owned(),
+        cases: Vec::new(),
+    }
+}
+
+/// The cases of a comparison that has not run yet.
+pub struct Cases<'a> {
+    title: String,
+    cases: Vec<Case<'a>>,
+}
+
+struct Case<'a> {
+    name: String,
+    call: Box<dyn FnMut() + 'a>,
+}
+
+impl<'a> Cases<'a> {
+    /// Adds a case. What it returns is kept from being optimised away.
+    #[must_use]
+    pub fn case<T>(mut self, name: &str, mut work: impl FnMut() -> T + 'a) -> Self {
+        let call = Box::new(move || {
+            black_box(work());
+        });
+        self.cases.push(Case {
+            name: name.to_owned(),
+            call,
+        });
+        self
+    }
+
+    /// Measures: each case once to warm up, then in turns.
+    pub fn run(mut self) -> Comparison {
+        let loops: Vec<u32> = self.cases.iter_mut().map(Case::loops).collect();
+        let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); self.cases.len()];
+        let started = Instant::now();
+        for round in 0..N_ROUNDS_MOST {
+            if round >= N_ROUNDS_LEAST && started.elapsed() > BUDGET {
+                break;
+            }
+            for (case, (seconds, loops)) in self.cases.iter_mut().zip(rounds.iter_mut().zip(&loops))
+            {
+                seconds.push(case.batch(*loops).as_secs_f64() / f64::from(*loops));
+            }
+        }
+        let names = self.cases.into_iter().map(|case| case.name).collect();
+        Comparison {
+            title: self.title,
+            names,
+            rounds,
+        }
+    }
+}
+
+impl Case<'_> {
+    fn batch(&mut self, loops: u32) -> Duration {
+        let started = Instant::now();
+        for _ in 0..loops {
+            (self.call)();
+        }
+        started.elapsed()
+    }
+
+    /// How many calls make a batch long enough to measure.
+    fn loops(&mut self) -> u32 {
+        self.batch(1);
+        let mut loops = 1;
+        while loops < 1 << 24 && self.batch(loops) < LEAST_BATCH {
+            loops *= 2;
+        }
+        loops
+    }
+}
+
+/// Which of two cases takes longer, as far as the measurement can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The first takes longer.
+    Slower,
+    /// The first takes less time.
+    Faster,
+    /// The rounds do not agree: the two are about equal, or the machine is busy.
+    Inconclusive,
+}
+
+/// Cases and their times. The last expression of a cell: shows a figure and its numbers.
+#[derive(Clone, PartialEq)]
+pub struct Comparison {
+    title: String,
+    names: Vec<String>,
+    /// Seconds per call: a list for each case, in which the places with the same index were
+    /// measured one after another.
+    rounds: Vec<Vec<f64>>,
+}
+
+impl Comparison {
+    /// The median time of one call.
+    ///
+    /// # Panics
+    ///
+    /// When there is no case of that name.
+    pub fn median(&self, name: &str) -> Duration {
+        Duration::from_secs_f64(show::median(&self.rounds[self.index(name)]))
+    }
+
+    /// How many times longer `one` takes than `other`: the median of the ratios in each round.
+    ///
+    /// # Panics
+    ///
+    /// When there is no case of one of these names.
+    pub fn ratio(&self, one: &str, other: &str) -> f64 {
+        show::median(&self.ratios(one, other))
+    }
+
+    /// [`ratio`](Self::ratio), and whether it is more than noise; for [`Prediction::against`].
+    ///
+    /// [`Prediction::against`]: super::Prediction::against
+    ///
+    /// # Panics
+    ///
+    /// When there is no case of one of these names.
+    pub fn times(&self, one: &str, other: &str) -> Measured {
+        Measured {
+            value: self.ratio(one, other),
+            conclusive: self.verdict(one, other) != Verdict::Inconclusive,
+        }
+    }
+
+    /// Whether `one` is slower or faster than `other`, or cannot be told from it.
+    ///
+    /// # Panics
+    ///
+    /// When there is no case of one of these names.
+    pub fn verdict(&self, one: &str, other: &str) -> Verdict {
+        let mut ratios = self.ratios(one, other);
+        ratios.sort_by(f64::total_cmp);
+        let n_outliers = (ratios.len() as f64 * OUTLIERS) as usize;
+        let (low, high) = (ratios[n_outliers], ratios[ratios.len() - 1 - n_outliers]);
+        if low > SAME {
+            Verdict::Slower
+        } else if high < 1.0 / SAME {
+            Verdict::Faster
+        } else {
+            Verdict::Inconclusive
+        }
+    }
+
+    fn ratios(&self, one: &str, other: &str) -> Vec<f64> {
+        let (one, other) = (self.index(one), self.index(other));
+        self.rounds[one]
+            .iter()
+            .zip(&self.rounds[other])
+            .map(|(a, b)| a / b)
+            .collect()
+    }
+
+    fn index(&self, name: &str) -> usize {
+        self.names
+            .iter()
+            .position(|known| known == name)
+            .unwrap_or_else(|| {
+                panic!(
+                    "no case `{name}` was compared; there are: {}",
+                    self.names.join(", ")
+                )
+            })
+    }
+
+    /// The first case against each of the others, in a sentence.
+    fn sentences(&self) -> Vec<String> {
+        let first = &self.names[0];
+        let sentence = |other: &String| match self.verdict(other, first) {
+            Verdict::Slower => {
+                let ratio = show::number(self.ratio(other, first));
+                format!("`{other}` takes {ratio} times as long as `{first}`.")
+            }
+            Verdict::Faster => {
+                let ratio = show::number(self.ratio(first, other));
+                format!("`{other}` is {ratio} times as fast as `{first}`.")
+            }
+            Verdict::Inconclusive => format!(
+                "Inconclusive: `{other}` and `{first}` cannot be told apart here and now. Either \
+                 they are equal, or the machine is busy with something else: run the cell again."
+            ),
+        };
+        self.names[1..].iter().map(sentence).collect()
+    }
+
+    fn is_conclusive(&self) -> bool {
+        let first = &self.names[0];
+        self.names[1..]
+            .iter()
+            .all(|name| self.verdict(name, first) != Verdict::Inconclusive)
+    }
+
+    /// Called by evcxr to show a cell's value.
+    pub fn evcxr_display(&self) {
+        let rows: Vec<Row> = self
+            .names
+            .iter()
+            .zip(&self.rounds)
+            .map(|(name, seconds)| Row {
+                name: name.clone(),
+                seconds: seconds.clone(),
+            })
+            .collect();
+        let (colour, mark) = if self.is_conclusive() {
+            (GREEN, "Measured:")
+        } else {
+            (ORANGE, "Careful:")
+        };
+        let sentences = show::escape(&self.sentences().join(" "));
+        let body = show::boxed(colour, mark, &figure::code(&sentences));
+        show::show(format!("{}{body}", figure::strip(&self.title, &rows)), self);
+    }
+}
+
+impl fmt::Debug for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.title)?;
+        for (name, seconds) in self.names.iter().zip(&self.rounds) {
+            let best = seconds.iter().copied().fold(f64::INFINITY, f64::min);
+            let (median, best) = (show::time(show::median(seconds)), show::time(best));
+            writeln!(f, "  {name}: median {median}, best {best}")?;
+        }
+        f.write_str(&self.sentences().join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn comparison(one: &[f64], other: &[f64]) -> Comparison {
+        Comparison {
+            title: "a test".into(),
+            names: vec!["one".into(), "other".into()],
+            rounds: vec![one.to_vec(), other.to_vec()],
+        }
+    }
+
+    #[test]
+    fn rounds_that_agree_are_a_verdict_and_one_outlier_does_not_matter() {
+        let one = [1.0, 1.1, 1.0, 1.2, 1.0, 1.0, 1.0];
+        let other = [2.0, 2.1, 2.0, 2.2, 0.9, 2.0, 2.0];
+        let compared = comparison(&one, &other);
+        assert_eq!(compared.verdict("other", "one"), Verdict::Slower);
+        assert_eq!(compared.verdict("one", "other"), Verdict::Faster);
+        assert!((compared.ratio("other", "one") - 2.0).abs() < 1e-9);
+        assert_eq!(compared.median("one"), Duration::from_secs(1));
+        assert!(format!("{compared:?}").contains("`other` takes 2.00 times as long as `one`"));
+    }
+
+    #[test]
+    fn rounds_that_disagree_are_inconclusive() {
+        let one = [1.0, 3.0, 1.0, 3.0, 1.0, 3.0, 1.0];
+        let other = [2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0];
+        let compared = comparison(&one, &other);
+        assert_eq!(compared.verdict("other", "one"), Verdict::Inconclusive);
+        assert!(!compared.times("other", "one").conclusive);
+        assert!(format!("{compared:?}").contains("the machine is busy"));
+    }
+
+    #[test]
+    fn cases_take_turns() {
+        let order = std::cell::RefCell::new(Vec::new());
+        let until = |end: Instant| while Instant::now() < end {};
+        let work = |name: u8| {
+            order.borrow_mut().push(name);
+            until(Instant::now() + LEAST_BATCH);
+        };
+        let compared = compare("turns")
+            .case("a", || work(b'a'))
+            .case("b", || work(b'b'))
+            .run();
+        assert_eq!(compared.rounds[0].len(), compared.rounds[1].len());
+        let order = order.into_inner();
+        let measured = &order[order.len() - 2 * N_ROUNDS_LEAST..];
+        assert!(measured.chunks(2).all(|pair| pair == b"ab"), "{measured:?}");
+    }
+
+    #[test]
+    #[should_panic(expected = "no case `three` was compared; there are: one, other")]
+    fn an_unknown_case_is_named() {
+        comparison(&[1.0], &[1.0]).median("three");
+    }
+}

@@ -1,0 +1,33 @@
+//! What the course's notebooks are carried by: predictions, fair measurements, figures, checks.
+//!
+//! A lesson's cell shall say what is measured and nothing else; how often it is repeated, whether
+//! the machine was quiet enough to tell, and how it is drawn is decided here. Everything is
+//! shown through [`crate::display`], as HTML and, with the same facts, as the text of its `Debug`.
+//!
+//! ```
+//! use forklore::lesson::*;
+//!
+//! let guess: Prediction = predict("how many times longer does the longer one take?", 10.0);
+//! let compared: Comparison = compare("two sums")
+//!     .case("short", || (0..10u64).map(std::hint::black_box).sum::<u64>())
+//!     .case("long", || (0..1000u64).map(std::hint::black_box).sum::<u64>())
+//!     .run();
+//! println!("{:?}", guess.against(compared.times("long", "short")));
+//! assert!(compared.ratio("long", "short") > 1.0);
+//! ```
+//!
+//! What a time is on another machine, or on this one in a minute, nobody knows: so a lesson
+//! asserts ratios and inequalities, and [`Comparison::verdict`] answers
+//! [`Verdict::Inconclusive`] rather than something wrong.
+
+mod compare;
+mod exercises;
+mod figure;
+mod predict;
+mod show;
+mod sweep;
+
+pub use compare::{Cases, Comparison, Verdict, compare};
+pub use exercises::{Checked, check};
+pub use predict::{Measured, Outcome, Prediction, predict};
+pub use sweep::{Sweep, sweep};

@@ -1,0 +1,151 @@
+//! How the time of a call grows with its number of items: a part per call and a part per item.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::figure::{self, GREEN};
+use super::show;
+
+const N_ROUNDS: usize = 9;
+const LEAST_BATCH: Duration = Duration::from_micros(300);
+
+/// Measures `call` for each number of items, in turns.
+pub fn sweep(title: &str, sizes: &[u64], mut call: impl FnMut(u64)) -> Sweep {
+    measure(title, sizes, &mut call)
+}
+
+fn measure(title: &str, sizes: &[u64], call: &mut dyn FnMut(u64)) -> Sweep {
+    let mut batch = |n_items: u64, loops: u32| {
+        let started = Instant::now();
+        for _ in 0..loops {
+            call(n_items);
+        }
+        started.elapsed()
+    };
+    let mut loops_for = |n_items: u64| {
+        batch(n_items, 1);
+        let mut loops = 1;
+        while loops < 1 << 20 && batch(n_items, loops) < LEAST_BATCH {
+            loops *= 2;
+        }
+        loops
+    };
+    let loops: Vec<u32> = sizes.iter().map(|size| loops_for(*size)).collect();
+    let mut rounds = vec![Vec::new(); sizes.len()];
+    for _ in 0..N_ROUNDS {
+        for ((size, loops), seconds) in sizes.iter().zip(&loops).zip(&mut rounds) {
+            seconds.push(batch(*size, *loops).as_secs_f64() / f64::from(*loops));
+        }
+    }
+    let points = sizes
+        .iter()
+        .zip(&rounds)
+        .map(|(size, seconds)| (*size, show::median(seconds)));
+    Sweep {
+        title: title.to_owned(),
+        points: points.collect(),
+    }
+}
+
+/// Times by number of items. The last expression of a cell: shows a figure and its numbers.
+#[derive(Clone, PartialEq)]
+pub struct Sweep {
+    title: String,
+    /// Number of items, and the median seconds of a call.
+    points: Vec<(u64, f64)>,
+}
+
+impl Sweep {
+    /// What a call costs before its first item.
+    pub fn per_call(&self) -> Duration {
+        Duration::from_secs_f64(self.fit().0)
+    }
+
+    /// What each item adds.
+    pub fn per_item(&self) -> Duration {
+        Duration::from_secs_f64(self.fit().1)
+    }
+
+    /// The line `per call + n × per item` with the least squares of *relative* errors: the times
+    /// span orders of magnitude, and plain squares would see only the largest.
+    fn fit(&self) -> (f64, f64) {
+        let (mut w, mut wx, mut wxx, mut wy, mut wxy) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        for (size, seconds) in &self.points {
+            let (x, y) = (*size as f64, *seconds);
+            let weight = 1.0 / (y * y).max(f64::MIN_POSITIVE);
+            w += weight;
+            wx += weight * x;
+            wxx += weight * x * x;
+            wy += weight * y;
+            wxy += weight * x * y;
+        }
+        let slope = (w * wxy - wx * wy) / (w * wxx - wx * wx);
+        let slope = if slope.is_finite() {
+            slope.max(0.0)
+        } else {
+            0.0
+        };
+        (((wy - slope * wx) / w).max(0.0), slope)
+    }
+
+    fn sentence(&self) -> String {
+        let (per_call, per_item) = self.fit();
+        format!(
+            "About {} for the call, and {} for each item.",
+            show::time(per_call),
+            show::time(per_item)
+        )
+    }
+
+    /// Called by evcxr to show a cell's value.
+    pub fn evcxr_display(&self) {
+        let figure = figure::growth(&self.title, &self.points, self.fit());
+        let found = show::boxed(GREEN, "Measured:", &self.sentence());
+        show::show(format!("{figure}{found}"), self);
+    }
+}
+
+impl fmt::Debug for Sweep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.title)?;
+        for (size, seconds) in &self.points {
+            writeln!(f, "  {size} items: {}", show::time(*seconds))?;
+        }
+        f.write_str(&self.sentence())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_found_again() {
+        let points = [1, 10, 100, 1000]
+            .map(|n| (n, 5e-6 + 2e-8 * n as f64))
+            .to_vec();
+        let sweep = Sweep {
+            title: "line".into(),
+            points,
+        };
+        let (per_call, per_item) = sweep.fit();
+        assert!((per_call - 5e-6).abs() < 1e-9, "{per_call}");
+        assert!((per_item - 2e-8).abs() < 1e-12, "{per_item}");
+        assert_eq!(sweep.per_call(), Duration::from_micros(5));
+    }
+
+    #[test]
+    fn every_size_is_measured() {
+        let mut asked = Vec::new();
+        let measured = sweep("sizes", &[1, 7], |n| asked.push(n));
+        assert_eq!(
+            measured
+                .points
+                .iter()
+                .map(|point| point.0)
+                .collect::<Vec<_>>(),
+            [1, 7]
+        );
+        assert!(asked.contains(&1) && asked.contains(&7));
+    }
+}

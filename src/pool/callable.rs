@@ -1,0 +1,64 @@
+//! What a pool can call: a function of one argument, or one over whose parameters a tuple is spread.
+
+/// A function as the pool's inner loops call it. A function without state stays one: these wrappers
+/// add nothing to its size.
+pub(crate) trait Callable<A> {
+    /// What a call gives.
+    type Output;
+
+    /// Calls the function.
+    fn call(&self, arg: A) -> Self::Output;
+}
+
+/// A function of one argument.
+#[derive(Clone, Copy)]
+pub(crate) struct Unary<F>(pub(crate) F);
+
+impl<F: Fn(A) -> R, A, R> Callable<A> for Unary<F> {
+    type Output = R;
+
+    fn call(&self, arg: A) -> R {
+        (self.0)(arg)
+    }
+}
+
+/// A function over whose parameters each tuple is spread.
+#[derive(Clone, Copy)]
+pub(crate) struct Star<F>(pub(crate) F);
+
+impl<F: StarFn<T>, T> Callable<T> for Star<F> {
+    type Output = F::Output;
+
+    fn call(&self, args: T) -> F::Output {
+        self.0.call_spread(args)
+    }
+}
+
+/// A function that takes a tuple's elements as its parameters, for
+/// [`Pool::starmap`](super::Pool::starmap): every `Fn` of two to six parameters is one.
+pub trait StarFn<T> {
+    /// What a call gives.
+    type Output;
+
+    /// Calls the function with the tuple's elements.
+    fn call_spread(&self, args: T) -> Self::Output;
+}
+
+macro_rules! spread {
+    ($($arg:ident)*) => {
+        impl<Func: Fn($($arg),*) -> Ret, Ret, $($arg),*> StarFn<($($arg,)*)> for Func {
+            type Output = Ret;
+
+            #[allow(non_snake_case, reason = "type and value parameters share their names")]
+            fn call_spread(&self, ($($arg,)*): ($($arg,)*)) -> Ret {
+                self($($arg),*)
+            }
+        }
+    };
+}
+
+spread!(A B);
+spread!(A B C);
+spread!(A B C D);
+spread!(A B C D E);
+spread!(A B C D E F);

@@ -1,0 +1,267 @@
+//! What is on its way: a batch together with the engine that serves it.
+
+use std::cell::{RefCell, RefMut};
+use std::rc::{Rc, Weak};
+use std::time::Instant;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Outcome, Result, TaskError};
+
+use super::args::{Encoded, Encoder};
+use super::batch::Batch;
+use super::collate;
+use super::engine::{Engine, Settings};
+use super::plan::Plan;
+use super::task::Trampoline;
+
+/// A pool's engine, shared with whatever of the pool's work outlives a call.
+pub(super) struct Shared {
+    engine: RefCell<Engine>,
+    settings: Rc<Settings>,
+    /// Batches that somebody still wants; closing waits for them.
+    wanted: RefCell<Vec<Weak<Cell>>>,
+    /// Batches that nobody wants any more and that have not ended yet.
+    orphans: RefCell<Vec<Batch>>,
+    /// What the workers have inherited and the owner must keep for those that it starts later.
+    _inherited: Option<Box<dyn std::any::Any>>,
+}
+
+/// Holds a batch until it is collated.
+type Cell = RefCell<Option<Batch>>;
+
+/// What is to be called.
+#[derive(Clone, Copy)]
+pub(super) enum Function {
+    /// A function without state, by its place in its shared object.
+    Shipped(Trampoline),
+    /// What the engine's workers have inherited.
+    Inherited,
+}
+
+impl Shared {
+    /// Starts workers.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub(super) fn start(
+        settings: Settings,
+        inherited: Option<Box<dyn std::any::Any>>,
+    ) -> Result<Rc<Shared>> {
+        let settings = Rc::new(settings);
+        Ok(Rc::new(Shared {
+            engine: RefCell::new(Engine::start(&settings)?),
+            settings,
+            wanted: RefCell::default(),
+            orphans: RefCell::default(),
+            _inherited: inherited,
+        }))
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Encodes arguments into the pool's memory. The engine is not borrowed meanwhile, so that the
+    /// arguments' iterator may use the pool itself.
+    pub(super) fn encode<A: Serialize>(&self, args: impl Iterator<Item = A>) -> Result<Encoded> {
+        let heap = Rc::clone(self.open_engine()?.heap());
+        Encoder::encode(&heap, args)
+    }
+
+    /// The engine of a pool that takes tasks.
+    pub(super) fn open_engine(&self) -> Result<RefMut<'_, Engine>> {
+        let engine = self.engine_mut()?;
+        if engine.is_closed() {
+            return Err(Error::closed());
+        }
+        Ok(engine)
+    }
+
+    /// The engine of this process: one that was inherited from another process is replaced.
+    #[inline(never)]
+    pub(super) fn engine_mut(&self) -> Result<RefMut<'_, Engine>> {
+        let mut engine = self.engine.try_borrow_mut().map_err(|_| {
+            Error::invalid_input("this pool is in use by a call that has not returned yet")
+        })?;
+        if engine.owner() != std::process::id() {
+            *engine = if engine.is_closed() {
+                Engine::closed(&self.settings)?
+            } else {
+                Engine::start(&self.settings)?
+            };
+            self.wanted.borrow_mut().clear();
+            self.orphans.borrow_mut().clear();
+        }
+        Ok(engine)
+    }
+
+    /// Lets the workers end when the queue is empty.
+    pub(super) fn close(&self) {
+        self.end(|_, engine| engine.close());
+    }
+
+    /// Closes, and waits until what is wanted is there and every worker has ended.
+    pub(super) fn join(&self) {
+        self.end(|shared, engine| {
+            engine.close();
+            for cell in shared
+                .wanted
+                .borrow_mut()
+                .drain(..)
+                .filter_map(|cell| cell.upgrade())
+            {
+                if let Some(batch) = cell.borrow_mut().as_mut() {
+                    batch.wait(engine, None);
+                }
+            }
+            for mut batch in shared.orphans.borrow_mut().drain(..) {
+                batch.wait(engine, None);
+                batch.give_back(engine);
+            }
+            engine.join();
+        });
+    }
+
+    /// Kills the workers.
+    pub(super) fn terminate(&self) {
+        self.end(|_, engine| engine.terminate());
+    }
+
+    /// Ends this process's workers in some way; a process that has none yet will not get any.
+    fn end(&self, how: impl FnOnce(&Shared, &mut Engine)) {
+        let Ok(mut engine) = self.engine.try_borrow_mut() else {
+            return;
+        };
+        if engine.owner() == std::process::id() {
+            how(self, &mut engine);
+        } else if let Ok(closed) = Engine::closed(&self.settings) {
+            *engine = closed;
+        }
+    }
+
+    /// Gives the memory of what nobody wanted back, as far as it has ended.
+    fn sweep(&self, engine: &mut Engine) {
+        let mut orphans = self.orphans.borrow_mut();
+        let mut index = 0;
+        while index < orphans.len() {
+            if orphans[index].wait(engine, Some(Instant::now())) {
+                orphans.swap_remove(index).give_back(engine);
+            } else {
+                index += 1;
+            }
+        }
+    }
+}
+
+impl Drop for Shared {
+    /// Nobody waits for anything any more.
+    fn drop(&mut self) {
+        let engine = self.engine.get_mut();
+        if engine.owner() == std::process::id() {
+            engine.terminate();
+        }
+    }
+}
+
+/// A batch that was published and not collated.
+pub(super) struct Flight {
+    shared: Rc<Shared>,
+    batch: Rc<Cell>,
+    owner: u32,
+}
+
+impl Flight {
+    /// Publishes a function over encoded arguments.
+    #[inline(never)]
+    pub(super) fn launch(
+        shared: &Rc<Shared>,
+        function: Function,
+        encoded: Encoded,
+        plan: Plan,
+    ) -> Result<Flight> {
+        let mut engine = shared.open_engine()?;
+        shared.sweep(&mut engine);
+        let function = match function {
+            Function::Shipped(trampoline) => engine.function(trampoline)?,
+            Function::Inherited => 0,
+        };
+        let n_workers = shared.settings.n_workers;
+        let batch = Batch::publish(&mut engine, function, encoded, plan, n_workers)?;
+        let batch = Rc::new(RefCell::new(Some(batch)));
+        let mut wanted = shared.wanted.borrow_mut();
+        wanted.retain(|cell| cell.strong_count() > 0);
+        wanted.push(Rc::downgrade(&batch));
+        Ok(Flight {
+            shared: Rc::clone(shared),
+            batch,
+            owner: std::process::id(),
+        })
+    }
+
+    /// Waits until every item has a result or an error; false if the deadline came first.
+    pub(super) fn wait(&self, deadline: Option<Instant>) -> bool {
+        if self.is_lost() {
+            return true;
+        }
+        let Ok(mut engine) = self.shared.engine_mut() else {
+            return false;
+        };
+        match self.batch.borrow_mut().as_mut() {
+            Some(batch) => batch.wait(&mut engine, deadline),
+            None => true,
+        }
+    }
+
+    /// Waits until one of several batches of one pool may have ended.
+    pub(super) fn wait_for_any<'f>(flights: impl Iterator<Item = &'f Flight>) {
+        let mut shared = None;
+        let mut jobs = Vec::new();
+        for flight in flights {
+            shared = Some(&flight.shared);
+            jobs.extend(flight.batch.borrow().as_ref().map(Batch::job));
+        }
+        if let Some(mut engine) = shared.and_then(|shared| shared.engine_mut().ok()) {
+            engine.wait(&jobs, None);
+        }
+    }
+
+    /// Waits for the results and takes them: all, or each item's result or error.
+    pub(super) fn land<R: DeserializeOwned>(self) -> std::result::Result<Vec<R>, Vec<Outcome<R>>> {
+        self.wait(None);
+        let batch = self.batch.borrow_mut().take();
+        match (batch, self.shared.engine.try_borrow()) {
+            (Some(batch), Ok(engine)) if !self.is_lost() => collate::collate(&engine, batch),
+            (Some(batch), _) => Err((0..batch.n_items())
+                .map(|item| {
+                    Err(TaskError::not_run(
+                        item,
+                        "its results belong to another process",
+                    ))
+                })
+                .collect()),
+            (None, _) => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether another process published this batch, and its memory is not ours.
+    fn is_lost(&self) -> bool {
+        self.owner != std::process::id()
+    }
+}
+
+impl Drop for Flight {
+    /// What was not begun yet will not be; what runs is let go.
+    fn drop(&mut self) {
+        let Some(mut batch) = self.batch.borrow_mut().take() else {
+            return;
+        };
+        if let Ok(engine) = self.shared.engine.try_borrow()
+            && !self.is_lost()
+        {
+            batch.cancel(&engine);
+            self.shared.orphans.borrow_mut().push(batch);
+        }
+    }
+}

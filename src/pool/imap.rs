@@ -1,0 +1,171 @@
+//! Maps that are lazy on both sides: arguments are taken, and results kept, only a little ahead.
+
+use std::collections::VecDeque;
+use std::iter::Fuse;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Outcome, Result};
+
+use super::callable::Callable;
+use super::flight::{Flight, Function, Shared};
+use super::plan::Plan;
+use super::run;
+
+/// How many chunks are in flight for each worker: one that runs, one that waits, and one whose
+/// results are on their way.
+const CHUNKS_PER_WORKER: usize = 3;
+/// Chunks grow until one is worth the way it has to go, and no further: what is in flight is what is
+/// held in memory.
+const WORTH_ITS_WAY: Duration = Duration::from_micros(200);
+const LARGEST_CHUNK: usize = 4096;
+
+/// A map whose arguments come one by one and whose results go one by one.
+pub(super) struct Stream<C, I: Iterator> {
+    /// Dropped first: what is in flight needs the workers.
+    window: VecDeque<Chunk>,
+    shared: Rc<Shared>,
+    function: Function,
+    /// Workers that were forked for this stream have inherited it from here.
+    _f: Box<C>,
+    args: Fuse<I>,
+    /// The place of the next argument in the input.
+    next_index: usize,
+    chunk_items: usize,
+}
+
+/// A part of the input on its way.
+struct Chunk {
+    flight: Flight,
+    first_index: usize,
+    launched: Instant,
+}
+
+impl<C, I, A> Stream<C, I>
+where
+    I: Iterator<Item = A>,
+    C: Callable<A>,
+    A: Serialize + DeserializeOwned,
+    C::Output: Serialize + DeserializeOwned,
+{
+    pub(super) fn new(pool: &Rc<Shared>, f: C, args: I) -> Result<Self> {
+        let f = Box::new(f);
+        let (shared, function) = run::stream::<C, A>(pool, &f)?;
+        Ok(Stream {
+            window: VecDeque::new(),
+            shared,
+            function,
+            _f: f,
+            args: args.fuse(),
+            next_index: 0,
+            chunk_items: 1,
+        })
+    }
+
+    /// The results of the oldest chunk, or of any that has ended, with the place of the first.
+    /// `None` at the end of the input.
+    #[track_caller]
+    pub(super) fn next_chunk(
+        &mut self,
+        in_order: bool,
+    ) -> Option<(usize, Vec<Outcome<C::Output>>)> {
+        if let Err(error) = self.fill_window() {
+            panic!("{error}");
+        }
+        let which = if in_order {
+            0
+        } else {
+            self.any_that_has_ended()?
+        };
+        let chunk = self.window.remove(which)?;
+        let results = match chunk.flight.land() {
+            Ok(results) => results.into_iter().map(Ok).collect(),
+            Err(results) => results,
+        };
+        if chunk.launched.elapsed() < WORTH_ITS_WAY {
+            self.chunk_items = (2 * self.chunk_items).min(LARGEST_CHUNK);
+        }
+        Some((chunk.first_index, results))
+    }
+
+    fn fill_window(&mut self) -> Result<()> {
+        let capacity = CHUNKS_PER_WORKER * self.shared.settings().n_workers;
+        while self.window.len() < capacity {
+            let args = self.args.by_ref().take(self.chunk_items);
+            let encoded = self.shared.encode(args)?;
+            let n_items = encoded.n_items;
+            if n_items == 0 {
+                return Ok(());
+            }
+            // A chunk is one worker's; what is divided further is the stream.
+            let plan = Plan::Fixed(n_items as u64);
+            self.window.push_back(Chunk {
+                flight: Flight::launch(&self.shared, self.function, encoded, plan)?,
+                first_index: self.next_index,
+                launched: Instant::now(),
+            });
+            self.next_index += n_items;
+        }
+        Ok(())
+    }
+
+    fn any_that_has_ended(&self) -> Option<usize> {
+        while !self.window.is_empty() {
+            let now = Some(Instant::now());
+            let ended = self.window.iter().position(|chunk| chunk.flight.wait(now));
+            if ended.is_some() {
+                return ended;
+            }
+            Flight::wait_for_any(self.window.iter().map(|chunk| &chunk.flight));
+        }
+        None
+    }
+}
+
+/// The results of a stream, one by one, each with its place in the input.
+pub(super) struct Results<C, I: Iterator, R> {
+    stream: Stream<C, I>,
+    ready: std::iter::Enumerate<std::vec::IntoIter<Outcome<R>>>,
+    first_index: usize,
+    in_order: bool,
+}
+
+impl<C, I: Iterator, R> Results<C, I, R> {
+    pub(super) fn new(stream: Stream<C, I>, in_order: bool) -> Self {
+        Results {
+            stream,
+            ready: Vec::new().into_iter().enumerate(),
+            first_index: 0,
+            in_order,
+        }
+    }
+}
+
+impl<C, I, A> Iterator for Results<C, I, C::Output>
+where
+    I: Iterator<Item = A>,
+    C: Callable<A>,
+    A: Serialize + DeserializeOwned,
+    C::Output: Serialize + DeserializeOwned,
+{
+    type Item = (usize, C::Output);
+
+    #[track_caller]
+    fn next(&mut self) -> Option<(usize, C::Output)> {
+        loop {
+            if let Some((index, result)) = self.ready.next() {
+                let place = self.first_index + index;
+                return match result {
+                    Ok(value) => Some((place, value)),
+                    Err(error) => panic!("{}", error.at(place)),
+                };
+            }
+            let (first_index, results) = self.stream.next_chunk(self.in_order)?;
+            self.first_index = first_index;
+            self.ready = results.into_iter().enumerate();
+        }
+    }
+}

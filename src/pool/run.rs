@@ -1,0 +1,212 @@
+//! From a call of the pool to its results: which way a function takes, and what can go wrong.
+
+use std::rc::Rc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Outcome, Result, TaskError};
+
+use super::args::Encoded;
+use super::callable::Callable;
+use super::engine::Settings;
+use super::flight::{Flight, Function, Shared};
+use super::plan::Plan;
+use super::task::{Inherited, run_inherited, run_inherited_on_encoded, run_shipped};
+use super::worker::LocalCall;
+
+/// Runs `f` over `args` and waits for the results.
+pub(super) fn run<C, A>(
+    pool: &Rc<Shared>,
+    f: &C,
+    args: impl Iterator<Item = A>,
+    plan: Plan,
+) -> std::result::Result<Vec<C::Output>, Failed<C::Output>>
+where
+    C: Callable<A>,
+    A: Serialize + DeserializeOwned,
+    C::Output: Serialize + DeserializeOwned,
+{
+    if size_of::<C>() == 0 {
+        let flight = ship::<C, A>(pool, args, plan)?;
+        return flight.map_or_else(
+            || Ok(Vec::new()),
+            |flight| flight.land().map_err(Failed::Items),
+        );
+    }
+    let args: Vec<A> = args.collect();
+    let n_items = args.len();
+    let fail = |error| Failed::Call { error, n_items };
+    drop(pool.open_engine().map_err(fail)?);
+    if n_items == 0 {
+        return Ok(Vec::new());
+    }
+    // The workers move the arguments out of their own copies of this memory.
+    let call = Inherited {
+        f,
+        args: args.as_ptr(),
+    };
+    let call = LocalCall {
+        run: run_inherited::<C, A>,
+        call: std::ptr::from_ref(&call).cast(),
+    };
+    let workers = fork_for(pool, call, n_items, None).map_err(fail)?;
+    let flight = Flight::launch(&workers, Function::Inherited, inherited(n_items), plan);
+    let outcome = flight.map_err(fail)?.land().map_err(Failed::Items);
+    workers.join();
+    outcome
+}
+
+/// Begins to run `f` over `args`, which live on with the flight. `None` if there are none.
+pub(super) fn begin<C, A>(
+    pool: &Rc<Shared>,
+    f: C,
+    args: impl Iterator<Item = A>,
+) -> std::result::Result<Option<Flight>, Failed<C::Output>>
+where
+    C: Callable<A> + 'static,
+    A: Serialize + DeserializeOwned + 'static,
+    C::Output: Serialize,
+{
+    if size_of::<C>() == 0 {
+        return ship::<C, A>(pool, args, Plan::default());
+    }
+    let owned: Box<(C, Vec<A>)> = Box::new((f, args.collect()));
+    let n_items = owned.1.len();
+    let fail = |error| Failed::Call { error, n_items };
+    drop(pool.open_engine().map_err(fail)?);
+    if n_items == 0 {
+        return Ok(None);
+    }
+    let call = Box::new(Inherited {
+        f: &raw const owned.0,
+        args: owned.1.as_ptr(),
+    });
+    let local = LocalCall {
+        run: run_inherited::<C, A>,
+        call: std::ptr::from_ref(&*call).cast(),
+    };
+    let workers = fork_for(pool, local, n_items, Some(Box::new((call, owned)))).map_err(fail)?;
+    let flight = Flight::launch(
+        &workers,
+        Function::Inherited,
+        inherited(n_items),
+        Plan::default(),
+    );
+    flight.map(Some).map_err(fail)
+}
+
+/// What will call `f` on arguments that come one by one: the pool itself, or workers forked for
+/// this stream, which inherit `f`. The caller keeps `f` alive as long as the workers.
+pub(super) fn stream<C, A>(pool: &Rc<Shared>, f: &C) -> Result<(Rc<Shared>, Function)>
+where
+    C: Callable<A>,
+    A: DeserializeOwned,
+    C::Output: Serialize,
+{
+    drop(pool.open_engine()?);
+    if size_of::<C>() == 0 {
+        return Ok((Rc::clone(pool), Function::Shipped(run_shipped::<C, A>)));
+    }
+    let call = LocalCall {
+        run: run_inherited_on_encoded::<C, A>,
+        call: std::ptr::from_ref(f).cast(),
+    };
+    let workers = fork_for(pool, call, usize::MAX, None)?;
+    Ok((workers, Function::Inherited))
+}
+
+/// The function has no state: its name is sent, and the arguments as bytes.
+fn ship<C, A>(
+    pool: &Rc<Shared>,
+    args: impl Iterator<Item = A>,
+    plan: Plan,
+) -> std::result::Result<Option<Flight>, Failed<C::Output>>
+where
+    C: Callable<A>,
+    A: Serialize + DeserializeOwned,
+    C::Output: Serialize,
+{
+    let mut n_items = 0;
+    let mut args = args.inspect(|_| n_items += 1);
+    let encoded = pool.encode(&mut args);
+    if encoded.is_err() {
+        // Every item is to be told of the error.
+        args.by_ref().for_each(drop);
+    }
+    drop(args);
+    let fail = |error| Failed::Call { error, n_items };
+    let encoded = encoded.map_err(fail)?;
+    if n_items == 0 {
+        return Ok(None);
+    }
+    let function = Function::Shipped(run_shipped::<C, A>);
+    let flight = Flight::launch(pool, function, encoded, plan);
+    flight.map(Some).map_err(fail)
+}
+
+/// Forks workers that inherit a call, no more than there are items.
+fn fork_for(
+    pool: &Shared,
+    call: LocalCall,
+    n_items: usize,
+    inherited: Option<Box<dyn std::any::Any>>,
+) -> Result<Rc<Shared>> {
+    let settings = pool.settings();
+    let settings = Settings {
+        n_workers: settings.n_workers.min(n_items),
+        initializer: settings.initializer.clone(),
+        max_tasks: settings.max_tasks,
+        local: Some(call),
+    };
+    Shared::start(settings, inherited)
+}
+
+/// Arguments that are not sent.
+fn inherited(n_items: usize) -> Encoded {
+    Encoded {
+        n_items,
+        ..Encoded::default()
+    }
+}
+
+/// Why a map has no plain vector of results.
+pub(super) enum Failed<R> {
+    /// The call itself failed; nothing was run.
+    Call { error: Error, n_items: usize },
+    /// Some items have no result.
+    Items(Vec<Outcome<R>>),
+}
+
+impl<R> Failed<R> {
+    /// Every item's result or error.
+    pub(super) fn into_results(self) -> Vec<Outcome<R>> {
+        match self {
+            Failed::Call { error, n_items } => (0..n_items)
+                .map(|item| Err(TaskError::not_run(item, &error)))
+                .collect(),
+            Failed::Items(results) => results,
+        }
+    }
+
+    /// The first error; `None` if the call failed without an item to tell of.
+    pub(super) fn first_error(self) -> TaskError {
+        if let Failed::Call { error, .. } = self {
+            return TaskError::not_run(0, error);
+        }
+        let first = self
+            .into_results()
+            .into_iter()
+            .find_map(std::result::Result::err);
+        first.unwrap_or_else(|| TaskError::not_run(0, "no item has an error; please report this"))
+    }
+
+    /// Panics with the first error.
+    #[track_caller]
+    pub(super) fn raise(self) -> ! {
+        match self {
+            Failed::Call { error, .. } => panic!("{error}"),
+            Failed::Items(_) => panic!("{}", self.first_error()),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+"""Runs a lesson without a browser, and proves its exercises.
+
+    lesson.py run NOTEBOOK --kernel NAME --notebook OUT.ipynb --page OUT.html
+    lesson.py prove NOTEBOOK EXERCISES.json --kernel NAME
+
+Progress goes to stderr, one line per cell. The exit status is 1 when a cell failed, or when an
+exercise does not do what its file says.
+
+On the stock kernel (any name but `forklore`), raw cells tagged `stock-kernel` are run as code
+and code cells tagged `forklore-only` are left out.
+"""
+
+import argparse
+import html
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+# No lesson's cell takes over 60 s; on the stock kernel the first one compiles the library.
+CELL_TIMEOUT_S = 180
+FIRST_CELL_TIMEOUT_S = 900
+
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def adapt(notebook, kernel):
+    """Makes the cells that are to run on `kernel` the notebook's code cells."""
+    notebook.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "rust"}
+    if kernel == "forklore":
+        return notebook
+    cells = []
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if cell.cell_type == "raw" and "stock-kernel" in tags:
+            cell = nbformat.v4.new_code_cell(cell.source, id=cell.id, metadata={"tags": tags})
+        elif cell.cell_type == "code" and "forklore-only" in tags:
+            cell = nbformat.v4.new_markdown_cell(
+                f"*Left out on this kernel:*\n\n```\n{cell.source}\n```", id=cell.id
+            )
+        cells.append(cell)
+    notebook.cells = cells
+    return notebook
+
+
+def plain(page):
+    """The text of some HTML."""
+    return html.unescape(re.sub(r"<[^>]+>", "", page))
+
+
+def text_of(cell):
+    """Everything that a cell has put out, as plain text."""
+    parts = []
+    for output in cell.get("outputs", []):
+        if output.output_type == "stream":
+            parts.append(output.text)
+        elif output.output_type == "error":
+            parts.append(f"{output.ename}: {output.evalue}")
+        else:
+            data = output.get("data", {})
+            parts.append(data.get("text/plain") or plain(data.get("text/html", "")))
+    return ANSI.sub("", "\n".join(parts))
+
+
+class Run(NotebookClient):
+    """A client that says which cell is running, and stops at the first that fails."""
+
+    def code_cells(self):
+        return [cell for cell in self.nb.cells if cell.cell_type == "code" and cell.source.strip()]
+
+    def follow(self, cells):
+        for index, cell in enumerate(cells):
+            self.execute_followed(cell, index + 1, len(cells))
+
+    def execute_followed(self, cell, number, total):
+        first = next((line for line in cell.source.splitlines() if line.strip()), "")
+        label = f"  cell {number:>2} of {total}  {first[:60]:<60}"
+        if sys.stderr.isatty():
+            print(label, end="", file=sys.stderr, flush=True)
+        self.timeout = FIRST_CELL_TIMEOUT_S if number == 1 else CELL_TIMEOUT_S
+        started = time.monotonic()
+        try:
+            self.execute_cell(cell, self.nb.cells.index(cell))
+        finally:
+            took = f"{time.monotonic() - started:6.1f} s"
+            say(took if sys.stderr.isatty() else f"{label}{took}")
+        # The stock kernel answers `ok` to a panic; what it wrote tells the truth.
+        if "panicked at" in text_of(cell) and "raises-exception" not in cell.metadata.get("tags", []):
+            raise PanicInCell(text_of(cell))
+
+
+class PanicInCell(Exception):
+    """A cell panicked and the kernel did not report it as an error."""
+
+
+def client(path, kernel):
+    notebook = adapt(nbformat.read(path, as_version=4), kernel)
+    # A session that is ready after its kernel has compiled a first cell may take its time.
+    run = Run(
+        notebook,
+        kernel_name=kernel,
+        startup_timeout=120,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    return run
+
+
+def reason(error):
+    """Why a cell failed, in words that are not a Python traceback."""
+    if isinstance(error, CellExecutionError):
+        return f"{error.ename}: {ANSI.sub('', error.evalue)}"
+    if isinstance(error, CellTimeoutError):
+        return "it took too long and was given up"
+    if isinstance(error, DeadKernelError):
+        return "the kernel died"
+    return str(error)
+
+
+FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError, PanicInCell)
+
+
+def run_lesson(arguments):
+    started = time.monotonic()
+    run = client(arguments.lesson, arguments.kernel)
+    cells = run.code_cells()
+    say(f"  {arguments.lesson.stem} on the kernel `{arguments.kernel}`: {len(cells)} cells")
+    failure = None
+    with run.setup_kernel():
+        say(f"  kernel ready  {time.monotonic() - started:.1f} s")
+        for number, cell in enumerate(cells, 1):
+            try:
+                run.execute_followed(cell, number, len(cells))
+            except FAILURES as error:
+                failure = (number, cell, error)
+                break
+    nbformat.write(run.nb, arguments.notebook)
+    write_page(run.nb, arguments.page, arguments.lesson.stem)
+    if failure is None:
+        say(f"  all {len(cells)} cells ran in {time.monotonic() - started:.1f} s")
+        return 0
+    number, cell, error = failure
+    say(f"\n  cell {number} of {len(cells)} (id {cell.id}) failed: {reason(error)}\n")
+    for line in cell.source.splitlines():
+        say(f"    | {line}")
+    said = text_of(cell).strip()
+    if said:
+        say("\n  it said:\n" + "\n".join(f"    {line}" for line in said.splitlines()[-40:]))
+    say(f"\n  {len(cells) - number} cells were not run")
+    return 1
+
+
+def write_page(notebook, path, title):
+    """Writes a page that needs no network: no scripts from elsewhere."""
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(require_js_url="", mathjax_url="", mermaid_js_url="")
+    page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+    # With no address to load from, the empty loaders are only noise in the page.
+    page = re.sub(r'<script src="[^"]*"></script>', "", page)
+    Path(path).write_text(page, encoding="utf-8")
+
+
+def source(lines):
+    return lines if isinstance(lines, str) else "\n".join(lines)
+
+
+def prove_exercises(arguments):
+    exercises = json.loads(arguments.exercises.read_text(encoding="utf-8"))["exercises"]
+    run = client(arguments.lesson, arguments.kernel)
+    by_id = {cell.id: cell for cell in run.nb.cells}
+    complaints = []
+    with run.setup_kernel():
+        first = [cell for cell in run.code_cells() if "stock-kernel" in cell.metadata.get("tags", [])]
+        try:
+            run.follow(first)
+            for exercise in exercises:
+                run.follow([by_id[name] for name in exercise["needs"]])
+                complaints += prove(run, exercise, by_id)
+        except FAILURES as error:
+            complaints.append(f"a cell that the exercises need failed: {reason(error)}")
+    for complaint in complaints:
+        say(f"  {complaint}")
+    return 1 if complaints else 0
+
+
+def prove(run, exercise, by_id):
+    """Checks one exercise; answers with what is wrong with it."""
+    name = exercise["id"]
+    starter = by_id[exercise["starter"]].source
+    solution = source(exercise["solution"])
+    complaints = []
+    if solution not in by_id[exercise["solution_cell"]].source:
+        complaints.append(f"{name}: the notebook's folded solution is not the one in the file")
+    if len(exercise["wrong"]) < 3:
+        complaints.append(f"{name}: fewer than three typical wrong answers")
+    trials = [("unsolved", starter, "not yet", None), ("solved", solution, "solved", None)]
+    for wrong in exercise["wrong"]:
+        trials.append((wrong["name"], source(wrong["source"]), "not yet", wrong["says"]))
+    messages = {}
+    for trial, answer, verdict, says in trials:
+        said = judge(run, by_id, exercise, answer)
+        shown = " ".join(said.split())
+        say(f"  {name} {trial}: {shown[:100]}")
+        if f"exercise {name}: {verdict}" not in said:
+            complaints.append(f"{name} {trial}: expected `{verdict}`, it said: {shown}")
+        elif says is not None and says not in shown:
+            complaints.append(f"{name} {trial}: expected a message with `{says}`, it said: {shown}")
+        elif shown in messages.values() and says is not None:
+            complaints.append(f"{name} {trial}: it has no message of its own: {shown}")
+        messages[trial] = shown
+    return complaints
+
+
+def judge(run, by_id, exercise, answer):
+    """What the check cell says when the starter cell holds `answer`."""
+    starter, check = by_id[exercise["starter"]], by_id[exercise["check"]]
+    kept = starter.source
+    starter.source = answer
+    try:
+        for cell in (starter, check):
+            run.execute_cell(cell, run.nb.cells.index(cell))
+    except FAILURES as error:
+        return f"the cell failed: {reason(error)}"
+    finally:
+        starter.source = kept
+    return text_of(check)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    run = commands.add_parser("run")
+    run.set_defaults(action=run_lesson)
+    run.add_argument("--notebook", type=Path, required=True)
+    run.add_argument("--page", type=Path, required=True)
+    prove = commands.add_parser("prove")
+    prove.set_defaults(action=prove_exercises)
+    for command in (run, prove):
+        command.add_argument("lesson", type=Path)
+        command.add_argument("--kernel", default="forklore")
+    prove.add_argument("exercises", type=Path)
+    arguments = parser.parse_args()
+    return arguments.action(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

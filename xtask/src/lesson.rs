@@ -1,0 +1,205 @@
+//! The lessons of this checkout: finding one by its number, and running it without a browser.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::kernel::Kernel;
+use crate::python::Environment;
+
+/// A notebook of the course.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lesson {
+    /// Its number, such as `06`.
+    pub number: String,
+    /// Its name without the ending, such as `06-serial-map-parallel-map`.
+    pub name: String,
+    /// The notebook.
+    pub path: PathBuf,
+}
+
+impl Lesson {
+    /// The file with the exercises' solutions and typical wrong answers.
+    pub fn exercises(&self) -> PathBuf {
+        self.path
+            .with_file_name(format!("{}-exercises.json", self.number))
+    }
+}
+
+/// All lessons, in order.
+///
+/// # Errors
+///
+/// When the folder cannot be read.
+pub fn all() -> Result<Vec<Lesson>> {
+    let folder = folder();
+    let entries = std::fs::read_dir(&folder)
+        .with_context(|| format!("cannot read the lessons in {}", folder.display()))?;
+    let mut lessons: Vec<Lesson> = entries
+        .filter_map(|entry| lesson(&entry.ok()?.path()))
+        .collect();
+    lessons.sort();
+    Ok(lessons)
+}
+
+/// The folder that the lessons are in.
+pub fn folder() -> PathBuf {
+    crate::repository().join("lessons")
+}
+
+fn lesson(path: &Path) -> Option<Lesson> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".ipynb")?;
+    let (number, _) = name.split_once('-')?;
+    number
+        .chars()
+        .all(|digit| digit.is_ascii_digit())
+        .then(|| Lesson {
+            number: number.to_owned(),
+            name: name.to_owned(),
+            path: path.to_path_buf(),
+        })
+}
+
+/// Finds a lesson by its number (`06` or `6`) or its name; a notebook that is not one of the
+/// course's by its path.
+///
+/// # Errors
+///
+/// When there is none; the message names the ones there are.
+pub fn find(wanted: &str) -> Result<Lesson> {
+    let lessons = all()?;
+    let stem = Path::new(wanted)
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or(wanted)
+        .trim_end_matches(".ipynb");
+    let matches = |lesson: &&Lesson| {
+        lesson.name == stem
+            || lesson.number == stem
+            || stem
+                .parse::<u32>()
+                .is_ok_and(|number| lesson.number.parse() == Ok(number))
+    };
+    if let Some(lesson) = lessons.iter().find(matches) {
+        return Ok(lesson.clone());
+    }
+    let path = Path::new(wanted);
+    if path.is_file() && path.extension().is_some_and(|ending| ending == "ipynb") {
+        return Ok(Lesson {
+            number: stem.to_owned(),
+            name: stem.to_owned(),
+            path: std::path::absolute(path)?,
+        });
+    }
+    let known: Vec<&str> = lessons.iter().map(|lesson| lesson.name.as_str()).collect();
+    bail!("no lesson `{wanted}`; there are: {}", known.join(", "));
+}
+
+/// What a run leaves behind.
+#[derive(Debug, Clone)]
+pub struct Executed {
+    /// The notebook with its outputs.
+    pub notebook: PathBuf,
+    /// The same as a page.
+    pub page: PathBuf,
+}
+
+/// Runs a lesson from its first cell to its last on the kernelspec `kernel_name`, with its
+/// progress on stderr, and writes the executed notebook and its page into `output`.
+///
+/// # Errors
+///
+/// When a cell failed; which one and why was said on stderr. The two files are written anyway.
+pub fn run(
+    environment: &Environment,
+    kernel: &Kernel,
+    kernel_name: &str,
+    lesson: &Lesson,
+    output: &Path,
+) -> Result<Executed> {
+    std::fs::create_dir_all(output)
+        .with_context(|| format!("cannot make the folder {}", output.display()))?;
+    let suffix = if kernel_name == "forklore" {
+        String::new()
+    } else {
+        format!(".{kernel_name}")
+    };
+    let executed = Executed {
+        notebook: output.join(format!("{}{suffix}.ipynb", lesson.name)),
+        page: output.join(format!("{}{suffix}.html", lesson.name)),
+    };
+    let status = script(environment, kernel)
+        .arg("run")
+        .arg(&lesson.path)
+        .args(["--kernel", kernel_name])
+        .arg("--notebook")
+        .arg(&executed.notebook)
+        .arg("--page")
+        .arg(&executed.page)
+        .status()
+        .context("cannot run the lesson's driver")?;
+    if !status.success() {
+        bail!(
+            "lesson {} failed on the kernel `{kernel_name}`",
+            lesson.number
+        );
+    }
+    Ok(executed)
+}
+
+/// Proves the lesson's exercises: unsolved fails, solved passes, each wrong answer gets its
+/// message.
+///
+/// # Errors
+///
+/// When the driver cannot be started. What the exercises did is in the status and on stderr.
+pub fn prove(
+    environment: &Environment,
+    kernel: &Kernel,
+    kernel_name: &str,
+    lesson: &Lesson,
+) -> Result<ExitStatus> {
+    script(environment, kernel)
+        .arg("prove")
+        .arg(&lesson.path)
+        .arg(lesson.exercises())
+        .args(["--kernel", kernel_name])
+        .status()
+        .context("cannot run the lesson's driver")
+}
+
+fn script(environment: &Environment, kernel: &Kernel) -> Command {
+    let mut command = environment.command("python");
+    kernel.prepare(&mut command);
+    command
+        .arg("-B")
+        .arg(crate::repository().join("xtask/python/lesson.py"))
+        .stdin(Stdio::null());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lesson_is_found_by_number_and_by_name() {
+        let by_number = find("06").unwrap();
+        assert_eq!(find("6").unwrap(), by_number);
+        assert_eq!(find(&by_number.name).unwrap(), by_number);
+        assert_eq!(
+            find("lessons/06-serial-map-parallel-map.ipynb").unwrap(),
+            by_number
+        );
+    }
+
+    #[test]
+    fn an_unknown_lesson_is_answered_with_the_known_ones() {
+        let error = find("99").unwrap_err().to_string();
+        assert!(
+            error.contains("`99`") && error.contains("06-serial-map"),
+            "{error}"
+        );
+    }
+}

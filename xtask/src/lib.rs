@@ -1,0 +1,45 @@
+//! The repository's own commands, and what the tests of other packages need of them.
+//!
+//! `cargo lab` has to start within seconds on a fresh machine, so this package depends on
+//! neither the library nor the kernel: it builds them by calling cargo.
+
+pub mod kernel;
+pub mod lab;
+pub mod lesson;
+pub mod prerequisites;
+pub mod python;
+pub mod steps;
+
+use std::path::{Path, PathBuf};
+
+/// The root of the repository that this program was built from.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the repository's root")
+}
+
+/// What `cargo lab` makes for this checkout: kernelspecs, executed lessons.
+pub fn lab_folder() -> PathBuf {
+    repository().join("target").join("lab")
+}
+
+/// Where Forklore keeps what it can make again: `$FORKLORE_CACHE`, or `forklore` in the user's
+/// cache folder.
+///
+/// # Errors
+///
+/// When none of `FORKLORE_CACHE`, `XDG_CACHE_HOME` and `HOME` is set.
+pub fn cache_folder() -> anyhow::Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(folder) = set("FORKLORE_CACHE") {
+        return Ok(PathBuf::from(folder));
+    }
+    if let Some(folder) = set("XDG_CACHE_HOME") {
+        return Ok(Path::new(&folder).join("forklore"));
+    }
+    let home = set("HOME").ok_or_else(|| {
+        anyhow::anyhow!("no cache folder: HOME is not set; set FORKLORE_CACHE to a folder")
+    })?;
+    Ok(Path::new(&home).join(".cache").join("forklore"))
+}

@@ -1,0 +1,222 @@
+//! What a machine must have before anything is built.
+//!
+//! The kernel takes minutes to build, so everything that would stop the work later is looked
+//! for first, and everything that is missing is said at once, each with the command that
+//! installs it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::steps::Step;
+
+/// Something that is missing, and how to get it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// What is missing, and what it is needed for.
+    pub what: String,
+    /// What to do, usually a command.
+    pub remedy: String,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n      {}", self.what, self.remedy)
+    }
+}
+
+/// What was found: with anything in `missing` the work cannot go on, with `warnings` it can.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What stops the work.
+    pub missing: Vec<Missing>,
+    /// What only makes the lessons less comfortable.
+    pub warnings: Vec<Missing>,
+}
+
+/// Free space needed in the target folder for a first build, and in the cache folder for the
+/// Python environment and the prebuilt library.
+const TARGET_BYTES: u64 = 3 << 30;
+const CACHE_BYTES: u64 = 1 << 30;
+
+/// Looks for everything that the lessons need. Tries to add `rust-src` where it is missing.
+pub fn check() -> Report {
+    let mut report = Report::default();
+    if !cfg!(target_os = "linux") {
+        report.missing.push(Missing {
+            what: "Linux: pools are built on fork, futex and pidfd as Linux has them".into(),
+            remedy: "use Linux, WSL 2, or the Binder link in README.md".into(),
+        });
+    }
+    check_rust(&mut report);
+    check_linker(&mut report);
+    if let Err(error) = crate::python::find_interpreter() {
+        report.missing.push(Missing {
+            what: error.to_string(),
+            remedy: remedy("python3-venv", "python3", "python3")
+                + " (or set FORKLORE_PYTHON to an interpreter)",
+        });
+    }
+    check_space(&mut report);
+    report
+}
+
+fn check_rust(report: &mut Report) {
+    let wanted = env!("CARGO_PKG_RUST_VERSION");
+    let rustup = "install the toolchain from https://rustup.rs, then: rustup update stable";
+    match first_line("rustc", &["--version"]) {
+        None => report.missing.push(Missing {
+            what: format!("rustc {wanted} or later: `rustc` was not found; cells need it"),
+            remedy: rustup.into(),
+        }),
+        Some(line) if version(&line) < version(wanted) => report.missing.push(Missing {
+            what: format!("rustc {wanted} or later: found `{line}`"),
+            remedy: rustup.into(),
+        }),
+        Some(_) => check_rust_src(report),
+    }
+    if first_line("cargo", &["--version"]).is_none() {
+        report.missing.push(Missing {
+            what: "cargo: not found on the PATH; the kernel compiles cells with it".into(),
+            remedy: rustup.into(),
+        });
+    }
+}
+
+fn check_rust_src(report: &mut Report) {
+    if has_rust_src() {
+        return;
+    }
+    let step = Step::start("rust-src is missing: rustup component add rust-src");
+    let mut rustup = Command::new("rustup");
+    rustup
+        .args(["component", "add", "rust-src"])
+        .stdin(Stdio::null());
+    let added = step
+        .while_doing(|| rustup.output())
+        .is_ok_and(|output| output.status.success());
+    if added && has_rust_src() {
+        step.done();
+        return;
+    }
+    step.failed();
+    report.warnings.push(Missing {
+        what: "rust-src: without it a `let` in a cell needs a type (`let x: u64 = 1;`), as \
+               all `let`s of the lessons have"
+            .into(),
+        remedy: "rustup component add rust-src".into(),
+    });
+}
+
+fn has_rust_src() -> bool {
+    first_line("rustc", &["--print", "sysroot"]).is_some_and(|sysroot| {
+        Path::new(&sysroot)
+            .join("lib/rustlib/src/rust/library/std")
+            .is_dir()
+    })
+}
+
+fn check_linker(report: &mut Report) {
+    if first_line("cc", &["--version"]).is_none() {
+        report.missing.push(Missing {
+            what: "a C linker: `cc` was not found on the PATH; every cell is linked with it".into(),
+            remedy: remedy("build-essential", "gcc", "base-devel"),
+        });
+    }
+}
+
+fn check_space(report: &mut Report) {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| crate::repository().join("target"), PathBuf::from);
+    let built = target.join("debug").join("forklore").exists();
+    let mut wanted = vec![(target, if built { 1 << 28 } else { TARGET_BYTES })];
+    match crate::cache_folder() {
+        Ok(cache) => {
+            let made = cache.exists();
+            wanted.push((cache, if made { 1 << 28 } else { CACHE_BYTES }));
+        }
+        Err(error) => report.missing.push(Missing {
+            what: error.to_string(),
+            remedy: "export FORKLORE_CACHE=/some/folder".into(),
+        }),
+    }
+    for (folder, bytes) in wanted {
+        if let Some(free) = free_bytes(&folder).filter(|free| *free < bytes) {
+            report.missing.push(Missing {
+                what: format!(
+                    "disk space: {} has {} MiB free, {} MiB are needed",
+                    folder.display(),
+                    free >> 20,
+                    bytes >> 20
+                ),
+                remedy: "make room there, or set CARGO_TARGET_DIR and FORKLORE_CACHE to folders \
+                         on a larger disk"
+                    .into(),
+            });
+        }
+    }
+}
+
+/// Free bytes for this user where `folder` is, or will be.
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let there = folder.ancestors().find(|ancestor| ancestor.exists())?;
+    let stat = nix::sys::statvfs::statvfs(there).ok()?;
+    Some(stat.blocks_available() * stat.fragment_size())
+}
+
+/// The command that installs a package, for the package manager that is here.
+fn remedy(debian: &str, fedora: &str, arch: &str) -> String {
+    let has = |program: &str| first_line(program, &["--version"]).is_some();
+    if has("dnf") {
+        format!("sudo dnf install {fedora}")
+    } else if has("pacman") {
+        format!("sudo pacman -S {arch}")
+    } else {
+        format!("sudo apt-get install {debian}")
+    }
+}
+
+fn first_line(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().next().map(str::to_owned)
+}
+
+/// The first `MAJOR.MINOR` in a text such as `rustc 1.95.0 (…)`.
+fn version(text: &str) -> (u32, u32) {
+    let word = text
+        .split_whitespace()
+        .find(|word| word.starts_with(|first: char| first.is_ascii_digit()))
+        .unwrap_or_default();
+    let mut parts = word.split('.').map(|part| part.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert_eq!(version("rustc 1.95.0 (0123abc 2026-04-14)"), (1, 95));
+        assert_eq!(version("cargo 1.100.0-nightly"), (1, 100));
+        assert!(version("rustc 1.100.0") > version("1.95"));
+        assert_eq!(version("no number here"), (0, 0));
+    }
+
+    #[test]
+    fn free_space_is_found_for_a_folder_that_is_not_there_yet() {
+        assert!(free_bytes(Path::new("/not/there/yet")).is_some());
+    }
+
+    #[test]
+    fn this_machine_passes() {
+        let report = check();
+        assert!(report.missing.is_empty(), "{:?}", report.missing);
+    }
+}
