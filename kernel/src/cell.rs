@@ -106,10 +106,25 @@ pub fn plan(text: &str) -> Result<Plan, Mistake> {
             name => return Err(unknown(name)),
         }
     }
+    keep_leading_docs(&mut code);
     if !code.trim().is_empty() {
         plan.run = Some(code);
     }
     Ok(plan)
+}
+
+/// evcxr drops the lines that begin with `//` before the first Rust code, which the documentation of a cell's first
+/// item also does. With a space before it, it stays.
+fn keep_leading_docs(code: &mut String) {
+    let end = commands_end(code);
+    let mut start = 0;
+    for line in code[..end].split_inclusive('\n') {
+        if line.starts_with("///") {
+            code.insert(start, ' ');
+            return;
+        }
+        start += line.len();
+    }
 }
 
 /// A compiler's text about what was run, with the lines as the learner wrote them: lines were rewritten so that every

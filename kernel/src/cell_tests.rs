@@ -129,6 +129,12 @@ fn lsmagic_lists_and_the_rest_runs() {
 }
 
 #[test]
+fn the_documentation_of_the_first_item_is_kept() {
+    assert_eq!(run("/// What f is.\nfn f() {}"), " /// What f is.\nfn f() {}");
+    assert_eq!(run("// A comment.\nfn f() {}"), "// A comment.\nfn f() {}");
+}
+
+#[test]
 fn errors_show_what_was_written() {
     let written = "let a = 1;\n%time let b = nope(a);\nb";
     let error = "2 |   let b = _t!(nope(a));\n  |               ^^^^ not found";

@@ -21,15 +21,11 @@ fn run() -> Result<()> {
     let environment = xtask::python::ensure()?;
     let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("jupyter");
     let program = env!("CARGO_BIN_EXE_forklore");
-    let installed = Command::new(program)
-        .args(["install", "--prefix"])
-        .arg(&prefix)
-        .stdout(Stdio::null())
-        .status()
-        .context("cannot run the kernel")?;
-    if !installed.success() {
-        bail!("`forklore install` failed");
-    }
+    let mut install = Command::new(program);
+    install.args(["install", "--prefix"]).arg(&prefix);
+    prepare(&mut install)?;
+    // Or the first cell would wait for it, which no deadline of a test foresees.
+    prepare(Command::new(program).arg("warm"))?;
     let mut pytest = environment.command("pytest");
     pytest
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python"))
@@ -44,14 +40,7 @@ fn run() -> Result<()> {
         .env("JUPYTER_PATH", prefix.join("share/jupyter"))
         .env("FORKLORE_PROGRAM", program)
         .env("PYTHONDONTWRITEBYTECODE", "1");
-    // The kernel shall see what a learner's shell has, not what cargo adds for this program.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        let of_cargo = text.starts_with("CARGO_") && text != "CARGO_HOME";
-        if of_cargo || ["CARGO", "LD_LIBRARY_PATH", "OUT_DIR", "RUST_BACKTRACE"].contains(&&*text) {
-            pytest.env_remove(&name);
-        }
-    }
+    forget_cargo(&mut pytest);
     // libtest's flags mean nothing here; a word is a filter.
     if let Some(word) = std::env::args()
         .skip(1)
@@ -65,4 +54,28 @@ fn run() -> Result<()> {
     }
     println!("kernel tests: all passed");
     Ok(())
+}
+
+/// Runs a command of the kernel's that has to succeed.
+fn prepare(command: &mut Command) -> Result<()> {
+    let status = forget_cargo(command)
+        .stdout(Stdio::null())
+        .status()
+        .context("cannot run the kernel's program")?;
+    if !status.success() {
+        bail!("{command:?} failed");
+    }
+    Ok(())
+}
+
+/// The kernel shall see what a learner's shell has, not what cargo adds for this program.
+fn forget_cargo(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let of_cargo = text.starts_with("CARGO_") && text != "CARGO_HOME";
+        if of_cargo || ["CARGO", "LD_LIBRARY_PATH", "OUT_DIR", "RUST_BACKTRACE"].contains(&&*text) {
+            command.env_remove(&name);
+        }
+    }
+    command
 }

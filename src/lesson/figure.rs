@@ -202,6 +202,47 @@ pub(super) fn growth(
     framed(title, &description, HEIGHT + 50.0, &body, &table)
 }
 
+/// One bar, as long as all parts together, each part as long as its share.
+pub(super) fn shares(title: &str, parts: &[(String, f64)]) -> String {
+    const BAR_HEIGHT: f64 = 34.0;
+    const LEGEND_ROW: f64 = 24.0;
+    let total: f64 = parts.iter().map(|part| part.1).sum();
+    let share = |seconds: f64| seconds / total.max(f64::MIN_POSITIVE);
+    let mut body = String::new();
+    let mut left = RIGHT;
+    for (index, (name, seconds)) in parts.iter().enumerate() {
+        let width = share(*seconds) * (WIDTH - 2.0 * RIGHT);
+        let colour = PALETTE[index % PALETTE.len()];
+        let _ = write!(
+            body,
+            "<rect x=\"{left:.1}\" y=\"10\" width=\"{width:.1}\" height=\"{BAR_HEIGHT}\" \
+             fill=\"{colour}\" stroke=\"currentColor\" stroke-width=\"1\"/>"
+        );
+        left += width;
+        let y = BAR_HEIGHT + 32.0 + LEGEND_ROW * index as f64;
+        mark(&mut body, index, (RIGHT + 8.0, y), 1.0);
+        let percent = number(100.0 * share(*seconds));
+        let label = format!("{name}: {}, {percent} %", time(*seconds));
+        text(&mut body, (RIGHT + 24.0, y + 4.5), "start", &label);
+    }
+    let told: Vec<String> = parts
+        .iter()
+        .map(|(name, seconds)| format!("{name} {}", time(*seconds)))
+        .collect();
+    let description = format!(
+        "One bar of {}, in this order from the left: {}.",
+        time(total),
+        told.join(", ")
+    );
+    let cells = parts.iter().map(|(name, seconds)| {
+        let percent = format!("{} %", number(100.0 * share(*seconds)));
+        vec![name.clone(), time(*seconds), percent]
+    });
+    let table = table(&["part", "time", "share"], cells);
+    let height = BAR_HEIGHT + 24.0 + LEGEND_ROW * parts.len() as f64;
+    framed(title, &description, height, &body, &table)
+}
+
 /// Turns `` `name` `` into code.
 pub(super) fn code(text: &str) -> String {
     let pieces = text.split('`').enumerate();
@@ -334,6 +375,13 @@ mod tests {
         assert!((2..12).contains(&axis.ticks().len()), "{:?}", axis.ticks());
         let narrow = Axis::over([1.0, 1.001].into_iter(), 0.0, 1.0);
         assert!(!narrow.ticks().is_empty());
+    }
+
+    #[test]
+    fn shares_add_up() {
+        let html = shares("parts", &[("a".into(), 3e-6), ("b".into(), 1e-6)]);
+        assert!(html.contains("a: 3.00 µs, 75.0 %") && html.contains("b: 1.00 µs, 25.0 %"));
+        assert!(html.contains("One bar of 4.00 µs"));
     }
 
     #[test]

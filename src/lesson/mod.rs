@@ -24,10 +24,12 @@ mod compare;
 mod exercises;
 mod figure;
 mod predict;
+mod shares;
 mod show;
 mod sweep;
 
 pub use compare::{Cases, Comparison, Verdict, compare};
 pub use exercises::{Checked, check};
-pub use predict::{Measured, Outcome, Prediction, predict};
+pub use predict::{Judged, Measured, Prediction, predict};
+pub use shares::{Shares, shares};
 pub use sweep::{Sweep, sweep};

@@ -25,8 +25,8 @@ impl Prediction {
     /// also knows whether it can be trusted.
     ///
     /// [`Comparison::times`]: super::Comparison::times
-    pub fn against(&self, measured: impl Into<Measured>) -> Outcome {
-        Outcome {
+    pub fn against(&self, measured: impl Into<Measured>) -> Judged {
+        Judged {
             prediction: self.clone(),
             measured: measured.into(),
         }
@@ -74,12 +74,12 @@ impl From<f64> for Measured {
 
 /// A prediction beside its measurement. The last expression of a cell: shows both.
 #[derive(Clone, PartialEq)]
-pub struct Outcome {
+pub struct Judged {
     prediction: Prediction,
     measured: Measured,
 }
 
-impl Outcome {
+impl Judged {
     /// How far off it was, as a factor of at least 1; infinite where that makes no sense.
     pub fn factor(&self) -> f64 {
         let (expected, measured) = (self.prediction.value, self.measured.value);
@@ -121,7 +121,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Debug for Outcome {
+impl fmt::Debug for Judged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outcome_says_how_far_off_it_was() {
+    fn a_judgement_says_how_far_off_it_was() {
         let guess = predict("times?", 10.0);
         assert!((guess.against(40.0).factor() - 4.0).abs() < 1e-12);
         assert!((guess.against(2.5).factor() - 4.0).abs() < 1e-12);

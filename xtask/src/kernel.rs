@@ -28,6 +28,7 @@ impl Kernel {
     pub fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         forget_cargo(command)
             .env("JUPYTER_PATH", self.prefix.join("share/jupyter"))
+            .env("JUPYTER_CONFIG_PATH", self.prefix.join("etc/jupyter"))
             // Offline is a promise to the learner: what a lesson needs was fetched by the build.
             .env("CARGO_NET_OFFLINE", "true")
     }
@@ -45,6 +46,7 @@ pub fn ensure(environment: &Environment) -> Result<Kernel> {
     let mut install = Command::new(&kernel.program);
     install.arg("install").arg("--prefix").arg(&kernel.prefix);
     say("Kernelspecs", environment, &mut install)?;
+    quiet_jupyterlab(&kernel.prefix)?;
     let mut warm = Command::new(&kernel.program);
     warm.arg("warm");
     say(
@@ -53,6 +55,21 @@ pub fn ensure(environment: &Environment) -> Result<Kernel> {
         &mut warm,
     )?;
     Ok(kernel)
+}
+
+/// Turns off JupyterLab's question about news from the network, which covers the lesson.
+fn quiet_jupyterlab(prefix: &Path) -> Result<()> {
+    let folder = prefix.join("etc/jupyter/labconfig");
+    let path = folder.join("page_config.json");
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| {
+            let news = "@jupyterlab/apputils-extension:announcements";
+            std::fs::write(
+                &path,
+                format!("{{\"disabledExtensions\": {{\"{news}\": true}}}}\n"),
+            )
+        })
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn say(title: &str, environment: &Environment, command: &mut Command) -> Result<()> {

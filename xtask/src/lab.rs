@@ -152,8 +152,7 @@ fn serve(environment: &Environment, kernel: &Kernel, port: u16, options: &Option
         first.unwrap_or_default()
     );
 
-    // From here on signals are waited for, so that Ctrl-C ends JupyterLab in order. The child
-    // gets an empty mask from the standard library.
+    // From here on signals are waited for, so that Ctrl-C ends JupyterLab in order.
     let signals: SigSet = [
         Signal::SIGINT,
         Signal::SIGTERM,
@@ -206,7 +205,7 @@ fn start(environment: &Environment, kernel: &Kernel, port: u16, token: &str) -> 
             "--ServerApp.allow_root=True",
             "--KernelSpecManager.ensure_native_kernel=False",
         ])
-        .args(["--Application.log_level=WARN", "--LabApp.news_url=None"])
+        .args(["--Application.log_level=ERROR"])
         // In the environment and not on the command line, which every user of the machine can read.
         .env("JUPYTER_TOKEN", token)
         .stdin(Stdio::null())
@@ -218,11 +217,16 @@ fn start(environment: &Environment, kernel: &Kernel, port: u16, token: &str) -> 
     command.spawn().context("cannot start JupyterLab")
 }
 
-/// Lets the child get SIGTERM when this program is killed.
+/// Lets the child get SIGTERM when this program is killed, and hear it: it would inherit the
+/// signals that are blocked here.
 fn end_with_parent(command: &mut Command) {
-    // SAFETY: between fork and exec the closure only makes one system call, `prctl`.
+    // SAFETY: between fork and exec the closure only makes two system calls, `prctl` and
+    // `rt_sigprocmask`, on memory of its own.
     unsafe {
-        command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?));
+        command.pre_exec(|| {
+            SigSet::empty().thread_set_mask()?;
+            Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?)
+        });
     }
 }
 
@@ -262,7 +266,7 @@ fn answers(port: u16) -> bool {
 
 /// Ends JupyterLab in order, and what is left of its group by force after a while.
 fn stop(server: &mut Child) -> Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(20);
     eprintln!("\n  Ending JupyterLab and its kernels …");
     let group = Pid::from_raw(i32::try_from(server.id())?);
     // Only the server: it shuts the kernels down through their own protocol.

@@ -54,6 +54,15 @@ fn start(name: &str) -> Lab {
     }
 }
 
+/// A test that fails must not leave a server behind, which would also keep its output open.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for pid in self.processes() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
 impl Lab {
     fn request(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> String {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();

@@ -15,6 +15,7 @@ mod control;
 mod history;
 mod iopub;
 mod lifeline;
+mod read;
 mod relay;
 mod replies;
 mod shell;
@@ -38,6 +39,7 @@ use tokio::sync::mpsc;
 use crate::session;
 use history::History;
 use iopub::IoPub;
+use read::next_message;
 
 /// How long the session may take to end its processes before the kernel goes without it.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(2);
@@ -236,24 +238,6 @@ async fn drained(channel: &mpsc::Sender<JupyterMessage>, n_waiting: usize) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     tokio::time::sleep(Duration::from_millis(10)).await;
-}
-
-/// The next message that can be read; what cannot is logged and dropped.
-async fn next_message(from: &mut RouterRecvConnection, channel: &str) -> JupyterMessage {
-    loop {
-        match from.read().await {
-            Ok(message) => return message,
-            Err(error) => {
-                log(format_args!(
-                    "a message on the {channel} channel was dropped: {error}"
-                ));
-                // A socket that fails again and again must not take the processor.
-                if matches!(error, RuntimeError::ZmqError(_) | RuntimeError::IoError(_)) {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            }
-        }
-    }
 }
 
 async fn heartbeat(mut connection: KernelHeartbeatConnection) {

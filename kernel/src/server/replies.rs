@@ -85,12 +85,12 @@ pub(super) fn error(error: &CellError) -> Value {
     })
 }
 
-/// The reply to a request that this kernel does not know.
+/// The reply to a request that this kernel does not know, or whose content is not what its type says.
 pub(super) fn unknown(msg_type: &str) -> Value {
     json!({
         "status": "error",
         "ename": "UnknownMessage",
-        "evalue": format!("this kernel knows no message of the type `{msg_type}`"),
+        "evalue": format!("this kernel cannot read this `{msg_type}`"),
         "traceback": [],
     })
 }

@@ -1,5 +1,6 @@
 """Jupyter's messages: each is answered, none is fatal."""
 
+import json
 import time
 import uuid
 
@@ -158,9 +159,10 @@ def test_a_subscriber_is_welcomed(kernel):
     try:
         while True:
             assert socket.poll(max(0, deadline - time.monotonic()) * 1000)
-            identities, parts = kernel.client.session.feed_identities(socket.recv_multipart())
-            message = kernel.client.session.deserialize(parts)
-            if message["msg_type"] == "iopub_welcome":
+            # The frames are: topic, delimiter, signature, header, parent, metadata, content.
+            frames = socket.recv_multipart()
+            if json.loads(frames[3])["msg_type"] == "iopub_welcome":
+                assert json.loads(frames[6]) == {"subscription": ""}
                 break
     finally:
         socket.close(0)

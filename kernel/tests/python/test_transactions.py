@@ -14,7 +14,7 @@ MINUTES = "std::thread::sleep(std::time::Duration::from_secs(600));"
 ENDINGS = {
     "exit": ("std::process::exit(3)", "3"),
     "abort": ("std::process::abort()", "abort"),
-    "segfault": ("unsafe { *(8 as *mut u8) = 1; }", "memory"),
+    "segfault": ("unsafe { *(8 as *mut u8) = 1; }", "null pointer"),
     "stack overflow": (
         "fn deep(n: u64) -> u64 { let a = [n; 64]; if n == u64::MAX { 0 } else { deep(n + 1) + std::hint::black_box(a)[3] } }\ndeep(0)",
         "stack",

@@ -1,0 +1,153 @@
+//! Messages from the wire: what is signed is read, and forgiven what it leaves out.
+//!
+//! The protocol has optional fields that the protocol crate requires. They are filled in here, so that a client which
+//! leaves one out gets its answer; a content that cannot be read all the same becomes a message of an unknown type,
+//! which gets an error for an answer. Only what has no valid signature or no header is dropped.
+
+use std::time::Duration;
+
+use jupyter_protocol::{Header, JupyterMessage, JupyterMessageContent, UnknownMessage};
+use jupyter_zmq_client::{RawMessage, RouterRecvConnection};
+use serde_json::{Value, json};
+use zeromq::SocketRecv;
+
+use super::log;
+
+/// The next message that can be read; what cannot is logged and dropped.
+pub(super) async fn next_message(from: &mut RouterRecvConnection, channel: &str) -> JupyterMessage {
+    loop {
+        let multipart = match from.socket.recv().await {
+            Ok(multipart) => multipart,
+            Err(error) => {
+                log(format_args!("the {channel} channel failed: {error}"));
+                // A socket that fails again and again must not take the processor.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            }
+        };
+        let read = RawMessage::from_multipart(multipart, &from.mac)
+            .map_err(|error| error.to_string())
+            .and_then(|raw| message_of(raw).map_err(|error| error.to_string()));
+        match read {
+            Ok(message) => return message,
+            Err(error) => log(format_args!(
+                "a message on the {channel} channel was dropped: {error}"
+            )),
+        }
+    }
+}
+
+fn message_of(mut raw: RawMessage) -> serde_json::Result<JupyterMessage> {
+    let header: Header = serde_json::from_slice(&raw.jparts[0])?;
+    let mut content: Value = serde_json::from_slice(&raw.jparts[3])?;
+    fill_in(&header.msg_type, &mut content);
+    let read = JupyterMessageContent::from_type_and_content(&header.msg_type, content);
+    let content = read.unwrap_or_else(|error| {
+        log(format_args!(
+            "a {} cannot be read: {error}",
+            header.msg_type
+        ));
+        JupyterMessageContent::UnknownMessage(UnknownMessage {
+            msg_type: header.msg_type.clone(),
+            content: Value::Null,
+        })
+    });
+    Ok(JupyterMessage {
+        zmq_identities: raw.zmq_identities,
+        header,
+        // Without a parent, this is an empty object, which is no header.
+        parent_header: serde_json::from_slice(&raw.jparts[1]).ok(),
+        metadata: serde_json::from_slice(&raw.jparts[2])?,
+        content,
+        buffers: raw.jparts.split_off(4),
+        channel: None,
+    })
+}
+
+/// Gives what is missing or null the value that the protocol says it then has.
+fn fill_in(msg_type: &str, content: &mut Value) {
+    let defaults = match msg_type {
+        "execute_request" => json!({
+            "silent": false,
+            "store_history": true,
+            "user_expressions": {},
+            "allow_stdin": false,
+            "stop_on_error": true,
+        }),
+        "history_request" => json!({
+            "hist_access_type": "tail",
+            "output": false,
+            "raw": true,
+            "session": 0,
+            "start": 0,
+            "stop": 0,
+            "n": 0,
+            "pattern": "*",
+            "unique": false,
+        }),
+        "shutdown_request" => json!({"restart": false}),
+        "comm_open" | "comm_msg" | "comm_close" => json!({"data": {}}),
+        _ => return,
+    };
+    let (Some(content), Value::Object(defaults)) = (content.as_object_mut(), defaults) else {
+        return;
+    };
+    for (name, default) in defaults {
+        let value = content.entry(name).or_insert(Value::Null);
+        if value.is_null() {
+            *value = default;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(msg_type: &str, content: &str) -> JupyterMessageContent {
+        let header = json!({
+            "msg_id": "1", "username": "u", "session": "s", "date": "", "msg_type": msg_type, "version": "5.3",
+        });
+        let parts = [
+            header.to_string(),
+            "{}".to_owned(),
+            "{}".to_owned(),
+            content.to_owned(),
+        ];
+        let raw = RawMessage {
+            zmq_identities: Vec::new(),
+            jparts: parts
+                .into_iter()
+                .map(|part| part.into_bytes().into())
+                .collect(),
+        };
+        message_of(raw).unwrap().content
+    }
+
+    #[test]
+    fn what_is_left_out_is_filled_in() {
+        let JupyterMessageContent::ExecuteRequest(request) =
+            read("execute_request", r#"{"code": "1", "store_history": null}"#)
+        else {
+            panic!("no execute request");
+        };
+        assert!(request.store_history && request.stop_on_error && !request.silent);
+        for kind in ["range", "tail", "search"] {
+            let content = format!(r#"{{"hist_access_type": "{kind}", "stop": null}}"#);
+            let read = read("history_request", &content);
+            assert!(
+                matches!(read, JupyterMessageContent::HistoryRequest(_)),
+                "{kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_unknown() {
+        for content in ["{}", "[]", "null", r#"{"code": 7}"#] {
+            let content = read("execute_request", content);
+            assert!(matches!(content, JupyterMessageContent::UnknownMessage(_)));
+            assert_eq!(content.message_type(), "execute_request");
+        }
+    }
+}
