@@ -1,7 +1,7 @@
 //! Runs cells without Jupyter: `cargo run -p forklore-kernel --example cells < FILE`, with a line `---` between cells.
 //!
 //! Shows what each cell wrote, how it ended and how long it took. `!interrupt MS` as a cell's first line interrupts
-//! it after so many milliseconds.
+//! it after so many milliseconds. `--bare` leaves the library out.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -9,17 +9,42 @@ use std::time::{Duration, Instant};
 use forklore_kernel::session::{Options, Raw, Session};
 use forklore_kernel::supervisor;
 
+/// CPU time of this process, and of its children that have ended: says more than the clock on a busy machine.
+fn cpu() -> String {
+    use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::time::TimeValLike;
+    let ms = |who| {
+        getrusage(who).map_or(0, |usage| {
+            (usage.user_time() + usage.system_time()).num_milliseconds()
+        })
+    };
+    format!(
+        "[CPU {} + {} ms]",
+        ms(UsageWho::RUSAGE_SELF),
+        ms(UsageWho::RUSAGE_CHILDREN)
+    )
+}
+
+fn show(raw: Raw) {
+    match raw {
+        Raw::Stdout(bytes) => drop(std::io::stdout().write_all(&bytes)),
+        Raw::Stderr(bytes) => print!("\x1b[33m{}\x1b[0m", String::from_utf8_lossy(&bytes)),
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     supervisor::run_if_asked();
     evcxr::runtime_hook();
     let started = Instant::now();
-    let (mut session, control) = Session::start(Options::new(|raw| match raw {
-        Raw::Stdout(bytes) => drop(std::io::stdout().write_all(&bytes)),
-        Raw::Stderr(bytes) => print!("\x1b[33m{}\x1b[0m", String::from_utf8_lossy(&bytes)),
-    }))?;
+    let library = std::env::args().all(|argument| argument != "--bare");
+    let (mut session, control) = Session::start(Options {
+        library,
+        ..Options::new(show)
+    })?;
     println!(
-        "== ready after {:.0?}, folder {}",
+        "== ready after {:.0?} {}, folder {}",
         started.elapsed(),
+        cpu(),
         session.folder().display()
     );
     let mut text = String::new();
@@ -39,8 +64,9 @@ fn main() -> anyhow::Result<()> {
         let started = Instant::now();
         let result = session.execute(cell);
         println!(
-            "== {:.1?} {}",
+            "== {:.0?} {} {}",
             started.elapsed(),
+            cpu(),
             if result.is_ok() { "ok" } else { "error" }
         );
         if let Err(error) = result {

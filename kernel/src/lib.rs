@@ -3,10 +3,10 @@
 pub mod cell;
 pub mod cli;
 pub mod complete;
-mod frame;
+pub mod frame;
 pub mod install;
 pub mod output;
-mod procs;
+pub mod procs;
 pub mod runtime;
 pub mod server;
 pub mod session;

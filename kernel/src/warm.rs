@@ -5,8 +5,9 @@
 //!
 //! ```text
 //! ~/.cache/forklore/library-KEY/          the library's sources, from inside this program
-//! ~/.cache/forklore/warm-KEY-RUSTC/       target/, Cargo.lock, prelude.so: made by a session in a folder
+//! ~/.cache/forklore/warm-KEY-RUSTC/       target/ and Cargo.lock: made by a session in a folder
 //!                                         beside it, then renamed into place
+//! ~/.cache/forklore/prelude-RUSTC/        the shared object with the panic hook (see `runtime::prelude`)
 //! ```
 //!
 //! Nothing is ever changed in place and nothing is locked: whoever renames first wins, and the others use
@@ -30,7 +31,7 @@ mod library {
 }
 
 /// Changes when what is kept changes its form.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// All unpacked sources get this modification time, so that a new copy of them is not newer than what was compiled.
 const SOURCE_TIME: Duration = Duration::from_secs(1_700_000_000);
 
@@ -52,7 +53,7 @@ pub fn find_or_build(program: &Path) -> Result<Warm> {
     let library = unpack_library(&root)?;
     let folder = root.join(format!("warm-{}-{}", library::KEY, compiler.key()));
     if !folder.join("Cargo.lock").exists() {
-        build(&root, &folder, &library, &compiler, program)?;
+        build(&root, &folder, &library, program)?;
     }
     Ok(Warm {
         folder,
@@ -61,15 +62,30 @@ pub fn find_or_build(program: &Path) -> Result<Warm> {
     })
 }
 
+/// Gives the shared object with the panic hook for the user's compiler, and builds it first where it is missing.
+///
+/// # Errors
+///
+/// When there is no compiler, or the cache folder cannot be written to.
+pub fn find_or_build_prelude() -> Result<PathBuf> {
+    let root = cache_folder()?;
+    let compiler = Compiler::find()?;
+    let mut hasher = DefaultHasher::new();
+    (FORMAT, runtime::PRELUDE_SOURCE, &compiler.version).hash(&mut hasher);
+    let folder = root.join(format!("prelude-{:016x}", hasher.finish()));
+    let prelude = folder.join("prelude.so");
+    if !prelude.exists() {
+        let building = building_folder(&root)?;
+        compiler.compile_prelude(&building)?;
+        put_in_place(&building, &folder)?;
+    }
+    Ok(prelude)
+}
+
 impl Warm {
     /// The library's sources.
     pub fn library(&self) -> &Path {
         &self.library
-    }
-
-    /// The shared object with the panic hook, if it could be built.
-    pub fn prelude(&self) -> Option<PathBuf> {
-        Some(self.folder.join("prelude.so")).filter(|path| path.exists())
     }
 
     /// Whether everything has been compiled, so that cargo needs no network.
@@ -214,16 +230,9 @@ fn unpack_library(root: &Path) -> Result<PathBuf> {
 }
 
 /// Compiles the library as a session will ask for it: by a session.
-fn build(
-    root: &Path,
-    folder: &Path,
-    library: &Path,
-    compiler: &Compiler,
-    program: &Path,
-) -> Result<()> {
+fn build(root: &Path, folder: &Path, library: &Path, program: &Path) -> Result<()> {
     remove_abandoned(root);
     let building = building_folder(root)?;
-    compiler.compile_prelude(&building)?;
     let warm = Warm {
         folder: building.clone(),
         library: library.to_owned(),
@@ -246,9 +255,7 @@ fn build(
     let ready = building.join("ready");
     fs::create_dir(&ready)?;
     copy_tree(&session_folder.join("target"), &ready.join("target"))?;
-    for (from, name) in [(&session_folder, "Cargo.lock"), (&building, "prelude.so")] {
-        fs::rename(from.join(name), ready.join(name))?;
-    }
+    fs::rename(session_folder.join("Cargo.lock"), ready.join("Cargo.lock"))?;
     put_in_place(&ready, folder)?;
     let _ = fs::remove_dir_all(&building);
     Ok(())

@@ -39,9 +39,6 @@ pub struct Process<T> {
 /// child stores it with release, the parent loads it with acquire after the child's end.
 type Answer = AtomicU64;
 
-/// The child's outcome as it is sent.
-type Outcome<T> = std::result::Result<T, Cause>;
-
 impl<T: Serialize + DeserializeOwned> Process<T> {
     /// Forks a child that runs `f`.
     ///
@@ -86,11 +83,15 @@ impl<T: Serialize + DeserializeOwned> Process<T> {
                 Ended::Signalled(signal) => Cause::Signalled { signal },
                 Ended::Unknown => Cause::Vanished,
             })),
-            place => {
-                let outcome: Outcome<T> = wire::decode(read(&self.heap, place))
-                    .map_err(|error| fail(Cause::Decode(error.to_string())))?;
-                outcome.map_err(fail)
-            }
+            place => match read(&self.heap, place) {
+                [CAUSE, cause @ ..] => Err(fail(
+                    wire::decode(cause).unwrap_or_else(|error| Cause::Decode(error.to_string())),
+                )),
+                [_, value @ ..] => {
+                    wire::decode(value).map_err(|error| fail(Cause::Decode(error.to_string())))
+                }
+                [] => Err(fail(Cause::Vanished)),
+            },
         }
     }
 }
@@ -117,15 +118,20 @@ impl<T> Process<T> {
     }
 }
 
-/// Runs the closure in the child and commits what became of it.
+/// Runs the closure in the child and commits what became of it: a byte that says whether it is a
+/// value or a cause, and that, encoded.
 fn answer<T: Serialize>(heap: &Heap, f: impl FnOnce() -> T) -> Result<()> {
-    let outcome: Outcome<T> = catch_unwind(AssertUnwindSafe(f))
-        .map_err(|payload| Cause::panicked(&*payload, String::new()));
-    let mut bytes = Vec::new();
-    if let Err(error) = wire::encode(&outcome, &mut bytes) {
+    let mut bytes = vec![VALUE];
+    let failure = match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(value) => wire::encode(&value, &mut bytes)
+            .err()
+            .map(|error| Cause::Encode(error.to_string())),
+        Err(payload) => Some(Cause::panicked(&*payload, String::new())),
+    };
+    if let Some(cause) = failure {
         bytes.clear();
-        let refused: Outcome<()> = Err(Cause::Encode(error.to_string()));
-        wire::encode(&refused, &mut bytes)?;
+        bytes.push(CAUSE);
+        wire::encode(&cause, &mut bytes)?;
     }
     let place = heap.take(size_of::<u64>() + bytes.len())?;
     // SAFETY: the block was just taken with room for the length and the bytes.
@@ -137,6 +143,11 @@ fn answer<T: Serialize>(heap: &Heap, f: impl FnOnce() -> T) -> Result<()> {
     answer_word(heap).store(place, Ordering::Release);
     Ok(())
 }
+
+/// The answer's first byte: the closure's value follows.
+const VALUE: u8 = 0;
+/// The answer's first byte: why there is no value follows.
+const CAUSE: u8 = 1;
 
 fn read(heap: &Heap, place: Offset) -> &[u8] {
     // SAFETY: the child committed a length and as many bytes at this place, and has ended.

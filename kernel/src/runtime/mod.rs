@@ -98,25 +98,13 @@ impl Runtime {
         // SAFETY: the object is a cell's, whose initialisers are the cell's own code. It is never
         // unloaded: variables hold pointers into it.
         let object = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_LAZY | libc::RTLD_LOCAL) };
-        // SAFETY: `object` is checked, the name ends with a zero.
-        let address = if object.is_null() {
-            object
-        } else {
-            unsafe { libc::dlsym(object, function.as_ptr()) }
-        };
+        if object.is_null() {
+            return Err(format!("could not load the cell: {}", last_loader_error()));
+        }
+        // SAFETY: `object` is loaded and the name ends with a zero.
+        let address = unsafe { libc::dlsym(object, function.as_ptr()) };
         if address.is_null() {
-            // SAFETY: after a failure dlerror gives a string that lives until the next call.
-            let error = unsafe { libc::dlerror() };
-            // SAFETY: as above; null is checked.
-            let text = if error.is_null() {
-                c""
-            } else {
-                unsafe { CStr::from_ptr(error) }
-            };
-            return Err(format!(
-                "could not load the cell: {}",
-                text.to_string_lossy()
-            ));
+            return Err(format!("could not find the cell: {}", last_loader_error()));
         }
         // SAFETY: evcxr generates this function with this type, for the store that it returned last.
         self.variables = unsafe {
@@ -154,6 +142,18 @@ impl Runtime {
         // SAFETY: null means every stream; code written in C may have used stdio.
         unsafe { libc::fflush(std::ptr::null_mut()) };
     }
+}
+
+fn last_loader_error() -> String {
+    // SAFETY: gives null or a string that lives until the next call.
+    let error = unsafe { libc::dlerror() };
+    if error.is_null() {
+        return String::new();
+    }
+    // SAFETY: as above, and null is checked.
+    unsafe { CStr::from_ptr(error) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Ends the process without running exit handlers: they belong to the cells' code.

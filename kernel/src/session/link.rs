@@ -3,6 +3,7 @@
 //! evcxr starts the supervisor, and starts it anew after `:restart` or when it died: so the kernel waits on a socket in
 //! the session's folder, and each supervisor calls. One thread accepts, one thread per supervisor reads.
 
+use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -31,6 +32,10 @@ pub(super) struct Link {
 #[derive(Default)]
 struct State {
     supervisor: Option<Supervisor>,
+    /// Supervisors whose last words may not have been read yet.
+    heard: HashSet<Pid>,
+    /// The supervisor when the cell began.
+    cell_supervisor: Option<Pid>,
     /// Counts questions; the answers carry the numbers.
     n_asked: u64,
     n_answered: u64,
@@ -111,8 +116,10 @@ impl Link {
                 match frame {
                     ToKernel::Hello(its_pid) => {
                         pid = its_pid;
-                        self.lock().supervisor =
-                            stream.take().map(|stream| Supervisor { pid, stream });
+                        let mut state = self.lock();
+                        state.heard.insert(pid);
+                        state.supervisor = stream.take().map(|stream| Supervisor { pid, stream });
+                        drop(state);
                         self.changed.notify_all();
                     }
                     ToKernel::Stdout(bytes) => self.show(Raw::Stdout(bytes)),
@@ -125,8 +132,8 @@ impl Link {
                 }
             }
         }
-        end_orphans(pid);
         let mut state = self.lock();
+        state.heard.remove(&pid);
         if state
             .supervisor
             .as_ref()
@@ -136,6 +143,7 @@ impl Link {
         }
         drop(state);
         self.changed.notify_all();
+        end_orphans(pid);
     }
 
     /// Sends a question and waits for its answer. Returns false when there is nobody to answer.
@@ -185,12 +193,20 @@ impl Link {
         state.running = state.n_cells;
         state.was_interrupted = false;
         state.ended = None;
+        state.cell_supervisor = state.supervisor.as_ref().map(|supervisor| supervisor.pid);
         !state.is_shut_down
     }
 
     /// The cell has ended: all it wrote has been given to the output when this returns.
     pub(super) fn end_cell(&self) -> CellEnd {
-        let (mut state, _) = self.ask(self.lock(), ToSupervisor::Sync);
+        let (mut state, was_answered) = self.ask(self.lock(), ToSupervisor::Sync);
+        let first = state.cell_supervisor;
+        if !was_answered || state.supervisor.as_ref().map(|supervisor| supervisor.pid) != first {
+            // It has left: its last words say why.
+            let is_heard = |state: &mut State| first.is_some_and(|pid| state.heard.contains(&pid));
+            let waited = self.changed.wait_timeout_while(state, ANSWER, is_heard);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
         state.running = 0;
         CellEnd {
             failure: state.ended.take().flatten(),
@@ -203,6 +219,11 @@ impl Link {
         if !self.is_silent.load(Ordering::Relaxed) {
             (self.output)(raw);
         }
+    }
+
+    /// Tells the user something that is not a cell's.
+    pub(super) fn warn(&self, text: &str) {
+        (self.output)(Raw::Stderr(format!("forklore: {text}\n").into_bytes()));
     }
 
     /// The cells that come now are the user's.
@@ -343,8 +364,7 @@ fn end_orphans(supervisor: Pid) {
             procs::kill(pid, libc::SIGKILL);
         }
         for &pid in &left {
-            procs::reap(pid);
+            adopt_and_reap(pid);
         }
-        std::thread::sleep(Duration::from_millis(1));
     }
 }

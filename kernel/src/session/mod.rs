@@ -11,6 +11,7 @@
 mod diagnostic;
 mod folder;
 mod link;
+mod manifest;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,12 +20,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use evcxr::{CommandContext, EvalContext};
 
-use crate::frame::Failure;
+use crate::frame::{Failure, ToSupervisor};
 use crate::supervisor;
 use crate::warm;
 use folder::Folder;
 pub use link::Control;
 use link::Link;
+
+/// The error's kind when supervisor and user process are gone, variables included.
+const SUPERVISOR_LOST: &str = "Killed";
 
 /// Bytes as the user's process wrote them, in the order in which they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +121,10 @@ pub struct Inspection {
 pub struct Session {
     context: CommandContext,
     link: Arc<Link>,
+    /// The command that adds the library.
+    dependency: Option<String>,
+    /// Whether the library is in the manifest without that command.
+    is_early: bool,
     /// Whether cargo must not use the network: until the first cell that adds a dependency.
     is_offline: bool,
     /// Whether a compile was killed, so that rust-analyzer may have seen half of a manifest.
@@ -180,11 +188,21 @@ impl Session {
         if folder.is_owned() {
             command.env(supervisor::OWNED_VARIABLE, "1");
         }
-        if let Some(prelude) = warm.and_then(warm::Warm::prelude) {
-            command.env(crate::runtime::PRELUDE_VARIABLE, prelude);
+        match warm::find_or_build_prelude() {
+            Ok(prelude) => drop(command.env(crate::runtime::PRELUDE_VARIABLE, prelude)),
+            Err(error) => link.warn(&format!("panics have no message: {error:#}")),
+        }
+        let early = warm.filter(|_| manifest::is_possible());
+        let configuration = match early {
+            Some(warm) => Some(manifest::Configuration::write(folder.path(), warm)?),
+            None => None,
+        };
+        if let Some(warm) = early {
+            warm.copy_lock_to(folder.path())?;
         }
         let (context, outputs) = EvalContext::with_subprocess_command(command)
             .map_err(|error| anyhow!("could not start the compiler: {error}"))?;
+        drop(configuration);
         // Nothing of a cell's comes this way: only what the supervisor itself complains about.
         let complaints = link.clone();
         std::thread::Builder::new()
@@ -198,8 +216,11 @@ impl Session {
         let mut session = Session {
             context,
             link,
-            is_offline: true,
+            is_offline: warm.is_some_and(warm::Warm::is_complete),
             is_analysis_stale: false,
+            dependency: warm
+                .map(|warm| format!(":dep forklore = {{ path = {:?} }}\n", warm.library())),
+            is_early: early.is_some(),
             folder,
         };
         session.open(warm).map_err(|error| {
@@ -212,29 +233,20 @@ impl Session {
         Ok((session, control))
     }
 
-    /// The first cell, which nobody sees: makes the library known and allows `?`, so that no later cell is compiled twice for it.
+    /// The first cell, which nobody sees: makes the library known and allows `?`, so that no later cell is compiled
+    /// twice for it.
     fn open(&mut self, warm: Option<&warm::Warm>) -> Result<(), CellError> {
+        let mut code = String::new();
         if let Some(warm) = warm {
-            warm.copy_lock_to(self.folder.path())
-                .map_err(|error| CellError::new("Error", error.to_string()))?;
+            if !self.is_early {
+                warm.copy_lock_to(self.folder.path())
+                    .map_err(|error| CellError::new("Error", error.to_string()))?;
+                code.push_str(if self.is_offline { ":offline 1\n" } else { "" });
+                code.push_str(self.dependency.as_deref().unwrap_or_default());
+            }
+            code.push_str(crate::cell::PRELUDE);
         }
-        let library = warm.map(|warm| {
-            format!(
-                ":dep forklore = {{ path = {:?} }}\n{}\n",
-                warm.library(),
-                crate::cell::PRELUDE
-            )
-        });
-        let offline = if warm.is_some_and(warm::Warm::is_complete) {
-            ":offline 1\n"
-        } else {
-            ""
-        };
-        self.is_offline = !offline.is_empty();
-        self.run(&format!(
-            "{offline}{}Ok::<(), String>(())?;",
-            library.unwrap_or_default()
-        ))
+        self.run(&format!("{code}\nOk::<(), String>(())?;"))
     }
 
     /// Runs a cell. Everything it wrote has been given to the output before this returns.
@@ -249,11 +261,33 @@ impl Session {
             let _ = self.context.completions("", 0);
             self.is_analysis_stale = false;
         }
+        if code.trim() == ":restart" {
+            return self.restart();
+        }
+        if self.is_early
+            && code
+                .lines()
+                .any(|line| line.trim_start().starts_with(":opt"))
+        {
+            // The dependency is part of the level that goes (see `manifest`).
+            self.is_early = false;
+            let dependency = self.dependency.clone().unwrap_or_default();
+            return self.run(&format!("{dependency}{code}"));
+        }
         if self.is_offline && may_add_dependency(code) {
             self.is_offline = false;
             self.run(":offline 0")?;
         }
         self.run(code)
+    }
+
+    /// Starts the processes anew, without variables. (evcxr's own `:restart` forgets to forget them.)
+    fn restart(&mut self) -> Result<(), CellError> {
+        self.link.tell(&ToSupervisor::Shutdown);
+        match self.run("();") {
+            Err(error) if error.ename == SUPERVISOR_LOST => Ok(()),
+            other => other,
+        }
     }
 
     fn run(&mut self, code: &str) -> Result<(), CellError> {
@@ -285,7 +319,7 @@ impl Session {
                 Err(diagnostic::compile_error(&errors, code))
             }
             (Err(evcxr::Error::SubprocessTerminated(_)), None) => Err(CellError::new(
-                "Killed",
+                SUPERVISOR_LOST,
                 "the processes of the session were killed from outside: all variables are lost",
             )),
             (Err(error), None) => Err(CellError::new("Error", error.to_string())),
@@ -393,18 +427,13 @@ fn adopt_orphans() {
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
 }
 
-/// What evcxr's cargo and rustc get: evcxr takes the folder from the environment, and its manifest asks for
-/// debug assertions and overflow checks, which would falsify every timing.
+/// evcxr takes its folder from the environment, and cargo the profile of the cells.
 fn set_compiler_environment(folder: &Path) {
-    let settings = [
-        ("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false"),
-        ("CARGO_PROFILE_DEV_OVERFLOW_CHECKS", "false"),
-    ];
     // SAFETY: std's own readers take std's lock, and no other thread of this program reads the environment through C
     // while a session starts.
     unsafe {
         std::env::set_var(supervisor::FOLDER_VARIABLE, folder);
-        for (name, value) in settings {
+        for (name, value) in manifest::profile() {
             std::env::set_var(name, value);
         }
     }

@@ -39,6 +39,8 @@ struct Run {
     earlier: HashSet<Pid>,
     kills_before: u64,
     found: Vec<Control>,
+    /// Variables that evcxr has just been told to forget: it cannot have to be told again.
+    forgotten: Vec<String>,
     n_panics_believed: u32,
     n_child_panics_hidden: u32,
     stderr_tail: Vec<u8>,
@@ -67,6 +69,8 @@ struct Watch {
     snapshot: Option<Snapshot>,
     filter: Filter,
     phase: Phase,
+    /// Variables that evcxr was told to forget in the runs just before, in which nothing else happened.
+    forgotten: Vec<String>,
 }
 
 /// Serves until kernel or evcxr are gone, then ends every process of the session.
@@ -91,6 +95,7 @@ pub fn run(socket: &Path) -> io::Result<()> {
         snapshot: None,
         filter: Filter::default(),
         phase: Phase::Settling,
+        forgotten: Vec::new(),
     };
     watch.tell(&ToKernel::Hello(std::process::id() as i32));
     while !matches!(watch.phase, Phase::Leaving) {
@@ -356,6 +361,7 @@ impl Watch {
             earlier: earlier.filter(|pid| !ours.contains(&Some(*pid))).collect(),
             kills_before: verdict::out_of_memory_kills(),
             found: Vec::new(),
+            forgotten: std::mem::take(&mut self.forgotten),
             n_panics_believed: 0,
             n_child_panics_hidden: 0,
             stderr_tail: Vec::new(),
@@ -375,6 +381,12 @@ impl Watch {
 
     fn pass_on_stdout(&mut self) {
         let bytes = self.user.stdout.read();
+        // What evcxr's code says of a variable, it says on standard error first, and that is looked at below.
+        if bytes.windows(5).any(|window| window == b"EVCXR")
+            && self.user.stderr.available_bytes() > 0
+        {
+            self.pass_on_stderr();
+        }
         let Phase::Running(run) = &mut self.phase else {
             self.show_stdout(bytes);
             return;
@@ -489,6 +501,7 @@ impl Watch {
             rolled_back: false,
             ..failure
         });
+        self.forgotten = forgotten_by(&run.forgotten, &found);
         self.phase = Phase::Idle;
         self.tell(&ToKernel::Ended(failure));
         for control in &found {
@@ -619,9 +632,32 @@ impl Run {
             }
             self.n_panics_believed = n_panics;
         }
+        if let Control::ChangedType(name) = &control {
+            let said = format!("The type of the variable {name} was redefined");
+            let is_said = String::from_utf8_lossy(&self.stderr_tail).contains(&said);
+            if !is_said || self.forgotten.contains(name) {
+                // The cell prints it itself; evcxr would forget the variable and run the cell again, for ever.
+                return false;
+            }
+        }
         self.found.push(control);
         true
     }
+}
+
+/// The variables that evcxr forgets before it runs the same cell again; none if it does not.
+fn forgotten_by(before: &[String], found: &[Control]) -> Vec<String> {
+    let names: Vec<String> = found
+        .iter()
+        .filter_map(|control| match control {
+            Control::ChangedType(name) => Some(name.clone()),
+            _ => None,
+        })
+        .collect();
+    if names.is_empty() {
+        return names;
+    }
+    before.iter().cloned().chain(names).collect()
 }
 
 /// Ends a child of the supervisor and waits until it is gone.

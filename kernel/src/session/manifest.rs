@@ -1,0 +1,88 @@
+//! How the library gets into the manifest of the very first cell.
+//!
+//! evcxr runs a cell of its own before it can be told anything, and a dependency that comes with the second one makes
+//! rust-analyzer analyse the standard library a second time (seconds). But evcxr reads a configuration first, and puts one of its
+//! values into the manifest as it is: the optimisation level.
+//!
+//! ```text
+//! [profile.dev]
+//! opt-level = 2
+//!                                        ┐
+//! [target.'cfg(all())'.dependencies]     │ all this is the "optimisation level"
+//! forklore = { path = "…" }              │
+//!                                        │
+//! [profile.release]                      ┘
+//! debug = false                            evcxr's own settings, for a profile that nobody uses
+//! …
+//! ```
+//!
+//! The settings that evcxr meant for its profile are given through the environment instead, where there is also a say in them.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::warm::Warm;
+
+const CONFIG_VARIABLE: &str = "EVCXR_CONFIG_DIR";
+
+/// evcxr's settings for the profile of cells. Debug assertions and overflow checks would falsify every timing.
+const PROFILE: [(&str, &str); 9] = [
+    ("DEBUG", "false"),
+    ("STRIP", "debuginfo"),
+    ("RPATH", "true"),
+    ("LTO", "false"),
+    ("CODEGEN_UNITS", "16"),
+    ("PANIC", "unwind"),
+    ("INCREMENTAL", "true"),
+    ("DEBUG_ASSERTIONS", "false"),
+    ("OVERFLOW_CHECKS", "false"),
+];
+
+/// What cargo gets in its environment for every cell.
+pub(super) fn profile() -> impl Iterator<Item = (String, &'static str)> {
+    PROFILE
+        .into_iter()
+        .map(|(name, value)| (format!("CARGO_PROFILE_DEV_{name}"), value))
+}
+
+/// Whether the configuration can be given: not where the notebook's folder holds one, which evcxr prefers.
+pub(super) fn is_possible() -> bool {
+    !Path::new("evcxr.toml").exists()
+}
+
+/// Points evcxr to a configuration in the session's folder, until it is dropped.
+pub(super) struct Configuration {
+    previous: Option<OsString>,
+}
+
+impl Configuration {
+    /// Writes the configuration.
+    pub(super) fn write(folder: &Path, warm: &Warm) -> Result<Configuration> {
+        let dependency = format!("forklore = {{ path = {:?} }}", warm.library());
+        let level =
+            format!("2\n\n[target.'cfg(all())'.dependencies]\n{dependency}\n\n[profile.release]");
+        let text = format!(
+            "[evcxr]\nopt_level = {level:?}\noffline_mode = {}\n",
+            warm.is_complete()
+        );
+        std::fs::write(folder.join("evcxr.toml"), text)?;
+        let previous = std::env::var_os(CONFIG_VARIABLE);
+        // SAFETY: see `set_compiler_environment`.
+        unsafe { std::env::set_var(CONFIG_VARIABLE, folder) };
+        Ok(Configuration { previous })
+    }
+}
+
+impl Drop for Configuration {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe {
+            match self.previous.take() {
+                Some(previous) => std::env::set_var(CONFIG_VARIABLE, previous),
+                None => std::env::remove_var(CONFIG_VARIABLE),
+            }
+        }
+    }
+}

@@ -1,0 +1,622 @@
+//! Sessions on real cells: what must hold whatever a cell does.
+//!
+//! Each trial is one session, because to start one takes seconds. The test program serves as supervisor and
+//! user process of its own sessions.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use forklore_kernel::procs::{self, Pid};
+use forklore_kernel::session::{CellError, Control, Options, Raw, Session};
+use forklore_kernel::supervisor;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Only to catch hangs.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Declarations that cells use to reach the system.
+const SYSTEM: &str = "unsafe extern \"C\" {
+    safe fn fork() -> i32; safe fn _exit(code: i32) -> !; safe fn getpid() -> i32; safe fn setsid() -> i32;
+    safe fn raise(signal: i32) -> i32; safe fn kill(pid: i32, signal: i32) -> i32; safe fn pause() -> i32;
+    fn wait(status: *mut i32) -> i32; fn write(fd: i32, text: *const u8, n: usize) -> isize;
+}";
+
+fn main() {
+    supervisor::run_if_asked();
+    evcxr::runtime_hook();
+    if std::env::var_os("SERVE_UNTIL_KILLED").is_some() {
+        serve_until_killed();
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let trials: [(&str, fn()); 9] = [
+        ("failed_cells_are_rolled_back", failed_cells_are_rolled_back),
+        ("processes_that_cells_make", processes_that_cells_make),
+        ("interrupts", interrupts),
+        (
+            "output_is_passed_on_as_it_was_written",
+            output_is_passed_on_as_it_was_written,
+        ),
+        ("deaths_from_outside", deaths_from_outside),
+        ("without_snapshots", without_snapshots),
+        ("commands_of_evcxr", commands_of_evcxr),
+        ("the_library_is_there", the_library_is_there),
+        (
+            "a_killed_kernel_leaves_nothing",
+            a_killed_kernel_leaves_nothing,
+        ),
+    ];
+    let trials = trials.map(|(name, trial)| {
+        Trial::test(name, move || {
+            trial();
+            Ok::<(), Failed>(())
+        })
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit();
+}
+
+/// A session whose output is kept.
+struct Cells {
+    session: Option<Session>,
+    control: Control,
+    output: Arc<Mutex<Vec<Raw>>>,
+}
+
+impl Cells {
+    fn start() -> Cells {
+        Cells::start_with(false)
+    }
+
+    fn start_with(library: bool) -> Cells {
+        let output = Arc::new(Mutex::new(Vec::new()));
+        let kept = output.clone();
+        let options = Options {
+            library,
+            ..Options::new(move |raw| kept.lock().unwrap().push(raw))
+        };
+        let (session, control) = Session::start(options).unwrap();
+        let mut cells = Cells {
+            session: Some(session),
+            control,
+            output,
+        };
+        cells.run(SYSTEM).unwrap();
+        cells
+    }
+
+    fn run(&mut self, code: &str) -> Result<(), CellError> {
+        self.output.lock().unwrap().clear();
+        self.session.as_mut().unwrap().execute(code)
+    }
+
+    /// Runs a cell that must succeed, and gives what it wrote to standard output.
+    fn ok(&mut self, code: &str) -> String {
+        self.run(code)
+            .unwrap_or_else(|error| panic!("{code}: {error:?}"));
+        String::from_utf8_lossy(&self.stdout()).into_owned()
+    }
+
+    /// Runs a cell that must fail with an error of this kind.
+    fn fails(&mut self, code: &str, ename: &str) -> CellError {
+        let error = self.run(code).expect_err(code);
+        assert_eq!(error.ename, ename, "{code}: {error:?}");
+        error
+    }
+
+    fn stdout(&self) -> Vec<u8> {
+        let output = self.output.lock().unwrap();
+        let stdout = output.iter().filter_map(|raw| {
+            if let Raw::Stdout(bytes) = raw {
+                Some(bytes)
+            } else {
+                None
+            }
+        });
+        stdout.flatten().copied().collect()
+    }
+
+    fn stderr(&self) -> String {
+        let output = self.output.lock().unwrap();
+        let stderr = output.iter().filter_map(|raw| {
+            if let Raw::Stderr(bytes) = raw {
+                Some(bytes)
+            } else {
+                None
+            }
+        });
+        String::from_utf8_lossy(&stderr.flatten().copied().collect::<Vec<u8>>()).into_owned()
+    }
+
+    /// Runs a cell and interrupts it when it has written `started`.
+    fn interrupted(&mut self, code: &str) -> (CellError, Duration) {
+        let (output, control) = (self.output.clone(), self.control.clone());
+        let interrupter =
+            std::thread::spawn(move || {
+                wait_until(|| {
+                    output.lock().unwrap().iter().any(
+                        |raw| matches!(raw, Raw::Stdout(bytes) if bytes.starts_with(b"started")),
+                    )
+                });
+                control.interrupt();
+                Instant::now()
+            });
+        let error = self.fails(code, "Interrupt");
+        (error, interrupter.join().unwrap().elapsed())
+    }
+
+    /// Ends the session, and asserts that no process of it is left.
+    fn finish(mut self) {
+        let session = self.session.take().unwrap();
+        let folder = session.folder().to_owned();
+        drop(session);
+        assert!(!folder.exists(), "{} is left", folder.display());
+        assert!(of_folder(&folder).is_empty(), "processes are left");
+        let left = procs::children(std::process::id() as Pid).into_iter();
+        let left: Vec<_> = left.map(procs::Stat::of).collect();
+        assert!(left.is_empty(), "children are left: {left:?}");
+    }
+}
+
+fn of_folder(folder: &std::path::Path) -> Vec<Pid> {
+    procs::with_environment(&format!(
+        "{}={}",
+        supervisor::FOLDER_VARIABLE,
+        folder.display()
+    ))
+}
+
+fn wait_until(mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited too long");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn is_alive(pid: Pid) -> bool {
+    procs::Stat::of(pid).is_some_and(|process| process.state != b'Z')
+}
+
+fn failed_cells_are_rolled_back() {
+    let mut cells = Cells::start();
+    cells.ok("let kept = vec![1, 2, 3]; let mut changed = 1;");
+    let check = |cells: &mut Cells| {
+        assert_eq!(
+            cells.ok("println!(\"{kept:?} {changed}\");"),
+            "[1, 2, 3] 1\n"
+        )
+    };
+    let deep =
+        "fn deep(n: u64) -> u64 { let a = std::hint::black_box([n; 100]); deep(n + 1) + a[7] }
+        changed = 2; println!(\"{}\", std::hint::black_box(deep)(0));";
+    let failing = [
+        (
+            "changed = 2; let gone = kept; std::process::exit(3);",
+            "Exit",
+            "exit(3)",
+        ),
+        ("changed = 2; _exit(0);", "Exit", "exit(0)"),
+        ("changed = 2; std::process::abort();", "Abort", "abort()"),
+        (
+            "changed = 2; unsafe { *(8 as *mut i32) = 1; }",
+            "SegmentationFault",
+            "null pointer",
+        ),
+        (
+            "changed = 2; unsafe { std::arch::asm!(\"ud2\") }",
+            "IllegalInstruction",
+            "SIGILL",
+        ),
+        (deep, "StackOverflow", "stack"),
+        (
+            "changed = 2; let gone = kept; panic!(\"boom {changed}\");",
+            "Panic",
+            "boom 2",
+        ),
+        (
+            "changed = 2; let number: i32 = \"q\".parse::<i32>()?;",
+            "QuestionMark",
+            "invalid digit found in string",
+        ),
+        ("changed = 2; raise(9);", "Killed", "SIGKILL"),
+        (
+            "changed = 2; raise(11);",
+            "SegmentationFault",
+            "not its own",
+        ),
+        (
+            "changed = 2; std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; 99]>());",
+            "OutOfMemory",
+            "99 bytes",
+        ),
+        (
+            "changed = 2; struct P; impl Drop for P { fn drop(&mut self) { panic!(\"second\") } } let _p = P; panic!(\"first\");",
+            "Abort",
+            "panicking",
+        ),
+        (
+            "changed = 2; let text: String = kept;",
+            "CompileError",
+            "mismatched types",
+        ),
+    ];
+    for (code, ename, part) in failing {
+        let error = cells.fails(code, ename);
+        assert!(error.evalue.contains(part), "{code}: {}", error.evalue);
+        check(&mut cells);
+    }
+    let error = cells.fails("let a = 1;\nlet b = [a; 2];\n\npanic!(\"here\");", "Panic");
+    assert!(
+        error.traceback.iter().any(|line| line.contains("cell:4")),
+        "{:?}",
+        error.traceback
+    );
+    assert!(
+        cells.stderr().contains("thread 'main' panicked: here"),
+        "{}",
+        cells.stderr()
+    );
+    let error = cells.fails("let a = 1;\n\nlet b: String = a;", "CompileError");
+    assert!(
+        error.traceback[0].contains("cell:3:17"),
+        "{:?}",
+        error.traceback
+    );
+    // What a cell catches is its own affair, and so is what it prints.
+    let caught = "let caught = std::panic::catch_unwind(|| panic!(\"caught\")).is_err(); println!(\"{caught}\");";
+    assert_eq!(cells.ok(caught), "true\n");
+    assert_eq!(
+        cells.ok("println!(\"EVCXR_PANIC_NOTIFICATION\");"),
+        "EVCXR_PANIC_NOTIFICATION\n"
+    );
+    assert_eq!(
+        cells.ok("println!(\"EVCXR_EXECUTION_COMPLETE\");"),
+        "EVCXR_EXECUTION_COMPLETE\n"
+    );
+    check(&mut cells);
+    cells.ok("drop(kept); changed += 1;");
+    assert_eq!(cells.ok("println!(\"{changed}\");"), "2\n");
+    cells.finish();
+}
+
+fn processes_that_cells_make() {
+    let mut cells = Cells::start();
+    cells.ok("let kept = 7; let pid = getpid();");
+    // A child that falls out of the cell ends there, whatever it returns through.
+    assert_eq!(
+        cells
+            .ok("if fork() != 0 { unsafe { wait(std::ptr::null_mut()); } println!(\"parent\"); };"),
+        "parent\n"
+    );
+    cells
+        .ok("if fork() == 0 { panic!(\"in the child\"); } unsafe { wait(std::ptr::null_mut()); };");
+    assert!(
+        !String::from_utf8_lossy(&cells.stdout()).contains("EVCXR"),
+        "{:?}",
+        cells.output
+    );
+    cells.ok("if fork() == 0 { std::process::exit(5); } unsafe { wait(std::ptr::null_mut()); };");
+    // The snapshot is no child of the cell.
+    assert_eq!(
+        cells.ok("println!(\"{}\", unsafe { wait(std::ptr::null_mut()) });"),
+        "-1\n"
+    );
+    // Nothing has been rolled back: it is still the same process.
+    assert_eq!(
+        cells.ok("println!(\"{kept} {}\", pid == getpid());"),
+        "7 true\n"
+    );
+    // A process of an earlier cell outlives a rollback, one of the failed cell does not, also if it hides.
+    let spawn = |name: &str| {
+        format!("let {name} = std::process::Command::new(\"sleep\").arg(\"600\").spawn()?.id();")
+    };
+    cells.ok(&spawn("earlier"));
+    let earlier: Pid = cells.ok("println!(\"{earlier}\");").trim().parse().unwrap();
+    let hiding = "if fork() == 0 { setsid(); if fork() == 0 { pause(); } _exit(0); } unsafe { wait(std::ptr::null_mut()); };";
+    let code = format!(
+        "{} println!(\"{{later}}\"); {hiding} panic!(\"now\");",
+        spawn("later")
+    );
+    cells.fails(&code, "Panic");
+    let later: Pid = String::from_utf8_lossy(&cells.stdout())
+        .trim()
+        .parse()
+        .unwrap();
+    assert!(is_alive(earlier) && !is_alive(later));
+    let supervisor = procs::Stat::of(earlier).unwrap().parent;
+    // The user process, its snapshot, and the earlier one.
+    wait_until(|| procs::descendants(supervisor).len() == 3);
+    // `kill(0, …)` means the cell's process group: not the supervisor, and not the snapshot.
+    cells.fails("kill(0, 9);", "Killed");
+    assert_eq!(cells.ok("println!(\"{kept}\");"), "7\n");
+    cells.finish();
+    assert!(!is_alive(earlier));
+}
+
+fn interrupts() {
+    let mut cells = Cells::start();
+    cells.ok("let kept = 7;");
+    cells.control.interrupt();
+    assert_eq!(
+        cells.ok("println!(\"{kept}\");"),
+        "7\n",
+        "an interrupt when nothing runs does nothing"
+    );
+    let in_cells = [
+        "println!(\"started\"); loop {}",
+        "println!(\"started\"); std::thread::sleep(std::time::Duration::from_secs(600));",
+        "if fork() == 0 { loop {} } println!(\"started\"); unsafe { wait(std::ptr::null_mut()); };",
+        "let mut child = std::process::Command::new(\"sleep\").arg(\"600\").spawn()?; println!(\"started\"); child.wait()?;",
+        "loop { println!(\"started\"); }",
+    ];
+    for code in in_cells {
+        let (error, took) = cells.interrupted(code);
+        assert!(took < Duration::from_secs(1), "{code}: {took:?}");
+        assert!(
+            error.traceback.last().unwrap().contains("every variable"),
+            "{error:?}"
+        );
+        assert_eq!(cells.ok("println!(\"{kept}\");"), "7\n");
+    }
+    // While the compiler works: as soon as one is seen.
+    let control = cells.control.clone();
+    let supervisor = supervisor_of(&mut cells);
+    let interrupter = std::thread::spawn(move || {
+        wait_until(|| {
+            procs::children(std::process::id() as Pid)
+                .iter()
+                .any(|pid| *pid != supervisor)
+        });
+        control.interrupt();
+    });
+    let error = cells.fails("let never = 1;", "Interrupt");
+    assert!(error.evalue.contains("compiled"), "{error:?}");
+    interrupter.join().unwrap();
+    cells.fails("never", "CompileError");
+    assert_eq!(cells.ok("println!(\"{kept}\");"), "7\n");
+    cells.finish();
+}
+
+/// The supervisor's process id: the parent of the process that runs cells.
+fn supervisor_of(cells: &mut Cells) -> Pid {
+    let user: Pid = cells
+        .ok("println!(\"{}\", getpid());")
+        .trim()
+        .parse()
+        .unwrap();
+    procs::Stat::of(user).unwrap().parent
+}
+
+fn output_is_passed_on_as_it_was_written() {
+    let mut cells = Cells::start();
+    cells.ok("use std::io::Write; ");
+    assert_eq!(cells.ok("print!(\"no newline\");"), "no newline");
+    cells.ok("unsafe { write(1, b\"\\xff\\xfe\\0\\r\\n\".as_ptr(), 5); };");
+    assert_eq!(cells.stdout(), b"\xff\xfe\0\r\n");
+    assert_eq!(cells.ok("print!(\"\\r 1 %\\r 2 %\");"), "\r 1 %\r 2 %");
+    // At once, and not when the cell has ended.
+    let (_, _) = cells.interrupted("print!(\"started\"); std::io::stdout().flush()?; loop {}");
+    let (_, _) = cells.interrupted("unsafe { write(1, b\"startedEVCXR_\".as_ptr(), 13); } loop {}");
+    assert_eq!(cells.stdout(), b"startedEVCXR_");
+    cells.ok("for line in 0..200_000 { println!(\"{line}\"); };");
+    let expected: String = (0..200_000).map(|line| format!("{line}\n")).collect();
+    assert!(
+        cells.stdout() == expected.as_bytes(),
+        "200,000 lines arrive whole"
+    );
+    // In order, when there is time between them.
+    let turns = "for turn in 0..20 { print!(\"o{turn} \"); std::io::stdout().flush()?; std::thread::sleep(std::time::Duration::from_millis(3));
+        eprint!(\"e{turn} \"); std::thread::sleep(std::time::Duration::from_millis(3)); };";
+    cells.ok(turns);
+    let all: String = cells
+        .output
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|raw| match raw {
+            Raw::Stdout(bytes) | Raw::Stderr(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        })
+        .collect();
+    let expected: String = (0..20).map(|turn| format!("o{turn} e{turn} ")).collect();
+    assert_eq!(all, expected);
+    assert_eq!(cells.ok("let mut line = String::new(); println!(\"{}\", std::io::stdin().read_line(&mut line)?);"), "0\n");
+    cells.finish();
+}
+
+fn deaths_from_outside() {
+    let mut cells = Cells::start();
+    cells.ok("let kept = 7;");
+    let user: Pid = cells
+        .ok("println!(\"{}\", getpid());")
+        .trim()
+        .parse()
+        .unwrap();
+    let supervisor = supervisor_of(&mut cells);
+    procs::kill(user, libc::SIGKILL);
+    wait_until(|| !is_alive(user));
+    assert_eq!(
+        cells.ok("println!(\"{kept}\");"),
+        "7\n",
+        "the user process was killed between two cells"
+    );
+    // Snapshots that are killed are replaced.
+    let user: Pid = cells
+        .ok("println!(\"{}\", getpid());")
+        .trim()
+        .parse()
+        .unwrap();
+    let snapshots: Vec<Pid> = procs::children(supervisor)
+        .into_iter()
+        .filter(|pid| *pid != user)
+        .collect();
+    for pid in snapshots {
+        procs::kill(pid, libc::SIGKILL);
+    }
+    wait_until(|| procs::children(supervisor).len() == 2);
+    cells.fails("panic!(\"now\");", "Panic");
+    assert_eq!(cells.ok("println!(\"{kept}\");"), "7\n");
+    // Without its supervisor everything ends, and the next cell has a new one.
+    cells.ok("std::process::Command::new(\"setsid\").args([\"sleep\", \"600\"]).spawn()?;");
+    wait_until(|| procs::descendants(supervisor).len() == 3);
+    let all = procs::descendants(supervisor);
+    procs::kill(supervisor, libc::SIGKILL);
+    wait_until(|| !all.iter().any(|pid| is_alive(*pid)));
+    let error = cells.fails("println!(\"{kept}\");", "Killed");
+    assert!(error.evalue.contains("all variables are lost"), "{error:?}");
+    assert_eq!(cells.ok("println!(\"again\");"), "again\n");
+    cells.finish();
+}
+
+fn without_snapshots() {
+    let mut cells = Cells::start();
+    cells.ok("let kept = 7; let moved = vec![1];");
+    assert!(cells.control.set_checkpoint("sometimes").is_err());
+    cells.control.set_checkpoint("off").unwrap();
+    let error = cells.fails("let gone = moved; panic!(\"now\");", "Panic");
+    assert!(
+        error.traceback.last().unwrap().contains("no snapshot"),
+        "{error:?}"
+    );
+    assert_eq!(
+        cells.ok("println!(\"{kept}\");"),
+        "7\n",
+        "evcxr keeps what the cell did not move"
+    );
+    let error = cells.fails("std::process::exit(1);", "Exit");
+    assert!(
+        error.traceback.last().unwrap().contains("lost"),
+        "{error:?}"
+    );
+    cells.fails("kept", "CompileError");
+    // A limit that is below what the process has in use.
+    cells.control.set_checkpoint("auto:4096").unwrap();
+    cells.ok("let kept = 8;");
+    assert!(
+        cells
+            .fails("std::process::abort();", "Abort")
+            .traceback
+            .last()
+            .unwrap()
+            .contains("lost")
+    );
+    cells.control.set_checkpoint("on").unwrap();
+    cells.ok("let kept = 9;");
+    cells.fails("std::process::abort();", "Abort");
+    assert_eq!(cells.ok("println!(\"{kept}\");"), "9\n");
+    cells.finish();
+}
+
+fn commands_of_evcxr() {
+    let mut cells = Cells::start();
+    cells.ok("let kept = 7;");
+    let vars = cells.ok(":vars");
+    assert!(vars.contains("kept: i32"), "{vars}");
+    cells.fails(":nonsense", "CompileError");
+    // Overflow checks and debug assertions would falsify timings.
+    assert_eq!(cells.ok("println!(\"{} {}\", cfg!(debug_assertions), std::hint::black_box(255_u8) + std::hint::black_box(1));"), "false 0\n");
+    let completions = cells.session.as_mut().unwrap().complete("ke", 2).unwrap();
+    assert!(
+        completions
+            .candidates
+            .iter()
+            .any(|candidate| candidate.text == "kept"),
+        "{completions:?}"
+    );
+    assert!(
+        cells
+            .session
+            .as_ref()
+            .unwrap()
+            .variables()
+            .contains(&("kept".to_owned(), "i32".to_owned()))
+    );
+    cells.ok(":restart");
+    cells.fails("kept", "CompileError");
+    cells.ok("let kept = 8;");
+    cells.fails("panic!()", "Panic");
+    assert_eq!(cells.ok("println!(\"{kept}\");"), "8\n");
+    cells.finish();
+}
+
+fn the_library_is_there() {
+    let mut cells = Cells::start_with(true);
+    let code = "use forklore::*; let pool: Pool = Pool::with_workers(2)?;";
+    cells.ok(code);
+    cells.ok("fn square(x: u64) -> u64 { x * x } let squares: Vec<u64> = pool.map(square, 0..4);");
+    cells.fails("panic!(\"now\");", "Panic");
+    assert_eq!(cells.ok("println!(\"{squares:?}\");"), "[0, 1, 4, 9]\n");
+    // The pool's workers have died with the process that made them: it starts new ones.
+    assert_eq!(
+        cells.ok("println!(\"{:?}\", pool.map(|x: u64| x + 1, 0..4));"),
+        "[1, 2, 3, 4]\n"
+    );
+    assert_eq!(
+        cells.ok("println!(\"{}\", std::env::var(\"FORKLORE_KERNEL\")?);"),
+        "1\n"
+    );
+    let (_, took) = cells.interrupted(
+        "println!(\"started\"); pool.map(|x: u64| -> u64 { loop { std::hint::black_box(x); } }, 0..4_u64);",
+    );
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    cells.finish();
+}
+
+/// Serves as the kernel that is killed: runs a cell that makes processes and never ends.
+fn serve_until_killed() -> ! {
+    let (mut session, _control) = Session::start(Options {
+        library: false,
+        ..Options::new(|raw| {
+            if let Raw::Stdout(bytes) = raw {
+                print!("{}", String::from_utf8_lossy(&bytes));
+            }
+        })
+    })
+    .unwrap();
+    println!("folder {}", session.folder().display());
+    let result = session.execute(&format!(
+        "{SYSTEM} std::process::Command::new(\"setsid\").args([\"sleep\", \"600\"]).spawn()?;
+        if fork() == 0 {{ setsid(); pause(); }} println!(\"started\"); loop {{ pause(); }}"
+    ));
+    panic!("the cell has ended: {result:?}");
+}
+
+fn start_kernel() -> (Child, std::path::PathBuf) {
+    use std::io::BufRead;
+    let program = std::env::current_exe().unwrap();
+    let mut child = Command::new(program)
+        .env("SERVE_UNTIL_KILLED", "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let folder = lines.next().unwrap().unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "started");
+    (child, folder.strip_prefix("folder ").unwrap().into())
+}
+
+fn a_killed_kernel_leaves_nothing() {
+    for signal in [libc::SIGKILL, libc::SIGTERM] {
+        let (mut kernel, folder) = start_kernel();
+        assert!(
+            of_folder(&folder).len() >= 5,
+            "supervisor, user process, snapshot and two that hide"
+        );
+        procs::kill(kernel.id() as Pid, signal);
+        kernel.wait().unwrap();
+        wait_until(|| of_folder(&folder).is_empty() && !folder.exists());
+    }
+    // Kernel and supervisor at once: the user process dies with the latter.
+    let (mut kernel, folder) = start_kernel();
+    let supervisor = procs::children(kernel.id() as Pid)[0];
+    let direct = procs::children(supervisor);
+    procs::kill(supervisor, libc::SIGSTOP);
+    procs::kill(kernel.id() as Pid, libc::SIGKILL);
+    procs::kill(supervisor, libc::SIGKILL);
+    kernel.wait().unwrap();
+    wait_until(|| !direct.iter().any(|pid| is_alive(*pid)));
+    for left in of_folder(&folder) {
+        // Nobody was left to end these: what a cell has put out of reach on purpose, with both guards killed.
+        procs::kill(left, libc::SIGKILL);
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
