@@ -130,7 +130,10 @@ fn lsmagic_lists_and_the_rest_runs() {
 
 #[test]
 fn the_documentation_of_the_first_item_is_kept() {
-    assert_eq!(run("/// What f is.\nfn f() {}"), " /// What f is.\nfn f() {}");
+    assert_eq!(
+        run("/// What f is.\nfn f() {}"),
+        " /// What f is.\nfn f() {}"
+    );
     assert_eq!(run("// A comment.\nfn f() {}"), "// A comment.\nfn f() {}");
 }
 

@@ -20,6 +20,8 @@
 //! front end slows the cell down, while an interrupt is still heard.
 
 mod filter;
+mod lifetime;
+mod run;
 mod user;
 mod verdict;
 mod watch;

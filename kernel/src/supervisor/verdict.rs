@@ -1,7 +1,7 @@
 //! What a cell's end means, in words.
 
 use crate::frame::{Failure, Place};
-use crate::runtime::board::{Board, Fault};
+use crate::runtime::board::Fault;
 
 /// How the user process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,19 +36,6 @@ pub struct Evidence {
     pub stderr_tail: String,
     /// Whether the system counted a process of ours that was killed for want of memory.
     pub was_out_of_memory: bool,
-}
-
-impl Evidence {
-    /// What the board says.
-    pub fn collect(board: &Board, stderr_tail: &[u8]) -> Evidence {
-        Evidence {
-            fault: board.fault(),
-            panic: board.last_panic(),
-            n_panics: board.panics().0,
-            stderr_tail: String::from_utf8_lossy(stderr_tail).into_owned(),
-            was_out_of_memory: false,
-        }
-    }
 }
 
 /// Says why the cell failed whose process died.

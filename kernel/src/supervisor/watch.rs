@@ -5,13 +5,14 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::SignalFd;
 
 use super::filter::{Control, Filter};
+use super::lifetime::{clean_environment, clean_up_after_kernel, detach, parent};
+use super::run::{Run, forgotten_by};
 use super::user::User;
 use super::verdict::{self, Death, Evidence};
 use crate::frame::{self, Failure, Frame, ToKernel, ToSupervisor};
@@ -22,8 +23,6 @@ use crate::runtime::{receive, send};
 
 /// Output that the kernel has not taken yet is kept up to here; then it stays in the cell's pipes.
 const OUTBOX_BYTES: usize = 1 << 20;
-/// How much of the end of standard error is kept to find the reason of a failure.
-const TAIL_BYTES: usize = 4096;
 /// A tail that may become a control line is held back so long.
 const HOLD: u16 = 10;
 const NOT_UTF8: &[u8] = b"\xff the cell was rolled back\n";
@@ -31,21 +30,6 @@ const NOT_UTF8: &[u8] = b"\xff the cell was rolled back\n";
 struct Snapshot {
     pid: Pid,
     slot: usize,
-}
-
-/// A cell that runs.
-struct Run {
-    /// Processes that earlier cells left: they outlive a rollback.
-    earlier: HashSet<Pid>,
-    kills_before: u64,
-    found: Vec<Control>,
-    /// Variables that evcxr has just been told to forget: it cannot have to be told again.
-    forgotten: Vec<String>,
-    n_panics_believed: u32,
-    n_child_panics_hidden: u32,
-    stderr_tail: Vec<u8>,
-    /// Standard error since standard output was last written to.
-    last_stderr: Vec<u8>,
 }
 
 enum Phase {
@@ -107,81 +91,6 @@ pub fn run(socket: &Path) -> io::Result<()> {
         clean_up_after_kernel();
     }
     Ok(())
-}
-
-fn parent() -> Pid {
-    // SAFETY: has no preconditions.
-    unsafe { libc::getppid() }
-}
-
-/// Leaves the kernel's process group and session, and makes orphans and signals come here.
-fn detach() -> io::Result<SignalFd> {
-    // SAFETY: all only change this process' own attributes.
-    unsafe {
-        libc::setsid();
-        libc::prctl(libc::PR_SET_NAME, c"forklore-super".as_ptr());
-        if libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        libc::signal(libc::SIGINT, libc::SIG_IGN);
-    }
-    let mut wanted = SigSet::empty();
-    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGHUP] {
-        wanted.add(signal);
-    }
-    wanted.thread_block()?;
-    Ok(SignalFd::with_flags(
-        &wanted,
-        SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
-    )?)
-}
-
-/// Takes out what is meant for this process, or for the compiler, before the user's process inherits it.
-///
-/// Also `RUST_BACKTRACE`, which evcxr always sets: the frames of a cell are few and those of the kernel many. A cell
-/// can set it for itself.
-fn clean_environment() {
-    let ours = [
-        super::EVCXR_VARIABLE,
-        super::SOCKET_VARIABLE,
-        super::CHECKPOINT_VARIABLE,
-        "RUST_BACKTRACE",
-    ];
-    let compiler = std::env::vars_os().map(|(name, _)| name).filter(|name| {
-        name.to_str()
-            .is_some_and(|name| name.starts_with("CARGO_PROFILE_DEV_"))
-    });
-    for name in compiler.chain(ours.map(Into::into)).collect::<Vec<_>>() {
-        // SAFETY: the supervisor has one thread.
-        unsafe { std::env::remove_var(name) };
-    }
-    // SAFETY: as above.
-    unsafe {
-        std::env::set_var(super::KERNEL_VARIABLE, "1");
-        std::env::set_var(super::PID_VARIABLE, std::process::id().to_string());
-    }
-}
-
-/// The kernel died and could not do it itself: ends its compilers and removes its folder.
-fn clean_up_after_kernel() {
-    let Some(folder) = std::env::var_os(super::FOLDER_VARIABLE) else {
-        return;
-    };
-    let entry = format!("{}={}", super::FOLDER_VARIABLE, folder.to_string_lossy());
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        let left = procs::with_environment(&entry);
-        if left.is_empty() || Instant::now() > deadline {
-            break;
-        }
-        for pid in left {
-            procs::kill(pid, libc::SIGKILL);
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    if std::env::var_os(super::OWNED_VARIABLE).is_some() {
-        let _ = std::fs::remove_dir_all(folder);
-    }
 }
 
 impl Watch {
@@ -357,16 +266,9 @@ impl Watch {
             self.snapshot.as_ref().map(|snapshot| snapshot.pid),
         ];
         let earlier = procs::descendants(std::process::id() as i32).into_iter();
-        self.phase = Phase::Running(Run {
-            earlier: earlier.filter(|pid| !ours.contains(&Some(*pid))).collect(),
-            kills_before: verdict::out_of_memory_kills(),
-            found: Vec::new(),
-            forgotten: std::mem::take(&mut self.forgotten),
-            n_panics_believed: 0,
-            n_child_panics_hidden: 0,
-            stderr_tail: Vec::new(),
-            last_stderr: Vec::new(),
-        });
+        let earlier = earlier.filter(|pid| !ours.contains(&Some(*pid))).collect();
+        let forgotten = std::mem::take(&mut self.forgotten);
+        self.phase = Phase::Running(Run::new(earlier, forgotten));
         let slot = self
             .snapshot
             .as_ref()
@@ -414,10 +316,7 @@ impl Watch {
             return;
         }
         if let Phase::Running(run) = &mut self.phase {
-            for kept in [&mut run.stderr_tail, &mut run.last_stderr] {
-                kept.extend_from_slice(&bytes);
-                kept.drain(..kept.len().saturating_sub(TAIL_BYTES));
-            }
+            run.note_stderr(&bytes);
         }
         self.tell(&ToKernel::Stderr(bytes));
     }
@@ -480,10 +379,7 @@ impl Watch {
         };
         let found = std::mem::take(&mut run.found);
         let failure = if found.contains(&Control::Panic) {
-            Some(verdict::of_panic(&Evidence::collect(
-                self.board,
-                &run.stderr_tail,
-            )))
+            Some(verdict::of_panic(&run.evidence(self.board)))
         } else if found.contains(&Control::UserError) {
             Some(verdict::of_user_error(&run.last_stderr))
         } else {
@@ -584,20 +480,13 @@ impl Watch {
 
     fn user_died(&mut self, death: Death) {
         match &self.phase {
-            Phase::Running(run) => {
-                let was_out_of_memory = verdict::out_of_memory_kills() > run.kills_before;
+            Phase::Running(_) => {
                 self.drain();
                 let Phase::Running(run) = &self.phase else {
                     return;
                 };
-                let evidence = Evidence::collect(self.board, &run.stderr_tail);
-                self.roll_back(verdict::of_death(
-                    death,
-                    &Evidence {
-                        was_out_of_memory,
-                        ..evidence
-                    },
-                ));
+                let evidence = run.evidence(self.board);
+                self.roll_back(verdict::of_death(death, &evidence));
             }
             Phase::Idle => {
                 let why = verdict::of_death(death, &Evidence::default()).name;
@@ -615,49 +504,6 @@ impl Watch {
             Phase::Settling | Phase::Leaving => self.phase = Phase::Leaving,
         }
     }
-}
-
-impl Run {
-    /// Whether a control line that was found comes from the code around the cell.
-    fn believe(&mut self, control: Control, board: &Board) -> bool {
-        if control == Control::Panic && board.has_hook() {
-            // The panic hook knows: a cell may print what it likes.
-            let (n_panics, n_child_panics) = board.panics();
-            if n_child_panics > self.n_child_panics_hidden {
-                self.n_child_panics_hidden += 1;
-                return true;
-            }
-            if n_panics <= self.n_panics_believed {
-                return false;
-            }
-            self.n_panics_believed = n_panics;
-        }
-        if let Control::ChangedType(name) = &control {
-            let said = format!("The type of the variable {name} was redefined");
-            let is_said = String::from_utf8_lossy(&self.stderr_tail).contains(&said);
-            if !is_said || self.forgotten.contains(name) {
-                // The cell prints it itself; evcxr would forget the variable and run the cell again, for ever.
-                return false;
-            }
-        }
-        self.found.push(control);
-        true
-    }
-}
-
-/// The variables that evcxr forgets before it runs the same cell again; none if it does not.
-fn forgotten_by(before: &[String], found: &[Control]) -> Vec<String> {
-    let names: Vec<String> = found
-        .iter()
-        .filter_map(|control| match control {
-            Control::ChangedType(name) => Some(name.clone()),
-            _ => None,
-        })
-        .collect();
-    if names.is_empty() {
-        return names;
-    }
-    before.iter().cloned().chain(names).collect()
 }
 
 /// Ends a child of the supervisor and waits until it is gone.

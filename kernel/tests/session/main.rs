@@ -3,23 +3,16 @@
 //! Each trial is one session, because to start one takes seconds. The test program serves as supervisor and
 //! user process of its own sessions.
 
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+mod cells;
 
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use cells::{Cells, SYSTEM, is_alive, of_folder, supervisor_of, wait_until};
 use forklore_kernel::procs::{self, Pid};
-use forklore_kernel::session::{CellError, Control, Options, Raw, Session};
+use forklore_kernel::session::{Options, Raw, Session};
 use forklore_kernel::supervisor;
 use libtest_mimic::{Arguments, Failed, Trial};
-
-/// Only to catch hangs.
-const DEADLINE: Duration = Duration::from_secs(60);
-/// Declarations that cells use to reach the system.
-const SYSTEM: &str = "unsafe extern \"C\" {
-    safe fn fork() -> i32; safe fn _exit(code: i32) -> !; safe fn getpid() -> i32; safe fn setsid() -> i32;
-    safe fn raise(signal: i32) -> i32; safe fn kill(pid: i32, signal: i32) -> i32; safe fn pause() -> i32;
-    fn wait(status: *mut i32) -> i32; fn write(fd: i32, text: *const u8, n: usize) -> isize;
-}";
 
 fn main() {
     supervisor::run_if_asked();
@@ -53,128 +46,6 @@ fn main() {
         })
     });
     libtest_mimic::run(&arguments, trials.into()).exit();
-}
-
-/// A session whose output is kept.
-struct Cells {
-    session: Option<Session>,
-    control: Control,
-    output: Arc<Mutex<Vec<Raw>>>,
-}
-
-impl Cells {
-    fn start() -> Cells {
-        Cells::start_with(false)
-    }
-
-    fn start_with(library: bool) -> Cells {
-        let output = Arc::new(Mutex::new(Vec::new()));
-        let kept = output.clone();
-        let options = Options {
-            library,
-            ..Options::new(move |raw| kept.lock().unwrap().push(raw))
-        };
-        let (session, control) = Session::start(options).unwrap();
-        let mut cells = Cells {
-            session: Some(session),
-            control,
-            output,
-        };
-        cells.run(SYSTEM).unwrap();
-        cells
-    }
-
-    fn run(&mut self, code: &str) -> Result<(), CellError> {
-        self.output.lock().unwrap().clear();
-        self.session.as_mut().unwrap().execute(code)
-    }
-
-    /// Runs a cell that must succeed, and gives what it wrote to standard output.
-    fn ok(&mut self, code: &str) -> String {
-        self.run(code)
-            .unwrap_or_else(|error| panic!("{code}: {error:?}"));
-        String::from_utf8_lossy(&self.stdout()).into_owned()
-    }
-
-    /// Runs a cell that must fail with an error of this kind.
-    fn fails(&mut self, code: &str, ename: &str) -> CellError {
-        let error = self.run(code).expect_err(code);
-        assert_eq!(error.ename, ename, "{code}: {error:?}");
-        error
-    }
-
-    fn stdout(&self) -> Vec<u8> {
-        let output = self.output.lock().unwrap();
-        let stdout = output.iter().filter_map(|raw| {
-            if let Raw::Stdout(bytes) = raw {
-                Some(bytes)
-            } else {
-                None
-            }
-        });
-        stdout.flatten().copied().collect()
-    }
-
-    fn stderr(&self) -> String {
-        let output = self.output.lock().unwrap();
-        let stderr = output.iter().filter_map(|raw| {
-            if let Raw::Stderr(bytes) = raw {
-                Some(bytes)
-            } else {
-                None
-            }
-        });
-        String::from_utf8_lossy(&stderr.flatten().copied().collect::<Vec<u8>>()).into_owned()
-    }
-
-    /// Runs a cell and interrupts it when it has written `started`.
-    fn interrupted(&mut self, code: &str) -> (CellError, Duration) {
-        let (output, control) = (self.output.clone(), self.control.clone());
-        let interrupter =
-            std::thread::spawn(move || {
-                wait_until(|| {
-                    output.lock().unwrap().iter().any(
-                        |raw| matches!(raw, Raw::Stdout(bytes) if bytes.starts_with(b"started")),
-                    )
-                });
-                control.interrupt();
-                Instant::now()
-            });
-        let error = self.fails(code, "Interrupt");
-        (error, interrupter.join().unwrap().elapsed())
-    }
-
-    /// Ends the session, and asserts that no process of it is left.
-    fn finish(mut self) {
-        let session = self.session.take().unwrap();
-        let folder = session.folder().to_owned();
-        drop(session);
-        assert!(!folder.exists(), "{} is left", folder.display());
-        assert!(of_folder(&folder).is_empty(), "processes are left");
-        let left = procs::children(std::process::id() as Pid).into_iter();
-        let left: Vec<_> = left.map(procs::Stat::of).collect();
-        assert!(left.is_empty(), "children are left: {left:?}");
-    }
-}
-
-fn of_folder(folder: &std::path::Path) -> Vec<Pid> {
-    procs::with_environment(&format!(
-        "{}={}",
-        supervisor::FOLDER_VARIABLE,
-        folder.display()
-    ))
-}
-
-fn wait_until(mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited too long");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-fn is_alive(pid: Pid) -> bool {
-    procs::Stat::of(pid).is_some_and(|process| process.state != b'Z')
 }
 
 fn failed_cells_are_rolled_back() {
@@ -375,16 +246,6 @@ fn interrupts() {
     cells.fails("never", "CompileError");
     assert_eq!(cells.ok("println!(\"{kept}\");"), "7\n");
     cells.finish();
-}
-
-/// The supervisor's process id: the parent of the process that runs cells.
-fn supervisor_of(cells: &mut Cells) -> Pid {
-    let user: Pid = cells
-        .ok("println!(\"{}\", getpid());")
-        .trim()
-        .parse()
-        .unwrap();
-    procs::Stat::of(user).unwrap().parent
 }
 
 fn output_is_passed_on_as_it_was_written() {

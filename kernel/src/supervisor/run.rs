@@ -1,0 +1,102 @@
+//! A cell that runs, as far as the supervisor has to remember it.
+
+use std::collections::HashSet;
+
+use super::filter::Control;
+use super::verdict::{self, Evidence};
+use crate::procs::Pid;
+use crate::runtime::board::Board;
+
+/// How much of the end of standard error is kept to find the reason of a failure.
+const TAIL_BYTES: usize = 4096;
+
+/// A cell that runs.
+pub(super) struct Run {
+    /// Processes that earlier cells left: they outlive a rollback.
+    pub(super) earlier: HashSet<Pid>,
+    kills_before: u64,
+    pub(super) found: Vec<Control>,
+    /// Variables that evcxr has just been told to forget: it cannot have to be told again.
+    pub(super) forgotten: Vec<String>,
+    n_panics_believed: u32,
+    n_child_panics_hidden: u32,
+    pub(super) stderr_tail: Vec<u8>,
+    /// Standard error since standard output was last written to.
+    pub(super) last_stderr: Vec<u8>,
+}
+
+impl Run {
+    /// A cell begins, while the processes in `earlier` run.
+    pub(super) fn new(earlier: HashSet<Pid>, forgotten: Vec<String>) -> Run {
+        Run {
+            earlier,
+            kills_before: verdict::out_of_memory_kills(),
+            found: Vec::new(),
+            forgotten,
+            n_panics_believed: 0,
+            n_child_panics_hidden: 0,
+            stderr_tail: Vec::new(),
+            last_stderr: Vec::new(),
+        }
+    }
+
+    /// Keeps the end of what the cell writes to standard error.
+    pub(super) fn note_stderr(&mut self, bytes: &[u8]) {
+        for kept in [&mut self.stderr_tail, &mut self.last_stderr] {
+            kept.extend_from_slice(bytes);
+            kept.drain(..kept.len().saturating_sub(TAIL_BYTES));
+        }
+    }
+
+    /// What there is to know about the end of the user process.
+    pub(super) fn evidence(&self, board: &Board) -> Evidence {
+        Evidence {
+            fault: board.fault(),
+            panic: board.last_panic(),
+            n_panics: board.panics().0,
+            stderr_tail: String::from_utf8_lossy(&self.stderr_tail).into_owned(),
+            was_out_of_memory: verdict::out_of_memory_kills() > self.kills_before,
+        }
+    }
+
+    /// Whether a control line that was found comes from the code around the cell.
+    pub(super) fn believe(&mut self, control: Control, board: &Board) -> bool {
+        if control == Control::Panic && board.has_hook() {
+            // The panic hook knows: a cell may print what it likes.
+            let (n_panics, n_child_panics) = board.panics();
+            if n_child_panics > self.n_child_panics_hidden {
+                self.n_child_panics_hidden += 1;
+                return true;
+            }
+            if n_panics <= self.n_panics_believed {
+                return false;
+            }
+            self.n_panics_believed = n_panics;
+        }
+        if let Control::ChangedType(name) = &control {
+            let said = format!("The type of the variable {name} was redefined");
+            let is_said = String::from_utf8_lossy(&self.stderr_tail).contains(&said);
+            if !is_said || self.forgotten.contains(name) {
+                // The cell prints it itself; evcxr would forget the variable and run the cell again, for ever.
+                return false;
+            }
+        }
+        self.found.push(control);
+        true
+    }
+}
+
+/// The variables that evcxr forgets before it runs the same cell again; none if it does not.
+pub(super) fn forgotten_by(before: &[String], found: &[Control]) -> Vec<String> {
+    let names: Vec<String> = found
+        .iter()
+        .filter_map(|control| match control {
+            Control::ChangedType(name) => Some(name.clone()),
+            _ => None,
+        })
+        .collect();
+    if names.is_empty() {
+        return names;
+    }
+    before.iter().cloned().chain(names).collect()
+}
