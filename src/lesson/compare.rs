@@ -213,8 +213,8 @@ impl Comparison {
             }
             Verdict::Alike => format!("`{other}` and `{first}` take about equally long."),
             Verdict::Inconclusive => format!(
-                "Inconclusive: the runs of `{other}` and `{first}` differ too much to tell. The \
-                 machine is busy with something else: run the cell again."
+                "Inconclusive: the runs of `{other}` and `{first}` differ too much to tell: \
+                 the machine is busy with something else. Run the cell again."
             ),
         };
         self.names[1..].iter().map(sentence).collect()
