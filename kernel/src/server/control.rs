@@ -4,6 +4,7 @@
 //! programs of a cell would die of it in whatever order, while a message comes to one place that knows what is running.
 //! A SIGINT that comes all the same is treated alike (see [`lifeline`](super::lifeline)).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::shell::lock;
 use super::{SHUTDOWN_DEADLINE, Shared, Stop, Via, log, message, next_message, replies, worker};
+use crate::procs;
 
 /// Reads requests until the kernel ends.
 pub(super) async fn serve(
@@ -59,20 +61,15 @@ pub(super) fn shutdown_reply(restart: bool, request: &JupyterMessage) -> Box<Jup
 
 /// Interrupts what the session works on. If that is nothing, nothing happens.
 pub(super) async fn interrupt(shared: &Shared) {
-    if lock(&shared.running).is_none() {
-        return;
-    }
-    let control = lock(&shared.control).clone();
-    match control {
-        Some(control) => {
-            // It may wait for processes to end; a server task shall not.
-            let _ = tokio::task::spawn_blocking(move || control.interrupt()).await;
-        }
+    let Some(control) = lock(&shared.control).clone() else {
         // The session is still warming up: the cells that wait for it are given up.
-        None => {
-            let n_received = shared.n_received.load(Ordering::SeqCst);
-            shared.abort_up_to.fetch_max(n_received, Ordering::SeqCst);
-        }
+        let n_received = shared.n_received.load(Ordering::SeqCst);
+        shared.abort_up_to.fetch_max(n_received, Ordering::SeqCst);
+        return;
+    };
+    if lock(&shared.running).is_some() {
+        // It may wait for processes to end; a server task shall not.
+        let _ = tokio::task::spawn_blocking(move || control.interrupt()).await;
     }
 }
 
@@ -94,5 +91,7 @@ pub(super) async fn close(shared: &Shared, worker: worker::Handle) {
         log(format_args!(
             "the session did not end in time; the kernel goes without it"
         ));
+        let end = || procs::end_descendants(&HashSet::new(), SHUTDOWN_DEADLINE);
+        let _ = tokio::task::spawn_blocking(end).await;
     }
 }

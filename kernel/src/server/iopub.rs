@@ -79,7 +79,7 @@ async fn write(
             },
             event = connection.recv_subscription() => match event {
                 Ok(SubscriptionEvent::Subscribe(topic)) => {
-                    let welcome = IoPubWelcome::new(topic).into();
+                    let welcome = addressed(IoPubWelcome::new(topic).into());
                     if let Err(error) = connection.send(welcome).await {
                         log(format_args!("a subscriber could not be welcomed: {error}"));
                     }

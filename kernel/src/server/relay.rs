@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jupyter_protocol::JupyterMessage;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -114,6 +114,7 @@ impl Relay {
                 Some(Feed::Begin(cell)) => {
                     self.publish().await;
                     self.cell = Some(cell);
+                    self.publish().await;
                 }
                 Some(Feed::Raw(raw)) => self.take(raw).await,
                 Some(Feed::End(published)) => {
@@ -144,14 +145,11 @@ impl Relay {
     async fn publish(&mut self) {
         self.publish_at = None;
         self.n_bytes = 0;
-        let events = without_overtaken_updates(mem::take(&mut self.events));
-        // What is written before any cell has run belongs to the session's start; the log has it.
+        // What the session's start has to say waits for the first cell, which shows it.
         let Some(cell) = &self.cell else {
-            for event in events {
-                super::log(format_args!("before the first cell: {event:?}"));
-            }
             return;
         };
+        let events = without_overtaken_updates(mem::take(&mut self.events));
         for event in events {
             if let Some((msg_type, content)) = message_of(event, cell) {
                 self.iopub.publish(msg_type, content, &cell.parent).await;
@@ -192,15 +190,10 @@ fn message_of(event: Event, cell: &Cell) -> Option<(&'static str, Value)> {
         Event::Text(Stream::Stderr, text) => ("stream", json!({"name": "stderr", "text": text})),
         Event::Clear { wait } => ("clear_output", json!({"wait": wait})),
         Event::Rich(rich) => {
-            let mut transient = Map::new();
+            let mut content = json!({"data": rich.data, "metadata": rich.metadata});
             if let Some(id) = &rich.id {
-                transient.insert("display_id".to_owned(), json!(id));
+                content["transient"] = json!({"display_id": id});
             }
-            let mut content = json!({
-                "data": rich.data,
-                "metadata": rich.metadata,
-                "transient": transient,
-            });
             match rich.kind {
                 RichKind::Display => ("display_data", content),
                 RichKind::Update => ("update_display_data", content),
@@ -216,6 +209,8 @@ fn message_of(event: Event, cell: &Cell) -> Option<(&'static str, Value)> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Map;
+
     use super::*;
 
     fn update(id: &str, text: &str) -> Event {

@@ -84,9 +84,12 @@ impl Worker {
         }
         while let Some(Some(job)) = queue.blocking_recv() {
             if self.shared.closing.load(Ordering::SeqCst) {
-                return;
+                break;
             }
             self.work_on(job);
+        }
+        if let Some(session) = self.session {
+            session.abandon();
         }
     }
 

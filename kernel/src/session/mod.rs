@@ -394,6 +394,18 @@ impl Session {
             .collect()
     }
 
+    /// Ends the session when the program is about to end too: its processes and its folder go at once.
+    /// Its memory stays for the system to take: rust-analyzer's database needs seconds to be taken apart.
+    pub fn abandon(mut self) {
+        let control = Control {
+            link: self.link.clone(),
+        };
+        control.shutdown();
+        let nothing = Folder::existing(PathBuf::new());
+        drop(std::mem::replace(&mut self.folder, nothing));
+        std::mem::forget(self);
+    }
+
     /// The session's private folder: cargo's files and the cells' shared objects.
     pub fn folder(&self) -> &Path {
         self.folder.path()

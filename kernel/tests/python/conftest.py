@@ -8,7 +8,7 @@ import pytest
 from jupyter_client import KernelManager
 
 # A deadline only catches hangs: it is far above what anything here takes on a busy machine.
-DEADLINE = 40
+DEADLINE = 120
 
 
 class Ran:

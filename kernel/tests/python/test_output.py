@@ -3,7 +3,6 @@
 import time
 
 import pytest
-from conftest import DEADLINE
 
 
 def test_text_appears_without_a_newline_while_the_cell_runs(kernel):
@@ -114,22 +113,9 @@ def test_many_lines_are_few_messages(kernel):
 
 
 def test_a_slow_front_end_loses_nothing(kernel):
-    # Nothing is read until the cell has written far more than any buffer on the way holds.
+    # Nothing is read for a while, in which the cell could write far more than any buffer on the way holds.
     cell = kernel.start('for i in 0..400_000 { println!("{i:050}"); }')
-    reply = kernel.reply(cell, 5) if wait_for_reply(kernel, 2) else None
-    text, deadline = [], time.monotonic() + DEADLINE
-    while True:
-        message = kernel.client.get_iopub_msg(timeout=deadline - time.monotonic())
-        if message["parent_header"].get("msg_id") != cell:
-            continue
-        if message["msg_type"] == "stream":
-            text.append(message["content"]["text"])
-        if message["content"].get("execution_state") == "idle":
-            break
-    reply = reply or kernel.reply(cell)
-    assert reply["content"]["status"] == "ok"
-    assert "".join(text) == "".join(f"{i:050}\n" for i in range(400_000))
-
-
-def wait_for_reply(kernel, seconds):
-    return bool(kernel.client.shell_channel.socket.poll(seconds * 1000))
+    replied_early = kernel.client.shell_channel.socket.poll(1000)
+    ran = kernel.finish(cell)
+    assert ran.status == "ok"
+    assert ran.stdout == "".join(f"{i:050}\n" for i in range(400_000)), f"replied early: {replied_early}"

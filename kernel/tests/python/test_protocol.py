@@ -160,9 +160,9 @@ def test_a_subscriber_is_welcomed(kernel):
         while True:
             assert socket.poll(max(0, deadline - time.monotonic()) * 1000)
             # The frames are: topic, delimiter, signature, header, parent, metadata, content.
-            frames = socket.recv_multipart()
-            if json.loads(frames[3])["msg_type"] == "iopub_welcome":
-                assert json.loads(frames[6]) == {"subscription": ""}
+            _, _, _, header, _, _, content = socket.recv_multipart()
+            if json.loads(header)["msg_type"] == "iopub_welcome":
+                assert json.loads(content) == {"subscription": ""}
                 break
     finally:
         socket.close(0)
