@@ -168,9 +168,11 @@ impl Compiler {
                 .any(|folder| folder.join(linker).exists())
                 .hash(&mut hasher);
         }
-        // Sources of dependencies are known to cargo by their path.
-        ["CARGO_HOME", "HOME"]
-            .map(std::env::var_os)
+        // Sources of dependencies are known to cargo by their path. (Cargo sets the variable for what it runs.)
+        let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"));
+        std::env::var_os("CARGO_HOME")
+            .map(PathBuf::from)
+            .or(home)
             .hash(&mut hasher);
         format!("{:016x}", hasher.finish())
     }
