@@ -37,6 +37,8 @@ enum Kind {
     Os,
     Encode,
     Decode,
+    OwnerDied,
+    TimedOut,
 }
 
 impl Error {
@@ -50,7 +52,8 @@ impl Error {
         self.kind == Kind::InvalidInput
     }
 
-    /// The pool was closed or terminated before the call.
+    /// The pool was closed or terminated before the call, or nothing more can come through a channel:
+    /// it was closed, or its other side is gone.
     pub fn is_closed(&self) -> bool {
         self.kind == Kind::Closed
     }
@@ -73,6 +76,17 @@ impl Error {
     /// Bytes could not be turned back into a value.
     pub fn is_decode(&self) -> bool {
         self.kind == Kind::Decode
+    }
+
+    /// A process died while it held what was asked for. This is told once, to the next who asks; ask
+    /// again to go on.
+    pub fn is_owner_died(&self) -> bool {
+        self.kind == Kind::OwnerDied
+    }
+
+    /// The time that was allowed for a wait is over.
+    pub fn is_timed_out(&self) -> bool {
+        self.kind == Kind::TimedOut
     }
 
     fn new(kind: Kind, message: impl Into<String>) -> Self {
@@ -108,6 +122,22 @@ impl Error {
             Kind::Closed,
             "this pool was closed and takes no more tasks; create a new one with Pool::new()",
         )
+    }
+
+    pub(crate) fn closed_channel(message: impl Into<String>) -> Self {
+        Error::new(Kind::Closed, message)
+    }
+
+    /// `what` was held by a process that died; `state` says what is left.
+    pub(crate) fn owner_died(what: &str, pid: u32, state: &str) -> Self {
+        Error::new(
+            Kind::OwnerDied,
+            format!("process {pid} died while it held {what}; {state}; ask again to go on"),
+        )
+    }
+
+    pub(crate) fn timed_out(what: &str) -> Self {
+        Error::new(Kind::TimedOut, format!("{what} took longer than allowed"))
     }
 
     pub(crate) fn function_not_found(message: impl Into<String>) -> Self {

@@ -52,6 +52,22 @@
 //! [`Process`] runs a closure in a child and brings its value back; [`fork`] is the bare system call
 //! with a child that cannot fall out of its branch.
 //!
+//! # Sharing and waiting
+//!
+//! What processes are to have in common is made before the fork, and used through the value that
+//! they inherit: numbers in a [`SharedArray`] or a [`Value`], anything else in a [`Lock`], messages in
+//! a [`Queue`] or a [`pipe`]; [`sync`] has the rest. Whoever of them is killed, and whenever, the
+//! others go on.
+//!
+//! ```standalone_crate
+//! # fn main() -> forklore::Result<()> {
+//! # let pool = forklore::Pool::with_workers(2)?;
+//! let squares = forklore::SharedArray::<u64>::zeroed(1000)?;
+//! pool.map(|i: usize| squares.set(i, (i * i) as u64), 0..1000);
+//! assert_eq!(squares.get(30), 900);
+//! # Ok(()) }
+//! ```
+//!
 //! # What it took
 //!
 //! [`time`] prints what IPython's `%time` prints, and the children's processor time apart, which
@@ -68,9 +84,11 @@
 //!   closure captures is not copied at all, but forking costs about 0.2 ms for each worker of the
 //!   call, and more in a process with much memory.
 //! - A panic, exit or death is an error; an endless task is not, and a map waits for it.
-//! - What a task changes in its memory is the worker's own and is not seen by the caller.
+//! - What a task changes in its memory is the worker's own and is not seen by the caller, unless it
+//!   lies in what [`shared`], [`sync`] or [`channel`] made.
 //! - Linux only: it stands on `fork`, futexes, robust locks and shared objects.
 
+pub mod channel;
 pub mod cpus;
 pub mod display;
 pub mod error;
@@ -78,15 +96,19 @@ pub mod gil;
 pub mod lesson;
 pub mod pool;
 pub mod process;
-mod shared;
+pub mod shared;
 mod symbol;
+pub mod sync;
 mod sys;
 pub mod timing;
 mod wire;
 
+pub use channel::{Queue, Receiver, Sender, pipe};
 pub use cpus::{Cpus, cpu_count};
 pub use error::{Error, Outcome, Result, TaskError};
 pub use gil::{Gil, GilReport};
 pub use pool::{Map, Pending, Pool, Serial, ThreadPool};
 pub use process::{Child, ChildGuard, Fork, Process, fork};
+pub use shared::{SharedArray, Value};
+pub use sync::{Barrier, Condition, Event, Lock, RLock, Semaphore};
 pub use timing::{Timed, Timeit, Times, time, timeit};

@@ -20,8 +20,10 @@ const N_ROUNDS_LEAST: usize = 7;
 const BUDGET: Duration = Duration::from_secs(2);
 /// Rounds that may disagree with the rest, as a share: one interrupt is not a result.
 const OUTLIERS: f64 = 0.15;
-/// Closer than this is called equal.
+/// Closer than this is no difference to speak of.
 const SAME: f64 = 1.03;
+/// Rounds that all stay within this factor of each other show that there is none.
+const ALIKE: f64 = 1.1;
 
 /// Starts a comparison; add its cases, then run it.
 pub fn compare<'a>(title: &str) -> Cases<'a> {
@@ -106,7 +108,9 @@ pub enum Verdict {
     Slower,
     /// The first takes less time.
     Faster,
-    /// The rounds do not agree: the two are about equal, or the machine is busy.
+    /// They take equally long, within a tenth.
+    Alike,
+    /// The rounds do not agree: the machine is busy with something else.
     Inconclusive,
 }
 
@@ -153,7 +157,7 @@ impl Comparison {
         }
     }
 
-    /// Whether `one` is slower or faster than `other`, or cannot be told from it.
+    /// Whether `one` is slower or faster than `other`, or alike, or cannot be told.
     ///
     /// # Panics
     ///
@@ -167,6 +171,8 @@ impl Comparison {
             Verdict::Slower
         } else if high < 1.0 / SAME {
             Verdict::Faster
+        } else if low > 1.0 / ALIKE && high < ALIKE {
+            Verdict::Alike
         } else {
             Verdict::Inconclusive
         }
@@ -205,9 +211,10 @@ impl Comparison {
                 let ratio = show::number(self.ratio(first, other));
                 format!("`{other}` is {ratio} times as fast as `{first}`.")
             }
+            Verdict::Alike => format!("`{other}` and `{first}` take about equally long."),
             Verdict::Inconclusive => format!(
-                "Inconclusive: `{other}` and `{first}` cannot be told apart here and now. Either \
-                 they are equal, or the machine is busy with something else: run the cell again."
+                "Inconclusive: the runs of `{other}` and `{first}` differ too much to tell: \
+                 the machine is busy with something else. Run the cell again."
             ),
         };
         self.names[1..].iter().map(sentence).collect()
@@ -286,6 +293,14 @@ mod tests {
         assert_eq!(compared.verdict("other", "one"), Verdict::Inconclusive);
         assert!(!compared.times("other", "one").conclusive);
         assert!(format!("{compared:?}").contains("the machine is busy"));
+    }
+
+    #[test]
+    fn rounds_close_together_are_alike() {
+        let compared = comparison(&[1.0; 7], &[1.0, 1.02, 0.98, 1.01, 0.99, 1.0, 1.05]);
+        assert_eq!(compared.verdict("other", "one"), Verdict::Alike);
+        assert!(compared.times("other", "one").conclusive);
+        assert!(format!("{compared:?}").contains("about equally long"));
     }
 
     #[test]

@@ -92,8 +92,8 @@ impl Judged {
 
     fn comment(&self) -> &'static str {
         if !self.measured.conclusive {
-            return "Inconclusive: the measurement cannot tell the two apart, so it cannot judge \
-                    the prediction either. Is the machine busy? Run both cells again.";
+            return "Inconclusive: the runs differ too much to judge the prediction. Is the machine \
+                    busy? Run both cells again.";
         }
         match self.factor() {
             factor if factor <= 1.25 => "Well predicted.",

@@ -57,13 +57,15 @@ pub trait Map {
 /// The results, or a panic with the first error.
 #[track_caller]
 pub(super) fn all_or_panic<R>(results: Vec<Outcome<R>>) -> Vec<R> {
-    results
-        .into_iter()
-        .map(|result| match result {
-            Ok(value) => value,
+    let mut values = Vec::with_capacity(results.len());
+    // Not in a closure, which would hide the caller's place from the panic's message.
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
             Err(error) => panic!("{error}"),
-        })
-        .collect()
+        }
+    }
+    values
 }
 
 macro_rules! forward_to_own_methods {

@@ -8,7 +8,7 @@ use crate::error::{Cause, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::symbol::Symbol;
 use crate::sys::atomic::Ordering;
-use crate::sys::{child, futex};
+use crate::sys::{child, fifo, futex};
 
 use super::board::{ASLEEP, AWAKE, Board, Job, SPINNING, Seat};
 use super::task::{Task, Trampoline};
@@ -58,6 +58,7 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
         seat,
         functions: HashMap::new(),
         fruitless_spins: 0,
+        is_settled: false,
     };
     let mut position = seat.position.load(Ordering::SeqCst);
     while worker.wait_for_job(position) {
@@ -82,6 +83,8 @@ struct Worker<'a> {
     functions: HashMap<Offset, Result<Trampoline>>,
     /// How many spins in a row ended without a job.
     fruitless_spins: u32,
+    /// Whether it has slept, and before that put away what it does not need.
+    is_settled: bool,
 }
 
 impl Worker<'_> {
@@ -89,6 +92,11 @@ impl Worker<'_> {
     fn wait_for_job(&mut self, position: u64) -> bool {
         if self.board.has_job(position) || self.spin(position) {
             return true;
+        }
+        if !std::mem::replace(&mut self.is_settled, true) && self.duty.local.is_none() {
+            // What this process inherited of channels, no task can use; without this it would
+            // count as a sender for as long as the pool lives.
+            fifo::close_inherited();
         }
         loop {
             self.seat.state.store(ASLEEP, Ordering::SeqCst);

@@ -72,7 +72,16 @@ impl Heap {
     /// Reserves a region, with `reserved` bytes at its start, zeroed, for the owner's own use
     /// (behind the allocator's words; see [`reserved`](Heap::reserved)).
     pub(crate) fn new(reserved: usize) -> Result<Heap> {
-        let region = Region::reserve()?;
+        Heap::over(Region::reserve()?, reserved)
+    }
+
+    /// As [`new`](Heap::new), but with at most `limit` bytes of addresses: a process has 128 TiB of
+    /// them, which is enough for a hundred pools but not for a thousand locks of that size.
+    pub(crate) fn with_limit(reserved: usize, limit: usize) -> Result<Heap> {
+        Heap::over(Region::reserve_at_most(limit)?, reserved)
+    }
+
+    fn over(region: Region, reserved: usize) -> Result<Heap> {
         let floor = (size_of::<Head>() + reserved).next_multiple_of(1 << SMALLEST_BITS) as u64;
         if floor >= region.bytes() as u64 {
             return Err(Error::invalid_input(format!(

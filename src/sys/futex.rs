@@ -5,12 +5,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::atomic::{AtomicU32, Ordering};
+use super::atomic::{AtomicU32, Ordering, fence};
 
 /// `FUTEX_WAITERS` in a robust word: set, the kernel wakes a sleeper when the word's owner dies.
 pub(crate) const WAITERS: u32 = libc::FUTEX_WAITERS;
 /// `FUTEX_OWNER_DIED`: the kernel sets it in each robust word that a dying thread holds.
 pub(crate) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
+
+/// `FUTEX_TID_MASK`: the thread that holds a robust word, 0 if none does.
+pub(crate) const TID_MASK: u32 = libc::FUTEX_TID_MASK;
 
 /// The kernel takes at most this many words in one [`wait_any`] (`FUTEX_WAITV_MAX`).
 pub(crate) const MAX_WORDS: usize = 128;
@@ -40,6 +43,39 @@ pub(crate) fn wake(word: &AtomicU32, n: u32) {
     // SAFETY: FUTEX_WAKE only uses the address as a key.
     unsafe {
         libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, n);
+    }
+}
+
+/// Adds 1 to `word` and wakes all its sleepers, in one system call.
+///
+/// A process that changed the word and then called [`wake`] could be killed in between, and the
+/// sleepers would sleep on; nobody can be killed inside of a system call (`FUTEX_WAKE_OP`).
+pub(crate) fn add_and_wake_all(word: &AtomicU32) {
+    op_and_wake_all(word, libc::FUTEX_OP_ADD);
+}
+
+/// Sets the lowest bit of `word` and wakes all its sleepers, in one system call.
+pub(crate) fn set_bit_and_wake_all(word: &AtomicU32) {
+    op_and_wake_all(word, libc::FUTEX_OP_OR);
+}
+
+fn op_and_wake_all(word: &AtomicU32, op: i32) {
+    // futex(2): operation, comparison, operand 1 of the operation, operand of the comparison. What
+    // the comparison decides is whether a further sleeper of the same word is woken.
+    let encoded = (op << 28) | (libc::FUTEX_OP_CMP_EQ << 24) | (1 << 12);
+    // The kernel's change publishes what was written before.
+    fence(Ordering::Release);
+    // SAFETY: the word outlives the call, and is changed atomically by the kernel.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAKE_OP,
+            i32::MAX,
+            1usize,
+            word.as_ptr(),
+            encoded,
+        );
     }
 }
 
@@ -116,6 +152,25 @@ mod tests {
             &[(&other, 7), (&word, 0)],
             Instant::now() + Duration::from_secs(60),
         );
+    }
+
+    #[test]
+    fn a_change_and_its_wake_are_one() {
+        let (counter, flag) = (AtomicU32::new(7), AtomicU32::new(4));
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while counter.load(Ordering::Acquire) == 7 {
+                        wait(&counter, 7, None);
+                    }
+                });
+            }
+            add_and_wake_all(&counter);
+        });
+        set_bit_and_wake_all(&flag);
+        set_bit_and_wake_all(&flag);
+        let words = (counter.into_inner(), flag.into_inner());
+        assert_eq!(words, (8, 5));
     }
 
     #[test]

@@ -4,7 +4,9 @@
 pub(crate) mod atomic;
 pub(crate) mod child;
 pub(crate) mod clock;
+pub(crate) mod fifo;
 pub(crate) mod futex;
+pub(crate) mod mutex;
 pub(crate) mod object;
 pub(crate) mod region;
 pub(crate) mod robust;

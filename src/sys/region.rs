@@ -38,6 +38,11 @@ impl Region {
         }
     }
 
+    /// Takes exactly `bytes`, which is not 0.
+    pub(crate) fn exactly(bytes: usize) -> Result<Region> {
+        Region::map(bytes)
+    }
+
     fn map(bytes: usize) -> Result<Region> {
         // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no memory
         // that exists.

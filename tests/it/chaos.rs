@@ -6,37 +6,9 @@ use forklore::Pool;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::tests;
+use crate::support::{Random, tests};
 
 tests![five_hundred_rounds];
-
-/// A seed to repeat a run with.
-const SEED: &str = "FORKLORE_CHAOS_SEED";
-
-/// A small generator of numbers that anybody can repeat: xorshift64* (Vigna, 2014).
-struct Random(u64);
-
-impl Random {
-    fn seeded() -> Random {
-        let from_clock = || {
-            let since_epoch = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
-            since_epoch.as_nanos() as u64
-        };
-        let seed = std::env::var(SEED)
-            .ok()
-            .and_then(|seed| seed.parse().ok())
-            .unwrap_or_else(from_clock);
-        println!("{SEED}={seed}");
-        Random(seed | 1)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % n
-    }
-}
 
 /// What a task does, decided by the caller and told by the argument.
 const PANIC: u64 = 1;

@@ -4,10 +4,13 @@
 //! other on the main thread, which the standard harness cannot do. Each must end with no child left
 //! and no file descriptor more than before, within a minute and a half.
 
+mod channel;
 mod chaos;
 mod maps;
 mod processes;
+mod shared;
 mod support;
+mod sync;
 mod tidy;
 
 use libtest_mimic::{Arguments, Trial};
@@ -17,9 +20,12 @@ fn main() {
     support::run_if_asked();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[support::Test]); 4] = [
+    let groups: [(&str, &[support::Test]); 7] = [
         ("maps", maps::TESTS),
         ("processes", processes::TESTS),
+        ("shared", shared::TESTS),
+        ("sync", sync::TESTS),
+        ("channel", channel::TESTS),
         ("chaos", chaos::TESTS),
         ("tidy", tidy::TESTS),
     ];

@@ -130,3 +130,33 @@ pub fn text(output: &Output) -> String {
         String::from_utf8_lossy(&output.stderr)
     )
 }
+
+/// A seed to repeat a run with.
+const SEED: &str = "FORKLORE_CHAOS_SEED";
+
+/// A small generator of numbers that anybody can repeat: xorshift64* (Vigna, 2014).
+pub struct Random(u64);
+
+impl Random {
+    /// A generator with the seed of the environment, or one from the clock, which it prints.
+    pub fn seeded() -> Random {
+        let from_clock = || {
+            let since_epoch = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+            since_epoch.as_nanos() as u64
+        };
+        let seed = std::env::var(SEED)
+            .ok()
+            .and_then(|seed| seed.parse().ok())
+            .unwrap_or_else(from_clock);
+        println!("{SEED}={seed}");
+        Random(seed | 1)
+    }
+
+    /// A number from 0 to `n` - 1.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % n
+    }
+}

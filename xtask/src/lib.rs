@@ -24,22 +24,19 @@ pub fn lab_folder() -> PathBuf {
     repository().join("target").join("lab")
 }
 
-/// Where Forklore keeps what it can make again: `$FORKLORE_CACHE`, or `forklore` in the user's
-/// cache folder.
+/// Where Forklore keeps what it can make again: `forklore` in the user's cache folder, as the
+/// kernel does.
 ///
 /// # Errors
 ///
-/// When none of `FORKLORE_CACHE`, `XDG_CACHE_HOME` and `HOME` is set.
+/// When neither `XDG_CACHE_HOME` nor `HOME` is set.
 pub fn cache_folder() -> anyhow::Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    if let Some(folder) = set("FORKLORE_CACHE") {
-        return Ok(PathBuf::from(folder));
-    }
-    if let Some(folder) = set("XDG_CACHE_HOME") {
-        return Ok(Path::new(&folder).join("forklore"));
-    }
-    let home = set("HOME").ok_or_else(|| {
-        anyhow::anyhow!("no cache folder: HOME is not set; set FORKLORE_CACHE to a folder")
+    let cache = set("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| set("HOME").map(|home| Path::new(&home).join(".cache")));
+    let cache = cache.ok_or_else(|| {
+        anyhow::anyhow!("no cache folder: neither XDG_CACHE_HOME nor HOME is set")
     })?;
-    Ok(Path::new(&home).join(".cache").join("forklore"))
+    Ok(cache.join("forklore"))
 }

@@ -137,7 +137,7 @@ fn check_space(report: &mut Report) {
         }
         Err(error) => report.missing.push(Missing {
             what: error.to_string(),
-            remedy: "export FORKLORE_CACHE=/some/folder".into(),
+            remedy: "export XDG_CACHE_HOME=/some/folder".into(),
         }),
     }
     for (folder, bytes) in wanted {
@@ -149,7 +149,7 @@ fn check_space(report: &mut Report) {
                     free >> 20,
                     bytes >> 20
                 ),
-                remedy: "make room there, or set CARGO_TARGET_DIR and FORKLORE_CACHE to folders \
+                remedy: "make room there, or set CARGO_TARGET_DIR and XDG_CACHE_HOME to folders \
                          on a larger disk"
                     .into(),
             });

@@ -43,7 +43,10 @@ pub(super) fn install(board: &'static Board) {
 extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the board is mapped for ever, and was stored before this handler was installed.
     let board = unsafe { &*BOARD.load(Ordering::Relaxed) };
-    if board.is_user() {
+    // SAFETY: with SA_SIGINFO the system passes a valid pointer.
+    let was_sent = unsafe { (*info).si_code } <= 0;
+    // A signal that was sent has its sender where a fault has its address.
+    if board.is_user() && !was_sent {
         // SAFETY: with SA_SIGINFO the system passes valid pointers.
         let (address, stack_pointer) =
             unsafe { ((*info).si_addr() as usize, stack_pointer(context)) };

@@ -14,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub const SYSTEM: &str = "unsafe extern \"C\" {
     safe fn fork() -> i32; safe fn _exit(code: i32) -> !; safe fn getpid() -> i32; safe fn setsid() -> i32;
     safe fn raise(signal: i32) -> i32; safe fn kill(pid: i32, signal: i32) -> i32; safe fn pause() -> i32;
-    fn wait(status: *mut i32) -> i32; fn write(fd: i32, text: *const u8, n: usize) -> isize;
+    fn ioctl(fd: i32, request: u64, ...) -> i32; fn wait(status: *mut i32) -> i32; fn write(fd: i32, text: *const u8, n: usize) -> isize;
 }";
 
 /// A session whose output is kept.

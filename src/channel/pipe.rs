@@ -1,0 +1,328 @@
+//! A channel with two sides, each of which learns when the other is gone.
+//!
+//! "Gone" means: in no process any more, and only the kernel can count that. So each side has the
+//! write end of an operating system's pipe, at whose read end the other side sleeps: it wakes by a
+//! byte, or when there is no writer left.
+//!
+//! A process that waits for a message cannot send one. Its own sender, which it may only have
+//! because fork copies everything, must not keep itself waiting; so it closes that write end while
+//! it waits without a limit, and opens it again after. All this happens under the ring's lock, so a
+//! process that finds the ring empty and no writer knows that nobody can send: all who could are
+//! gone or wait themselves. It tells those (`n_ends`), and each gets the end.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+use crate::sys::atomic::Ordering;
+use crate::sys::fifo::{ReadEnd, WriteEnd, fifo};
+use crate::sys::mutex::{PULSE, deadline_in};
+
+use super::ring::{Door, Ring, Session};
+
+/// How many messages, and how many bytes, a pipe holds before a sender must wait.
+const N_MESSAGES: usize = 1024;
+const MAX_BYTES: u64 = 1 << 24;
+
+/// A channel from a [`Sender`] to a [`Receiver`], for messages of any size.
+///
+/// A sender waits while 1,024 messages or 16 MiB have not been received.
+///
+/// # Errors
+/// `is_os()` if there is no memory for it, or this process may not open four more files.
+///
+/// # Fork safety
+/// Make it before the fork; parent and children then have both sides, and what a process does not
+/// use need not be dropped in it: a process that waits for a message does not count as a sender,
+/// and one that waits for room does not count as a receiver. A process that has a sender and does
+/// something else counts as one until it ends or drops it, because it might send; a [`Pool`'s](crate::Pool)
+/// idle workers do not count.
+///
+/// # Example
+/// ```standalone_crate
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (sender, receiver) = forklore::pipe::<u32>()?;
+/// let child = forklore::Process::spawn(|| receiver.iter().sum::<u32>())?;
+/// for number in 1..=4 {
+///     sender.send(number)?;
+/// }
+/// drop(sender);
+/// assert_eq!(child.join()?, 10);
+/// # Ok(()) }
+/// ```
+pub fn pipe<T: Serialize + DeserializeOwned>() -> Result<(Sender<T>, Receiver<T>)> {
+    let sides = Rc::new(Sides {
+        ring: Ring::new(N_MESSAGES, MAX_BYTES)?,
+        messages: Gate::new()?,
+        space: Gate::new()?,
+    });
+    let sender = Sender {
+        sides: Rc::clone(&sides),
+        message: PhantomData,
+    };
+    let receiver = Receiver {
+        sides,
+        message: PhantomData,
+    };
+    Ok((sender, receiver))
+}
+
+/// What this process has of a pipe.
+struct Sides {
+    ring: Ring,
+    /// Senders wake, receivers sleep.
+    messages: Gate,
+    /// Receivers wake, senders sleep.
+    space: Gate,
+}
+
+/// An operating system's pipe: one side of the channel wakes the other, and is counted.
+struct Gate {
+    reader: ReadEnd,
+    writer: RefCell<Option<WriteEnd>>,
+    /// How many values of this process may wake, and so count.
+    n_wakers: Cell<usize>,
+}
+
+impl Gate {
+    fn new() -> Result<Gate> {
+        let (reader, writer) = fifo()?;
+        Ok(Gate {
+            reader,
+            writer: RefCell::new(Some(writer)),
+            n_wakers: Cell::new(1),
+        })
+    }
+
+    /// Makes the gate open: who sleeps at it wakes, and nobody sleeps until it is closed. The caller
+    /// has the ring's lock, so who is woken finds what the caller is about to do.
+    fn open(&self, door: &Door) {
+        if door.has_byte.load(Ordering::Relaxed) == 0
+            && let Some(writer) = &*self.writer.borrow()
+        {
+            writer.wake();
+            // Last: a process that dies before this leaves a byte too many, not too few.
+            door.has_byte.store(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes sleeping possible. The caller has the ring's lock.
+    fn close(&self, door: &Door) {
+        // First: a process that dies before the next leaves a byte too many, not too few.
+        door.has_byte.store(0, Ordering::Relaxed);
+        self.reader.drain();
+    }
+
+    /// Starts or stops counting this process among those that may wake. One that has nothing left to
+    /// wake with does not count in any case.
+    fn count_self(&self, is_counted: bool) -> Result<()> {
+        let mut writer = self.writer.borrow_mut();
+        if !is_counted {
+            *writer = None;
+        } else if self.n_wakers.get() > 0 && writer.is_none() {
+            *writer = Some(self.reader.writer()?);
+        }
+        Ok(())
+    }
+
+    fn drop_waker(&self) {
+        self.n_wakers.set(self.n_wakers.get() - 1);
+        if self.n_wakers.get() == 0 {
+            *self.writer.borrow_mut() = None;
+        }
+    }
+}
+
+/// What a look at the ring came to.
+enum Look<R> {
+    Done(R),
+    /// There is nothing to be had now.
+    NotNow,
+}
+
+impl Sides {
+    /// Looks again and again, under the ring's lock, until there is something to be had, nobody is
+    /// left who could bring it, or the time is over.
+    fn wait<'s, R>(
+        &'s self,
+        (gate, door): (&Gate, &Door),
+        deadline: Option<Instant>,
+        gone: &str,
+        mut look: impl FnMut(&Session<'s>) -> Look<R>,
+    ) -> Result<R> {
+        let n_ends = door.n_ends.load(Ordering::Relaxed);
+        loop {
+            let session = self.ring.lock(deadline)?;
+            gate.count_self(true)?;
+            if let Look::Done(done) = look(&session) {
+                return Ok(done);
+            }
+            if door.n_ends.load(Ordering::Relaxed) != n_ends {
+                return Err(Error::closed_channel(gone));
+            }
+            gate.close(door);
+            if deadline.is_none() {
+                gate.count_self(false)?;
+            }
+            if !gate.reader.has_writer() {
+                gate.count_self(true)?;
+                door.n_ends.store(n_ends.wrapping_add(1), Ordering::Relaxed);
+                gate.open(door);
+                return Err(Error::closed_channel(gone));
+            }
+            drop(session);
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return Err(Error::timed_out("waiting at a pipe"));
+            }
+            let pulse = now + PULSE;
+            gate.reader
+                .sleep(deadline.map_or(pulse, |at| at.min(pulse)));
+        }
+    }
+}
+
+/// The side of a [`pipe`] that sends. Its clones, in all processes, are senders of the same pipe.
+pub struct Sender<T> {
+    sides: Rc<Sides>,
+    message: PhantomData<fn(T)>,
+}
+
+impl<T: Serialize> Sender<T> {
+    /// Sends a message, waiting for room.
+    ///
+    /// Sending is done when the message is in the pipe; whether it is ever received, the sender
+    /// does not learn.
+    ///
+    /// # Errors
+    /// `is_closed()` if there is no room and no receiver is left; `is_encode()` if the message
+    /// cannot be encoded; `is_os()` if there is no memory for it. The message is lost then.
+    pub fn send(&self, message: T) -> Result<()> {
+        self.send_until(&message, None)
+    }
+
+    /// As [`send`](Sender::send), but waits no longer than `timeout`.
+    ///
+    /// # Errors
+    /// As [`send`](Sender::send), and `is_timed_out()`.
+    pub fn send_timeout(&self, message: T, timeout: Duration) -> Result<()> {
+        self.send_until(&message, deadline_in(timeout))
+    }
+
+    fn send_until(&self, message: &T, deadline: Option<Instant>) -> Result<()> {
+        let sides = &*self.sides;
+        let mut parcel = Some(sides.ring.pack(message)?);
+        sides.messages.count_self(true)?;
+        let gone = "no room is left in this pipe, and no receiver that could make some";
+        let place = (&sides.space, sides.ring.space());
+        sides.wait(place, deadline, gone, |session| {
+            match parcel.take_if(|parcel| !session.is_full_for(parcel)) {
+                Some(parcel) => {
+                    sides.messages.open(sides.ring.messages());
+                    session.push(parcel);
+                    Look::Done(())
+                }
+                None => Look::NotNow,
+            }
+        })
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        let wakers = &self.sides.messages.n_wakers;
+        wakers.set(wakers.get() + 1);
+        Sender {
+            sides: Rc::clone(&self.sides),
+            message: PhantomData,
+        }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.sides.messages.drop_waker();
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
+
+/// The side of a [`pipe`] that receives. After a fork several processes may; each message is
+/// received once.
+pub struct Receiver<T> {
+    sides: Rc<Sides>,
+    message: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> Receiver<T> {
+    /// Receives the oldest message, waiting for one.
+    ///
+    /// # Errors
+    /// `is_closed()`, the end: there is no message, and every process that could send one is gone,
+    /// has dropped its sender, or waits for a message itself. `is_decode()` if the message cannot be
+    /// decoded, which is lost then.
+    pub fn recv(&self) -> Result<T> {
+        self.recv_until(None)
+    }
+
+    /// As [`recv`](Receiver::recv), but waits no longer than `timeout`. This process's own sender
+    /// counts here: it may send afterwards.
+    ///
+    /// # Errors
+    /// As [`recv`](Receiver::recv), and `is_timed_out()`.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<T> {
+        self.recv_until(deadline_in(timeout))
+    }
+
+    /// Receives the oldest message if there is one at this moment.
+    ///
+    /// # Errors
+    /// As [`recv_timeout`](Receiver::recv_timeout).
+    pub fn try_recv(&self) -> Result<Option<T>> {
+        match self.recv_until(Some(Instant::now())) {
+            Err(error) if error.is_timed_out() => Ok(None),
+            received => received.map(Some),
+        }
+    }
+
+    /// The messages as they come, until the end, or one cannot be decoded.
+    pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
+        std::iter::from_fn(|| self.recv().ok())
+    }
+
+    fn recv_until(&self, deadline: Option<Instant>) -> Result<T> {
+        let sides = &*self.sides;
+        sides.space.count_self(true)?;
+        let gone = "no message is left in this pipe, and no sender that could send one";
+        let place = (&sides.messages, sides.ring.messages());
+        let parcel = sides.wait(place, deadline, gone, |session| {
+            if !session.is_empty() {
+                sides.space.open(sides.ring.space());
+            }
+            session.pop().map_or(Look::NotNow, Look::Done)
+        })?;
+        parcel.unpack()
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.sides.space.drop_waker();
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}

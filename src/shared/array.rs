@@ -1,0 +1,253 @@
+//! An array of numbers that several processes share.
+
+use std::fmt;
+use std::ops::{Bound, Range, RangeBounds};
+
+use crate::error::{Error, Result};
+use crate::sys::atomic::Ordering;
+use crate::sys::region::Region;
+
+use super::number::Number;
+
+/// An array of numbers in memory that processes forked later share.
+///
+/// Workers write their results where they belong, and nothing is encoded, sent or copied.
+///
+/// # What is synchronised
+/// Each element by itself: an element is read and written whole, and
+/// [`update`](SharedArray::update) loses no change. Nothing more: who reads while another process
+/// writes may see some new elements and some old ones, in any order. The end of a map, a
+/// [`Lock`](crate::Lock), an [`Event`](crate::Event) and a message order everything before them,
+/// so the usual pattern needs no care: the workers write, each its own elements, the map returns,
+/// the caller reads.
+///
+/// The accesses are relaxed atomic ones, the same machine instructions as plain ones, but the
+/// compiler does not fuse them into vectors of several. A kernel that lives from those works on a
+/// copy ([`read`](SharedArray::read), [`write`](SharedArray::write)) or on
+/// [`as_slice`](SharedArray::as_slice), which is `unsafe`: it has no proof that nobody writes.
+///
+/// # Fork safety
+/// Make it before the fork. Memory is taken page by page at the first write; where there is none
+/// left, the kernel kills a process, as with all memory.
+///
+/// # Example
+/// ```standalone_crate
+/// # fn main() -> forklore::Result<()> {
+/// use forklore::{Pool, SharedArray};
+///
+/// let pool = Pool::with_workers(2)?;
+/// let input = SharedArray::<f64>::from_slice(&[1.0, 4.0, 9.0, 16.0])?;
+/// let roots = SharedArray::<f64>::zeroed(4)?;
+/// pool.map(|i: usize| roots.set(i, input.get(i).sqrt()), 0..4);
+/// assert_eq!(roots.to_vec(), [1.0, 2.0, 3.0, 4.0]);
+/// # Ok(()) }
+/// ```
+pub struct SharedArray<T: Number> {
+    region: Region,
+    length: usize,
+    cells: std::marker::PhantomData<T::Cell>,
+}
+
+// SAFETY: the memory is used only through atomics; the region is an address and a length, and
+// unmapped by whoever drops it.
+unsafe impl<T: Number> Send for SharedArray<T> {}
+// SAFETY: as above.
+unsafe impl<T: Number> Sync for SharedArray<T> {}
+
+impl<T: Number> SharedArray<T> {
+    /// An array of `n` zeros (`false` for `bool`).
+    ///
+    /// # Errors
+    /// `is_invalid_input()` if no address space is that large, `is_os()` if the system refuses.
+    pub fn zeroed(n: usize) -> Result<SharedArray<T>> {
+        let bytes = n
+            .checked_mul(size_of::<T>())
+            .filter(|&bytes| bytes <= isize::MAX as usize)
+            .ok_or_else(|| {
+                Error::invalid_input(format!(
+                    "an array of {n} numbers of {} bytes is larger than any memory",
+                    size_of::<T>()
+                ))
+            })?;
+        Ok(SharedArray {
+            region: Region::exactly(bytes.max(1))?,
+            length: n,
+            cells: std::marker::PhantomData,
+        })
+    }
+
+    /// An array with the numbers of a slice.
+    ///
+    /// # Errors
+    /// As [`zeroed`](SharedArray::zeroed).
+    pub fn from_slice(numbers: &[T]) -> Result<SharedArray<T>> {
+        let array = SharedArray::zeroed(numbers.len())?;
+        array.write(0, numbers);
+        Ok(array)
+    }
+
+    /// How many numbers there are.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The number at `index`.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[track_caller]
+    pub fn get(&self, index: usize) -> T {
+        T::load(&self.cells()[index], Ordering::Relaxed)
+    }
+
+    /// Puts a number at `index`.
+    ///
+    /// # Panics
+    /// If there is no such place.
+    #[track_caller]
+    pub fn set(&self, index: usize, value: T) {
+        T::store(&self.cells()[index], value, Ordering::Relaxed);
+    }
+
+    /// Replaces the number at `index` by what `f` makes of it, and gives the new one. No change of
+    /// another process is lost: `f` is called again when there was one in between.
+    ///
+    /// # Panics
+    /// If there is no such place.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let histogram = forklore::SharedArray::<u32>::zeroed(10)?;
+    /// pool.map(|x: usize| { histogram.update(x % 10, |n| n + 1); }, 0..1000);
+    /// assert_eq!(histogram.to_vec(), [100; 10]);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn update(&self, index: usize, f: impl FnMut(T) -> T) -> T {
+        T::update(&self.cells()[index], f).1
+    }
+
+    /// Puts the same number everywhere.
+    pub fn fill(&self, value: T) {
+        for cell in self.cells() {
+            T::store(cell, value, Ordering::Relaxed);
+        }
+    }
+
+    /// A copy of all numbers.
+    pub fn to_vec(&self) -> Vec<T> {
+        self.iter().collect()
+    }
+
+    /// A copy of the numbers in a range, for example a worker's part.
+    ///
+    /// # Panics
+    /// If the range reaches beyond the end.
+    #[track_caller]
+    pub fn read(&self, range: impl RangeBounds<usize>) -> Vec<T> {
+        let cells = &self.cells()[self.range(range)];
+        let load = |cell| T::load(cell, Ordering::Relaxed);
+        cells.iter().map(load).collect()
+    }
+
+    /// Puts a slice's numbers at `start` and behind.
+    ///
+    /// # Panics
+    /// If they reach beyond the end.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let array = forklore::SharedArray::<u32>::zeroed(8)?;
+    /// // Each task computes a part in memory of its own and puts it down in one go.
+    /// pool.map(|part: usize| array.write(4 * part, &[part as u32; 4]), 0..2);
+    /// assert_eq!(array.read(2..6), [0, 0, 1, 1]);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn write(&self, start: usize, numbers: &[T]) {
+        let cells = &self.cells()[start..];
+        assert!(
+            numbers.len() <= cells.len(),
+            "{} numbers from place {start} on do not fit into {}",
+            numbers.len(),
+            self.length
+        );
+        for (cell, number) in cells.iter().zip(numbers) {
+            T::store(cell, *number, Ordering::Relaxed);
+        }
+    }
+
+    /// The numbers one after the other, each as it is when it is looked at.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = T> + DoubleEndedIterator + '_ {
+        let load = |cell| T::load(cell, Ordering::Relaxed);
+        self.cells().iter().map(load)
+    }
+
+    /// The numbers as a slice, for code that wants one; without a copy.
+    ///
+    /// # Safety
+    /// As long as the slice lives, nobody writes to the array, in no process. After a map has
+    /// returned, the processes that it forked are gone; those forked otherwise may not be.
+    pub unsafe fn as_slice(&self) -> &[T] {
+        // SAFETY: the memory holds `length` numbers; a cell has its number's size, no more than
+        // its alignment, and its bytes; that nobody writes is the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.base().cast::<T>(), self.length) }
+    }
+
+    /// A part of the numbers as a slice to write to.
+    ///
+    /// # Safety
+    /// As long as the slice lives, nobody else reads or writes that part, in no process, nor
+    /// through another call in this one.
+    ///
+    /// # Panics
+    /// If the range reaches beyond the end.
+    #[track_caller]
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn slice_mut(&self, range: impl RangeBounds<usize>) -> &mut [T] {
+        let Range { start, end } = self.range(range);
+        assert!(start <= end && end <= self.length);
+        // SAFETY: the part lies inside of the memory; see `as_slice`; that nobody else uses it is
+        // the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.base().cast::<T>().add(start), end - start) }
+    }
+
+    fn cells(&self) -> &[T::Cell] {
+        // SAFETY: the region holds `length` cells, which are atomics, were zero at first, and live
+        // as long as `self`; it begins with a page, which is aligned for all of them.
+        unsafe { std::slice::from_raw_parts(self.base().cast::<T::Cell>(), self.length) }
+    }
+
+    fn base(&self) -> *mut u8 {
+        self.region.base().as_ptr()
+    }
+
+    fn range(&self, range: impl RangeBounds<usize>) -> Range<usize> {
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&before) => before + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&last) => last + 1,
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => self.length,
+        };
+        start..end
+    }
+}
+
+impl<T: Number> fmt::Debug for SharedArray<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}

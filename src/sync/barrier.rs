@@ -1,0 +1,255 @@
+//! A place where processes wait until all of them are there.
+//!
+//! Who waits holds a *seat*, a robust lock; the kernel marks the seats of those that die. The words
+//! of the barrier change only under its mutex, each in one step, so that a process that dies with
+//! the mutex leaves nothing half done.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::shared::placed::{Placed, Shareable};
+use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::futex;
+use crate::sys::mutex::{Kind, Locked, Mutex, PULSE, deadline_in};
+
+/// Lets processes wait for each other: all go on when the last one has come. It can be used again
+/// and again.
+///
+/// # Fork safety
+/// Make it before the fork. If a process dies while it waits, the barrier breaks: all others that
+/// wait get [`is_owner_died()`](Error::is_owner_died), and the barrier is as new. A process that dies
+/// before it comes cannot be told from one that is late, because nobody knows which processes were
+/// to come: use [`wait_timeout`](Barrier::wait_timeout) where that may happen.
+///
+/// # Example
+/// ```standalone_crate
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use forklore::{Barrier, Process, SharedArray};
+///
+/// let (barrier, steps) = (Barrier::new(2)?, SharedArray::<u32>::zeroed(2)?);
+/// let child = Process::spawn(|| {
+///     steps.set(1, 10);
+///     barrier.wait().unwrap();
+///     steps.get(0)
+/// })?;
+/// steps.set(0, 20);
+/// barrier.wait()?;
+/// assert_eq!((steps.get(1), child.join()?), (10, 20));
+/// # Ok(()) }
+/// ```
+pub struct Barrier {
+    state: Placed<State>,
+}
+
+/// All words but `round` are read and written under the mutex only.
+#[repr(C)]
+struct State {
+    mutex: Mutex,
+    /// How many rounds have ended, one way or the other. A futex word, which waiters load with
+    /// acquire; changed and woken in one system call.
+    round: AtomicU32,
+    /// The last round that was broken, as `tag` names it, and the process that died in it.
+    broken: AtomicU32,
+    died: AtomicU32,
+    /// Written before the first fork.
+    n_parties: AtomicU32,
+    seats: [Seat; N_SEATS],
+}
+
+#[repr(C)]
+struct Seat {
+    /// Held by a process that waits.
+    mutex: Mutex,
+    /// The round that its holder waits in, as `tag` names it. Written by the holder when it has
+    /// taken the seat.
+    round: AtomicU32,
+}
+
+/// The kernel watches so many words in one sleep, and one is the round's.
+const MAX_PARTIES: usize = futex::MAX_WORDS - 1;
+/// More processes than parties may come, and some may still be leaving the last round.
+const N_SEATS: usize = 2 * MAX_PARTIES;
+
+// SAFETY: mutexes and atomics, for all of which zero is a value. No guard of these mutexes is ever
+// handed out, so none is held when the memory goes.
+unsafe impl Shareable for State {}
+
+/// How a party came through a [`Barrier`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passed {
+    is_last: bool,
+}
+
+impl Passed {
+    /// Whether this party was the last to come: true for exactly one in each round.
+    pub fn is_last(&self) -> bool {
+        self.is_last
+    }
+}
+
+impl Barrier {
+    /// A barrier for `n` parties.
+    ///
+    /// # Errors
+    /// `is_invalid_input()` if `n` is 0 or more than 127; `is_os()` if there is no memory for it.
+    pub fn new(n: usize) -> Result<Barrier> {
+        if n == 0 || n > MAX_PARTIES {
+            return Err(Error::invalid_input(format!(
+                "a barrier for {n} parties cannot be made: at least 1, and at most {MAX_PARTIES}, \
+                 which is how many the kernel watches at once"
+            )));
+        }
+        let state = Placed::<State>::zeroed()?;
+        state.mutex.init(Kind::Plain)?;
+        for seat in &state.seats {
+            seat.mutex.init(Kind::Plain)?;
+        }
+        state.n_parties.store(n as u32, Ordering::Relaxed);
+        Ok(Barrier { state })
+    }
+
+    /// Waits until all parties have come.
+    ///
+    /// # Errors
+    /// `is_owner_died()` if one that waited has died.
+    pub fn wait(&self) -> Result<Passed> {
+        self.wait_until(None)
+    }
+
+    /// As [`wait`](Barrier::wait), but no longer than `timeout`. Who gives up leaves; the others
+    /// wait on.
+    ///
+    /// # Errors
+    /// As [`wait`](Barrier::wait), and `is_timed_out()`.
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<Passed> {
+        self.wait_until(deadline_in(timeout))
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> Result<Passed> {
+        let state = &*self.state;
+        if state.mutex.lock(deadline) == Locked::Busy {
+            return Err(timed_out());
+        }
+        if let Some(pid) = state.find_dead() {
+            state.break_round(pid);
+        }
+        let round = state.round.load(Ordering::Relaxed);
+        let Some(seat) = state.sit_down(round) else {
+            state.mutex.unlock();
+            return Err(Error::invalid_input(format!(
+                "more than {N_SEATS} processes wait at one barrier"
+            )));
+        };
+        let outcome = if state.seats_taken().count() >= state.parties() {
+            futex::add_and_wake_all(&state.round);
+            Ok(Passed { is_last: true })
+        } else {
+            state.wait_for_others(seat, round, deadline)
+        };
+        // Under the mutex, so that nobody takes this for a death.
+        seat.mutex.unlock();
+        state.mutex.unlock();
+        outcome
+    }
+}
+
+impl State {
+    /// Waits until the round is over. The caller holds the mutex, before and after.
+    fn wait_for_others(&self, own: &Seat, round: u32, deadline: Option<Instant>) -> Result<Passed> {
+        loop {
+            if let Some(pid) = self.find_dead() {
+                self.break_round(pid);
+                return Err(broken(pid));
+            }
+            self.mutex.unlock();
+            self.sleep(own, round, deadline);
+            self.mutex.lock_anyhow();
+            if self.round.load(Ordering::Acquire) != round {
+                let is_broken = self.broken.load(Ordering::Relaxed) == tag(round);
+                return match is_broken {
+                    true => Err(broken(self.died.load(Ordering::Relaxed))),
+                    false => Ok(Passed { is_last: false }),
+                };
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Err(timed_out());
+            }
+        }
+    }
+
+    /// Sleeps until the round may be over: it ended, one of those that wait died, or a pulse passed
+    /// (who came later than this one is not watched).
+    fn sleep(&self, own: &Seat, round: u32, deadline: Option<Instant>) {
+        let mut words = vec![(&self.round, round)];
+        for seat in self.seats_taken().filter(|seat| !std::ptr::eq(*seat, own)) {
+            match seat.mutex.announce_sleeper() {
+                Some(held) => words.push((seat.mutex.word(), held)),
+                None => return,
+            }
+        }
+        let pulse = Instant::now() + PULSE;
+        futex::wait_any(&words, deadline.map_or(pulse, |at| at.min(pulse)));
+    }
+
+    fn parties(&self) -> usize {
+        self.n_parties.load(Ordering::Relaxed) as usize
+    }
+
+    /// Takes a free seat for the round.
+    fn sit_down(&self, round: u32) -> Option<&Seat> {
+        let seat = self.seats.iter().find(|seat| {
+            let locked = seat.mutex.try_lock();
+            matches!(locked, Locked::Taken | Locked::FromDead(_))
+        })?;
+        seat.round.store(tag(round), Ordering::Relaxed);
+        Some(seat)
+    }
+
+    /// The seats of those that wait in this round and live.
+    fn seats_taken(&self) -> impl Iterator<Item = &Seat> {
+        self.seats_of_round().filter(|seat| !seat.mutex.is_free())
+    }
+
+    /// One that died while it waited in this round. Its seat stays marked: whoever breaks the round
+    /// may die before that is done, and the next one must find it again.
+    fn find_dead(&self) -> Option<u32> {
+        self.seats_of_round()
+            .find_map(|seat| seat.mutex.dead_holder())
+    }
+
+    /// Ends the round with an error for all that wait in it.
+    fn break_round(&self, died: u32) {
+        let round = self.round.load(Ordering::Relaxed);
+        self.died.store(died, Ordering::Relaxed);
+        self.broken.store(tag(round), Ordering::Relaxed);
+        futex::add_and_wake_all(&self.round);
+    }
+
+    fn seats_of_round(&self) -> impl Iterator<Item = &Seat> {
+        let tag = tag(self.round.load(Ordering::Relaxed));
+        let of_round = move |seat: &&Seat| seat.round.load(Ordering::Relaxed) == tag;
+        self.seats.iter().filter(of_round)
+    }
+}
+
+/// A round as seats and the broken word name it; 0, which they begin with, is none.
+fn tag(round: u32) -> u32 {
+    round.wrapping_add(1)
+}
+
+fn timed_out() -> Error {
+    Error::timed_out("waiting at a barrier")
+}
+
+fn broken(pid: u32) -> Error {
+    Error::owner_died("a place at a barrier", pid, "the others were sent home")
+}
+
+impl fmt::Debug for Barrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Barrier")
+            .field("parties", &self.state.parties())
+            .finish_non_exhaustive()
+    }
+}
