@@ -22,6 +22,7 @@ use anyhow::{Context, Result, anyhow};
 use evcxr::{CommandContext, EvalContext};
 
 use crate::frame::{Failure, ToSupervisor};
+use crate::output;
 use crate::supervisor;
 use crate::warm;
 use folder::Folder;
