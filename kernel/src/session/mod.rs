@@ -331,7 +331,8 @@ impl Session {
     /// Shows what evcxr's own commands answer: one thing, in one or more MIME types.
     fn show(&self, contents: HashMap<String, String>) {
         if !contents.is_empty() {
-            self.link.show(Raw::Stdout(output::display_frame(&contents)));
+            self.link
+                .show(Raw::Stdout(output::display_frame(&contents)));
         }
     }
 
