@@ -119,7 +119,7 @@ fn keep_leading_docs(code: &mut String) {
     let end = commands_end(code);
     let mut start = 0;
     for line in code[..end].split_inclusive('\n') {
-        if line.starts_with("///") {
+        if line.starts_with("///") && !line.starts_with("////") {
             code.insert(start, ' ');
             return;
         }

@@ -302,6 +302,14 @@ impl Parser {
     }
 }
 
+/// A frame that shows one thing in several MIME types, for what the kernel itself has to show in a cell's place.
+/// It goes from here to the parser in one piece, however long it is.
+pub fn display_frame(data: &HashMap<String, String>) -> Vec<u8> {
+    let message = serde_json::json!({"kind": "display", "data": data}).to_string();
+    let base64 = BASE64.encode(message.as_bytes());
+    [INTRODUCER, b"kernel;0;", base64.as_bytes(), TERMINATOR].concat()
+}
+
 /// A piece of a framed message.
 #[derive(Debug, PartialEq)]
 enum Piece<'a> {

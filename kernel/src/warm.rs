@@ -248,12 +248,16 @@ fn build(root: &Path, folder: &Path, library: &Path, program: &Path) -> Result<(
         &warm,
         Box::new(|raw: Raw| drop(raw)),
     );
-    drop(built.with_context(|| {
+    let (mut session, _) = built.with_context(|| {
         format!(
             "could not compile the library in {}: its dependencies have to be downloaded once",
             building.display()
         )
-    })?);
+    })?;
+    // For an error like this one evcxr asks `cargo check`, which wants the dependencies in a form of its own:
+    // or the first such error of every session would take as long as the library takes to compile.
+    let _ = session.execute("let unknown_type = no_such_function();");
+    session.abandon();
     let ready = building.join("ready");
     fs::create_dir(&ready)?;
     copy_tree(&session_folder.join("target"), &ready.join("target"))?;

@@ -13,6 +13,7 @@ mod folder;
 mod link;
 mod manifest;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use anyhow::{Context, Result, anyhow};
 use evcxr::{CommandContext, EvalContext};
 
 use crate::frame::{Failure, ToSupervisor};
+use crate::output;
 use crate::supervisor;
 use crate::warm;
 use folder::Folder;
@@ -325,11 +327,11 @@ impl Session {
         }
     }
 
-    /// Shows what evcxr's own commands answer, as a cell would.
-    fn show(&self, contents: std::collections::HashMap<String, String>) {
-        for (mime_type, content) in contents {
-            let block = format!("EVCXR_BEGIN_CONTENT {mime_type}\n{content}\nEVCXR_END_CONTENT\n");
-            self.link.show(Raw::Stdout(block.into_bytes()));
+    /// Shows what evcxr's own commands answer: one thing, in one or more MIME types.
+    fn show(&self, contents: HashMap<String, String>) {
+        if !contents.is_empty() {
+            self.link
+                .show(Raw::Stdout(output::display_frame(&contents)));
         }
     }
 
