@@ -2,6 +2,16 @@
 
 from conftest import assert_gone
 
+# Deletes the shared objects of all cells, and then maps a function that no worker has loaded.
+DELETED = """
+fn doomed(x: u64) -> u64 { x }
+let maps: String = std::fs::read_to_string("/proc/self/maps")?;
+for path in maps.lines().filter_map(|line| line.split_whitespace().nth(5)).filter(|path| path.contains("libcode_")) {
+    let _ = std::fs::remove_file(path);
+}
+pool.try_map(doomed, 0..2)[1].as_ref().unwrap_err().to_string()
+"""
+
 
 def test_the_library_is_there_in_the_first_cell(new_kernel):
     kernel = new_kernel()
@@ -13,6 +23,9 @@ def test_the_library_is_there_in_the_first_cell(new_kernel):
     assert kernel.ok("pool.map(f, 0..8)").result == powers
     assert kernel.ok("fn g(x: u64) -> u64 { f(x) }\npool.map(g, 0..8)").result == powers
     assert kernel.ok("pool.map(|x: u64| f(x) + 1, 0..3)").result == "[1, 2, 1025]"
+    lost = kernel.ok(DELETED).result
+    assert "item 1 " in lost and "libcode_" in lost and "was deleted" in lost and "run the cell" in lost, lost
+    assert kernel.ok("pool.map(f, 0..8)").result == powers, "what the workers have loaded still runs"
     assert kernel.ok("pool.pids().len()").result == "2"
     kernel.stop()
     assert_gone(workers)
