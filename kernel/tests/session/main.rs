@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use cells::{Cells, SYSTEM, is_alive, of_folder, supervisor_of, wait_until};
+use forklore_kernel::output::{Event, Parser, Stream};
 use forklore_kernel::procs::{self, Pid};
 use forklore_kernel::session::{Options, Raw, Session};
 use forklore_kernel::supervisor;
@@ -370,8 +371,12 @@ fn without_snapshots() {
 fn commands_of_evcxr() {
     let mut cells = Cells::start();
     cells.ok("let kept = 7;");
-    let vars = cells.ok(":vars");
-    assert!(vars.contains("kept: i32"), "{vars}");
+    let mut events = Vec::new();
+    Parser::new(Stream::Stdout).push(cells.ok(":vars").as_bytes(), &mut events);
+    let [Event::Rich(vars)] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(vars.data["text/plain"], "kept: i32\n");
     cells.fails(":nonsense", "CompileError");
     // Overflow checks and debug assertions would falsify timings.
     assert_eq!(cells.ok("println!(\"{} {}\", cfg!(debug_assertions), std::hint::black_box(255_u8) + std::hint::black_box(1));"), "false 0\n");
