@@ -153,10 +153,12 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        match run::run(&self.shared, &Unary(f), args.into_iter(), Plan::default()) {
-            Ok(results) => results,
-            Err(failed) => failed.raise(),
-        }
+        run::results_or_raise(run::run(
+            &self.shared,
+            &Unary(f),
+            args.into_iter(),
+            Plan::default(),
+        ))
     }
 
     /// Applies `f` to every argument; each item has its result or the error that tells what became
@@ -201,10 +203,7 @@ impl Pool {
             Ok(plan) => plan,
             Err(error) => panic!("{error}"),
         };
-        match run::run(&self.shared, &Unary(f), args.into_iter(), plan) {
-            Ok(results) => results,
-            Err(failed) => failed.raise(),
-        }
+        run::results_or_raise(run::run(&self.shared, &Unary(f), args.into_iter(), plan))
     }
 
     /// As [`map`](Pool::map) for a function of several parameters: each argument is a tuple, spread
@@ -229,10 +228,12 @@ impl Pool {
         T: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        match run::run(&self.shared, &Star(f), args.into_iter(), Plan::default()) {
-            Ok(results) => results,
-            Err(failed) => failed.raise(),
-        }
+        run::results_or_raise(run::run(
+            &self.shared,
+            &Star(f),
+            args.into_iter(),
+            Plan::default(),
+        ))
     }
 
     /// As [`map`](Pool::map), lazily: arguments are taken from their iterator, and tasks run, only a

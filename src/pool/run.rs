@@ -57,6 +57,15 @@ where
     outcome
 }
 
+/// The results, or a panic with what went wrong.
+#[track_caller]
+pub(super) fn results_or_raise<R>(outcome: std::result::Result<Vec<R>, Failed<R>>) -> Vec<R> {
+    match outcome {
+        Ok(results) => results,
+        Err(failed) => failed.raise(),
+    }
+}
+
 /// Begins to run `f` over `args`, which live on with the flight. `None` if there are none.
 pub(super) fn begin<C, A>(
     pool: &Rc<Shared>,
@@ -203,7 +212,7 @@ impl<R> Failed<R> {
 
     /// Panics with the first error.
     #[track_caller]
-    pub(super) fn raise(self) -> ! {
+    fn raise(self) -> ! {
         match self {
             Failed::Call { error, .. } => panic!("{error}"),
             Failed::Items(_) => panic!("{}", self.first_error()),

@@ -6,9 +6,12 @@
 
 mod channel;
 mod chaos;
+mod deaths;
 mod maps;
+mod pools;
 mod processes;
 mod shared;
+mod streams;
 mod support;
 mod sync;
 mod tidy;
@@ -20,8 +23,11 @@ fn main() {
     support::run_if_asked();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[support::Test]); 7] = [
+    let groups: [(&str, &[support::Test]); 10] = [
         ("maps", maps::TESTS),
+        ("streams", streams::TESTS),
+        ("deaths", deaths::TESTS),
+        ("pools", pools::TESTS),
         ("processes", processes::TESTS),
         ("shared", shared::TESTS),
         ("sync", sync::TESTS),

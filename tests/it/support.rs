@@ -57,6 +57,11 @@ pub fn wait_until(mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// A function to map.
+pub fn power(x: u64) -> u64 {
+    x.wrapping_pow(10)
+}
+
 fn open_files() -> Vec<String> {
     let mut files: Vec<String> = fs::read_dir("/proc/self/fd")
         .unwrap()
@@ -96,8 +101,12 @@ pub fn run_if_asked() {
     let Ok(name) = std::env::var(SCENE) else {
         return;
     };
-    let scenes = crate::processes::SCENES.iter().chain(crate::maps::SCENES);
-    for (scene, play) in scenes {
+    let scenes = [
+        crate::processes::SCENES,
+        crate::pools::SCENES,
+        crate::deaths::SCENES,
+    ];
+    for (scene, play) in scenes.into_iter().flatten() {
         if *scene == name {
             play();
             std::process::exit(0);
