@@ -108,6 +108,12 @@ class Kernel:
     def interrupt(self):
         self.manager.interrupt_kernel()
 
+    def interrupt_and_hear(self):
+        """Interrupts and waits for the answer: what is sent after that also comes after it."""
+        self.client.control_channel.send(self.client.session.msg("interrupt_request"))
+        reply = self.client.control_channel.get_msg(timeout=DEADLINE)
+        assert reply["msg_type"] == "interrupt_reply", reply
+
     def processes(self):
         return descendants(self.pid)
 

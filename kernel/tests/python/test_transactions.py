@@ -77,8 +77,7 @@ def test_interrupt_by_signal(kernel, variables):
 
 
 def test_interrupt_when_idle_does_nothing(kernel, variables):
-    kernel.interrupt()
-    os.kill(kernel.pid, signal.SIGINT)
+    kernel.interrupt_and_hear()
     assert_kept(kernel)
 
 
