@@ -1,0 +1,241 @@
+//! The workloads that benchmarks measure, and how: the same for our own benchmarks and for those
+//! beside the peers.
+
+use std::hint::black_box;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use forklore::Pool;
+use rayon::prelude::*;
+
+pub const N_WORKERS: usize = 2;
+
+/// A workload: how to run it here, how often, and how long to rest before each run.
+pub struct Work {
+    pub name: &'static str,
+    pub rounds: usize,
+    pub pause: Duration,
+    pub forklore: fn(&Pool) -> Duration,
+    pub rayon: fn() -> Duration,
+}
+
+pub fn power(x: u64) -> u64 {
+    x.wrapping_pow(10)
+}
+
+const NO_PAUSE: Duration = Duration::ZERO;
+
+pub const WORKS: &[Work] = &[
+    Work {
+        name: "pool to first result",
+        rounds: 40,
+        pause: NO_PAUSE,
+        forklore: |_| {
+            let started = Instant::now();
+            let pool = Pool::with_workers(N_WORKERS).expect("a pool");
+            pool.map(power, 0..1);
+            started.elapsed()
+        },
+        rayon: || {
+            let started = Instant::now();
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(N_WORKERS)
+                .build();
+            pool.expect("threads")
+                .install(|| collect((0..1u64).into_par_iter().map(power)));
+            started.elapsed()
+        },
+    },
+    Work {
+        name: "powers of 24, after a pause",
+        rounds: 100,
+        pause: Duration::from_millis(5),
+        forklore: |pool| timed(|| pool.map(power, 0..24)),
+        rayon: || timed(|| collect((0..24u64).into_par_iter().map(power))),
+    },
+    Work {
+        name: "powers of 24, back to back",
+        rounds: 30,
+        pause: NO_PAUSE,
+        forklore: |pool| each(1000, || pool.map(power, 0..24)),
+        rayon: || each(1000, || collect((0..24u64).into_par_iter().map(power))),
+    },
+    Work {
+        name: "10,000 items",
+        rounds: 60,
+        pause: NO_PAUSE,
+        forklore: |pool| each(20, || pool.map(power, 0..10_000)),
+        rayon: || each(20, || collect((0..10_000u64).into_par_iter().map(power))),
+    },
+    Work {
+        name: "1,000,000 items",
+        rounds: 15,
+        pause: NO_PAUSE,
+        forklore: |pool| each(5, || pool.map(power, 0..1_000_000)),
+        rayon: || each(5, || collect((0..1_000_000u64).into_par_iter().map(power))),
+    },
+    Work {
+        name: "10,000 chunks of 1",
+        rounds: 20,
+        pause: NO_PAUSE,
+        forklore: |pool| each(5, || pool.map_chunked(power, 0..10_000, 1)),
+        rayon: || {
+            each(5, || {
+                collect(
+                    (0..10_000u32)
+                        .into_par_iter()
+                        .with_max_len(1)
+                        .map(|x| power(x.into())),
+                )
+            })
+        },
+    },
+    Work {
+        name: "64 x 1 MB in and out",
+        rounds: 9,
+        pause: NO_PAUSE,
+        forklore: |pool| {
+            let args = vec![vec![0u8; 1_000_000]; 64];
+            timed(|| pool.map(|x: Vec<u8>| x, args))
+        },
+        rayon: || {
+            let args = vec![vec![0u8; 1_000_000]; 64];
+            timed(|| collect(args.into_par_iter()))
+        },
+    },
+    Work {
+        name: "8 x 32 MB in and out",
+        rounds: 5,
+        pause: NO_PAUSE,
+        forklore: |pool| {
+            let args = vec![vec![0u8; 32_000_000]; 8];
+            timed(|| pool.map(|x: Vec<u8>| x, args))
+        },
+        rayon: || {
+            let args = vec![vec![0u8; 32_000_000]; 8];
+            timed(|| collect(args.into_par_iter()))
+        },
+    },
+    Work {
+        name: "16 naps of 50 ms",
+        rounds: 3,
+        pause: NO_PAUSE,
+        forklore: |pool| timed(|| pool.map(nap, 0..16)),
+        rayon: || {
+            timed(|| {
+                collect(
+                    (0..16u32)
+                        .into_par_iter()
+                        .with_max_len(1)
+                        .map(|x| nap(x.into())),
+                )
+            })
+        },
+    },
+];
+
+pub fn nap(x: u64) -> u64 {
+    std::thread::sleep(Duration::from_millis(50));
+    x
+}
+
+pub fn timed<T>(work: impl FnOnce() -> T) -> Duration {
+    let started = Instant::now();
+    black_box(work());
+    started.elapsed()
+}
+
+/// The time of one of `n` calls in a row, for work that is too short for the clock.
+pub fn each<T>(n: u32, mut work: impl FnMut() -> T) -> Duration {
+    timed(|| (0..n).for_each(|_| drop(black_box(work())))) / n
+}
+
+fn collect<T: Send>(items: impl ParallelIterator<Item = T>) -> Vec<T> {
+    items.collect()
+}
+
+/// Another process that runs a workload when it is asked, and says how long it took.
+pub struct Peer {
+    process: Child,
+    answers: BufReader<std::process::ChildStdout>,
+}
+
+impl Peer {
+    /// Starts the process, which reads names of workloads from its input and answers each with
+    /// microseconds.
+    pub fn start(command: &mut Command) -> Peer {
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the peer starts");
+        let answers = BufReader::new(process.stdout.take().expect("a pipe"));
+        Peer { process, answers }
+    }
+
+    /// How long the workload took, in microseconds; not a number if the peer does not know it.
+    pub fn ask(&mut self, work: &str) -> f64 {
+        let questions = self.process.stdin.as_mut().expect("a pipe");
+        writeln!(questions, "{work}").expect("the peer listens");
+        let mut answer = String::new();
+        self.answers
+            .read_line(&mut answer)
+            .expect("the peer answers");
+        answer.trim().parse().unwrap_or(f64::NAN)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+pub fn microseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+pub fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+pub fn number(microseconds: f64) -> String {
+    match microseconds {
+        x if x < 10.0 => format!("{x:.2}"),
+        x if x < 100.0 => format!("{x:.1}"),
+        x => format!("{x:.0}"),
+    }
+}
+
+pub fn machine() -> String {
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
+    let model = model.map_or("unknown processor", |line| {
+        line.trim_start_matches(['\t', ' ', ':'])
+    });
+    format!("{} processors ({model})", forklore::Cpus::detect().online())
+}
+
+/// Measures rayon in this process whenever it is asked.
+pub fn serve_rayon() {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(N_WORKERS)
+        .build_global()
+        .expect("threads");
+    serve(|name| {
+        let work = WORKS.iter().find(|work| work.name == name)?;
+        Some((work.rayon)())
+    });
+}
+
+/// Answers each name of a workload on the standard input with the time that it took.
+pub fn serve(measure: impl Fn(&str) -> Option<Duration>) {
+    for name in std::io::stdin().lines().map_while(Result::ok) {
+        println!("{}", measure(&name).map_or(f64::NAN, microseconds));
+    }
+}

@@ -1,0 +1,45 @@
+//! Forklore beside other process pools: rayon's threads, procspawn, and Python's.
+//!
+//! ```sh
+//! cargo run --release --manifest-path benches/peers/Cargo.toml               # times and memory
+//! cargo run --release --manifest-path benches/peers/Cargo.toml -- bad-luck   # workers that die
+//! ```
+//!
+//! Both print Markdown, and make a Python environment of their own under `target/` the first time.
+//! Times and memory take about three minutes on an idle machine, bad luck about two.
+
+// The same workloads as `cargo bench --bench maps`.
+#[path = "../../common/mod.rs"]
+mod common;
+mod idle;
+mod procspawn_side;
+mod python;
+mod scenes;
+mod sides;
+mod stage;
+mod times;
+
+fn main() {
+    // The workers of procspawn are this program again; they stay in here.
+    procspawn::init();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        [] => {
+            times::print_table("");
+            idle::print_table();
+        }
+        ["times"] => times::print_table(""),
+        ["times", filter] => times::print_table(filter),
+        ["idle"] => idle::print_table(),
+        ["bad-luck"] => stage::print_table(""),
+        ["bad-luck", filter] => stage::print_table(filter),
+        // What the above start: a peer in a process of its own.
+        ["side", peer, n_workers] => sides::serve(peer, n_workers.parse().expect("a number")),
+        ["scene", peer, scene] => scenes::play(peer, scene),
+        _ => {
+            eprintln!("usage: peers [times [WORDS OF A ROW] | idle | bad-luck [WORDS OF A ROW]]");
+            std::process::exit(2);
+        }
+    }
+}
