@@ -4,6 +4,7 @@
 //! without breaking a caller, and both say in their message what was wrong and what to do next.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -195,6 +196,7 @@ pub struct TaskError {
     pub(crate) item: Option<usize>,
     pub(crate) pid: Option<i32>,
     pub(crate) cause: Cause,
+    pub(crate) tries: u32,
 }
 
 /// Why a task has no result.
@@ -204,7 +206,7 @@ pub(crate) enum Cause {
     Exited { code: i32 },
     Signalled { signal: i32 },
     Vanished,
-    TimedOut,
+    TimedOut { limit: Duration },
     Interrupted,
     Encode(String),
     Decode(String),
@@ -225,12 +227,27 @@ impl Cause {
 }
 
 impl TaskError {
+    /// What became of a task that was tried once.
+    pub(crate) fn new(item: Option<usize>, pid: Option<i32>, cause: Cause) -> Self {
+        TaskError {
+            item,
+            pid,
+            cause,
+            tries: 1,
+        }
+    }
+
     /// The position of the task's argument in the input, counted from 0; `None` outside of a map.
     pub fn item(&self) -> Option<usize> {
         self.item
     }
 
-    /// The process that ran the task, where one did.
+    /// How often the task was tried: once, unless the pool [retries](crate::pool::Builder::retries).
+    pub fn tries(&self) -> u32 {
+        self.tries
+    }
+
+    /// The process that ran the task, where one did; the last, if it was tried more than once.
     pub fn pid(&self) -> Option<i32> {
         self.pid
     }
@@ -280,9 +297,10 @@ impl TaskError {
         )
     }
 
-    /// The task took longer than it was allowed to.
+    /// The task took longer than the pool [allows](crate::pool::Builder::timeout), and its worker was
+    /// killed for it.
     pub fn is_timed_out(&self) -> bool {
-        matches!(self.cause, Cause::TimedOut)
+        matches!(self.cause, Cause::TimedOut { .. })
     }
 
     /// The task was interrupted.
@@ -311,11 +329,7 @@ impl TaskError {
     }
 
     pub(crate) fn not_run(item: usize, reason: impl fmt::Display) -> Self {
-        TaskError {
-            item: Some(item),
-            pid: None,
-            cause: Cause::NotRun(reason.to_string()),
-        }
+        TaskError::new(Some(item), None, Cause::NotRun(reason.to_string()))
     }
 
     /// The same error for another place: a part of a map counts its items from 0.
@@ -335,7 +349,9 @@ impl TaskError {
                 format!("was ended by signal {signal} ({})", signal_name(*signal))
             }
             Cause::Vanished => "died, and somebody else took its exit status".to_owned(),
-            Cause::TimedOut => "took longer than its time limit and was ended".to_owned(),
+            Cause::TimedOut { limit } => {
+                format!("took longer than the pool's limit of {limit:?} and was ended")
+            }
             Cause::Interrupted => "was interrupted".to_owned(),
             Cause::Encode(why) => format!("ran, but its result could not be sent: {why}"),
             Cause::Decode(why) => format!("could not be read: {why}"),
@@ -365,6 +381,10 @@ impl fmt::Display for TaskError {
             (Some(item), None) => write!(f, "item {item} {}", self.reason()),
             (None, Some(pid)) => write!(f, "process {pid} {}", self.reason()),
             (None, None) => f.write_str(&self.reason()),
+        }?;
+        match self.tries {
+            0 | 1 => Ok(()),
+            n => write!(f, " (the last of {n} tries)"),
         }
     }
 }

@@ -83,7 +83,9 @@
 //!   numbers fast, vectors of them and strings in one piece, everything else value by value. What a
 //!   closure captures is not copied at all, but forking costs about 0.2 ms for each worker of the
 //!   call, and more in a process with much memory.
-//! - A panic, exit or death is an error; an endless task is not, and a map waits for it.
+//! - A panic, exit or death is an error; an endless task is one only in a pool with a
+//!   [`timeout`](pool::Builder::timeout). Without it a map waits, also for a worker that somebody has
+//!   stopped (`SIGSTOP`), until that is continued.
 //! - What a task changes in its memory is the worker's own and is not seen by the caller, unless it
 //!   lies in what [`shared`], [`sync`] or [`channel`] made.
 //! - Linux only: it stands on `fork`, futexes, robust locks and shared objects.

@@ -1,5 +1,6 @@
 //! One call of the pool: its arguments, the jobs that serve it, and what became of each item.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::error::{Cause, Result, TaskError};
@@ -8,7 +9,8 @@ use crate::shared::heap::Offset;
 use super::args::Encoded;
 use super::bits::Bits;
 use super::board::{Board, JobSpec};
-use super::engine::{Death, Engine};
+use super::crew::Death;
+use super::engine::Engine;
 use super::lane::{self, CommittedRun};
 use super::plan::Plan;
 
@@ -25,6 +27,8 @@ pub(super) struct Batch {
     blocks: Vec<Offset>,
     /// The items whose fate is known without a result.
     failures: Vec<(usize, TaskError)>,
+    /// How many workers died of an item, for those of which one did.
+    n_deaths: HashMap<usize, u32>,
     strikes: u32,
     /// Every item has a result or an error.
     is_complete: bool,
@@ -52,14 +56,15 @@ impl Part {
 }
 
 impl Batch {
-    /// Publishes `function` over encoded arguments.
+    /// Publishes `function` over encoded arguments, for every worker or the one on a seat.
     pub(super) fn publish(
         engine: &mut Engine,
         function: Offset,
         encoded: Encoded,
         plan: Plan,
-        n_workers: usize,
+        only_seat: Option<usize>,
     ) -> Result<Batch> {
+        let n_workers = engine.n_workers();
         let spec = JobSpec {
             function,
             n_items: encoded.n_items as u64,
@@ -68,17 +73,14 @@ impl Batch {
             list: 0,
             plan,
             n_workers: n_workers as u64,
+            only_seat,
         };
         let failures = encoded
             .failures
             .into_iter()
             .map(|(item, error)| {
-                let error = TaskError {
-                    item: Some(item),
-                    pid: None,
-                    cause: Cause::Encode(format!("its argument: {error}")),
-                };
-                (item, error)
+                let cause = Cause::Encode(format!("its argument: {error}"));
+                (item, TaskError::new(Some(item), None, cause))
             })
             .collect();
         let mut batch = Batch {
@@ -87,6 +89,7 @@ impl Batch {
             parts: Vec::new(),
             blocks: encoded.blocks,
             failures,
+            n_deaths: HashMap::new(),
             strikes: 0,
             is_complete: false,
             is_cancelled: false,
@@ -151,6 +154,11 @@ impl Batch {
         std::mem::take(&mut self.failures)
     }
 
+    /// How often an item was tried that has an error now.
+    pub(super) fn tries(&mut self) -> HashMap<usize, u32> {
+        std::mem::take(&mut self.n_deaths)
+    }
+
     /// Gives all memory back.
     pub(super) fn give_back(self, engine: &Engine) {
         for part in &self.parts {
@@ -167,25 +175,26 @@ impl Batch {
         let Some(part) = self.parts.last().filter(|_| !self.is_cancelled) else {
             return false;
         };
-        let n_failures = self.failures.len();
+        let mut nobody_was_at_it = true;
         for death in deaths {
             let running = death.position.and_then(|position| part.item(position));
             if let Some(item) = running.filter(|&item| !answered.has(item)) {
-                let error = TaskError {
-                    item: Some(item),
-                    pid: Some(death.pid),
-                    cause: death.cause(),
-                };
-                self.failures.push((item, error));
+                nobody_was_at_it = false;
+                let n_deaths = self.n_deaths.entry(item).or_default();
+                *n_deaths += 1;
+                let mut error = TaskError::new(Some(item), Some(death.pid), death.cause());
+                error.tries = *n_deaths;
+                if error.is_timed_out() || *n_deaths > engine.retries() {
+                    self.failures.push((item, error));
+                }
             }
         }
-        let claimed_nothing = self.failures.len() == n_failures;
         let answered = self.answered(engine);
         let missing: Vec<u64> = answered.holes().map(|item| item as u64).collect();
         if missing.is_empty() {
             return false;
         }
-        let no_progress = claimed_nothing
+        let no_progress = nobody_was_at_it
             && part
                 .items
                 .as_ref()
@@ -238,11 +247,7 @@ impl Batch {
     /// Nobody can run the rest: workers die as soon as they are started, or cannot be started.
     fn give_up(&mut self, missing: &[u64], last_death: Option<Death>, reason: &str) {
         self.fail(missing, |item| match last_death {
-            Some(death) => TaskError {
-                item: Some(item),
-                pid: Some(death.pid),
-                cause: death.cause(),
-            },
+            Some(death) => TaskError::new(Some(item), Some(death.pid), death.cause()),
             None => TaskError::not_run(item, format_args!("no worker could be started: {reason}")),
         });
     }

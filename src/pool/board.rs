@@ -60,9 +60,12 @@ pub(super) struct Seat {
     pub(super) state: AtomicU32,
     /// How many tasks the worker has run; only the worker writes.
     pub(super) n_tasks: AtomicU64,
-    /// Not zero when the worker has ended because it had run enough tasks. Worker: release, before
+    /// Not zero when the worker has ended of its own accord, between two jobs. Worker: release, before
     /// it exits; owner: acquire, after.
     pub(super) is_retired: AtomicU32,
+    /// Not zero when the worker is to end after the job that it is at, because the pool shrinks.
+    /// Owner and worker: sequentially consistent, as `state`.
+    pub(super) is_dismissed: AtomicU32,
 }
 
 /// The worker runs a job, or starts.
@@ -91,7 +94,8 @@ pub(super) struct Job {
     plan: AtomicU64,
     /// For how many workers to cut them.
     n_workers: AtomicU64,
-    _line: u64,
+    /// The seat whose worker alone may claim, counted from 1; 0 means any.
+    only_seat: AtomicU64,
     /// The next position to claim. Workers add; the number alone matters.
     cursor: Cursor,
     /// How many positions were completed by workers that have left the job. Workers: release.
@@ -129,6 +133,7 @@ pub(super) struct JobSpec {
     pub(super) list: Offset,
     pub(super) plan: Plan,
     pub(super) n_workers: u64,
+    pub(super) only_seat: Option<usize>,
 }
 
 impl Board {
@@ -176,6 +181,8 @@ impl Job {
         self.list.store(spec.list, Ordering::Relaxed);
         self.plan.store(spec.plan.to_word(), Ordering::Relaxed);
         self.n_workers.store(spec.n_workers, Ordering::Relaxed);
+        let only_seat = spec.only_seat.map_or(0, |seat| seat as u64 + 1);
+        self.only_seat.store(only_seat, Ordering::Relaxed);
         self.cursor.0.store(0, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
         self.blocks.store(0, Ordering::Relaxed);
@@ -206,6 +213,12 @@ impl Job {
             }
         }
         None
+    }
+
+    /// Whether the worker on this seat may claim.
+    pub(super) fn is_for(&self, seat_index: usize) -> bool {
+        let only_seat = self.only_seat.load(Ordering::Relaxed);
+        only_seat == 0 || only_seat == seat_index as u64 + 1
     }
 
     /// Whether every chunk was claimed.

@@ -22,6 +22,18 @@ impl<F: Fn(A) -> R, A, R> Callable<A> for Unary<F> {
     }
 }
 
+/// A function of no argument.
+#[derive(Clone, Copy)]
+pub(crate) struct Nullary<F>(pub(crate) F);
+
+impl<F: Fn() -> R, R> Callable<()> for Nullary<F> {
+    type Output = R;
+
+    fn call(&self, (): ()) -> R {
+        (self.0)()
+    }
+}
+
 /// A function over whose parameters each tuple is spread.
 #[derive(Clone, Copy)]
 pub(crate) struct Star<F>(pub(crate) F);

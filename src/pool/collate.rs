@@ -53,11 +53,7 @@ pub(super) fn collate<R: DeserializeOwned>(
 }
 
 fn task_error(item: usize, pid: Option<i32>, cause: Cause) -> TaskError {
-    TaskError {
-        item: Some(item),
-        pid,
-        cause,
-    }
+    TaskError::new(Some(item), pid, cause)
 }
 
 /// A vector that is filled in any order.

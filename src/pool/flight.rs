@@ -1,6 +1,7 @@
 //! What is on its way: a batch together with the engine that serves it.
 
 use std::cell::{RefCell, RefMut};
+use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::time::Instant;
 
@@ -12,7 +13,8 @@ use crate::error::{Error, Outcome, Result, TaskError};
 use super::args::{Encoded, Encoder};
 use super::batch::Batch;
 use super::collate;
-use super::engine::{Engine, Settings};
+use super::crew::Settings;
+use super::engine::Engine;
 use super::plan::Plan;
 use super::task::Trampoline;
 
@@ -61,6 +63,15 @@ impl Shared {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub(super) fn n_workers(&self) -> usize {
+        self.settings.n_workers.get()
+    }
+
+    /// Changes the number of workers.
+    pub(super) fn resize(&self, n_workers: usize) -> Result<()> {
+        self.open_engine()?.resize(n_workers)
     }
 
     /// Encodes arguments into the pool's memory. The engine is not borrowed meanwhile, so that the
@@ -174,12 +185,23 @@ pub(super) struct Flight {
 
 impl Flight {
     /// Publishes a function over encoded arguments.
-    #[inline(never)]
     pub(super) fn launch(
         shared: &Rc<Shared>,
         function: Function,
         encoded: Encoded,
         plan: Plan,
+    ) -> Result<Flight> {
+        Flight::launch_for(shared, function, encoded, plan, None)
+    }
+
+    /// As [`launch`](Flight::launch), for the worker on one seat alone.
+    #[inline(never)]
+    pub(super) fn launch_for(
+        shared: &Rc<Shared>,
+        function: Function,
+        encoded: Encoded,
+        plan: Plan,
+        only_seat: Option<usize>,
     ) -> Result<Flight> {
         let mut engine = shared.open_engine()?;
         shared.sweep(&mut engine);
@@ -187,8 +209,7 @@ impl Flight {
             Function::Shipped(trampoline) => engine.function(trampoline)?,
             Function::Inherited => 0,
         };
-        let n_workers = shared.settings.n_workers;
-        let batch = Batch::publish(&mut engine, function, encoded, plan, n_workers)?;
+        let batch = Batch::publish(&mut engine, function, encoded, plan, only_seat)?;
         let batch = Rc::new(RefCell::new(Some(batch)));
         let mut wanted = shared.wanted.borrow_mut();
         wanted.retain(|cell| cell.strong_count() > 0);
@@ -232,7 +253,10 @@ impl Flight {
         self.wait(None);
         let batch = self.batch.borrow_mut().take();
         match (batch, self.shared.engine.try_borrow()) {
-            (Some(batch), Ok(engine)) if !self.is_lost() => collate::collate(&engine, batch),
+            (Some(mut batch), Ok(engine)) if !self.is_lost() => {
+                let tries = batch.tries();
+                collate::collate(&engine, batch).map_err(|results| with_tries(results, &tries))
+            }
             (Some(batch), _) => Err((0..batch.n_items())
                 .map(|item| {
                     Err(TaskError::not_run(
@@ -249,6 +273,17 @@ impl Flight {
     fn is_lost(&self) -> bool {
         self.owner != std::process::id()
     }
+}
+
+/// Says in each error how often its item was tried. What ended a first try may not have ended the last.
+fn with_tries<R>(mut results: Vec<Outcome<R>>, n_deaths: &HashMap<usize, u32>) -> Vec<Outcome<R>> {
+    for (&item, &n_deaths) in n_deaths {
+        if let Err(error) = &mut results[item] {
+            let ended_otherwise = !error.is_died() && !error.is_timed_out();
+            error.tries = n_deaths + u32::from(ended_otherwise);
+        }
+    }
+    results
 }
 
 impl Drop for Flight {

@@ -92,7 +92,7 @@ where
     }
 
     fn fill_window(&mut self) -> Result<()> {
-        let capacity = CHUNKS_PER_WORKER * self.shared.settings().n_workers;
+        let capacity = CHUNKS_PER_WORKER * self.shared.n_workers();
         while self.window.len() < capacity {
             let args = self.args.by_ref().take(self.chunk_items);
             let encoded = self.shared.encode(args)?;

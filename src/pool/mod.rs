@@ -17,8 +17,10 @@ mod args;
 mod batch;
 mod bits;
 mod board;
+mod builder;
 mod callable;
 mod collate;
+mod crew;
 mod engine;
 mod flight;
 mod imap;
@@ -30,6 +32,7 @@ mod run;
 mod serial;
 mod task;
 mod threads;
+mod watch;
 mod worker;
 
 use std::fmt;
@@ -39,14 +42,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cpus::cpu_count;
-use crate::error::{Error, Outcome, Result};
+use crate::error::{Outcome, Result};
 
 use callable::{Star, Unary};
-use engine::Settings;
 use flight::Shared;
 use imap::{Results, Stream};
 use plan::Plan;
 
+pub use builder::Builder;
 pub use callable::StarFn;
 pub use map::Map;
 pub use pending::Pending;
@@ -116,7 +119,7 @@ impl Pool {
 
     /// The number of workers.
     pub fn workers(&self) -> usize {
-        self.shared.settings().n_workers
+        self.shared.n_workers()
     }
 
     /// The pids of the workers that live. A worker that died was replaced before this returns.
@@ -335,6 +338,61 @@ impl Pool {
         Pending::all(run::begin(&self.shared, Unary(f), args.into_iter()))
     }
 
+    /// Runs `f` once on each worker, and returns one result for each, always in the same order of
+    /// workers: to set something up in all of them, or to ask all of them.
+    ///
+    /// A worker that is at work comes to it when it has finished what it has. The item that an error
+    /// names is the worker's place.
+    ///
+    /// # Panics
+    /// As [`map`](Pool::map), and if `f` has captured something: the workers exist already, and
+    /// have not inherited it.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(3)?;
+    /// let pids = pool.broadcast(|| std::process::id() as i32);
+    /// assert_eq!(pids, pool.pids());
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn broadcast<F, R>(&self, f: F) -> Vec<R>
+    where
+        F: Fn() -> R,
+        R: Serialize + DeserializeOwned,
+    {
+        map::all_or_panic(self.try_broadcast(f))
+    }
+
+    /// As [`broadcast`](Pool::broadcast); each worker has its result or an error.
+    pub fn try_broadcast<F, R>(&self, f: F) -> Vec<Outcome<R>>
+    where
+        F: Fn() -> R,
+        R: Serialize + DeserializeOwned,
+    {
+        run::broadcast(&self.shared, &f)
+    }
+
+    /// Changes the number of workers to `n`. New ones start at once; those that are too many finish
+    /// the chunk that they are at, and leave.
+    ///
+    /// # Errors
+    /// As [`with_workers`](Pool::with_workers); the number is as before then. `is_closed()` if the
+    /// pool takes no more tasks.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(1)?;
+    /// pool.resize(3)?;
+    /// assert_eq!(pool.pids().len(), 3);
+    /// # Ok(()) }
+    /// ```
+    pub fn resize(&self, n: usize) -> Result<()> {
+        self.shared.resize(n)
+    }
+
     /// Takes no more tasks; the workers end when they have finished what they have.
     pub fn close(&self) {
         self.shared.close();
@@ -376,66 +434,7 @@ impl Drop for Pool {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
-            .field("workers", &self.shared.settings().n_workers)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Chooses what a [`Pool`] is like.
-#[derive(Default)]
-pub struct Builder {
-    n_workers: Option<usize>,
-    initializer: Option<Rc<dyn Fn()>>,
-    max_tasks: Option<u64>,
-}
-
-impl Builder {
-    /// The number of workers; without it, one for each processor that this process may use.
-    pub fn workers(mut self, n: usize) -> Builder {
-        self.n_workers = Some(n);
-        self
-    }
-
-    /// What each worker runs once when it starts, also one that replaces another.
-    pub fn initializer(mut self, f: impl Fn() + 'static) -> Builder {
-        self.initializer = Some(Rc::new(f));
-        self
-    }
-
-    /// After how many tasks a worker is replaced by a fresh one, which gives back whatever the old
-    /// one had leaked. It finishes the chunk that it is at, so it may run a few more.
-    pub fn max_tasks_per_worker(mut self, n: usize) -> Builder {
-        self.max_tasks = Some(n as u64);
-        self
-    }
-
-    /// Makes the pool and forks its workers.
-    ///
-    /// # Errors
-    /// As [`Pool::new`] and [`Pool::with_workers`], and `is_invalid_input()` if a worker shall run 0
-    /// tasks.
-    pub fn build(self) -> Result<Pool> {
-        if self.max_tasks == Some(0) {
-            return Err(Error::invalid_input(
-                "a worker that makes room after 0 tasks never runs one; give at least 1",
-            ));
-        }
-        let settings = Settings {
-            n_workers: self.n_workers.unwrap_or_else(cpu_count),
-            initializer: self.initializer,
-            max_tasks: self.max_tasks.unwrap_or(u64::MAX),
-            local: None,
-        };
-        Ok(Pool {
-            shared: Shared::start(settings, None)?,
-        })
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("workers", &self.n_workers)
+            .field("workers", &self.shared.n_workers())
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! From a call of the pool to its results: which way a function takes, and what can go wrong.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -8,8 +9,8 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Outcome, Result, TaskError};
 
 use super::args::Encoded;
-use super::callable::Callable;
-use super::engine::Settings;
+use super::callable::{Callable, Nullary};
+use super::crew::Settings;
 use super::flight::{Flight, Function, Shared};
 use super::plan::Plan;
 use super::task::{Inherited, run_inherited, run_inherited_on_encoded, run_shipped};
@@ -125,6 +126,44 @@ where
     Ok((workers, Function::Inherited))
 }
 
+/// Runs `f` once on each worker, and waits for the results, one for each seat.
+pub(super) fn broadcast<F, R>(pool: &Rc<Shared>, _f: &F) -> Vec<Outcome<R>>
+where
+    F: Fn() -> R,
+    R: Serialize + DeserializeOwned,
+{
+    let n_seats = pool.n_workers();
+    if size_of::<F>() != 0 {
+        let error = Error::invalid_input(
+            "a broadcast runs on workers that exist already and have not inherited what this \
+             closure captured; let it capture nothing, and share values through what was made \
+             before the pool",
+        );
+        return Failed::Call {
+            error,
+            n_items: n_seats,
+        }
+        .into_results();
+    }
+    let launch = |seat| -> Result<Flight> {
+        let encoded = pool.encode(std::iter::once(()))?;
+        let function = Function::Shipped(run_shipped::<Nullary<F>, ()>);
+        Flight::launch_for(pool, function, encoded, Plan::Fixed(1), Some(seat))
+    };
+    // All begin before the first is waited for.
+    let flights: Vec<Result<Flight>> = (0..n_seats).map(launch).collect();
+    let results = flights.into_iter().enumerate().map(|(seat, flight)| {
+        let mut results = flight
+            .map_err(|error| TaskError::not_run(seat, error))?
+            .land()
+            .map_err(|results| Failed::Items(results).first_error().at(seat))?;
+        results
+            .pop()
+            .ok_or_else(|| TaskError::not_run(seat, "it has no result; please report this"))
+    });
+    results.collect()
+}
+
 /// The function has no state: its name is sent, and the arguments as bytes.
 fn ship<C, A>(
     pool: &Rc<Shared>,
@@ -163,10 +202,9 @@ fn fork_for(
 ) -> Result<Rc<Shared>> {
     let settings = pool.settings();
     let settings = Settings {
-        n_workers: settings.n_workers.min(n_items),
-        initializer: settings.initializer.clone(),
-        max_tasks: settings.max_tasks,
+        n_workers: Cell::new(pool.n_workers().min(n_items)),
         local: Some(call),
+        ..settings.clone()
     };
     Shared::start(settings, inherited)
 }

@@ -50,9 +50,8 @@ impl Serial {
 
 /// Runs a task in this process; its panic becomes the item's error.
 pub(super) fn run_caught<R>(item: usize, task: impl FnOnce() -> R) -> Outcome<R> {
-    catch_unwind(AssertUnwindSafe(task)).map_err(|payload| TaskError {
-        item: Some(item),
-        pid: Some(std::process::id() as i32),
-        cause: Cause::panicked(&*payload, String::new()),
+    catch_unwind(AssertUnwindSafe(task)).map_err(|payload| {
+        let cause = Cause::panicked(&*payload, String::new());
+        TaskError::new(Some(item), Some(std::process::id() as i32), cause)
     })
 }

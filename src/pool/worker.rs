@@ -65,10 +65,11 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
         worker.serve(position);
         position += 1;
         if seat.n_tasks.load(Ordering::Relaxed) >= duty.max_tasks {
-            seat.is_retired.store(1, Ordering::Release);
             break;
         }
     }
+    // This is no death, whatever the reason was.
+    seat.is_retired.store(1, Ordering::Release);
     child::exit_now(0)
 }
 
@@ -88,8 +89,11 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Waits until there is a job at `position`; false if none will come.
+    /// Waits until there is a job at `position`; false if none will come, or none for this worker.
     fn wait_for_job(&mut self, position: u64) -> bool {
+        if self.is_dismissed() {
+            return false;
+        }
         if self.board.has_job(position) || self.spin(position) {
             return true;
         }
@@ -100,12 +104,16 @@ impl Worker<'_> {
         }
         loop {
             self.seat.state.store(ASLEEP, Ordering::SeqCst);
-            if self.board.has_job(position) || self.board.is_closed() {
+            if self.board.has_job(position) || self.board.is_closed() || self.is_dismissed() {
                 self.seat.state.store(AWAKE, Ordering::SeqCst);
-                return self.board.has_job(position);
+                return self.board.has_job(position) && !self.is_dismissed();
             }
             futex::wait(&self.seat.state, ASLEEP, None);
         }
+    }
+
+    fn is_dismissed(&self) -> bool {
+        self.seat.is_dismissed.load(Ordering::SeqCst) != 0
     }
 
     /// Looks for a job for a while, unless that was fruitless lately or enough others do.
@@ -126,7 +134,7 @@ impl Worker<'_> {
             if self.board.has_job(position) {
                 break true;
             }
-            if Instant::now() >= until || self.board.is_closed() {
+            if Instant::now() >= until || self.board.is_closed() || self.is_dismissed() {
                 break false;
             }
         };
@@ -140,7 +148,8 @@ impl Worker<'_> {
     /// Runs what can be claimed of a job, and leaves it.
     fn serve(&mut self, position: u64) {
         let job = self.board.job(position);
-        let n_done = if job.is_exhausted() { 0 } else { self.run(job) };
+        let may_run = job.is_for(self.duty.seat_index) && !job.is_exhausted();
+        let n_done = if may_run { self.run(job) } else { 0 };
         self.seat.run.store(0, Ordering::Release);
         let done = job.done.fetch_add(n_done, Ordering::SeqCst) + n_done;
         self.seat.position.store(position + 1, Ordering::SeqCst);

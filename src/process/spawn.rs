@@ -72,11 +72,7 @@ impl<T: Serialize + DeserializeOwned> Process<T> {
     /// `is_decode()`.
     pub fn join(mut self) -> std::result::Result<T, TaskError> {
         let ended = self.child.reap();
-        let fail = |cause| TaskError {
-            item: None,
-            pid: Some(self.child.pid()),
-            cause,
-        };
+        let fail = |cause| TaskError::new(None, Some(self.child.pid()), cause);
         match answer_word(&self.heap).load(Ordering::Acquire) {
             0 => Err(fail(match ended {
                 Ended::Exited(code) => Cause::Exited { code },

@@ -128,6 +128,16 @@ pub(crate) fn peek_ending(pid: i32) -> Option<Ended> {
     }
 }
 
+/// Whether a process does not run on its own: somebody stopped it, or it has ended.
+pub(crate) fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state stands behind the name, which may hold anything (proc(5)).
+    let state = stat
+        .rsplit_once(") ")
+        .and_then(|(_, rest)| rest.chars().next());
+    state.is_none_or(|state| "TtZX".contains(state))
+}
+
 /// Waits until a child has ended, and reaps it.
 pub(crate) fn reap(pid: i32) -> Ended {
     loop {

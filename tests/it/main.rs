@@ -7,6 +7,7 @@
 mod channel;
 mod chaos;
 mod deaths;
+mod limits;
 mod maps;
 mod pools;
 mod processes;
@@ -23,11 +24,12 @@ fn main() {
     support::run_if_asked();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[support::Test]); 10] = [
+    let groups: [(&str, &[support::Test]); 11] = [
         ("maps", maps::TESTS),
         ("streams", streams::TESTS),
         ("deaths", deaths::TESTS),
         ("pools", pools::TESTS),
+        ("limits", limits::TESTS),
         ("processes", processes::TESTS),
         ("shared", shared::TESTS),
         ("sync", sync::TESTS),

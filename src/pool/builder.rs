@@ -1,0 +1,117 @@
+//! What a pool is like: chosen before it is made.
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::cpus::cpu_count;
+use crate::error::{Error, Result};
+
+use super::Pool;
+use super::crew::Settings;
+use super::flight::Shared;
+
+/// Chooses what a [`Pool`] is like.
+#[derive(Default)]
+pub struct Builder {
+    n_workers: Option<usize>,
+    initializer: Option<Rc<dyn Fn()>>,
+    max_tasks: Option<u64>,
+    timeout: Option<Duration>,
+    retries: u32,
+}
+
+impl Builder {
+    /// The number of workers; without it, one for each processor that this process may use.
+    pub fn workers(mut self, n: usize) -> Builder {
+        self.n_workers = Some(n);
+        self
+    }
+
+    /// What each worker runs once when it starts, also one that replaces another.
+    pub fn initializer(mut self, f: impl Fn() + 'static) -> Builder {
+        self.initializer = Some(Rc::new(f));
+        self
+    }
+
+    /// After how many tasks a worker is replaced by a fresh one, which gives back whatever the old
+    /// one had leaked. It finishes the chunk that it is at, so it may run a few more.
+    pub fn max_tasks_per_worker(mut self, n: usize) -> Builder {
+        self.max_tasks = Some(n as u64);
+        self
+    }
+
+    /// How long one task may take. A worker that is at one for longer is killed and replaced, also
+    /// when it hangs in a system call or was stopped (`SIGSTOP`); the task's error
+    /// [`is_timed_out()`](crate::TaskError::is_timed_out) and names the item and the process. All
+    /// other results arrive. Without a limit, a map waits.
+    ///
+    /// The limit counts for each task, not for the whole map, and is enforced while somebody waits:
+    /// in `map` and its like, in `imap`'s `next`, in [`Pending`](super::Pending)'s `ready`, `wait` and
+    /// `get`, in `join`. No thread keeps time, so a pending result that nobody asks for may take as
+    /// long as it likes. A task is ended within an eighth of the limit (at least 1 ms) after it.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let pool = forklore::Pool::builder().workers(2).timeout(Duration::from_millis(50)).build()?;
+    /// let results = pool.try_map(|x: u32| if x == 1 { loop { std::thread::park() } } else { x }, 0..3);
+    /// assert!(results[1].as_ref().is_err_and(|error| error.is_timed_out()));
+    /// assert_eq!(results[2], Ok(2));
+    /// # Ok(()) }
+    /// ```
+    pub fn timeout(mut self, limit: Duration) -> Builder {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// How often a task is tried again whose worker died; without this, never, because nobody knows
+    /// what it had done before.
+    ///
+    /// A panic is a result and not tried again, and neither is a task that took too long.
+    /// [`TaskError::tries`](crate::TaskError::tries) says how often a task was tried in vain.
+    pub fn retries(mut self, n: u32) -> Builder {
+        self.retries = n;
+        self
+    }
+
+    /// Makes the pool and forks its workers.
+    ///
+    /// # Errors
+    /// As [`Pool::new`] and [`Pool::with_workers`], and `is_invalid_input()` if a worker shall run 0
+    /// tasks, or a task may take no time.
+    pub fn build(self) -> Result<Pool> {
+        if self.max_tasks == Some(0) {
+            return Err(Error::invalid_input(
+                "a worker that makes room after 0 tasks never runs one; give at least 1",
+            ));
+        }
+        if self.timeout == Some(Duration::ZERO) {
+            return Err(Error::invalid_input(
+                "no task ends within a limit of 0 s; give a longer one, or none",
+            ));
+        }
+        let settings = Settings {
+            n_workers: Cell::new(self.n_workers.unwrap_or_else(cpu_count)),
+            initializer: self.initializer,
+            max_tasks: self.max_tasks.unwrap_or(u64::MAX),
+            timeout: self.timeout,
+            retries: self.retries,
+            local: None,
+        };
+        Ok(Pool {
+            shared: Shared::start(settings, None)?,
+        })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("workers", &self.n_workers)
+            .finish_non_exhaustive()
+    }
+}

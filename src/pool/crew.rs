@@ -1,0 +1,365 @@
+//! The workers of a pool: who sits on which seat, and how they come and go.
+//!
+//! Everything here happens inside the owner's calls. A worker leaves in one of four ways: it dies,
+//! it retires after enough tasks, it is dismissed because the pool shrinks, or the pool is closed.
+//! Only the first is anybody's misfortune.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::cpus;
+use crate::error::{Cause, Error, Result};
+use crate::shared::heap::Heap;
+use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::child::{self, Ended, Side};
+use crate::sys::futex;
+
+use super::board::{ASLEEP, AWAKE, Board, MAX_WORKERS};
+use super::lane;
+use super::watch::Watch;
+use super::worker::{self, Duty, LocalCall};
+
+/// What every worker of a pool is started with.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) n_workers: Cell<usize>,
+    pub(super) initializer: Option<Rc<dyn Fn()>>,
+    /// After how many tasks a worker is replaced by a fresh one.
+    pub(super) max_tasks: u64,
+    /// How long a task may take.
+    pub(super) timeout: Option<Duration>,
+    /// How often a task whose worker died is tried again.
+    pub(super) retries: u32,
+    /// What workers that are forked for one call inherit; `None` for those that live on.
+    pub(super) local: Option<LocalCall>,
+}
+
+/// How long a death's cause is waited for before the death is reported without it.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+/// How long a worker may take to leave a closed pool before the owner looks what holds it up.
+const FAREWELL: Duration = Duration::from_millis(100);
+
+/// The workers of one engine.
+pub(super) struct Crew {
+    heap: Rc<Heap>,
+    settings: Rc<Settings>,
+    /// The worker on each seat; `None` where none could be started. Seats beyond the number that is
+    /// wanted hold workers that were dismissed and have not left yet.
+    pids: Vec<Option<i32>>,
+    /// Workers that are dead but whose memory the kernel is still freeing.
+    dying: Vec<i32>,
+    watch: Option<Watch>,
+    /// Why the last worker that is missing could not be started.
+    start_failure: String,
+    n_cpus: usize,
+}
+
+/// A worker that left its seat.
+pub(super) struct Leaver {
+    pub(super) seat: usize,
+    /// The job that it was at, if it left against its will.
+    pub(super) job: Option<u64>,
+    pub(super) death: Death,
+}
+
+/// A worker that died in a job.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Death {
+    /// The position that it was running, if it was running one.
+    pub(super) position: Option<u64>,
+    pub(super) pid: i32,
+    ended: Ended,
+    /// The limit that it had passed, if it was killed for that.
+    overran: Option<Duration>,
+}
+
+impl Death {
+    pub(super) fn cause(self) -> Cause {
+        match (self.overran, self.ended) {
+            (Some(limit), _) => Cause::TimedOut { limit },
+            (None, Ended::Exited(code)) => Cause::Exited { code },
+            (None, Ended::Signalled(signal)) => Cause::Signalled { signal },
+            (None, Ended::Unknown) => Cause::Vanished,
+        }
+    }
+}
+
+/// Checks a number of workers.
+pub(super) fn check_number(n_workers: usize) -> Result<()> {
+    match n_workers {
+        0 => Err(Error::invalid_input(
+            "a pool of 0 workers would never run anything; give at least 1, or use Pool::new() for \
+             as many as this process may use processors",
+        )),
+        n if n > MAX_WORKERS => Err(Error::invalid_input(format!(
+            "a pool has at most {MAX_WORKERS} workers, not {n}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+impl Crew {
+    /// Seats without workers.
+    pub(super) fn new(heap: &Rc<Heap>, settings: &Rc<Settings>) -> Crew {
+        Crew {
+            heap: Rc::clone(heap),
+            settings: Rc::clone(settings),
+            pids: vec![None; settings.n_workers.get()],
+            dying: Vec::new(),
+            watch: settings.timeout.map(Watch::new),
+            start_failure: String::new(),
+            n_cpus: cpus::runnable(),
+        }
+    }
+
+    /// How many seats there are, those of workers that were dismissed included.
+    pub(super) fn n_seats(&self) -> usize {
+        self.pids.len()
+    }
+
+    /// The workers that stay.
+    pub(super) fn pids(&self) -> Vec<i32> {
+        let n_wanted = self.settings.n_workers.get();
+        self.pids.iter().take(n_wanted).copied().flatten().collect()
+    }
+
+    /// Whether some worker is there to run something.
+    pub(super) fn has_workers(&self) -> bool {
+        self.pids.iter().any(Option::is_some)
+    }
+
+    /// Whether somebody sits on a seat.
+    pub(super) fn is_taken(&self, seat: usize) -> bool {
+        self.pids.get(seat).is_some_and(Option::is_some)
+    }
+
+    /// Why there is no worker, in words.
+    pub(super) fn start_failure(&self) -> &str {
+        &self.start_failure
+    }
+
+    /// Whether every worker has left a job for good.
+    pub(super) fn everyone_is_past(&self, job: u64) -> bool {
+        let board = Board::of(&self.heap);
+        let mut seats = self.pids.iter().zip(&board.seats);
+        seats.all(|(pid, seat)| pid.is_none() || seat.position.load(Ordering::SeqCst) > job)
+    }
+
+    /// Wakes up to `n` workers that sleep.
+    pub(super) fn wake(&self, n: usize) {
+        let mut left = n.min(self.pids.len());
+        for seat in &Board::of(&self.heap).seats[..self.pids.len()] {
+            if left == 0 {
+                return;
+            }
+            let woken =
+                seat.state
+                    .compare_exchange(ASLEEP, AWAKE, Ordering::SeqCst, Ordering::SeqCst);
+            if woken.is_ok() {
+                futex::wake(&seat.state, 1);
+                left -= 1;
+            }
+        }
+    }
+
+    /// The words that change when a worker dies, to sleep on.
+    pub(super) fn lifelines<'b>(
+        &self,
+        board: &'b Board,
+    ) -> impl Iterator<Item = (&'b AtomicU32, u32)> {
+        let taken = board.seats.iter().zip(&self.pids);
+        taken.filter(|(_, pid)| pid.is_some()).map(|(seat, _)| {
+            let word = seat.lifeline.word();
+            (word, word.load(Ordering::Acquire) & !futex::OWNER_DIED)
+        })
+    }
+
+    /// Starts a worker on each seat that is wanted and empty, to begin at job `first`.
+    ///
+    /// # Errors
+    /// The first that occurred; seats that could be filled are.
+    pub(super) fn fill_seats(&mut self, first: u64) -> Result<()> {
+        let mut outcome = Ok(());
+        for seat in 0..self.settings.n_workers.get() {
+            if self.pids[seat].is_none() {
+                outcome = outcome.and(self.start(seat, first));
+            }
+        }
+        outcome
+    }
+
+    /// Starts a worker on an empty seat, to begin at job `first`.
+    pub(super) fn start(&mut self, seat_index: usize, first: u64) -> Result<()> {
+        let started = self.start_there(seat_index, first);
+        if let Err(error) = &started {
+            self.start_failure = error.to_string();
+        }
+        started
+    }
+
+    fn start_there(&mut self, seat_index: usize, first: u64) -> Result<()> {
+        let seat = &Board::of(&self.heap).seats[seat_index];
+        seat.lifeline.reset()?;
+        seat.run.store(0, Ordering::Relaxed);
+        seat.n_tasks.store(0, Ordering::Relaxed);
+        seat.is_retired.store(0, Ordering::Relaxed);
+        seat.is_dismissed.store(0, Ordering::Relaxed);
+        seat.state.store(AWAKE, Ordering::SeqCst);
+        seat.position.store(first, Ordering::SeqCst);
+        let duty = Duty {
+            heap: &self.heap,
+            seat_index,
+            n_workers: self.pids.len(),
+            initializer: self.settings.initializer.as_deref(),
+            max_tasks: self.settings.max_tasks,
+            local: self.settings.local,
+            max_spinners: self.n_cpus.saturating_sub(1),
+        };
+        match child::fork()? {
+            Side::Child => worker::work(&duty),
+            Side::Parent(pid) => {
+                self.pids[seat_index] = Some(pid);
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes seats for `n` workers, and lets those on higher seats leave when they have finished
+    /// what they run. Seats that are new stay empty.
+    pub(super) fn set_number(&mut self, n: usize) {
+        self.settings.n_workers.set(n);
+        if self.pids.len() < n {
+            self.pids.resize(n, None);
+        }
+        let board = Board::of(&self.heap);
+        for (index, seat) in board.seats[..self.pids.len()].iter().enumerate() {
+            seat.is_dismissed
+                .store(u32::from(index >= n), Ordering::SeqCst);
+        }
+        self.wake(usize::MAX);
+    }
+
+    /// Waits until those who were dismissed have left; for a pool that has nothing to run.
+    pub(super) fn see_off(&mut self) {
+        let n_wanted = self.settings.n_workers.get();
+        for seat in n_wanted..self.pids.len() {
+            if let Some(pid) = self.pids[seat].take() {
+                self.bid_farewell(pid);
+            }
+        }
+        self.pids.truncate(n_wanted);
+    }
+
+    /// The workers that have left since this was last asked. With `thorough`, also those that died
+    /// before they held their lifeline.
+    pub(super) fn leavers(&mut self, thorough: bool) -> Vec<Leaver> {
+        self.dying.retain(|&pid| child::try_reap(pid).is_none());
+        let mut leavers = Vec::new();
+        for seat in 0..self.pids.len() {
+            let Some(pid) = self.pids[seat] else { continue };
+            let is_cut = Board::of(&self.heap).seats[seat].lifeline.is_cut();
+            let ended = if is_cut {
+                Some(self.last_words(pid))
+            } else if thorough {
+                child::try_reap(pid)
+            } else {
+                None
+            };
+            leavers.extend(ended.map(|ended| self.bury(seat, pid, ended)));
+        }
+        leavers
+    }
+
+    fn bury(&mut self, seat_index: usize, pid: i32, ended: Ended) -> Leaver {
+        self.pids[seat_index] = None;
+        if ended == Ended::Exited(worker::FAILED_TO_START) {
+            self.start_failure = "the pool's initializer panicked".to_owned();
+        }
+        let seat = &Board::of(&self.heap).seats[seat_index];
+        let is_retired = seat.is_retired.load(Ordering::Acquire) != 0;
+        Leaver {
+            seat: seat_index,
+            job: (!is_retired).then(|| seat.position.load(Ordering::Acquire)),
+            death: Death {
+                position: lane::running(&self.heap, seat),
+                pid,
+                ended,
+                overran: self
+                    .watch
+                    .as_mut()
+                    .and_then(|watch| watch.forget(seat_index)),
+            },
+        }
+    }
+
+    /// Whether a seat that is empty is to be filled again.
+    pub(super) fn is_wanted(&self, leaver: &Leaver) -> bool {
+        // One whose initialiser panicked is tried again with the next job.
+        leaver.seat < self.settings.n_workers.get()
+            && leaver.death.ended != Ended::Exited(worker::FAILED_TO_START)
+    }
+
+    /// Kills workers that have been at one task for too long.
+    pub(super) fn kill_overdue(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.kill_overdue(&self.heap, &self.pids);
+        }
+    }
+
+    /// How long the owner may sleep before it has to look at the workers' progress again.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.watch.as_ref().map(Watch::interval)
+    }
+
+    /// How a worker whose lifeline is cut came to its end. Reaps it if that is possible at once;
+    /// a large worker's memory takes its time.
+    fn last_words(&mut self, pid: i32) -> Ended {
+        // A worker that replaced its program has no way back, but lives.
+        child::kill(pid, Signal::SIGKILL);
+        if let Some(ended) = child::try_reap(pid) {
+            return ended;
+        }
+        if let Some(ended) = child::peek_ending(pid) {
+            self.dying.push(pid);
+            return ended;
+        }
+        child::reap_before(pid, Instant::now() + LAST_WORDS).unwrap_or_else(|| {
+            self.dying.push(pid);
+            Ended::Unknown
+        })
+    }
+
+    /// Waits until every worker of a closed pool has ended. What is in the queue must have been
+    /// waited for: who dies now is not replaced.
+    pub(super) fn join(&mut self) {
+        let pids: Vec<i32> = self.pids.iter_mut().filter_map(Option::take).collect();
+        for pid in pids.into_iter().chain(std::mem::take(&mut self.dying)) {
+            self.bid_farewell(pid);
+        }
+    }
+
+    /// Waits for a worker that has nothing left to run. One that somebody has stopped would never
+    /// leave, and is killed.
+    fn bid_farewell(&self, pid: i32) {
+        while child::reap_before(pid, Instant::now() + FAREWELL).is_none() {
+            if child::is_stopped(pid) {
+                child::kill(pid, Signal::SIGKILL);
+            }
+        }
+    }
+
+    /// Kills the workers, whatever they do, and reaps them.
+    pub(super) fn terminate(&mut self) {
+        let pids: Vec<i32> = self.pids.iter_mut().filter_map(Option::take).collect();
+        for &pid in &pids {
+            child::kill(pid, Signal::SIGKILL);
+        }
+        for pid in pids.into_iter().chain(self.dying.drain(..)) {
+            child::reap(pid);
+        }
+        self.start_failure = "the pool was terminated".to_owned();
+    }
+}

@@ -1,0 +1,126 @@
+//! Time limits for tasks, kept by the owner while it waits.
+//!
+//! Nobody notes when a task began: the owner looks at each worker's progress again and again, and
+//! a worker whose progress has not changed for the limit is over it. So a limit costs a task
+//! nothing, no thread keeps time, and what is never waited for is never ended.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::shared::heap::{Heap, Offset};
+use crate::sys::atomic::Ordering;
+use crate::sys::child;
+
+use super::board::{Board, Seat};
+use super::lane;
+
+/// How often the owner looks while a limit passes once.
+const LOOKS_PER_LIMIT: u32 = 8;
+/// Looking costs a few microseconds.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+/// How long a worker may take to stop. One that sleeps in the kernel, and does not, is at what it
+/// was at before.
+const STOPS_WITHIN: Duration = Duration::from_millis(50);
+
+/// How long each worker has been where it is.
+pub(super) struct Watch {
+    limit: Duration,
+    /// For each seat, what its worker was last seen at, and since when.
+    seen: Vec<Option<(Progress, Instant)>>,
+    /// The seats whose workers were killed.
+    killed: Vec<usize>,
+}
+
+/// What a worker is at. No two moments between which it finished something have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Progress {
+    job: u64,
+    run: Offset,
+    /// The position that is running, if one is.
+    position: Option<u64>,
+}
+
+impl Progress {
+    fn of(heap: &Heap, seat: &Seat) -> Progress {
+        Progress {
+            job: seat.position.load(Ordering::Acquire),
+            run: seat.run.load(Ordering::Acquire),
+            position: lane::running(heap, seat),
+        }
+    }
+}
+
+impl Watch {
+    pub(super) fn new(limit: Duration) -> Watch {
+        Watch {
+            limit,
+            seen: Vec::new(),
+            killed: Vec::new(),
+        }
+    }
+
+    /// After how long to look again.
+    pub(super) fn interval(&self) -> Duration {
+        (self.limit / LOOKS_PER_LIMIT).max(SHORTEST_INTERVAL)
+    }
+
+    /// Forgets a worker that has left its seat; the limit, if it was killed for having passed it.
+    pub(super) fn forget(&mut self, seat: usize) -> Option<Duration> {
+        if let Some(seen) = self.seen.get_mut(seat) {
+            *seen = None;
+        }
+        let index = self.killed.iter().position(|&killed| killed == seat)?;
+        self.killed.swap_remove(index);
+        Some(self.limit)
+    }
+
+    /// Kills every worker that has been at one task for longer than the limit, and every one that
+    /// was stopped for as long while it should have begun one.
+    pub(super) fn kill_overdue(&mut self, heap: &Heap, pids: &[Option<i32>]) {
+        self.seen.resize(self.seen.len().max(pids.len()), None);
+        let board = Board::of(heap);
+        let now = Instant::now();
+        for (index, pid) in pids.iter().enumerate() {
+            let Some(pid) = *pid else { continue };
+            let seat = &board.seats[index];
+            let progress = Progress::of(heap, seat);
+            let since = match self.seen[index] {
+                Some((seen, since)) if seen == progress => since,
+                _ => {
+                    self.seen[index] = Some((progress, now));
+                    continue;
+                }
+            };
+            if now.duration_since(since) < self.limit || self.killed.contains(&index) {
+                continue;
+            }
+            let is_at_it = match progress.position {
+                Some(_) => holds_still(pid, || Progress::of(heap, seat) == progress),
+                None => board.has_job(progress.job) && child::is_stopped(pid),
+            };
+            if is_at_it {
+                child::kill(pid, Signal::SIGKILL);
+                self.killed.push(index);
+            }
+        }
+    }
+}
+
+/// Stops a process and looks whether something is still as it was; if not, the process goes on.
+/// Without this, a task that finishes at the last moment would have the next one killed for it.
+fn holds_still(pid: i32, is_unchanged: impl Fn() -> bool) -> bool {
+    if child::is_stopped(pid) {
+        return is_unchanged();
+    }
+    child::kill(pid, Signal::SIGSTOP);
+    let deadline = Instant::now() + STOPS_WITHIN;
+    while !child::is_stopped(pid) && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    let unchanged = is_unchanged();
+    if !unchanged {
+        child::kill(pid, Signal::SIGCONT);
+    }
+    unchanged
+}
