@@ -1,10 +1,11 @@
-"""Runs a lesson without a browser, and proves its exercises.
+"""Runs a lesson without a browser, and proves its exercises on the way.
 
-    lesson.py run NOTEBOOK --kernel NAME --notebook OUT.ipynb --page OUT.html
-    lesson.py prove NOTEBOOK EXERCISES.json --kernel NAME
+    lesson.py NOTEBOOK --kernel NAME --notebook OUT.ipynb --page OUT.html [--prove EXERCISES.json]
 
 Progress goes to stderr, one line per cell. The exit status is 1 when a cell failed, or when an
-exercise does not do what its file says.
+exercise does not do what its file says: its starter must be answered with "not yet", its solution
+with "solved", and each typical wrong answer with its own message. They are tried in the place of
+the check cell, so that they find all that a learner has defined by then.
 
 On the stock kernel (any name but `forklore`), raw cells tagged `stock-kernel` are run as code
 and code cells tagged `forklore-only` are left out.
@@ -77,10 +78,6 @@ class Run(NotebookClient):
     def code_cells(self):
         return [cell for cell in self.nb.cells if cell.cell_type == "code" and cell.source.strip()]
 
-    def follow(self, cells):
-        for index, cell in enumerate(cells):
-            self.execute_followed(cell, index + 1, len(cells))
-
     def execute_followed(self, cell, number, total):
         first = next((line for line in cell.source.splitlines() if line.strip()), "")
         label = f"  cell {number:>2} of {total}  {first[:60]:<60}"
@@ -131,22 +128,31 @@ FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError, PanicInCell)
 def run_lesson(arguments):
     started = time.monotonic()
     run = client(arguments.lesson, arguments.kernel)
+    exercises = exercises_by_check(arguments.prove)
     cells = run.code_cells()
     say(f"  {arguments.lesson.stem} on the kernel `{arguments.kernel}`: {len(cells)} cells")
     failure = None
+    complaints = []
     with run.setup_kernel():
         say(f"  kernel ready  {time.monotonic() - started:.1f} s")
         for number, cell in enumerate(cells, 1):
             try:
                 run.execute_followed(cell, number, len(cells))
+                if cell.id in exercises:
+                    complaints += prove(run, exercises.pop(cell.id), cell)
             except FAILURES as error:
                 failure = (number, cell, error)
                 break
     nbformat.write(run.nb, arguments.notebook)
     write_page(run.nb, arguments.page, arguments.lesson.stem)
+    for complaint in complaints:
+        say(f"  {complaint}")
     if failure is None:
+        for exercise in exercises.values():
+            complaints.append("not tried")
+            say(f"  {exercise['id']}: there is no check cell {exercise['check']}")
         say(f"  all {len(cells)} cells ran in {time.monotonic() - started:.1f} s")
-        return 0
+        return 1 if complaints else 0
     number, cell, error = failure
     say(f"\n  cell {number} of {len(cells)} (id {cell.id}) failed: {reason(error)}\n")
     for line in cell.source.splitlines():
@@ -173,83 +179,64 @@ def source(lines):
     return lines if isinstance(lines, str) else "\n".join(lines)
 
 
-def prove_exercises(arguments):
-    exercises = json.loads(arguments.exercises.read_text(encoding="utf-8"))["exercises"]
-    run = client(arguments.lesson, arguments.kernel)
-    by_id = {cell.id: cell for cell in run.nb.cells}
-    complaints = []
-    with run.setup_kernel():
-        first = [cell for cell in run.code_cells() if "stock-kernel" in cell.metadata.get("tags", [])]
-        try:
-            run.follow(first)
-            for exercise in exercises:
-                run.follow([by_id[name] for name in exercise["needs"]])
-                complaints += prove(run, exercise, by_id)
-        except FAILURES as error:
-            complaints.append(f"a cell that the exercises need failed: {reason(error)}")
-    for complaint in complaints:
-        say(f"  {complaint}")
-    return 1 if complaints else 0
+def exercises_by_check(path):
+    """The exercises of a file, by the id of the cell that checks them."""
+    if path is None:
+        return {}
+    exercises = json.loads(path.read_text(encoding="utf-8"))["exercises"]
+    return {exercise["check"]: exercise for exercise in exercises}
 
 
-def prove(run, exercise, by_id):
-    """Checks one exercise; answers with what is wrong with it."""
+def prove(run, exercise, check):
+    """Tries one exercise, whose check cell has just judged the starter; answers with what is wrong
+    with it. The solution comes last and stays."""
     name = exercise["id"]
-    starter = by_id[exercise["starter"]].source
+    by_id = {cell.id: cell for cell in run.nb.cells}
     solution = source(exercise["solution"])
     complaints = []
     if solution not in by_id[exercise["solution_cell"]].source:
         complaints.append(f"{name}: the notebook's folded solution is not the one in the file")
-    if len(exercise["wrong"]) < 3:
-        complaints.append(f"{name}: fewer than three typical wrong answers")
-    trials = [("unsolved", starter, "not yet", None), ("solved", solution, "solved", None)]
+    trials = [("unsolved", None, "not yet", None)]
     for wrong in exercise["wrong"]:
         trials.append((wrong["name"], source(wrong["source"]), "not yet", wrong["says"]))
-    messages = {}
+    trials.append(("solved", solution, "solved", None))
+    messages = set()
     for trial, answer, verdict, says in trials:
-        said = judge(run, by_id, exercise, answer)
+        said = text_of(check) if answer is None else judge(run, check, answer)
         shown = " ".join(said.split())
-        say(f"  {name} {trial}: {shown[:100]}")
-        if f"exercise {name}: {verdict}" not in said:
+        say(f"    {name} {trial}: {shown[:100]}")
+        if f"exercise {name}: {verdict}" not in shown:
             complaints.append(f"{name} {trial}: expected `{verdict}`, it said: {shown}")
         elif says is not None and says not in shown:
             complaints.append(f"{name} {trial}: expected a message with `{says}`, it said: {shown}")
-        elif shown in messages.values() and says is not None:
+        elif shown in messages:
             complaints.append(f"{name} {trial}: it has no message of its own: {shown}")
-        messages[trial] = shown
+        messages.add(shown)
     return complaints
 
 
-def judge(run, by_id, exercise, answer):
-    """What the check cell says when the starter cell holds `answer`."""
-    starter, check = by_id[exercise["starter"]], by_id[exercise["check"]]
-    kept = starter.source
-    starter.source = answer
+def judge(run, check, answer):
+    """What the check cell says when the starter cell holds `answer`; both in one cell, which is
+    compiled once."""
+    kept = check.source, check.outputs
+    check.source = f"{answer}\n{check.source}"
     try:
-        for cell in (starter, check):
-            run.execute_cell(cell, run.nb.cells.index(cell))
+        run.execute_cell(check, run.nb.cells.index(check))
+        return text_of(check)
     except FAILURES as error:
         return f"the cell failed: {reason(error)}"
     finally:
-        starter.source = kept
-    return text_of(check)
+        check.source, check.outputs = kept
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(required=True)
-    run = commands.add_parser("run")
-    run.set_defaults(action=run_lesson)
-    run.add_argument("--notebook", type=Path, required=True)
-    run.add_argument("--page", type=Path, required=True)
-    prove = commands.add_parser("prove")
-    prove.set_defaults(action=prove_exercises)
-    for command in (run, prove):
-        command.add_argument("lesson", type=Path)
-        command.add_argument("--kernel", default="forklore")
-    prove.add_argument("exercises", type=Path)
-    arguments = parser.parse_args()
-    return arguments.action(arguments)
+    parser.add_argument("lesson", type=Path)
+    parser.add_argument("--kernel", default="forklore")
+    parser.add_argument("--notebook", type=Path, required=True)
+    parser.add_argument("--page", type=Path, required=True)
+    parser.add_argument("--prove", type=Path)
+    return run_lesson(parser.parse_args())
 
 
 if __name__ == "__main__":

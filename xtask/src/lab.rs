@@ -27,6 +27,10 @@ pub struct Options {
     #[arg(long, default_value = "forklore", requires = "run")]
     kernel: String,
 
+    /// Try the exercises on the way: unsolved, with typical wrong answers, and solved
+    #[arg(long, requires = "run")]
+    prove: bool,
+
     /// Where executed notebooks and pages go [default: target/lab]
     #[arg(long, value_name = "FOLDER", requires = "run")]
     output: Option<PathBuf>,
@@ -110,9 +114,14 @@ fn run_all(
     options: &Options,
 ) -> Result<()> {
     let output = options.output.clone().unwrap_or_else(crate::lab_folder);
+    let how = lesson::How {
+        kernel: options.kernel.clone(),
+        prove: options.prove,
+        cpu: None,
+    };
     let mut failed = Vec::new();
     for lesson in lessons {
-        match lesson::run(environment, kernel, &options.kernel, lesson, &output) {
+        match lesson::run(environment, kernel, lesson, &how, &output) {
             Ok(executed) => {
                 println!("{}", executed.notebook.display());
                 println!("{}", executed.page.display());

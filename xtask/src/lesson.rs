@@ -1,9 +1,12 @@
 //! The lessons of this checkout: finding one by its number, and running it without a browser.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 
 use crate::kernel::Kernel;
 use crate::python::Environment;
@@ -96,6 +99,17 @@ pub fn find(wanted: &str) -> Result<Lesson> {
     bail!("no lesson `{wanted}`; there are: {}", known.join(", "));
 }
 
+/// How a lesson is run.
+#[derive(Debug, Clone)]
+pub struct How {
+    /// The kernelspec: `forklore`, or `rust-evcxr`, the stock one.
+    pub kernel: String,
+    /// Whether the exercises are tried too: unsolved, wrong and solved.
+    pub prove: bool,
+    /// The only CPU that it may use, for seeing what a lesson says on one core.
+    pub cpu: Option<usize>,
+}
+
 /// What a run leaves behind.
 #[derive(Debug, Clone)]
 pub struct Executed {
@@ -111,13 +125,15 @@ pub struct Executed {
 /// # Errors
 ///
 /// When a cell failed; which one and why was said on stderr. The two files are written anyway.
+/// With `how.prove` also when an exercise is not answered as its file says.
 pub fn run(
     environment: &Environment,
     kernel: &Kernel,
-    kernel_name: &str,
     lesson: &Lesson,
+    how: &How,
     output: &Path,
 ) -> Result<Executed> {
+    let kernel_name = how.kernel.as_str();
     std::fs::create_dir_all(output)
         .with_context(|| format!("cannot make the folder {}", output.display()))?;
     let suffix = if kernel_name == "forklore" {
@@ -129,8 +145,11 @@ pub fn run(
         notebook: output.join(format!("{}{suffix}.ipynb", lesson.name)),
         page: output.join(format!("{}{suffix}.html", lesson.name)),
     };
-    let status = script(environment, kernel)
-        .arg("run")
+    let mut command = script(environment, kernel, how.cpu);
+    if how.prove {
+        command.arg("--prove").arg(lesson.exercises());
+    }
+    let status = command
         .arg(&lesson.path)
         .args(["--kernel", kernel_name])
         .arg("--notebook")
@@ -148,35 +167,33 @@ pub fn run(
     Ok(executed)
 }
 
-/// Proves the lesson's exercises: unsolved fails, solved passes, each wrong answer gets its
-/// message.
-///
-/// # Errors
-///
-/// When the driver cannot be started. What the exercises did is in the status and on stderr.
-pub fn prove(
-    environment: &Environment,
-    kernel: &Kernel,
-    kernel_name: &str,
-    lesson: &Lesson,
-) -> Result<ExitStatus> {
-    script(environment, kernel)
-        .arg("prove")
-        .arg(&lesson.path)
-        .arg(lesson.exercises())
-        .args(["--kernel", kernel_name])
-        .status()
-        .context("cannot run the lesson's driver")
-}
-
-fn script(environment: &Environment, kernel: &Kernel) -> Command {
+/// The driver, on one CPU only where one is given.
+fn script(environment: &Environment, kernel: &Kernel, cpu: Option<usize>) -> Command {
     let mut command = environment.command("python");
     kernel.prepare(&mut command);
     command
         .arg("-B")
         .arg(crate::repository().join("xtask/python/lesson.py"))
+        // A lesson that runs by itself has learned nothing.
+        .env("FORKLORE_PROGRESS", "")
         .stdin(Stdio::null());
+    if let Some(cpu) = cpu {
+        pin(&mut command, cpu);
+    }
     command
+}
+
+/// Lets the child, and all that it starts, use one CPU only.
+fn pin(command: &mut Command, cpu: usize) {
+    // SAFETY: between fork and exec the closure only makes one system call, `sched_setaffinity`,
+    // on memory of its own.
+    unsafe {
+        command.pre_exec(move || {
+            let mut cpus = CpuSet::new();
+            cpus.set(cpu)?;
+            Ok(sched_setaffinity(Pid::from_raw(0), &cpus)?)
+        });
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! The lessons run, on both kernels, and their exercises do what they promise.
 //!
-//! One at a time: a lesson measures, and two that measure at once disturb each other.
+//! One at a time on all CPUs: a lesson measures. And two at once, each on a CPU of its own.
 
 use std::fs;
 use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
 use xtask::kernel::{self, Kernel};
-use xtask::lesson;
+use xtask::lesson::{self, Executed, How, Lesson};
 use xtask::python::{self, Environment};
 
 static TURN: Mutex<()> = Mutex::new(());
@@ -23,59 +26,86 @@ fn turn() -> (MutexGuard<'static, ()>, &'static (Environment, Kernel)) {
     (turn, ready)
 }
 
-fn all_run_on(kernel_name: &str) {
+/// Runs lessons, as many at once as there are CPUs in the list, or one after another on all CPUs.
+fn all_run(how: &How, cpus: &[usize]) {
     let (_turn, (environment, kernel)) = turn();
     let output = tempfile::tempdir().unwrap();
-    for lesson in lesson::all().unwrap() {
-        let executed =
-            lesson::run(environment, kernel, kernel_name, &lesson, output.path()).unwrap();
-        let notebook = fs::read_to_string(executed.notebook).unwrap();
-        assert!(
-            !notebook.contains("\"output_type\": \"error\""),
-            "{}",
-            lesson.name
-        );
-        let page = fs::read_to_string(executed.page).unwrap();
-        assert!(
-            page.contains("<svg") && page.contains("Key points"),
-            "{}",
-            lesson.name
-        );
-        for loader in [
-            "src=\"http",
-            "<link rel=\"stylesheet\" href=\"http",
-            "@import url(http",
-        ] {
-            assert!(
-                !page.contains(loader),
-                "{}: the page loads something: {loader}",
-                lesson.name
-            );
+    let waiting = Mutex::new(lesson::all().unwrap());
+    let work = |cpu: Option<usize>| {
+        let how = How { cpu, ..how.clone() };
+        let mut failed = Vec::new();
+        loop {
+            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(lesson) = next else { return failed };
+            match lesson::run(environment, kernel, &lesson, &how, output.path()) {
+                Ok(executed) => inspect(&lesson, &executed),
+                Err(error) => failed.push(format!("{error:#}")),
+            }
         }
-    }
+    };
+    let failed: Vec<String> = if cpus.is_empty() {
+        work(None)
+    } else {
+        thread::scope(|scope| {
+            let workers: Vec<_> = cpus
+                .iter()
+                .map(|cpu| scope.spawn(|| work(Some(*cpu))))
+                .collect();
+            let failed = workers.into_iter().map(|worker| worker.join().unwrap());
+            failed.flatten().collect()
+        })
+    };
+    assert!(failed.is_empty(), "see above: {failed:?}");
 }
 
-#[test]
-fn every_lesson_runs_on_our_kernel() {
-    all_run_on("forklore");
-}
-
-#[test]
-fn every_lesson_runs_on_the_stock_kernel() {
-    all_run_on("rust-evcxr");
-}
-
-#[test]
-fn unsolved_fails_solved_passes_and_each_wrong_answer_has_its_message() {
-    let (_turn, (environment, kernel)) = turn();
-    for lesson in lesson::all().unwrap() {
-        let status = lesson::prove(environment, kernel, "forklore", &lesson).unwrap();
+/// An executed lesson has no error in it, and its page shows figures and loads nothing.
+fn inspect(lesson: &Lesson, executed: &Executed) {
+    let name = &lesson.name;
+    let notebook = fs::read_to_string(&executed.notebook).unwrap();
+    assert!(!notebook.contains("\"output_type\": \"error\""), "{name}");
+    let page = fs::read_to_string(&executed.page).unwrap();
+    assert!(
+        page.contains("<svg") && page.contains("Key points"),
+        "{name}"
+    );
+    for loader in [
+        "src=\"http",
+        "<link rel=\"stylesheet\" href=\"http",
+        "@import url(http",
+    ] {
         assert!(
-            status.success(),
-            "{}: see the complaints above",
-            lesson.name
+            !page.contains(loader),
+            "{name}: the page loads something: {loader}"
         );
     }
+}
+
+/// On all CPUs. The exercises are tried on the way: unsolved, with each wrong answer, solved.
+#[test]
+fn every_lesson_runs_on_our_kernel_and_its_exercises_do_what_they_say() {
+    let how = How {
+        kernel: "forklore".into(),
+        prove: true,
+        cpu: None,
+    };
+    all_run(&how, &[]);
+}
+
+/// Each on one CPU, where nothing can be won, and the others busy: what a lesson asserts must hold there
+/// too. The exercises stay unsolved.
+#[test]
+fn every_lesson_runs_on_the_stock_kernel_and_on_one_cpu() {
+    let how = How {
+        kernel: "rust-evcxr".into(),
+        prove: false,
+        cpu: None,
+    };
+    let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    let cpus: Vec<usize> = (0..CpuSet::count())
+        .filter(|cpu| allowed.is_set(*cpu).unwrap_or(false))
+        .take(2)
+        .collect();
+    all_run(&how, &cpus);
 }
 
 fn lab(arguments: &[&str]) -> Output {

@@ -1,6 +1,6 @@
 //! Every notebook of the course keeps to the course's pattern, as it is committed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 
 use serde_json::Value;
@@ -188,30 +188,119 @@ fn the_stock_kernel_is_told_where_the_library_is() {
 }
 
 #[test]
-fn exercises_name_cells_that_exist() {
+fn a_lesson_asks_for_predictions_and_meets_them() {
     for (lesson, notebook) in lessons() {
-        let ids: HashSet<&str> = cells(&notebook)
+        let code: Vec<String> = cells(&notebook)
             .iter()
-            .filter_map(|cell| cell["id"].as_str())
+            .filter(|cell| cell["cell_type"] == "code")
+            .map(source)
+            .collect();
+        let asked = code.iter().filter(|text| text.contains("predict(")).count();
+        let met = code
+            .iter()
+            .filter(|text| text.contains(".against("))
+            .count();
+        assert!(
+            asked >= 1 && asked == met,
+            "{}: {asked} asked, {met} met",
+            lesson.name
+        );
+    }
+}
+
+#[test]
+fn the_metadata_says_what_a_timetable_needs() {
+    for (lesson, notebook) in lessons() {
+        let metadata = &notebook["metadata"]["forklore"];
+        let header = source(&cells(&notebook)[0]);
+        let title = metadata["title"].as_str().expect("a title");
+        assert!(
+            header.starts_with(&format!("# {} · {title}\n", lesson.number)),
+            "{}: another title in its metadata",
+            lesson.name
+        );
+        for need in ["cores", "memory_mb"] {
+            assert!(
+                metadata["needs"][need].as_u64().is_some(),
+                "{}",
+                lesson.name
+            );
+        }
+        for order in ["builds_on", "leads_to"] {
+            let others = metadata[order].as_array().expect("a list of lessons");
+            for other in others.iter().filter_map(Value::as_str) {
+                assert!(
+                    other != lesson.number && other.len() == 2,
+                    "{}",
+                    lesson.name
+                );
+            }
+        }
+        let readme = fs::read_to_string(lesson::folder().join("README.md")).unwrap();
+        let row = format!("({}.ipynb) | {} |", lesson.name, metadata["minutes"]);
+        assert!(
+            readme.contains(&row),
+            "{}: not in the table of README.md",
+            lesson.name
+        );
+    }
+}
+
+#[test]
+fn exercises_have_their_cells_and_their_folded_help() {
+    for (lesson, notebook) in lessons() {
+        let name = &lesson.name;
+        let by_id: HashMap<&str, String> = cells(&notebook)
+            .iter()
+            .filter_map(|cell| Some((cell["id"].as_str()?, source(cell))))
             .collect();
         let text = fs::read_to_string(lesson.exercises()).expect("a lesson has exercises");
         let file: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(file["lesson"], lesson.number.as_str());
         let exercises = file["exercises"].as_array().unwrap();
-        assert!(!exercises.is_empty());
-        for exercise in exercises {
-            let needs = exercise["needs"].as_array().unwrap().iter();
-            let places = ["starter", "check", "solution_cell"]
-                .iter()
-                .map(|key| &exercise[*key]);
-            for id in needs.chain(places) {
-                assert!(
-                    ids.contains(id.as_str().unwrap()),
-                    "{}: no cell {id}",
-                    lesson.name
-                );
-            }
-            assert!(exercise["wrong"].as_array().unwrap().len() >= 3);
+        let is_core = lesson.number.as_str() <= "07";
+        let wanted = if is_core { 3..=6 } else { 2..=6 };
+        assert!(
+            wanted.contains(&exercises.len()),
+            "{name}: {} exercises",
+            exercises.len()
+        );
+        for (index, exercise) in exercises.iter().enumerate() {
+            let id = format!("{}.{}", lesson.number, index + 1);
+            assert_eq!(exercise["id"], id.as_str(), "{name}");
+            let cell = |key: &str| {
+                let id = exercise[key].as_str().unwrap_or_default();
+                by_id
+                    .get(id)
+                    .unwrap_or_else(|| panic!("{name}: {key}: no cell `{id}`"))
+            };
+            cell("starter");
+            assert!(
+                cell("check").contains(&format!("check(\"{id}\"")),
+                "{name}: {id}"
+            );
+            let solution = cell("solution_cell");
+            assert!(
+                solution.starts_with("<details><summary>Solution</summary>"),
+                "{name}: {id}"
+            );
+            let hints = by_id.get(format!("hints-{}", id.replace('.', "-")).as_str());
+            let hints = hints.unwrap_or_else(|| panic!("{name}: no hints for {id}"));
+            assert_eq!(
+                hints.matches("<summary>Hint").count(),
+                2,
+                "{name}: hints for {id}"
+            );
+            let says: HashSet<&str> = exercise["wrong"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|wrong| wrong["says"].as_str())
+                .collect();
+            assert!(
+                says.len() >= 3,
+                "{name}: {id}: three wrong answers, each with its message"
+            );
         }
     }
 }

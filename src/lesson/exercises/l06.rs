@@ -1,8 +1,101 @@
-//! Lesson 06: how a map is cut into chunks.
+//! Lesson 06: a fair comparison, a map by hand, and how a map is cut into chunks.
 
 use super::Finding;
 
-/// The calls in the check cell: items and workers.
+/// The check cell's measurements: nanoseconds and items in series, then in parallel.
+const MEASURED: [[f64; 4]; 3] = [
+    [16_200.0, 10.0, 1_730_000.0, 24.0],
+    [100.0, 10.0, 100.0, 5.0],
+    [10.0, 1.0, 5.0, 1.0],
+];
+
+/// 06.1: `per_item_ratio(…)` for each of [`MEASURED`].
+pub(super) fn fair_ratios(answers: &[f64]) -> Finding {
+    if answers.len() != MEASURED.len() {
+        return Err("leave the check cell as it was: it makes three calls".into());
+    }
+    if answers.iter().all(|answer| *answer == 0.0) {
+        return Err(
+            "`per_item_ratio` is 0 for everything: fill in the gap, or open hint 1.".into(),
+        );
+    }
+    let all = |rule: fn([f64; 4]) -> f64| {
+        let mut pairs = answers.iter().zip(MEASURED);
+        pairs.all(|(answer, measured)| (answer / rule(measured) - 1.0).abs() < 1e-6)
+    };
+    if all(|[s, m, p, n]| (p / n) / (s / m)) {
+        return Ok(
+            "44.5 times as long per item. Of the 107 that the raw numbers show, a factor of 2.4 \
+                   came from the 24 items alone."
+                .into(),
+        );
+    }
+    let cause = if all(|[s, _, p, _]| p / s) {
+        "That compares different numbers of items: 24 of them take longer than 10 in any case."
+    } else if all(|[s, m, p, n]| (s / m) / (p / n)) {
+        "That is how many times as *fast* it is. Divide the parallel time by the serial one."
+    } else if all(|[s, m, p, n]| (p * n) / (s * m)) {
+        "The times were multiplied by the numbers of items. For the time of one item, divide."
+    } else {
+        "Divide each time by its number of items, then the parallel one by the serial one."
+    };
+    Err(format!(
+        "`per_item_ratio(16200, 10, 1730000, 24)` gave {:.1}, expected 44.5. {cause}",
+        answers[0]
+    ))
+}
+
+/// The check cell's calls of `by_hand`: how many numbers from 0 on, and the most chunks.
+const BY_HAND: [(u64, usize); 2] = [(12, 3), (10, 4)];
+
+/// 06.2: the chunks and the results of `by_hand` for each of [`BY_HAND`].
+pub(super) fn by_hand(answers: &[(Vec<Vec<u64>>, Vec<u64>)]) -> Finding {
+    if answers.len() != BY_HAND.len() {
+        return Err("leave the check cell as it was: it makes two calls".into());
+    }
+    if answers.iter().all(|(chunks, _)| chunks.is_empty()) {
+        return Err("there are no chunks yet: fill in the gap, or open hint 1.".into());
+    }
+    for ((chunks, results), (n_numbers, n)) in answers.iter().zip(BY_HAND) {
+        if let Some(cause) = what_is_wrong(chunks, results, n_numbers, n) {
+            return Err(format!(
+                "`by_hand` over {n_numbers} numbers in at most {n} chunks: {cause}"
+            ));
+        }
+    }
+    Ok("split, mapped and collated, and nothing had to be sorted.".into())
+}
+
+fn what_is_wrong(chunks: &[Vec<u64>], results: &[u64], n_numbers: u64, n: usize) -> Option<String> {
+    let numbers: Vec<u64> = (0..n_numbers).collect();
+    let expected: Vec<u64> = numbers.iter().map(|x| x.pow(10)).collect();
+    let mut split = chunks.concat();
+    let in_order = split.is_sorted();
+    split.sort_unstable();
+    if split.len() < numbers.len() {
+        let n_lost = numbers.len() - split.len();
+        Some(format!(
+            "{n_lost} numbers are in no chunk. The last chunk takes what is left (hint 1)."
+        ))
+    } else if chunks.len() > n {
+        Some(format!(
+            "more than {n} chunks, {} of them. Round the size up, not down (hint 1).",
+            chunks.len()
+        ))
+    } else if !in_order {
+        Some("the chunks are not in order: the results would have to be sorted afterwards.".into())
+    } else if split != numbers {
+        Some("the chunks do not hold each number once.".into())
+    } else if results == numbers {
+        Some("the results are the numbers themselves: nothing was mapped (hint 2).".into())
+    } else if results != expected {
+        Some(format!("expected {expected:?}, got {results:?}."))
+    } else {
+        None
+    }
+}
+
+/// The calls of `plan` in the check cell: items and workers.
 const CALLS: [(usize, usize); 4] = [(24, 8), (100, 4), (10, 2), (0, 3)];
 
 /// The sizes of the chunks that CPython's `Pool.map` makes: items divided by four times the
@@ -16,20 +109,18 @@ fn expected(items: usize, workers: usize) -> Vec<usize> {
     sizes
 }
 
-/// 06.1: `plan(items, workers)` for each of [`CALLS`].
+/// 06.3: `plan(items, workers)` for each of [`CALLS`].
 pub(super) fn chunk_sizes(answers: &[Vec<usize>]) -> Finding {
     if answers.len() != CALLS.len() {
-        return Finding::Wrong("leave the check cell as it was: it makes four calls".into());
+        return Err("leave the check cell as it was: it makes four calls".into());
     }
     if answers.iter().all(Vec::is_empty) {
-        return Finding::Wrong(
-            "`plan` makes no chunks at all: fill in the gap, or open hint 1.".into(),
-        );
+        return Err("`plan` makes no chunks at all: fill in the gap, or open hint 1.".into());
     }
     for (answer, (items, workers)) in answers.iter().zip(CALLS) {
         let wanted = expected(items, workers);
         if *answer != wanted {
-            return Finding::Wrong(format!(
+            return Err(format!(
                 "`plan({items}, {workers})` gave {}, expected {}. {}",
                 in_words(answer),
                 in_words(&wanted),
@@ -37,7 +128,7 @@ pub(super) fn chunk_sizes(answers: &[Vec<usize>]) -> Finding {
             ));
         }
     }
-    Finding::Solved(
+    Ok(
         "24 items on 8 workers are 24 chunks of one item: nobody waits for a colleague with \
          three slow items, and there is nothing left to share out."
             .into(),
@@ -93,6 +184,7 @@ fn in_words(sizes: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lesson::exercises::tests::said;
 
     /// What CPython 3.11 makes, computed with its own two lines for some calls.
     #[test]
@@ -104,12 +196,40 @@ mod tests {
         assert_eq!((hundred.len(), hundred[0], hundred[14]), (15, 7, 2));
     }
 
+    #[test]
+    fn an_unfair_comparison_is_seen() {
+        let answers = |rule: fn([f64; 4]) -> f64| MEASURED.map(rule);
+        assert!(said(fair_ratios(&answers(|[s, m, p, n]| p * m / n / s))).contains("solved: 44.5"));
+        assert!(said(fair_ratios(&answers(|[s, _, p, _]| p / s))).contains("different numbers"));
+        assert!(said(fair_ratios(&[0.0; 3])).contains("fill in"));
+    }
+
+    #[test]
+    fn chunks_by_hand_hold_everything_in_order() {
+        let numbers: Vec<u64> = (0..10).collect();
+        let results: Vec<u64> = numbers.iter().map(|x| x.pow(10)).collect();
+        let chunks: Vec<Vec<u64>> = numbers.chunks(3).map(<[u64]>::to_vec).collect();
+        assert_eq!(what_is_wrong(&chunks, &results, 10, 4), None);
+        assert!(
+            what_is_wrong(&chunks, &results, 10, 3)
+                .unwrap()
+                .contains("more than 3")
+        );
+        assert!(
+            what_is_wrong(&chunks[..3], &results, 10, 4)
+                .unwrap()
+                .contains("in no chunk")
+        );
+        assert!(
+            what_is_wrong(&chunks, &numbers, 10, 4)
+                .unwrap()
+                .contains("nothing was mapped")
+        );
+    }
+
     fn message(plan: fn(usize, usize) -> Vec<usize>) -> String {
         let answers: Vec<Vec<usize>> = CALLS.iter().map(|(i, w)| plan(*i, *w)).collect();
-        match chunk_sizes(&answers) {
-            Finding::Solved(text) => format!("solved {text}"),
-            Finding::Wrong(text) => text,
-        }
+        said(chunk_sizes(&answers))
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! An answer is looked at and never run, so an exercise that is not solved yet is no error and
 //! `Restart-and-Run-All` passes over it.
 
+mod l02;
 mod l06;
+mod progress;
 
 use std::any::Any;
 use std::fmt;
@@ -11,13 +13,38 @@ use std::fmt;
 use super::figure::{self, BLUE, GREEN};
 use super::show;
 
-/// Checks the answer to an exercise, such as `"06.1"`.
+/// Every exercise of the course, and who judges its answers.
+const EXERCISES: &[(&str, Judge)] = &[
+    ("02.1", |answer| judge_all(answer, l02::exit_codes)),
+    ("02.2", |answer| judge(answer, l02::diverged)),
+    ("02.3", |answer| judge_all(answer, l02::memory)),
+    ("06.1", |answer| judge_all(answer, l06::fair_ratios)),
+    ("06.2", |answer| judge_all(answer, l06::by_hand)),
+    ("06.3", |answer| judge_all(answer, l06::chunk_sizes)),
+];
+
+type Judge = fn(&dyn Any) -> Finding;
+
+/// Checks the answer to an exercise, such as `"06.1"`, and notes the outcome in the learner's
+/// progress: in the file that `FORKLORE_PROGRESS` names (nowhere, if it is empty), or in
+/// `forklore/progress.tsv` in the user's data folder.
 pub fn check(exercise: &str, answer: &dyn Any) -> Checked {
-    let finding = match exercise {
-        "06.1" => judge(answer, |plans: &Vec<Vec<usize>>| l06::chunk_sizes(plans)),
-        _ => Finding::Wrong(format!(
-            "there is no exercise `{exercise}`; there is `06.1`"
-        )),
+    let finding = match EXERCISES.iter().find(|(name, _)| *name == exercise) {
+        Some((_, judge)) => {
+            let finding = judge(answer);
+            progress::note(exercise, finding.is_ok());
+            finding
+        }
+        None => {
+            let known: Vec<String> = EXERCISES
+                .iter()
+                .map(|(name, _)| format!("`{name}`"))
+                .collect();
+            Err(format!(
+                "there is no exercise `{exercise}`; there are {}",
+                known.join(", ")
+            ))
+        }
     };
     Checked {
         exercise: exercise.to_owned(),
@@ -25,23 +52,31 @@ pub fn check(exercise: &str, answer: &dyn Any) -> Checked {
     }
 }
 
-/// What a check finds.
-#[derive(Clone, PartialEq, Eq)]
-enum Finding {
-    Solved(String),
-    Wrong(String),
-}
+/// What a judge finds: why the answer is right, or what is wrong with it and what that often means.
+type Finding = Result<String, String>;
 
 /// Hands an answer of the right type to its judge.
-fn judge<T: 'static>(answer: &dyn Any, judge: impl FnOnce(&T) -> Finding) -> Finding {
+fn judge<T: 'static>(answer: &dyn Any, judge: fn(&T) -> Finding) -> Finding {
     match answer.downcast_ref::<T>() {
         Some(answer) => judge(answer),
-        None => Finding::Wrong(format!(
-            "the answer has another type than the exercise asks for: expected `{}`; leave the \
-             check cell as it was",
-            std::any::type_name::<T>()
-        )),
+        None => Err(another_type::<T>()),
     }
+}
+
+/// As [`judge`], for the answers of several calls.
+fn judge_all<T: 'static>(answers: &dyn Any, judge: fn(&[T]) -> Finding) -> Finding {
+    match answers.downcast_ref::<Vec<T>>() {
+        Some(answers) => judge(answers),
+        None => Err(another_type::<Vec<T>>()),
+    }
+}
+
+fn another_type<T>() -> String {
+    format!(
+        "the answer has another type than the exercise asks for: expected `{}`; leave the check cell \
+         as it was",
+        std::any::type_name::<T>()
+    )
 }
 
 /// The verdict on an answer. The last expression of a cell: shows it.
@@ -54,18 +89,18 @@ pub struct Checked {
 impl Checked {
     /// Whether the exercise is solved.
     pub fn is_solved(&self) -> bool {
-        matches!(self.finding, Finding::Solved(_))
+        self.finding.is_ok()
     }
 
     /// Called by evcxr to show a cell's value.
     pub fn evcxr_display(&self) {
         let (colour, mark, text) = match &self.finding {
-            Finding::Solved(text) => (
+            Ok(text) => (
                 GREEN,
                 format!("✓ exercise {}: solved.", self.exercise),
                 text,
             ),
-            Finding::Wrong(text) => (
+            Err(text) => (
                 BLUE,
                 format!("○ exercise {}: not yet.", self.exercise),
                 text,
@@ -79,8 +114,8 @@ impl Checked {
 impl fmt::Debug for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.finding {
-            Finding::Solved(text) => write!(f, "exercise {}: solved. {text}", self.exercise),
-            Finding::Wrong(text) => write!(f, "exercise {}: not yet. {text}", self.exercise),
+            Ok(text) => write!(f, "exercise {}: solved. {text}", self.exercise),
+            Err(text) => write!(f, "exercise {}: not yet. {text}", self.exercise),
         }
     }
 }
@@ -88,6 +123,14 @@ impl fmt::Debug for Checked {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a judge says, with what a learner sees before it.
+    pub(super) fn said(finding: Finding) -> String {
+        match finding {
+            Ok(text) => format!("solved: {text}"),
+            Err(text) => text,
+        }
+    }
 
     #[test]
     fn an_unknown_exercise_and_a_wrong_type_are_answered() {
