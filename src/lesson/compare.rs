@@ -8,9 +8,10 @@ use std::fmt;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use super::figure::{self, GREEN, ORANGE, Row};
+use crate::figure::{Figure, Strip};
+
 use super::predict::Measured;
-use super::show;
+use super::show::{self, GREEN, ORANGE};
 
 /// A batch shorter than this measures the clock.
 const LEAST_BATCH: Duration = Duration::from_micros(500);
@@ -227,25 +228,25 @@ impl Comparison {
             .all(|name| self.verdict(name, first) != Verdict::Inconclusive)
     }
 
+    /// Every round of every case.
+    pub fn figure(&self) -> Figure {
+        let rows = self.names.iter().zip(&self.rounds);
+        rows.fold(Strip::new(&self.title), |chart, (name, seconds)| {
+            chart.row(name, seconds)
+        })
+        .figure()
+    }
+
     /// Called by evcxr to show a cell's value.
     pub fn evcxr_display(&self) {
-        let rows: Vec<Row> = self
-            .names
-            .iter()
-            .zip(&self.rounds)
-            .map(|(name, seconds)| Row {
-                name: name.clone(),
-                seconds: seconds.clone(),
-            })
-            .collect();
         let (colour, mark) = if self.is_conclusive() {
             (GREEN, "Measured:")
         } else {
             (ORANGE, "Careful:")
         };
         let sentences = show::escape(&self.sentences().join(" "));
-        let body = show::boxed(colour, mark, &figure::code(&sentences));
-        show::show(format!("{}{body}", figure::strip(&self.title, &rows)), self);
+        let body = show::boxed(colour, mark, &show::code(&sentences));
+        show::show(format!("{}{body}", self.figure().html()), self);
     }
 }
 

@@ -22,7 +22,6 @@
 
 mod compare;
 mod exercises;
-mod figure;
 mod predict;
 mod shares;
 mod show;

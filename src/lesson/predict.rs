@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::figure::{BLUE, ORANGE};
-use super::show;
+use super::show::{self, BLUE, ORANGE};
 
 /// Notes what you expect, before you measure it.
 pub fn predict(question: &str, value: f64) -> Prediction {

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::figure;
+use crate::figure::{Figure, Stacked, Unit};
+
 use super::show;
 
 /// Puts the parts of a time side by side.
@@ -26,9 +27,16 @@ pub struct Shares {
 }
 
 impl Shares {
+    /// The parts as one bar.
+    pub fn figure(&self) -> Figure {
+        let parts: Vec<(&str, f64)> = self.parts.iter().map(|(name, s)| (&**name, *s)).collect();
+        let chart = Stacked::new(&self.title).axis("time", Unit::Seconds);
+        chart.bar("", &parts).figure()
+    }
+
     /// Called by evcxr to show a cell's value.
     pub fn evcxr_display(&self) {
-        show::show(figure::shares(&self.title, &self.parts), self);
+        show::show(self.figure().html(), self);
     }
 }
 

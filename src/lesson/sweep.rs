@@ -3,10 +3,13 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::figure::{self, GREEN};
-use super::show;
+use crate::figure::{Figure, Line, Unit};
+
+use super::show::{self, GREEN};
 
 const N_ROUNDS: usize = 9;
+/// How many pieces the drawn line has.
+const N_CURVE: u32 = 60;
 const LEAST_BATCH: Duration = Duration::from_micros(300);
 
 /// Measures `call` for each number of items, in turns.
@@ -97,9 +100,37 @@ impl Sweep {
         )
     }
 
+    /// The times against the number of items, and the line that was found.
+    pub fn figure(&self) -> Figure {
+        let measured: Vec<(f64, f64)> = self.points.iter().map(|(n, s)| (*n as f64, *s)).collect();
+        let (per_call, per_item) = self.fit();
+        let least = measured
+            .iter()
+            .map(|point| point.0)
+            .fold(f64::INFINITY, f64::min);
+        let most = measured.iter().map(|point| point.0).fold(0.0, f64::max);
+        // A straight line is a curve where both axes are logarithmic.
+        let fitted: Vec<(f64, f64)> = (0..=N_CURVE)
+            .map(|step| least * (most / least).powf(f64::from(step) / f64::from(N_CURVE)))
+            .map(|n| (n, per_call + per_item * n))
+            .collect();
+        let found = format!(
+            "{} + {} for each item",
+            show::time(per_call),
+            show::time(per_item)
+        );
+        Line::new(&self.title)
+            .x("items in the call", Unit::Count)
+            .y("time of a call", Unit::Seconds)
+            .log_log()
+            .series("median", &measured)
+            .reference(&found, &fitted)
+            .figure()
+    }
+
     /// Called by evcxr to show a cell's value.
     pub fn evcxr_display(&self) {
-        let figure = figure::growth(&self.title, &self.points, self.fit());
+        let figure = self.figure().html();
         let found = show::boxed(GREEN, "Measured:", &self.sentence());
         show::show(format!("{figure}{found}"), self);
     }

@@ -10,8 +10,7 @@ mod progress;
 use std::any::Any;
 use std::fmt;
 
-use super::figure::{self, BLUE, GREEN};
-use super::show;
+use super::show::{self, BLUE, GREEN};
 
 /// Every exercise of the course, and who judges its answers.
 const EXERCISES: &[(&str, Judge)] = &[
@@ -106,7 +105,7 @@ impl Checked {
                 text,
             ),
         };
-        let body = figure::code(&show::escape(text));
+        let body = show::code(&show::escape(text));
         show::show(show::boxed(colour, &mark, &body), self);
     }
 }

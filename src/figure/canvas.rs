@@ -1,0 +1,365 @@
+//! What is inside of an `svg` element, piece by piece.
+//!
+//! Everything that is not data is drawn in `currentColor`, which a page sets. Each row of data has
+//! a colour of the Okabe–Ito palette (M. Okabe, K. Ito, "Color Universal Design", 2008) and, for
+//! those who do not see it, a marker's shape or a pattern; areas have an outline in the text's colour,
+//! so that pale ones end somewhere on a pale page.
+
+use std::fmt::Write;
+
+use super::axis::Axis;
+use super::number::{Unit, escape};
+
+pub(crate) const BLUE: &str = "#0072B2";
+pub(crate) const ORANGE: &str = "#E69F00";
+pub(crate) const GREEN: &str = "#009E73";
+const VERMILION: &str = "#D55E00";
+const PURPLE: &str = "#CC79A7";
+const SKY: &str = "#56B4E9";
+const YELLOW: &str = "#F0E442";
+/// For rows of data, in the order in which they differ most.
+const PALETTE: [&str; 7] = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, YELLOW];
+
+/// How wide a figure is, in its own units, of which a letter is 13 high.
+pub(super) const WIDTH: f64 = 640.0;
+/// How much room is left at the right.
+pub(super) const RIGHT: f64 = 24.0;
+/// About how wide a letter is.
+const LETTER: f64 = 7.2;
+/// A name of more letters is cut in the drawing, not in the table.
+const LONGEST_NAME: usize = 28;
+const LEGEND_ROW: f64 = 24.0;
+
+/// Stands for the figure's own id until it is known. XML has no such character, so no text has it.
+const ID: char = '\u{1}';
+
+/// A drawing that grows.
+#[derive(Debug, Default)]
+pub(super) struct Canvas {
+    body: String,
+    /// Which patterns are used, by index.
+    patterns: Vec<usize>,
+    pub(super) height: f64,
+}
+
+/// How a place's text lies to it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+impl Canvas {
+    /// The drawing, and its height. What tells this figure from others on a page makes its id.
+    pub(super) fn finish(self, tell_apart: &[&str]) -> (String, f64) {
+        let mut parts = tell_apart.to_vec();
+        parts.push(&self.body);
+        let id = id(&parts);
+        let patterns: String = self.patterns.iter().map(|&index| pattern(index)).collect();
+        let body = match patterns.is_empty() {
+            true => self.body,
+            false => format!("<defs>{patterns}</defs>{}", self.body),
+        };
+        (body.replace(ID, &id), self.height)
+    }
+
+    pub(super) fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, content: &str) {
+        let anchor = match anchor {
+            Anchor::Start => "start",
+            Anchor::Middle => "middle",
+            Anchor::End => "end",
+        };
+        let _ = write!(
+            self.body,
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"currentColor\">{}\
+             </text>",
+            escape(content)
+        );
+    }
+
+    /// A line that leads the eye.
+    pub(super) fn grid_line(&mut self, from: (f64, f64), to: (f64, f64)) {
+        self.line(from, to, "stroke=\"currentColor\" stroke-opacity=\".2\"");
+    }
+
+    /// A line that says something.
+    pub(super) fn bold_line(&mut self, from: (f64, f64), to: (f64, f64)) {
+        self.line(from, to, "stroke=\"currentColor\" stroke-width=\"2.5\"");
+    }
+
+    /// A dashed line across the plot.
+    pub(super) fn mark_line(&mut self, from: (f64, f64), to: (f64, f64)) {
+        let style = "stroke=\"currentColor\" stroke-width=\"1.5\" stroke-dasharray=\"2 3\"";
+        self.line(from, to, style);
+    }
+
+    fn line(&mut self, from: (f64, f64), to: (f64, f64), style: &str) {
+        let _ = write!(
+            self.body,
+            "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" {style}/>",
+            from.0, from.1, to.0, to.1
+        );
+    }
+
+    /// A line through points, solid or dashed, in a row's colour.
+    pub(super) fn path(&mut self, row: usize, is_dashed: bool, points: &[(f64, f64)]) {
+        let points: Vec<String> = points
+            .iter()
+            .map(|(x, y)| format!("{x:.1},{y:.1}"))
+            .collect();
+        let dashes = if is_dashed {
+            " stroke-dasharray=\"7 4\""
+        } else {
+            ""
+        };
+        let _ = write!(
+            self.body,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"{dashes}/>",
+            points.join(" "),
+            colour(row)
+        );
+    }
+
+    /// Begins a part of which nothing is seen outside of a box.
+    pub(super) fn clip(&mut self, (left, top): (f64, f64), (right, bottom): (f64, f64)) {
+        let _ = write!(
+            self.body,
+            "<clipPath id=\"{ID}c\"><rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" \
+             height=\"{:.1}\"/></clipPath><g clip-path=\"url(#{ID}c)\">",
+            right - left,
+            bottom - top
+        );
+    }
+
+    /// Ends what [`clip`](Canvas::clip) began.
+    pub(super) fn end_clip(&mut self) {
+        self.body.push_str("</g>");
+    }
+
+    /// An area in a row's colour and pattern; `hint` appears under the pointer.
+    pub(super) fn area(&mut self, row: usize, from: (f64, f64), size: (f64, f64), hint: &str) {
+        let index = row % PALETTE.len();
+        let fill = match index {
+            0 => BLUE.to_owned(),
+            _ => {
+                if !self.patterns.contains(&index) {
+                    self.patterns.push(index);
+                }
+                format!("url(#{ID}p{index})")
+            }
+        };
+        let outline = if size.0 < 3.0 { 0.0 } else { 1.0 };
+        let _ = write!(
+            self.body,
+            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{fill}\" \
+             stroke=\"currentColor\" stroke-width=\"{outline}\"",
+            from.0,
+            from.1,
+            size.0.max(0.5),
+            size.1
+        );
+        match hint {
+            "" => self.body.push_str("/>"),
+            hint => {
+                let _ = write!(self.body, "><title>{}</title></rect>", escape(hint));
+            }
+        }
+    }
+
+    /// Text on an area of a row's colour, if there is room for it.
+    pub(super) fn text_on_area(&mut self, row: usize, centre: (f64, f64), width: f64, text: &str) {
+        if text.is_empty() || text_width(text) + 4.0 > width {
+            return;
+        }
+        // Black on every colour but blue has a contrast of more than 4.5; under the letters the
+        // pattern is painted over.
+        let fill = if row.is_multiple_of(PALETTE.len()) {
+            "#fff"
+        } else {
+            "#000"
+        };
+        let _ = write!(
+            self.body,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"{fill}\" stroke=\"{}\" \
+             stroke-width=\"4\" paint-order=\"stroke\" pointer-events=\"none\">{}</text>",
+            centre.0,
+            centre.1 + 4.5,
+            colour(row),
+            escape(text)
+        );
+    }
+
+    /// A mark whose shape says which row it belongs to, as its colour does.
+    pub(super) fn mark(&mut self, row: usize, (x, y): (f64, f64), opacity: f64) {
+        let colour = colour(row);
+        let style = format!("fill=\"{colour}\" fill-opacity=\"{opacity}\" stroke=\"{colour}\"");
+        let polygon = |corners: &[(f64, f64)]| {
+            let points: Vec<String> = corners
+                .iter()
+                .map(|(dx, dy)| format!("{:.1},{:.1}", x + dx, y + dy))
+                .collect();
+            format!("<polygon points=\"{}\" {style}/>", points.join(" "))
+        };
+        self.body.push_str(&match row % PALETTE.len() {
+            0 => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" {style}/>"),
+            1 => polygon(&[(-4.5, -4.5), (4.5, -4.5), (4.5, 4.5), (-4.5, 4.5)]),
+            2 => polygon(&[(0.0, -6.0), (5.5, 4.5), (-5.5, 4.5)]),
+            3 => polygon(&[(0.0, -6.0), (6.0, 0.0), (0.0, 6.0), (-6.0, 0.0)]),
+            4 => polygon(&[(0.0, 6.0), (5.5, -4.5), (-5.5, -4.5)]),
+            5 => polygon(&[(-6.0, 0.0), (4.5, -5.5), (4.5, 5.5)]),
+            _ => polygon(&[(6.0, 0.0), (-4.5, -5.5), (-4.5, 5.5)]),
+        });
+    }
+
+    /// A bar between two values, and short strokes at its ends.
+    pub(super) fn whisker(&mut self, from: (f64, f64), to: (f64, f64)) {
+        let style = "stroke=\"currentColor\" stroke-width=\"1.5\"";
+        self.line(from, to, style);
+        let is_flat = (from.1 - to.1).abs() < f64::EPSILON;
+        let (dx, dy) = if is_flat { (0.0, 5.0) } else { (5.0, 0.0) };
+        for (x, y) in [from, to] {
+            self.line((x - dx, y - dy), (x + dx, y + dy), style);
+        }
+    }
+
+    /// Vertical grid lines with their values under the plot.
+    pub(super) fn x_axis(&mut self, axis: &Axis, unit: Unit, (top, bottom): (f64, f64)) {
+        let mut free_from = f64::NEG_INFINITY;
+        for tick in axis.ticks(unit == Unit::Count) {
+            let x = axis.at(tick);
+            self.grid_line((x, top), (x, bottom));
+            let label = unit.tick(tick);
+            let half = text_width(&label) / 2.0;
+            if x - half > free_from {
+                let x = x.min(WIDTH - half);
+                self.text((x, bottom + 18.0), Anchor::Middle, &label);
+                free_from = x + half + 6.0;
+            }
+        }
+    }
+
+    /// Horizontal grid lines with their values left of the plot.
+    pub(super) fn y_axis(&mut self, axis: &Axis, unit: Unit, (left, right): (f64, f64)) {
+        for tick in axis.ticks(false) {
+            let y = axis.at(tick);
+            self.grid_line((left, y), (right, y));
+            self.text((left - 8.0, y + 4.5), Anchor::End, &unit.tick(tick));
+        }
+    }
+
+    /// Names beside their keys, in as many lines as they need; gives the place under them.
+    pub(super) fn legend(
+        &mut self,
+        top: f64,
+        names: &[&str],
+        mut key: impl FnMut(&mut Canvas, usize, (f64, f64)),
+    ) -> f64 {
+        let (mut x, mut y) = (RIGHT, top + LEGEND_ROW / 2.0);
+        for (index, name) in names.iter().enumerate() {
+            let width = 28.0 + text_width(name) + 22.0;
+            if x > RIGHT && x + width > WIDTH {
+                (x, y) = (RIGHT, y + LEGEND_ROW);
+            }
+            key(self, index, (x + 9.0, y));
+            self.text((x + 26.0, y + 4.5), Anchor::Start, name);
+            x += width;
+        }
+        y + LEGEND_ROW / 2.0
+    }
+}
+
+/// How much room names need left of a plot.
+pub(super) fn name_column<'a>(names: impl Iterator<Item = &'a str>) -> f64 {
+    let widest = names
+        .map(|name| text_width(&short(name)))
+        .fold(0.0, f64::max);
+    24.0 + widest
+}
+
+/// A name that is not too long to draw.
+pub(super) fn short(name: &str) -> String {
+    match name.chars().count() > LONGEST_NAME {
+        true => {
+            let kept: String = name.chars().take(LONGEST_NAME - 1).collect();
+            format!("{kept}…")
+        }
+        false => name.to_owned(),
+    }
+}
+
+/// About how wide a text is. Nobody knows with which letters it will be shown.
+pub(super) fn text_width(text: &str) -> f64 {
+    LETTER * text.chars().count() as f64
+}
+
+pub(super) fn colour(row: usize) -> &'static str {
+    PALETTE[row % PALETTE.len()]
+}
+
+/// A tile in a row's colour with lines or dots that tell it from the others.
+fn pattern(index: usize) -> String {
+    let light = "stroke=\"#fff\" stroke-opacity=\".8\" stroke-width=\"2\"";
+    let dark = "stroke=\"#000\" stroke-opacity=\".45\" stroke-width=\"2\"";
+    let figure = match index {
+        1 => format!("<path d=\"M-2,2 l4,-4 M0,8 l8,-8 M6,10 l4,-4\" {light}/>"),
+        2 => "<circle cx=\"4\" cy=\"4\" r=\"1.8\" fill=\"#fff\" fill-opacity=\".85\"/>".to_owned(),
+        3 => format!("<path d=\"M-2,6 l4,4 M0,0 l8,8 M6,-2 l4,4\" {dark}/>"),
+        4 => format!("<path d=\"M0,4 h8\" {dark}/>"),
+        5 => format!("<path d=\"M4,0 v8\" {dark}/>"),
+        _ => format!("<path d=\"M0,4 h8 M4,0 v8\" {dark}/>"),
+    };
+    format!(
+        "<pattern id=\"{ID}p{index}\" width=\"8\" height=\"8\" patternUnits=\"userSpaceOnUse\">\
+         <rect width=\"8\" height=\"8\" fill=\"{}\"/>{figure}</pattern>",
+        PALETTE[index]
+    )
+}
+
+/// An id that two figures share only if they are the same (FNV-1a).
+pub(super) fn id(parts: &[&str]) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in parts.iter().flat_map(|part| part.bytes().chain([0])) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    format!("fl{hash:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_defined_once_under_the_id_that_uses_it() {
+        let mut canvas = Canvas::default();
+        canvas.area(1, (0.0, 0.0), (10.0, 10.0), "a hint");
+        canvas.area(1, (10.0, 0.0), (10.0, 10.0), "");
+        let (body, _) = canvas.finish(&["t"]);
+        assert_eq!(body.matches("<pattern").count(), 1);
+        let (_, rest) = body.split_once("url(#").unwrap();
+        let used = rest.split_once(')').unwrap().0;
+        assert!(body.contains(&format!("<pattern id=\"{used}\"")), "{body}");
+        assert!(body.contains("<title>a hint</title>") && !body.contains(ID));
+    }
+
+    #[test]
+    fn every_row_has_a_shape_of_its_own() {
+        let shape = |row| {
+            let mut canvas = Canvas::default();
+            canvas.mark(row, (0.0, 0.0), 1.0);
+            canvas.body.replace(colour(row), "")
+        };
+        let shapes: std::collections::BTreeSet<String> = (0..PALETTE.len()).map(shape).collect();
+        assert_eq!(shapes.len(), PALETTE.len());
+    }
+
+    #[test]
+    fn a_legend_breaks_its_lines() {
+        let mut canvas = Canvas::default();
+        let names = ["a rather long name of a series"; 4];
+        let mut n_keys = 0;
+        let bottom = canvas.legend(0.0, &names, |_, _, _| n_keys += 1);
+        assert_eq!(n_keys, 4);
+        assert!(bottom > LEGEND_ROW, "{bottom}");
+    }
+}
