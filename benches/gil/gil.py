@@ -10,6 +10,10 @@ import threading
 import time
 
 
+# For how long operations are counted.
+CONVOY = 0.2
+
+
 def interpret(n_steps):
     x = 1
     for _ in range(n_steps):
@@ -43,22 +47,26 @@ def sleep_often():
         time.sleep(0.005)
 
 
-def convoy(is_beside, n, operate):
-    """The time of one of `n` operations, beside a thread that computes all the while or alone."""
-    is_over = threading.Event()
+def convoy(is_beside, operate):
+    """The time of one operation, beside a thread that computes all the while or alone."""
+    is_computing, is_over = threading.Event(), threading.Event()
     elapsed = 0.0
 
     def compute():
         while not is_over.is_set():
+            is_computing.set()
             interpret(100)
 
     def operate_often():
         nonlocal elapsed
-        started = time.perf_counter()
-        for _ in range(n):
+        if is_beside:
+            is_computing.wait()
+        started, n_operations = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - started) < CONVOY:
             operate()
-        elapsed = time.perf_counter() - started
+            n_operations += 1
         is_over.set()
+        elapsed /= n_operations
 
     threads = [threading.Thread(target=operate_often)]
     if is_beside:
@@ -67,7 +75,7 @@ def convoy(is_beside, n, operate):
         thread.start()
     for thread in threads:
         thread.join()
-    return elapsed / n
+    return elapsed
 
 
 def through_a_pipe(is_beside):
@@ -77,7 +85,7 @@ def through_a_pipe(is_beside):
         os.write(writer, b"7")
         os.read(reader, 1)
 
-    elapsed = convoy(is_beside, 20, one_byte)
+    elapsed = convoy(is_beside, one_byte)
     os.close(reader)
     os.close(writer)
     return elapsed
@@ -91,7 +99,7 @@ def measure(load, n_steps):
     if kind == "sleep":
         return in_threads(int(n.split()[0]), sleep_often)
     if kind.startswith("short sleeps"):
-        return convoy(is_beside, 40, lambda: time.sleep(0.001))
+        return convoy(is_beside, lambda: time.sleep(0.001))
     return through_a_pipe(is_beside)
 
 

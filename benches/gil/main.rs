@@ -8,6 +8,7 @@
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -123,12 +124,12 @@ fn measure(gil: &Gil, load: &str, n_steps: u64) -> Duration {
                 }
             });
         }),
-        _ if load.starts_with("short sleeps") => convoy(gil, is_beside, 40, |token| {
+        _ if load.starts_with("short sleeps") => convoy(gil, is_beside, |token| {
             token.allow_threads(|| std::thread::sleep(Duration::from_millis(1)));
         }),
         _ => {
             let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
-            convoy(gil, is_beside, 20, |token| {
+            convoy(gil, is_beside, |token| {
                 token
                     .allow_threads(|| writer.write_all(&[7]))
                     .expect("a byte");
@@ -140,31 +141,36 @@ fn measure(gil: &Gil, load: &str, n_steps: u64) -> Duration {
     }
 }
 
-/// The time of one of `n` operations, beside a thread that computes all the while or alone.
-fn convoy(
-    gil: &Gil,
-    is_beside: bool,
-    n: u32,
-    operate: impl FnMut(&mut Token<'_>) + Send,
-) -> Duration {
-    let operate = std::sync::Mutex::new(operate);
-    let is_over = AtomicBool::new(false);
+/// The time of one operation, beside a thread that computes all the while or alone.
+fn convoy(gil: &Gil, is_beside: bool, operate: impl FnMut(&mut Token<'_>) + Send) -> Duration {
+    let operate = Mutex::new(operate);
+    let (is_computing, is_over) = (AtomicBool::new(!is_beside), AtomicBool::new(false));
     let report = gil.threads(1 + usize::from(is_beside), |token, thread| {
         if thread == 1 {
             while !is_over.load(Ordering::Relaxed) {
+                is_computing.store(true, Ordering::Relaxed);
                 interpret(token, 100);
             }
             return Duration::ZERO;
         }
         let mut operate = operate.lock().expect("only this thread takes it");
-        let started = Instant::now();
-        (0..n).for_each(|_| operate(token));
+        while !is_computing.load(Ordering::Relaxed) {
+            token.allow_threads(|| std::thread::sleep(Duration::from_millis(1)));
+        }
+        let (started, mut n_operations) = (Instant::now(), 0);
+        while started.elapsed() < CONVOY {
+            operate(token);
+            n_operations += 1;
+        }
         let elapsed = started.elapsed();
         is_over.store(true, Ordering::Relaxed);
-        elapsed
+        elapsed / n_operations
     });
-    report.values()[0] / n
+    report.values()[0]
 }
+
+/// For how long operations are counted.
+const CONVOY: Duration = Duration::from_millis(200);
 
 /// "Interpreted" code: small steps, with a look at the lock after each, as between bytecodes.
 fn interpret(token: &mut Token<'_>, n_steps: u64) {
