@@ -14,6 +14,7 @@ tests![
     bad_numbers_are_refused,
     a_second_thread_is_refused,
     a_pool_in_a_forked_child_has_workers_of_its_own,
+    a_thread_pool_without_its_threads_starts_new_ones,
     a_pool_in_a_task_works,
     an_initializer_runs_in_every_worker,
     an_initializer_that_panics_is_an_error_and_no_loop,
@@ -142,6 +143,27 @@ fn a_pool_in_a_forked_child_has_workers_of_its_own() {
     wait_until(|| pids.iter().all(|&pid| !is_running(pid)));
     assert_eq!(pool.map(power, 0..3), results);
     assert_eq!(pool.pids(), before);
+}
+
+/// A rolled back cell leaves a process that has the pool, and none of its threads.
+fn a_thread_pool_without_its_threads_starts_new_ones() {
+    let pool = ThreadPool::with_workers(2).unwrap();
+    assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
+    // SAFETY: no thread of the pool is in the allocator: they sleep, having nothing to do. The child
+    // ends in `_exit`.
+    match unsafe { nix::unistd::fork() }.unwrap() {
+        nix::unistd::ForkResult::Child => {
+            let is_right = pool.map(power, 0..3) == [0, 1, 1024];
+            drop(pool);
+            // SAFETY: ends the process at once.
+            unsafe { nix::libc::_exit(i32::from(!is_right)) }
+        }
+        nix::unistd::ForkResult::Parent { child } => {
+            let end = nix::sys::wait::waitpid(child, None).unwrap();
+            assert_eq!(end, nix::sys::wait::WaitStatus::Exited(child, 0));
+        }
+    }
+    assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
 }
 
 fn a_pool_in_a_task_works() {

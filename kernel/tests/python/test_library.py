@@ -37,3 +37,12 @@ def test_the_stock_kernel_is_served_by_the_same_program(new_kernel):
     assert ran.result == "21"
     info = kernel.reply(kernel.client.kernel_info())["content"]
     assert info["implementation"] == "evcxr_jupyter"
+
+
+def test_a_thread_pool_is_used_in_another_cell_and_after_a_rollback(kernel):
+    kernel.ok("use forklore::*; let threads: ThreadPool = ThreadPool::with_workers(2)?;")
+    assert kernel.ok("threads.map(|x: u64| x + 1, 0..3)").result == "[1, 2, 3]"
+    assert kernel.run('panic!("rolled back")').status == "error"
+    assert kernel.ok("threads.map(|x: u64| x + 2, 0..3)").result == "[2, 3, 4]"
+    kernel.ok("drop(threads);")
+    assert kernel.ok("Pool::with_workers(1)?.map(|x: u64| x, 0..1)").result == "[0]"
