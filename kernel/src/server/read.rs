@@ -102,6 +102,9 @@ fn fill_in(msg_type: &str, content: &mut Value) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use zeromq::ZmqMessage;
+
     use super::*;
 
     fn read(msg_type: &str, content: &str) -> JupyterMessageContent {
@@ -148,6 +151,76 @@ mod tests {
             let content = read("execute_request", content);
             assert!(matches!(content, JupyterMessageContent::UnknownMessage(_)));
             assert_eq!(content.message_type(), "execute_request");
+        }
+    }
+    /// JSON of any shape, often with the names that the protocol uses.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "\\PC{0,8}".prop_map(Value::from),
+        ];
+        let name = prop_oneof![
+            Just("code".to_owned()),
+            Just("cursor_pos".to_owned()),
+            Just("user_expressions".to_owned()),
+            Just("hist_access_type".to_owned()),
+            Just("data".to_owned()),
+            Just("comm_id".to_owned()),
+            "[a-z_]{0,8}",
+        ];
+        leaf.prop_recursive(3, 24, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::hash_map(name.clone(), inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+
+        /// Frames of anything, with and without the delimiter: an error or a message.
+        #[test]
+        fn no_frames_break_the_reader(
+            frames in prop::collection::vec(
+                prop_oneof![
+                    any::<Vec<u8>>(),
+                    Just(b"<IDS|MSG>".to_vec()),
+                    Just(b"{}".to_vec()),
+                    any_json().prop_map(|json| json.to_string().into_bytes()),
+                ],
+                1..10,
+            ),
+        ) {
+            let mut frames = frames.into_iter();
+            let mut multipart = ZmqMessage::from(frames.next().expect("there is one"));
+            for frame in frames {
+                multipart.push_back(frame.into());
+            }
+            if let Ok(raw) = RawMessage::from_multipart(multipart, &None) {
+                let _ = message_of(raw);
+            }
+        }
+
+        /// A header that can be read is answered, whatever the content is.
+        #[test]
+        fn any_content_of_any_type_is_a_message(
+            msg_type in prop_oneof![
+                prop::sample::select(vec![
+                    "execute_request", "complete_request", "inspect_request", "history_request",
+                    "is_complete_request", "comm_open", "comm_msg", "comm_close", "comm_info_request",
+                    "kernel_info_request", "shutdown_request", "interrupt_request", "input_reply",
+                ]).prop_map(str::to_owned),
+                "[a-z_]{0,12}",
+            ],
+            content in any_json(),
+        ) {
+            let content = read(&msg_type, &content.to_string());
+            prop_assert_eq!(content.message_type(), msg_type);
         }
     }
 }
