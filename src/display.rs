@@ -180,6 +180,24 @@ impl Drop for Live {
     }
 }
 
+/// Says that a line is about to be read from standard input, to who can ask the user. False where nobody can.
+#[inline(never)]
+pub(crate) fn send_prompt(prompt: &str, is_password: bool) -> bool {
+    match Listener::detect() {
+        Listener::Forklore => {
+            let mut json = String::from(r#"{"kind":"prompt","text":"#);
+            push_json_string(&mut json, prompt);
+            json.push_str(&format!(r#","password":{is_password}}}"#));
+            send(&json);
+        }
+        // The convention of its crate `evcxr_input`.
+        Listener::Evcxr if is_password => println!("EVCXR_INPUT_REQUEST_PASSWORD:{prompt}"),
+        Listener::Evcxr => println!("EVCXR_INPUT_REQUEST:{prompt}"),
+        Listener::Other => return false,
+    }
+    true
+}
+
 /// Who reads this process's standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Listener {

@@ -29,6 +29,7 @@ fn show(raw: Raw) {
     match raw {
         Raw::Stdout(bytes) => drop(std::io::stdout().write_all(&bytes)),
         Raw::Stderr(bytes) => print!("\x1b[33m{}\x1b[0m", String::from_utf8_lossy(&bytes)),
+        Raw::Waits(_) => {}
     }
 }
 

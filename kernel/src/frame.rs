@@ -18,6 +18,8 @@ pub enum ToKernel {
     Ended(Option<Failure>),
     /// Everything that was asked for before the question with this number has been answered.
     Synced(u64),
+    /// The cell waits for input, after it got the answers up to this number.
+    Waits(u64),
 }
 
 /// From the kernel to the supervisor.
@@ -31,6 +33,10 @@ pub enum ToSupervisor {
     Checkpoint(String),
     /// Ends every process, then the supervisor.
     Shutdown,
+    /// Whether the cell that comes may wait for input. If not, it finds the end of file.
+    AllowInput(bool),
+    /// What it was waiting for. Answers are counted from each `AllowInput`.
+    Input(Vec<u8>),
 }
 
 /// Why a cell did not reach its end.
@@ -115,6 +121,7 @@ impl Frame for ToKernel {
             ToKernel::Stderr(bytes) => (2, bytes.clone()),
             ToKernel::Ended(failure) => (3, serde_json::to_vec(failure).unwrap_or_default()),
             ToKernel::Synced(number) => (4, number.to_le_bytes().to_vec()),
+            ToKernel::Waits(n_answers) => (5, n_answers.to_le_bytes().to_vec()),
         }
     }
 
@@ -125,6 +132,7 @@ impl Frame for ToKernel {
             2 => ToKernel::Stderr(payload),
             3 => ToKernel::Ended(serde_json::from_slice(&payload).ok()?),
             4 => ToKernel::Synced(u64::from_le_bytes(payload.try_into().ok()?)),
+            5 => ToKernel::Waits(u64::from_le_bytes(payload.try_into().ok()?)),
             _ => return None,
         })
     }
@@ -137,6 +145,8 @@ impl Frame for ToSupervisor {
             ToSupervisor::Interrupt(number) => (1, number.to_le_bytes().to_vec()),
             ToSupervisor::Checkpoint(policy) => (2, policy.clone().into_bytes()),
             ToSupervisor::Shutdown => (3, Vec::new()),
+            ToSupervisor::AllowInput(is_allowed) => (4, vec![u8::from(*is_allowed)]),
+            ToSupervisor::Input(bytes) => (5, bytes.clone()),
         }
     }
 
@@ -146,6 +156,8 @@ impl Frame for ToSupervisor {
             1 => ToSupervisor::Interrupt(u64::from_le_bytes(payload.try_into().ok()?)),
             2 => ToSupervisor::Checkpoint(String::from_utf8(payload).ok()?),
             3 => ToSupervisor::Shutdown,
+            4 => ToSupervisor::AllowInput(payload == [1]),
+            5 => ToSupervisor::Input(payload),
             _ => return None,
         })
     }
@@ -153,6 +165,8 @@ impl Frame for ToSupervisor {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -175,6 +189,7 @@ mod tests {
             ToKernel::Ended(None),
             ToKernel::Ended(Some(failure)),
             ToKernel::Synced(u64::MAX),
+            ToKernel::Waits(3),
         ];
         let bytes: Vec<u8> = sent.iter().flat_map(Frame::encode).collect();
         for cut in 1..bytes.len() {
@@ -194,5 +209,18 @@ mod tests {
         reader.push(&[9, 2, 0, 0, 0, 1, 2]);
         reader.push(&ToSupervisor::Shutdown.encode());
         assert_eq!(reader.frames::<ToSupervisor>(), [ToSupervisor::Shutdown]);
+    }
+
+    proptest! {
+        /// Random bytes from whoever holds the socket: the reader takes them all and waits for more.
+        #[test]
+        fn no_bytes_break_the_reader(pieces in prop::collection::vec(any::<Vec<u8>>(), 0..8)) {
+            let (mut kernel, mut supervisor) = (Reader::default(), Reader::default());
+            for piece in &pieces {
+                kernel.push(piece);
+                supervisor.push(piece);
+                let _ = (kernel.frames::<ToKernel>(), supervisor.frames::<ToSupervisor>());
+            }
+        }
     }
 }

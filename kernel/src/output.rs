@@ -23,6 +23,7 @@
 //! ```text
 //! {"kind": "display" | "update" | "result", "id": "…"?, "data": {MIME: content}, "metadata": {…}?}
 //! {"kind": "clear", "wait": bool}
+//! {"kind": "prompt", "text": "…", "password": bool}
 //! ```
 
 use std::collections::HashMap;
@@ -68,6 +69,13 @@ pub enum Event {
         /// Wait for the next output.
         wait: bool,
     },
+    /// The cell is about to read a line from standard input.
+    Prompt {
+        /// What is asked.
+        text: String,
+        /// Whether the answer shall not be seen.
+        is_password: bool,
+    },
 }
 
 /// A MIME bundle, and where it goes.
@@ -104,6 +112,12 @@ enum Message {
     Clear {
         #[serde(default)]
         wait: bool,
+    },
+    Prompt {
+        #[serde(default)]
+        text: String,
+        #[serde(default)]
+        password: bool,
     },
 }
 
@@ -369,6 +383,12 @@ fn frame(bytes: &[u8]) -> Piece<'_> {
 fn event_of(message: Message) -> Event {
     let (kind, body) = match message {
         Message::Clear { wait } => return Event::Clear { wait },
+        Message::Prompt { text, password } => {
+            return Event::Prompt {
+                text,
+                is_password: password,
+            };
+        }
         Message::Display(body) => (RichKind::Display, body),
         Message::Update(body) => (RichKind::Update, body),
         Message::Result(body) => (RichKind::Result, body),

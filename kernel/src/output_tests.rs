@@ -93,6 +93,23 @@ fn clear_says_whether_it_waits() {
 }
 
 #[test]
+fn a_prompt_keeps_its_place() {
+    let bytes = piece(
+        "1",
+        false,
+        br#"{"kind":"prompt","text":"name? ","password":true}"#,
+    );
+    let prompt = Event::Prompt {
+        text: "name? ".to_owned(),
+        is_password: true,
+    };
+    assert_eq!(
+        events_of([&b"before"[..], &bytes]),
+        [text("before"), prompt]
+    );
+}
+
+#[test]
 fn what_the_kernel_shows_is_one_bundle() {
     let data = [("text/html", "<b>"), ("text/plain", &*"long ".repeat(5000))]
         .map(|(mime, text)| (mime.to_owned(), text.to_owned()));

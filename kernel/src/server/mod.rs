@@ -5,6 +5,7 @@
 //!              └──(in order: execute, complete, inspect)──▶ Worker: the session's thread ──▶ reply
 //!  control ──▶ Control: interrupt, shutdown; answered while a cell runs
 //!  what a cell writes ──▶ Relay: batches, parses ──▶ IoPub: one task that writes ──▶ iopub
+//!  what a cell asks   ──▶ Relay ──▶ Stdin ──▶ stdin ──▶ answer ──▶ the cell's standard input
 //! ```
 //!
 //! The sockets answer before the session is there: it warms up behind them, and the first cell waits for it.
@@ -15,10 +16,12 @@ mod control;
 mod history;
 mod iopub;
 mod lifeline;
+mod progress;
 mod read;
 mod relay;
 mod replies;
 mod shell;
+mod stdin;
 mod worker;
 
 use std::path::Path;
@@ -30,16 +33,16 @@ use anyhow::{Context, Result, bail};
 use jupyter_protocol::{
     ConnectionInfo, JupyterMessage, JupyterMessageContent, Status, UnknownMessage,
 };
-use jupyter_zmq_client::{
-    KernelHeartbeatConnection, RouterRecvConnection, RouterSendConnection, RuntimeError,
-};
+use jupyter_zmq_client::{KernelHeartbeatConnection, RouterSendConnection, RuntimeError};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::session;
 use history::History;
 use iopub::IoPub;
+use progress::log;
 use read::next_message;
+use stdin::Stdin;
 
 /// How long the session may take to end its processes before the kernel goes without it.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(2);
@@ -50,6 +53,7 @@ const N_REPLIES_WAITING: usize = 64;
 /// What the tasks and the session's thread have in common.
 struct Shared {
     iopub: IoPub,
+    stdin: Arc<Stdin>,
     /// Replies on the shell channel.
     replies: mpsc::Sender<JupyterMessage>,
     /// The request that the session works on, if any.
@@ -127,12 +131,13 @@ async fn serve(info: &ConnectionInfo) -> Result<()> {
     let sockets = Sockets::bind(info, &session_id).await?;
     let (shell_send, shell_recv) = sockets.shell.split();
     let (control_send, control_recv) = sockets.control.split();
-    let (_stdin_send, stdin_recv) = sockets.stdin.split();
+    let (stdin_send, stdin_recv) = sockets.stdin.split();
     let (replies, replies_to_send) = mpsc::channel(N_REPLIES_WAITING);
     let (control_replies, control_replies_to_send) = mpsc::channel(N_REPLIES_WAITING);
     let (stop, mut stops) = mpsc::channel(4);
     let shared = Arc::new(Shared {
         iopub: IoPub::start(sockets.iopub),
+        stdin: Stdin::start(stdin_send, stdin_recv),
         replies,
         running: Mutex::default(),
         control: Mutex::default(),
@@ -146,7 +151,6 @@ async fn serve(info: &ConnectionInfo) -> Result<()> {
     tokio::spawn(send_all(shell_send, replies_to_send));
     tokio::spawn(send_all(control_send, control_replies_to_send));
     tokio::spawn(heartbeat(sockets.heartbeat));
-    tokio::spawn(ignore_input(stdin_recv));
     tokio::spawn(shell::serve(
         shell_recv,
         shared.clone(),
@@ -248,17 +252,6 @@ async fn heartbeat(mut connection: KernelHeartbeatConnection) {
     }
 }
 
-/// Nothing asks for input yet, so what comes is an answer to nothing.
-async fn ignore_input(mut stdin: RouterRecvConnection) {
-    loop {
-        let message = next_message(&mut stdin, "stdin").await;
-        log(format_args!(
-            "a {} was not asked for",
-            message.message_type()
-        ));
-    }
-}
-
 /// A message with content that the protocol crate has no type for, or has a type for that sends something else.
 fn message(msg_type: &str, content: Value, parent: &JupyterMessage) -> JupyterMessage {
     let content = JupyterMessageContent::UnknownMessage(UnknownMessage {
@@ -268,9 +261,4 @@ fn message(msg_type: &str, content: Value, parent: &JupyterMessage) -> JupyterMe
     let mut message = JupyterMessage::new(content, Some(parent));
     "forklore".clone_into(&mut message.header.username);
     message
-}
-
-/// Writes a line to the server's log, which is standard error.
-fn log(what: std::fmt::Arguments<'_>) {
-    eprintln!("[forklore] {what}");
 }

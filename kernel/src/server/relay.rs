@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::iopub::IoPub;
+use super::stdin::{Question, Stdin};
 use crate::output::{Event, Parser, Rich, RichKind, Stream};
 use crate::session::Raw;
 
@@ -29,8 +30,18 @@ const N_WAITING: usize = 64;
 pub(super) struct Cell {
     pub(super) parent: Arc<JupyterMessage>,
     pub(super) execution_count: usize,
-    /// Whether its result is shown.
-    pub(super) silent: bool,
+    pub(super) shows: Shows,
+}
+
+/// What becomes of a cell's value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shows {
+    /// It is published.
+    Result,
+    /// Nobody wants it.
+    Nothing,
+    /// It is kept for the reply, as the value of a user expression.
+    Value,
 }
 
 /// What goes into the relay.
@@ -38,8 +49,8 @@ enum Feed {
     /// From now on, output belongs to this cell.
     Begin(Cell),
     Raw(Raw),
-    /// The cell has ended: publish everything, and say so.
-    End(oneshot::Sender<()>),
+    /// The cell has ended: publish everything, and give the value that was kept.
+    End(oneshot::Sender<Option<Rich>>),
 }
 
 /// The way into the relay.
@@ -50,11 +61,13 @@ pub(super) struct Feeder {
 
 impl Feeder {
     /// Starts the relay.
-    pub(super) fn start(iopub: IoPub) -> Feeder {
+    pub(super) fn start(iopub: IoPub, stdin: Arc<Stdin>) -> Feeder {
         let (feed, fed) = mpsc::channel(N_WAITING);
         let relay = Relay {
             iopub,
+            stdin,
             cell: None,
+            value: None,
             stdout: Parser::new(Stream::Stdout),
             stderr: Parser::new(Stream::Stderr),
             events: Vec::new(),
@@ -75,18 +88,21 @@ impl Feeder {
         let _ = self.feed.blocking_send(Feed::Raw(raw));
     }
 
-    /// Returns when everything written so far has been published. Not to be called on a server task.
-    pub(super) fn end(&self) {
+    /// Returns when everything written so far has been published, with the value that was kept.
+    /// Not to be called on a server task.
+    pub(super) fn end(&self) -> Option<Rich> {
         let (published, wait) = oneshot::channel();
-        if self.feed.blocking_send(Feed::End(published)).is_ok() {
-            let _ = wait.blocking_recv();
-        }
+        self.feed.blocking_send(Feed::End(published)).ok()?;
+        wait.blocking_recv().ok()?
     }
 }
 
 struct Relay {
     iopub: IoPub,
+    stdin: Arc<Stdin>,
     cell: Option<Cell>,
+    /// The cell's last value, where that is to be kept.
+    value: Option<Rich>,
     stdout: Parser,
     stderr: Parser,
     /// Collected, in order.
@@ -121,7 +137,7 @@ impl Relay {
                     self.stdout.finish(&mut self.events);
                     self.stderr.finish(&mut self.events);
                     self.publish().await;
-                    let _ = published.send(());
+                    let _ = published.send(self.value.take());
                 }
             }
         }
@@ -131,6 +147,11 @@ impl Relay {
         let (parser, bytes) = match &raw {
             Raw::Stdout(bytes) => (&mut self.stdout, bytes),
             Raw::Stderr(bytes) => (&mut self.stderr, bytes),
+            Raw::Waits(n_answers) => {
+                self.stdout.idle(&mut self.events);
+                self.publish().await;
+                return self.stdin.waits(*n_answers);
+            }
         };
         parser.push(bytes, &mut self.events);
         self.n_bytes += bytes.len();
@@ -151,8 +172,21 @@ impl Relay {
         };
         let events = without_overtaken_updates(mem::take(&mut self.events));
         for event in events {
-            if let Some((msg_type, content)) = message_of(event, cell) {
-                self.iopub.publish(msg_type, content, &cell.parent).await;
+            match event {
+                Event::Prompt { text, is_password } => self.stdin.ask(Question {
+                    prompt: text,
+                    is_password,
+                }),
+                Event::Rich(rich)
+                    if cell.shows == Shows::Value && rich.kind != RichKind::Update =>
+                {
+                    self.value = Some(rich);
+                }
+                event => {
+                    if let Some((msg_type, content)) = message_of(event, cell) {
+                        self.iopub.publish(msg_type, content, &cell.parent).await;
+                    }
+                }
             }
         }
     }
@@ -189,6 +223,7 @@ fn message_of(event: Event, cell: &Cell) -> Option<(&'static str, Value)> {
         Event::Text(Stream::Stdout, text) => ("stream", json!({"name": "stdout", "text": text})),
         Event::Text(Stream::Stderr, text) => ("stream", json!({"name": "stderr", "text": text})),
         Event::Clear { wait } => ("clear_output", json!({"wait": wait})),
+        Event::Prompt { .. } => return None,
         Event::Rich(rich) => {
             let mut content = json!({"data": rich.data, "metadata": rich.metadata});
             if let Some(id) = &rich.id {
@@ -197,7 +232,7 @@ fn message_of(event: Event, cell: &Cell) -> Option<(&'static str, Value)> {
             match rich.kind {
                 RichKind::Display => ("display_data", content),
                 RichKind::Update => ("update_display_data", content),
-                RichKind::Result if cell.silent => return None,
+                RichKind::Result if cell.shows != Shows::Result => return None,
                 RichKind::Result => {
                     content["execution_count"] = json!(cell.execution_count);
                     ("execute_result", content)

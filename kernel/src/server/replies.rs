@@ -4,6 +4,7 @@ use jupyter_protocol::{CodeMirrorMode, HelpLink, KernelInfoReply, LanguageInfo, 
 use serde_json::{Value, json};
 
 use crate::complete::{Completeness, completeness};
+use crate::output::Rich;
 use crate::session::CellError;
 
 /// The newest version of the protocol of which everything is here.
@@ -63,11 +64,25 @@ pub(super) fn executed(execution_count: usize, user_expressions: Value) -> Value
 
 /// The reply to a cell that failed.
 pub(super) fn failed(execution_count: usize, error: &CellError) -> Value {
-    let mut content = self::error(error);
-    content["status"] = json!("error");
+    let mut content = failed_expression(error);
     content["execution_count"] = json!(execution_count);
     content["payload"] = json!([]);
     content["user_expressions"] = json!({});
+    content
+}
+
+/// The value of a user expression: nothing in it for an expression without one, such as `()`.
+pub(super) fn value(value: Option<Rich>) -> Value {
+    let (data, metadata) = value
+        .map(|rich| (rich.data, rich.metadata))
+        .unwrap_or_default();
+    json!({"status": "ok", "data": data, "metadata": metadata})
+}
+
+/// What stands in place of the value of a user expression that failed.
+pub(super) fn failed_expression(error: &CellError) -> Value {
+    let mut content = self::error(error);
+    content["status"] = json!("error");
     content
 }
 

@@ -8,7 +8,8 @@ use jupyter_protocol::{ExecuteRequest, JupyterMessage, Status};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
-use super::relay::{Cell, Feeder};
+use super::progress::Progress;
+use super::relay::{Cell, Feeder, Shows};
 use super::shell::lock;
 use super::{Shared, log, message, replies};
 use crate::cell::{self, Plan};
@@ -54,7 +55,8 @@ pub(super) struct Handle {
 pub(super) fn start(shared: Arc<Shared>) -> Result<Handle> {
     let (jobs, queue) = mpsc::unbounded_channel();
     let (ending, ended) = oneshot::channel();
-    let feeder = Feeder::start(shared.iopub.clone());
+    let feeder = Feeder::start(shared.iopub.clone(), shared.stdin.clone());
+    let progress = Progress::start(feeder.clone())?;
     std::thread::Builder::new()
         .name("session".to_owned())
         // The compiler's analysis recurses deeply on deep code.
@@ -64,6 +66,7 @@ pub(super) fn start(shared: Arc<Shared>) -> Result<Handle> {
                 session: None,
                 shared,
                 feeder,
+                progress,
                 execution_count: 0,
             };
             worker.run(queue);
@@ -76,6 +79,7 @@ struct Worker {
     session: Option<Session>,
     shared: Arc<Shared>,
     feeder: Feeder,
+    progress: Progress,
     /// The number of the last cell that counted.
     execution_count: usize,
 }
@@ -166,15 +170,28 @@ impl Worker {
             let input = message("execute_input", content, parent);
             self.shared.iopub.send_blocking(input);
         }
-        self.feeder.begin(Cell {
+        let mut cell = Cell {
             parent: parent.clone(),
             execution_count: self.execution_count,
-            silent: request.silent,
-        });
+            shows: if request.silent {
+                Shows::Nothing
+            } else {
+                Shows::Result
+            },
+        };
+        self.feeder.begin(cell.clone());
+        let control = lock(&self.shared.control).clone();
+        if let Some(control) = control.filter(|_| request.allow_stdin) {
+            self.shared.stdin.begin(parent, control);
+        }
+        self.progress.begin();
         let ran = self.run_cell(&request.code);
+        self.progress.end();
+        self.shared.stdin.end();
         self.feeder.end();
         let Err(error) = ran else {
-            let expressions = user_expressions(request);
+            cell.shows = Shows::Value;
+            let expressions = self.user_expressions(request, &cell);
             return replies::executed(self.execution_count, expressions);
         };
         if request.stop_on_error {
@@ -206,6 +223,23 @@ impl Worker {
             }
             error
         })
+    }
+
+    /// Evaluates expressions after the cell, each as a cell of its own whose value goes into the reply. What one of
+    /// them prints is output of the cell; one that fails leaves everything as it was.
+    fn user_expressions(&mut self, request: &ExecuteRequest, cell: &Cell) -> Value {
+        let mut values = Map::new();
+        for (name, expression) in request.user_expressions.iter().flatten() {
+            self.feeder.begin(cell.clone());
+            let ran = self.run_cell(expression);
+            let value = self.feeder.end();
+            let value = match ran {
+                Ok(()) => replies::value(value),
+                Err(error) => replies::failed_expression(&error),
+            };
+            values.insert(name.clone(), value);
+        }
+        Value::Object(values)
     }
 
     /// Completes at a cursor. What cannot be completed has no completions; that is no error.
@@ -271,17 +305,4 @@ fn completed(matches: &[&str], start: usize, end: usize, types: Value) -> Value 
         "cursor_end": end,
         "metadata": {"_jupyter_types_experimental": types},
     })
-}
-
-/// Expressions to be evaluated after the cell: each would cost a compile, so each is refused in words.
-fn user_expressions(request: &ExecuteRequest) -> Value {
-    let refused = json!({
-        "status": "error",
-        "ename": "NotSupported",
-        "evalue": "user expressions are not evaluated by this kernel; run them as a cell",
-        "traceback": [],
-    });
-    let expressions = request.user_expressions.iter().flatten();
-    let refused = expressions.map(|(name, _)| (name.clone(), refused.clone()));
-    Value::Object(refused.collect())
 }

@@ -1,30 +1,37 @@
-//! Errors in the words of rustc, with the lines of the cell.
+//! Errors and warnings in the words and colours of rustc, with the lines of the cell.
 //!
-//! evcxr compiles a generated file in which the cell's statements stand among others. rustc's own rendering shows that
-//! file; here its line numbers become those of the cell, and it gets its colours back (cargo's JSON has none).
+//! evcxr compiles a generated file in which the cell's statements stand among others, and the items of all earlier
+//! cells. rustc's own rendering shows that file; here its line numbers become those of the cell.
 
 use evcxr::CompilationError;
+use serde_json::Value;
 
 use super::CellError;
 use crate::frame::Place;
 
 const RED: &str = "\x1b[1;31m";
 const BLUE: &str = "\x1b[1;34m";
-const YELLOW: &str = "\x1b[1;33m";
 const BOLD: &str = "\x1b[1m";
 const RESET: &str = "\x1b[0m";
 
-/// The reply for a cell that does not compile.
-pub(super) fn compile_error(errors: &[CompilationError], code: &str) -> CellError {
-    let first = errors.first();
+/// The reply for a cell that does not compile. `messages` are rustc's, in colour.
+pub(super) fn compile_error(
+    errors: &[CompilationError],
+    messages: &[Value],
+    code: &str,
+) -> CellError {
+    // Warnings are among them, and may come first.
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        errors.iter().partition(|error| error.level() != "warning");
+    let first = errors.first().or(warnings.first());
     let evalue = match first.map(|error| (error.code(), error.message())) {
         Some((Some(number), message)) => format!("{message} [{number}]"),
         Some((None, message)) => message,
         None => "the cell does not compile".to_owned(),
     };
     let mut traceback: Vec<String> = Vec::new();
-    for error in errors {
-        let text = render(error, code);
+    for error in errors.into_iter().chain(warnings) {
+        let text = render(error, messages, code);
         if !traceback.contains(&text) {
             traceback.push(text);
         }
@@ -36,8 +43,40 @@ pub(super) fn compile_error(errors: &[CompilationError], code: &str) -> CellErro
     }
 }
 
-fn render(error: &CompilationError, code: &str) -> String {
-    let rendered = error.rendered();
+/// The warnings that are about the cell's own lines: those about earlier cells' items were shown with them.
+pub(super) fn warnings(messages: &[Value], code: &str) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    for message in messages.iter().filter(|message| is_about(message, code)) {
+        let text = in_the_cell(message["rendered"].as_str().unwrap_or_default(), code);
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    texts
+}
+
+/// Whether a message is a warning whose primary place is a line of the cell.
+fn is_about(message: &Value, code: &str) -> bool {
+    let primary = message["spans"].as_array().into_iter().flatten();
+    let mut primary = primary.filter(|span| span["is_primary"] == true);
+    message["level"] == "warning"
+        && primary.any(|span| {
+            let line = span["text"][0]["text"].as_str().unwrap_or_default();
+            span["file_name"] == "src/lib.rs" && !LineNumbers::of(code).candidates(line).is_empty()
+        })
+}
+
+fn render(error: &CompilationError, messages: &[Value], code: &str) -> String {
+    let is_same = |message: &&Value| {
+        ["message", "spans"]
+            .iter()
+            .all(|part| message[part] == error.json[part])
+    };
+    let in_color = messages.iter().find(is_same);
+    let rendered = match in_color.and_then(|message| message["rendered"].as_str()) {
+        Some(text) => text.to_owned(),
+        None => error.rendered(),
+    };
     let mut text = if rendered.is_empty() {
         plain(error)
     } else {
@@ -65,73 +104,90 @@ fn plain(error: &CompilationError) -> String {
     text
 }
 
-/// Rewrites rustc's text for the reader of the cell.
+/// Rewrites rustc's text, with or without colours, for the reader of the cell.
 fn in_the_cell(rendered: &str, code: &str) -> String {
-    let lines: Vec<&str> = rendered.lines().collect();
-    let mut numbers = LineNumbers::new(&lines, code);
+    let plain: Vec<String> = rendered.lines().map(without_colors).collect();
+    let mut numbers = LineNumbers::new(&plain, code);
     let mut text = String::new();
-    for (at, line) in lines.iter().enumerate() {
-        text.push_str(&rewrite_line(line, &lines[at + 1..], &mut numbers));
+    for (at, (line, plain_line)) in rendered.lines().zip(&plain).enumerate() {
+        text.push_str(&rewrite_line(
+            line,
+            plain_line,
+            &plain[at + 1..],
+            &mut numbers,
+        ));
         text.push('\n');
     }
     text
 }
 
-/// `12 |     let x = y;` in its parts: the number, the gutter's width, the text.
-fn source_line(line: &str) -> Option<(u32, usize, &str)> {
+/// The text without escape sequences that colour it.
+fn without_colors(text: &str) -> String {
+    pieces(text).filter(|piece| !is_color(piece)).collect()
+}
+
+/// Text and escape sequences in turns.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = match rest.find("\x1b[") {
+            Some(0) => rest
+                .find(|c: char| c.is_ascii_alphabetic())
+                .map(|end| end + 1),
+            start => start,
+        };
+        let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+fn is_color(piece: &str) -> bool {
+    piece.starts_with("\x1b[")
+}
+
+/// `12 |     let x = y;` in its parts: the number and the text.
+fn source_line(line: &str) -> Option<(u32, &str)> {
     let gutter = line.find(" |")?;
     let number = line[..gutter].trim().parse().ok()?;
     let text = line[gutter + 2..]
         .strip_prefix(' ')
         .unwrap_or(&line[gutter + 2..]);
-    Some((number, gutter, text))
+    Some((number, text))
 }
 
-fn rewrite_line(line: &str, following: &[&str], numbers: &mut LineNumbers<'_>) -> String {
-    if let Some((number, width, text)) = source_line(line) {
-        let number = numbers
-            .in_cell(number, text)
-            .map(|number| number.to_string())
-            .unwrap_or_default();
-        return format!("{BLUE}{number:<width$} |{RESET} {text}");
+fn rewrite_line(
+    line: &str,
+    plain: &str,
+    following: &[String],
+    numbers: &mut LineNumbers<'_>,
+) -> String {
+    if let Some((number, text)) = source_line(plain) {
+        let old = number.to_string();
+        let new = numbers.in_cell(number, text);
+        let new = new.map(|number| number.to_string()).unwrap_or_default();
+        // As wide as before: the gutter below has that width.
+        let new = format!("{new:<width$}", width = old.len());
+        let is_number = |piece: &&str| !is_color(piece) && piece.contains(&old);
+        let first = pieces(line).position(|piece| is_number(&piece));
+        let replaced = pieces(line).enumerate().map(|(at, piece)| match first {
+            Some(first) if at == first => piece.replacen(&old, &new, 1),
+            _ => piece.to_owned(),
+        });
+        return replaced.collect();
     }
-    let trimmed = line.trim_start();
-    if let Some(place) = trimmed
+    let trimmed = plain.trim_start();
+    let place = trimmed
         .strip_prefix("--> ")
-        .or_else(|| trimmed.strip_prefix("::: "))
-    {
-        let indent = &line[..line.len() - trimmed.len()];
-        let arrow = &trimmed[..3];
-        return format!(
-            "{indent}{BLUE}{arrow}{RESET} {}",
-            rewrite_place(place, following, numbers)
-        );
+        .or_else(|| trimmed.strip_prefix("::: "));
+    match place {
+        Some(place) => line.replacen(place, &rewrite_place(place, following, numbers), 1),
+        None => line.to_owned(),
     }
-    if let Some(marks) = trimmed
-        .strip_prefix("| ")
-        .or_else(|| (trimmed == "|").then_some(""))
-    {
-        let gutter = &line[..line.len() - trimmed.len()];
-        return format!("{gutter}{BLUE}|{RESET} {}", color_marks(marks));
-    }
-    for (word, color) in [("error", RED), ("warning", YELLOW)] {
-        if line.starts_with(word) {
-            let (head, message) = line.split_once(':').unwrap_or((line, ""));
-            return format!("{color}{head}{RESET}{BOLD}:{message}{RESET}");
-        }
-    }
-    for word in ["= note", "= help", "note", "help"] {
-        if let Some(rest) = trimmed.strip_prefix(word) {
-            let indent = &line[..line.len() - trimmed.len()];
-            let word = word.replace("= ", &format!("{BLUE}={RESET}{BOLD} "));
-            return format!("{indent}{BOLD}{word}{RESET}{rest}");
-        }
-    }
-    line.to_owned()
 }
 
 /// `src/lib.rs:12:5` becomes `cell:2:5`.
-fn rewrite_place(place: &str, following: &[&str], numbers: &mut LineNumbers<'_>) -> String {
+fn rewrite_place(place: &str, following: &[String], numbers: &mut LineNumbers<'_>) -> String {
     let Some(position) = place.strip_prefix("src/lib.rs:") else {
         return place.to_owned();
     };
@@ -144,22 +200,10 @@ fn rewrite_place(place: &str, following: &[&str], numbers: &mut LineNumbers<'_>)
     let shown = following
         .iter()
         .filter_map(|line| source_line(line))
-        .find(|(shown, ..)| *shown == number);
-    match shown.and_then(|(_, _, text)| numbers.in_cell(number, text)) {
+        .find(|(shown, _)| *shown == number);
+    match shown.and_then(|(_, text)| numbers.in_cell(number, text)) {
         Some(number) => format!("cell:{number}:{column}"),
         None => "code that the kernel generated around the cell".to_owned(),
-    }
-}
-
-fn color_marks(marks: &str) -> String {
-    let color = if marks.contains('^') { RED } else { BLUE };
-    if marks
-        .trim_start()
-        .starts_with(['^', '-', '_', '|', '~', '+'])
-    {
-        format!("{color}{marks}{RESET}")
-    } else {
-        marks.to_owned()
     }
 }
 
@@ -171,15 +215,19 @@ struct LineNumbers<'a> {
 }
 
 impl<'a> LineNumbers<'a> {
-    fn new(rendered: &[&str], code: &'a str) -> LineNumbers<'a> {
-        let mut numbers = LineNumbers {
+    fn of(code: &'a str) -> LineNumbers<'a> {
+        LineNumbers {
             cell: code.lines().collect(),
             offset: None,
-        };
+        }
+    }
+
+    fn new(rendered: &[String], code: &'a str) -> LineNumbers<'a> {
+        let mut numbers = LineNumbers::of(code);
         numbers.offset = rendered
             .iter()
             .filter_map(|line| source_line(line))
-            .find_map(|(number, _, text)| {
+            .find_map(|(number, text)| {
                 let found = numbers.candidates(text);
                 (found.len() == 1).then(|| i64::from(number) - i64::from(found[0]))
             });
@@ -219,10 +267,7 @@ pub(super) fn place(place: &Place, source: &str, code: &str) -> Vec<String> {
     let Some(text) = source.lines().nth((place.line as usize).saturating_sub(1)) else {
         return Vec::new();
     };
-    let mut numbers = LineNumbers {
-        cell: code.lines().collect(),
-        offset: None,
-    };
+    let mut numbers = LineNumbers::of(code);
     let found = numbers.candidates(text);
     // Several: the generated file keeps the cell's order, so count which of the same lines it is.
     let n_before = source
@@ -251,17 +296,6 @@ pub(super) fn place(place: &Place, source: &str, code: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn without_colors(text: &str) -> String {
-        let mut plain = String::new();
-        let mut rest = text;
-        while let Some(start) = rest.find("\x1b[") {
-            plain.push_str(&rest[..start]);
-            let end = rest[start..].find('m').unwrap() + start + 1;
-            rest = &rest[end..];
-        }
-        plain + rest
-    }
-
     #[test]
     fn line_numbers_become_those_of_the_cell() {
         let code = "let a = 1;\nlet b: String = a;\nprintln!(\"{b}\");";
@@ -285,6 +319,46 @@ mod tests {
         let text = without_colors(&in_the_cell(rendered, code));
         assert!(text.contains("--> cell:3:3"), "{text}");
         assert!(text.contains("3  | f(x);"), "{text}");
+    }
+
+    #[test]
+    fn rustc_s_own_colors_stay() {
+        let code = "let a = 1;\nlet b: String = a;";
+        let blue = "\x1b[1m\x1b[94m";
+        let rendered = format!(
+            "\x1b[1m\x1b[91merror\x1b[0m\x1b[1m: no\x1b[0m\n {blue}--> \x1b[0msrc/lib.rs:112:17\n{blue}112\x1b[0m {blue}|\x1b[0m let b: String = a;\n"
+        );
+        let text = in_the_cell(&rendered, code);
+        assert_eq!(
+            text,
+            rendered
+                .replace("src/lib.rs:112:17", "cell:2:17")
+                .replace("112", "2  ")
+        );
+    }
+
+    #[test]
+    fn warnings_about_the_cell_are_told_from_those_about_others() {
+        let warning = |line: &str, file: &str| {
+            serde_json::json!({
+                "level": "warning",
+                "rendered": format!("warning: unused\n --> {file}:9:1\n  |\n9 | {line}\n"),
+                "spans": [{"is_primary": true, "file_name": file, "text": [{"text": line}]}],
+            })
+        };
+        let mut messages = vec![
+            warning("fn earlier(x: u8) {}", "src/lib.rs"),
+            warning("f(x);", "other/lib.rs"),
+            warning("f(x);", "src/lib.rs"),
+            warning("f(x);", "src/lib.rs"),
+            serde_json::json!({"level": "warning", "rendered": "1 warning emitted", "spans": []}),
+        ];
+        let code = "let x = 1;\nf(x);";
+        let shown = "warning: unused\n --> cell:2:1\n  |\n2 | f(x);\n";
+        assert_eq!(warnings(&messages, code), [shown]);
+        messages[2]["level"] = "error".into();
+        messages.remove(3);
+        assert!(warnings(&messages, code).is_empty());
     }
 
     #[test]

@@ -128,6 +128,7 @@ impl Link {
                     }
                     ToKernel::Stdout(bytes) => self.show(Raw::Stdout(bytes)),
                     ToKernel::Stderr(bytes) => self.show(Raw::Stderr(bytes)),
+                    ToKernel::Waits(n_answers) => self.show(Raw::Waits(n_answers)),
                     ToKernel::Ended(failure) => self.lock().ended = Some(failure),
                     ToKernel::Synced(number) => {
                         self.lock().n_answered = number;
@@ -291,6 +292,16 @@ impl Control {
         policy.parse::<crate::runtime::snapshot::Checkpoint>()?;
         self.link.tell(&ToSupervisor::Checkpoint(policy.to_owned()));
         Ok(())
+    }
+
+    /// Whether the cell that comes may wait for input; if not, it finds the end of file, as it does by default.
+    pub fn allow_input(&self, is_allowed: bool) {
+        self.link.tell(&ToSupervisor::AllowInput(is_allowed));
+    }
+
+    /// Gives bytes to the cell's standard input.
+    pub fn answer(&self, bytes: Vec<u8>) {
+        self.link.tell(&ToSupervisor::Input(bytes));
     }
 
     /// Ends every process of the session and returns when none is left, within a few seconds.

@@ -8,10 +8,12 @@
 //!
 //! This is the only module that uses evcxr. A [`Session`] lives on one thread; its [`Control`] may be used on any.
 
+mod compiler;
 mod diagnostic;
 mod folder;
 mod link;
 mod manifest;
+mod tools;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -28,22 +30,25 @@ use crate::warm;
 use folder::Folder;
 pub use link::Control;
 use link::Link;
+use tools::Tools;
 
 /// The error's kind when supervisor and user process are gone, variables included.
 const SUPERVISOR_LOST: &str = "Killed";
 
-/// Bytes as the user's process wrote them, in the order in which they came.
+/// Bytes as the user's process wrote them, in the order in which they came, and that it waits for input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Raw {
     /// Written to standard output.
     Stdout(Vec<u8>),
     /// Written to standard error.
     Stderr(Vec<u8>),
+    /// The cell waits for input, after it was given this many answers ([`Control::answer`]).
+    Waits(u64),
 }
 
 /// What a session is started with.
 pub struct Options {
-    /// Called with everything that the user's process writes, as it comes, from another thread.
+    /// Called with everything that the user's process writes and asks, as it comes, from another thread.
     /// While it blocks, the cell is slowed down, and nothing is lost.
     pub output: Box<dyn Fn(Raw) + Send + Sync>,
     /// The program that serves as supervisor: by default the running one.
@@ -201,9 +206,11 @@ impl Session {
         if let Some(warm) = early {
             warm.copy_lock_to(folder.path())?;
         }
+        let tools = Tools::install(folder.path())?;
+        command.env("PATH", tools.path());
         let (context, outputs) = EvalContext::with_subprocess_command(command)
             .map_err(|error| anyhow!("could not start the compiler: {error}"))?;
-        drop(configuration);
+        drop((configuration, tools));
         // Nothing of a cell's comes this way: only what the supervisor itself complains about.
         let complaints = link.clone();
         std::thread::Builder::new()
@@ -295,13 +302,18 @@ impl Session {
         if !self.link.begin_cell() {
             return Err(CellError::new("Error", "the session has been shut down"));
         }
+        compiler::forget(self.folder.path());
         let result = self.context.execute(code);
         let end = self.link.end_cell();
+        let said = compiler::messages(self.folder.path());
         if self.link.is_shut_down() {
             return Err(CellError::new(
                 "Interrupt",
                 "the session was shut down while the cell ran",
             ));
+        }
+        if !matches!(result, Err(evcxr::Error::CompilationErrors(_))) {
+            self.warn(&said, code);
         }
         match (result, end.failure) {
             (_, Some(failure)) => Err(self.describe(&failure, code)),
@@ -317,7 +329,7 @@ impl Session {
                 ))
             }
             (Err(evcxr::Error::CompilationErrors(errors)), None) => {
-                Err(diagnostic::compile_error(&errors, code))
+                Err(diagnostic::compile_error(&errors, &said, code))
             }
             (Err(evcxr::Error::SubprocessTerminated(_)), None) => Err(CellError::new(
                 SUPERVISOR_LOST,
@@ -332,6 +344,13 @@ impl Session {
         if !contents.is_empty() {
             self.link
                 .show(Raw::Stdout(output::display_frame(&contents)));
+        }
+    }
+
+    /// Shows the compiler's warnings about a cell that it has compiled.
+    fn warn(&self, said: &[serde_json::Value], code: &str) {
+        for text in diagnostic::warnings(said, code) {
+            self.link.show(Raw::Stderr(text.into_bytes()));
         }
     }
 

@@ -20,6 +20,7 @@
 //! front end slows the cell down, while an interrupt is still heard.
 
 mod filter;
+mod input;
 mod lifetime;
 mod run;
 mod user;

@@ -23,6 +23,8 @@ pub(super) struct Run {
     pub(super) stderr_tail: Vec<u8>,
     /// Standard error since standard output was last written to.
     pub(super) last_stderr: Vec<u8>,
+    /// What that was when a `?` met an error: the error's text.
+    pub(super) user_error: Vec<u8>,
 }
 
 impl Run {
@@ -37,6 +39,7 @@ impl Run {
             n_child_panics_hidden: 0,
             stderr_tail: Vec::new(),
             last_stderr: Vec::new(),
+            user_error: Vec::new(),
         }
     }
 
@@ -80,6 +83,9 @@ impl Run {
                 // The cell prints it itself; evcxr would forget the variable and run the cell again, for ever.
                 return false;
             }
+        }
+        if control == Control::UserError {
+            self.user_error = self.last_stderr.clone();
         }
         self.found.push(control);
         true

@@ -9,6 +9,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{ForkResult, fork, pipe2};
 
+use super::input::Input;
 use crate::procs::Pid;
 use crate::runtime::board::Board;
 use crate::runtime::{self, Descriptors};
@@ -59,6 +60,8 @@ pub struct User {
     pub stdout: Output,
     /// What it writes to standard error.
     pub stderr: Output,
+    /// What it reads from standard input.
+    pub input: Input,
 }
 
 impl User {
@@ -69,7 +72,7 @@ impl User {
         let (slot_1, its_slot_1) = socket_pair()?;
         let (stdout, its_stdout) = output_pipe()?;
         let (stderr, its_stderr) = output_pipe()?;
-        let null = File::open("/dev/null")?;
+        let (input, its_input) = Input::open()?;
         // SAFETY: the supervisor has one thread.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => Ok(User {
@@ -78,9 +81,10 @@ impl User {
                 slots: [slot_0, slot_1],
                 stdout,
                 stderr,
+                input,
             }),
             ForkResult::Child => {
-                let standard = [null.into(), its_stdout, its_stderr];
+                let standard = [its_input, its_stdout, its_stderr];
                 match prepare(&standard, [its_control, its_slot_0, its_slot_1]) {
                     Ok([control, slot_0, slot_1]) => runtime::run(
                         board,

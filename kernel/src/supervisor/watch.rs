@@ -118,16 +118,25 @@ impl Watch {
             PollFd::new(self.user.stderr.as_fd(), if_(takes_output)),
             PollFd::new(self.user.stdout.as_fd(), if_(takes_output)),
             PollFd::new(stdin.as_fd(), if_(matches!(self.phase, Phase::Idle))),
+            match self.user.input.to_write() {
+                Some(pipe) => PollFd::new(pipe, PollFlags::POLLOUT),
+                None => PollFd::new(self.signals.as_fd(), PollFlags::empty()),
+            },
         ];
-        let timeout = if self.filter.is_holding() {
-            PollTimeout::from(HOLD)
-        } else {
-            PollTimeout::NONE
-        };
-        match poll(&mut sources, timeout) {
+        let look_in = matches!(self.phase, Phase::Running(_))
+            .then(|| self.user.input.look_in())
+            .flatten()
+            .map(|wait| wait.as_millis() as u16 + 1);
+        let hold = self.filter.is_holding().then_some(HOLD);
+        let timeout = [hold, look_in].into_iter().flatten().min();
+        match poll(
+            &mut sources,
+            timeout.map_or(PollTimeout::NONE, PollTimeout::from),
+        ) {
             Ok(0) => {
                 let late = self.filter.flush();
                 self.show_stdout(late);
+                self.look_for_reader();
                 return Ok(());
             }
             Ok(_) => {}
@@ -135,7 +144,7 @@ impl Watch {
             Err(error) => return Err(error.into()),
         }
         let ready = sources.map(|source| source.any().unwrap_or(false));
-        let [signals, kernel, control, stderr, stdout, evcxr] = ready;
+        let [signals, kernel, control, stderr, stdout, evcxr, input] = ready;
         if kernel {
             self.serve_kernel();
         }
@@ -154,6 +163,10 @@ impl Watch {
         if evcxr && matches!(self.phase, Phase::Idle) {
             self.hear_evcxr();
         }
+        if input {
+            self.user.input.write();
+        }
+        self.look_for_reader();
         Ok(())
     }
 
@@ -241,7 +254,20 @@ impl Watch {
                     self.was_asked_to_leave = true;
                     self.phase = Phase::Leaving;
                 }
+                ToSupervisor::AllowInput(is_allowed) => self.user.input.allow(is_allowed),
+                ToSupervisor::Input(bytes) => self.user.input.answer(&bytes),
             }
+        }
+    }
+
+    /// Tells the kernel if the cell waits for input, after all that it has written before.
+    fn look_for_reader(&mut self) {
+        if !matches!(self.phase, Phase::Running(_)) {
+            return;
+        }
+        if let Some(n_answers) = self.user.input.look(self.user.pid) {
+            self.drain();
+            self.tell(&ToKernel::Waits(n_answers));
         }
     }
 
@@ -415,7 +441,7 @@ impl Watch {
         let failure = if found.contains(&Control::Panic) {
             Some(verdict::of_panic(&run.evidence(self.board)))
         } else if found.contains(&Control::UserError) {
-            Some(verdict::of_user_error(&run.last_stderr))
+            Some(verdict::of_user_error(&run.user_error))
         } else {
             None
         };

@@ -9,6 +9,8 @@ from jupyter_client import KernelManager
 
 # A deadline only catches hangs: it is far above what anything here takes on a busy machine.
 DEADLINE = 120
+# Rust that does not end by itself.
+MINUTES = "std::thread::sleep(std::time::Duration::from_secs(600));"
 
 
 class Ran:

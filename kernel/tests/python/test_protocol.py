@@ -6,7 +6,7 @@ import uuid
 
 import zmq
 
-from conftest import DEADLINE
+from conftest import DEADLINE, MINUTES
 
 
 def test_kernel_info(kernel):
@@ -53,9 +53,29 @@ def test_silent_and_store_history(kernel):
     assert [entry[2] for entry in tail] == ["1", "4"]
 
 
-def test_user_expressions_are_refused_one_by_one(kernel):
-    content = kernel.ok("1", user_expressions={"a": "1 + 1"}).reply["content"]
-    assert content["user_expressions"]["a"]["status"] == "error"
+def test_user_expressions_are_evaluated_after_the_cell(kernel):
+    ran = kernel.ok(
+        "let ue = 20;",
+        user_expressions={
+            "sum": "ue + 1",
+            "printed": '{ println!("aside"); ue }',
+            "none": "()",
+            "rich": 'forklore::display::show(&forklore::display::Bundle::html("<b>"))',
+            "wrong": "no_such_name",
+            "panics": 'panic!("on purpose")',
+        },
+    )
+    values = ran.reply["content"]["user_expressions"]
+    assert values["sum"] == {"status": "ok", "data": {"text/plain": "21"}, "metadata": {}}
+    assert values["printed"]["data"] == {"text/plain": "20"} and ran.stdout == "aside\n"
+    assert values["none"] == {"status": "ok", "data": {}, "metadata": {}}
+    assert values["rich"]["data"] == {"text/html": "<b>"}
+    assert (values["wrong"]["status"], values["wrong"]["ename"]) == ("error", "CompileError")
+    assert values["panics"]["evalue"] == "on purpose" and values["panics"]["traceback"]
+    assert ran.of_type("execute_result") == ran.of_type("error") == []
+    failed = kernel.run("no_such_name", user_expressions={"sum": "ue + 1"})
+    assert failed.reply["content"]["user_expressions"] == {}
+    assert kernel.ok("ue").reply["content"]["user_expressions"] == {}
 
 
 def test_is_complete(kernel):
@@ -141,13 +161,30 @@ def test_cells_queued_behind_an_error_are_aborted(kernel):
     assert kernel.ok("3").result == "3"
 
 
-def test_kernel_info_is_answered_while_a_cell_runs(kernel):
-    cell = kernel.start("std::thread::sleep(std::time::Duration::from_secs(600))")
+def test_what_needs_no_session_is_answered_while_a_cell_runs_and_the_rest_when_it_ends(kernel):
+    kernel.ok("let running = 1;")
+    cell = kernel.start(f"{MINUTES} running")
     kernel.next_output(cell, "execute_input")
-    asked = kernel.client.kernel_info()
-    assert kernel.reply(asked)["content"]["status"] == "ok"
+    client = kernel.client
+    later = [client.complete("runnin"), client.inspect("println")]
+    for asked in (client.kernel_info(), client.is_complete("1"), client.history(n=1), client.comm_info()):
+        assert kernel.reply(asked)["content"]["status"] in ("ok", "complete")
     kernel.interrupt()
-    assert kernel.finish(cell).status == "error"
+    # Everything that is queued on the shell channel gets its answer, in order.
+    assert kernel.reply(cell)["content"]["status"] == "error"
+    completed, inspected = (kernel.reply(asked)["content"] for asked in later)
+    assert "running" in completed["matches"] and inspected["found"]
+    assert kernel.ok("running").result == "1"
+
+
+def test_a_kernel_with_a_full_queue_shuts_down(new_kernel):
+    kernel = new_kernel()
+    cell = kernel.start(f'println!("runs"); {MINUTES}')
+    kernel.next_output(cell)
+    for _ in range(50):
+        kernel.client.complete("std::")
+        kernel.start("1")
+    kernel.stop()
 
 
 def test_a_subscriber_is_welcomed(kernel):

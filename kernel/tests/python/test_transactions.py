@@ -6,9 +6,7 @@ import time
 
 import pytest
 
-from conftest import assert_gone
-
-MINUTES = "std::thread::sleep(std::time::Duration::from_secs(600));"
+from conftest import MINUTES, assert_gone
 
 # The cell, and words of the sentence that says what happened.
 ENDINGS = {

@@ -277,6 +277,7 @@ fn output_is_passed_on_as_it_was_written() {
         .iter()
         .map(|raw| match raw {
             Raw::Stdout(bytes) | Raw::Stderr(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Raw::Waits(_) => String::new(),
         })
         .collect();
     let expected: String = (0..20).map(|turn| format!("o{turn} e{turn} ")).collect();

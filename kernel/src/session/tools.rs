@@ -1,0 +1,87 @@
+//! The cargo that evcxr finds: the machine's, behind a few lines of shell.
+//!
+//! Before evcxr adds a dependency it tries it alone, in a manifest that has nothing else. cargo then strikes all other
+//! crates out of `Cargo.lock`, and the next build takes whatever versions are newest: the library would be compiled
+//! again, and its types would be others, so that a pool in a variable would be lost. So the list is kept meanwhile.
+//!
+//! evcxr asks `rustup` where cargo is, and asks once. In the folder that is first on the `PATH` while it asks is a
+//! `rustup` that answers with the other file there, and hands all other questions on.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+const RUSTUP: &str = r#"#!/bin/sh
+tools=${0%/*}
+PATH=${PATH#"$tools":}
+if [ "$*" = "which cargo" ]; then
+    real=$(rustup which cargo 2>/dev/null) || real=$(command -v cargo) || exit 1
+    printf '%s\n' "$real" >"$tools/real"
+    printf '%s\n' "$tools/cargo"
+else
+    exec rustup "$@"
+fi
+"#;
+
+/// What cargo says while it tries a dependency goes to evcxr, which shows it in an error, and to the kernel's standard
+/// error, for whoever waits.
+const CARGO: &str = r#"#!/bin/sh
+tools=${0%/*}
+read -r real <"$tools/real"
+# Left by one that was killed.
+[ ! -e "$tools/Cargo.lock" ] || mv "$tools/Cargo.lock" Cargo.lock
+case " $* " in *" metadata "*)
+    if grep -q evcxr_dummy_validate_dep Cargo.toml; then
+        [ ! -e Cargo.lock ] || cp Cargo.lock "$tools/Cargo.lock"
+        exec 3>&1
+        status=$({ { "$real" "$@" 2>&1 >&3 3>&-; echo $? >&4; } | tee "/proc/$PPID/fd/2" >&2; } 4>&1)
+        [ ! -e "$tools/Cargo.lock" ] || mv "$tools/Cargo.lock" Cargo.lock
+        exit "$status"
+    fi
+esac
+exec "$real" "$@"
+"#;
+
+/// The tools are first on the `PATH` until this is dropped.
+pub(super) struct Tools {
+    path: Option<OsString>,
+}
+
+impl Tools {
+    /// Writes the tools into the session's folder, and puts them first on the `PATH`.
+    pub(super) fn install(folder: &Path) -> io::Result<Tools> {
+        let tools = folder.join("tools");
+        fs::create_dir_all(&tools)?;
+        for (name, script) in [("rustup", RUSTUP), ("cargo", CARGO)] {
+            let file = tools.join(name);
+            fs::write(&file, script)?;
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+        }
+        let path = std::env::var_os("PATH");
+        let mut first = tools.into_os_string();
+        first.push(":");
+        first.push(path.as_deref().unwrap_or_default());
+        // SAFETY: see `set_compiler_environment`.
+        unsafe { std::env::set_var("PATH", first) };
+        Ok(Tools { path })
+    }
+
+    /// The `PATH` as it was, which cells shall have.
+    pub(super) fn path(&self) -> OsString {
+        self.path.clone().unwrap_or_default()
+    }
+}
+
+impl Drop for Tools {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe {
+            match self.path.take() {
+                Some(path) => std::env::set_var("PATH", path),
+                None => std::env::remove_var("PATH"),
+            }
+        }
+    }
+}

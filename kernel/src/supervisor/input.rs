@@ -1,0 +1,248 @@
+//! The user process' standard input: a pipe of the supervisor's, and whether somebody waits at its other end.
+//!
+//! A cell asks for input by reading, which nothing announces. So while a cell may ask, the supervisor looks every
+//! [`LOOK_EVERY`] whether a thread of the cell's processes sleeps in a `read` of this pipe, which `/proc` knows.
+//! A cell that may not ask finds the end of file, because the pipe then has no writer. (It can get one again: a pipe
+//! can be opened through `/proc` like a file.)
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+
+use crate::procs::{self, Pid};
+
+/// How long a cell may wait until it is noticed.
+pub const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The supervisor's side of the pipe.
+pub struct Input {
+    /// Never waits. Empties the pipe between cells, and names it in `/proc`.
+    reader: File,
+    /// Never waits. `None`: whoever reads finds the end of file.
+    writer: Option<File>,
+    /// What the pipe has not taken yet.
+    pending: Vec<u8>,
+    /// Since input was last allowed.
+    n_answers: u64,
+    /// For which number of answers the kernel has been told that the cell waits.
+    told: Option<u64>,
+    looked_at: Instant,
+}
+
+impl Input {
+    /// Makes the pipe; gives the user process' end of it.
+    pub fn open() -> io::Result<(Input, OwnedFd)> {
+        let (its_reader, _writer) = pipe2(OFlag::O_CLOEXEC)?;
+        let input = Input {
+            reader: reopen(&its_reader, OpenOptions::new().read(true))?,
+            writer: None,
+            pending: Vec::new(),
+            n_answers: 0,
+            told: None,
+            looked_at: Instant::now(),
+        };
+        Ok((input, its_reader))
+    }
+
+    /// A cell begins, or has ended: what the one before left unread is nobody's.
+    pub fn allow(&mut self, is_allowed: bool) {
+        let mut buffer = [0; 4096];
+        while matches!(self.reader.read(&mut buffer), Ok(1..)) {}
+        self.pending.clear();
+        self.n_answers = 0;
+        self.told = None;
+        self.writer = if is_allowed {
+            reopen(&self.reader, OpenOptions::new().write(true)).ok()
+        } else {
+            None
+        };
+    }
+
+    /// Takes an answer for the cell.
+    pub fn answer(&mut self, bytes: &[u8]) {
+        self.n_answers += 1;
+        self.pending.extend_from_slice(bytes);
+        self.write();
+    }
+
+    /// Writes as much as the pipe takes.
+    pub fn write(&mut self) {
+        let Some(writer) = &mut self.writer else {
+            self.pending.clear();
+            return;
+        };
+        let n_written = writer.write(&self.pending).unwrap_or(0);
+        self.pending.drain(..n_written);
+    }
+
+    /// The pipe, where something still has to be written to it.
+    pub fn to_write(&self) -> Option<BorrowedFd<'_>> {
+        let writer = self.writer.as_ref()?;
+        (!self.pending.is_empty()).then(|| writer.as_fd())
+    }
+
+    /// How long until it is time to look; `None` where nobody can ask.
+    pub fn look_in(&self) -> Option<Duration> {
+        let may_ask = self.writer.is_some() && self.told != Some(self.n_answers);
+        may_ask.then(|| LOOK_EVERY.saturating_sub(self.looked_at.elapsed()))
+    }
+
+    /// Looks, if it is time: the number of answers that were not enough, if the cell waits for another one.
+    pub fn look(&mut self, user: Pid) -> Option<u64> {
+        if self.look_in() != Some(Duration::ZERO) {
+            return None;
+        }
+        self.looked_at = Instant::now();
+        let waits = self.pending.is_empty() && self.is_empty() && self.has_reader(user);
+        self.told = waits.then_some(self.n_answers);
+        self.told
+    }
+
+    fn is_empty(&self) -> bool {
+        let mut n_bytes: libc::c_int = 0;
+        // SAFETY: FIONREAD writes one int.
+        unsafe { libc::ioctl(self.reader.as_raw_fd(), libc::FIONREAD, &raw mut n_bytes) };
+        n_bytes == 0
+    }
+
+    /// Whether the user process, or a process that it waits for, sleeps in a read of the pipe.
+    fn has_reader(&self, user: Pid) -> bool {
+        match state(user, user) {
+            State::Busy => false,
+            State::Reads => self.is_standard_input(user),
+            State::WaitsForChild => procs::descendants(user)
+                .into_iter()
+                .any(|pid| state(pid, pid) == State::Reads && self.is_standard_input(pid)),
+            State::Sleeps => {
+                let mut others = threads(user).into_iter().filter(|thread| *thread != user);
+                others.any(|thread| state(user, thread) == State::Reads)
+                    && self.is_standard_input(user)
+            }
+        }
+    }
+
+    /// Whether a process has this pipe where standard input is.
+    fn is_standard_input(&self, pid: Pid) -> bool {
+        let (Ok(own), Ok(its)) = (
+            self.reader.metadata(),
+            fs::metadata(format!("/proc/{pid}/fd/0")),
+        ) else {
+            return false;
+        };
+        (own.dev(), own.ino()) == (its.dev(), its.ino())
+    }
+}
+
+/// What a thread does.
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// It runs, or is gone.
+    Busy,
+    /// It waits in a system call.
+    Sleeps,
+    /// It waits for a child. (Other waits are not worth a look at the children, which may be a pool's that is timed.)
+    WaitsForChild,
+    /// It waits in a `read` of descriptor 0.
+    Reads,
+}
+
+fn state(pid: Pid, thread: Pid) -> State {
+    fs::read_to_string(format!("/proc/{pid}/task/{thread}/syscall"))
+        .map_or(State::Busy, |line| parse_state(&line))
+}
+
+/// `running`, or the number of a system call and its arguments in hexadecimal.
+fn parse_state(line: &str) -> State {
+    let mut words = line.split_whitespace();
+    match words.next().map(str::parse::<libc::c_long>) {
+        Some(Ok(libc::SYS_read)) if words.next() == Some("0x0") => State::Reads,
+        Some(Ok(libc::SYS_wait4 | libc::SYS_waitid)) => State::WaitsForChild,
+        Some(Ok(_)) => State::Sleeps,
+        _ => State::Busy,
+    }
+}
+
+fn threads(pid: Pid) -> Vec<Pid> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// Another description of the same pipe, which never waits.
+fn reopen(pipe: &impl AsFd, options: &mut OpenOptions) -> io::Result<File> {
+    let path = format!("/proc/self/fd/{}", pipe.as_fd().as_raw_fd());
+    options.custom_flags(libc::O_NONBLOCK).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_reads_is_told_from_one_that_sleeps() {
+        let read = libc::SYS_read;
+        assert_eq!(
+            parse_state(&format!(
+                "{read} 0x0 0x7ffe 0x2000 0x0 0x0 0x0 0x7ffe 0x7f\n"
+            )),
+            State::Reads
+        );
+        assert_eq!(
+            parse_state(&format!(
+                "{read} 0x5 0x7ffe 0x2000 0x0 0x0 0x0 0x7ffe 0x7f\n"
+            )),
+            State::Sleeps
+        );
+        let wait = libc::SYS_wait4;
+        assert_eq!(
+            parse_state(&format!("{wait} 0x99 0x7ffe 0x0 0x0 0x0 0x0 0x7ffe 0x7f\n")),
+            State::WaitsForChild
+        );
+        assert_eq!(parse_state("-1 0x7ffe 0x7f\n"), State::Sleeps);
+        assert_eq!(parse_state("running\n"), State::Busy);
+        assert_eq!(parse_state(""), State::Busy);
+    }
+
+    #[test]
+    fn the_pipe_has_an_end_of_file_or_answers() {
+        let (mut input, its_reader) = Input::open().unwrap();
+        let mut reader = File::from(its_reader);
+        let mut text = [0; 16];
+        assert_eq!(reader.read(&mut text).unwrap(), 0, "nobody may ask yet");
+        input.allow(true);
+        input.answer(b"one\n");
+        assert_eq!(reader.read(&mut text).unwrap(), 4);
+        input.answer(b"never read\n");
+        input.allow(true);
+        input.answer(b"two\n");
+        assert_eq!(reader.read(&mut text).unwrap(), 4);
+        assert_eq!(&text[..4], b"two\n");
+        input.allow(false);
+        assert_eq!(reader.read(&mut text).unwrap(), 0);
+    }
+
+    #[test]
+    fn what_the_pipe_does_not_take_at_once_is_kept() {
+        let (mut input, its_reader) = Input::open().unwrap();
+        input.allow(true);
+        let long = vec![b'x'; 1 << 20];
+        input.answer(&long);
+        let mut reader = File::from(its_reader);
+        let mut n_read = 0;
+        let mut buffer = vec![0; 1 << 16];
+        while n_read < long.len() {
+            n_read += reader.read(&mut buffer).unwrap();
+            assert_eq!(input.to_write().is_none(), input.pending.is_empty());
+            input.write();
+        }
+        assert!(input.is_empty() && input.pending.is_empty());
+    }
+}

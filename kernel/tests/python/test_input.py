@@ -1,0 +1,90 @@
+"""A cell asks the front end: by the library's `input`, or by reading standard input in any other way."""
+
+import pytest
+
+from conftest import DEADLINE
+
+READ_LINE = "let mut line = String::new(); std::io::stdin().read_line(&mut line)?; "
+
+
+def asked(kernel):
+    """Waits for what a cell asks."""
+    request = kernel.client.get_stdin_msg(timeout=DEADLINE)
+    assert request["msg_type"] == "input_request", request
+    return request
+
+
+def test_the_library_asks_with_a_prompt(kernel):
+    cell = kernel.start('println!("before"); let name = forklore::input("name? ")?; println!("hello {name}");')
+    request = asked(kernel)
+    assert request["content"] == {"prompt": "name? ", "password": False}
+    assert request["parent_header"]["msg_id"] == cell
+    kernel.client.input("Ada ♥")
+    assert kernel.finish(cell).stdout == "before\nhello Ada ♥\n"
+
+
+def test_a_password_is_hidden(kernel):
+    cell = kernel.start('forklore::password("secret? ")?.len()')
+    assert asked(kernel)["content"] == {"prompt": "secret? ", "password": True}
+    kernel.client.input("12345")
+    assert kernel.finish(cell).result == "5"
+
+
+def test_plain_reads_ask_too_each_for_its_line(kernel):
+    cell = kernel.start(
+        f"{{ {READ_LINE} }}\n"
+        'let (a, b) = (forklore::input("a ")?, forklore::input("b ")?);\n'
+        f"{READ_LINE} format!(\"{{a}} {{b}} {{line:?}}\")"
+    )
+    for prompt, answer in (("", "dropped"), ("a ", "1"), ("b ", ""), ("", "3")):
+        assert asked(kernel)["content"]["prompt"] == prompt
+        kernel.client.input(answer)
+    assert kernel.finish(cell).result == '"1  \\"3\\\\n\\""'
+
+
+def test_what_was_printed_is_shown_before_the_question(kernel):
+    cell = kernel.start(f'use std::io::Write; print!("line? "); std::io::stdout().flush()?; {READ_LINE} line')
+    assert kernel.next_output(cell)["text"] == "line? "
+    asked(kernel)
+    kernel.client.input("x" * 200_000)
+    assert len(kernel.finish(cell).result) == 200_000 + len('"\\n"')
+
+
+def test_a_child_that_the_cell_waits_for_may_ask(kernel):
+    cell = kernel.start('std::process::Command::new("head").arg("-n1").status()?.success()')
+    asked(kernel)
+    kernel.client.input("to the child")
+    ran = kernel.finish(cell)
+    assert (ran.stdout, ran.result) == ("to the child\n", "true")
+
+
+def test_a_front_end_that_gives_no_input(kernel):
+    ran = kernel.ok(f"{READ_LINE} line.len()", allow_stdin=False)
+    assert ran.result == "0"
+    failed = kernel.run('forklore::input("name? ")?', allow_stdin=False)
+    assert failed.status == "error" and "nobody answers" in failed.reply["content"]["evalue"], failed
+
+
+@pytest.mark.parametrize("read", [READ_LINE, 'forklore::input("name? ")?;'], ids=["plain", "library"])
+def test_an_interrupt_ends_the_wait_and_the_next_cell_gets_no_answer_of_it(kernel, read):
+    kernel.ok("let before = 1;")
+    cell = kernel.start(f"let before = 2; {read}")
+    asked(kernel)
+    kernel.interrupt()
+    assert kernel.finish(cell, timeout=20).reply["content"]["ename"] == "Interrupt"
+    kernel.client.input("too late")
+    cell = kernel.start(f"{READ_LINE} (before, &line)")
+    asked(kernel)
+    kernel.client.input("in time")
+    assert kernel.finish(cell).result == '(1, "in time\\n")'
+
+
+def test_what_a_cell_did_not_read_is_not_the_next_one_s(kernel):
+    cell = kernel.start("use std::io::Read; let mut byte = [0]; std::process::Command::new(\"head\").arg(\"-c1\").status()?;")
+    asked(kernel)
+    kernel.client.input("a long answer")
+    assert kernel.finish(cell).stdout == "a"
+    cell = kernel.start(f"{READ_LINE} line")
+    asked(kernel)
+    kernel.client.input("fresh")
+    assert kernel.finish(cell).result == '"fresh\\n"'

@@ -1,0 +1,51 @@
+//! A line from the user: in a notebook through the front end, elsewhere from standard input.
+
+use std::io::{self, Write as _};
+
+use crate::display;
+use crate::error::{Error, Result};
+
+/// Asks for a line, without its end.
+///
+/// The forklore kernel asks the front end, which shows `prompt` beside a field; elsewhere `prompt` is printed and a line
+/// read from standard input. (`std::io::stdin().read_line(…)` works in a cell too, but has no prompt there.)
+///
+/// ```no_run
+/// # fn main() -> forklore::Result<()> {
+/// let name = forklore::input("Your name? ")?;
+/// println!("Hello {name}");
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+///
+/// Where nobody answers: [`is_closed`](Error::is_closed) at the end of the input, which is what a cell meets whose front
+/// end gives none, such as a notebook that is run by a program.
+pub fn input(prompt: &str) -> Result<String> {
+    ask(prompt, false)
+}
+
+/// As [`input`], for what shall not be seen: the front end hides what is typed. In a terminal it is seen.
+///
+/// # Errors
+///
+/// As [`input`].
+pub fn password(prompt: &str) -> Result<String> {
+    ask(prompt, true)
+}
+
+fn ask(prompt: &str, is_password: bool) -> Result<String> {
+    let failed = |error| Error::os("cannot ask for input", error);
+    if !display::send_prompt(prompt, is_password) {
+        print!("{prompt}");
+        io::stdout().flush().map_err(failed)?;
+    }
+    let mut line = String::new();
+    if io::stdin().read_line(&mut line).map_err(failed)? == 0 {
+        return Err(Error::closed_channel(format!(
+            "nobody answers {prompt:?}: standard input is at its end; a notebook asks only where a person runs it"
+        )));
+    }
+    line.truncate(line.trim_end_matches(['\n', '\r']).len());
+    Ok(line)
+}
