@@ -164,19 +164,7 @@ impl Comparison {
     ///
     /// When there is no case of one of these names.
     pub fn verdict(&self, one: &str, other: &str) -> Verdict {
-        let mut ratios = self.ratios(one, other);
-        ratios.sort_by(f64::total_cmp);
-        let n_outliers = (ratios.len() as f64 * OUTLIERS) as usize;
-        let (low, high) = (ratios[n_outliers], ratios[ratios.len() - 1 - n_outliers]);
-        if low > SAME {
-            Verdict::Slower
-        } else if high < 1.0 / SAME {
-            Verdict::Faster
-        } else if low > 1.0 / ALIKE && high < ALIKE {
-            Verdict::Alike
-        } else {
-            Verdict::Inconclusive
-        }
+        verdict_of(&self.ratios(one, other))
     }
 
     fn ratios(&self, one: &str, other: &str) -> Vec<f64> {
@@ -259,6 +247,23 @@ impl fmt::Debug for Comparison {
             writeln!(f, "  {name}: median {median}, best {best}")?;
         }
         f.write_str(&self.sentences().join("\n"))
+    }
+}
+
+/// What the ratios of some rounds say, but for a few outliers.
+pub(super) fn verdict_of(ratios: &[f64]) -> Verdict {
+    let mut ratios = ratios.to_vec();
+    ratios.sort_by(f64::total_cmp);
+    let n_outliers = (ratios.len() as f64 * OUTLIERS) as usize;
+    let (low, high) = (ratios[n_outliers], ratios[ratios.len() - 1 - n_outliers]);
+    if low > SAME {
+        Verdict::Slower
+    } else if high < 1.0 / SAME {
+        Verdict::Faster
+    } else if low > 1.0 / ALIKE && high < ALIKE {
+        Verdict::Alike
+    } else {
+        Verdict::Inconclusive
     }
 }
 

@@ -23,6 +23,7 @@
 mod compare;
 mod exercises;
 mod predict;
+mod race;
 mod shares;
 mod show;
 mod sweep;
@@ -30,5 +31,6 @@ mod sweep;
 pub use compare::{Cases, Comparison, Verdict, compare};
 pub use exercises::{Checked, check};
 pub use predict::{Judged, Measured, Prediction, predict};
+pub use race::{Race, race};
 pub use shares::{Shares, shares};
 pub use sweep::{Sweep, sweep};

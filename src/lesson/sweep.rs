@@ -46,6 +46,7 @@ fn measure(title: &str, sizes: &[u64], call: &mut dyn FnMut(u64)) -> Sweep {
         .map(|(size, seconds)| (*size, show::median(seconds)));
     Sweep {
         title: title.to_owned(),
+        thing: "item".to_owned(),
         points: points.collect(),
     }
 }
@@ -54,11 +55,20 @@ fn measure(title: &str, sizes: &[u64], call: &mut dyn FnMut(u64)) -> Sweep {
 #[derive(Clone, PartialEq)]
 pub struct Sweep {
     title: String,
+    /// What the numbers count, in the singular.
+    thing: String,
     /// Number of items, and the median seconds of a call.
     points: Vec<(u64, f64)>,
 }
 
 impl Sweep {
+    /// Says what the numbers count, in the singular: `page`. Items, otherwise.
+    #[must_use]
+    pub fn per(mut self, thing: &str) -> Sweep {
+        self.thing = thing.to_owned();
+        self
+    }
+
     /// What a call costs before its first item.
     pub fn per_call(&self) -> Duration {
         Duration::from_secs_f64(self.fit().0)
@@ -94,9 +104,10 @@ impl Sweep {
     fn sentence(&self) -> String {
         let (per_call, per_item) = self.fit();
         format!(
-            "About {} for the call, and {} for each item.",
+            "About {} for the call, and {} for each {}.",
             show::time(per_call),
-            show::time(per_item)
+            show::time(per_item),
+            self.thing
         )
     }
 
@@ -115,12 +126,13 @@ impl Sweep {
             .map(|n| (n, per_call + per_item * n))
             .collect();
         let found = format!(
-            "{} + {} for each item",
+            "{} + {} for each {}",
             show::time(per_call),
-            show::time(per_item)
+            show::time(per_item),
+            self.thing
         );
         Line::new(&self.title)
-            .x("items in the call", Unit::Count)
+            .x(&format!("{}s in the call", self.thing), Unit::Count)
             .y("time of a call", Unit::Seconds)
             .log_log()
             .series("median", &measured)
@@ -140,7 +152,7 @@ impl fmt::Debug for Sweep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.title)?;
         for (size, seconds) in &self.points {
-            writeln!(f, "  {size} items: {}", show::time(*seconds))?;
+            writeln!(f, "  {size} {}s: {}", self.thing, show::time(*seconds))?;
         }
         f.write_str(&self.sentence())
     }
@@ -157,6 +169,7 @@ mod tests {
             .to_vec();
         let sweep = Sweep {
             title: "line".into(),
+            thing: "item".into(),
             points,
         };
         let (per_call, per_item) = sweep.fit();

@@ -4,6 +4,7 @@
 //! `Restart-and-Run-All` passes over it.
 
 mod l02;
+mod l04;
 mod l06;
 mod progress;
 
@@ -17,6 +18,9 @@ const EXERCISES: &[(&str, Judge)] = &[
     ("02.1", |answer| judge_all(answer, l02::exit_codes)),
     ("02.2", |answer| judge(answer, l02::diverged)),
     ("02.3", |answer| judge_all(answer, l02::memory)),
+    ("04.1", |answer| judge(answer, l04::released)),
+    ("04.2", |answer| judge_all(answer, l04::done_after)),
+    ("04.3", |answer| judge(answer, l04::deposited)),
     ("06.1", |answer| judge_all(answer, l06::fair_ratios)),
     ("06.2", |answer| judge_all(answer, l06::by_hand)),
     ("06.3", |answer| judge_all(answer, l06::chunk_sizes)),

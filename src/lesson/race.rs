@@ -1,0 +1,236 @@
+//! From how much work per item on does one way of doing it win over another?
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::figure::{Figure, Line, Unit};
+
+use super::compare::{Verdict, verdict_of};
+use super::show::{self, GREEN, ORANGE};
+
+const N_ROUNDS: usize = 11;
+const LEAST_BATCH: Duration = Duration::from_micros(300);
+
+/// Measures two ways of doing the same at each amount of work per item, in turns.
+///
+/// # Example
+/// ```
+/// use forklore::lesson::race;
+/// use std::time::Duration;
+///
+/// let mut at_once = |work: Duration| std::thread::sleep(work / 2);
+/// let mut one_by_one = |work: Duration| std::thread::sleep(work);
+/// let grains = [Duration::from_micros(10), Duration::from_millis(1)];
+/// let raced = race("sleeping", &grains, ("one by one", &mut one_by_one), ("at once", &mut at_once));
+/// println!("{raced:?}");
+/// ```
+pub fn race(
+    title: &str,
+    grains: &[Duration],
+    mut one: (&str, &mut dyn FnMut(Duration)),
+    mut other: (&str, &mut dyn FnMut(Duration)),
+) -> Race {
+    let points = grains
+        .iter()
+        .map(|grain| (*grain, duel(*grain, &mut one.1, &mut other.1)))
+        .collect();
+    Race {
+        title: title.to_owned(),
+        names: [one.0.to_owned(), other.0.to_owned()],
+        points,
+    }
+}
+
+/// How many times as fast the other is, once for each round.
+fn duel(
+    grain: Duration,
+    one: &mut dyn FnMut(Duration),
+    other: &mut dyn FnMut(Duration),
+) -> Vec<f64> {
+    let batch = |call: &mut dyn FnMut(Duration), loops: u32| {
+        let started = Instant::now();
+        for _ in 0..loops {
+            call(grain);
+        }
+        started.elapsed().as_secs_f64() / f64::from(loops)
+    };
+    let loops_for = |call: &mut dyn FnMut(Duration)| {
+        let mut loops = 1;
+        while loops < 1 << 20 && batch(call, loops) * f64::from(loops) < LEAST_BATCH.as_secs_f64() {
+            loops *= 2;
+        }
+        loops
+    };
+    let (loops_one, loops_other) = (loops_for(one), loops_for(other));
+    (0..N_ROUNDS)
+        .map(|_| batch(one, loops_one) / batch(other, loops_other))
+        .collect()
+}
+
+/// Two ways of doing the same, by work per item. The last expression of a cell: shows a figure.
+#[derive(Clone, PartialEq)]
+pub struct Race {
+    title: String,
+    names: [String; 2],
+    /// Work per item, and how many times as fast the second way was in each round.
+    points: Vec<(Duration, Vec<f64>)>,
+}
+
+impl Race {
+    /// Between which amounts of work per item the second way begins to win: the last at which the
+    /// first is faster for sure, and the first from which on the second is. `None` where it never
+    /// wins, always wins, or the machine is too busy to tell.
+    pub fn interval(&self) -> Option<(Duration, Duration)> {
+        let verdicts: Vec<(Duration, Verdict)> = self
+            .points
+            .iter()
+            .map(|(grain, ratios)| (*grain, verdict_of(ratios)))
+            .collect();
+        // The ratio is the first way's time over the second's: slower means that the second wins.
+        let lost = verdicts
+            .iter()
+            .rposition(|point| point.1 == Verdict::Faster)?;
+        let n_won = verdicts
+            .iter()
+            .rev()
+            .take_while(|point| point.1 == Verdict::Slower)
+            .count();
+        let won = verdicts.len() - n_won;
+        (n_won > 0 && lost < won).then(|| (verdicts[lost].0, verdicts[won].0))
+    }
+
+    /// How many times as fast the second way is, at the largest amount of work.
+    pub fn most(&self) -> f64 {
+        self.points
+            .last()
+            .map_or(f64::NAN, |point| show::median(&point.1))
+    }
+
+    fn sentence(&self) -> String {
+        let [one, other] = &self.names;
+        match self.interval() {
+            Some((low, high)) => format!(
+                "Up to {} of work per item `{one}` is faster, from {} on `{other}` is.",
+                show::time(low.as_secs_f64()),
+                show::time(high.as_secs_f64())
+            ),
+            None if self
+                .points
+                .iter()
+                .all(|(_, ratios)| verdict_of(ratios) != Verdict::Slower) =>
+            {
+                format!(
+                    "`{other}` never wins for sure. Does this session have one core only, or is the \
+                     machine busy?"
+                )
+            }
+            None => {
+                "Inconclusive: no clear point from which on one of them wins. Is the machine busy? \
+                     Run the cell again."
+                    .into()
+            }
+        }
+    }
+
+    /// How many times as fast, by work per item.
+    pub fn figure(&self) -> Figure {
+        let points: Vec<(f64, f64, f64, f64)> = self
+            .points
+            .iter()
+            .map(|(grain, ratios)| {
+                let mut sorted = ratios.clone();
+                sorted.sort_by(f64::total_cmp);
+                let (low, high) = (sorted[1], sorted[sorted.len() - 2]);
+                (grain.as_secs_f64(), low, show::median(ratios), high)
+            })
+            .collect();
+        let ends = [points[0].0, points[points.len() - 1].0].map(|x| (x, 1.0));
+        Line::new(&self.title)
+            .x("work per item", Unit::Seconds)
+            .y(
+                &format!("{} is so many times as fast", self.names[1]),
+                Unit::Times,
+            )
+            .log_log()
+            .series_between("measured", &points)
+            .reference("equally fast", &ends)
+            .figure()
+    }
+
+    /// Called by evcxr to show a cell's value.
+    pub fn evcxr_display(&self) {
+        let (colour, mark) = match self.interval() {
+            Some(_) => (GREEN, "Measured:"),
+            None => (ORANGE, "Careful:"),
+        };
+        let body = show::boxed(colour, mark, &show::code(&show::escape(&self.sentence())));
+        show::show(format!("{}{body}", self.figure().html()), self);
+    }
+}
+
+impl fmt::Debug for Race {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.title)?;
+        for (grain, ratios) in &self.points {
+            writeln!(
+                f,
+                "  {} per item: {} is {} times as fast",
+                show::time(grain.as_secs_f64()),
+                self.names[1],
+                show::number(show::median(ratios))
+            )?;
+        }
+        f.write_str(&self.sentence())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raced(ratios: &[f64]) -> Race {
+        let points = ratios.iter().enumerate();
+        Race {
+            title: "a test".into(),
+            names: ["map".into(), "pool.map".into()],
+            points: points
+                .map(|(i, ratio)| (Duration::from_micros(10u64.pow(i as u32)), vec![*ratio; 7]))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn the_crossover_lies_between_the_last_loss_and_the_first_win() {
+        let micros = Duration::from_micros;
+        let found = raced(&[0.1, 0.5, 1.0, 1.5, 1.9]);
+        assert_eq!(found.interval(), Some((micros(10), micros(1000))));
+        assert!(format!("{found:?}").contains("from 1.00 ms on `pool.map` is"));
+        assert!(found.figure().svg().contains("<title"));
+    }
+
+    #[test]
+    fn who_never_wins_has_no_crossover() {
+        let found = raced(&[0.1, 0.5, 1.0, 1.0]);
+        assert_eq!(found.interval(), None);
+        assert!(format!("{found:?}").contains("one core only"));
+        assert_eq!(raced(&[0.1, 1.9, 0.5]).interval(), None);
+    }
+
+    #[test]
+    fn both_ways_are_measured_at_each_grain() {
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        let grains = [Duration::ZERO, Duration::from_micros(1)];
+        let found = race(
+            "counted",
+            &grains,
+            ("one", &mut |grain| one.push(grain)),
+            ("other", &mut |grain| other.push(grain)),
+        );
+        assert_eq!(found.points.len(), 2);
+        assert!(
+            grains
+                .iter()
+                .all(|grain| one.contains(grain) && other.contains(grain))
+        );
+    }
+}
