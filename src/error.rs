@@ -108,10 +108,20 @@ impl Error {
             Kind::MultiThreaded,
             format!(
                 "cannot fork: this process has {n_threads} threads, and a fork would copy the locks \
-                 they hold; create the pool before the first thread, or end the threads (drop the \
-                 thread pool) first"
+                 they hold; create the pool before the first thread, end the threads (drop the \
+                 thread pool) first, or start its workers in another way (StartMethod::Forkserver)"
             ),
         )
+    }
+
+    /// The same for a closure that was mapped, in whatever pool.
+    pub(crate) fn for_closure(mut self) -> Self {
+        self.message = format!(
+            "this function has captured something, which only workers forked for the call can \
+             inherit: let it capture nothing and get what it needs from its arguments, or: {}",
+            self.message
+        );
+        self
     }
 
     pub(crate) fn invalid_input(message: impl Into<String>) -> Self {

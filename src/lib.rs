@@ -113,7 +113,7 @@ pub use error::{Error, Outcome, Result, TaskError};
 pub use figure::Figure;
 pub use gil::{Gil, GilReport};
 pub use input::{input, password};
-pub use pool::{Map, Pending, Pool, Serial, ThreadPool};
+pub use pool::{Map, Pending, Pool, Serial, StartMethod, ThreadPool};
 pub use process::{Child, ChildGuard, Fork, Process, fork};
 pub use shared::{SharedArray, Value};
 pub use sync::{Barrier, Condition, Event, Lock, RLock, Semaphore};

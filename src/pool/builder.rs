@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,14 +11,17 @@ use crate::cpus::cpu_count;
 use crate::error::{Error, Result};
 
 use super::Pool;
-use super::crew::Settings;
+use super::crew::{Initializer, Settings};
 use super::flight::Shared;
+use super::fresh::ShippedInitializer;
+use super::start::StartMethod;
 
 /// Chooses what a [`Pool`] is like.
 #[derive(Default)]
 pub struct Builder {
     n_workers: Option<usize>,
-    initializer: Option<Rc<dyn Fn()>>,
+    method: StartMethod,
+    initializer: Option<Initializer>,
     max_tasks: Option<u64>,
     timeout: Option<Duration>,
     retries: u32,
@@ -29,9 +34,19 @@ impl Builder {
         self
     }
 
-    /// What each worker runs once when it starts, also one that replaces another.
-    pub fn initializer(mut self, f: impl Fn() + 'static) -> Builder {
-        self.initializer = Some(Rc::new(f));
+    /// How workers are started: by a fork of this process, unless something else is said.
+    pub fn start_method(mut self, method: StartMethod) -> Builder {
+        self.method = method;
+        self
+    }
+
+    /// What each worker runs once when it starts, also one that replaces another. For workers that
+    /// are not forked from this process, it must have captured nothing.
+    pub fn initializer<F: Fn() + 'static>(mut self, f: F) -> Builder {
+        self.initializer = Some(Initializer {
+            run: Rc::new(f),
+            shipped: (size_of::<F>() == 0).then_some(run_shipped::<F> as ShippedInitializer),
+        });
         self
     }
 
@@ -78,11 +93,12 @@ impl Builder {
         self
     }
 
-    /// Makes the pool and forks its workers.
+    /// Makes the pool and starts its workers.
     ///
     /// # Errors
-    /// As [`Pool::new`] and [`Pool::with_workers`], and `is_invalid_input()` if a worker shall run 0
-    /// tasks, or a task may take no time.
+    /// As [`Pool::new`] and [`Pool::with_workers`], but several threads are an error only for
+    /// [`StartMethod::Fork`]; and `is_invalid_input()` if a worker shall run 0 tasks, a task may take no
+    /// time, or the initialiser cannot travel.
     pub fn build(self) -> Result<Pool> {
         if self.max_tasks == Some(0) {
             return Err(Error::invalid_input(
@@ -94,8 +110,16 @@ impl Builder {
                 "no task ends within a limit of 0 s; give a longer one, or none",
             ));
         }
+        let captures = |initializer: &Initializer| initializer.shipped.is_none();
+        if self.method != StartMethod::Fork && self.initializer.as_ref().is_some_and(captures) {
+            return Err(Error::invalid_input(
+                "the pool's initializer has captured something, which workers that are not forked \
+                 from this process do not inherit; let it capture nothing, or use StartMethod::Fork",
+            ));
+        }
         let settings = Settings {
             n_workers: Cell::new(self.n_workers.unwrap_or_else(cpu_count)),
+            method: self.method,
             initializer: self.initializer,
             max_tasks: self.max_tasks.unwrap_or(u64::MAX),
             timeout: self.timeout,
@@ -106,6 +130,13 @@ impl Builder {
             shared: Shared::start(settings, None)?,
         })
     }
+}
+
+/// Runs an initialiser that has no state, in a process that knows only this function's place.
+extern "C" fn run_shipped<F: Fn()>() -> bool {
+    // SAFETY: a type without size has no state to be invalid, and the builder held such a value.
+    let f: &F = unsafe { NonNull::dangling().as_ref() };
+    catch_unwind(AssertUnwindSafe(f)).is_ok()
 }
 
 impl fmt::Debug for Builder {

@@ -12,13 +12,16 @@ use nix::sys::signal::Signal;
 
 use crate::cpus;
 use crate::error::{Cause, Error, Result};
-use crate::shared::heap::Heap;
+use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::{AtomicU32, Ordering};
-use crate::sys::child::{self, Ended, Side};
+use crate::sys::child::{self, Ended};
 use crate::sys::futex;
 
 use super::board::{ASLEEP, AWAKE, Board, MAX_WORKERS};
+use super::fresh::{self, ShippedInitializer};
 use super::lane;
+use super::record;
+use super::start::{StartMethod, Starter};
 use super::watch::Watch;
 use super::worker::{self, Duty, LocalCall};
 
@@ -26,7 +29,8 @@ use super::worker::{self, Duty, LocalCall};
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) n_workers: Cell<usize>,
-    pub(super) initializer: Option<Rc<dyn Fn()>>,
+    pub(super) method: StartMethod,
+    pub(super) initializer: Option<Initializer>,
     /// After how many tasks a worker is replaced by a fresh one.
     pub(super) max_tasks: u64,
     /// How long a task may take.
@@ -35,6 +39,14 @@ pub(super) struct Settings {
     pub(super) retries: u32,
     /// What workers that are forked for one call inherit; `None` for those that live on.
     pub(super) local: Option<LocalCall>,
+}
+
+/// What each worker runs first.
+#[derive(Clone)]
+pub(super) struct Initializer {
+    pub(super) run: Rc<dyn Fn()>,
+    /// The same for a worker that inherits nothing; `None` if it has captured state.
+    pub(super) shipped: Option<ShippedInitializer>,
 }
 
 /// How long a death's cause is waited for before the death is reported without it.
@@ -52,6 +64,9 @@ pub(super) struct Crew {
     /// Workers that are dead but whose memory the kernel is still freeing.
     dying: Vec<i32>,
     watch: Option<Watch>,
+    starter: Starter,
+    /// Where the initialiser's name is written, once it was.
+    initializer: Offset,
     /// Why the last worker that is missing could not be started.
     start_failure: String,
     n_cpus: usize,
@@ -110,6 +125,8 @@ impl Crew {
             pids: vec![None; settings.n_workers.get()],
             dying: Vec::new(),
             watch: settings.timeout.map(Watch::new),
+            starter: Starter::new(settings.method),
+            initializer: 0,
             start_failure: String::new(),
             n_cpus: cpus::runnable(),
         }
@@ -209,22 +226,25 @@ impl Crew {
         seat.is_dismissed.store(0, Ordering::Relaxed);
         seat.state.store(AWAKE, Ordering::SeqCst);
         seat.position.store(first, Ordering::SeqCst);
+        let initializer = self.settings.initializer.as_ref();
+        if self.initializer == 0
+            && self.settings.method != StartMethod::Fork
+            && let Some(shipped) = initializer.and_then(|initializer| initializer.shipped)
+        {
+            self.initializer = record::write(&self.heap, shipped as *const ())?;
+        }
         let duty = Duty {
             heap: &self.heap,
             seat_index,
             n_workers: self.pids.len(),
-            initializer: self.settings.initializer.as_deref(),
+            initializer: initializer.map(|initializer| &*initializer.run),
             max_tasks: self.settings.max_tasks,
             local: self.settings.local,
             max_spinners: self.n_cpus.saturating_sub(1),
         };
-        match child::fork()? {
-            Side::Child => worker::work(&duty),
-            Side::Parent(pid) => {
-                self.pids[seat_index] = Some(pid);
-                Ok(())
-            }
-        }
+        let order = fresh::order(&duty, self.initializer);
+        self.pids[seat_index] = Some(self.starter.start(&duty, order)?);
+        Ok(())
     }
 
     /// Makes seats for `n` workers, and lets those on higher seats leave when they have finished
@@ -256,7 +276,8 @@ impl Crew {
     /// The workers that have left since this was last asked. With `thorough`, also those that died
     /// before they held their lifeline.
     pub(super) fn leavers(&mut self, thorough: bool) -> Vec<Leaver> {
-        self.dying.retain(|&pid| child::try_reap(pid).is_none());
+        let starter = &self.starter;
+        self.dying.retain(|&pid| starter.try_reap(pid).is_none());
         let mut leavers = Vec::new();
         for seat in 0..self.pids.len() {
             let Some(pid) = self.pids[seat] else { continue };
@@ -264,7 +285,7 @@ impl Crew {
             let ended = if is_cut {
                 Some(self.last_words(pid))
             } else if thorough {
-                child::try_reap(pid)
+                self.starter.try_reap(pid)
             } else {
                 None
             };
@@ -319,14 +340,16 @@ impl Crew {
     fn last_words(&mut self, pid: i32) -> Ended {
         // A worker that replaced its program has no way back, but lives.
         child::kill(pid, Signal::SIGKILL);
-        if let Some(ended) = child::try_reap(pid) {
+        if let Some(ended) = self.starter.try_reap(pid) {
             return ended;
         }
         if let Some(ended) = child::peek_ending(pid) {
             self.dying.push(pid);
             return ended;
         }
-        child::reap_before(pid, Instant::now() + LAST_WORDS).unwrap_or_else(|| {
+        let deadline = Instant::now() + LAST_WORDS;
+        let ended = self.starter.reap_before(pid, deadline);
+        ended.unwrap_or_else(|| {
             self.dying.push(pid);
             Ended::Unknown
         })
@@ -339,12 +362,17 @@ impl Crew {
         for pid in pids.into_iter().chain(std::mem::take(&mut self.dying)) {
             self.bid_farewell(pid);
         }
+        self.starter.end();
     }
 
     /// Waits for a worker that has nothing left to run. One that somebody has stopped would never
     /// leave, and is killed.
     fn bid_farewell(&self, pid: i32) {
-        while child::reap_before(pid, Instant::now() + FAREWELL).is_none() {
+        let starter = &self.starter;
+        while starter
+            .reap_before(pid, Instant::now() + FAREWELL)
+            .is_none()
+        {
             if child::is_stopped(pid) {
                 child::kill(pid, Signal::SIGKILL);
             }
@@ -357,9 +385,10 @@ impl Crew {
         for &pid in &pids {
             child::kill(pid, Signal::SIGKILL);
         }
-        for pid in pids.into_iter().chain(self.dying.drain(..)) {
-            child::reap(pid);
+        for pid in pids.into_iter().chain(std::mem::take(&mut self.dying)) {
+            self.bid_farewell(pid);
         }
+        self.starter.end();
         self.start_failure = "the pool was terminated".to_owned();
     }
 }

@@ -15,12 +15,13 @@ use std::time::{Duration, Instant};
 use crate::cpus;
 use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
-use crate::symbol::Symbol;
 use crate::sys::atomic::Ordering;
 use crate::sys::futex;
 
 use super::board::{Board, JobSpec, N_JOBS, SPINNING};
 use super::crew::{Crew, Death, Settings, check_number};
+use super::record;
+use super::start;
 use super::task::Trampoline;
 
 /// How long the owner lets a tiny job run before it wakes more workers than one.
@@ -80,7 +81,7 @@ impl Engine {
     }
 
     fn idle(settings: &Rc<Settings>) -> Result<Engine> {
-        let heap = Rc::new(Heap::new(Board::BYTES)?);
+        let heap = Rc::new(start::heap(settings.method, Board::BYTES)?);
         Ok(Engine {
             owner: std::process::id(),
             settings: Rc::clone(settings),
@@ -139,18 +140,7 @@ impl Engine {
         if let Some(&record) = self.functions.get(&(address as usize)) {
             return Ok(record);
         }
-        let symbol = Symbol::of(address)?.to_bytes();
-        let record = self.heap.take(size_of::<u64>() + symbol.len())?;
-        // SAFETY: the block was just taken with room for the length and the symbol.
-        unsafe {
-            let place = self.heap.at(record);
-            place.cast::<u64>().write(symbol.len() as u64);
-            std::ptr::copy_nonoverlapping(
-                symbol.as_ptr(),
-                place.add(size_of::<u64>()),
-                symbol.len(),
-            );
-        }
+        let record = record::write(&self.heap, address)?;
         self.functions.insert(address as usize, record);
         Ok(record)
     }

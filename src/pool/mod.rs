@@ -23,13 +23,17 @@ mod collate;
 mod crew;
 mod engine;
 mod flight;
+mod fresh;
 mod imap;
 mod lane;
 mod map;
 mod pending;
 mod plan;
+mod record;
 mod run;
 mod serial;
+mod server;
+mod start;
 mod task;
 mod threads;
 mod watch;
@@ -54,6 +58,7 @@ pub use callable::StarFn;
 pub use map::Map;
 pub use pending::Pending;
 pub use serial::Serial;
+pub use start::StartMethod;
 pub use threads::ThreadPool;
 
 /// A pool of worker processes that run functions on arguments.
@@ -67,7 +72,8 @@ pub use threads::ThreadPool;
 /// names the item, and the pool goes on with as many workers as before.
 ///
 /// # Fork safety
-/// A pool must be made while the process has one thread. In a forked child (and after a notebook
+/// A pool must be made while the process has one thread, unless its workers are started in another
+/// way than by fork ([`StartMethod`]). In a forked child (and after a notebook
 /// cell was rolled back) the same value starts workers of its own on its next use. Workers die
 /// with the process that forked them.
 ///

@@ -13,6 +13,7 @@ use super::callable::{Callable, Nullary};
 use super::crew::Settings;
 use super::flight::{Flight, Function, Shared};
 use super::plan::Plan;
+use super::start::StartMethod;
 use super::task::{Inherited, run_inherited, run_inherited_on_encoded, run_shipped};
 use super::worker::LocalCall;
 
@@ -203,10 +204,16 @@ fn fork_for(
     let settings = pool.settings();
     let settings = Settings {
         n_workers: Cell::new(pool.n_workers().min(n_items)),
+        method: StartMethod::Fork,
         local: Some(call),
         ..settings.clone()
     };
-    Shared::start(settings, inherited)
+    Shared::start(settings, inherited).map_err(|error| {
+        if error.is_multi_threaded() {
+            return error.for_closure();
+        }
+        error
+    })
 }
 
 /// Arguments that are not sent.

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Cause, Result};
 use crate::shared::heap::{Heap, Offset};
-use crate::symbol::Symbol;
 use crate::sys::atomic::Ordering;
 use crate::sys::{child, fifo, futex};
 
 use super::board::{ASLEEP, AWAKE, Board, Job, SPINNING, Seat};
+use super::record;
 use super::task::{Task, Trampoline};
 
 /// What a worker that was forked for one call runs: the function and where its state is.
@@ -188,23 +188,16 @@ impl Worker<'_> {
         let heap = self.duty.heap;
         self.functions
             .entry(record)
-            .or_insert_with(|| resolve(heap, record))
+            .or_insert_with(|| find(heap, record))
             .as_ref()
             .copied()
             .map_err(|error| Cause::FunctionNotFound(error.to_string()))
     }
 }
 
-/// Reads a function's record (its length in 8 bytes, then its symbol) and finds the function.
-fn resolve(heap: &Heap, record: Offset) -> Result<Trampoline> {
-    // SAFETY: the owner wrote the record before the first job that names it, and never changes it.
-    let bytes = unsafe {
-        let record = heap.at(record);
-        let length = record.cast::<u64>().read();
-        std::slice::from_raw_parts(record.add(size_of::<u64>()), length as usize)
-    };
-    let address = Symbol::from_bytes(bytes)?.resolve()?;
-    // SAFETY: the symbol was made from a `Trampoline`, and `resolve` has checked that the file is
-    // the same and that there is code at the place.
+fn find(heap: &Heap, record: Offset) -> Result<Trampoline> {
+    let address = record::find(heap, record)?;
+    // SAFETY: the record was made from a `Trampoline`, and `find` has checked that the file is the
+    // same and that there is code at the place.
     Ok(unsafe { std::mem::transmute::<*const (), Trampoline>(address) })
 }

@@ -10,6 +10,8 @@
 //! Sizes are powers of two. That wastes addresses, of which there is a terabyte, and no memory:
 //! a page that nobody touches is not there.
 
+use std::os::fd::{BorrowedFd, OwnedFd};
+
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::region::Region;
@@ -79,6 +81,21 @@ impl Heap {
     /// them, which is enough for a hundred pools but not for a thousand locks of that size.
     pub(crate) fn with_limit(reserved: usize, limit: usize) -> Result<Heap> {
         Heap::over(Region::reserve_at_most(limit)?, reserved)
+    }
+
+    /// As [`new`](Heap::new), in a file that a process that is not forked can attach.
+    pub(crate) fn in_file(reserved: usize) -> Result<Heap> {
+        Heap::over(Region::reserve_file()?, reserved)
+    }
+
+    /// The heap in a file that another process has made.
+    pub(crate) fn attach(file: OwnedFd) -> Result<Heap> {
+        Region::attach(file).map(|region| Heap { region })
+    }
+
+    /// The file that holds this heap, if there is one.
+    pub(crate) fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.region.file()
     }
 
     fn over(region: Region, reserved: usize) -> Result<Heap> {

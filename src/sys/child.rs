@@ -1,6 +1,8 @@
 //! Forking, and being and having a child.
 
+use std::ffi::CStr;
 use std::io::Write;
+use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -67,11 +69,22 @@ pub(crate) fn fork() -> Result<Side> {
 }
 
 /// Asks the kernel to kill this process when its parent dies, and dies if that has happened already.
-fn die_with(parent: Pid) {
+pub(crate) fn die_with(parent: Pid) {
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
     if nix::unistd::getppid() != parent {
         exit_now(1);
     }
+}
+
+/// Gives this process a name for `ps` and `top`, of at most 15 bytes.
+pub(crate) fn name_process(name: &CStr) {
+    let _ = nix::sys::prctl::set_name(name);
+}
+
+/// Closes a file that was inherited when this process starts another program.
+pub(crate) fn keep_from_programs(fd: RawFd) {
+    // SAFETY: the call takes numbers, and changes a property of this descriptor only.
+    unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
 }
 
 /// Ends the process without running anything of its parent's: no destructors, no `atexit` handlers.
@@ -94,6 +107,8 @@ pub(crate) fn pass_interrupts() {
     );
     // SAFETY: the handler does nothing, which is safe at any moment.
     let _ = unsafe { signal::sigaction(Signal::SIGINT, &action) };
+    // A process that was launched has it blocked up to here.
+    let _ = SigSet::from(Signal::SIGINT).thread_unblock();
 }
 
 /// How a child ended.
@@ -128,14 +143,21 @@ pub(crate) fn peek_ending(pid: i32) -> Option<Ended> {
     }
 }
 
-/// Whether a process does not run on its own: somebody stopped it, or it has ended.
+/// Whether somebody has stopped a process, or it has ended.
 pub(crate) fn is_stopped(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    state(pid).is_none_or(|state| "TtZX".contains(state))
+}
+
+/// Whether a process has ended; it may wait to be reaped.
+pub(crate) fn has_ended(pid: i32) -> bool {
+    state(pid).is_none_or(|state| "ZX".contains(state))
+}
+
+fn state(pid: i32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The state stands behind the name, which may hold anything (proc(5)).
-    let state = stat
-        .rsplit_once(") ")
-        .and_then(|(_, rest)| rest.chars().next());
-    state.is_none_or(|state| "TtZX".contains(state))
+    let (_, behind_name) = stat.rsplit_once(") ")?;
+    behind_name.chars().next()
 }
 
 /// Waits until a child has ended, and reaps it.
@@ -149,9 +171,18 @@ pub(crate) fn reap(pid: i32) -> Ended {
 
 /// Waits until a child has ended or `deadline` has passed, and reaps it if it has ended.
 pub(crate) fn reap_before(pid: i32, deadline: Instant) -> Option<Ended> {
+    reap_before_by(pid, deadline, || try_reap(pid))
+}
+
+/// As [`reap_before`], where `try_reap` knows who reaps.
+pub(crate) fn reap_before_by(
+    pid: i32,
+    deadline: Instant,
+    mut try_reap: impl FnMut() -> Option<Ended>,
+) -> Option<Ended> {
     let mut nap = Duration::from_micros(50);
     loop {
-        if let Some(ended) = try_reap(pid) {
+        if let Some(ended) = try_reap() {
             return Some(ended);
         }
         let left = deadline.saturating_duration_since(Instant::now());

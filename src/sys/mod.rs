@@ -6,6 +6,8 @@ pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod fifo;
 pub(crate) mod futex;
+pub(crate) mod launch;
+pub(crate) mod line;
 pub(crate) mod mutex;
 pub(crate) mod object;
 pub(crate) mod region;

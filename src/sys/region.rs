@@ -1,6 +1,10 @@
-//! Memory that is shared with every process forked later.
+//! Memory that is shared with every process forked later, or with those that are given its file.
 
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit};
 
 use crate::error::{Error, Result};
 
@@ -12,6 +16,8 @@ use crate::error::{Error, Result};
 pub(crate) struct Region {
     base: NonNull<u8>,
     bytes: usize,
+    /// What is mapped, if it is a file without a name rather than anonymous memory.
+    file: Option<OwnedFd>,
 }
 
 /// What is asked for first. Address space costs nothing; a machine that forbids overcommitment or
@@ -28,9 +34,47 @@ impl Region {
 
     /// Reserves `largest` bytes, or the largest part of it that the system allows.
     pub(crate) fn reserve_at_most(largest: usize) -> Result<Region> {
+        Region::largest_of(largest, |bytes| Region::map(bytes, None))
+    }
+
+    /// Reserves as much as the system allows, in a file without a name, so that a process that was
+    /// not forked from this one can [`attach`](Region::attach) it.
+    pub(crate) fn reserve_file() -> Result<Region> {
+        let file = memfd_create(c"forklore", MFdFlags::MFD_CLOEXEC).map_err(|errno| {
+            Error::os(
+                "cannot make a file of shared memory (see ulimit -n; it takes Linux 3.17)",
+                errno.into(),
+            )
+        })?;
+        // A file beyond this limit would be answered with a signal (setrlimit(2)).
+        let limit = getrlimit(Resource::RLIMIT_FSIZE).map_or(u64::MAX, |(soft, _)| soft);
+        let largest = LARGEST.min(usize::try_from(limit).unwrap_or(usize::MAX));
+        Region::largest_of(largest, |bytes| {
+            nix::unistd::ftruncate(&file, bytes as i64)
+                .map_err(|errno| Error::os("cannot size a file of shared memory", errno.into()))?;
+            let copy = file
+                .try_clone()
+                .map_err(|error| Error::os("cannot keep a file of shared memory", error))?;
+            Region::map(bytes, Some(copy))
+        })
+    }
+
+    /// Maps the whole of a file that another process has reserved.
+    pub(crate) fn attach(file: OwnedFd) -> Result<Region> {
+        let stat = nix::sys::stat::fstat(&file)
+            .map_err(|errno| Error::os("cannot look at the shared memory", errno.into()))?;
+        Region::map(stat.st_size as usize, Some(file))
+    }
+
+    /// The file that is mapped, if there is one.
+    pub(crate) fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
+    }
+
+    fn largest_of(largest: usize, map: impl Fn(usize) -> Result<Region>) -> Result<Region> {
         let mut bytes = largest;
         loop {
-            match Region::map(bytes) {
+            match map(bytes) {
                 Ok(region) => return Ok(region),
                 Err(_) if bytes / 2 >= SMALLEST => bytes /= 2,
                 Err(error) => return Err(error),
@@ -40,19 +84,24 @@ impl Region {
 
     /// Takes exactly `bytes`, which is not 0.
     pub(crate) fn exactly(bytes: usize) -> Result<Region> {
-        Region::map(bytes)
+        Region::map(bytes, None)
     }
 
-    fn map(bytes: usize) -> Result<Region> {
-        // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no memory
+    fn map(bytes: usize, file: Option<OwnedFd>) -> Result<Region> {
+        let anonymous = if file.is_none() {
+            libc::MAP_ANONYMOUS
+        } else {
+            0
+        };
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory
         // that exists.
         let base = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
                 bytes,
                 libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
+                libc::MAP_SHARED | anonymous | libc::MAP_NORESERVE,
+                file.as_ref().map_or(-1, AsRawFd::as_raw_fd),
                 0,
             )
         };
@@ -64,7 +113,7 @@ impl Region {
         }
         let base =
             NonNull::new(base.cast()).ok_or_else(|| Error::last_os("mmap gave no address"))?;
-        Ok(Region { base, bytes })
+        Ok(Region { base, bytes, file })
     }
 
     pub(crate) fn base(&self) -> NonNull<u8> {
@@ -106,6 +155,21 @@ impl Drop for Region {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_attached_at_another_address() {
+        let region = Region::reserve_file().unwrap();
+        let again = Region::attach(region.file().unwrap().try_clone_to_owned().unwrap()).unwrap();
+        assert_eq!(again.bytes(), region.bytes());
+        assert_ne!(again.base(), region.base());
+        // SAFETY: offset 0 lies in both, and no other process has it.
+        unsafe {
+            region.base().as_ptr().write(7);
+            assert_eq!(again.base().as_ptr().read(), 7);
+            again.give_back(0, 4096);
+            assert_eq!(region.base().as_ptr().read(), 0);
+        }
+    }
 
     #[test]
     fn what_is_given_back_reads_as_zero() {

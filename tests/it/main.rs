@@ -12,6 +12,7 @@ mod maps;
 mod pools;
 mod processes;
 mod shared;
+mod starts;
 mod streams;
 mod support;
 mod sync;
@@ -24,12 +25,13 @@ fn main() {
     support::run_if_asked();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[support::Test]); 11] = [
+    let groups: [(&str, &[support::Test]); 12] = [
         ("maps", maps::TESTS),
         ("streams", streams::TESTS),
         ("deaths", deaths::TESTS),
         ("pools", pools::TESTS),
         ("limits", limits::TESTS),
+        ("starts", starts::TESTS),
         ("processes", processes::TESTS),
         ("shared", shared::TESTS),
         ("sync", sync::TESTS),

@@ -1,0 +1,213 @@
+//! Starting the program of this process once more, as a fresh process that is to do something else.
+//!
+//! The new process learns what to do from one environment variable, which code that the loader runs
+//! before `main` looks for. Where that code is not in the program but in a shared object that the
+//! program has loaded (a notebook's cell, an extension of an interpreter), the loader is asked to
+//! load that object first (`LD_PRELOAD`, ld.so(8)).
+
+use std::ffi::{CString, OsStr, OsString};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+const PRELOAD: &str = "LD_PRELOAD";
+
+/// What a fresh process gets.
+pub(crate) struct Launch<'a> {
+    /// The object that holds the code that runs before `main`; empty for the program itself.
+    pub(crate) object: &'a Path,
+    /// An address in it.
+    pub(crate) address: usize,
+    /// The environment variable that tells the code what to do.
+    pub(crate) variable: (&'a str, String),
+    /// The files that the process inherits under the same numbers, beside the standard ones.
+    pub(crate) files: &'a [BorrowedFd<'a>],
+}
+
+impl Launch<'_> {
+    /// Starts the process and returns its pid. Also a process with many threads may do this:
+    /// nothing runs in a copy of its memory.
+    ///
+    /// # Errors
+    /// `is_os()` if there may be no more processes, or the object's file is not the one that was
+    /// loaded: without that, the new process would run the program's `main`.
+    pub(crate) fn start(&self) -> Result<i32> {
+        let preload = if self.object.as_os_str().is_empty() {
+            None
+        } else {
+            check_is_loaded(self.object, self.address)?;
+            Some(self.object.as_os_str())
+        };
+        let environment = environment(preload, (self.variable.0, &self.variable.1));
+        let name = std::env::args_os().next().unwrap_or_default();
+        // Two words for whoever looks at the list of processes.
+        let arguments = [c_string(name), c"forklore-worker".to_owned()];
+        spawn(&arguments, &environment, self.files)
+    }
+}
+
+/// Takes the launch's object off the list of what the loader is to load first, so that the programs
+/// that this process starts do not inherit it. Only before the process has a second thread.
+pub(crate) fn forget_launch(variable: &str, object: &Path) {
+    let preload = std::env::var_os(PRELOAD);
+    // SAFETY: the caller vouches that nobody else uses the environment.
+    unsafe {
+        std::env::remove_var(variable);
+        if object.as_os_str().is_empty() {
+            return;
+        }
+        let Some(list) = preload else { return };
+        let rest = list.as_bytes().strip_prefix(object.as_os_str().as_bytes());
+        match rest.map(|rest| rest.strip_prefix(b":").unwrap_or(rest)) {
+            None => {}
+            Some([]) => std::env::remove_var(PRELOAD),
+            Some(rest) => std::env::set_var(PRELOAD, OsStr::from_bytes(rest)),
+        }
+    }
+}
+
+/// This process's environment with the variable, and with what is to be loaded first.
+fn environment(preload: Option<&OsStr>, (name, value): (&str, &str)) -> Vec<CString> {
+    let inherited = std::env::vars_os().filter(|(key, _)| key != name);
+    let mut all: Vec<(OsString, OsString)> = inherited.collect();
+    if let Some(object) = preload {
+        let index = all.iter().position(|(key, _)| key == PRELOAD);
+        let before = index.map(|index| all.swap_remove(index).1);
+        let mut list = object.to_owned();
+        if let Some(before) = before.filter(|before| !before.is_empty()) {
+            list.push(":");
+            list.push(before);
+        }
+        all.push((PRELOAD.into(), list));
+    }
+    all.push((name.into(), value.into()));
+    let lines = all.into_iter().map(|(mut key, value)| {
+        key.push("=");
+        key.push(value);
+        c_string(key)
+    });
+    lines.collect()
+}
+
+/// Arguments and variables came as C strings, so they hold no zero.
+fn c_string(text: OsString) -> CString {
+    CString::new(text.into_vec()).unwrap_or_default()
+}
+
+/// Checks that the file at `path` is the one that is mapped at `address`, and that the loader's list,
+/// which has blanks and colons between its names, can hold it.
+fn check_is_loaded(path: &Path, address: usize) -> Result<()> {
+    let refuse = |why: &str| {
+        Error::os(
+            &format!(
+                "cannot start a fresh process with {}: {why}; use StartMethod::Fork",
+                path.display()
+            ),
+            std::io::ErrorKind::Unsupported.into(),
+        )
+    };
+    if path
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .any(|b| b" :".contains(b))
+    {
+        return Err(refuse("its path has a blank or a colon"));
+    }
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let mapped = maps.lines().find_map(|line| inode_at(line, address));
+    let now = std::fs::metadata(path).ok().map(|file| file.ino());
+    match mapped {
+        Some(inode) if now == Some(inode) => Ok(()),
+        _ => Err(refuse(
+            "the file was deleted or replaced since it was loaded",
+        )),
+    }
+}
+
+/// The inode in a line of `/proc/PID/maps` (proc(5)) if it covers an address.
+fn inode_at(line: &str, address: usize) -> Option<u64> {
+    let mut words = line.split_ascii_whitespace();
+    let (start, end) = words.next()?.split_once('-')?;
+    let start = usize::from_str_radix(start, 16).ok()?;
+    let end = usize::from_str_radix(end, 16).ok()?;
+    // Behind the range: permissions, offset, device, inode.
+    let inode = words.nth(3)?.parse().ok()?;
+    (start..end).contains(&address).then_some(inode)
+}
+
+fn spawn(arguments: &[CString], environment: &[CString], files: &[BorrowedFd<'_>]) -> Result<i32> {
+    let pointers = |strings: &[CString]| -> Vec<*mut libc::c_char> {
+        let strings = strings.iter().map(|string| string.as_ptr().cast_mut());
+        strings.chain([std::ptr::null_mut()]).collect()
+    };
+    let (arguments, environment) = (pointers(arguments), pointers(environment));
+    let mut actions = MaybeUninit::uninit();
+    let mut attributes = MaybeUninit::uninit();
+    let mut mask = MaybeUninit::uninit();
+    let mut pid = 0;
+    // SAFETY: actions, attributes and mask are initialised before they are used, and the first two
+    // destroyed after; the lists end with null and their strings live until the call returns.
+    let code = unsafe {
+        libc::posix_spawn_file_actions_init(actions.as_mut_ptr());
+        for file in files {
+            // The same number twice: the new process has it open, and this one still closes it on
+            // exec (glibc 2.29 and later).
+            let fd = file.as_raw_fd();
+            libc::posix_spawn_file_actions_adddup2(actions.as_mut_ptr(), fd, fd);
+        }
+        // An interrupt that comes before the new process is ready for it must not end it.
+        libc::sigemptyset(mask.as_mut_ptr());
+        libc::sigaddset(mask.as_mut_ptr(), libc::SIGINT);
+        libc::posix_spawnattr_init(attributes.as_mut_ptr());
+        libc::posix_spawnattr_setsigmask(attributes.as_mut_ptr(), mask.as_ptr());
+        let flags = libc::POSIX_SPAWN_SETSIGMASK as libc::c_short;
+        libc::posix_spawnattr_setflags(attributes.as_mut_ptr(), flags);
+        let code = libc::posix_spawn(
+            &raw mut pid,
+            c"/proc/self/exe".as_ptr(),
+            actions.as_ptr(),
+            attributes.as_ptr(),
+            arguments.as_ptr(),
+            environment.as_ptr(),
+        );
+        libc::posix_spawn_file_actions_destroy(actions.as_mut_ptr());
+        libc::posix_spawnattr_destroy(attributes.as_mut_ptr());
+        code
+    };
+    match code {
+        0 => Ok(pid),
+        code => Err(Error::os(
+            "cannot start a process (see ulimit -u, and the memory that is left)",
+            std::io::Error::from_raw_os_error(code),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::object;
+
+    #[test]
+    fn a_library_is_known_by_its_file() {
+        let address = libc::getpid as *const () as usize;
+        let object = object::holding(address).unwrap();
+        check_is_loaded(&object.path, address).unwrap();
+        let error = check_is_loaded(Path::new("/proc/self/cmdline"), address).unwrap_err();
+        assert!(error.to_string().contains("replaced"), "{error}");
+        let error = check_is_loaded(Path::new("/a b.so"), address).unwrap_err();
+        assert!(error.to_string().contains("blank"), "{error}");
+    }
+
+    #[test]
+    fn a_line_of_the_maps_is_read() {
+        let line = "7f00-7f10 r-xp 00001000 08:01 4711      /usr/lib/libm.so.6";
+        assert_eq!(inode_at(line, 0x7f0f), Some(4711));
+        assert_eq!(inode_at(line, 0x7f10), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! A line between two processes: short messages of three numbers, in order.
+
+use std::io::{ErrorKind, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::error::{Error, Result};
+
+/// One end. Closed when it is dropped, and then the other end reads its end.
+#[derive(Debug)]
+pub(crate) struct Line(UnixStream);
+
+/// What is said: what it is about, and two numbers.
+pub(crate) type Message = [i64; 3];
+
+const MESSAGE_BYTES: usize = size_of::<Message>();
+
+/// Makes a line.
+pub(crate) fn line() -> Result<(Line, Line)> {
+    let (here, there) = UnixStream::pair().map_err(|error| {
+        Error::os(
+            "cannot make a socket (see ulimit -n for how many files a process may have)",
+            error,
+        )
+    })?;
+    Ok((Line(here), Line(there)))
+}
+
+impl Line {
+    /// The end that this process has inherited under a number.
+    pub(crate) fn inherited(file: OwnedFd) -> Line {
+        Line(file.into())
+    }
+
+    /// Says something; false if nobody is at the other end.
+    pub(crate) fn send(&self, message: Message) -> bool {
+        let bytes = message.map(i64::to_le_bytes);
+        let bytes = bytes.as_flattened();
+        loop {
+            // SAFETY: the buffer is as long as said. No signal is sent when the other end is gone.
+            let sent = unsafe {
+                libc::send(
+                    self.0.as_raw_fd(),
+                    bytes.as_ptr().cast(),
+                    bytes.len(),
+                    libc::MSG_NOSIGNAL,
+                )
+            };
+            if sent >= 0 || std::io::Error::last_os_error().kind() != ErrorKind::Interrupted {
+                // A socket takes as little as this whole or not at all.
+                return sent == bytes.len() as isize;
+            }
+        }
+    }
+
+    /// Waits for what the other end says; `None` if nobody is there any more.
+    pub(crate) fn receive(&self) -> Option<Message> {
+        let mut bytes = [0; MESSAGE_BYTES];
+        (&self.0).read_exact(&mut bytes).ok()?;
+        let (numbers, _) = bytes.as_chunks::<8>();
+        Some(std::array::from_fn(|index| {
+            i64::from_le_bytes(numbers[index])
+        }))
+    }
+
+    /// Waits until there is something to receive, also the end; false if the time is over.
+    pub(crate) fn is_ready_within(&self, time: Duration) -> bool {
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
+        poll(&mut fds, timeout).is_ok_and(|n| n > 0)
+    }
+}
+
+impl AsFd for Line {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_heard_and_the_end_too() {
+        let (here, there) = line().unwrap();
+        assert!(!there.is_ready_within(Duration::ZERO));
+        assert!(here.send([1, -2, i64::MAX]) && here.send([4, 5, 6]));
+        assert!(there.is_ready_within(Duration::from_secs(60)));
+        assert_eq!(there.receive(), Some([1, -2, i64::MAX]));
+        assert_eq!(there.receive(), Some([4, 5, 6]));
+        drop(here);
+        assert_eq!(there.receive(), None);
+        assert!(!there.send([1, 2, 3]));
+    }
+}
