@@ -125,6 +125,7 @@ fn file_id(path: &Path) -> Option<FileId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn answer() -> u32 {
         42
@@ -136,6 +137,28 @@ mod tests {
         let again = Symbol::from_bytes(&symbol.to_bytes()).unwrap();
         assert_eq!(again, symbol);
         assert_eq!(again.resolve().unwrap(), answer as *const ());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_error_or_a_name(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            match Symbol::from_bytes(&bytes) {
+                Ok(symbol) => {
+                    prop_assert_eq!(symbol.to_bytes(), bytes);
+                    // Nothing is to be found there, and finding that out does no harm.
+                    let _ = symbol.resolve();
+                }
+                Err(error) => prop_assert!(error.is_decode() && bytes.len() < 48),
+            }
+        }
+
+        #[test]
+        fn any_offset_into_the_program_is_code_or_an_error(offset: u64) {
+            let symbol = Symbol { object: PathBuf::new(), offset, file: FileId::default() };
+            if let Ok(address) = symbol.resolve() {
+                prop_assert!(object::is_executable(address as usize));
+            }
+        }
     }
 
     #[test]

@@ -8,19 +8,22 @@
 
 use std::any::TypeId;
 
-use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
+use bincode::config::{Config, Configuration, Fixint, Limit, LittleEndian};
+use bincode::de::read::{Reader, SliceReader};
+use bincode::de::{Decode, Decoder, DecoderImpl};
+use bincode::serde::Compat;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
-/// bincode allocates what a length announces before it looks at what is there: without a limit,
-/// eight wrong bytes would ask for all memory. A value that is a vector of plain numbers is not
-/// bound by it.
-const LARGEST_VALUE_BYTES: usize = 1 << 32;
+/// bincode allocates what a length announces before it looks at what is there, unless that is over
+/// a limit, which it takes at compile time only. So each value is decoded with this limit, of which
+/// all but its own bytes count as used up.
+const LIMIT: usize = usize::MAX;
 
-const CONFIG: Configuration<LittleEndian, Fixint, Limit<LARGEST_VALUE_BYTES>> =
-    bincode::config::legacy().with_limit::<LARGEST_VALUE_BYTES>();
+const CONFIG: Configuration<LittleEndian, Fixint, Limit<LIMIT>> =
+    bincode::config::legacy().with_limit::<LIMIT>();
 
 /// Where encoded bytes go: memory that grows as it is written.
 pub(crate) trait Sink {
@@ -52,21 +55,37 @@ pub(crate) fn encode<T: Serialize>(value: &T, out: &mut dyn Sink) -> Result<()> 
 
 /// Reads a value back from all of `bytes`.
 ///
+/// Any bytes are safe to try, and cost no more memory than a multiple of their number. Two things
+/// are beyond that promise, because the type asks for them and not the bytes: a sequence of values
+/// that take no bytes, such as `Vec<()>`, is walked through as often as announced, and a type that
+/// contains itself can be nested as deeply as there are bytes for it.
+///
 /// # Errors
-/// `is_decode()`: the bytes are too few, too many, or not a value of the type. Any bytes are safe
-/// to try.
+/// `is_decode()`: the bytes are too few, too many, or not a value of the type.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     if let Some(result) = plain::from_one_piece(bytes) {
         return result;
     }
-    let (value, used) = bincode::serde::decode_from_slice(bytes, CONFIG).map_err(Error::decode)?;
-    if used != bytes.len() {
-        return Err(Error::decode_message(format!(
-            "cannot decode: the value ends after {used} of {} bytes",
-            bytes.len()
-        )));
+    let mut decoder = decoder(bytes)?;
+    let Compat(value) = Compat::<T>::decode(&mut decoder).map_err(Error::decode)?;
+    match decoder.reader().peek_read(1) {
+        None => Ok(value),
+        Some(_) => Err(left_over(bytes.len())),
     }
-    Ok(value)
+}
+
+fn decoder(bytes: &[u8]) -> Result<DecoderImpl<SliceReader<'_>, impl Config, ()>> {
+    let mut decoder = DecoderImpl::new(SliceReader::new(bytes), CONFIG, ());
+    decoder
+        .claim_bytes_read(LIMIT - bytes.len())
+        .map_err(Error::decode)?;
+    Ok(decoder)
+}
+
+fn left_over(n_bytes: usize) -> Error {
+    Error::decode_message(format!(
+        "cannot decode: the value ends before its {n_bytes} bytes do"
+    ))
 }
 
 /// The size of `T` if it is a plain number: one whose memory is its encoding.
@@ -228,17 +247,51 @@ mod tests {
 
         #[test]
         fn any_bytes_are_an_error_or_a_value(bytes: Vec<u8>) {
-            let _ = decode::<Vec<u64>>(&bytes);
-            let _ = decode::<String>(&bytes);
-            let _ = decode::<(Vec<String>, BTreeMap<u8, Vec<f64>>)>(&bytes);
+            try_all(&bytes);
         }
+
+        /// Bytes that are almost right lead further into the decoder than random ones.
+        #[test]
+        fn wrong_bytes_in_a_value_are_an_error_or_another_value(
+            value: Mixed, at: prop::sample::Index, wrong: u8, cut: prop::sample::Index,
+        ) {
+            let mut bytes = Vec::new();
+            encode(&value, &mut bytes).unwrap();
+            let at = at.index(bytes.len());
+            bytes[at] = wrong;
+            let _ = decode::<Mixed>(&bytes);
+            try_all(&bytes);
+            bytes.truncate(cut.index(bytes.len()));
+            let _ = decode::<Mixed>(&bytes);
+        }
+    }
+
+    type Mixed = (
+        Vec<String>,
+        BTreeMap<u8, Vec<f64>>,
+        Option<(char, bool, i128)>,
+    );
+
+    fn try_all(bytes: &[u8]) {
+        let _ = decode::<Vec<u64>>(bytes);
+        let _ = decode::<String>(bytes);
+        let _ = decode::<Mixed>(bytes);
+        let _ = decode::<std::result::Result<Box<str>, std::time::Duration>>(bytes);
+        let _ = decode::<(std::ffi::CString, std::path::PathBuf)>(bytes);
+        let _ = decode::<crate::error::TaskError>(bytes);
     }
 
     #[test]
     fn an_announced_length_is_not_believed() {
-        let bytes = u64::MAX.to_le_bytes();
-        assert!(decode::<Vec<f64>>(&bytes).unwrap_err().is_decode());
-        assert!(decode::<Vec<String>>(&bytes).unwrap_err().is_decode());
+        for announced in [u64::MAX, 1 << 40, 1 << 31, 9] {
+            let mut bytes = announced.to_le_bytes().to_vec();
+            assert!(decode::<Vec<f64>>(&bytes).unwrap_err().is_decode());
+            assert!(decode::<Vec<String>>(&bytes).unwrap_err().is_decode());
+            // Refused before so much memory is asked for.
+            bytes.splice(0..0, [0]);
+            let error = decode::<(u8, String)>(&bytes).unwrap_err();
+            assert!(error.to_string().contains("LimitExceeded"), "{error}");
+        }
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub const SCENES: [&str; 8] = [
 pub const N_ITEMS: usize = 20;
 const VICTIM: usize = 5;
 const N_WORKERS: usize = 2;
+/// How long a task may take in the one scene for which users can be expected to say so.
+const LIMIT: Duration = Duration::from_secs(2);
 
 /// What is to happen at an item: the place of the scene in the list, and whether it is this item's.
 type Arg = (usize, usize);
@@ -61,7 +63,12 @@ pub fn play(peer: &str, scene: &str) {
 extern "C" fn ignore(_: i32) {}
 
 fn play_forklore(scene: usize) {
-    let pool = Pool::builder().workers(N_WORKERS).build().expect("a pool");
+    let builder = Pool::builder().workers(N_WORKERS);
+    let builder = match SCENES[scene] {
+        "SIGSTOP" => builder.timeout(LIMIT),
+        _ => builder,
+    };
+    let pool = builder.build().expect("a pool");
     let run = |scene, n_items| {
         let results = pool.try_map(task, (0..n_items).map(|item| (item, scene)));
         for (item, result) in results.into_iter().enumerate() {
@@ -83,9 +90,8 @@ fn play_procspawn(scene: usize) {
         calls.sort_by_key(|(item, _)| *item == VICTIM);
         for (item, mut call) in calls {
             let result = match SCENES.get(scene) {
-                // Only this scene is one that users can be expected to be prepared for.
                 Some(&"SIGSTOP") => {
-                    let result = call.join_timeout(Duration::from_secs(2));
+                    let result = call.join_timeout(LIMIT);
                     let _ = call.kill();
                     result
                 }
