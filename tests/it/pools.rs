@@ -156,7 +156,7 @@ fn a_thread_pool_without_its_threads_starts_new_ones() {
             let is_right = pool.map(power, 0..3) == [0, 1, 1024];
             drop(pool);
             // SAFETY: ends the process at once.
-            unsafe { nix::libc::_exit(i32::from(!is_right)) }
+            unsafe { libc::_exit(i32::from(!is_right)) }
         }
         nix::unistd::ForkResult::Parent { child } => {
             let end = nix::sys::wait::waitpid(child, None).unwrap();

@@ -3,9 +3,12 @@
 //! An answer is looked at and never run, so an exercise that is not solved yet is no error and
 //! `Restart-and-Run-All` passes over it.
 
+mod l00;
 mod l02;
 mod l04;
 mod l06;
+mod l08;
+mod l10;
 mod progress;
 
 use std::any::Any;
@@ -15,6 +18,13 @@ use super::show::{self, BLUE, GREEN};
 
 /// Every exercise of the course, and who judges its answers.
 const EXERCISES: &[(&str, Judge)] = &[
+    ("00.1", |answer| judge_all(answer, l00::usable)),
+    ("00.2", |answer| {
+        judge(answer, |script: &String| l00::sge_script(script))
+    }),
+    ("00.3", |answer| {
+        judge(answer, |script: &String| l00::slurm_script(script))
+    }),
     ("02.1", |answer| judge_all(answer, l02::exit_codes)),
     ("02.2", |answer| judge(answer, l02::diverged)),
     ("02.3", |answer| judge_all(answer, l02::memory)),
@@ -24,6 +34,11 @@ const EXERCISES: &[(&str, Judge)] = &[
     ("06.1", |answer| judge_all(answer, l06::fair_ratios)),
     ("06.2", |answer| judge_all(answer, l06::by_hand)),
     ("06.3", |answer| judge_all(answer, l06::chunk_sizes)),
+    ("08.1", |answer| judge_all(answer, l08::choices)),
+    ("08.2", |answer| judge(answer, l08::who_ran)),
+    ("10.1", |answer| judge(answer, l10::even_count)),
+    ("10.2", |answer| judge_all(answer, l10::places)),
+    ("10.3", |answer| judge_all(answer, l10::lock_order)),
 ];
 
 type Judge = fn(&dyn Any) -> Finding;
