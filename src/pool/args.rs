@@ -1,5 +1,8 @@
 //! Arguments on their way out: encoded once, into memory that the workers already see.
 
+use std::collections::VecDeque;
+use std::ops::Range;
+
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -7,6 +10,7 @@ use crate::shared::heap::{Heap, Offset};
 use crate::wire::{self, Sink};
 
 use super::board::{ArgSpan, NO_BYTES};
+use super::growing::{Growing, block_bytes};
 
 /// Arguments in shared memory, ready to be published with a job.
 #[derive(Debug, Default)]
@@ -22,25 +26,64 @@ pub(super) struct Encoded {
     pub(super) failures: Vec<(usize, Error)>,
 }
 
-/// Writes arguments into shared memory, growing as they come.
+/// Arguments that were encoded and are still held, so that the results take over their memory.
+///
+/// What the allocator hands out for large results are fresh pages, and the first touch of each costs
+/// some ten times what copying into it does. An argument that is dropped just before a result
+/// of its size is made leaves pages that are there already.
+pub(super) struct Spent<A> {
+    args: VecDeque<A>,
+    /// How many more bytes may be held.
+    room_bytes: usize,
+}
+
+/// Smaller values are not made of fresh pages.
+pub(super) const LARGE_BYTES: usize = 1 << 17;
+/// No more than this is held beyond its time.
+const MOST_HELD_BYTES: usize = 1 << 28;
+
+impl<A> Spent<A> {
+    /// Holds large arguments.
+    pub(super) fn held() -> Self {
+        Spent {
+            args: VecDeque::new(),
+            room_bytes: MOST_HELD_BYTES,
+        }
+    }
+
+    /// Drops each argument as soon as it is encoded.
+    pub(super) fn dropped() -> Self {
+        Spent {
+            args: VecDeque::new(),
+            room_bytes: 0,
+        }
+    }
+
+    fn put(&mut self, arg: A, bytes: usize) {
+        if (LARGE_BYTES..=self.room_bytes).contains(&bytes) {
+            self.room_bytes -= bytes;
+            self.args.push_back(arg);
+        }
+    }
+
+    /// Drops the argument that was held longest.
+    pub(super) fn drop_one(&mut self) {
+        self.args.pop_front();
+    }
+}
+
+/// Writes arguments into shared memory.
 pub(super) struct Encoder<'a> {
     heap: &'a Heap,
     spans: Vec<ArgSpan>,
     failures: Vec<(usize, Error)>,
     blocks: Vec<Offset>,
-    /// The block that is written: where the next byte goes, and where the room ends.
-    cursor: Offset,
-    limit: Offset,
-    /// Where the argument that is being written begins.
-    start: Offset,
-    overflow: Option<Error>,
+    /// What is free of the block that is written.
+    room: Range<Offset>,
 }
 
-const FIRST_BLOCK_BYTES: usize = 3 << 10;
-const LARGEST_STEP_BYTES: usize = 1 << 22;
-
 impl<'a> Encoder<'a> {
-    /// Encodes all of `args`.
+    /// Encodes all of `args`; large ones are held in `spent`.
     ///
     /// # Errors
     /// `is_os()` if the shared memory does not hold them. A single argument that cannot be encoded
@@ -48,6 +91,7 @@ impl<'a> Encoder<'a> {
     pub(super) fn encode<A: Serialize>(
         heap: &'a Heap,
         args: impl Iterator<Item = A>,
+        spent: &mut Spent<A>,
     ) -> Result<Encoded> {
         if wire::plain_size::<A>().is_some() {
             return PlainEncoder::encode(heap, args);
@@ -57,36 +101,57 @@ impl<'a> Encoder<'a> {
             spans: Vec::with_capacity(args.size_hint().0.min(1 << 16)),
             failures: Vec::new(),
             blocks: Vec::new(),
-            cursor: 0,
-            limit: 0,
-            start: 0,
-            overflow: None,
+            room: 0..0,
         };
         for arg in args {
-            let outcome = wire::encode(&arg, &mut encoder);
-            encoder.end_argument(outcome)?;
+            let bytes = encoder.argument(&mut |sink| wire::encode(&arg, sink))?;
+            spent.put(arg, bytes);
         }
         encoder.finish()
     }
 
-    fn end_argument(&mut self, outcome: Result<()>) -> Result<()> {
-        if let Some(error) = self.overflow.take() {
-            return Err(error);
-        }
-        let bytes = match outcome {
-            Ok(()) => self.cursor - self.start,
+    /// Writes one argument, and says how long it is.
+    fn argument(&mut self, encode: &mut dyn FnMut(&mut dyn Sink) -> Result<()>) -> Result<usize> {
+        let Encoder {
+            heap, blocks, room, ..
+        } = self;
+        let heap = *heap;
+        let mut has_room = true;
+        let mut free = room.clone();
+        let mut more_room = |needed| {
+            let bytes = block_bytes(heap, blocks.last().copied(), needed);
+            let block = heap.take(bytes).inspect_err(|_| has_room = false)?;
+            blocks.push(block);
+            free = block..block + heap.capacity(block) as u64;
+            Ok(free.clone())
+        };
+        let mut value = Growing::new(heap, room.clone(), &mut more_room);
+        let outcome = encode(&mut value);
+        let outcome = value.finish(outcome);
+        let span = match outcome {
+            Ok(place) => {
+                free.start = place.end;
+                ArgSpan {
+                    offset: place.start,
+                    bytes: place.end - place.start,
+                }
+            }
+            Err(error) if !has_room => return Err(error),
             Err(error) => {
                 self.failures.push((self.spans.len(), error));
-                self.cursor = self.start;
-                NO_BYTES
+                ArgSpan {
+                    offset: 0,
+                    bytes: NO_BYTES,
+                }
             }
         };
-        self.spans.push(ArgSpan {
-            offset: self.start,
-            bytes,
-        });
-        self.start = self.cursor;
-        Ok(())
+        self.room = free;
+        self.spans.push(span);
+        Ok(if span.bytes == NO_BYTES {
+            0
+        } else {
+            span.bytes as usize
+        })
     }
 
     fn finish(mut self) -> Result<Encoded> {
@@ -108,47 +173,6 @@ impl<'a> Encoder<'a> {
             blocks: std::mem::take(&mut self.blocks),
             failures: std::mem::take(&mut self.failures),
         })
-    }
-
-    /// Goes on in a larger block, with what was already written of the current argument.
-    fn grow(&mut self, more: usize) -> Result<()> {
-        let written = (self.cursor - self.start) as usize;
-        let last = self
-            .blocks
-            .last()
-            .map_or(FIRST_BLOCK_BYTES / 2, |&block| self.heap.capacity(block));
-        let bytes = (written + more)
-            .max(2 * written)
-            .max((2 * last).min(LARGEST_STEP_BYTES));
-        let block = self.heap.take(bytes)?;
-        self.blocks.push(block);
-        // SAFETY: the first range was written by this encoder, the second is a new block.
-        unsafe {
-            std::ptr::copy_nonoverlapping(self.heap.at(self.start), self.heap.at(block), written);
-        }
-        self.start = block;
-        self.cursor = block + written as u64;
-        self.limit = block + self.heap.capacity(block) as u64;
-        Ok(())
-    }
-}
-
-impl Sink for Encoder<'_> {
-    fn put(&mut self, bytes: &[u8]) {
-        if self.overflow.is_some() {
-            return;
-        }
-        if self.cursor + bytes.len() as u64 > self.limit
-            && let Err(error) = self.grow(bytes.len())
-        {
-            self.overflow = Some(error);
-            return;
-        }
-        // SAFETY: the block has room for the bytes, and only this encoder knows it.
-        unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.heap.at(self.cursor), bytes.len());
-        }
-        self.cursor += bytes.len() as u64;
     }
 }
 
@@ -182,13 +206,18 @@ impl<'a> PlainEncoder<'a> {
         // The hint is only a hint: endless ranges announce the largest number there is.
         let announced = args.size_hint().0.clamp(1, 1 << 24);
         let mut slots = encoder.grow(announced)?.cast::<A>();
-        for arg in args {
+        let mut args = args.peekable();
+        while args.peek().is_some() {
             if encoder.n_items == encoder.capacity {
                 slots = encoder.grow(2 * encoder.n_items)?.cast::<A>();
             }
-            // SAFETY: the block has room for `capacity` numbers, aligned for any of them.
-            unsafe { slots.add(encoder.n_items).write(arg) };
-            encoder.n_items += 1;
+            // Room is looked for once for many, so that the loop over a range is a short one.
+            let n_free = encoder.capacity - encoder.n_items;
+            for arg in args.by_ref().take(n_free) {
+                // SAFETY: the block has room for `capacity` numbers, aligned for any of them.
+                unsafe { slots.add(encoder.n_items).write(arg) };
+                encoder.n_items += 1;
+            }
         }
         let block = encoder.block.take();
         Ok(Encoded {

@@ -7,17 +7,20 @@ use serde::de::DeserializeOwned;
 use crate::error::{Cause, Outcome, TaskError};
 use crate::wire;
 
+use super::args::LARGE_BYTES;
 use super::batch::{Batch, ItemOf};
 use super::bits::Bits;
 use super::engine::Engine;
 use super::lane::Values;
 
-/// The results of a batch, each in its item's place; all of its memory is given back.
+/// The results of a batch, each in its item's place; all of its memory is given back. `make_way` is
+/// called before each large result is made.
 ///
 /// `Err` holds what there is when some item has no result: then every item has a result or an error.
 pub(super) fn collate<R: DeserializeOwned>(
     engine: &Engine,
     mut batch: Batch,
+    make_way: &mut dyn FnMut(),
 ) -> Result<Vec<R>, Vec<Outcome<R>>> {
     let mut slots = Slots::<R>::new(batch.n_items());
     let mut failures = batch.failures();
@@ -33,6 +36,9 @@ pub(super) fn collate<R: DeserializeOwned>(
         Values::Encoded(values) => {
             for (position, bytes) in (run.first..).zip(values.take(run.n_values as usize)) {
                 let Some(item) = item(position) else { continue };
+                if bytes.len() >= LARGE_BYTES {
+                    make_way();
+                }
                 match wire::decode(bytes) {
                     Ok(value) => slots.put(item, value),
                     Err(error) => {
@@ -85,6 +91,13 @@ impl<R> Slots<R> {
     fn put_plain(&mut self, item: &ItemOf<'_>, first: u64, n: u64, bytes: &[u8]) {
         assert_eq!(bytes.len(), n as usize * size_of::<R>());
         let values = bytes.as_ptr().cast::<R>();
+        if n == 1 {
+            if let Some(item) = item(first) {
+                // SAFETY: there is one value in `bytes`.
+                self.put(item, unsafe { values.read_unaligned() });
+            }
+            return;
+        }
         let ends = (item(first), item(first + n.saturating_sub(1)));
         if let (Some(start), Some(last)) = ends
             && n > 0

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Outcome, Result, TaskError};
 
-use super::args::{Encoded, Encoder};
+use super::args::{Encoded, Encoder, Spent};
 use super::batch::Batch;
 use super::collate;
 use super::crew::Settings;
@@ -76,9 +76,13 @@ impl Shared {
 
     /// Encodes arguments into the pool's memory. The engine is not borrowed meanwhile, so that the
     /// arguments' iterator may use the pool itself.
-    pub(super) fn encode<A: Serialize>(&self, args: impl Iterator<Item = A>) -> Result<Encoded> {
+    pub(super) fn encode<A: Serialize>(
+        &self,
+        args: impl Iterator<Item = A>,
+        spent: &mut Spent<A>,
+    ) -> Result<Encoded> {
         let heap = Rc::clone(self.open_engine()?.heap());
-        Encoder::encode(&heap, args)
+        Encoder::encode(&heap, args, spent)
     }
 
     /// The engine of a pool that takes tasks.
@@ -250,12 +254,21 @@ impl Flight {
 
     /// Waits for the results and takes them: all, or each item's result or error.
     pub(super) fn land<R: DeserializeOwned>(self) -> std::result::Result<Vec<R>, Vec<Outcome<R>>> {
+        self.land_in_place_of(&mut || ())
+    }
+
+    /// As [`land`](Flight::land); `make_way` is called before each large result is made.
+    pub(super) fn land_in_place_of<R: DeserializeOwned>(
+        self,
+        make_way: &mut dyn FnMut(),
+    ) -> std::result::Result<Vec<R>, Vec<Outcome<R>>> {
         self.wait(None);
         let batch = self.batch.borrow_mut().take();
         match (batch, self.shared.engine.try_borrow()) {
             (Some(mut batch), Ok(engine)) if !self.is_lost() => {
                 let tries = batch.tries();
-                collate::collate(&engine, batch).map_err(|results| with_tries(results, &tries))
+                collate::collate(&engine, batch, make_way)
+                    .map_err(|results| with_tries(results, &tries))
             }
             (Some(batch), _) => Err((0..batch.n_items())
                 .map(|item| {

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Outcome, Result};
 
+use super::args::Spent;
 use super::callable::Callable;
 use super::flight::{Flight, Function, Shared};
 use super::plan::Plan;
@@ -95,7 +96,7 @@ where
         let capacity = CHUNKS_PER_WORKER * self.shared.n_workers();
         while self.window.len() < capacity {
             let args = self.args.by_ref().take(self.chunk_items);
-            let encoded = self.shared.encode(args)?;
+            let encoded = self.shared.encode(args, &mut Spent::dropped())?;
             let n_items = encoded.n_items;
             if n_items == 0 {
                 return Ok(());

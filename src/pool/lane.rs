@@ -10,12 +10,15 @@
 //! `committed` says so; what a killed worker had half written does not. Of a killed worker's last
 //! run, position `first + committed` is the one that was running.
 
-use crate::error::{Cause, Error, Result};
+use std::ops::Range;
+
+use crate::error::{Cause, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::wire::{self, Sink};
 
 use super::board::{Job, Seat};
+use super::growing::{Growing, block_bytes};
 
 /// What stands at the start of a block of results.
 #[repr(C, align(16))]
@@ -47,8 +50,9 @@ const BLOCK_HEAD_BYTES: u64 = size_of::<BlockHead>() as u64;
 const RUN_HEAD_BYTES: u64 = size_of::<RunHead>() as u64;
 /// Runs are aligned so that their heads and any plain number are.
 const ALIGN: u64 = 16;
-/// The first block of a job; the following ones double.
-const FIRST_BLOCK_BYTES: usize = 3 << 10;
+/// An encoded value stands behind its length, aligned so that the length is.
+const LENGTH_BYTES: usize = 8;
+const VALUE_ALIGN: u64 = 8;
 
 /// Where one worker writes its results of one job.
 pub(super) struct Lane<'a> {
@@ -61,12 +65,8 @@ pub(super) struct Lane<'a> {
     limit: Offset,
     /// The run that is written, 0 before the first.
     run: Offset,
-    /// Where the next byte goes.
-    cursor: Offset,
     /// One past the last committed value's bytes.
     committed_end: Offset,
-    /// Set when the shared memory is used up: the value that is written is lost.
-    overflow: Option<Error>,
 }
 
 impl<'a> Lane<'a> {
@@ -78,9 +78,7 @@ impl<'a> Lane<'a> {
             block: 0,
             limit: 0,
             run: 0,
-            cursor: 0,
             committed_end: 0,
-            overflow: None,
         }
     }
 
@@ -105,8 +103,7 @@ impl<'a> Lane<'a> {
     /// Ends a run of plain numbers.
     pub(super) fn end_plain(&mut self, stride: usize) {
         let committed = self.committed_word().load(Ordering::Relaxed);
-        self.cursor = self.run + RUN_HEAD_BYTES + committed * stride as u64;
-        self.committed_end = self.cursor;
+        self.committed_end = self.run + RUN_HEAD_BYTES + committed * stride as u64;
     }
 
     /// Writes and commits the next value of the run.
@@ -114,21 +111,20 @@ impl<'a> Lane<'a> {
         &mut self,
         encode: &mut dyn FnMut(&mut dyn Sink) -> Result<()>,
     ) -> Result<()> {
-        self.put(&[0; 8]);
-        let outcome = encode(self);
-        if let Err(error) = outcome.and(self.overflow.take().map_or(Ok(()), Err)) {
-            self.cursor = self.committed_end;
-            return Err(error);
-        }
-        // Not where the cursor was before: the value may have moved to another block meanwhile.
-        let start = self.committed_end;
-        let bytes = self.cursor - start - 8;
-        self.write_at(start, &bytes.to_le_bytes());
-        self.cursor = self.cursor.next_multiple_of(8);
-        self.committed_end = self.cursor;
+        let (heap, room) = (self.heap, self.committed_end..self.limit);
+        let mut more_room = |needed| self.more_room(needed);
+        let mut value = Growing::new(heap, room, &mut more_room);
+        value.put(&[0; LENGTH_BYTES]);
+        let outcome = encode(&mut value);
+        let place = value.finish(outcome)?;
+        let bytes = place.end - place.start - LENGTH_BYTES as u64;
+        self.write_at(place.start, &bytes.to_le_bytes());
+        self.committed_end = place.end.next_multiple_of(VALUE_ALIGN);
         let head = self.run_head(self.run);
-        head.bytes
-            .store(self.cursor - self.run - RUN_HEAD_BYTES, Ordering::Relaxed);
+        head.bytes.store(
+            self.committed_end - self.run - RUN_HEAD_BYTES,
+            Ordering::Relaxed,
+        );
         let committed = head.committed.load(Ordering::Relaxed);
         head.committed.store(committed + 1, Ordering::Release);
         Ok(())
@@ -139,8 +135,8 @@ impl<'a> Lane<'a> {
         let mut bytes = Vec::new();
         wire::encode(&(std::process::id() as i32, cause), &mut bytes)?;
         self.begin_run(position, 1, FAILURE, bytes.len() as u64)?;
-        self.put(&bytes);
-        self.committed_end = self.cursor;
+        self.write_at(self.committed_end, &bytes);
+        self.committed_end += bytes.len() as u64;
         let head = self.run_head(self.run);
         head.bytes.store(bytes.len() as u64, Ordering::Relaxed);
         head.committed.store(1, Ordering::Release);
@@ -156,8 +152,7 @@ impl<'a> Lane<'a> {
             self.next_block(needed)?
         };
         self.run = run;
-        self.cursor = run + RUN_HEAD_BYTES;
-        self.committed_end = self.cursor;
+        self.committed_end = run + RUN_HEAD_BYTES;
         let head = self.run_head(run);
         head.first.store(first, Ordering::Relaxed);
         head.claimed.store(claimed, Ordering::Relaxed);
@@ -173,14 +168,9 @@ impl<'a> Lane<'a> {
 
     /// Takes a block with room for `needed` bytes, hangs it into the job, and says where runs begin.
     fn next_block(&mut self, needed: u64) -> Result<Offset> {
-        let last = if self.block == 0 {
-            FIRST_BLOCK_BYTES / 2
-        } else {
-            self.heap.capacity(self.block)
-        };
-        // Doubling keeps the number of blocks small; large values set their own size.
-        let bytes = (needed + BLOCK_HEAD_BYTES).max((last * 2).min(1 << 22) as u64);
-        let block = self.heap.take(bytes as usize)?;
+        let last = Some(self.block).filter(|&block| block != 0);
+        let needed = (needed + BLOCK_HEAD_BYTES) as usize;
+        let block = self.heap.take(block_bytes(self.heap, last, needed))?;
         let head = self.block_head(block);
         head.end.store(block + BLOCK_HEAD_BYTES, Ordering::Relaxed);
         let mut top = self.job.blocks.load(Ordering::Relaxed);
@@ -201,33 +191,16 @@ impl<'a> Lane<'a> {
         Ok(block + BLOCK_HEAD_BYTES)
     }
 
-    /// Moves the value that is being written to a block with more room: a new run goes on there.
-    fn grow(&mut self, more: usize) -> Result<()> {
-        let written = self.cursor - self.committed_end;
-        let from = self.committed_end;
-        let (first, claimed, stride) = {
-            let head = self.run_head(self.run);
-            let committed = head.committed.load(Ordering::Relaxed);
-            (
-                head.first.load(Ordering::Relaxed) + committed,
-                head.claimed.load(Ordering::Relaxed) - committed,
-                head.stride.load(Ordering::Relaxed),
-            )
-        };
-        let room = (written + more as u64).max(2 * written);
+    /// Room in another block for the value that is being written: a new run goes on there.
+    fn more_room(&mut self, needed: usize) -> Result<Range<Offset>> {
+        let head = self.run_head(self.run);
+        let committed = head.committed.load(Ordering::Relaxed);
+        let first = head.first.load(Ordering::Relaxed) + committed;
+        let claimed = head.claimed.load(Ordering::Relaxed) - committed;
+        let stride = head.stride.load(Ordering::Relaxed);
         self.limit = self.committed_end;
-        self.begin_run(first, claimed, stride, room)?;
-        // SAFETY: both ranges lie in blocks of this worker, the second was just taken with room for
-        // `written` bytes, and blocks do not overlap.
-        unsafe {
-            std::ptr::copy_nonoverlapping(
-                self.heap.at(from),
-                self.heap.at(self.cursor),
-                written as usize,
-            );
-        }
-        self.cursor += written;
-        Ok(())
+        self.begin_run(first, claimed, stride, needed as u64)?;
+        Ok(self.committed_end..self.limit)
     }
 
     fn write_at(&self, offset: Offset, bytes: &[u8]) {
@@ -247,22 +220,6 @@ impl<'a> Lane<'a> {
     fn run_head(&self, run: Offset) -> &'a RunHead {
         // SAFETY: a run begins with its head, aligned; all fields are atomic.
         unsafe { &*self.heap.at(run).cast::<RunHead>() }
-    }
-}
-
-impl Sink for Lane<'_> {
-    fn put(&mut self, bytes: &[u8]) {
-        if self.overflow.is_some() {
-            return;
-        }
-        if self.cursor + bytes.len() as u64 > self.limit
-            && let Err(error) = self.grow(bytes.len())
-        {
-            self.overflow = Some(error);
-            return;
-        }
-        self.write_at(self.cursor, bytes);
-        self.cursor += bytes.len() as u64;
     }
 }
 

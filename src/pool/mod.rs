@@ -24,6 +24,7 @@ mod crew;
 mod engine;
 mod flight;
 mod fresh;
+mod growing;
 mod imap;
 mod lane;
 mod map;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Outcome, Result, TaskError};
 
-use super::args::Encoded;
+use super::args::{Encoded, Spent};
 use super::callable::{Callable, Nullary};
 use super::crew::Settings;
 use super::flight::{Flight, Function, Shared};
@@ -30,11 +30,12 @@ where
     C::Output: Serialize + DeserializeOwned,
 {
     if size_of::<C>() == 0 {
-        let flight = ship::<C, A>(pool, args, plan)?;
-        return flight.map_or_else(
-            || Ok(Vec::new()),
-            |flight| flight.land().map_err(Failed::Items),
-        );
+        let mut spent = Spent::held();
+        let Some(flight) = ship::<C, A>(pool, args, plan, &mut spent)? else {
+            return Ok(Vec::new());
+        };
+        let results = flight.land_in_place_of(&mut || spent.drop_one());
+        return results.map_err(Failed::Items);
     }
     let args: Vec<A> = args.collect();
     let n_items = args.len();
@@ -54,9 +55,13 @@ where
     };
     let workers = fork_for(pool, call, n_items, None).map_err(fail)?;
     let flight = Flight::launch(&workers, Function::Inherited, inherited(n_items), plan);
-    let outcome = flight.map_err(fail)?.land().map_err(Failed::Items);
+    // When the first result is made, no worker needs the arguments any more.
+    let mut spent = args.into_iter();
+    let outcome = flight
+        .map_err(fail)?
+        .land_in_place_of(&mut || drop(spent.next()));
     workers.join();
-    outcome
+    outcome.map_err(Failed::Items)
 }
 
 /// The results, or a panic with what went wrong.
@@ -80,7 +85,7 @@ where
     C::Output: Serialize,
 {
     if size_of::<C>() == 0 {
-        return ship::<C, A>(pool, args, Plan::default());
+        return ship::<C, A>(pool, args, Plan::default(), &mut Spent::dropped());
     }
     let owned: Box<(C, Vec<A>)> = Box::new((f, args.collect()));
     let n_items = owned.1.len();
@@ -147,7 +152,7 @@ where
         .into_results();
     }
     let launch = |seat| -> Result<Flight> {
-        let encoded = pool.encode(std::iter::once(()))?;
+        let encoded = pool.encode(std::iter::once(()), &mut Spent::dropped())?;
         let function = Function::Shipped(run_shipped::<Nullary<F>, ()>);
         Flight::launch_for(pool, function, encoded, Plan::Fixed(1), Some(seat))
     };
@@ -170,6 +175,7 @@ fn ship<C, A>(
     pool: &Rc<Shared>,
     args: impl Iterator<Item = A>,
     plan: Plan,
+    spent: &mut Spent<A>,
 ) -> std::result::Result<Option<Flight>, Failed<C::Output>>
 where
     C: Callable<A>,
@@ -178,7 +184,7 @@ where
 {
     let mut n_items = 0;
     let mut args = args.inspect(|_| n_items += 1);
-    let encoded = pool.encode(&mut args);
+    let encoded = pool.encode(&mut args, spent);
     if encoded.is_err() {
         // Every item is to be told of the error.
         args.by_ref().for_each(drop);

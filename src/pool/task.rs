@@ -83,7 +83,9 @@ impl<'a> Task<'a> {
                 }
                 let n_run = self.next - before;
                 self.n_done += n_run;
-                self.seat.n_tasks.fetch_add(n_run, Ordering::Relaxed);
+                // Nobody else writes it: no need to lock the bus for an addition.
+                let n_tasks = self.seat.n_tasks.load(Ordering::Relaxed);
+                self.seat.n_tasks.store(n_tasks + n_run, Ordering::Relaxed);
             }
         }
     }
@@ -258,10 +260,18 @@ where
     C::Output: Serialize,
 {
     match (wire::plain_size::<A>(), wire::plain_size::<C::Output>()) {
-        (Some(_), Some(stride)) => task.drive(stride, &mut |task| step_plain(task, f)),
-        (Some(_), None) => task.drive(0, &mut |task| {
-            step_values(task, f, |task| Ok(plain_argument(task)));
-        }),
+        (Some(_), Some(stride)) => {
+            let args = plain_arguments(task);
+            // SAFETY: the owner wrote a plain number for each item, aligned for any of them.
+            task.drive(stride, &mut |task| unsafe { step_plain(task, f, args) });
+        }
+        (Some(_), None) => {
+            let args = plain_arguments::<A>(task);
+            // SAFETY: as above; any bytes are a number.
+            task.drive(0, &mut |task| {
+                step_values(task, f, |task| Ok(unsafe { args.add(task.item()).read() }));
+            });
+        }
         (None, _) => task.drive(0, &mut |task| {
             step_values(task, f, |task| task.argument().and_then(wire::decode));
         }),
@@ -290,23 +300,37 @@ where
         let call = &*call.cast::<Inherited<C, A>>();
         (&*call.f, call.args)
     };
-    task.drive(0, &mut |task| {
-        step_values(task, f, |task| {
-            // SAFETY: there is an argument for each item; each item is run once in all processes
-            // together, and a forked process never drops what it inherited: this is a move.
-            Ok(unsafe { args.add(task.item()).read() })
-        });
-    });
+    // There is an argument for each item; each item is run once in all processes together, and a
+    // forked process never drops what it inherited: reading an argument is a move.
+    match wire::plain_size::<C::Output>() {
+        // SAFETY: as said above.
+        Some(stride) => task.drive(stride, &mut |task| unsafe { step_plain(task, f, args) }),
+        None => task.drive(0, &mut |task| {
+            // SAFETY: as said above.
+            step_values(task, f, |task| Ok(unsafe { args.add(task.item()).read() }));
+        }),
+    }
 }
 
-/// Plain numbers in, plain numbers out: what is committed is the only bookkeeping per item.
-fn step_plain<C: Callable<A>, A>(task: &mut Task<'_>, f: &C) {
+/// Plain numbers as results: what is committed is the only bookkeeping per item.
+///
+/// # Safety
+/// `args` holds an argument for each item of the job, which may be moved out of it.
+unsafe fn step_plain<C: Callable<A>, A>(task: &mut Task<'_>, f: &C, args: *const A) {
     let committed = task.lane.committed_word();
     let first = task.next;
     let stride = size_of::<C::Output>();
     let slots = task.lane.plain_slot(0, stride).cast::<C::Output>();
+    // Only a job that makes up for another has to look its items up.
+    let is_in_order = task.job.list.load(Ordering::Relaxed) == 0;
     while task.next < task.end {
-        let result = f.call(plain_argument(task));
+        let item = if is_in_order {
+            task.next as usize
+        } else {
+            task.item()
+        };
+        // SAFETY: the caller vouches for the arguments.
+        let result = f.call(unsafe { args.add(item).read() });
         let index = task.next - first;
         // SAFETY: the run was begun with room for the whole chunk, aligned for any number.
         unsafe { slots.add(index as usize).write(result) };
@@ -334,12 +358,8 @@ where
     }
 }
 
-fn plain_argument<A>(task: &Task<'_>) -> A {
-    let args = task
-        .heap
-        .at(task.job.args.load(Ordering::Relaxed))
-        .cast::<A>();
-    // SAFETY: the owner wrote a plain number for each item; blocks are aligned for any number, and
-    // any bytes are one.
-    unsafe { args.add(task.item()).read() }
+/// Where the arguments of a job are that the owner has written as plain numbers.
+fn plain_arguments<A>(task: &Task<'_>) -> *const A {
+    let args = task.job.args.load(Ordering::Relaxed);
+    task.heap.at(args).cast_const().cast()
 }
