@@ -98,11 +98,11 @@ pub const WORKS: &[Work] = &[
         rounds: 9,
         pause: NO_PAUSE,
         forklore: |pool| {
-            let args = vec![vec![0u8; 1_000_000]; 64];
+            let args = large_args(64, 1_000_000);
             timed(|| pool.map(|x: Vec<u8>| x, args))
         },
         rayon: || {
-            let args = vec![vec![0u8; 1_000_000]; 64];
+            let args = large_args(64, 1_000_000);
             timed(|| collect(args.into_par_iter()))
         },
     },
@@ -111,11 +111,11 @@ pub const WORKS: &[Work] = &[
         rounds: 5,
         pause: NO_PAUSE,
         forklore: |pool| {
-            let args = vec![vec![0u8; 32_000_000]; 8];
+            let args = large_args(8, 32_000_000);
             timed(|| pool.map(|x: Vec<u8>| x, args))
         },
         rayon: || {
-            let args = vec![vec![0u8; 32_000_000]; 8];
+            let args = large_args(8, 32_000_000);
             timed(|| collect(args.into_par_iter()))
         },
     },
@@ -140,6 +140,11 @@ pub const WORKS: &[Work] = &[
 pub fn nap(x: u64) -> u64 {
     std::thread::sleep(Duration::from_millis(50));
     x
+}
+
+/// Not zeros: those the system hands out as pages that do not exist until they are written.
+pub fn large_args(n: usize, bytes: usize) -> Vec<Vec<u8>> {
+    vec![vec![7; bytes]; n]
 }
 
 /// The time of one of `n` calls in a row, for work that is too short for the clock.

@@ -36,8 +36,24 @@ pub(super) struct Batch {
     is_cancelled: bool,
 }
 
-/// Tells which item of a map a position of a job stands for.
-pub(super) type ItemOf<'p> = dyn Fn(u64) -> Option<usize> + 'p;
+/// Which item of a map each position of a job stands for.
+#[derive(Clone, Copy)]
+pub(super) enum Items<'p> {
+    /// They are the same.
+    Same,
+    /// Those listed, in ascending order.
+    Listed(&'p [u64]),
+}
+
+impl Items<'_> {
+    #[inline]
+    pub(super) fn at(self, position: u64) -> Option<usize> {
+        match self {
+            Items::Same => Some(position as usize),
+            Items::Listed(items) => items.get(position as usize).map(|&item| item as usize),
+        }
+    }
+}
 
 /// A job that serves a batch.
 struct Part {
@@ -47,11 +63,8 @@ struct Part {
 }
 
 impl Part {
-    fn item(&self, position: u64) -> Option<usize> {
-        match &self.items {
-            None => Some(position as usize),
-            Some(items) => items.get(position as usize).map(|&item| item as usize),
-        }
+    fn items(&self) -> Items<'_> {
+        self.items.as_deref().map_or(Items::Same, Items::Listed)
     }
 }
 
@@ -139,13 +152,12 @@ impl Batch {
     pub(super) fn visit<'a>(
         &self,
         engine: &'a Engine,
-        visitor: &mut dyn FnMut(&ItemOf<'_>, CommittedRun<'a>),
+        visitor: &mut dyn FnMut(Items<'_>, CommittedRun<'a>),
     ) {
         for part in &self.parts {
             let job = Board::of(engine.heap()).job(part.job);
-            lane::visit(engine.heap(), job, &mut |run| {
-                visitor(&|position| part.item(position), run);
-            });
+            let items = part.items();
+            lane::visit(engine.heap(), job, &mut |run| visitor(items, run));
         }
     }
 
@@ -177,7 +189,9 @@ impl Batch {
         };
         let mut nobody_was_at_it = true;
         for death in deaths {
-            let running = death.position.and_then(|position| part.item(position));
+            let running = death
+                .position
+                .and_then(|position| part.items().at(position));
             if let Some(item) = running.filter(|&item| !answered.has(item)) {
                 nobody_was_at_it = false;
                 let n_deaths = self.n_deaths.entry(item).or_default();
@@ -263,9 +277,9 @@ impl Batch {
     /// The items that have a result or an error.
     fn answered(&self, engine: &Engine) -> Bits {
         let mut answered = Bits::new(self.n_items);
-        self.visit(engine, &mut |item, run| {
+        self.visit(engine, &mut |items, run| {
             for position in run.first..run.first + run.n_values {
-                if let Some(item) = item(position) {
+                if let Some(item) = items.at(position) {
                     answered.set(item);
                 }
             }

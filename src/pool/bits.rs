@@ -16,11 +16,13 @@ impl Bits {
         }
     }
 
+    #[inline]
     pub(super) fn has(&self, item: usize) -> bool {
         item < self.n && self.words[item / 64] & (1 << (item % 64)) != 0
     }
 
     /// Adds an item; false if it was there already or is none of the items.
+    #[inline]
     pub(super) fn set(&mut self, item: usize) -> bool {
         if item >= self.n || self.has(item) {
             return false;

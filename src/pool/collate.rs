@@ -8,7 +8,7 @@ use crate::error::{Cause, Outcome, TaskError};
 use crate::wire;
 
 use super::args::LARGE_BYTES;
-use super::batch::{Batch, ItemOf};
+use super::batch::{Batch, Items};
 use super::bits::Bits;
 use super::engine::Engine;
 use super::lane::Values;
@@ -24,18 +24,20 @@ pub(super) fn collate<R: DeserializeOwned>(
 ) -> Result<Vec<R>, Vec<Outcome<R>>> {
     let mut slots = Slots::<R>::new(batch.n_items());
     let mut failures = batch.failures();
-    batch.visit(engine, &mut |item, run| match run.values {
+    batch.visit(engine, &mut |items, run| match run.values {
         Values::Plain { stride, bytes } => {
             assert_eq!(
                 Some(stride),
                 wire::plain_size::<R>(),
                 "a run of another type"
             );
-            slots.put_plain(item, run.first, run.n_values, bytes);
+            slots.put_plain(items, run.first, run.n_values, bytes);
         }
         Values::Encoded(values) => {
             for (position, bytes) in (run.first..).zip(values.take(run.n_values as usize)) {
-                let Some(item) = item(position) else { continue };
+                let Some(item) = items.at(position) else {
+                    continue;
+                };
                 if bytes.len() >= LARGE_BYTES {
                     make_way();
                 }
@@ -49,7 +51,7 @@ pub(super) fn collate<R: DeserializeOwned>(
             }
         }
         Values::Failure(pid, cause) => {
-            if let Some(item) = item(run.first).filter(|_| run.n_values > 0) {
+            if let Some(item) = items.at(run.first).filter(|_| run.n_values > 0) {
                 failures.push((item, task_error(item, Some(pid), cause)));
             }
         }
@@ -81,6 +83,7 @@ impl<R> Slots<R> {
     }
 
     /// Puts a value in its place; one for a place that is taken, or is none, is dropped.
+    #[inline]
     fn put(&mut self, item: usize, value: R) {
         if self.filled.set(item) {
             self.slots[item].write(value);
@@ -88,17 +91,17 @@ impl<R> Slots<R> {
     }
 
     /// Puts plain numbers in their places; consecutive items are copied in one piece.
-    fn put_plain(&mut self, item: &ItemOf<'_>, first: u64, n: u64, bytes: &[u8]) {
+    fn put_plain(&mut self, items: Items<'_>, first: u64, n: u64, bytes: &[u8]) {
         assert_eq!(bytes.len(), n as usize * size_of::<R>());
         let values = bytes.as_ptr().cast::<R>();
         if n == 1 {
-            if let Some(item) = item(first) {
+            if let Some(item) = items.at(first) {
                 // SAFETY: there is one value in `bytes`.
                 self.put(item, unsafe { values.read_unaligned() });
             }
             return;
         }
-        let ends = (item(first), item(first + n.saturating_sub(1)));
+        let ends = (items.at(first), items.at(first + n.saturating_sub(1)));
         if let (Some(start), Some(last)) = ends
             && n > 0
             // A list of items ascends, so that its ends tell whether it has gaps.
@@ -114,7 +117,7 @@ impl<R> Slots<R> {
             return;
         }
         for index in 0..n {
-            if let Some(item) = item(first + index) {
+            if let Some(item) = items.at(first + index) {
                 // SAFETY: `index` is below the number of values in `bytes`.
                 self.put(item, unsafe { values.add(index as usize).read_unaligned() });
             }
@@ -195,14 +198,9 @@ mod tests {
     fn numbers_are_placed_by_their_items() {
         let mut slots = Slots::<u32>::new(4);
         let bytes: Vec<u8> = [7u32, 8].iter().flat_map(|n| n.to_le_bytes()).collect();
-        slots.put_plain(&|position| Some(position as usize), 1, 2, &bytes);
-        slots.put_plain(
-            &|position| [3, 0].get(position as usize).copied(),
-            0,
-            2,
-            &bytes,
-        );
-        assert_eq!(slots.finish(Vec::new()).unwrap(), [8, 7, 8, 7]);
+        slots.put_plain(Items::Same, 1, 2, &bytes);
+        slots.put_plain(Items::Listed(&[0, 3]), 0, 2, &bytes);
+        assert_eq!(slots.finish(Vec::new()).unwrap(), [7, 7, 8, 8]);
     }
 
     #[test]

@@ -267,8 +267,8 @@ where
         }
         (Some(_), None) => {
             let args = plain_arguments::<A>(task);
-            // SAFETY: as above; any bytes are a number.
             task.drive(0, &mut |task| {
+                // SAFETY: as above.
                 step_values(task, f, |task| Ok(unsafe { args.add(task.item()).read() }));
             });
         }

@@ -36,8 +36,8 @@ fn measure(name: &str, pool: &Pool) -> Option<Duration> {
         "10,000 items" => each(5, || map(pool, 10_000)),
         "1,000,000 items" => timed(|| map(pool, 1_000_000)),
         "10,000 chunks of 1" => timed(|| calls(pool, power, 0..10_000, MANY)),
-        "64 x 1 MB in and out" => echo(pool, vec![vec![0; 1_000_000]; 64]),
-        "8 x 32 MB in and out" => echo(pool, vec![vec![0; 32_000_000]; 8]),
+        "64 x 1 MB in and out" => echo(pool, common::large_args(64, 1_000_000)),
+        "8 x 32 MB in and out" => echo(pool, common::large_args(8, 32_000_000)),
         "16 naps of 50 ms" => timed(|| calls(pool, nap, 0..16, MANY)),
         _ => return None,
     })
