@@ -63,7 +63,7 @@ fn main() -> anyhow::Result<()> {
             });
         }
         let started = Instant::now();
-        let result = session.execute(cell);
+        let result = session.run_cell(cell);
         println!(
             "== {:.0?} {} {}",
             started.elapsed(),

@@ -20,6 +20,8 @@ pub enum ToKernel {
     Synced(u64),
     /// The cell waits for input, after it got the answers up to this number.
     Waits(u64),
+    /// What there is to know about the processes: comes before the `Synced` of its question.
+    Status(Status),
 }
 
 /// From the kernel to the supervisor.
@@ -37,6 +39,41 @@ pub enum ToSupervisor {
     AllowInput(bool),
     /// What it was waiting for. Answers are counted from each `AllowInput`.
     Input(Vec<u8>),
+    /// Runs a program where the cells are: `NAME=VALUE` for its environment, its name, its arguments.
+    /// To be answered with `Ended`.
+    Script(Vec<String>),
+    /// How much memory the cells may use. `None` for what the environment gives.
+    Limit(Option<Limit>),
+    /// To be answered with `Status`, then `Synced`.
+    AskStatus(u64),
+}
+
+/// How much memory the user process, and all that cells start, may use together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// The most; `None` for as much as there is.
+    pub bytes: Option<u64>,
+    /// Where the limit comes from, in words.
+    pub origin: String,
+}
+
+/// The processes' state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The process that runs the cells.
+    pub user_pid: i32,
+    /// The policy for snapshots: `on`, `off` or `auto:BYTES`.
+    pub checkpoint: String,
+    /// Whether there is a snapshot of what the last cell left.
+    pub has_snapshot: bool,
+    /// How long the user process was held up by the last one.
+    pub snapshot_micros: u32,
+    /// Memory that the user process has in use.
+    pub resident_bytes: u64,
+    /// Memory that all processes of the session's cells have in use together, snapshots included.
+    pub used_bytes: u64,
+    /// The limit for it.
+    pub limit: Limit,
 }
 
 /// Why a cell did not reach its end.
@@ -122,6 +159,7 @@ impl Frame for ToKernel {
             ToKernel::Ended(failure) => (3, serde_json::to_vec(failure).unwrap_or_default()),
             ToKernel::Synced(number) => (4, number.to_le_bytes().to_vec()),
             ToKernel::Waits(n_answers) => (5, n_answers.to_le_bytes().to_vec()),
+            ToKernel::Status(status) => (16, serde_json::to_vec(status).unwrap_or_default()),
         }
     }
 
@@ -133,6 +171,7 @@ impl Frame for ToKernel {
             3 => ToKernel::Ended(serde_json::from_slice(&payload).ok()?),
             4 => ToKernel::Synced(u64::from_le_bytes(payload.try_into().ok()?)),
             5 => ToKernel::Waits(u64::from_le_bytes(payload.try_into().ok()?)),
+            16 => ToKernel::Status(serde_json::from_slice(&payload).ok()?),
             _ => return None,
         })
     }
@@ -147,6 +186,9 @@ impl Frame for ToSupervisor {
             ToSupervisor::Shutdown => (3, Vec::new()),
             ToSupervisor::AllowInput(is_allowed) => (4, vec![u8::from(*is_allowed)]),
             ToSupervisor::Input(bytes) => (5, bytes.clone()),
+            ToSupervisor::Script(words) => (16, serde_json::to_vec(words).unwrap_or_default()),
+            ToSupervisor::Limit(limit) => (17, serde_json::to_vec(limit).unwrap_or_default()),
+            ToSupervisor::AskStatus(number) => (18, number.to_le_bytes().to_vec()),
         }
     }
 
@@ -158,6 +200,9 @@ impl Frame for ToSupervisor {
             3 => ToSupervisor::Shutdown,
             4 => ToSupervisor::AllowInput(payload == [1]),
             5 => ToSupervisor::Input(payload),
+            16 => ToSupervisor::Script(serde_json::from_slice(&payload).ok()?),
+            17 => ToSupervisor::Limit(serde_json::from_slice(&payload).ok()?),
+            18 => ToSupervisor::AskStatus(u64::from_le_bytes(payload.try_into().ok()?)),
             _ => return None,
         })
     }

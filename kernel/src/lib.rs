@@ -3,6 +3,7 @@
 pub mod cell;
 pub mod cli;
 pub mod complete;
+pub mod export;
 pub mod frame;
 pub mod install;
 pub mod output;

@@ -8,6 +8,7 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
+use std::time::Duration;
 
 use crate::frame::Place;
 use crate::runtime::snapshot::Checkpoint;
@@ -23,6 +24,8 @@ pub struct Board {
     user_pid: AtomicI32,
     /// A new snapshot's pid. Written by the process between (see [`crate::runtime::snapshot`]), read by the user process.
     snapshot_pid: AtomicI32,
+    /// How long the user process waited for its last snapshot. Written by it, read by the supervisor.
+    snapshot_micros: AtomicU32,
     /// Whether the panic hook is installed. Written by the user process when it starts, read by the supervisor.
     has_hook: AtomicBool,
     /// Panics in the user process during this cell, caught ones included. Written by the user process.
@@ -133,6 +136,16 @@ impl Board {
 
     pub(super) fn announced_snapshot(&self) -> i32 {
         self.snapshot_pid.swap(0, Ordering::Relaxed)
+    }
+
+    pub(super) fn note_snapshot_took(&self, time: Duration) {
+        let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        self.snapshot_micros.store(micros, Ordering::Relaxed);
+    }
+
+    /// How long the user process was held up by its last snapshot.
+    pub fn snapshot_micros(&self) -> u32 {
+        self.snapshot_micros.load(Ordering::Relaxed)
     }
 
     /// Notes a panic. Called by the panic hook.

@@ -7,6 +7,7 @@
 pub mod board;
 mod fault;
 mod prelude;
+mod script;
 pub mod snapshot;
 
 use std::ffi::{CStr, CString, c_void};
@@ -74,6 +75,9 @@ fn attach(board: &Board) {
 
 impl Runtime {
     fn handle(&mut self, message: &str) {
+        if let Some(words) = message.strip_prefix("SCRIPT ") {
+            return send(self.descriptors.control, &script::run(words));
+        }
         let mut words = message.splitn(4, ' ');
         let command = words.next();
         let slot = words.next().and_then(|slot| slot.parse().ok()).unwrap_or(0);

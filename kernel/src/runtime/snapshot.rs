@@ -13,6 +13,7 @@
 //! So also a user process that is killed between two cells loses nothing.
 
 use std::os::fd::RawFd;
+use std::time::Instant;
 
 use crate::procs;
 use crate::runtime::Descriptors;
@@ -37,6 +38,16 @@ pub enum Checkpoint {
 pub const DEFAULT: Checkpoint = Checkpoint::Auto {
     limit_bytes: 256 << 20,
 };
+
+impl std::fmt::Display for Checkpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Checkpoint::On => f.write_str("on"),
+            Checkpoint::Off => f.write_str("off"),
+            Checkpoint::Auto { limit_bytes } => write!(f, "auto:{limit_bytes}"),
+        }
+    }
+}
 
 impl std::str::FromStr for Checkpoint {
     type Err = String;
@@ -72,12 +83,15 @@ pub(super) fn take(board: &'static Board, descriptors: &Descriptors, slot: usize
     let wanted = match board.checkpoint() {
         Checkpoint::Off => false,
         Checkpoint::On => true,
-        Checkpoint::Auto { limit_bytes } => procs::resident_bytes() <= limit_bytes,
+        Checkpoint::Auto { limit_bytes } => {
+            procs::resident_bytes(std::process::id() as i32) <= limit_bytes
+        }
     };
     if !wanted {
         return Side::User(None);
     }
     board.announced_snapshot();
+    let started = Instant::now();
     // SAFETY: the child only forks, stores a number and ends. If other threads of the user process hold locks now,
     // they are held for ever in the snapshot: fork of libc takes care of its own (malloc's), not of the cell's.
     match unsafe { libc::fork() } {
@@ -90,6 +104,7 @@ pub(super) fn take(board: &'static Board, descriptors: &Descriptors, slot: usize
                 && std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted
             {
             }
+            board.note_snapshot_took(started.elapsed());
             let snapshot = board.announced_snapshot();
             Side::User((snapshot > 0).then_some(snapshot))
         }
@@ -138,6 +153,7 @@ mod tests {
             "auto:1024".parse(),
             Ok(Checkpoint::Auto { limit_bytes: 1024 })
         );
+        assert_eq!(DEFAULT.to_string().parse(), Ok(DEFAULT));
         assert!(
             "sometimes"
                 .parse::<Checkpoint>()

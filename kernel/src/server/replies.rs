@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::complete::{Completeness, completeness};
 use crate::output::Rich;
-use crate::session::CellError;
+use crate::session::{CellError, Inspection};
 
 /// The newest version of the protocol of which everything is here.
 const PROTOCOL: &str = "5.4";
@@ -52,12 +52,20 @@ pub(super) fn is_complete(code: &str) -> Value {
     }
 }
 
-/// The reply to a cell that ran to its end.
-pub(super) fn executed(execution_count: usize, user_expressions: Value) -> Value {
+/// The reply to a cell that ran to its end; `told` is for the front end's pager.
+pub(super) fn executed(
+    execution_count: usize,
+    user_expressions: Value,
+    told: Option<&Inspection>,
+) -> Value {
+    let page = told.map(|told| {
+        let data = json!({"text/plain": told.plain, "text/html": told.html});
+        json!({"source": "page", "data": data, "start": 0})
+    });
     json!({
         "status": "ok",
         "execution_count": execution_count,
-        "payload": [],
+        "payload": page.into_iter().collect::<Vec<_>>(),
         "user_expressions": user_expressions,
     })
 }

@@ -12,9 +12,9 @@ use super::progress::Progress;
 use super::relay::{Cell, Feeder, Shows};
 use super::shell::lock;
 use super::{Shared, log, message, replies};
-use crate::cell::{self, Plan};
+use crate::cell;
 use crate::complete::{byte_of_cursor, cursor_of_byte};
-use crate::session::{CellError, Options, Raw, Session};
+use crate::session::{CellError, Inspection, Options, Session};
 
 /// Makes rust-analyzer read the standard library, which takes seconds.
 const ANALYSED_FIRST: &str = "let list = vec![1]; list.";
@@ -189,10 +189,13 @@ impl Worker {
         self.progress.end();
         self.shared.stdin.end();
         self.feeder.end();
-        let Err(error) = ran else {
-            cell.shows = Shows::Value;
-            let expressions = self.user_expressions(request, &cell);
-            return replies::executed(self.execution_count, expressions);
+        let error = match ran {
+            Ok(told) => {
+                cell.shows = Shows::Value;
+                let expressions = self.user_expressions(request, &cell);
+                return replies::executed(self.execution_count, expressions, told.as_ref());
+            }
+            Err(error) => error,
         };
         if request.stop_on_error {
             let n_received = self.shared.n_received.load(Ordering::SeqCst);
@@ -205,24 +208,8 @@ impl Worker {
         replies::failed(self.execution_count, &error)
     }
 
-    fn run_cell(&mut self, code: &str) -> Result<(), CellError> {
-        let Plan { say, run } = cell::plan(code).map_err(|mistake| CellError {
-            ename: mistake.name.to_owned(),
-            traceback: vec![mistake.to_string()],
-            evalue: mistake.message,
-        })?;
-        if let Some(text) = say {
-            self.feeder.write(Raw::Stdout(text.into_bytes()));
-        }
-        let Some(run) = run else {
-            return Ok(());
-        };
-        self.session()?.execute(&run).map_err(|mut error| {
-            for part in &mut error.traceback {
-                *part = cell::as_written(part, code, &run);
-            }
-            error
-        })
+    fn run_cell(&mut self, code: &str) -> Result<Option<Inspection>, CellError> {
+        self.session()?.run_cell(code)
     }
 
     /// Evaluates expressions after the cell, each as a cell of its own whose value goes into the reply. What one of
@@ -234,7 +221,7 @@ impl Worker {
             let ran = self.run_cell(expression);
             let value = self.feeder.end();
             let value = match ran {
-                Ok(()) => replies::value(value),
+                Ok(_) => replies::value(value),
                 Err(error) => replies::failed_expression(&error),
             };
             values.insert(name.clone(), value);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::Raw;
 use super::folder::{self, Folder};
-use crate::frame::{Failure, Frame, Reader, ToKernel, ToSupervisor};
+use crate::frame::{Failure, Frame, Limit, Reader, Status, ToKernel, ToSupervisor};
 use crate::procs::{self, Pid};
 
 /// How long the supervisor may take to answer. It never blocks for long.
@@ -48,6 +48,11 @@ struct State {
     was_interrupted: bool,
     /// The end of the last code that ran: it counts only after `Synced`.
     ended: Option<Option<Failure>>,
+    /// The last answer to `AskStatus`.
+    status: Option<Status>,
+    /// What a supervisor that starts anew has to be told again.
+    checkpoint: Option<String>,
+    limit: Option<Limit>,
     is_shut_down: bool,
 }
 
@@ -123,13 +128,18 @@ impl Link {
                         let mut state = self.lock();
                         state.heard.insert(pid);
                         state.supervisor = stream.take().map(|stream| Supervisor { pid, stream });
+                        state.repeat_settings();
                         drop(state);
                         self.changed.notify_all();
                     }
                     ToKernel::Stdout(bytes) => self.show(Raw::Stdout(bytes)),
                     ToKernel::Stderr(bytes) => self.show(Raw::Stderr(bytes)),
                     ToKernel::Waits(n_answers) => self.show(Raw::Waits(n_answers)),
-                    ToKernel::Ended(failure) => self.lock().ended = Some(failure),
+                    ToKernel::Ended(failure) => {
+                        self.lock().ended = Some(failure);
+                        self.changed.notify_all();
+                    }
+                    ToKernel::Status(status) => self.lock().status = Some(status),
                     ToKernel::Synced(number) => {
                         self.lock().n_answered = number;
                         self.changed.notify_all();
@@ -219,6 +229,40 @@ impl Link {
         }
     }
 
+    /// Runs a program where the cells are: waits for its end, or for the supervisor's.
+    pub(super) fn run_script(&self, words: Vec<String>) -> Option<CellEnd> {
+        if !self.begin_cell() {
+            return None;
+        }
+        self.tell(&ToSupervisor::Script(words));
+        let mut state = self.lock();
+        let pid = state.cell_supervisor;
+        while state.ended.is_none()
+            && !state.is_shut_down
+            && state.supervisor.as_ref().map(|supervisor| supervisor.pid) == pid
+            && pid.is_some()
+        {
+            let waited = self.changed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        let was_answered = state.ended.is_some();
+        drop(state);
+        let end = self.end_cell();
+        was_answered.then_some(end)
+    }
+
+    /// Asks for the processes' state; `None` when they are gone.
+    pub(super) fn status(&self) -> Option<Status> {
+        let (mut state, was_answered) = self.ask(self.lock(), ToSupervisor::AskStatus);
+        state.status.take().filter(|_| was_answered)
+    }
+
+    /// Limits the cells' memory from now on.
+    pub(super) fn set_limit(&self, limit: Option<Limit>) {
+        self.lock().limit.clone_from(&limit);
+        self.tell(&ToSupervisor::Limit(limit));
+    }
+
     /// Gives bytes to the output.
     pub(super) fn show(&self, raw: Raw) {
         if !self.is_silent.load(Ordering::Relaxed) {
@@ -245,6 +289,22 @@ impl Link {
             .supervisor
             .as_ref()
             .map(|supervisor| supervisor.pid)
+    }
+}
+
+impl State {
+    /// Puts a new supervisor under the settings of the one before.
+    fn repeat_settings(&mut self) {
+        let checkpoint = self.checkpoint.clone().map(ToSupervisor::Checkpoint);
+        let limit = self
+            .limit
+            .clone()
+            .map(|limit| ToSupervisor::Limit(Some(limit)));
+        if let Some(supervisor) = &mut self.supervisor {
+            for frame in [checkpoint, limit].into_iter().flatten() {
+                let _ = supervisor.stream.write_all(&frame.encode());
+            }
+        }
     }
 }
 
@@ -290,6 +350,7 @@ impl Control {
     /// When the policy is none of these.
     pub fn set_checkpoint(&self, policy: &str) -> Result<(), String> {
         policy.parse::<crate::runtime::snapshot::Checkpoint>()?;
+        self.link.lock().checkpoint = Some(policy.to_owned());
         self.link.tell(&ToSupervisor::Checkpoint(policy.to_owned()));
         Ok(())
     }

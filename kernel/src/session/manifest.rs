@@ -8,6 +8,8 @@
 //! [profile.dev]
 //! opt-level = 2
 //!                                        ┐
+//! [profile.dev.package."*"]              │ what `%profile` changes are the cells, not the library
+//! …                                      │
 //! [target.'cfg(all())'.dependencies]     │ all this is the "optimisation level"
 //! forklore = { path = "…" }              │
 //!                                        │
@@ -40,6 +42,9 @@ const PROFILE: [(&str, &str); 9] = [
     ("OVERFLOW_CHECKS", "false"),
 ];
 
+/// The profile of everything that is not a cell.
+const DEPENDENCIES: &str = "[profile.dev.package.\"*\"]\nopt-level = 2\ndebug-assertions = false\noverflow-checks = false\n";
+
 /// What cargo gets in its environment for every cell.
 pub(super) fn profile() -> impl Iterator<Item = (String, &'static str)> {
     PROFILE
@@ -61,8 +66,9 @@ impl Configuration {
     /// Writes the configuration.
     pub(super) fn write(folder: &Path, warm: &Warm) -> Result<Configuration> {
         let dependency = format!("forklore = {{ path = {:?} }}", warm.library());
-        let level =
-            format!("2\n\n[target.'cfg(all())'.dependencies]\n{dependency}\n\n[profile.release]");
+        let level = format!(
+            "2\n\n{DEPENDENCIES}\n[target.'cfg(all())'.dependencies]\n{dependency}\n\n[profile.release]"
+        );
         let text = format!(
             "[evcxr]\nopt_level = {level:?}\noffline_mode = {}\n",
             warm.is_complete()

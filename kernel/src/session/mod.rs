@@ -8,6 +8,7 @@
 //!
 //! This is the only module that uses evcxr. A [`Session`] lives on one thread; its [`Control`] may be used on any.
 
+mod act;
 mod compiler;
 mod diagnostic;
 mod folder;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use evcxr::{CommandContext, EvalContext};
 
+use crate::cell::Profile;
 use crate::frame::{Failure, ToSupervisor};
 use crate::output;
 use crate::supervisor;
@@ -136,6 +138,12 @@ pub struct Session {
     is_offline: bool,
     /// Whether a compile was killed, so that rust-analyzer may have seen half of a manifest.
     is_analysis_stale: bool,
+    /// How cells are compiled.
+    profile: Profile,
+    /// The code that has run and was not rolled back, cell by cell.
+    committed: Vec<String>,
+    /// The library's sources, if cells can use it.
+    library: Option<PathBuf>,
     // Last: its processes are gone when the folder goes.
     folder: Folder,
 }
@@ -229,6 +237,9 @@ impl Session {
             dependency: warm
                 .map(|warm| format!(":dep forklore = {{ path = {:?} }}\n", warm.library())),
             is_early: early.is_some(),
+            profile: Profile::Release,
+            committed: Vec::new(),
+            library: warm.map(|warm| warm.library().to_owned()),
             folder,
         };
         session.open(warm).map_err(|error| {
@@ -269,9 +280,16 @@ impl Session {
             let _ = self.context.completions("", 0);
             self.is_analysis_stale = false;
         }
-        if code.trim() == ":restart" {
-            return self.restart();
+        match code.trim() {
+            ":restart" => return self.restart(),
+            ":clear" => return self.reset(),
+            _ => self.execute_code(code)?,
         }
+        self.committed.push(code.to_owned());
+        Ok(())
+    }
+
+    fn execute_code(&mut self, code: &str) -> Result<(), CellError> {
         if self.is_early
             && code
                 .lines()
@@ -295,6 +313,24 @@ impl Session {
         match self.run("();") {
             Err(error) if error.ename == SUPERVISOR_LOST => Ok(()),
             other => other,
+        }
+    }
+
+    /// Forgets all variables, definitions and added crates; settings stay.
+    fn reset(&mut self) -> Result<(), CellError> {
+        self.run(":clear")?;
+        self.committed.clear();
+        let mut code = String::new();
+        if let Some(dependency) = &self.dependency {
+            code.push_str(if self.is_early { "" } else { dependency });
+            code.push_str(crate::cell::PRELUDE);
+        }
+        self.run(&format!("{code}\nOk::<(), String>(())?;"))
+    }
+
+    fn control(&self) -> Control {
+        Control {
+            link: self.link.clone(),
         }
     }
 
@@ -418,10 +454,7 @@ impl Session {
     /// Ends the session when the program is about to end too: its processes and its folder go at once.
     /// Its memory stays for the system to take: rust-analyzer's database needs seconds to be taken apart.
     pub fn abandon(mut self) {
-        let control = Control {
-            link: self.link.clone(),
-        };
-        control.shutdown();
+        self.control().shutdown();
         let nothing = Folder::existing(PathBuf::new());
         drop(std::mem::replace(&mut self.folder, nothing));
         std::mem::forget(self);
@@ -435,10 +468,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        Control {
-            link: self.link.clone(),
-        }
-        .shutdown();
+        self.control().shutdown();
     }
 }
 

@@ -22,7 +22,9 @@
 mod filter;
 mod input;
 mod lifetime;
+mod memory;
 mod run;
+mod script;
 mod user;
 mod verdict;
 mod watch;

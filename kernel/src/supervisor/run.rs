@@ -1,9 +1,11 @@
 //! A cell that runs, as far as the supervisor has to remember it.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use super::filter::Control;
 use super::verdict::{self, Evidence};
+use crate::frame::{Failure, Limit};
 use crate::procs::Pid;
 use crate::runtime::board::Board;
 
@@ -21,6 +23,13 @@ pub(super) struct Run {
     n_panics_believed: u32,
     n_child_panics_hidden: u32,
     pub(super) stderr_tail: Vec<u8>,
+    /// Whether it is a program in another language.
+    pub(super) is_script: bool,
+    /// Why the script was ended, if it was.
+    pub(super) ended_because: Option<Failure>,
+    /// The memory that may be in use, and when it was looked at last.
+    pub(super) memory_allowed_bytes: u64,
+    pub(super) memory_seen: Instant,
     /// Standard error since standard output was last written to.
     pub(super) last_stderr: Vec<u8>,
     /// What that was when a `?` met an error: the error's text.
@@ -38,6 +47,10 @@ impl Run {
             n_panics_believed: 0,
             n_child_panics_hidden: 0,
             stderr_tail: Vec::new(),
+            is_script: false,
+            ended_because: None,
+            memory_allowed_bytes: u64::MAX,
+            memory_seen: Instant::now(),
             last_stderr: Vec::new(),
             user_error: Vec::new(),
         }
@@ -52,12 +65,16 @@ impl Run {
     }
 
     /// What there is to know about the end of the user process.
-    pub(super) fn evidence(&self, board: &Board) -> Evidence {
+    pub(super) fn evidence(&self, board: &Board, limit: &Limit) -> Evidence {
         Evidence {
             fault: board.fault(),
             panic: board.last_panic(),
             n_panics: board.panics().0,
             stderr_tail: String::from_utf8_lossy(&self.stderr_tail).into_owned(),
+            limit: limit
+                .clone()
+                .bytes
+                .map(|bytes| (bytes, limit.origin.clone())),
             was_out_of_memory: verdict::out_of_memory_kills() > self.kills_before,
         }
     }

@@ -1,5 +1,6 @@
 //! What a cell's end means, in words.
 
+use crate::cell::bytes_in_words;
 use crate::frame::{Failure, Place};
 use crate::runtime::board::Fault;
 
@@ -34,6 +35,8 @@ pub struct Evidence {
     pub n_panics: u32,
     /// The end of what it wrote to standard error.
     pub stderr_tail: String,
+    /// The memory limit, in bytes, and where it comes from.
+    pub limit: Option<(u64, String)>,
     /// Whether the system counted a process of ours that was killed for want of memory.
     pub was_out_of_memory: bool,
 }
@@ -57,10 +60,12 @@ pub fn of_death(death: Death, evidence: &Evidence) -> Failure {
 
 fn of_abort(evidence: &Evidence) -> Failure {
     if let Some(bytes) = allocation_failure(&evidence.stderr_tail) {
-        return failure(
-            "OutOfMemory",
-            format!("the cell asked for {bytes} bytes of memory and there were not as many"),
+        let message = format!(
+            "the cell asked for {} of memory at once{}",
+            bytes_in_words(bytes),
+            why_not(evidence)
         );
+        return failure("OutOfMemory", message);
     }
     let Some((panic, place)) = &evidence.panic else {
         return failure(
@@ -102,10 +107,20 @@ fn of_signal(signal: i32, fault: Option<Fault>) -> (&'static str, String) {
 /// The cell panicked and evcxr's code caught it.
 pub fn of_panic(evidence: &Evidence) -> Failure {
     match &evidence.panic {
-        Some((message, place)) => Failure {
-            place: Some(place.clone()),
-            ..failure("Panic", message.clone())
-        },
+        Some((message, place)) => {
+            // A worker that died for want of memory is all that the panic knows.
+            let want = allocation_failure(&evidence.stderr_tail).map(|bytes| {
+                format!(
+                    "; a process asked for {} of memory at once{}",
+                    bytes_in_words(bytes),
+                    why_not(evidence)
+                )
+            });
+            Failure {
+                place: Some(place.clone()),
+                ..failure("Panic", message.clone() + &want.unwrap_or_default())
+            }
+        }
         None => failure("Panic", "the cell panicked".to_owned()),
     }
 }
@@ -131,6 +146,17 @@ pub fn failure(name: &str, message: String) -> Failure {
         message,
         place: None,
         rolled_back: true,
+    }
+}
+
+/// Why there was not as much memory as somebody asked for.
+fn why_not(evidence: &Evidence) -> String {
+    match &evidence.limit {
+        Some((bytes, origin)) => format!(
+            ", which would have taken it past the limit of {} ({origin}); see `%limit`",
+            bytes_in_words(*bytes)
+        ),
+        None => ", and there is not as much".to_owned(),
     }
 }
 
@@ -191,7 +217,17 @@ mod tests {
             stderr_tail: "memory allocation of 99 bytes failed\n".to_owned(),
             ..Evidence::default()
         };
+        let limited = Evidence {
+            limit: Some((1 << 30, "`%limit memory 1 GiB`".to_owned())),
+            ..allocation.clone()
+        };
         let cases = [
+            (
+                Death::Signalled(libc::SIGABRT),
+                &limited,
+                "OutOfMemory",
+                "the limit of 1 GiB (`%limit memory 1 GiB`)",
+            ),
             (Death::Exited(3), &none, "Exit", "exit(3)"),
             (Death::Signalled(libc::SIGABRT), &none, "Abort", "abort()"),
             (

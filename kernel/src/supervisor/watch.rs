@@ -12,10 +12,11 @@ use nix::sys::signalfd::SignalFd;
 
 use super::filter::{Control, Filter};
 use super::lifetime::{clean_environment, clean_up_after_kernel, detach};
+use super::memory;
 use super::run::{Run, forgotten_by};
 use super::user::User;
 use super::verdict::{self, Death, Evidence};
-use crate::frame::{self, Failure, Frame, ToKernel, ToSupervisor};
+use crate::frame::{self, Failure, Frame, Limit, ToKernel, ToSupervisor};
 use crate::procs::{self, Pid};
 use crate::runtime::board::Board;
 use crate::runtime::snapshot::{self, Checkpoint};
@@ -27,12 +28,12 @@ const OUTBOX_BYTES: usize = 1 << 20;
 const HOLD: u16 = 10;
 const NOT_UTF8: &[u8] = b"\xff the cell was rolled back\n";
 
-struct Snapshot {
-    pid: Pid,
+pub(super) struct Snapshot {
+    pub(super) pid: Pid,
     slot: usize,
 }
 
-enum Phase {
+pub(super) enum Phase {
     /// The user process is new, or was restored, and takes its first snapshot.
     Settling,
     Idle,
@@ -41,18 +42,22 @@ enum Phase {
     Leaving,
 }
 
-struct Watch {
-    board: &'static Board,
+pub(super) struct Watch {
+    pub(super) board: &'static Board,
     kernel: UnixStream,
     kernel_in: frame::Reader,
     outbox: Vec<u8>,
     evcxr_in: Vec<u8>,
     signals: SignalFd,
-    user: User,
+    pub(super) user: User,
     /// The copy of what evcxr has committed.
-    snapshot: Option<Snapshot>,
-    filter: Filter,
-    phase: Phase,
+    pub(super) snapshot: Option<Snapshot>,
+    pub(super) filter: Filter,
+    pub(super) phase: Phase,
+    /// How much memory the cells may use.
+    pub(super) limit: Limit,
+    /// A script that was sent before the user process was ready.
+    script: Option<Vec<String>>,
     was_asked_to_leave: bool,
     /// Variables that evcxr was told to forget in the runs just before, in which nothing else happened.
     forgotten: Vec<String>,
@@ -84,9 +89,12 @@ pub fn run(socket: &Path) -> io::Result<()> {
         snapshot: None,
         filter: Filter::default(),
         phase: Phase::Settling,
+        limit: memory::detect(),
+        script: None,
         was_asked_to_leave: false,
         forgotten: Vec::new(),
     };
+    memory::impose([watch.user.pid], watch.limit.bytes);
     watch.tell(&ToKernel::Hello(std::process::id() as i32));
     while !matches!(watch.phase, Phase::Leaving) {
         watch.turn()?;
@@ -125,14 +133,20 @@ impl Watch {
         ];
         let look_in = matches!(self.phase, Phase::Running(_))
             .then(|| self.user.input.look_in())
-            .flatten()
-            .map(|wait| wait.as_millis() as u16 + 1);
+            .flatten();
+        let waits = [look_in, self.memory_wait()].into_iter().flatten();
         let hold = self.filter.is_holding().then_some(HOLD);
-        let timeout = [hold, look_in].into_iter().flatten().min();
-        match poll(
+        let timeout = waits
+            .map(|wait| wait.as_millis() as u16 + 1)
+            .chain(hold)
+            .min();
+        let polled = poll(
             &mut sources,
             timeout.map_or(PollTimeout::NONE, PollTimeout::from),
-        ) {
+        );
+        let ready = sources.map(|source| source.any().unwrap_or(false));
+        self.look_at_memory();
+        match polled {
             Ok(0) => {
                 let late = self.filter.flush();
                 self.show_stdout(late);
@@ -143,7 +157,6 @@ impl Watch {
             Err(nix::errno::Errno::EINTR) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        let ready = sources.map(|source| source.any().unwrap_or(false));
         let [signals, kernel, control, stderr, stdout, evcxr, input] = ready;
         if kernel {
             self.serve_kernel();
@@ -167,12 +180,17 @@ impl Watch {
             self.user.input.write();
         }
         self.look_for_reader();
+        if matches!(self.phase, Phase::Idle)
+            && let Some(words) = self.script.take()
+        {
+            self.start_script(&words);
+        }
         Ok(())
     }
 
     // ---- the kernel ----
 
-    fn tell(&mut self, frame: &ToKernel) {
+    pub(super) fn tell(&mut self, frame: &ToKernel) {
         self.outbox.extend(frame.encode());
         self.write_out();
     }
@@ -243,10 +261,20 @@ impl Watch {
             match frame {
                 ToSupervisor::Sync(number) => self.tell(&ToKernel::Synced(number)),
                 ToSupervisor::Interrupt(number) => {
-                    if matches!(self.phase, Phase::Running(_)) {
-                        let text = "the cell was interrupted".to_owned();
-                        self.roll_back(verdict::failure("Interrupt", text));
+                    let failure =
+                        verdict::failure("Interrupt", "the cell was interrupted".to_owned());
+                    match &self.phase {
+                        Phase::Running(run) if run.is_script => self.end_script(failure),
+                        Phase::Running(_) => self.roll_back(failure),
+                        _ => {}
                     }
+                    self.tell(&ToKernel::Synced(number));
+                }
+                ToSupervisor::Script(words) => self.script = Some(words),
+                ToSupervisor::Limit(limit) => self.set_limit(limit),
+                ToSupervisor::AskStatus(number) => {
+                    let status = self.status();
+                    self.tell(&ToKernel::Status(status));
                     self.tell(&ToKernel::Synced(number));
                 }
                 ToSupervisor::Checkpoint(policy) => self.set_checkpoint(&policy),
@@ -321,14 +349,9 @@ impl Watch {
     fn start_cell(&mut self, path: &str, function: &str) {
         self.board.clear();
         self.filter.clear();
-        let ours = [
-            Some(self.user.pid),
-            self.snapshot.as_ref().map(|snapshot| snapshot.pid),
-        ];
-        let earlier = procs::descendants(std::process::id() as i32).into_iter();
-        let earlier = earlier.filter(|pid| !ours.contains(&Some(*pid))).collect();
         let forgotten = std::mem::take(&mut self.forgotten);
-        self.phase = Phase::Running(Run::new(earlier, forgotten));
+        self.phase = Phase::Running(Run::new(self.others(), forgotten));
+        self.begin_memory();
         let slot = self
             .snapshot
             .as_ref()
@@ -383,7 +406,7 @@ impl Watch {
 
     /// Passes on all that has been written until now. (Not until nothing comes any more: what earlier cells
     /// left running may write for ever.)
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         let mut n_bytes = self.user.stderr.available_bytes();
         while n_bytes > 0 {
             self.pass_on_stderr();
@@ -421,11 +444,18 @@ impl Watch {
                 }
             }
             "DONE" if matches!(self.phase, Phase::Running(_)) => self.finish_cell(snapshot),
-            "FAILED" if matches!(self.phase, Phase::Running(_)) => {
+            "SCRIPTED" if matches!(self.phase, Phase::Running(_)) => {
+                self.finish_script(slot as i32)
+            }
+            "FAILED" => {
                 let text = message["FAILED".len()..].trim().to_owned();
-                self.phase = Phase::Idle;
+                let Phase::Running(run) = std::mem::replace(&mut self.phase, Phase::Idle) else {
+                    return;
+                };
                 self.tell(&ToKernel::Ended(Some(verdict::failure("Error", text))));
-                answer_evcxr(NOT_UTF8);
+                if !run.is_script {
+                    answer_evcxr(NOT_UTF8);
+                }
             }
             _ => {}
         }
@@ -439,7 +469,7 @@ impl Watch {
         };
         let found = std::mem::take(&mut run.found);
         let failure = if found.contains(&Control::Panic) {
-            Some(verdict::of_panic(&run.evidence(self.board)))
+            Some(verdict::of_panic(&run.evidence(self.board, &self.limit)))
         } else if found.contains(&Control::UserError) {
             Some(verdict::of_user_error(&run.user_error))
         } else {
@@ -474,10 +504,11 @@ impl Watch {
     }
 
     /// Ends the user process and what the cell started, wakes the snapshot and reports the failure.
-    fn roll_back(&mut self, failure: Failure) {
+    pub(super) fn roll_back(&mut self, failure: Failure) {
         let Phase::Running(run) = &self.phase else {
             return;
         };
+        let is_script = run.is_script;
         let mut spared = run.earlier.clone();
         spared.extend(self.snapshot.as_ref().map(|snapshot| snapshot.pid));
         procs::kill(self.user.pid, libc::SIGKILL);
@@ -488,7 +519,7 @@ impl Watch {
             rolled_back,
             ..failure
         })));
-        if rolled_back {
+        if rolled_back && !is_script {
             answer_evcxr(NOT_UTF8);
         }
     }
@@ -545,7 +576,7 @@ impl Watch {
                 let Phase::Running(run) = &self.phase else {
                     return;
                 };
-                let evidence = run.evidence(self.board);
+                let evidence = run.evidence(self.board, &self.limit);
                 self.roll_back(verdict::of_death(death, &evidence));
             }
             Phase::Idle => {

@@ -1,6 +1,8 @@
 """Cells that begin with a percent sign, and what a cell shows without one."""
 
+import os
 import re
+import subprocess
 
 MILLISECONDS_80 = "std::thread::sleep(std::time::Duration::from_millis(80))"
 
@@ -85,3 +87,77 @@ def test_a_value_without_debug_gets_the_usual_error(kernel):
     failed = kernel.run("struct NoDebug; NoDebug")
     assert failed.status == "error"
     assert "doesn't implement `Debug`" in failed.reply["content"]["evalue"]
+
+
+def test_the_last_lines_of_help_are_ours(kernel):
+    shown = kernel.ok(":help")
+    assert ":dep" in str(shown.messages) and "%%bash" in shown.stdout
+
+
+def test_a_script_is_live_and_fails_with_its_status(kernel):
+    cell = kernel.start("%%bash\necho first; sleep 600")
+    assert kernel.next_output(cell)["text"] == "first\n"
+    kernel.interrupt()
+    assert kernel.finish(cell).reply["content"]["ename"] == "Interrupt"
+    failed = kernel.run("%%bash\necho out; echo err >&2; exit 3")
+    assert (failed.status, failed.stdout, failed.stderr) == ("error", "out\n", "err\n")
+    assert "status 3" in failed.reply["content"]["evalue"]
+    assert kernel.ok("%%python\nprint(6 * 7)").stdout == "42\n"
+
+
+def test_writefile(kernel, tmp_path):
+    file = tmp_path / "a file.txt"
+    assert str(file) in kernel.ok(f"%%writefile {file}\none\n%two").stdout
+    kernel.ok(f"%%writefile -a {file}\nthree")
+    assert file.read_text() == "one\n%two\nthree\n"
+    failed = kernel.run("%%writefile /nowhere/at/all\nx")
+    assert failed.reply["content"]["ename"] == "WriteError"
+
+
+def test_questions_are_answered_in_the_pager(kernel):
+    kernel.ok("/// Adds one.\nfn add_one(x: i32) -> i32 { x + 1 }")
+    for cell in ("?add_one", "add_one?"):
+        [page] = kernel.ok(cell).reply["content"]["payload"]
+        assert page["source"] == "page" and "fn add_one" in page["data"]["text/plain"]
+    assert "512M" in kernel.ok("?%limit").stdout
+    assert kernel.run("?no_such_name").reply["content"]["ename"] == "NotFound"
+
+
+def test_magics_complete(kernel):
+    kernel.client.complete("%%b", 3)
+    reply = kernel.client.get_shell_msg(timeout=60)
+    assert reply["content"]["matches"] == ["%%bash"]
+
+
+def test_the_environment_is_the_cells(kernel):
+    kernel.ok("%env FORKLORE_PY_TRIAL=a b\nlet trial = std::env::var(\"FORKLORE_PY_TRIAL\")?;")
+    assert kernel.ok("trial").result == '"a b"'
+    assert "FORKLORE_PY_TRIAL=a b" in kernel.ok("%env").stdout
+
+
+def test_settings_are_told(kernel):
+    assert kernel.ok("%checkpoint status").stdout.startswith("auto")
+    assert "are in use" in kernel.ok("%limit").stdout
+    assert kernel.ok("let told_type = 7_u8;\n%who").stdout.count("told_type") == 1
+
+
+def test_an_exported_notebook_builds_and_runs(new_kernel, tmp_path):
+    kernel = new_kernel()
+    kernel.ok("use forklore::*;\n/// Squares.\nfn square(x: u64) -> u64 { x + x }")
+    kernel.ok("fn square(x: u64) -> u64 { x * x }\nlet pool = Pool::with_workers(2)?;")
+    kernel.run('let lost = 1;\npanic!("not exported")')
+    kernel.ok("let squares = pool.map(square, 0..4_u64);\n%time squares.len()")
+    kernel.ok("squares")
+    folder = tmp_path / "My notebook"
+    assert "cargo run" in kernel.ok(f"%export {folder}").stdout
+    environment = os.environ | {"CARGO_PROFILE_DEV_OPT_LEVEL": "0", "CARGO_PROFILE_DEV_DEBUG": "false"}
+    command = ["cargo", "build", "--offline", "--quiet"]
+    subprocess.run(command, cwd=folder, env=environment, check=True, timeout=300)
+    ran = subprocess.run(
+        [folder / "target/debug/my-notebook"], capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "Wall time" in ran.stdout and ran.stdout.endswith("4\n[0, 1, 4, 9]\n")
+    # It may be exported again, but not over something else.
+    kernel.ok(f"%export {folder}")
+    assert kernel.run(f"%export {tmp_path}").reply["content"]["ename"] == "ExportError"

@@ -51,6 +51,13 @@ impl Cells {
         self.session.as_mut().unwrap().execute(code)
     }
 
+    /// Runs a cell as a learner writes it, magics included, and gives what it wrote to standard output.
+    pub fn magic(&mut self, code: &str) -> Result<String, CellError> {
+        self.output.lock().unwrap().clear();
+        self.session.as_mut().unwrap().run_cell(code)?;
+        Ok(String::from_utf8_lossy(&self.stdout()).into_owned())
+    }
+
     /// Runs a cell that must succeed, and gives what it wrote to standard output.
     pub fn ok(&mut self, code: &str) -> String {
         self.run(code)
@@ -91,19 +98,29 @@ impl Cells {
 
     /// Runs a cell and interrupts it when it has written `started`.
     pub fn interrupted(&mut self, code: &str) -> (CellError, Duration) {
+        self.interrupted_when(code, |output| {
+            output
+                .iter()
+                .any(|raw| matches!(raw, Raw::Stdout(bytes) if bytes.starts_with(b"started")))
+        })
+    }
+
+    /// Runs a cell and interrupts it when what it has written tells that it is time.
+    pub fn interrupted_when(
+        &mut self,
+        code: &str,
+        is_time: impl Fn(&[Raw]) -> bool + Send + 'static,
+    ) -> (CellError, Duration) {
         self.output.lock().unwrap().clear();
         let (output, control) = (self.output.clone(), self.control.clone());
-        let interrupter =
-            std::thread::spawn(move || {
-                wait_until(|| {
-                    output.lock().unwrap().iter().any(
-                        |raw| matches!(raw, Raw::Stdout(bytes) if bytes.starts_with(b"started")),
-                    )
-                });
-                control.interrupt();
-                Instant::now()
-            });
-        let error = self.fails(code, "Interrupt");
+        let interrupter = std::thread::spawn(move || {
+            wait_until(|| is_time(&output.lock().unwrap()));
+            control.interrupt();
+            Instant::now()
+        });
+        let ran = self.session.as_mut().unwrap().run_cell(code);
+        let error = ran.expect_err(code);
+        assert_eq!(error.ename, "Interrupt", "{code}: {error:?}");
         (error, interrupter.join().unwrap().elapsed())
     }
 

@@ -4,6 +4,9 @@
 //! user process of its own sessions.
 
 mod cells;
+mod memory;
+mod random;
+mod scripts;
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -23,7 +26,7 @@ fn main() {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let trials: [(&str, fn()); 9] = [
+    let trials: [(&str, fn()); 12] = [
         ("failed_cells_are_rolled_back", failed_cells_are_rolled_back),
         ("processes_that_cells_make", processes_that_cells_make),
         ("interrupts", interrupts),
@@ -35,6 +38,12 @@ fn main() {
         ("without_snapshots", without_snapshots),
         ("commands_of_evcxr", commands_of_evcxr),
         ("the_library_is_there", the_library_is_there),
+        ("scripts_and_settings", scripts::scripts_and_settings),
+        (
+            "a_greedy_cell_is_rolled_back",
+            memory::a_greedy_cell_is_rolled_back,
+        ),
+        ("random_cells", random::random_cells),
         (
             "a_killed_kernel_leaves_nothing",
             a_killed_kernel_leaves_nothing,
@@ -421,11 +430,47 @@ fn the_library_is_there() {
         cells.ok("println!(\"{}\", std::env::var(\"FORKLORE_KERNEL\")?);"),
         "1\n"
     );
+    pools_and_locks_after_a_rollback(&mut cells);
     let (_, took) = cells.interrupted(
         "println!(\"started\"); pool.map(|x: u64| -> u64 { loop { std::hint::black_box(x); } }, 0..4_u64);",
     );
     assert!(took < Duration::from_secs(1), "{took:?}");
     cells.finish();
+}
+
+/// Shared memory is not rolled back, so what lies in it has to get over the death of whoever used it.
+fn pools_and_locks_after_a_rollback(cells: &mut Cells) {
+    cells.ok("let lock: Lock<u64> = Lock::new(5_u64)?; let queue: Queue<u64> = Queue::bounded(4)?; queue.send(9)?;");
+    let failing = [
+        ("let held = lock.lock()?; std::process::abort();", "Abort"),
+        (
+            "let held = lock.lock()?; panic!(\"holds the lock\");",
+            "Panic",
+        ),
+        (
+            "let all = pool.map(|x: u64| -> u64 { if x == 2 { std::process::exit(1) } x }, 0..4_u64);",
+            "Panic",
+        ),
+    ];
+    for (code, ename) in failing {
+        cells.fails(code, ename);
+        let after = "let n = { let mut held = lock.recover()?; *held += 1; *held }; let sum: u64 = pool.map(|x: u64| x + 1, 0..4_u64).iter().sum(); println!(\"{} {sum}\", n > 5);";
+        assert_eq!(cells.ok(after), "true 10\n", "after {code}");
+    }
+    assert_eq!(cells.ok("println!(\"{}\", queue.recv()?);"), "9\n");
+    // A worker that is refused its memory: the map says so, and what limited it.
+    let limited = cells.magic("%limit memory 400M").unwrap();
+    assert!(limited.contains("400 MiB"), "{limited}");
+    let error = cells.fails("pool.map(|n: usize| vec![1_u8; n].iter().map(|x| *x as usize).sum::<usize>(), [1 << 10, 1 << 30]);", "Panic");
+    assert!(
+        error.evalue.contains("1 GiB") && error.evalue.contains("`%limit memory 400 MiB`"),
+        "{error:?}"
+    );
+    assert_eq!(
+        cells.ok("println!(\"{:?}\", pool.map(|x: u64| x + 1, 0..2));"),
+        "[1, 2]\n"
+    );
+    cells.magic("%limit off").unwrap();
 }
 
 /// Serves as the kernel that is killed: runs a cell that makes processes and never ends.

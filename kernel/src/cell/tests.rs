@@ -4,8 +4,26 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn steps(text: &str) -> Vec<Step> {
+    plan(text)
+        .unwrap_or_else(|mistake| panic!("{text:?}: {mistake}"))
+        .steps
+}
+
+/// What evcxr gets of a cell that is nothing but Rust.
 fn run(text: &str) -> String {
-    plan(text).unwrap().run.unwrap()
+    match &steps(text)[..] {
+        [Step::Run(code)] => code.clone(),
+        other => panic!("{text:?}: {other:?}"),
+    }
+}
+
+/// What is done for a cell that is nothing but a magic.
+fn done(text: &str) -> Action {
+    match steps(text).pop() {
+        Some(Step::Do(action)) => action,
+        other => panic!("{text:?}: {other:?}"),
+    }
 }
 
 #[test]
@@ -77,6 +95,7 @@ fn time_of_a_cell_starts_and_stops_a_clock() {
         run("%%time\nlet v = f(); // x"),
         "forklore::display::cell::start!(_clock);\nlet v = f(); // x\nforklore::display::cell::stop!(_clock);"
     );
+    assert!(run("\n \n%%time\nf()").starts_with("\n \nforklore"));
     assert!(run("%%time\nlet v = f();\nv").ends_with("_clock, &\nv)"));
     assert!(run("%%time\n:dep x\nf()").starts_with("\n:dep x\nforklore"));
 }
@@ -113,6 +132,14 @@ fn magics_say_what_they_need() {
             "there is no `%completely_unknown`; `%lsmagic` lists",
         ),
         ("%%\n", "there is no `%%`"),
+        ("%who 1", "is used so: `%who`"),
+        ("%checkpoint sometimes", "on|off|auto"),
+        ("%limit memory much", "[memory SIZE|off|auto]"),
+        ("%limit memory 0", "[memory SIZE|off|auto]"),
+        ("%export", "`%export FOLDER`"),
+        ("%env A-B=1", "[NAME[=VALUE]]"),
+        ("%%bash\n \n", "there are none"),
+        ("%%writefile\n1", "[-a] FILE"),
     ] {
         let mistake = plan(text).unwrap_err();
         assert!(mistake.message.contains(part), "{text:?}: {mistake}");
@@ -120,12 +147,95 @@ fn magics_say_what_they_need() {
 }
 
 #[test]
-fn lsmagic_lists_and_the_rest_runs() {
-    let plan = plan("%lsmagic\n1 + 1").unwrap();
-    assert!(plan.say.unwrap().contains("%%time"));
-    assert_eq!(plan.run.unwrap(), "        \n1 + 1");
-    let alone = super::plan("%lsmagic").unwrap();
-    assert!(alone.run.is_none() && alone.say.is_some());
+fn what_stands_before_the_code_is_done_before_it() {
+    let planned = steps("%lsmagic\n:dep x\n// why\n%who\n1 + 1\n%checkpoint off\n");
+    let [
+        Step::Say(list),
+        Step::Do(Action::Variables),
+        Step::Run(code),
+        Step::Do(Action::Checkpoint(Some(policy))),
+    ] = &planned[..]
+    else {
+        panic!("{planned:?}");
+    };
+    assert!(list.contains("%%time"));
+    assert_eq!(
+        code,
+        "        \n:dep x\n// why\n    \n1 + 1\n               \n"
+    );
+    assert_eq!(policy, "off");
+    assert!(matches!(&steps("%lsmagic")[..], [Step::Say(_)]));
+    let mistake = plan("let a = 1;\n%who\na").unwrap_err();
+    assert!(mistake.message.contains("not in its middle"), "{mistake}");
+    assert!(
+        matches!(&steps(":help")[..], [Step::Run(_), Step::Say(list)] if list.contains("%%bash"))
+    );
+}
+
+#[test]
+fn magics_are_read() {
+    assert_eq!(done("%reset -f"), Action::Reset);
+    assert_eq!(done("%checkpoint status"), Action::Checkpoint(None));
+    let policy = Some("auto:1048576".to_owned());
+    assert_eq!(done("%checkpoint auto:1M"), Action::Checkpoint(policy));
+    for (text, bytes) in [
+        ("%limit memory 1G", 1 << 30),
+        ("%limit 512M", 512 << 20),
+        ("%limit memory 1.5GiB", 3 << 29),
+        ("%limit memory 4096", 4096),
+    ] {
+        let limit = MemoryLimit::Bytes(bytes);
+        assert_eq!(done(text), Action::Limit(Some(limit)), "{text}");
+    }
+    assert_eq!(done("%limit off"), Action::Limit(Some(MemoryLimit::Off)));
+    assert_eq!(done("%limit"), Action::Limit(None));
+    assert_eq!(
+        done("%profile debug"),
+        Action::Profile(Some(Profile::Debug))
+    );
+    assert_eq!(done("%export a b"), Action::Export("a b".to_owned()));
+    let script = Script {
+        program: "bash",
+        arguments: vec!["-x".to_owned()],
+        text: "echo \"%time\"\n".to_owned(),
+        file: "cell.sh",
+    };
+    assert_eq!(done("%%bash -x\necho \"%time\"\n"), Action::Script(script));
+    assert!(matches!(done("\n%%bash\nls"), Action::Script(script) if script.text == "ls"));
+    let write = |appends| Action::Write {
+        path: "a.txt".to_owned(),
+        appends,
+        text: "1\n".to_owned(),
+    };
+    assert_eq!(done("%%writefile a.txt\n1"), write(false));
+    assert_eq!(done("%%writefile -a a.txt\n1\n"), write(true));
+}
+
+#[test]
+fn the_environment_is_a_statement_where_it_stands() {
+    assert_eq!(
+        run("f();\n%env A=it's 1\ng()"),
+        "f();\nunsafe { std::env::set_var(\"A\", \"it's 1\") };\ng()"
+    );
+    assert_eq!(run("%env A b"), run("%env A = b"));
+    assert!(run("%env A").contains("A is not set"));
+    assert!(run("%env").contains("vars_os"));
+}
+
+#[test]
+fn a_question_is_a_name_and_nothing_else() {
+    for text in ["?name", "name?", "??name", " name?? ", "? name\n"] {
+        assert_eq!(done(text), Action::Describe("name".to_owned()), "{text}");
+        assert_eq!(without_magics(text).trim(), "name");
+    }
+    assert_eq!(
+        done("std::vec::Vec?"),
+        Action::Describe("std::vec::Vec".to_owned())
+    );
+    assert!(matches!(&steps("?%limit")[..], [Step::Say(text)] if text.contains("512M")));
+    for text in ["f()?", "name?;", "(name)?", "let x = name?", "a.b?", "?"] {
+        assert_eq!(run(text), text);
+    }
 }
 
 #[test]
@@ -162,18 +272,18 @@ fn without_magics_keeps_every_place() {
 proptest! {
     /// Nothing panics, whatever is in a cell, and code without magics is not touched.
     #[test]
-    fn any_text_can_be_planned(text in "(%|%%|time|lsmagic|let|x|=|;|\\{|\\}|\\(|\"|//|/\\*|ä|:dep| |\n){0,24}") {
+    fn any_text_can_be_planned(text in "(%|%%|time|lsmagic|who|env|\\?|let|x|=|;|\\{|\\}|\\(|\"|//|/\\*|ä|:dep| |\n){0,24}") {
         let _ = without_magics(&text);
-        if let Ok(Plan { say: None, run: Some(code) }) = plan(&text) {
+        if let Ok(Plan { steps }) = plan(&text) && let [Step::Run(code)] = &steps[..] {
             if !text.contains('%') && !text.contains("///") {
-                prop_assert_eq!(&code, &text);
+                prop_assert_eq!(code, &text);
             }
             prop_assert!(code.lines().count() >= text.trim_end().lines().count().saturating_sub(1));
         }
     }
 
     #[test]
-    fn blanking_keeps_the_length(text in "(%|%%|time|lsmagic|x|=|;|\\{|\\}|ä|\n){0,24}") {
+    fn blanking_keeps_the_length(text in "(%|%%|time|lsmagic|env|\\?|x|=|;|\\{|\\}|ä|\n){0,24}") {
         prop_assert_eq!(without_magics(&text).len(), text.len());
     }
 }

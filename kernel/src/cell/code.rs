@@ -1,0 +1,70 @@
+//! A cell's Rust as rust-analyzer's parser sees it.
+
+use ra_ap_syntax::{
+    AstNode, Edition, NodeOrToken, SourceFile, SyntaxNode, SyntaxToken, TextSize, ast,
+};
+
+/// What a cell is wrapped in to be parsed: statements and items are those of a function.
+const PROLOGUE: &str = "fn f(){";
+const EPILOGUE: &str = "\n}";
+
+/// The statements of a cell, parsed as the body of a function.
+pub(crate) struct Body {
+    root: SyntaxNode,
+    len: usize,
+}
+
+impl Body {
+    pub(crate) fn parse(code: &str) -> Body {
+        let text = format!("{PROLOGUE}{code}{EPILOGUE}");
+        Body {
+            root: SourceFile::parse(&text, Edition::Edition2024).syntax_node(),
+            len: code.len(),
+        }
+    }
+
+    /// A place in the parsed text as a place in the code.
+    pub(crate) fn offset(&self, size: TextSize) -> usize {
+        usize::from(size)
+            .saturating_sub(PROLOGUE.len())
+            .min(self.len)
+    }
+
+    /// All tokens of the code, in order.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = SyntaxToken> {
+        let code = PROLOGUE.len()..PROLOGUE.len() + self.len;
+        self.root
+            .descendants_with_tokens()
+            .filter_map(NodeOrToken::into_token)
+            .filter(move |token| code.contains(&usize::from(token.text_range().start())))
+    }
+
+    /// The statements, items, and the last expression, without comments.
+    pub(crate) fn statements(&self) -> impl Iterator<Item = SyntaxNode> {
+        self.root
+            .children()
+            .find_map(ast::Fn::cast)
+            .and_then(|function| function.body())
+            .and_then(|body| body.stmt_list())
+            .into_iter()
+            .flat_map(|list| list.syntax().children())
+    }
+}
+
+/// The expression of an expression statement, with or without its semicolon.
+pub(super) fn expression(statement: &SyntaxNode) -> Option<ast::Expr> {
+    match ast::ExprStmt::cast(statement.clone()) {
+        Some(statement) => statement.expr(),
+        None => ast::Expr::cast(statement.clone()),
+    }
+}
+
+/// Whether an expression names a place, so that to take its value would move a variable away.
+pub(super) fn is_place(expression: &ast::Expr) -> bool {
+    match expression {
+        ast::Expr::PathExpr(_) | ast::Expr::FieldExpr(_) | ast::Expr::IndexExpr(_) => true,
+        ast::Expr::ParenExpr(inner) => inner.expr().is_some_and(|inner| is_place(&inner)),
+        ast::Expr::PrefixExpr(prefix) => prefix.op_kind() == Some(ast::UnaryOp::Deref),
+        _ => false,
+    }
+}

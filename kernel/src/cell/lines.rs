@@ -1,0 +1,140 @@
+//! Where the magics are in a cell, and where evcxr's commands and the Rust.
+
+use ra_ap_syntax::SyntaxKind;
+
+use super::code::Body;
+use super::magics;
+
+/// A line magic: `%name arguments`, where a statement may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LineMagic {
+    /// Where the `%` is.
+    pub(super) start: usize,
+    pub(super) name_end: usize,
+    pub(super) line_end: usize,
+}
+
+/// Where the first line begins that is not blank.
+pub(super) fn first_line(text: &str) -> usize {
+    text.split_inclusive('\n')
+        .take_while(|line| line.trim().is_empty())
+        .map(str::len)
+        .sum()
+}
+
+/// `%%name arguments`, if that is what the cell's first line is.
+pub(super) fn cell_magic(text: &str) -> Option<(&str, &str)> {
+    let line = text.lines().next()?;
+    let letters = line.strip_prefix("%%")?;
+    let name_len = 2 + letters.find(|c: char| !is_name(c)).unwrap_or(letters.len());
+    Some((&line[..name_len], line[name_len..].trim()))
+}
+
+/// Finds the line magics. A `%` inside a string, a comment or an expression is none.
+pub(super) fn line_magics(code: &str) -> Vec<LineMagic> {
+    let mut found = Vec::new();
+    if !code.contains('%') {
+        return found;
+    }
+    let mut rest = code.to_owned();
+    while let Some(magic) = first_line_magic(&rest) {
+        // What stands on its line is Rust or not: it is not looked at together with what comes then.
+        let end = match magics::find(&rest[magic.start..magic.name_end]) {
+            Some(known) if known.takes_rust() => magic.name_end,
+            _ => magic.line_end,
+        };
+        blank(&mut rest, magic.start, end);
+        found.push(magic);
+    }
+    found
+}
+
+fn first_line_magic(code: &str) -> Option<LineMagic> {
+    let from = commands_end(code);
+    let body = Body::parse(&code[from..]);
+    let mut depth = 0_usize;
+    let mut may_begin = true;
+    for token in body.tokens() {
+        let kind = token.kind();
+        let start = from + body.offset(token.text_range().start());
+        if kind == SyntaxKind::PERCENT && depth == 0 && begins_line(code, start) {
+            let line_end = start + code[start..].find('\n').unwrap_or(code.len() - start);
+            let letters = &code[start + 1..line_end];
+            let name_len = letters.find(|c: char| !is_name(c)).unwrap_or(letters.len());
+            let name_end = start + 1 + name_len;
+            // Behind an expression without a semicolon it would be an operator, were it not for its name.
+            let at_margin = start == 0 || code[..start].ends_with('\n');
+            let is_known = at_margin && magics::find(&code[start..name_end]).is_some();
+            if name_len > 0 && (may_begin || is_known) {
+                return Some(LineMagic {
+                    start,
+                    name_end,
+                    line_end,
+                });
+            }
+        }
+        match kind {
+            SyntaxKind::L_CURLY | SyntaxKind::L_PAREN | SyntaxKind::L_BRACK => depth += 1,
+            SyntaxKind::R_CURLY | SyntaxKind::R_PAREN | SyntaxKind::R_BRACK => {
+                depth = depth.saturating_sub(1);
+            }
+            _ => {}
+        }
+        if !kind.is_trivia() {
+            may_begin = matches!(kind, SyntaxKind::SEMICOLON | SyntaxKind::R_CURLY);
+        }
+    }
+    None
+}
+
+/// Where the first thing in the code begins that is not a comment, and where the last one ends; evcxr's commands are
+/// nothing that has to come first.
+pub(super) fn extent(code: &str) -> (usize, usize) {
+    let from = commands_end(code);
+    let body = Body::parse(&code[from..]);
+    let tokens = body.tokens().filter(|token| !token.kind().is_trivia());
+    let places = tokens.map(|token| {
+        let range = token.text_range();
+        (
+            from + body.offset(range.start()),
+            from + body.offset(range.end()),
+        )
+    });
+    places.fold((code.len(), 0), |(first, last), (start, end)| {
+        (first.min(start), last.max(end))
+    })
+}
+
+/// Where evcxr's leading `:commands` and `!shell` lines, comments and blank lines end.
+pub(super) fn commands_end(code: &str) -> usize {
+    code.split_inclusive('\n')
+        .take_while(|line| is_command(line) || line.trim().is_empty() || line.starts_with("//"))
+        .map(str::len)
+        .sum()
+}
+
+pub(super) fn is_command(line: &str) -> bool {
+    line.starts_with('!') || line.trim_start_matches(' ').starts_with(':')
+}
+
+fn begins_line(code: &str, at: usize) -> bool {
+    let line = code[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    code[line..at].trim().is_empty()
+}
+
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// Replaces characters by spaces, newlines excepted, so that all others stay where they are.
+pub(super) fn blank(code: &mut String, start: usize, end: usize) {
+    let spaces: String = code[start..end]
+        .chars()
+        .flat_map(|c| {
+            // As many bytes as before: places in the code are bytes.
+            let space = if c == '\n' { '\n' } else { ' ' };
+            std::iter::repeat_n(space, c.len_utf8())
+        })
+        .collect();
+    code.replace_range(start..end, &spaces);
+}

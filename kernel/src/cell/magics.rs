@@ -1,0 +1,320 @@
+//! The magics there are: one table, from which they are run, listed, completed and explained.
+
+use super::lines::LineMagic;
+use super::{Action, Mistake, Script, Step, timed};
+
+/// A magic.
+pub(super) struct Magic {
+    pub(super) name: &'static str,
+    /// What may stand behind the name.
+    arguments: &'static str,
+    what: &'static str,
+    pub(super) form: Form,
+}
+
+/// Gives the code with Rust in the magic's place.
+pub(super) type Rewrite = fn(&str, &LineMagic) -> Result<String, Mistake>;
+
+/// What a magic does with a cell. All get the magic's name and what stands behind it.
+pub(super) enum Form {
+    /// Rust takes the line's place.
+    Code(Rewrite),
+    /// Something is done before or after the cell's Rust.
+    Line(fn(&str, &str) -> Result<Step, Mistake>),
+    /// The lines below are Rust. Gets the cell first.
+    Rust(fn(&str, &str, &str) -> Result<String, Mistake>),
+    /// The lines below are something else. Gets them last.
+    Text(fn(&str, &str, &str) -> Result<Step, Mistake>),
+}
+
+#[rustfmt::skip]
+static MAGICS: &[Magic] = &[
+    Magic { name: "%time", arguments: "CODE", what: "run the rest of the line and say how long it took", form: Form::Code(timed::statement) },
+    Magic { name: "%%time", arguments: "", what: "the same for the whole cell", form: Form::Rust(timed::cell) },
+    Magic { name: "%timeit", arguments: "CODE", what: "run the rest of the line many times and say how long it takes", form: Form::Code(timed::statement) },
+    Magic { name: "%%timeit", arguments: "", what: "the same for the whole cell, in a scope of its own", form: Form::Rust(timed::cell) },
+    Magic { name: "%profile", arguments: "debug|release", what: "compile the cells to come with checks for overflow and debug assertions and without optimisation, or the other way round (the default)", form: Form::Line(profile) },
+    Magic { name: "%who", arguments: "", what: "list the variables with their types", form: Form::Line(who) },
+    Magic { name: "%reset", arguments: "", what: "forget all variables and definitions", form: Form::Line(reset) },
+    Magic { name: "%env", arguments: "[NAME[=VALUE]]", what: "show the environment of the cells, or set a variable in it", form: Form::Code(environment) },
+    Magic { name: "%checkpoint", arguments: "on|off|auto|auto:SIZE|status", what: "whether a cell that fails is rolled back: always, never, or while at most 256 MiB (or SIZE) of memory are in use (the default)", form: Form::Line(checkpoint) },
+    Magic { name: "%limit", arguments: "[memory SIZE|off|auto]", what: "roll a cell back that uses more memory than SIZE, such as 1G or 512M; by default the limit is what the scheduler or container gives", form: Form::Line(limit) },
+    Magic { name: "%export", arguments: "FOLDER", what: "write the cells that have run so far as a cargo project", form: Form::Line(export) },
+    Magic { name: "%%bash", arguments: "[OPTIONS]", what: "run the cell with bash", form: Form::Text(script) },
+    Magic { name: "%%python", arguments: "[OPTIONS]", what: "run the cell with the machine's python3", form: Form::Text(script) },
+    Magic { name: "%%writefile", arguments: "[-a] FILE", what: "write the cell to a file, or append it with -a", form: Form::Text(write_file) },
+    Magic { name: "%lsmagic", arguments: "", what: "list these", form: Form::Line(list_magics) },
+];
+
+/// `%limit`: how much memory the cells may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// As much as there is.
+    Off,
+    /// What the scheduler or container gives.
+    Auto,
+    /// So much.
+    Bytes(u64),
+}
+
+/// `%profile`: how cells are compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// As `cargo build` does: with checks, without optimisation.
+    Debug,
+    /// As `cargo build --release` does.
+    Release,
+}
+
+impl Magic {
+    /// Whether the rest of its line is Rust.
+    pub(super) fn takes_rust(&self) -> bool {
+        matches!(self.form, Form::Code(_)) && self.name != "%env"
+    }
+
+    fn usage(&self) -> String {
+        format!("{} {}", self.name, self.arguments)
+            .trim_end()
+            .to_owned()
+    }
+
+    /// What `?%name` says.
+    pub(super) fn help(&self) -> String {
+        format!("{}\n    {}\n", self.usage(), self.what)
+    }
+}
+
+/// The magic with this name.
+pub(super) fn find(name: &str) -> Option<&'static Magic> {
+    MAGICS.iter().find(|magic| magic.name == name)
+}
+
+/// The names of the magics that begin with `prefix`.
+pub fn magics_with_prefix(prefix: &str) -> impl Iterator<Item = &'static str> {
+    MAGICS
+        .iter()
+        .map(|magic| magic.name)
+        .filter(move |name| name.starts_with(prefix))
+}
+
+/// What `%lsmagic` says.
+pub(super) fn list() -> String {
+    let width = MAGICS
+        .iter()
+        .map(|magic| magic.usage().len())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for magic in MAGICS {
+        text.push_str(&format!("{:width$}  {}\n", magic.usage(), magic.what));
+    }
+    let question = "?NAME or NAME?";
+    text.push_str(&format!(
+        "{question:width$}  say what is known about a name\n"
+    ));
+    text.push_str("Commands of evcxr begin with a colon; `:help` lists them.\n");
+    text
+}
+
+pub(super) fn usage(message: &str) -> Mistake {
+    Mistake {
+        name: "UsageError",
+        message: message.to_owned(),
+    }
+}
+
+/// The mistake of one who wrote a magic that does not exist.
+pub(super) fn unknown(name: &str) -> Mistake {
+    let nearest = MAGICS
+        .iter()
+        .map(|magic| (edit_distance(name, magic.name), magic.name))
+        .min()
+        .filter(|(distance, _)| *distance <= name.len().div_ceil(2))
+        .map(|(_, known)| format!("did you mean `{known}`? "))
+        .unwrap_or_default();
+    Mistake {
+        name: "UnknownMagic",
+        message: format!("there is no `{name}`; {nearest}`%lsmagic` lists what there is"),
+    }
+}
+
+/// The mistake of one who gave a magic what it cannot use.
+fn misused(name: &str) -> Mistake {
+    let usage_line = find(name).map(Magic::usage).unwrap_or_default();
+    usage(&format!("`{name}` is used so: `{usage_line}`"))
+}
+
+/// For a magic that takes no arguments.
+fn alone(name: &str, arguments: &str, step: Step) -> Result<Step, Mistake> {
+    match arguments {
+        "" => Ok(step),
+        _ => Err(misused(name)),
+    }
+}
+
+fn list_magics(name: &str, arguments: &str) -> Result<Step, Mistake> {
+    alone(name, arguments, Step::Say(list()))
+}
+
+fn who(name: &str, arguments: &str) -> Result<Step, Mistake> {
+    alone(name, arguments, Step::Do(Action::Variables))
+}
+
+fn reset(name: &str, arguments: &str) -> Result<Step, Mistake> {
+    // As in IPython, where `-f` means: without a question.
+    let arguments = arguments.strip_prefix("-f").unwrap_or(arguments);
+    alone(name, arguments, Step::Do(Action::Reset))
+}
+
+fn profile(name: &str, arguments: &str) -> Result<Step, Mistake> {
+    let profile = match arguments {
+        "" => None,
+        "debug" => Some(Profile::Debug),
+        "release" => Some(Profile::Release),
+        _ => return Err(misused(name)),
+    };
+    Ok(Step::Do(Action::Profile(profile)))
+}
+
+fn checkpoint(name: &str, arguments: &str) -> Result<Step, Mistake> {
+    let policy = match arguments {
+        "" | "status" => None,
+        "on" | "off" | "auto" => Some(arguments.to_owned()),
+        other => match other.strip_prefix("auto:").and_then(bytes_of) {
+            Some(bytes) => Some(format!("auto:{bytes}")),
+            None => return Err(misused(name)),
+        },
+    };
+    Ok(Step::Do(Action::Checkpoint(policy)))
+}
+
+fn limit(name: &str, arguments: &str) -> Result<Step, Mistake> {
+    let limit = match arguments.strip_prefix("memory").unwrap_or(arguments).trim() {
+        "" => None,
+        "off" => Some(MemoryLimit::Off),
+        "auto" => Some(MemoryLimit::Auto),
+        size => match bytes_of(size) {
+            Some(bytes) => Some(MemoryLimit::Bytes(bytes)),
+            None => return Err(misused(name)),
+        },
+    };
+    Ok(Step::Do(Action::Limit(limit)))
+}
+
+fn export(name: &str, arguments: &str) -> Result<Step, Mistake> {
+    match arguments {
+        "" => Err(misused(name)),
+        folder => Ok(Step::Do(Action::Export(folder.to_owned()))),
+    }
+}
+
+/// `%env`: a statement in the line's place, so that it takes effect where it stands, and is rolled back with the cell.
+fn environment(code: &str, magic: &LineMagic) -> Result<String, Mistake> {
+    let arguments = code[magic.name_end..magic.line_end].trim();
+    let (variable, value) = match arguments.split_once(['=', ' ']) {
+        Some((variable, value)) => (variable.trim(), Some(value.trim_start_matches(['=', ' ']))),
+        None => (arguments, None),
+    };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if !variable.chars().all(is_name) || (variable.is_empty() && value.is_some()) {
+        return Err(misused("%env"));
+    }
+    let statement = match value {
+        Some(value) => format!("unsafe {{ std::env::set_var({variable:?}, {value:?}) }};"),
+        None if variable.is_empty() => {
+            "for (name, value) in std::env::vars_os() { println!(\"{}={}\", name.display(), value.display()); };".to_owned()
+        }
+        None => format!(
+            "match std::env::var_os({variable:?}) {{ Some(value) => println!(\"{{}}\", value.display()), None => println!(\"{variable} is not set\") }};"
+        ),
+    };
+    let mut code = code.to_owned();
+    code.replace_range(magic.start..magic.line_end, &statement);
+    Ok(code)
+}
+
+fn script(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> {
+    if text.trim().is_empty() {
+        return Err(usage(&format!(
+            "`{name}` runs the lines below it, and there are none"
+        )));
+    }
+    let (program, file) = match name {
+        "%%python" => ("python3", "cell.py"),
+        _ => ("bash", "cell.sh"),
+    };
+    Ok(Step::Do(Action::Script(Script {
+        program,
+        arguments: arguments.split_whitespace().map(str::to_owned).collect(),
+        text: text.to_owned(),
+        file,
+    })))
+}
+
+fn write_file(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> {
+    let (appends, path) = match arguments.strip_prefix("-a ") {
+        Some(path) => (true, path.trim()),
+        None => (false, arguments),
+    };
+    if path.is_empty() || path == "-a" {
+        return Err(misused(name));
+    }
+    let mut text = text.to_owned();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(Step::Do(Action::Write {
+        path: path.to_owned(),
+        appends,
+        text,
+    }))
+}
+
+/// A size such as `512M`, `1.5G`, `1GiB` or `4096`.
+pub(crate) fn bytes_of(text: &str) -> Option<u64> {
+    let digits_end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits_end);
+    let shift = match unit
+        .trim()
+        .to_ascii_uppercase()
+        .trim_end_matches("IB")
+        .trim_end_matches('B')
+    {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return None,
+    };
+    let bytes = number.parse::<f64>().ok()? * (1_u64 << shift) as f64;
+    (bytes >= 1.0 && bytes < (1_u64 << 50) as f64).then_some(bytes as u64)
+}
+
+/// A size with the unit that fits: `1.5 GiB`.
+pub fn bytes_in_words(bytes: u64) -> String {
+    for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
+        if bytes >= 1 << shift {
+            let number = format!("{:.1}", bytes as f64 / (1_u64 << shift) as f64);
+            return format!("{} {unit}", number.trim_end_matches(".0"));
+        }
+    }
+    format!("{bytes} bytes")
+}
+
+/// How many characters must be inserted, removed or replaced to make one of the other (Levenshtein).
+fn edit_distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,270 @@
+//! From the text of a cell to what shall be done: magics, which begin with `%`, questions (`?name`), and Rust.
+//!
+//! What a learner wrote goes to evcxr as it is, so that lines and columns in compile errors are those of the cell.
+//! Where a magic needs code around the learner's, that code takes the place of the magic itself (`%time ` has as many
+//! characters as the call that replaces it), or stands at the end of an earlier line.
+//!
+//! That the value of the last expression is shown needs no rewriting: evcxr appends `.evcxr_display()` to it, and the
+//! library's trait of that name (`forklore::display::cell`), which every session imports, gives it to all that
+//! implements `Debug`. So one compile is enough where stock evcxr needs two, an own `evcxr_display` still wins
+//! because it is inherent, and what has neither gets evcxr's second attempt with its usual error.
+//!
+//! evcxr's own `:commands` and `!shell` lines pass through untouched.
+//!
+//! Nothing happens here: a [`Plan`] says what shall happen, and `session` does it. A cell's Rust is one step of it,
+//! because a cell is one transaction.
+
+mod code;
+mod lines;
+mod magics;
+mod timed;
+
+use std::fmt;
+
+use lines::{LineMagic, blank, cell_magic, commands_end, line_magics};
+use magics::{Form, list, unknown, usage};
+
+pub(crate) use code::Body;
+pub(crate) use magics::bytes_of;
+pub use magics::{MemoryLimit, Profile, bytes_in_words, magics_with_prefix};
+pub use timed::PRELUDE;
+
+/// What to do with a cell, in order; when a step fails, those behind it are left out.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Each step.
+    pub steps: Vec<Step>,
+}
+
+/// One step of a cell.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Shows a text.
+    Say(String),
+    /// Gives Rust to evcxr; lines and columns are the cell's.
+    Run(String),
+    /// Something that the session does itself.
+    Do(Action),
+}
+
+/// What a session does besides running Rust.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// `%who`: lists the variables.
+    Variables,
+    /// `%reset`: forgets all variables and definitions.
+    Reset,
+    /// `%checkpoint`: puts a policy in force, or says which is.
+    Checkpoint(Option<String>),
+    /// `%limit`: limits the cells' memory, or says what the limit is.
+    Limit(Option<MemoryLimit>),
+    /// `%profile`: what the compiler does with the cells to come, or says what it does.
+    Profile(Option<Profile>),
+    /// `%export`: writes the cells so far as a cargo project into this folder.
+    Export(String),
+    /// `%%bash`, `%%python`: runs another language's program.
+    Script(Script),
+    /// `%%writefile`: writes a file.
+    Write {
+        /// The file, relative to where the cells are.
+        path: String,
+        /// Whether what the file holds is kept.
+        appends: bool,
+        /// What is written.
+        text: String,
+    },
+    /// `?name`: says what is known about a name.
+    Describe(String),
+}
+
+/// A program in another language.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Script {
+    /// What runs it, as it is found on the `PATH`.
+    pub program: &'static str,
+    /// What that is given before the script.
+    pub arguments: Vec<String>,
+    /// The script.
+    pub text: String,
+    /// The script file's name, for messages.
+    pub file: &'static str,
+}
+
+/// A cell that cannot be planned: what is wrong, and the way out.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Its name, as in a traceback.
+    pub name: &'static str,
+    /// The sentence.
+    pub message: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.message)
+    }
+}
+
+/// Plans a cell.
+///
+/// # Errors
+///
+/// A magic that does not exist, or that was given what it cannot use.
+pub fn plan(text: &str) -> Result<Plan, Mistake> {
+    if let Some(name) = question(text) {
+        return Ok(Plan {
+            steps: vec![describe(name)],
+        });
+    }
+    let (blank_lines, cell) = text.split_at(lines::first_line(text));
+    let rust = match cell_magic(cell) {
+        None => text.to_owned(),
+        Some((name, arguments)) => match magics::find(name).map(|magic| &magic.form) {
+            Some(Form::Rust(rewrite)) => blank_lines.to_owned() + &rewrite(cell, name, arguments)?,
+            Some(Form::Text(step)) => {
+                let body = cell.split_once('\n').map_or("", |(_, body)| body);
+                let steps = vec![step(name, arguments, body)?];
+                return Ok(Plan { steps });
+            }
+            _ => return Err(unknown(name)),
+        },
+    };
+    plan_lines(rust)
+}
+
+/// Plans a cell whose first line is not of another language.
+fn plan_lines(mut code: String) -> Result<Plan, Mistake> {
+    let asks_for_help = code.trim() == ":help";
+    let mut doings = Vec::new();
+    for found in line_magics(&code) {
+        let name = &code[found.start..found.name_end];
+        match magics::find(name).map(|magic| &magic.form) {
+            Some(Form::Line(step)) => {
+                let arguments = code[found.name_end..found.line_end].trim();
+                doings.push((found.start, name.to_owned(), step(name, arguments)?));
+                blank(&mut code, found.start, found.line_end);
+            }
+            Some(Form::Code(_)) => {}
+            _ => return Err(unknown(name)),
+        }
+    }
+    // Decided before anything is rewritten, because that moves what stands behind it.
+    let (first, last) = lines::extent(&code);
+    let mut plan = Plan::default();
+    let mut after = Vec::new();
+    for (at, name, step) in doings {
+        if at < first {
+            plan.steps.push(step);
+        } else if at >= last {
+            after.push(step);
+        } else {
+            return Err(usage(&format!(
+                "`{name}` stands before the cell's code or after it, not in its middle"
+            )));
+        }
+    }
+    while let Some((found, rewrite)) = first_to_rewrite(&code) {
+        code = rewrite(&code, &found)?;
+    }
+    keep_leading_docs(&mut code);
+    if !code.trim().is_empty() {
+        plan.steps.push(Step::Run(code));
+    }
+    plan.steps.extend(after);
+    if asks_for_help {
+        plan.steps.push(Step::Say(list()));
+    }
+    Ok(plan)
+}
+
+/// The next magic whose place Rust takes.
+fn first_to_rewrite(code: &str) -> Option<(LineMagic, magics::Rewrite)> {
+    line_magics(code).into_iter().find_map(|found| {
+        match magics::find(&code[found.start..found.name_end])?.form {
+            Form::Code(rewrite) => Some((found, rewrite)),
+            _ => None,
+        }
+    })
+}
+
+/// The name in a cell that only asks for one: `?name` or `name?`, twice for those used to it from IPython.
+///
+/// `name?` is Rust too: who wants to be rid of an `Ok` in a cell of its own writes `name?;` or `(name)?`.
+fn question(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let name = text.trim_matches('?').trim();
+    let is_asked = text.starts_with('?') != text.ends_with('?');
+    let is_name_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':' | '%' | '!');
+    (is_asked && !name.is_empty() && name.chars().all(is_name_part)).then_some(name)
+}
+
+fn describe(name: &str) -> Step {
+    match magics::find(name) {
+        Some(magic) => Step::Say(magic.help()),
+        None => Step::Do(Action::Describe(name.to_owned())),
+    }
+}
+
+/// evcxr drops the lines that begin with `//` before the first Rust code, which the documentation of a cell's first
+/// item also does. With a space before it, it stays.
+fn keep_leading_docs(code: &mut String) {
+    let end = commands_end(code);
+    let mut start = 0;
+    for line in code[..end].split_inclusive('\n') {
+        if line.starts_with("///") && !line.starts_with("////") {
+            code.insert(start, ' ');
+            return;
+        }
+        start += line.len();
+    }
+}
+
+/// A compiler's text about what was run, with the lines as the learner wrote them: lines were rewritten so that every
+/// place in them is still the same.
+pub fn as_written(text: &str, written: &str, run: &str) -> String {
+    let mut text = text.to_owned();
+    for (written, run) in written.lines().zip(run.lines()) {
+        if written != run && !run.trim().is_empty() {
+            text = text.replace(run, written);
+        }
+    }
+    text
+}
+
+/// The cell with its magics blanked out, every other character where it was: for completion, inspection, and the
+/// question whether a cell is complete.
+pub fn without_magics(text: &str) -> String {
+    let mut code = text.to_owned();
+    if question(text).is_some() {
+        return code.replace('?', " ");
+    }
+    let first_line = lines::first_line(text);
+    if let Some((name, _)) = cell_magic(&text[first_line..]) {
+        let line_end = text[first_line..]
+            .find('\n')
+            .map_or(text.len(), |end| first_line + end);
+        // What the other cell magics take is not Rust.
+        let is_rust = matches!(
+            magics::find(name).map(|magic| &magic.form),
+            Some(Form::Rust(_))
+        );
+        let end = if is_rust { line_end } else { text.len() };
+        blank(&mut code, 0, end);
+    }
+    for LineMagic {
+        start,
+        name_end,
+        line_end,
+    } in line_magics(&code)
+    {
+        let end = match magics::find(&code[start..name_end]) {
+            Some(magic) if magic.takes_rust() => name_end,
+            _ => line_end,
+        };
+        blank(&mut code, start, end);
+    }
+    code
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! `%time` and its family: the learner's code inside the library's macros.
+
+use ra_ap_syntax::{AstNode, SyntaxNode, ast};
+
+use super::Mistake;
+use super::code::{Body, expression, is_place};
+use super::lines::{LineMagic, blank, commands_end, is_command, line_magics};
+use super::magics::usage;
+
+/// What every session imports first: the trait that shows values, and the macros that measure.
+pub const PRELUDE: &str =
+    "use forklore::display::cell::{EvcxrDisplay as _, time as _t, timeit as _ti};";
+/// A macro's call is so short that with a `&` it fits where its magic was.
+const TIME_ONE: &str = "_t!(";
+const TIMEIT_ONE: &str = "_ti!(";
+/// (No `::` before the crate's name: evcxr takes a line that begins with a colon for a command.)
+const CLOCK_START: &str = "forklore::display::cell::start!(_clock);";
+const CLOCK_STOP: &str = "forklore::display::cell::stop!(_clock";
+const TIMEIT_CELL: &str = "forklore::display::cell::timeit!({";
+
+/// `%%time` and `%%timeit`: the lines below, timed.
+pub(super) fn cell(text: &str, name: &str, arguments: &str) -> Result<String, Mistake> {
+    if !arguments.is_empty() {
+        let line = &name[1..];
+        return Err(usage(&format!(
+            "`{name}` times the lines below it; to time one line, write `{line} {arguments}`"
+        )));
+    }
+    let (rest, from) = timed_lines(text, name)?;
+    Ok(if name == "%%time" {
+        time_cell(rest, from)
+    } else {
+        timeit_cell(rest, from)
+    })
+}
+
+/// `%time STATEMENT`: the same with the expression, or the initialiser of a `let`, inside the library's macro.
+pub(super) fn statement(code: &str, magic: &LineMagic) -> Result<String, Mistake> {
+    let name = code[magic.start..magic.name_end].to_owned();
+    let nothing = || {
+        usage(&format!(
+            "`{name}` needs something to time on its line: `{name} f(x)`"
+        ))
+    };
+    if code[magic.name_end..magic.line_end].trim().is_empty() {
+        return Err(nothing());
+    }
+    let mut code = code.to_owned();
+    blank(&mut code, magic.start, magic.name_end);
+    let from = commands_end(&code);
+    let body = Body::parse(&code[from..]);
+    let statement = body
+        .statements()
+        .find(|node| from + body.offset(node.text_range().end()) > magic.start)
+        .ok_or_else(nothing)?;
+    // What runs many times has no one value to keep.
+    let is_repeated = name == "%timeit";
+    let let_statement = ast::LetStmt::cast(statement.clone()).filter(|_| !is_repeated);
+    let timed = match &let_statement {
+        Some(let_statement) => let_statement.initializer(),
+        None => expression(&statement),
+    };
+    let Some(timed) = timed else {
+        let what = if is_repeated {
+            "an expression"
+        } else {
+            "an expression or a `let` with a value"
+        };
+        return Err(usage(&format!(
+            "`{name}` can time {what}; for more, begin the cell with `%{name}`"
+        )));
+    };
+    let start = from + body.offset(timed.syntax().text_range().start());
+    let end = from + body.offset(timed.syntax().text_range().end());
+    // A `let` takes the value; to show it, a reference will do, and leaves a variable where it is.
+    let borrow = if let_statement.is_none() && is_place(&timed) {
+        "&"
+    } else {
+        ""
+    };
+    let call = format!(
+        "{}{borrow}",
+        if is_repeated { TIMEIT_ONE } else { TIME_ONE }
+    );
+    code.insert(end, ')');
+    code.insert_str(start, &call);
+    // The call takes the room that the magic had, if that is on the same line.
+    if !code[magic.start..start].contains('\n') {
+        code.replace_range(magic.start..magic.start + call.len(), "");
+    }
+    Ok(code)
+}
+
+/// The cell without its first line, and where the Rust in it begins after evcxr's commands.
+fn timed_lines<'a>(text: &'a str, name: &str) -> Result<(&'a str, usize), Mistake> {
+    let rest = &text[text.find('\n').unwrap_or(text.len())..];
+    if rest.trim().is_empty() {
+        return Err(usage(&format!(
+            "`{name}` times the lines below it, and there are none"
+        )));
+    }
+    if let Some(magic) = line_magics(rest).first() {
+        let inner = &rest[magic.start..magic.name_end];
+        return Err(usage(&format!("`{inner}` cannot be used inside `{name}`")));
+    }
+    let from = commands_end(rest);
+    // Where no command comes first, the first line, which was the magic's, has room for what is inserted.
+    Ok((
+        rest,
+        if rest[..from].lines().any(is_command) {
+            from
+        } else {
+            0
+        },
+    ))
+}
+
+/// `%%timeit`: the cell as the body of a closure.
+fn timeit_cell(rest: &str, first: usize) -> String {
+    let (commands, body) = rest.split_at(first);
+    format!("{commands}{TIMEIT_CELL}{body}\n}})")
+}
+
+/// `%%time`: a clock is started in the first line's place and stopped around the last expression, or after the last statement.
+fn time_cell(rest: &str, first: usize) -> String {
+    let body = Body::parse(&rest[first..]);
+    let mut statements: Vec<SyntaxNode> = body.statements().collect();
+    let tail = statements.last().cloned().and_then(ast::Expr::cast);
+    let mut code = rest.to_owned();
+    match tail {
+        Some(tail) => {
+            statements.pop();
+            let end = first + body.offset(tail.syntax().text_range().end());
+            let before = match statements.last() {
+                Some(node) => first + body.offset(node.text_range().end()),
+                None => first,
+            };
+            let borrow = if is_place(&tail) { "&" } else { "" };
+            code.insert(end, ')');
+            code.insert_str(before, &format!("{CLOCK_STOP}, {borrow}"));
+        }
+        None => code.push_str(&format!("\n{CLOCK_STOP});")),
+    }
+    code.insert_str(first, CLOCK_START);
+    code
+}

@@ -1,0 +1,276 @@
+//! What a session does besides running Rust: the magics' other half (see `cell` for the first).
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::{CellError, Inspection, Raw, SUPERVISOR_LOST, Session};
+use crate::cell::{self, Action, MemoryLimit, Mistake, Profile, Script, Step, bytes_in_words};
+use crate::export;
+use crate::frame::{Limit, Status};
+
+impl From<Mistake> for CellError {
+    fn from(mistake: Mistake) -> CellError {
+        CellError::new(mistake.name, mistake.message)
+    }
+}
+
+impl Session {
+    /// Runs a cell as a learner writes it, magics included. Gives what it only asked to be told.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::execute`], and for a magic that does not exist or cannot be done. Steps behind the one that
+    /// failed are left out.
+    pub fn run_cell(&mut self, code: &str) -> Result<Option<Inspection>, CellError> {
+        let mut told = None;
+        for step in cell::plan(code)?.steps {
+            match step {
+                Step::Say(text) => self.say(&text),
+                Step::Run(run) => self.execute(&run).map_err(|mut error| {
+                    for part in &mut error.traceback {
+                        *part = cell::as_written(part, code, &run);
+                    }
+                    error
+                })?,
+                Step::Do(Action::Describe(name)) => told = Some(self.describe_name(&name)?),
+                Step::Do(action) => self.act(action)?,
+            }
+        }
+        Ok(told)
+    }
+
+    fn act(&mut self, action: Action) -> Result<(), CellError> {
+        match action {
+            Action::Variables => self.say(&self.list_variables()),
+            Action::Reset => return self.reset(),
+            Action::Checkpoint(policy) => {
+                if let Some(policy) = &policy {
+                    let set = self.control().set_checkpoint(policy);
+                    set.map_err(|error| CellError::new("UsageError", error))?;
+                }
+                let status = self.status()?;
+                self.say(&checkpoint_in_words(&status));
+            }
+            Action::Limit(limit) => return self.limit(limit),
+            Action::Profile(profile) => return self.choose_profile(profile),
+            Action::Export(folder) => return self.export(&folder),
+            Action::Script(script) => return self.script(&script),
+            Action::Write {
+                path,
+                appends,
+                text,
+            } => return self.write(&path, appends, &text),
+            Action::Describe(_) => {}
+        }
+        Ok(())
+    }
+
+    fn say(&self, text: &str) {
+        self.link.show(Raw::Stdout(text.as_bytes().to_vec()));
+    }
+
+    fn status(&self) -> Result<Status, CellError> {
+        let gone = || {
+            CellError::new(
+                SUPERVISOR_LOST,
+                "the processes of the session are gone; run a cell to start new ones",
+            )
+        };
+        self.link.status().ok_or_else(gone)
+    }
+
+    fn list_variables(&self) -> String {
+        let mut variables = self.variables();
+        if variables.is_empty() {
+            return "no variables\n".to_owned();
+        }
+        variables.sort();
+        let width = variables
+            .iter()
+            .map(|(name, _)| name.chars().count())
+            .max()
+            .unwrap_or(0);
+        let lines = variables
+            .iter()
+            .map(|(name, type_name)| format!("{name:width$}  {type_name}\n"));
+        lines.collect()
+    }
+
+    fn limit(&mut self, limit: Option<MemoryLimit>) -> Result<(), CellError> {
+        let limit = match limit {
+            None => {
+                let status = self.status()?;
+                self.say(&limit_in_words(&status));
+                return Ok(());
+            }
+            Some(MemoryLimit::Auto) => None,
+            Some(MemoryLimit::Off) => Some(Limit {
+                bytes: None,
+                origin: "`%limit off`".to_owned(),
+            }),
+            Some(MemoryLimit::Bytes(bytes)) => {
+                let used = self.status()?.used_bytes;
+                if used >= bytes {
+                    let (used, bytes) = (bytes_in_words(used), bytes_in_words(bytes));
+                    let message = format!(
+                        "the cells use {used} already; a limit of {bytes} would end every cell"
+                    );
+                    return Err(CellError::new("UsageError", message));
+                }
+                let origin = format!("`%limit memory {}`", bytes_in_words(bytes));
+                Some(Limit {
+                    bytes: Some(bytes),
+                    origin,
+                })
+            }
+        };
+        self.link.set_limit(limit);
+        let status = self.status()?;
+        self.say(&limit_in_words(&status));
+        Ok(())
+    }
+
+    fn choose_profile(&mut self, profile: Option<Profile>) -> Result<(), CellError> {
+        if let Some(profile) = profile {
+            let (level, checks) = match profile {
+                Profile::Debug => ("0", "true"),
+                Profile::Release => ("2", "false"),
+            };
+            for (name, value) in [
+                ("OPT_LEVEL", level),
+                ("DEBUG_ASSERTIONS", checks),
+                ("OVERFLOW_CHECKS", checks),
+            ] {
+                let command = format!(":build_env CARGO_PROFILE_DEV_{name}={value}");
+                let set = self.context.execute(&command);
+                set.map_err(|error| CellError::new("Error", error.to_string()))?;
+            }
+            self.profile = profile;
+        }
+        self.say(match self.profile {
+            Profile::Debug => "debug: cells are compiled with overflow checks and debug assertions, without optimisation; the library keeps its own\n",
+            Profile::Release => "release: cells are compiled with optimisation, without overflow checks and debug assertions\n",
+        });
+        Ok(())
+    }
+
+    fn export(&self, folder: &str) -> Result<(), CellError> {
+        let path = self.place(folder);
+        let written = export::write(
+            &path,
+            &self.committed,
+            self.library.as_deref(),
+            &self.folder.path().join("Cargo.lock"),
+        );
+        written.map_err(|error| CellError::new("ExportError", format!("{error:#}")))?;
+        self.say(&format!("{}: run it with `cargo run`\n", path.display()));
+        Ok(())
+    }
+
+    fn script(&mut self, script: &Script) -> Result<(), CellError> {
+        let file = self.folder.path().join(script.file);
+        let written = fs::write(&file, &script.text);
+        written.map_err(|error| {
+            CellError::new("Error", format!("cannot write {}: {error}", file.display()))
+        })?;
+        let mut words = Vec::new();
+        if script.program == "python3" {
+            // What it prints is seen at once, and modules beside the notebook are found.
+            words.push("PYTHONUNBUFFERED=1".to_owned());
+            let path = std::env::var("PYTHONPATH").map(|path| format!(":{path}"));
+            words.push(format!("PYTHONPATH=.{}", path.unwrap_or_default()));
+        }
+        words.push(script.program.to_owned());
+        words.extend(script.arguments.iter().cloned());
+        words.push(file.display().to_string());
+        let Some(end) = self.link.run_script(words) else {
+            return Err(CellError::new(
+                SUPERVISOR_LOST,
+                "the processes of the session ended while the script ran",
+            ));
+        };
+        match end.failure {
+            Some(failure) => Err(CellError::new(&failure.name, failure.message)),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&self, path: &str, appends: bool, text: &str) -> Result<(), CellError> {
+        let path = self.place(path);
+        let mut options = fs::OpenOptions::new();
+        options
+            .create(true)
+            .write(true)
+            .append(appends)
+            .truncate(!appends);
+        let written = options
+            .open(&path)
+            .and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(|error| {
+            CellError::new(
+                "WriteError",
+                format!("cannot write {}: {error}", path.display()),
+            )
+        })?;
+        self.say(&format!(
+            "{} {}\n",
+            if appends { "appended to" } else { "wrote" },
+            path.display()
+        ));
+        Ok(())
+    }
+
+    /// A path as the cells would take it: one of them may have changed the folder.
+    fn place(&self, path: &str) -> PathBuf {
+        let path = match (path.strip_prefix("~/"), std::env::var_os("HOME")) {
+            (Some(rest), Some(home)) => Path::new(&home).join(rest),
+            _ => PathBuf::from(path),
+        };
+        let user_folder =
+            || fs::read_link(format!("/proc/{}/cwd", self.link.status()?.user_pid)).ok();
+        match path.is_absolute() {
+            true => path,
+            false => user_folder().unwrap_or_default().join(path),
+        }
+    }
+
+    fn describe_name(&mut self, name: &str) -> Result<Inspection, CellError> {
+        let found = self.inspect(name, name.len()).ok().flatten();
+        found.ok_or_else(|| CellError::new("NotFound", format!("nothing is known about `{name}`")))
+    }
+}
+
+fn checkpoint_in_words(status: &Status) -> String {
+    let policy = match status.checkpoint.strip_prefix("auto:").map(str::parse) {
+        Some(Ok(bytes)) => format!(
+            "auto: a cell that fails is rolled back while at most {} are in use",
+            bytes_in_words(bytes)
+        ),
+        _ if status.checkpoint == "on" => "on: a cell that fails is rolled back".to_owned(),
+        _ => "off: a cell that crashes takes all variables with it".to_owned(),
+    };
+    let resident = bytes_in_words(status.resident_bytes);
+    let snapshot = match status.has_snapshot {
+        true => format!(
+            "the next cell can be rolled back; the snapshot took {} µs",
+            status.snapshot_micros
+        ),
+        false => "the next cell cannot be rolled back".to_owned(),
+    };
+    format!("{policy}\n{resident} are in use; {snapshot}\n")
+}
+
+fn limit_in_words(status: &Status) -> String {
+    let used = bytes_in_words(status.used_bytes);
+    let origin = &status.limit.origin;
+    match status.limit.bytes {
+        Some(bytes) => format!(
+            "the cells may use {} of memory together ({origin}); {used} are in use\n",
+            bytes_in_words(bytes)
+        ),
+        None => {
+            format!("the cells may use as much memory as there is ({origin}); {used} are in use\n")
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Scripts: cells in another language. The user process starts them and waits, so that they are where the cells are.
+//!
+//! A script cannot change a variable, so nothing is rolled back: what ends it early ends its processes, and the user
+//! process reports.
+
+use std::collections::HashSet;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use super::run::Run;
+use super::verdict::{self, Death};
+use super::watch::{Phase, Watch};
+use crate::frame::{Failure, ToKernel};
+use crate::procs::{self, Pid};
+use crate::runtime::send;
+
+/// How long the processes that a script left are given to be gone after they were killed.
+const END: Duration = Duration::from_millis(500);
+
+impl Watch {
+    /// Starts a script, if the user process is there to run it.
+    pub(super) fn start_script(&mut self, words: &[String]) {
+        self.board.clear();
+        self.filter.clear();
+        let mut run = Run::new(self.others(), Vec::new());
+        run.is_script = true;
+        self.phase = Phase::Running(run);
+        self.begin_memory();
+        send(
+            self.user.control.as_raw_fd(),
+            &format!("SCRIPT {}", words.join("\0")),
+        );
+    }
+
+    /// Processes of earlier cells.
+    pub(super) fn others(&self) -> HashSet<Pid> {
+        let ours = self.ours();
+        let all = procs::descendants(std::process::id() as i32).into_iter();
+        all.filter(|pid| !ours.contains(pid)).collect()
+    }
+
+    /// The user process and what belongs to it.
+    pub(super) fn ours(&self) -> HashSet<Pid> {
+        let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.pid);
+        [Some(self.user.pid), snapshot]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// Ends the script that runs, with this reason. The user process reports its end.
+    pub(super) fn end_script(&mut self, failure: Failure) {
+        if let Phase::Running(run) = &mut self.phase {
+            run.ended_because.get_or_insert(failure);
+            self.end_processes_of_script();
+        }
+    }
+
+    /// The script has ended, with this status of `wait`.
+    pub(super) fn finish_script(&mut self, status: i32) {
+        let n_left = self.end_processes_of_script();
+        self.drain();
+        let Phase::Running(run) = &mut self.phase else {
+            return;
+        };
+        let mut failure = run.ended_because.take();
+        if n_left > 0 && failure.is_none() {
+            let text =
+                format!("forklore: {n_left} process(es) of the script still ran and were ended\n");
+            self.tell(&ToKernel::Stderr(text.into_bytes()));
+        }
+        if status != 0 && failure.is_none() {
+            let how = match Death::from_wait_status(status) {
+                Death::Exited(code) => format!("the script ended with status {code}"),
+                Death::Signalled(signal) => format!("the script was ended by signal {signal}"),
+            };
+            failure = Some(verdict::failure("ScriptError", how));
+        }
+        self.phase = Phase::Idle;
+        self.tell(&ToKernel::Ended(failure));
+    }
+
+    /// Ends what the script has started and is still there; gives how many that were.
+    fn end_processes_of_script(&self) -> usize {
+        let Phase::Running(run) = &self.phase else {
+            return 0;
+        };
+        let mut ended = HashSet::new();
+        let deadline = Instant::now() + END;
+        loop {
+            let mut left = self.others();
+            left.retain(|pid| !run.earlier.contains(pid) && is_running(*pid));
+            if left.is_empty() || Instant::now() > deadline {
+                return ended.len();
+            }
+            for pid in left {
+                procs::kill(pid, libc::SIGKILL);
+                procs::reap(pid);
+                ended.insert(pid);
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+fn is_running(pid: Pid) -> bool {
+    procs::Stat::of(pid).is_some_and(|process| process.state != b'Z')
+}
