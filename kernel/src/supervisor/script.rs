@@ -24,7 +24,7 @@ impl Watch {
         self.filter.clear();
         let mut run = Run::new(self.others(), Vec::new());
         run.is_script = true;
-        self.phase = Phase::Running(run);
+        self.phase = Phase::Running(Box::new(run));
         self.begin_memory();
         send(
             self.user.control.as_raw_fd(),

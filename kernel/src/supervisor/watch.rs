@@ -37,7 +37,7 @@ pub(super) enum Phase {
     /// The user process is new, or was restored, and takes its first snapshot.
     Settling,
     Idle,
-    Running(Run),
+    Running(Box<Run>),
     /// Everything ends.
     Leaving,
 }
@@ -350,7 +350,7 @@ impl Watch {
         self.board.clear();
         self.filter.clear();
         let forgotten = std::mem::take(&mut self.forgotten);
-        self.phase = Phase::Running(Run::new(self.others(), forgotten));
+        self.phase = Phase::Running(Box::new(Run::new(self.others(), forgotten)));
         self.begin_memory();
         let slot = self
             .snapshot

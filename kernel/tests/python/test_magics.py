@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from pathlib import Path
 
 MILLISECONDS_80 = "std::thread::sleep(std::time::Duration::from_millis(80))"
 
@@ -150,11 +151,17 @@ def test_an_exported_notebook_builds_and_runs(new_kernel, tmp_path):
     kernel.ok("squares")
     folder = tmp_path / "My notebook"
     assert "cargo run" in kernel.ok(f"%export {folder}").stdout
-    environment = os.environ | {"CARGO_PROFILE_DEV_OPT_LEVEL": "0", "CARGO_PROFILE_DEV_DEBUG": "false"}
+    # Beside the kernel, where the crates stay compiled from one run of the tests to the next.
+    target = Path(os.environ["FORKLORE_PROGRAM"]).parent.parent / "exported"
+    environment = os.environ | {
+        "CARGO_TARGET_DIR": str(target),
+        "CARGO_PROFILE_DEV_OPT_LEVEL": "0",
+        "CARGO_PROFILE_DEV_DEBUG": "false",
+    }
     command = ["cargo", "build", "--offline", "--quiet"]
     subprocess.run(command, cwd=folder, env=environment, check=True, timeout=300)
     ran = subprocess.run(
-        [folder / "target/debug/my-notebook"], capture_output=True, text=True, timeout=60
+        [target / "debug/my-notebook"], capture_output=True, text=True, timeout=60
     )
     assert ran.returncode == 0, ran.stderr
     assert "Wall time" in ran.stdout and ran.stdout.endswith("4\n[0, 1, 4, 9]\n")
