@@ -79,6 +79,7 @@ pub(super) const SPINNING: u32 = 2;
 ///
 /// The first line is written by the owner before the job is published and read by workers after.
 #[repr(C, align(64))]
+#[derive(Default)]
 pub(super) struct Job {
     /// Where the function's record is; 0 if the workers have inherited what to call.
     pub(super) function: AtomicU64,
@@ -109,6 +110,7 @@ pub(super) struct Job {
 
 /// The word that workers fight for, on a line of its own.
 #[repr(C, align(64))]
+#[derive(Default)]
 struct Cursor(AtomicU64);
 
 /// Where an argument's bytes are.

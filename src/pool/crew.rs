@@ -17,10 +17,11 @@ use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::child::{self, Ended};
 use crate::sys::futex;
 
-use super::board::{ASLEEP, AWAKE, Board, MAX_WORKERS};
+use super::board::{AWAKE, Board, MAX_WORKERS};
 use super::fresh::{self, ShippedInitializer};
 use super::lane;
 use super::record;
+use super::sleep;
 use super::start::{StartMethod, Starter};
 use super::watch::Watch;
 use super::worker::{self, Duty, LocalCall};
@@ -172,13 +173,7 @@ impl Crew {
             if left == 0 {
                 return;
             }
-            let woken =
-                seat.state
-                    .compare_exchange(ASLEEP, AWAKE, Ordering::SeqCst, Ordering::SeqCst);
-            if woken.is_ok() {
-                futex::wake(&seat.state, 1);
-                left -= 1;
-            }
+            left -= usize::from(sleep::wake(&seat.state));
         }
     }
 

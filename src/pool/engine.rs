@@ -21,6 +21,7 @@ use crate::sys::futex;
 use super::board::{Board, JobSpec, N_JOBS, SPINNING};
 use super::crew::{Crew, Death, Settings, check_number};
 use super::record;
+use super::sleep;
 use super::start;
 use super::task::Trampoline;
 
@@ -311,18 +312,15 @@ impl Engine {
     /// Sleeps until something may have happened to a job, or it is time to look.
     fn sleep(&self, ids: &[u64], deadline: Option<Instant>) {
         let board = Board::of(&self.heap);
-        let completion = &board.completion;
-        completion.owner_sleeps.store(1, Ordering::SeqCst);
-        let event = completion.event.load(Ordering::SeqCst);
-        let mut words = vec![(&completion.event, event)];
-        words.extend(self.crew.lifelines(board));
-        let backstop = Instant::now() + BACKSTOP;
-        if !self.has_ended(ids) {
-            let patience = self.crew.patience().map(|time| Instant::now() + time);
-            let until = [deadline, patience].into_iter().flatten().min();
-            futex::wait_any(&words, until.map_or(backstop, |at| at.min(backstop)));
-        }
-        completion.owner_sleeps.store(0, Ordering::SeqCst);
+        let is_over = || self.has_ended(ids);
+        sleep::once(&board.completion, is_over, |event, seen| {
+            let mut words = vec![(event, seen)];
+            words.extend(self.crew.lifelines(board));
+            let patience = self.crew.patience();
+            let longest = patience.map_or(BACKSTOP, |patience| patience.min(BACKSTOP));
+            let until = Instant::now() + longest;
+            futex::wait_any(&words, deadline.map_or(until, |at| at.min(until)));
+        });
     }
 
     /// Notices workers that have left, notes in which job they died, and starts new ones in their

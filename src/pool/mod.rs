@@ -34,6 +34,7 @@ mod record;
 mod run;
 mod serial;
 mod server;
+mod sleep;
 mod start;
 mod task;
 mod threads;

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use crate::error::{Cause, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::Ordering;
-use crate::sys::{child, fifo, futex};
+use crate::sys::{child, fifo};
 
-use super::board::{ASLEEP, AWAKE, Board, Job, SPINNING, Seat};
+use super::board::{AWAKE, Board, Job, SPINNING, Seat};
 use super::record;
+use super::sleep;
 use super::task::{Task, Trampoline};
 
 /// What a worker that was forked for one call runs: the function and where its state is.
@@ -102,14 +103,10 @@ impl Worker<'_> {
             // count as a sender for as long as the pool lives.
             fifo::close_inherited();
         }
-        loop {
-            self.seat.state.store(ASLEEP, Ordering::SeqCst);
-            if self.board.has_job(position) || self.board.is_closed() || self.is_dismissed() {
-                self.seat.state.store(AWAKE, Ordering::SeqCst);
-                return self.board.has_job(position) && !self.is_dismissed();
-            }
-            futex::wait(&self.seat.state, ASLEEP, None);
-        }
+        sleep::until(&self.seat.state, || {
+            self.board.has_job(position) || self.board.is_closed() || self.is_dismissed()
+        });
+        self.board.has_job(position) && !self.is_dismissed()
     }
 
     fn is_dismissed(&self) -> bool {
@@ -157,11 +154,7 @@ impl Worker<'_> {
         // From here on the owner may reuse the job; what is read of it then causes at worst a
         // wake-up for nothing.
         if is_complete || job.degraded.load(Ordering::SeqCst) != 0 {
-            let completion = &self.board.completion;
-            completion.event.fetch_add(1, Ordering::SeqCst);
-            if completion.owner_sleeps.load(Ordering::SeqCst) != 0 {
-                futex::wake(&completion.event, 1);
-            }
+            sleep::tell(&self.board.completion);
         }
     }
 

@@ -1,0 +1,157 @@
+//! The board's protocols: claiming, completing, cancelling, sleeping.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+
+use super::board::{AWAKE, Completion, Job, JobSpec, SPINNING};
+use super::plan::Plan;
+use super::sleep;
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::futex;
+
+pub(crate) const MODELS: &[(&str, fn())] = &[
+    ("a worker misses no job", a_worker_misses_no_job),
+    (
+        "results of single items arrive",
+        results_of_single_items_arrive,
+    ),
+    (
+        "results of shrinking chunks arrive",
+        results_of_shrinking_chunks_arrive,
+    ),
+    ("a cancelled job is complete", a_cancelled_job_is_complete),
+];
+
+/// Publishes a job as the engine does, to a worker that spins for a while and then sleeps.
+fn a_worker_misses_no_job() {
+    explore(|| {
+        let words = Arc::new((AtomicU64::new(0), AtomicU32::new(AWAKE)));
+        let worker = thread::spawn({
+            let words = Arc::clone(&words);
+            move || {
+                let (tail, state) = &*words;
+                let has_job = || tail.load(Ordering::SeqCst) > 0;
+                state.store(SPINNING, Ordering::SeqCst);
+                let found = has_job();
+                state.store(AWAKE, Ordering::SeqCst);
+                if !found {
+                    sleep::until(state, has_job);
+                }
+            }
+        });
+        let (tail, state) = &*words;
+        tail.store(1, Ordering::SeqCst);
+        // Who spins will see it.
+        if state.load(Ordering::SeqCst) != SPINNING {
+            sleep::wake(state);
+        }
+        worker.join().unwrap();
+    });
+}
+
+/// Every order with at most so many involuntary switches from one thread to another: without the
+/// bound, three threads take minutes.
+const MAX_PREEMPTIONS: usize = 3;
+
+fn explore(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(MAX_PREEMPTIONS);
+    builder.check(model);
+}
+
+struct Work {
+    job: Job,
+    completion: Completion,
+    results: [UnsafeCell<u64>; N_ITEMS as usize],
+}
+
+const N_ITEMS: u64 = 2;
+
+fn work(plan: Plan) -> Arc<Work> {
+    let work = Work {
+        job: Job::default(),
+        completion: Completion {
+            event: AtomicU32::new(0),
+            owner_sleeps: AtomicU32::new(0),
+        },
+        results: [UnsafeCell::new(0), UnsafeCell::new(0)],
+    };
+    work.job.fill(&JobSpec {
+        function: 0,
+        n_items: N_ITEMS,
+        args: 0,
+        stride: 0,
+        list: 0,
+        plan,
+        n_workers: 2,
+        only_seat: None,
+    });
+    Arc::new(work)
+}
+
+/// What a worker does with a job, results included.
+fn serve(work: &Work) {
+    let mut n_done = 0;
+    while let Some((first, end)) = work.job.claim() {
+        for item in first..end {
+            // SAFETY: claimed by this worker alone; loom checks that.
+            work.results[item as usize].with_mut(|result| unsafe { *result += item + 1 });
+            n_done += 1;
+        }
+    }
+    let done = work.job.done.fetch_add(n_done, Ordering::SeqCst) + n_done;
+    if n_done > 0 && done == work.job.n_items.load(Ordering::Relaxed) {
+        sleep::tell(&work.completion);
+    }
+}
+
+/// The owner sleeps, wakes when all is done, and sees each result once.
+fn results_arrive(plan: Plan) {
+    explore(move || {
+        let work = work(plan);
+        let workers = [(); 2].map(|()| {
+            let work = Arc::clone(&work);
+            thread::spawn(move || serve(&work))
+        });
+        while !work.job.is_done() {
+            let is_over = || work.job.is_done();
+            sleep::once(&work.completion, is_over, |event, seen| {
+                futex::wait(event, seen, None)
+            });
+        }
+        for (item, result) in work.results.iter().enumerate() {
+            // SAFETY: all is done; loom checks that the writes came before.
+            assert_eq!(result.with(|result| unsafe { *result }), item as u64 + 1);
+        }
+        for worker in workers {
+            worker.join().unwrap();
+        }
+    });
+}
+
+fn results_of_single_items_arrive() {
+    results_arrive(Plan::Fixed(1));
+}
+
+fn results_of_shrinking_chunks_arrive() {
+    results_arrive(Plan::Guided);
+}
+
+/// A job that is cancelled is complete all the same: what nobody claimed counts as done.
+fn a_cancelled_job_is_complete() {
+    for plan in [Plan::Fixed(1), Plan::Guided] {
+        explore(move || {
+            let work = work(plan);
+            let workers = [(); 2].map(|()| {
+                let work = Arc::clone(&work);
+                thread::spawn(move || serve(&work))
+            });
+            work.job.cancel();
+            for worker in workers {
+                worker.join().unwrap();
+            }
+            assert!(work.job.is_exhausted() && work.job.is_done());
+        });
+    }
+}

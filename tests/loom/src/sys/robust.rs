@@ -1,0 +1,3 @@
+//! A seat has one; nobody dies with it in a model.
+
+pub(crate) struct Lifeline;
