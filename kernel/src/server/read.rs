@@ -180,9 +180,8 @@ mod tests {
         })
     }
 
+    // 256 cases each, or as many as PROPTEST_CASES says.
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1024))]
-
         /// Frames of anything, with and without the delimiter: an error or a message.
         #[test]
         fn no_frames_break_the_reader(
