@@ -40,6 +40,8 @@ class Session:
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=120)
+        # What a kernel does at its start is not part of any case.
+        self.run("1", patience=120, store_history=False)
 
     def get(self, channel, timeout):
         try:
@@ -261,7 +263,7 @@ def read_line(session):
     )
     msg_id = session.client.execute(code)
     try:
-        session.get(session.client.get_stdin_msg, 8)
+        session.get(session.client.get_stdin_msg, PATIENCE)
     except Hangs:
         try:
             session.reply(msg_id, 1)
