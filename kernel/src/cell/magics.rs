@@ -34,6 +34,7 @@ static MAGICS: &[Magic] = &[
     Magic { name: "%timeit", arguments: "CODE", what: "run the rest of the line many times and say how long it takes", form: Form::Code(timed::statement) },
     Magic { name: "%%timeit", arguments: "", what: "the same for the whole cell, in a scope of its own", form: Form::Rust(timed::cell) },
     Magic { name: "%profile", arguments: "debug|release", what: "compile the cells to come with checks for overflow and debug assertions and without optimisation, or the other way round (the default)", form: Form::Line(profile) },
+    Magic { name: "%warnings", arguments: "on|off", what: "whether the compiler's warnings about a cell are shown (the default)", form: Form::Line(warnings) },
     Magic { name: "%who", arguments: "", what: "list the variables with their types", form: Form::Line(who) },
     Magic { name: "%reset", arguments: "", what: "forget all variables and definitions", form: Form::Line(reset) },
     Magic { name: "%env", arguments: "[NAME[=VALUE]]", what: "show the environment of the cells, or set a variable in it", form: Form::Code(environment) },
@@ -174,6 +175,16 @@ fn profile(name: &str, arguments: &str) -> Result<Step, Mistake> {
         _ => return Err(misused(name)),
     };
     Ok(Step::Do(Action::Profile(profile)))
+}
+
+fn warnings(name: &str, arguments: &str) -> Result<Step, Mistake> {
+    let are_shown = match arguments {
+        "" => None,
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => return Err(misused(name)),
+    };
+    Ok(Step::Do(Action::Warnings(are_shown)))
 }
 
 fn checkpoint(name: &str, arguments: &str) -> Result<Step, Mistake> {

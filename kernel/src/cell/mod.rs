@@ -60,6 +60,8 @@ pub enum Action {
     Limit(Option<MemoryLimit>),
     /// `%profile`: what the compiler does with the cells to come, or says what it does.
     Profile(Option<Profile>),
+    /// `%warnings`: whether the compiler's warnings are shown, or says whether they are.
+    Warnings(Option<bool>),
     /// `%export`: writes the cells so far as a cargo project into this folder.
     Export(String),
     /// `%%bash`, `%%python`: runs another language's program.

@@ -24,6 +24,7 @@ impl Session {
     /// failed are left out.
     pub fn run_cell(&mut self, code: &str) -> Result<Option<Inspection>, CellError> {
         let mut told = None;
+        code.clone_into(&mut self.written);
         for step in cell::plan(code)?.steps {
             match step {
                 Step::Say(text) => self.say(&text),
@@ -53,6 +54,14 @@ impl Session {
                 self.say(&checkpoint_in_words(&status));
             }
             Action::Limit(limit) => return self.limit(limit),
+            Action::Warnings(are_shown) => {
+                self.shows_warnings = are_shown.unwrap_or(self.shows_warnings);
+                self.say(if self.shows_warnings {
+                    "warnings are shown\n"
+                } else {
+                    "warnings are not shown\n"
+                });
+            }
             Action::Profile(profile) => return self.choose_profile(profile),
             Action::Export(folder) => return self.export(&folder),
             Action::Script(script) => return self.script(&script),

@@ -140,6 +140,9 @@ pub struct Session {
     is_analysis_stale: bool,
     /// How cells are compiled.
     profile: Profile,
+    /// The cell as it was written, where what runs is not the same.
+    written: String,
+    shows_warnings: bool,
     /// The code that has run and was not rolled back, cell by cell.
     committed: Vec<String>,
     /// The library's sources, if cells can use it.
@@ -238,6 +241,8 @@ impl Session {
                 .map(|warm| format!(":dep forklore = {{ path = {:?} }}\n", warm.library())),
             is_early: early.is_some(),
             profile: Profile::Release,
+            written: String::new(),
+            shows_warnings: true,
             committed: Vec::new(),
             library: warm.map(|warm| warm.library().to_owned()),
             folder,
@@ -385,7 +390,11 @@ impl Session {
 
     /// Shows the compiler's warnings about a cell that it has compiled.
     fn warn(&self, said: &[serde_json::Value], code: &str) {
+        if !self.shows_warnings {
+            return;
+        }
         for text in diagnostic::warnings(said, code) {
+            let text = crate::cell::as_written(&text, &self.written, code);
             self.link.show(Raw::Stderr(text.into_bytes()));
         }
     }

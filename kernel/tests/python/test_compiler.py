@@ -27,6 +27,10 @@ def test_warnings_of_a_cell_are_shown_once(kernel):
     assert "\x1b[" in ran.stderr
     # The function is compiled again with every later cell.
     assert kernel.ok("wanting(2)?").stderr == ""
+    assert "%time wanting(3)" in plain(kernel.ok("%time wanting(3);").stderr)
+    assert kernel.ok("%warnings off").stdout == "warnings are not shown\n"
+    assert kernel.ok("wanting(4);").stderr == ""
+    assert kernel.ok("%warnings on\nwanting(5);").stderr != ""
 
 
 def test_a_dependency_s_compile_is_seen_in_the_cell(kernel, tmp_path):

@@ -24,6 +24,7 @@ class TestSuite(public.KernelTests):
     complete_code_samples = ["1 + 1", "fn f() {}", "let x = 5;", 'println!("}");', "%time 1 + 1", "// {"]
     incomplete_code_samples = ["fn f() {", "let x =", "(1,", '"text', "/* comment", "%%time\nif true {"]
     invalid_code_samples = ["}", "f(]", "let = 3;"]
+    code_page_something = "?println"
     code_generate_error = "undefined_name"
     code_execute_result = [
         {"code": "6 * 7", "result": "42"},
