@@ -9,6 +9,7 @@ mod l04;
 mod l06;
 mod l08;
 mod l10;
+mod l11;
 mod progress;
 
 use std::any::Any;
@@ -39,6 +40,8 @@ const EXERCISES: &[(&str, Judge)] = &[
     ("10.1", |answer| judge(answer, l10::even_count)),
     ("10.2", |answer| judge_all(answer, l10::places)),
     ("10.3", |answer| judge_all(answer, l10::lock_order)),
+    ("11.1", |answer| judge_all(answer, l11::chunk_sizes)),
+    ("11.2", |answer| judge_all(answer, l11::shares)),
 ];
 
 type Judge = fn(&dyn Any) -> Finding;
