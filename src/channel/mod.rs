@@ -35,5 +35,17 @@ mod pipe;
 mod queue;
 mod ring;
 
+use std::time::Instant;
+
+use crate::error::Result;
+
 pub use pipe::{Receiver, Sender, pipe};
 pub use queue::Queue;
+
+/// What `receive`, which waits until a deadline, has at this moment.
+fn at_once<T>(receive: impl FnOnce(Option<Instant>) -> Result<T>) -> Result<Option<T>> {
+    match receive(Some(Instant::now())) {
+        Err(error) if error.is_timed_out() => Ok(None),
+        received => received.map(Some),
+    }
+}

@@ -24,6 +24,7 @@ use crate::sys::atomic::Ordering;
 use crate::sys::fifo::{ReadEnd, WriteEnd, fifo};
 use crate::sys::mutex::{PULSE, deadline_in};
 
+use super::at_once;
 use super::ring::{Door, Ring, Session};
 
 /// How many messages, and how many bytes, a pipe holds before a sender must wait.
@@ -56,6 +57,7 @@ const MAX_BYTES: u64 = 1 << 24;
 /// assert_eq!(child.join()?, 10);
 /// # Ok(()) }
 /// ```
+#[doc(alias = "Pipe")]
 pub fn pipe<T: Serialize + DeserializeOwned>() -> Result<(Sender<T>, Receiver<T>)> {
     let sides = Rc::new(Sides {
         ring: Ring::new(N_MESSAGES, MAX_BYTES)?,
@@ -203,6 +205,7 @@ impl<T: Serialize> Sender<T> {
     /// # Errors
     /// `is_closed()` if there is no room and no receiver is left; `is_encode()` if the message
     /// cannot be encoded; `is_os()` if there is no memory for it. The message is lost then.
+    #[doc(alias = "put")]
     pub fn send(&self, message: T) -> Result<()> {
         self.send_until(&message, None)
     }
@@ -271,6 +274,7 @@ impl<T: DeserializeOwned> Receiver<T> {
     /// `is_closed()`, the end: there is no message, and every process that could send one is gone,
     /// has dropped its sender, or waits for a message itself. `is_decode()` if the message cannot be
     /// decoded, which is lost then.
+    #[doc(alias = "get")]
     pub fn recv(&self) -> Result<T> {
         self.recv_until(None)
     }
@@ -288,11 +292,9 @@ impl<T: DeserializeOwned> Receiver<T> {
     ///
     /// # Errors
     /// As [`recv_timeout`](Receiver::recv_timeout).
+    #[doc(alias = "poll")]
     pub fn try_recv(&self) -> Result<Option<T>> {
-        match self.recv_until(Some(Instant::now())) {
-            Err(error) if error.is_timed_out() => Ok(None),
-            received => received.map(Some),
-        }
+        at_once(|deadline| self.recv_until(deadline))
     }
 
     /// The messages as they come, until the end, or one cannot be decoded.

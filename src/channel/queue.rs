@@ -12,6 +12,7 @@ use crate::sys::atomic::Ordering;
 use crate::sys::futex;
 use crate::sys::mutex::deadline_in;
 
+use super::at_once;
 use super::ring::{Door, Ring, Session};
 
 /// A queue of messages between processes: any of them sends, any of them receives, and each message
@@ -66,6 +67,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     /// # Errors
     /// `is_closed()` if the queue is closed, also while this waits; `is_encode()` if the message
     /// cannot be encoded; `is_os()` if there is no memory for it. The message is lost then.
+    #[doc(alias = "put")]
     pub fn send(&self, message: T) -> Result<()> {
         self.send_until(&message, None)
     }
@@ -83,6 +85,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     /// # Errors
     /// `is_closed()` if the queue is closed and empty; `is_decode()` if the message cannot be
     /// decoded, which is lost then.
+    #[doc(alias = "get")]
     pub fn recv(&self) -> Result<T> {
         self.recv_until(None)
     }
@@ -99,11 +102,9 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     ///
     /// # Errors
     /// As [`recv`](Queue::recv).
+    #[doc(alias = "get_nowait")]
     pub fn try_recv(&self) -> Result<Option<T>> {
-        match self.recv_until(Some(Instant::now())) {
-            Err(error) if error.is_timed_out() => Ok(None),
-            received => received.map(Some),
-        }
+        at_once(|deadline| self.recv_until(deadline))
     }
 
     /// The messages as they come, until the queue is closed and empty, or one cannot be decoded.
@@ -157,9 +158,10 @@ impl<T> Queue<T> {
         }
     }
 
-    /// How many messages are in the queue at this moment.
+    /// How many messages are in the queue at this moment. This never waits.
+    #[doc(alias = "qsize")]
     pub fn len(&self) -> usize {
-        self.ring.lock(None).map_or(0, |session| session.len())
+        self.ring.glance()
     }
 
     /// Whether there is none at this moment.

@@ -31,8 +31,8 @@ unsafe impl Send for Ring {}
 // SAFETY: as above.
 unsafe impl Sync for Ring {}
 
-/// The ring's words. All but the doors' futex words are read and written under the mutex only,
-/// which orders them. Zero is the right first value of all but the first two.
+/// The ring's words. All but the doors' futex words are written under the mutex only, which orders
+/// them, and but for a [glance](Ring::glance) read under it too. Zero is the right first value of all but the first two.
 #[repr(C, align(64))]
 struct Head {
     mutex: Mutex,
@@ -138,6 +138,15 @@ impl Ring {
             Locked::Busy => Err(Error::timed_out("waiting for a channel's lock")),
             _ => Ok(Session { ring: self }),
         }
+    }
+
+    /// How many messages there are, or were a moment ago: without the lock.
+    pub(super) fn glance(&self) -> usize {
+        let head = self.head();
+        // In this order the difference is not negative; both may have moved on in between.
+        let received = head.head.load(Ordering::Acquire);
+        let sent = head.tail.load(Ordering::Acquire);
+        ((sent - received) as usize).min(self.capacity())
     }
 
     /// Where receivers wait for messages.

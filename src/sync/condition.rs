@@ -62,6 +62,7 @@ impl Condition {
     ///
     /// It wakes all of them: the only one could be killed before it does anything, and the others
     /// would wait for ever.
+    #[doc(alias = "notify")]
     pub fn notify_one(&self) {
         self.notify_all();
     }
@@ -83,7 +84,8 @@ impl Condition {
         self.wait_until(guard, None)
     }
 
-    /// As [`wait`](Condition::wait), but waits no longer than `timeout` for the notification.
+    /// As [`wait`](Condition::wait), but waits no longer than `timeout`, for the notification and for
+    /// the lock.
     ///
     /// # Errors
     /// As [`wait`](Condition::wait), and `is_timed_out()`; the lock is not held then.
@@ -102,6 +104,7 @@ impl Condition {
     ///
     /// # Errors
     /// As [`wait`](Condition::wait).
+    #[doc(alias = "wait_for")]
     pub fn wait_while<'a, T>(
         &self,
         guard: LockGuard<'a, T>,
@@ -165,7 +168,7 @@ impl Condition {
         let seen = self.notified.load(Ordering::Acquire);
         guard.unlock()?;
         match self.sleep(seen, deadline) {
-            true => lock.lock_until(None),
+            true => lock.lock_until(deadline),
             false => Err(timed_out()),
         }
     }

@@ -108,6 +108,7 @@ impl<T: Serialize + DeserializeOwned> Lock<T> {
     /// `is_owner_died()` if the last holder died with it: the lock is free then, and the value as
     /// it was before that holder; call again to go on. `is_invalid_input()` if this process holds
     /// the lock already. `is_decode()` if the value cannot be decoded.
+    #[doc(alias = "acquire")]
     pub fn lock(&self) -> Result<LockGuard<'_, T>> {
         self.guard(self.state().mutex.lock(None))
     }
@@ -270,6 +271,7 @@ impl<'a, T: Serialize + DeserializeOwned> LockGuard<'a, T> {
     /// # Errors
     /// `is_encode()` if the value cannot be encoded, `is_os()` if there is no memory for it. The
     /// lock is free then, and the value as it was when it was locked.
+    #[doc(alias = "release")]
     pub fn unlock(mut self) -> Result<()> {
         self.release()
     }

@@ -48,6 +48,7 @@ impl RLock {
     /// # Errors
     /// `is_owner_died()` if the last holder died with it: the lock is free then; call again to go
     /// on.
+    #[doc(alias = "acquire")]
     pub fn lock(&self) -> Result<RLockGuard<'_>> {
         self.guard(self.mutex.lock(None))
     }

@@ -33,7 +33,9 @@ tests![
     a_barrier_lets_all_pass_together,
     a_party_that_is_killed_breaks_the_barrier,
     a_barrier_has_time_limits,
+    a_stopped_holder_stops_nobody_who_has_a_limit,
     killed_at_random,
+    barriers_and_events_with_processes_killed_at_random,
 ];
 
 /// Longer than anything takes here, shorter than the watchdog.
@@ -558,4 +560,80 @@ fn killed_at_random() {
     assert_eq!(pair.0, pair.1);
     drop(turns.recover().unwrap());
     while semaphore.available() < 2 || semaphore.acquire().is_err() {}
+}
+
+fn a_stopped_holder_stops_nobody_who_has_a_limit() {
+    let (lock, reentrant) = (Lock::new(1u32).unwrap(), RLock::new().unwrap());
+    let (semaphore, changed) = (Semaphore::new(1).unwrap(), Condition::new().unwrap());
+    let (barrier, ready) = (Barrier::new(2).unwrap(), Value::new(false).unwrap());
+    let guard = lock.lock().unwrap();
+    let holder = holding(&ready, || {
+        std::mem::forget((reentrant.lock().unwrap(), semaphore.acquire().unwrap()));
+    });
+    signal(holder.pid(), Signal::SIGSTOP);
+    let errors = [
+        reentrant.lock_timeout(SHORT).err(),
+        semaphore.acquire_timeout(SHORT).err(),
+        barrier.wait_timeout(SHORT).err(),
+        changed.wait_timeout(guard, SHORT).err(),
+    ];
+    for error in errors {
+        let error = error.expect("nothing of this can be had");
+        assert!(error.is_timed_out(), "{error}");
+    }
+    assert!(reentrant.try_lock().unwrap().is_none() && semaphore.try_acquire().unwrap().is_none());
+    // It is killed all the same, and told of.
+    kill(holder);
+    assert!(reentrant.lock_timeout(LONG).unwrap_err().is_owner_died());
+    assert!(semaphore.acquire_timeout(LONG).unwrap_err().is_owner_died());
+    drop((reentrant.lock().unwrap(), semaphore.acquire().unwrap()));
+}
+
+fn signal(pid: i32, signal: Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
+}
+
+fn barriers_and_events_with_processes_killed_at_random() {
+    let mut random = Random::seeded();
+    let (reentrant, event) = (RLock::new().unwrap(), Event::new().unwrap());
+    let (barrier, n_turns) = (Barrier::new(2).unwrap(), Value::new(0u64).unwrap());
+    let hammer = || loop {
+        if let Ok(outer) = reentrant.lock() {
+            let _inner = reentrant.lock().unwrap();
+            event.set();
+            drop(outer);
+        }
+        let _ = event.wait_timeout(SHORT);
+        event.clear();
+        let _ = barrier.wait_timeout(SHORT);
+        n_turns.update(|n| n + 1);
+    };
+    let start = || Process::<()>::spawn(hammer).unwrap();
+    let mut children: Vec<_> = (0..4).map(|_| start()).collect();
+    for round in 0..100 {
+        // Everybody gets on, and what a death left is told once and then good.
+        let before = n_turns.get();
+        let outcomes = [
+            reentrant.lock_timeout(LONG).err(),
+            barrier.wait_timeout(LONG).err(),
+        ];
+        for error in outcomes.into_iter().flatten() {
+            assert!(error.is_owner_died(), "round {round}: {error}");
+        }
+        wait_until(|| n_turns.get() > before + random.below(5));
+        let victim = random.below(children.len() as u64) as usize;
+        if random.below(4) == 0 {
+            // Also one that was stopped wherever it was.
+            signal(children[victim].pid(), Signal::SIGSTOP);
+        }
+        kill(children.swap_remove(victim));
+        children.push(start());
+    }
+    for child in children {
+        kill(child);
+    }
+    drop(reentrant.lock_timeout(LONG));
+    drop(reentrant.lock_timeout(LONG).unwrap());
+    event.set();
+    event.wait();
 }
