@@ -105,6 +105,7 @@ mod symbol;
 pub mod sync;
 mod sys;
 pub mod timing;
+pub mod trace;
 mod wire;
 
 pub use channel::{Queue, Receiver, Sender, pipe};
@@ -118,3 +119,4 @@ pub use process::{Child, ChildGuard, Fork, Process, fork};
 pub use shared::{SharedArray, Value};
 pub use sync::{Barrier, Condition, Event, Lock, RLock, Semaphore};
 pub use timing::{Timed, Timeit, Times, time, timeit};
+pub use trace::{Overheads, Trace, Traced};

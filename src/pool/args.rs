@@ -24,6 +24,8 @@ pub(super) struct Encoded {
     pub(super) blocks: Vec<Offset>,
     /// The arguments that could not be encoded, and why.
     pub(super) failures: Vec<(usize, Error)>,
+    /// Whether workers shall note what happens when.
+    pub(super) traced: bool,
 }
 
 /// Arguments that were encoded and are still held, so that the results take over their memory.
@@ -172,6 +174,7 @@ impl<'a> Encoder<'a> {
             n_items: self.spans.len(),
             blocks: std::mem::take(&mut self.blocks),
             failures: std::mem::take(&mut self.failures),
+            traced: false,
         })
     }
 }
@@ -226,6 +229,7 @@ impl<'a> PlainEncoder<'a> {
             n_items: encoder.n_items,
             blocks: block.into_iter().collect(),
             failures: Vec::new(),
+            traced: false,
         })
     }
 

@@ -8,11 +8,12 @@ use crate::shared::heap::Offset;
 
 use super::args::Encoded;
 use super::bits::Bits;
-use super::board::{Board, JobSpec};
+use super::board::{Board, Job, JobSpec};
 use super::crew::Death;
 use super::engine::Engine;
 use super::lane::{self, CommittedRun};
 use super::plan::Plan;
+use super::recorder;
 
 /// After this many rounds in which workers died and nothing was answered, the rest is given up.
 const MAX_STRIKES: u32 = 3;
@@ -87,6 +88,7 @@ impl Batch {
             plan,
             n_workers: n_workers as u64,
             only_seat,
+            traced: encoded.traced,
         };
         let failures = encoded
             .failures
@@ -161,6 +163,13 @@ impl Batch {
         }
     }
 
+    /// Visits the jobs that have served the batch, with the items that their positions stand for.
+    pub(super) fn visit_jobs(&self, engine: &Engine, visitor: &mut dyn FnMut(Items<'_>, &Job)) {
+        for part in &self.parts {
+            visitor(part.items(), Board::of(engine.heap()).job(part.job));
+        }
+    }
+
     /// The errors of items that have no result, as far as the owner knows them.
     pub(super) fn failures(&mut self) -> Vec<(usize, TaskError)> {
         std::mem::take(&mut self.failures)
@@ -174,7 +183,9 @@ impl Batch {
     /// Gives all memory back.
     pub(super) fn give_back(self, engine: &Engine) {
         for part in &self.parts {
-            lane::give_back(engine.heap(), Board::of(engine.heap()).job(part.job));
+            let job = Board::of(engine.heap()).job(part.job);
+            lane::give_back(engine.heap(), job);
+            recorder::give_back(engine.heap(), job);
         }
         for block in self.blocks {
             engine.heap().give_back(block);

@@ -106,6 +106,10 @@ pub(super) struct Job {
     /// Not zero once a worker died in this job, so that `done` will not reach `n_items`: then each
     /// worker that leaves tells the owner. Sequentially consistent.
     pub(super) degraded: AtomicU32,
+    /// Not zero if workers note what happens when. Owner, before the job is published.
+    traced: AtomicU32,
+    /// The blocks with such notes, as `blocks`.
+    records: AtomicU64,
 }
 
 /// The word that workers fight for, on a line of its own.
@@ -136,6 +140,7 @@ pub(super) struct JobSpec {
     pub(super) plan: Plan,
     pub(super) n_workers: u64,
     pub(super) only_seat: Option<usize>,
+    pub(super) traced: bool,
 }
 
 impl Board {
@@ -189,6 +194,8 @@ impl Job {
         self.done.store(0, Ordering::Relaxed);
         self.blocks.store(0, Ordering::Relaxed);
         self.degraded.store(0, Ordering::Relaxed);
+        self.traced.store(u32::from(spec.traced), Ordering::Relaxed);
+        self.records.store(0, Ordering::Relaxed);
     }
 
     /// Claims the next chunk for the caller alone: the first position and one past the last.
@@ -223,6 +230,31 @@ impl Job {
         only_seat == 0 || only_seat == seat_index as u64 + 1
     }
 
+    /// Whether workers note what happens when.
+    pub(super) fn is_traced(&self) -> bool {
+        self.traced.load(Ordering::Relaxed) != 0
+    }
+
+    /// Hangs a block of results into the job; `next` is the block's own link.
+    pub(super) fn push_block(&self, block: Offset, next: &AtomicU64) {
+        push(&self.blocks, block, next);
+    }
+
+    /// Hangs a block of notes into the job; `next` is the block's own link.
+    pub(super) fn push_record(&self, block: Offset, next: &AtomicU64) {
+        push(&self.records, block, next);
+    }
+
+    /// The first block of notes.
+    pub(super) fn records(&self) -> Offset {
+        self.records.load(Ordering::Acquire)
+    }
+
+    /// The first block of notes, which the job has no more.
+    pub(super) fn take_records(&self) -> Offset {
+        self.records.swap(0, Ordering::Acquire)
+    }
+
     /// Whether every chunk was claimed.
     pub(super) fn is_exhausted(&self) -> bool {
         self.cursor.0.load(Ordering::Relaxed) >= self.n_items.load(Ordering::Relaxed)
@@ -239,5 +271,17 @@ impl Job {
     /// Whether every position is complete, by the count of those who did it.
     pub(super) fn is_done(&self) -> bool {
         self.done.load(Ordering::Acquire) == self.n_items.load(Ordering::Relaxed)
+    }
+}
+
+/// Puts a block on a stack that only grows.
+fn push(stack: &AtomicU64, block: Offset, next: &AtomicU64) {
+    let mut top = stack.load(Ordering::Relaxed);
+    loop {
+        next.store(top, Ordering::Relaxed);
+        match stack.compare_exchange_weak(top, block, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => top = now,
+        }
     }
 }

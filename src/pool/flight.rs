@@ -16,6 +16,7 @@ use super::collate;
 use super::crew::Settings;
 use super::engine::Engine;
 use super::plan::Plan;
+use super::recorder::Notes;
 use super::task::Trampoline;
 
 /// A pool's engine, shared with whatever of the pool's work outlives a call.
@@ -254,18 +255,22 @@ impl Flight {
 
     /// Waits for the results and takes them: all, or each item's result or error.
     pub(super) fn land<R: DeserializeOwned>(self) -> std::result::Result<Vec<R>, Vec<Outcome<R>>> {
-        self.land_in_place_of(&mut || ())
+        self.land_in_place_of(&mut || (), &mut Notes::default())
     }
 
-    /// As [`land`](Flight::land); `make_way` is called before each large result is made.
+    /// As [`land`](Flight::land); `make_way` is called before each large result is made, and `notes`
+    /// are taken of where the time goes.
     pub(super) fn land_in_place_of<R: DeserializeOwned>(
         self,
         make_way: &mut dyn FnMut(),
+        notes: &mut Notes,
     ) -> std::result::Result<Vec<R>, Vec<Outcome<R>>> {
         self.wait(None);
+        notes.returned();
         let batch = self.batch.borrow_mut().take();
         match (batch, self.shared.engine.try_borrow()) {
             (Some(mut batch), Ok(engine)) if !self.is_lost() => {
+                notes.gather(&engine, &batch);
                 let tries = batch.tries();
                 collate::collate(&engine, batch, make_way)
                     .map_err(|results| with_tries(results, &tries))

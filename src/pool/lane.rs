@@ -173,19 +173,7 @@ impl<'a> Lane<'a> {
         let block = self.heap.take(block_bytes(self.heap, last, needed))?;
         let head = self.block_head(block);
         head.end.store(block + BLOCK_HEAD_BYTES, Ordering::Relaxed);
-        let mut top = self.job.blocks.load(Ordering::Relaxed);
-        loop {
-            head.next.store(top, Ordering::Relaxed);
-            match self.job.blocks.compare_exchange_weak(
-                top,
-                block,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => break,
-                Err(now) => top = now,
-            }
-        }
+        self.job.push_block(block, &head.next);
         self.block = block;
         self.limit = block + self.heap.capacity(block) as u64;
         Ok(block + BLOCK_HEAD_BYTES)

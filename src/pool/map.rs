@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Outcome;
+use crate::trace::Traced;
 
 use super::{Pool, Serial, ThreadPool};
 
@@ -52,6 +53,17 @@ pub trait Map {
     {
         all_or_panic(self.try_map(f, args))
     }
+
+    /// As [`map`](Map::map), and notes what happened when.
+    ///
+    /// # Panics
+    /// As [`map`](Map::map).
+    fn map_traced<F, I, A, R>(&self, f: F, args: I) -> Traced<Vec<R>>
+    where
+        F: Fn(A) -> R + Send + Sync,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned + Send,
+        R: Serialize + DeserializeOwned + Send;
 }
 
 /// The results, or a panic with the first error.
@@ -94,6 +106,17 @@ macro_rules! forward_to_own_methods {
                 R: Serialize + DeserializeOwned + Send,
             {
                 <$pool>::map(self, f, args)
+            }
+
+            #[track_caller]
+            fn map_traced<F, I, A, R>(&self, f: F, args: I) -> Traced<Vec<R>>
+            where
+                F: Fn(A) -> R + Send + Sync,
+                I: IntoIterator<Item = A>,
+                A: Serialize + DeserializeOwned + Send,
+                R: Serialize + DeserializeOwned + Send,
+            {
+                <$pool>::map_traced(self, f, args)
             }
         }
     )* };

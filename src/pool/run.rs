@@ -13,16 +13,18 @@ use super::callable::{Callable, Nullary};
 use super::crew::Settings;
 use super::flight::{Flight, Function, Shared};
 use super::plan::Plan;
+use super::recorder::Notes;
 use super::start::StartMethod;
 use super::task::{Inherited, run_inherited, run_inherited_on_encoded, run_shipped};
 use super::worker::LocalCall;
 
-/// Runs `f` over `args` and waits for the results.
+/// Runs `f` over `args` and waits for the results. `notes` say where the time went, if they are on.
 pub(super) fn run<C, A>(
     pool: &Rc<Shared>,
     f: &C,
     args: impl Iterator<Item = A>,
     plan: Plan,
+    notes: &mut Notes,
 ) -> std::result::Result<Vec<C::Output>, Failed<C::Output>>
 where
     C: Callable<A>,
@@ -31,13 +33,14 @@ where
 {
     if size_of::<C>() == 0 {
         let mut spent = Spent::held();
-        let Some(flight) = ship::<C, A>(pool, args, plan, &mut spent)? else {
+        let Some(flight) = ship::<C, A>(pool, args, plan, &mut spent, notes)? else {
             return Ok(Vec::new());
         };
-        let results = flight.land_in_place_of(&mut || spent.drop_one());
+        let results = flight.land_in_place_of(&mut || spent.drop_one(), notes);
         return results.map_err(Failed::Items);
     }
     let args: Vec<A> = args.collect();
+    notes.encoded();
     let n_items = args.len();
     let fail = |error| Failed::Call { error, n_items };
     drop(pool.open_engine().map_err(fail)?);
@@ -54,12 +57,15 @@ where
         call: std::ptr::from_ref(&call).cast(),
     };
     let workers = fork_for(pool, call, n_items, None).map_err(fail)?;
-    let flight = Flight::launch(&workers, Function::Inherited, inherited(n_items), plan);
+    notes.forked();
+    let mut encoded = inherited(n_items);
+    encoded.traced = notes.is_on();
+    let flight = Flight::launch(&workers, Function::Inherited, encoded, plan);
     // When the first result is made, no worker needs the arguments any more.
     let mut spent = args.into_iter();
     let outcome = flight
         .map_err(fail)?
-        .land_in_place_of(&mut || drop(spent.next()));
+        .land_in_place_of(&mut || drop(spent.next()), notes);
     workers.join();
     outcome.map_err(Failed::Items)
 }
@@ -85,7 +91,13 @@ where
     C::Output: Serialize,
 {
     if size_of::<C>() == 0 {
-        return ship::<C, A>(pool, args, Plan::default(), &mut Spent::dropped());
+        return ship::<C, A>(
+            pool,
+            args,
+            Plan::default(),
+            &mut Spent::dropped(),
+            &mut Notes::default(),
+        );
     }
     let owned: Box<(C, Vec<A>)> = Box::new((f, args.collect()));
     let n_items = owned.1.len();
@@ -176,6 +188,7 @@ fn ship<C, A>(
     args: impl Iterator<Item = A>,
     plan: Plan,
     spent: &mut Spent<A>,
+    notes: &mut Notes,
 ) -> std::result::Result<Option<Flight>, Failed<C::Output>>
 where
     C: Callable<A>,
@@ -191,7 +204,9 @@ where
     }
     drop(args);
     let fail = |error| Failed::Call { error, n_items };
-    let encoded = encoded.map_err(fail)?;
+    let mut encoded = encoded.map_err(fail)?;
+    encoded.traced = notes.is_on();
+    notes.encoded();
     if n_items == 0 {
         return Ok(None);
     }

@@ -3,7 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::{Cause, Outcome, TaskError};
+use crate::trace::Traced;
 
+use super::diary::Diary;
 use super::map::all_or_panic;
 
 /// Runs every task in the calling thread, one after the other.
@@ -45,6 +47,37 @@ impl Serial {
             .enumerate()
             .map(|(item, arg)| run_caught(item, || f(arg)))
             .collect()
+    }
+}
+
+impl Serial {
+    /// As [`map`](Serial::map), and notes what happened when.
+    ///
+    /// # Panics
+    /// As [`map`](Serial::map).
+    ///
+    /// # Example
+    /// ```
+    /// let traced = forklore::Serial.map_traced(|x: u64| x.pow(10), 0..10);
+    /// assert_eq!(traced.value[9], 3_486_784_401);
+    /// assert_eq!(traced.trace.workers().len(), 1);
+    /// ```
+    #[track_caller]
+    pub fn map_traced<F, I, A, R>(&self, f: F, args: I) -> Traced<Vec<R>>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+    {
+        let mut diary = Diary::begin();
+        let mut outcomes = Vec::new();
+        for (item, arg) in args.into_iter().enumerate() {
+            let start = diary.now();
+            outcomes.push(run_caught(item, || f(arg)));
+            diary.ran(item, 1, start);
+        }
+        diary.returned();
+        let results = all_or_panic(outcomes);
+        diary.finish(results)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::wire;
 use super::board::{ArgSpan, Job, NO_BYTES, Seat};
 use super::callable::Callable;
 use super::lane::Lane;
+use super::recorder::Recorder;
 
 /// What a function's name leads to in a worker: code that runs a job to its end.
 ///
@@ -39,6 +40,8 @@ pub(crate) struct Task<'a> {
     n_done: u64,
     /// No further chunk is claimed once the worker has run this many tasks in its life.
     max_tasks: u64,
+    /// Set if the job is traced.
+    recorder: Option<Recorder<'a>>,
 }
 
 impl<'a> Task<'a> {
@@ -52,6 +55,7 @@ impl<'a> Task<'a> {
             end: 0,
             n_done: 0,
             max_tasks,
+            recorder: Recorder::arrive(heap, job),
         }
     }
 
@@ -66,6 +70,9 @@ impl<'a> Task<'a> {
     /// result of the position that it was at; the chunk then goes on behind it.
     #[inline(never)]
     pub(crate) fn drive(&mut self, stride: usize, step: &mut dyn FnMut(&mut Task<'_>)) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.found();
+        }
         let panics = PanicNotes::listen();
         while self.seat.n_tasks.load(Ordering::Relaxed) < self.max_tasks
             && let Some((first, end)) = self.job.claim()
@@ -74,6 +81,9 @@ impl<'a> Task<'a> {
             while self.next < self.end {
                 self.begin_run(stride);
                 let before = self.next;
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.begin();
+                }
                 let outcome = catch_unwind(AssertUnwindSafe(|| step(self)));
                 if stride > 0 {
                     self.lane.end_plain(stride);
@@ -82,11 +92,24 @@ impl<'a> Task<'a> {
                     self.fail(&panics.explain(&*payload));
                 }
                 let n_run = self.next - before;
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.end(before, n_run);
+                }
                 self.n_done += n_run;
                 // Nobody else writes it: no need to lock the bus for an addition.
                 let n_tasks = self.seat.n_tasks.load(Ordering::Relaxed);
                 self.seat.n_tasks.store(n_tasks + n_run, Ordering::Relaxed);
             }
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.leave();
+        }
+    }
+
+    /// Says that the next position's argument is decoded.
+    fn decoded(&self) {
+        if let Some(recorder) = &self.recorder {
+            recorder.decoded();
         }
     }
 
@@ -136,7 +159,14 @@ impl<'a> Task<'a> {
 
     /// Commits the next position's value.
     fn commit(&mut self, encode: &mut dyn FnMut(&mut dyn wire::Sink) -> Result<()>) {
-        match self.lane.commit_value(encode) {
+        if let Some(recorder) = &self.recorder {
+            recorder.ran();
+        }
+        let outcome = self.lane.commit_value(encode);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.encoded();
+        }
+        match outcome {
             Ok(()) => self.next += 1,
             Err(error) => {
                 self.fail(&Cause::Encode(error.to_string()));
@@ -347,6 +377,7 @@ where
     while task.position().is_some() {
         match argument(task) {
             Ok(argument) => {
+                task.decoded();
                 let result = f.call(argument);
                 task.commit(&mut |sink| wire::encode(&result, sink));
             }

@@ -11,7 +11,9 @@ use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterato
 use crate::cpus::cpu_count;
 use crate::error::{Error, Outcome, Result};
 use crate::sys::child;
+use crate::trace::Traced;
 
+use super::diary::Diary;
 use super::map::all_or_panic;
 use super::serial::run_caught;
 
@@ -119,18 +121,61 @@ impl ThreadPool {
         A: Send,
         R: Send,
     {
+        self.try_map_noting(f, args, &mut None)
+    }
+
+    /// As [`map`](ThreadPool::map), and notes what happened when.
+    ///
+    /// # Panics
+    /// As [`map`](ThreadPool::map).
+    #[track_caller]
+    pub fn map_traced<F, I, A, R>(&self, f: F, args: I) -> Traced<Vec<R>>
+    where
+        F: Fn(A) -> R + Sync,
+        I: IntoIterator<Item = A>,
+        A: Send,
+        R: Send,
+    {
+        let mut diary = Some(Diary::begin());
+        let results = all_or_panic(self.try_map_noting(f, args, &mut diary));
+        match diary {
+            Some(diary) => diary.finish(results),
+            None => unreachable!("a diary that was begun"),
+        }
+    }
+
+    fn try_map_noting<F, I, A, R>(
+        &self,
+        f: F,
+        args: I,
+        diary: &mut Option<Diary>,
+    ) -> Vec<Outcome<R>>
+    where
+        F: Fn(A) -> R + Sync,
+        I: IntoIterator<Item = A>,
+        A: Send,
+        R: Send,
+    {
         let args: Vec<A> = args.into_iter().collect();
         let n_items = args.len();
         let chunk = n_items.div_ceil(CHUNKS_PER_WORKER * self.n_workers).max(1);
         let chunks = cut(args, chunk);
         let results: Vec<Mutex<Vec<Outcome<R>>>> =
             chunks.iter().map(|_| Mutex::default()).collect();
+        diary.as_mut().map(Diary::encoded);
+        let notes = diary.as_ref();
         self.executor().for_each(results.len(), &|index| {
+            let start = notes.map(Diary::now);
             let items = std::mem::take(&mut *lock(&chunks[index]));
             let items = items.into_iter().enumerate();
             let outcomes = items.map(|(i, arg)| run_caught(index * chunk + i, || f(arg)));
-            *lock(&results[index]) = outcomes.collect();
+            let outcomes: Vec<Outcome<R>> = outcomes.collect();
+            if let (Some(notes), Some(start)) = (notes, start) {
+                notes.ran(index * chunk, outcomes.len(), start);
+            }
+            *lock(&results[index]) = outcomes;
         });
+        diary.as_mut().map(Diary::returned);
         let mut in_order = Vec::with_capacity(n_items);
         for chunk in results {
             in_order.append(&mut lock(&chunk));

@@ -17,6 +17,7 @@ mod streams;
 mod support;
 mod sync;
 mod tidy;
+mod traces;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -25,13 +26,14 @@ fn main() {
     support::run_if_asked();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[support::Test]); 12] = [
+    let groups: [(&str, &[support::Test]); 13] = [
         ("maps", maps::TESTS),
         ("streams", streams::TESTS),
         ("deaths", deaths::TESTS),
         ("pools", pools::TESTS),
         ("limits", limits::TESTS),
         ("starts", starts::TESTS),
+        ("traces", traces::TESTS),
         ("processes", processes::TESTS),
         ("shared", shared::TESTS),
         ("sync", sync::TESTS),

@@ -1,0 +1,334 @@
+//! What happened when, in shared memory: a worker notes it while it runs a job that is traced, and
+//! the owner makes a [`Trace`] of all notes.
+//!
+//! ```text
+//! block: │ head: who, arrived, found, left │ span │ span │ …       (the job keeps a stack of blocks)
+//! ```
+//!
+//! Only its own worker writes a block. A span counts once `n_spans` says so, so that a worker may be
+//! killed at any time. A job that is not traced costs a look at `recorder` for each chunk, and for
+//! each value that is decoded or encoded.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::shared::heap::{Heap, Offset};
+use crate::sys::atomic::{AtomicU64, Ordering};
+use crate::sys::clock::monotonic_ns;
+use crate::trace::{self, Trace, Traced};
+
+use super::batch::Batch;
+use super::board::Job;
+use super::engine::Engine;
+use super::growing::block_bytes;
+
+/// What stands at the start of a block. All fields: written by the worker, relaxed, and read by the
+/// owner when the worker has left the job, or died. Times are the system's monotonic clock, in ns.
+#[repr(C, align(64))]
+struct Head {
+    /// The next block of the job; written before the block is pushed.
+    next: AtomicU64,
+    /// The worker's process.
+    pid: AtomicU64,
+    arrived_ns: AtomicU64,
+    found_ns: AtomicU64,
+    /// 0 until the worker has left the job.
+    left_ns: AtomicU64,
+    /// How many spans are complete. Worker: release; owner: acquire.
+    n_spans: AtomicU64,
+}
+
+/// A run of consecutive positions.
+#[repr(C)]
+struct Span {
+    first: AtomicU64,
+    n_values: AtomicU64,
+    began_ns: AtomicU64,
+    ended_ns: AtomicU64,
+    decoding_ns: AtomicU64,
+    encoding_ns: AtomicU64,
+}
+
+const HEAD_BYTES: u64 = size_of::<Head>() as u64;
+const SPAN_BYTES: u64 = size_of::<Span>() as u64;
+
+/// A worker's notes about one job.
+pub(super) struct Recorder<'a> {
+    heap: &'a Heap,
+    job: &'a Job,
+    block: Offset,
+    n_spans: u64,
+    /// Once there is no memory for more, nothing more is noted.
+    is_full: bool,
+    arrived_ns: u64,
+    found_ns: u64,
+    /// When the run began that is going on.
+    began_ns: u64,
+    /// Where a step ended, which is where the next begins.
+    step_ns: Cell<u64>,
+    decoding_ns: Cell<u64>,
+    encoding_ns: u64,
+}
+
+impl<'a> Recorder<'a> {
+    /// Notes that the worker is there; `None` if the job is not traced.
+    pub(super) fn arrive(heap: &'a Heap, job: &'a Job) -> Option<Recorder<'a>> {
+        job.is_traced().then(|| Recorder {
+            heap,
+            job,
+            block: 0,
+            n_spans: 0,
+            is_full: false,
+            arrived_ns: monotonic_ns(),
+            found_ns: 0,
+            began_ns: 0,
+            step_ns: Cell::new(0),
+            decoding_ns: Cell::new(0),
+            encoding_ns: 0,
+        })
+    }
+
+    /// The function was found.
+    pub(super) fn found(&mut self) {
+        self.found_ns = monotonic_ns();
+    }
+
+    /// A run of positions begins.
+    pub(super) fn begin(&mut self) {
+        self.began_ns = monotonic_ns();
+        self.step_ns.set(self.began_ns);
+        self.decoding_ns.set(0);
+        self.encoding_ns = 0;
+    }
+
+    /// An argument is decoded.
+    pub(super) fn decoded(&self) {
+        let now = monotonic_ns();
+        let before = self.step_ns.replace(now);
+        self.decoding_ns.set(self.decoding_ns.get() + now - before);
+    }
+
+    /// The function has returned.
+    pub(super) fn ran(&self) {
+        self.step_ns.set(monotonic_ns());
+    }
+
+    /// The result is encoded, and the next argument's turn begins.
+    pub(super) fn encoded(&mut self) {
+        let now = monotonic_ns();
+        self.encoding_ns += now - self.step_ns.replace(now);
+    }
+
+    /// The run has ended.
+    pub(super) fn end(&mut self, first: u64, n_values: u64) {
+        let ended_ns = monotonic_ns();
+        if self.is_full || self.make_room().is_err() {
+            self.is_full = true;
+            return;
+        }
+        let span = self.span(self.n_spans);
+        span.first.store(first, Ordering::Relaxed);
+        span.n_values.store(n_values, Ordering::Relaxed);
+        span.began_ns.store(self.began_ns, Ordering::Relaxed);
+        span.ended_ns.store(ended_ns, Ordering::Relaxed);
+        span.decoding_ns
+            .store(self.decoding_ns.get(), Ordering::Relaxed);
+        span.encoding_ns.store(self.encoding_ns, Ordering::Relaxed);
+        self.n_spans += 1;
+        self.head().n_spans.store(self.n_spans, Ordering::Release);
+    }
+
+    /// The worker leaves the job.
+    pub(super) fn leave(&self) {
+        if self.block != 0 {
+            self.head().left_ns.store(monotonic_ns(), Ordering::Relaxed);
+        }
+    }
+
+    /// Makes sure of room for one more span.
+    fn make_room(&mut self) -> Result<()> {
+        let n_bytes = HEAD_BYTES + (self.n_spans + 1) * SPAN_BYTES;
+        if self.block != 0 && n_bytes <= self.heap.capacity(self.block) as u64 {
+            return Ok(());
+        }
+        let last = Some(self.block).filter(|&block| block != 0);
+        let bytes = block_bytes(self.heap, last, (HEAD_BYTES + SPAN_BYTES) as usize);
+        self.block = self.heap.take(bytes)?;
+        self.n_spans = 0;
+        let head = self.head();
+        head.pid
+            .store(u64::from(std::process::id()), Ordering::Relaxed);
+        head.arrived_ns.store(self.arrived_ns, Ordering::Relaxed);
+        head.found_ns.store(self.found_ns, Ordering::Relaxed);
+        head.left_ns.store(0, Ordering::Relaxed);
+        head.n_spans.store(0, Ordering::Relaxed);
+        self.job.push_record(self.block, &head.next);
+        Ok(())
+    }
+
+    fn head(&self) -> &'a Head {
+        head(self.heap, self.block)
+    }
+
+    fn span(&self, index: u64) -> &'a Span {
+        span(self.heap, self.block, index)
+    }
+}
+
+fn head(heap: &Heap, block: Offset) -> &Head {
+    // SAFETY: every block of notes has a head at its start, aligned; all fields are atomic.
+    unsafe { &*heap.at(block).cast::<Head>() }
+}
+
+fn span(heap: &Heap, block: Offset, index: u64) -> &Span {
+    // SAFETY: callers stay below the number of spans that the block has room for; all fields are
+    // atomic.
+    unsafe {
+        &*heap
+            .at(block + HEAD_BYTES + index * SPAN_BYTES)
+            .cast::<Span>()
+    }
+}
+
+/// Gives all notes of a job back. Only for the owner, when every worker has left the job.
+pub(super) fn give_back(heap: &Heap, job: &Job) {
+    let mut block = job.take_records();
+    while block != 0 {
+        let next = head(heap, block).next.load(Ordering::Relaxed);
+        heap.give_back(block);
+        block = next;
+    }
+}
+
+/// The caller's notes about a map; a map that is not traced has empty ones.
+#[derive(Default)]
+pub(super) struct Notes(Option<Box<Caller>>);
+
+struct Caller {
+    began_ns: u64,
+    trace: Trace,
+}
+
+impl Notes {
+    /// Begins to take notes, at the beginning of the map.
+    pub(super) fn begin() -> Notes {
+        let mut trace = Trace::default();
+        trace.caller.pid = std::process::id() as i32;
+        Notes(Some(Box::new(Caller {
+            began_ns: monotonic_ns(),
+            trace,
+        })))
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The arguments are encoded, or collected.
+    pub(super) fn encoded(&mut self) {
+        self.mark(|caller| &mut caller.encoded);
+        self.mark(|caller| &mut caller.forked);
+    }
+
+    /// Workers were forked for this call.
+    pub(super) fn forked(&mut self) {
+        self.mark(|caller| &mut caller.forked);
+    }
+
+    /// All is done.
+    pub(super) fn returned(&mut self) {
+        self.mark(|caller| &mut caller.returned);
+    }
+
+    fn mark(&mut self, step: impl Fn(&mut trace::Caller) -> &mut Duration) {
+        if let Some(caller) = &mut self.0 {
+            let now = Duration::from_nanos(monotonic_ns() - caller.began_ns);
+            *step(&mut caller.trace.caller) = now;
+        }
+    }
+
+    /// Reads what the workers have noted, before their notes are given back. The time that this
+    /// takes is not the map's.
+    pub(super) fn gather(&mut self, engine: &Engine, batch: &Batch) {
+        let Some(caller) = &mut self.0 else { return };
+        let started_ns = monotonic_ns();
+        let began_ns = caller.began_ns;
+        let workers = &mut caller.trace.workers;
+        batch.visit_jobs(engine, &mut |items, job| {
+            let mut block = job.records();
+            while block != 0 {
+                let head = head(engine.heap(), block);
+                let worker = read_block(engine.heap(), block, began_ns, &|position| {
+                    items.at(position).unwrap_or(usize::MAX)
+                });
+                match workers.iter_mut().find(|known| known.pid == worker.pid) {
+                    Some(known) => merge(known, worker),
+                    None => workers.push(worker),
+                }
+                block = head.next.load(Ordering::Relaxed);
+            }
+        });
+        workers.sort_by_key(|worker| worker.pid);
+        for (index, worker) in workers.iter_mut().enumerate() {
+            worker.name = format!("worker {index}");
+            worker.spans.sort_by_key(|span| span.start);
+        }
+        caller.began_ns += monotonic_ns() - started_ns;
+    }
+
+    /// The results are in order: their trace is complete.
+    pub(super) fn finish<T>(mut self, value: T) -> Traced<T> {
+        self.mark(|caller| &mut caller.collated);
+        let trace = self.0.map(|caller| caller.trace).unwrap_or_default();
+        Traced { value, trace }
+    }
+}
+
+fn read_block(
+    heap: &Heap,
+    block: Offset,
+    began_ns: u64,
+    item: &dyn Fn(u64) -> usize,
+) -> trace::Worker {
+    let head = head(heap, block);
+    let since = |ns: u64| Duration::from_nanos(ns.saturating_sub(began_ns));
+    let n_spans = head.n_spans.load(Ordering::Acquire);
+    let spans: Vec<trace::Span> = (0..n_spans)
+        .map(|index| {
+            let span = span(heap, block, index);
+            let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
+            trace::Span {
+                first_item: item(word(&span.first)),
+                n_items: word(&span.n_values) as usize,
+                start: since(word(&span.began_ns)),
+                end: since(word(&span.ended_ns)),
+                decoding: Duration::from_nanos(word(&span.decoding_ns)),
+                encoding: Duration::from_nanos(word(&span.encoding_ns)),
+            }
+        })
+        .collect();
+    let arrived = since(head.arrived_ns.load(Ordering::Relaxed));
+    let pid = head.pid.load(Ordering::Relaxed);
+    let last = spans.last().map_or(arrived, |span| span.end);
+    trace::Worker {
+        name: String::new(),
+        pid: pid as i32,
+        tid: pid,
+        arrived,
+        finding: since(head.found_ns.load(Ordering::Relaxed)).saturating_sub(arrived),
+        // A worker that died has not said so.
+        left: since(head.left_ns.load(Ordering::Relaxed)).max(last),
+        spans,
+    }
+}
+
+/// A worker's further block: of the same job, with the same arrival, or of one that made up for it.
+fn merge(known: &mut trace::Worker, more: trace::Worker) {
+    if more.arrived != known.arrived {
+        known.finding += more.finding;
+    }
+    known.arrived = known.arrived.min(more.arrived);
+    known.left = known.left.max(more.left);
+    known.spans.extend(more.spans);
+}

@@ -1,0 +1,217 @@
+//! Where the time of a map went: who ran which items when, and what the map itself cost.
+//!
+//! A map that is traced ([`Pool::map_traced`](crate::Pool::map_traced)) reads the clock at each step
+//! of its journey. Of the caller's steps there is one of each; the workers' lie side by side, and
+//! what stands in [`Overheads`] is their mean, so that all parts together are the time on the wall.
+//!
+//! ```text
+//!  caller    │ encode │                                                  │ return │ collate │
+//!  worker 0           │ wake │ find │ decode run encode │ claim │ run │…  │
+//!  worker 1           │   wake   │ find │ decode run encode │… │   idle   │
+//! ```
+
+mod chrome;
+mod overheads;
+
+use std::fmt;
+use std::ops::Deref;
+use std::time::Duration;
+
+use crate::figure::{Figure, Timeline};
+
+pub use overheads::{Overheads, Phase};
+
+/// A map's results, and where its time went.
+///
+/// # Example
+/// ```standalone_crate
+/// # fn main() -> forklore::Result<()> {
+/// let pool = forklore::Pool::with_workers(2)?;
+/// let traced = pool.map_traced(|x: u64| x.pow(10), 0..24);
+/// assert_eq!(traced.value[2], 1024);
+/// println!("{}", traced.trace.overheads());
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traced<T> {
+    /// What the map gave.
+    pub value: T,
+    /// Where its time went.
+    pub trace: Trace,
+}
+
+impl<T> Deref for Traced<T> {
+    type Target = Trace;
+
+    fn deref(&self) -> &Trace {
+        &self.trace
+    }
+}
+
+impl<T> fmt::Display for Traced<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.trace.fmt(f)
+    }
+}
+
+/// What happened when in one map. All times count from its beginning.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trace {
+    pub(crate) caller: Caller,
+    pub(crate) workers: Vec<Worker>,
+}
+
+/// The caller's steps: when each was over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub(crate) pid: i32,
+    /// The arguments were encoded, or collected.
+    pub(crate) encoded: Duration,
+    /// Workers were started for this call; the same as `encoded` if there were some already.
+    pub(crate) forked: Duration,
+    /// The caller knew that all was done.
+    pub(crate) returned: Duration,
+    /// The results were in order.
+    pub(crate) collated: Duration,
+}
+
+/// What one worker did in a map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worker {
+    pub(crate) name: String,
+    pub(crate) pid: i32,
+    /// What tells its rows apart from others of the process in the export.
+    pub(crate) tid: u64,
+    pub(crate) arrived: Duration,
+    /// How long it took to find the function.
+    pub(crate) finding: Duration,
+    pub(crate) left: Duration,
+    pub(crate) spans: Vec<Span>,
+}
+
+impl Worker {
+    /// What the worker is called: `worker 0`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The process that it was.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// What it ran, in this order: a span for each chunk that it claimed.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// How many items it ran.
+    pub fn n_items(&self) -> usize {
+        self.spans.iter().map(|span| span.n_items).sum()
+    }
+
+    /// How long it was at its items.
+    pub fn busy(&self) -> Duration {
+        self.spans.iter().map(|span| span.end - span.start).sum()
+    }
+}
+
+/// Consecutive items that one worker ran one after the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    /// The place of the first item in the map's input.
+    pub first_item: usize,
+    /// How many items.
+    pub n_items: usize,
+    /// When the first was begun.
+    pub start: Duration,
+    /// When the last was done.
+    pub end: Duration,
+    /// How much of it went into decoding arguments.
+    pub decoding: Duration,
+    /// How much of it went into encoding results.
+    pub encoding: Duration,
+}
+
+impl Trace {
+    /// The time on the wall, from the call to the results.
+    pub fn wall(&self) -> Duration {
+        self.caller.collated
+    }
+
+    /// Those who ran at least one item.
+    pub fn workers(&self) -> &[Worker] {
+        &self.workers
+    }
+
+    /// What the time on the wall is made of.
+    pub fn overheads(&self) -> Overheads {
+        Overheads::of(self)
+    }
+
+    /// Who ran which items when, as a chart with a row for each worker and one for the caller.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let traced = pool.map_traced(|x: u64| x.pow(10), 0..24);
+    /// assert!(traced.trace.timeline().svg().contains("worker"));
+    /// # Ok(()) }
+    /// ```
+    pub fn timeline(&self) -> Figure {
+        let mut chart = Timeline::new("Who ran which items when").until(self.wall());
+        for (phase, start, end) in self.caller_steps() {
+            chart = chart.span("caller", phase.name(), "", start, end);
+        }
+        for worker in &self.workers {
+            for span in &worker.spans {
+                let label = span.label();
+                chart = chart.span(&worker.name, "run", &label, span.start, span.end);
+            }
+        }
+        chart.figure()
+    }
+
+    /// The trace in Chrome's trace-event format, for <https://ui.perfetto.dev> or `chrome://tracing`:
+    /// a process with a row of spans for the caller and for each worker, on one clock.
+    ///
+    /// # Example
+    /// ```
+    /// let traced = forklore::Serial.map_traced(|x: u64| x.pow(10), 0..24);
+    /// let file = std::env::temp_dir().join(format!("trace-{}.json", std::process::id()));
+    /// std::fs::write(&file, traced.to_chrome_json())?;
+    /// # std::fs::remove_file(&file)?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn to_chrome_json(&self) -> String {
+        chrome::json(self)
+    }
+
+    /// What the caller did alone, before and after the workers.
+    fn caller_steps(&self) -> impl Iterator<Item = (Phase, Duration, Duration)> + use<> {
+        let caller = self.caller;
+        let steps = [
+            (Phase::Encode, Duration::ZERO, caller.encoded),
+            (Phase::Fork, caller.encoded, caller.forked),
+            (Phase::Collate, caller.returned, caller.collated),
+        ];
+        steps.into_iter().filter(|(_, start, end)| start < end)
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.overheads().fmt(f)
+    }
+}
+
+impl Span {
+    /// Which items: `item 3`, `items 3–8`.
+    fn label(&self) -> String {
+        match self.n_items {
+            1 => format!("item {}", self.first_item),
+            n => format!("items {}–{}", self.first_item, self.first_item + n - 1),
+        }
+    }
+}

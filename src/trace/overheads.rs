@@ -1,0 +1,249 @@
+//! The parts of a map's time, which together are the time on the wall.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Trace;
+use crate::figure::{Figure, Stacked, Unit};
+
+/// A step of a map's journey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// The caller encodes the arguments, or collects them.
+    Encode,
+    /// The caller forks workers, because the function has captured something.
+    Fork,
+    /// Until a worker has noticed that there is work.
+    Wake,
+    /// A worker finds the function in its own memory.
+    FindFunction,
+    /// A worker decodes arguments. Plain numbers need none: reading them counts as running.
+    Decode,
+    /// The function itself.
+    Run,
+    /// A worker encodes results. Plain numbers need none.
+    EncodeResult,
+    /// A worker claims a chunk and makes room for its results.
+    Claim,
+    /// A worker waits, because nothing is left and others still run.
+    Idle,
+    /// Until the caller has noticed that all is done.
+    Return,
+    /// The caller puts the results in order.
+    Collate,
+}
+
+const PHASES: [Phase; 11] = [
+    Phase::Encode,
+    Phase::Fork,
+    Phase::Wake,
+    Phase::FindFunction,
+    Phase::Decode,
+    Phase::Run,
+    Phase::EncodeResult,
+    Phase::Claim,
+    Phase::Idle,
+    Phase::Return,
+    Phase::Collate,
+];
+
+impl Phase {
+    /// The phase in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Encode => "encode",
+            Phase::Fork => "fork",
+            Phase::Wake => "wake",
+            Phase::FindFunction => "find function",
+            Phase::Decode => "decode",
+            Phase::Run => "run",
+            Phase::EncodeResult => "encode result",
+            Phase::Claim => "claim",
+            Phase::Idle => "idle",
+            Phase::Return => "return",
+            Phase::Collate => "collate",
+        }
+    }
+}
+
+/// What a map's time on the wall is made of.
+///
+/// What several workers did side by side counts by their mean: two workers that each ran for 10 ms at
+/// the same time are 10 ms. Workers that came too late to run anything do not count. Prints as a
+/// table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overheads {
+    parts: [Duration; PHASES.len()],
+    wall: Duration,
+}
+
+impl Overheads {
+    pub(super) fn of(trace: &Trace) -> Overheads {
+        let caller = &trace.caller;
+        let mut overheads = Overheads {
+            parts: Default::default(),
+            wall: trace.wall(),
+        };
+        overheads.add(Phase::Encode, caller.encoded);
+        overheads.add(Phase::Fork, caller.forked.saturating_sub(caller.encoded));
+        overheads.add(
+            Phase::Collate,
+            caller.collated.saturating_sub(caller.returned),
+        );
+        // Publishing is the beginning of waking.
+        let wake_from = caller.forked;
+        let n_workers = trace.workers.len() as u32;
+        let last_left = trace.workers.iter().map(|worker| worker.left).max();
+        let last_left = last_left.unwrap_or(wake_from).min(caller.returned);
+        overheads.add(Phase::Return, caller.returned.saturating_sub(last_left));
+        for worker in &trace.workers {
+            let sum = |part: fn(&super::Span) -> Duration| -> Duration {
+                worker.spans.iter().map(part).sum()
+            };
+            let (decoding, encoding) = (sum(|span| span.decoding), sum(|span| span.encoding));
+            let wake = worker.arrived.saturating_sub(wake_from);
+            let working = worker.busy();
+            let present = worker.left.saturating_sub(worker.arrived);
+            let claiming = present.saturating_sub(worker.finding + working);
+            let there = last_left.saturating_sub(wake_from);
+            let parts = [
+                (Phase::Wake, wake),
+                (Phase::FindFunction, worker.finding),
+                (Phase::Decode, decoding),
+                (Phase::Run, working.saturating_sub(decoding + encoding)),
+                (Phase::EncodeResult, encoding),
+                (Phase::Claim, claiming),
+                (Phase::Idle, there.saturating_sub(wake + present)),
+            ];
+            for (phase, time) in parts {
+                overheads.add(phase, time / n_workers);
+            }
+        }
+        overheads
+    }
+
+    fn add(&mut self, phase: Phase, time: Duration) {
+        self.parts[phase as usize] += time;
+    }
+
+    /// The time of one phase.
+    pub fn get(&self, phase: Phase) -> Duration {
+        self.parts[phase as usize]
+    }
+
+    /// Every phase with its time, in the order of the journey.
+    pub fn phases(&self) -> impl Iterator<Item = (Phase, Duration)> + '_ {
+        PHASES.into_iter().map(|phase| (phase, self.get(phase)))
+    }
+
+    /// All phases together.
+    pub fn total(&self) -> Duration {
+        self.parts.iter().sum()
+    }
+
+    /// The time on the wall.
+    pub fn wall(&self) -> Duration {
+        self.wall
+    }
+
+    /// All but the function itself.
+    pub fn overhead(&self) -> Duration {
+        self.total().saturating_sub(self.get(Phase::Run))
+    }
+
+    /// The phases as one stacked bar.
+    pub fn figure(&self) -> Figure {
+        let parts: Vec<(&str, f64)> = self
+            .phases()
+            .filter(|(_, time)| !time.is_zero())
+            .map(|(phase, time)| (phase.name(), time.as_secs_f64()))
+            .collect();
+        Stacked::new("Where the time of the map went")
+            .axis("time", Unit::Seconds)
+            .bar("map", &parts)
+            .figure()
+    }
+}
+
+impl fmt::Display for Overheads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wall = self.wall.as_secs_f64();
+        let mut line = |name: &str, time: Duration| {
+            let share = 100.0 * time.as_secs_f64() / wall.max(f64::MIN_POSITIVE);
+            let time = Unit::Seconds.format(time.as_secs_f64());
+            write!(f, "{name:<14}{time:>10}{share:>6.1} %")?;
+            if name != "wall" { writeln!(f) } else { Ok(()) }
+        };
+        for (phase, time) in self.phases() {
+            if !time.is_zero() {
+                line(phase.name(), time)?;
+            }
+        }
+        line("wall", self.wall)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Caller, Span, Worker};
+    use super::*;
+
+    fn us(n: u64) -> Duration {
+        Duration::from_micros(n)
+    }
+
+    fn worker(arrived: u64, finding: u64, spans: &[(u64, u64)], left: u64) -> Worker {
+        let span = |&(start, end): &(u64, u64)| Span {
+            n_items: 1,
+            start: us(start),
+            end: us(end),
+            decoding: us(1),
+            encoding: us(2),
+            ..Span::default()
+        };
+        Worker {
+            name: "worker 0".to_owned(),
+            pid: 7,
+            tid: 7,
+            arrived: us(arrived),
+            finding: us(finding),
+            left: us(left),
+            spans: spans.iter().map(span).collect(),
+        }
+    }
+
+    pub(crate) fn trace() -> Trace {
+        Trace {
+            caller: Caller {
+                pid: 1,
+                encoded: us(10),
+                forked: us(10),
+                returned: us(150),
+                collated: us(170),
+            },
+            workers: vec![
+                worker(40, 4, &[(45, 80), (85, 140)], 142),
+                worker(60, 0, &[(60, 100)], 102),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_parts_are_the_wall() {
+        let overheads = trace().overheads();
+        assert_eq!(overheads.get(Phase::Wake), us((30 + 50) / 2));
+        assert_eq!(overheads.get(Phase::FindFunction), us(2));
+        assert_eq!(overheads.get(Phase::Idle), us(40 / 2));
+        assert_eq!(overheads.get(Phase::Return), us(8));
+        assert_eq!(overheads.total(), us(170));
+        assert_eq!(overheads.total(), overheads.wall());
+    }
+
+    #[test]
+    fn the_table_has_a_row_for_each_part_that_took_time() {
+        let table = trace().overheads().to_string();
+        assert!(table.contains("find function"), "{table}");
+        assert!(!table.contains("fork"), "{table}");
+        assert!(table.ends_with("100.0 %"), "{table}");
+    }
+}
