@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use xtask::course;
 
 use crate::install::{self, Place};
 use crate::{server, warm};
@@ -33,6 +34,9 @@ enum Subcommands {
     Kernel(Connection),
     /// Compile the library for the sessions to come, so that the first of them does not have to.
     Warm,
+    /// The lessons of this checkout: list, open, run, check, status and more.
+    #[command(subcommand)]
+    Lessons(course::Lessons),
     /// Serve the unmodified evcxr_jupyter kernel instead.
     Evcxr(Connection),
 }
@@ -95,6 +99,7 @@ fn run(command: Subcommands) -> Result<()> {
         Subcommands::Uninstall(place) => install::uninstall(place.place()),
         Subcommands::Kernel(connection) => server::run(&connection.connection_file),
         Subcommands::Warm => prepare(),
+        Subcommands::Lessons(command) => course::run(&command),
         Subcommands::Evcxr(connection) => become_evcxr(&connection.connection_file),
     }
 }

@@ -75,7 +75,7 @@ pub fn run(options: &Options) -> Result<()> {
     } else {
         None
     };
-    report(&prerequisites::check())?;
+    require()?;
     if options.check {
         println!("Nothing is missing.");
         return Ok(());
@@ -84,9 +84,31 @@ pub fn run(options: &Options) -> Result<()> {
     let environment = python::ensure()?;
     let kernel = kernel::ensure(&environment)?;
     match port {
-        Some(port) => serve(&environment, &kernel, port, options),
+        Some(port) => serve(&environment, &kernel, port, None, options.no_browser),
         None => run_all(&environment, &kernel, &lessons, options),
     }
+}
+
+/// Opens JupyterLab on a lesson, or on the first.
+///
+/// # Errors
+///
+/// When something is missing or JupyterLab ends by itself.
+pub fn open_on(lesson: Option<&lesson::Lesson>, no_browser: bool) -> Result<()> {
+    let port = free_port(None)?;
+    require()?;
+    let environment = python::ensure()?;
+    let kernel = kernel::ensure(&environment)?;
+    serve(&environment, &kernel, port, lesson, no_browser)
+}
+
+/// Says what this machine lacks.
+///
+/// # Errors
+///
+/// When it lacks something without which nothing works.
+pub fn require() -> Result<()> {
+    report(&prerequisites::check())
 }
 
 fn report(report: &prerequisites::Report) -> Result<()> {
@@ -151,10 +173,17 @@ fn free_port(asked: Option<u16>) -> Result<u16> {
 }
 
 /// Runs JupyterLab until it ends or this program is told to end.
-fn serve(environment: &Environment, kernel: &Kernel, port: u16, options: &Options) -> Result<()> {
+fn serve(
+    environment: &Environment,
+    kernel: &Kernel,
+    port: u16,
+    on: Option<&lesson::Lesson>,
+    no_browser: bool,
+) -> Result<()> {
     let token = token()?;
-    let first = lesson::all()?
-        .first()
+    let lessons = lesson::all()?;
+    let first = on
+        .or(lessons.first())
         .map(|lesson| format!("/tree/{}.ipynb", lesson.name));
     let address = format!(
         "http://127.0.0.1:{port}/lab{}?token={token}",
@@ -178,7 +207,7 @@ fn serve(environment: &Environment, kernel: &Kernel, port: u16, options: &Option
         // A reader may be waiting for the address in a pipe.
         std::io::stdout().flush()?;
         eprintln!("  Ctrl-C ends it, and every kernel that it started.");
-        if !options.no_browser && has_display() {
+        if !no_browser && has_display() {
             open(environment, &address);
         }
     } else {

@@ -1,14 +1,17 @@
-//! The repository's own commands, and what the tests of other packages need of them.
+//! The repository's own commands, `forklore lessons`, and what the tests of other packages need.
 //!
 //! `cargo lab` has to start within seconds on a fresh machine, so this package depends on
 //! neither the library nor the kernel: it builds them by calling cargo.
 
+pub mod course;
 pub mod kernel;
 pub mod lab;
 pub mod lesson;
 pub mod prerequisites;
+pub mod progress;
 pub mod python;
 pub mod steps;
+pub mod timetable;
 
 use std::path::{Path, PathBuf};
 

@@ -4,9 +4,13 @@
 //! `Restart-and-Run-All` passes over it.
 
 mod l00;
+mod l01;
 mod l02;
+mod l03;
 mod l04;
+mod l05;
 mod l06;
+mod l07;
 mod l08;
 mod l10;
 mod l11;
@@ -26,15 +30,28 @@ const EXERCISES: &[(&str, Judge)] = &[
     ("00.3", |answer| {
         judge(answer, |script: &String| l00::slurm_script(script))
     }),
+    ("01.1", |answer| judge_all(answer, l01::summaries)),
+    ("01.2", |answer| judge(answer, l01::mended)),
+    ("01.3", |answer| judge(answer, l01::mistakes)),
     ("02.1", |answer| judge_all(answer, l02::exit_codes)),
     ("02.2", |answer| judge(answer, l02::diverged)),
     ("02.3", |answer| judge_all(answer, l02::memory)),
+    ("03.1", |answer| judge_all(answer, l03::parts)),
+    ("03.2", |answer| judge_all(answer, l03::counts)),
+    ("03.3", |answer| judge(answer, l03::choices)),
     ("04.1", |answer| judge(answer, l04::released)),
     ("04.2", |answer| judge_all(answer, l04::done_after)),
     ("04.3", |answer| judge(answer, l04::deposited)),
+    ("05.1", |answer| judge_all(answer, l05::usable)),
+    ("05.2", |answer| judge_all(answer, l05::fitting)),
+    ("05.3", |answer| judge(answer, l05::nobody_left)),
     ("06.1", |answer| judge_all(answer, l06::fair_ratios)),
     ("06.2", |answer| judge_all(answer, l06::by_hand)),
     ("06.3", |answer| judge_all(answer, l06::chunk_sizes)),
+    ("07.1", |answer| judge_all(answer, l07::break_even)),
+    ("07.2", |answer| judge(answer, l07::crossover)),
+    ("07.3", |answer| judge_all(answer, l07::amdahl)),
+    ("07.4", |answer| judge_all(answer, l07::chunks)),
     ("08.1", |answer| judge_all(answer, l08::choices)),
     ("08.2", |answer| judge(answer, l08::who_ran)),
     ("10.1", |answer| judge(answer, l10::even_count)),

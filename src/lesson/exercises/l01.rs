@@ -1,0 +1,152 @@
+//! Lesson 01: what a measurement is, and what is wrong with some.
+
+use crate::timing::Timeit;
+
+use super::Finding;
+
+/// 01.1: `summary(…)` of three lists of runs: fastest, median, spread.
+pub(super) fn summaries(answers: &[(f64, f64, f64)]) -> Finding {
+    const WANTED: [(f64, f64, f64); 3] = [(1.0, 2.0, 9.0), (1.0, 2.5, 4.0), (5.0, 5.0, 1.0)];
+    if answers.len() != WANTED.len() {
+        return Err("leave the check cell as it was: it makes three calls".into());
+    }
+    if answers.iter().all(|answer| *answer == (0.0, 0.0, 0.0)) {
+        return Err("`summary` is 0 for everything: fill in the gap, or open hint 1.".into());
+    }
+    if answers == WANTED {
+        return Ok(
+            "fastest, median, spread: three numbers that one bad run cannot spoil alone.".into(),
+        );
+    }
+    let medians = [answers[0].1, answers[1].1, answers[2].1];
+    let spreads = [answers[0].2, answers[1].2, answers[2].2];
+    let cause = if medians == [4.0, 2.5, 5.0] {
+        "In the middle you have the mean, 4 for the runs 2, 1, 9. No run took that long; the median is 2."
+    } else if medians == [1.0, 2.0, 5.0] {
+        "That is the run in the middle of the *list*: the runs have not been sorted (hint 1)."
+    } else if spreads == [8.0, 3.0, 0.0] {
+        "The spread is a difference of times; divide instead. A ratio says the same about long and short runs."
+    } else {
+        "Fastest, median, slowest divided by fastest, in this order (hints)."
+    };
+    Err(format!("expected {WANTED:?}, got {answers:?}. {cause}"))
+}
+
+/// 01.2: a benchmark of the chain with the chain's result, and a measurement to compare with.
+pub(super) fn mended(((measured, result), reference): &((Timeit, u64), Timeit)) -> Finding {
+    let wanted = (0..1_000).fold(1u64, |x, i| (x ^ i).wrapping_mul(6_364_136_223_846_793_005));
+    let share = measured.best().as_secs_f64() / reference.best().as_secs_f64();
+    let cause = if *result != wanted {
+        format!(
+            "the result, {result}, is not the chain's: return `chain(1_000)` beside the measurement."
+        )
+    } else if share < 0.1 {
+        "hardly anything was measured: nobody uses the result, so the compiler has removed the work (hint 1)."
+            .into()
+    } else if share < 0.5 {
+        "far less work was measured than asked for: is that `chain(1_000)`?".into()
+    } else if share > 5.0 {
+        "something else was measured as well: nothing but the call belongs into the closure.".into()
+    } else {
+        return Ok(format!(
+            "{:.2?} a call. A thousand multiplications in a row do take that long.",
+            measured.best()
+        ));
+    };
+    Err(format!(
+        "{:.2?} a call, expected about {:.2?}: {cause}",
+        measured.best(),
+        reference.best()
+    ))
+}
+
+/// 01.3: the mistakes in five reports.
+pub(super) fn mistakes(answers: &[&'static str; 5]) -> Finding {
+    const WANTED: [(&str, &str); 5] = [
+        (
+            "one run",
+            "How far do two runs of the *same* version lie apart?",
+        ),
+        (
+            "unequal work",
+            "Were both maps given the same number of items?",
+        ),
+        (
+            "optimised away",
+            "A cycle takes about 0.3 ns. Nothing real can be done in it.",
+        ),
+        (
+            "children",
+            "`%time` looks at the caller, and the work was done by other processes.",
+        ),
+        (
+            "compile time",
+            "Before a cell can run, something else has to happen, and a watch in the hand sees both.",
+        ),
+    ];
+    if answers.iter().all(|answer| answer.is_empty()) {
+        return Err("write one of the five mistakes for each report.".into());
+    }
+    for (index, (answer, (wanted, why))) in answers.iter().zip(WANTED).enumerate() {
+        let number = index + 1;
+        if !WANTED.iter().any(|(known, _)| known == answer) {
+            return Err(format!(
+                "number {number} is `{answer}`; expected one of the five mistakes, as they are written above"
+            ));
+        }
+        if *answer != wanted {
+            return Err(format!("number {number} is not `{answer}`. {why}"));
+        }
+    }
+    Ok("five reports, five mistakes. You will meet them again.".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lesson::exercises::tests::said;
+    use crate::timing::timeit;
+    use std::hint::black_box;
+
+    fn chain(n: u64) -> u64 {
+        (0..n).fold(1, |x: u64, i| {
+            (x ^ i).wrapping_mul(6_364_136_223_846_793_005)
+        })
+    }
+
+    #[test]
+    fn what_is_no_summary_is_named() {
+        let right = [(1.0, 2.0, 9.0), (1.0, 2.5, 4.0), (5.0, 5.0, 1.0)];
+        assert!(said(summaries(&right)).starts_with("solved"));
+        let means = [(1.0, 4.0, 9.0), (1.0, 2.5, 4.0), (5.0, 5.0, 1.0)];
+        assert!(said(summaries(&means)).contains("the mean"));
+        let unsorted = [(1.0, 1.0, 9.0), (1.0, 2.0, 4.0), (5.0, 5.0, 1.0)];
+        assert!(said(summaries(&unsorted)).contains("not been sorted"));
+    }
+
+    #[test]
+    fn work_that_was_removed_is_seen() {
+        let reference = timeit(|| chain(black_box(1_000)));
+        let nothing = timeit(|| ());
+        let result = chain(1_000);
+        assert!(said(mended(&((nothing, result), reference.clone()))).contains("removed"));
+        assert!(
+            said(mended(&((reference.clone(), 0), reference.clone()))).contains("not the chain's")
+        );
+        assert!(said(mended(&((reference.clone(), result), reference))).starts_with("solved"));
+    }
+
+    #[test]
+    fn each_mistake_has_its_reason() {
+        let right = [
+            "one run",
+            "unequal work",
+            "optimised away",
+            "children",
+            "compile time",
+        ];
+        assert!(said(mistakes(&right)).starts_with("solved"));
+        assert!(said(mistakes(&["one run"; 5])).contains("same number"));
+        assert!(said(mistakes(&["slow", "", "", "", ""])).contains("as they are written"));
+    }
+}

@@ -1,0 +1,148 @@
+//! Lesson 03: threads that share rightly, and where processes are the better choice.
+
+use std::collections::HashSet;
+use std::thread::{self, ThreadId};
+
+use super::Finding;
+
+/// 03.1: what four threads made of the numbers from 1 to 100, in order.
+pub(super) fn parts(answers: &[(ThreadId, u64)]) -> Finding {
+    const WANTED: [u64; 4] = [325, 950, 1_575, 2_200];
+    if answers.is_empty() {
+        return Err("there are no parts yet: fill in the gap, or open hint 1.".into());
+    }
+    let sums: Vec<u64> = answers.iter().map(|answer| answer.1).collect();
+    let who: HashSet<ThreadId> = answers.iter().map(|answer| answer.0).collect();
+    if sums != WANTED {
+        let cause = if sums.iter().all(|sum| *sum == 5_050) {
+            "Each thread added all the numbers. Give each of them its part."
+        } else if sums.iter().sum::<u64>() != 5_050 {
+            "Together they are not 5050: numbers were left out, or added twice."
+        } else {
+            "The parts are those of `numbers.chunks(25)`, in order."
+        };
+        return Err(format!(
+            "the sums are {sums:?}, expected {WANTED:?}. {cause}"
+        ));
+    }
+    if who.contains(&thread::current().id()) {
+        return Err(
+            "the sums are right, but they were made on this very thread. Start one for each part (hint 1)."
+                .into(),
+        );
+    }
+    if who.len() < WANTED.len() {
+        return Err(format!(
+            "the sums are right, but {} thread did all the parts, expected 4. Start one for each part.",
+            who.len()
+        ));
+    }
+    Ok("four threads, four parts of one vector that nobody copied.".into())
+}
+
+/// The check cell's calls: threads, and how often each of them counts.
+const COUNTS: [(u64, u64); 3] = [(4, 1_000), (3, 50), (0, 50)];
+
+/// 03.2: `count(…)` for each of [`COUNTS`].
+pub(super) fn counts(answers: &[u64]) -> Finding {
+    if answers.len() != COUNTS.len() {
+        return Err("leave the check cell as it was: it makes three calls".into());
+    }
+    for (answer, (n_threads, n)) in answers.iter().copied().zip(COUNTS) {
+        let wanted = n_threads * n;
+        if answer == wanted {
+            continue;
+        }
+        let cause = match answer {
+            0 => {
+                "Every thread counts in a copy that `move` gave it, and the common counter stays as it was."
+            }
+            _ if answer == n => {
+                "That is one thread's share: the counter was written over, and not added to."
+            }
+            _ if answer == n_threads => "That is once for each thread.",
+            _ if answer == 2 * wanted => "Everything was counted twice.",
+            _ if answer < wanted => {
+                "Counts are lost: between a thread's read and its write another one wrote. Make it one step."
+            }
+            _ => "That is more than was counted.",
+        };
+        return Err(format!(
+            "`count({n_threads}, {n})` gave {answer}, expected {wanted}. {cause}"
+        ));
+    }
+    Ok("one counter, which all may change and nobody tears apart.".into())
+}
+
+/// 03.3: threads or processes, for four programs.
+pub(super) fn choices(answers: &[&'static str; 4]) -> Finding {
+    const WANTED: [(&str, &str); 4] = [
+        (
+            "threads",
+            "A forked worker has the table as it was when it was forked, and it keeps changing. Threads see \
+             it as it is.",
+        ),
+        (
+            "processes",
+            "The library's global variables exist once in a process: two threads would use the same ones. \
+             Each process has its own.",
+        ),
+        (
+            "processes",
+            "A crash ends the process, and a thread that crashes takes all the others with it.",
+        ),
+        (
+            "threads",
+            "The image would have to be sent to and fro. Threads filter it where it is.",
+        ),
+    ];
+    if answers.iter().all(|answer| answer.is_empty()) {
+        return Err("write `\"threads\"` or `\"processes\"` for each of the four.".into());
+    }
+    for (index, (answer, (wanted, why))) in answers.iter().zip(WANTED).enumerate() {
+        let number = index + 1;
+        if !["threads", "processes"].contains(answer) {
+            return Err(format!(
+                "number {number} is `{answer}`; expected `threads` or `processes`"
+            ));
+        }
+        if *answer != wanted {
+            return Err(format!("number {number}: {wanted}, rather. {why}"));
+        }
+    }
+    Ok("what changes is shared, what may break is kept apart.".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lesson::exercises::tests::said;
+
+    #[test]
+    fn who_added_what_is_seen() {
+        let elsewhere = || thread::spawn(|| thread::current().id()).join().unwrap();
+        let sums = [325, 950, 1_575, 2_200];
+        assert!(said(parts(&sums.map(|sum| (elsewhere(), sum)))).starts_with("solved"));
+        let here = thread::current().id();
+        assert!(said(parts(&sums.map(|sum| (here, sum)))).contains("this very thread"));
+        let one = elsewhere();
+        assert!(said(parts(&sums.map(|sum| (one, sum)))).contains("1 thread did all"));
+        assert!(said(parts(&[(one, 5_050); 4])).contains("added all"));
+    }
+
+    #[test]
+    fn each_wrong_count_has_its_message() {
+        assert!(said(counts(&[4_000, 150, 0])).starts_with("solved"));
+        assert!(said(counts(&[0, 0, 0])).contains("`move`"));
+        assert!(said(counts(&[1_000, 50, 0])).contains("written over"));
+        assert!(said(counts(&[3_987, 150, 0])).contains("lost"));
+    }
+
+    #[test]
+    fn each_choice_has_its_reason() {
+        let right = ["threads", "processes", "processes", "threads"];
+        assert!(said(choices(&right)).starts_with("solved"));
+        assert!(said(choices(&["threads"; 4])).contains("global variables"));
+        assert!(said(choices(&["fibres", "", "", ""])).contains("expected `threads`"));
+    }
+}

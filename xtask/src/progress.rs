@@ -1,0 +1,137 @@
+//! What a learner has tried and solved: reads the file that the lessons' `check` appends to.
+//!
+//! A line per check: seconds since 1970, the exercise, `solved` or `tried`, separated by tabs (see
+//! `src/lesson/exercises/progress.rs`). Lines that are something else are passed over.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// What became of one exercise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Record {
+    /// How often an answer was not right.
+    pub n_tried: usize,
+    /// Whether one was.
+    pub is_solved: bool,
+}
+
+/// Where the file is, whether or not it exists: `FORKLORE_PROGRESS`, or `forklore/progress.tsv` in
+/// the user's data folder; none where the variable is empty or there is no such folder.
+pub fn place() -> Option<PathBuf> {
+    place_by(|name| std::env::var_os(name))
+}
+
+fn place_by(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    if let Some(path) = variable("FORKLORE_PROGRESS") {
+        return (!path.is_empty()).then(|| PathBuf::from(path));
+    }
+    let set = |name| variable(name).filter(|value| !value.is_empty());
+    let data = set("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .or_else(|| set("HOME").map(|home| Path::new(&home).join(".local/share")))?;
+    Some(data.join("forklore/progress.tsv"))
+}
+
+/// All records of a file, by exercise. A file that is not there has none.
+///
+/// # Errors
+///
+/// When the file is there and cannot be read.
+pub fn read(path: &Path) -> Result<BTreeMap<String, Record>> {
+    if !path.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the progress in {}", path.display()))?;
+    Ok(parse(&text))
+}
+
+fn parse(text: &str) -> BTreeMap<String, Record> {
+    let mut records: BTreeMap<String, Record> = BTreeMap::new();
+    for line in text.lines() {
+        let [_, exercise, outcome] = line.split('\t').collect::<Vec<_>>()[..] else {
+            continue;
+        };
+        match outcome {
+            "solved" => records.entry(exercise.to_owned()).or_default().is_solved = true,
+            "tried" => records.entry(exercise.to_owned()).or_default().n_tried += 1,
+            _ => {}
+        }
+    }
+    records
+}
+
+/// Forgets the records of one lesson, or all of them. What was there is kept beside it, with the
+/// ending `.old`. Answers with the place of that.
+///
+/// # Errors
+///
+/// When the files cannot be written.
+pub fn reset(path: &Path, lesson: Option<&str>) -> Result<PathBuf> {
+    let old = path.with_extension("tsv.old");
+    std::fs::copy(path, &old)
+        .with_context(|| format!("cannot keep the old progress in {}", old.display()))?;
+    let text = std::fs::read_to_string(path)?;
+    let of_lesson = |line: &str| {
+        let exercise = line.split('\t').nth(1).unwrap_or_default();
+        lesson.is_none_or(|number| exercise.starts_with(&format!("{number}.")))
+    };
+    let kept: String = text
+        .lines()
+        .filter(|line| !of_lesson(line))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    std::fs::write(path, kept)
+        .with_context(|| format!("cannot write the progress in {}", path.display()))?;
+    Ok(old)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "1\t06.1\ttried\n2\t06.1\tsolved\n3\t07.2\ttried\nsomething else\n";
+
+    #[test]
+    fn solved_once_is_solved() {
+        let records = parse(TEXT);
+        let solved = Record {
+            n_tried: 1,
+            is_solved: true,
+        };
+        assert_eq!(records["06.1"], solved);
+        assert!(!records["07.2"].is_solved && records.len() == 2);
+    }
+
+    #[test]
+    fn a_lesson_is_forgotten_and_the_old_file_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("progress.tsv");
+        std::fs::write(&path, TEXT).unwrap();
+        let old = reset(&path, Some("06")).unwrap();
+        assert_eq!(read(&path).unwrap().keys().collect::<Vec<_>>(), ["07.2"]);
+        assert_eq!(std::fs::read_to_string(old).unwrap(), TEXT);
+        reset(&path, None).unwrap();
+        assert!(read(&path).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_variable_goes_before_the_data_folder() {
+        let only = |set: &'static [(&str, &str)]| {
+            place_by(move |name| {
+                let found = set.iter().find(|(key, _)| *key == name);
+                found.map(|(_, value)| OsString::from(value))
+            })
+        };
+        let home = only(&[("HOME", "/h")]);
+        assert_eq!(home, Some("/h/.local/share/forklore/progress.tsv".into()));
+        assert_eq!(
+            only(&[("HOME", "/h"), ("FORKLORE_PROGRESS", "/p")]),
+            Some("/p".into())
+        );
+        assert_eq!(only(&[("HOME", "/h"), ("FORKLORE_PROGRESS", "")]), None);
+    }
+}
