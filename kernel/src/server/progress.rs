@@ -86,10 +86,9 @@ pub(super) fn log(what: std::fmt::Arguments<'_>) {
 
 /// `   Compiling NAME v1.2.3` and the like, as cargo prints them: verbs that end in column 12.
 fn is_progress(line: &[u8]) -> bool {
-    const VERBS: [&str; 7] = [
+    // Not those about versions: they are of the manifest in which a dependency is tried alone.
+    const VERBS: [&str; 5] = [
         "Updating",
-        "Locking",
-        "Adding",
         "Downloading",
         "Downloaded",
         "Compiling",
@@ -107,6 +106,7 @@ mod tests {
     fn cargo_is_told_from_the_log() {
         assert!(is_progress(b"   Compiling serde v1.0.0\n"));
         assert!(is_progress(b"    Updating crates.io index\n"));
+        assert!(!is_progress(b"     Locking 1 package to latest version\n"));
         assert!(!is_progress(b"[forklore] Compiling\n"));
         assert!(!is_progress(b"thread panicked\n"));
     }

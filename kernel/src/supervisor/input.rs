@@ -2,7 +2,8 @@
 //!
 //! A cell asks for input by reading, which nothing announces. So while a cell may ask, the supervisor looks every
 //! [`LOOK_EVERY`] whether a thread of the cell's processes sleeps in a `read` of this pipe, which `/proc` knows.
-//! A cell that may not ask finds the end of file, because the pipe then has no writer. (It can get one again: a pipe
+//! (Where the system hides that, with Yama's strictest settings, only the library's `input` asks, and an interrupt ends
+//! any other read.) A cell that may not ask finds the end of file, because the pipe then has no writer. (It can get one again: a pipe
 //! can be opened through `/proc` like a file.)
 
 use std::fs::{self, File, OpenOptions};

@@ -233,7 +233,8 @@ mod tests {
             from_scheduler(&found)
         };
         assert_eq!(given(&[]), None);
-        let cases: [(&[(&str, &str)], u64, &str); 5] = [
+        type Variables<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(Variables<'_>, u64, &str); 5] = [
             (
                 &[("SLURM_MEM_PER_NODE", "4096")],
                 4 << 30,
