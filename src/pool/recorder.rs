@@ -228,7 +228,9 @@ impl Notes {
     /// The arguments are encoded, or collected.
     pub(super) fn encoded(&mut self) {
         self.mark(|caller| &mut caller.encoded);
-        self.mark(|caller| &mut caller.forked);
+        if let Some(caller) = &mut self.0 {
+            caller.trace.caller.forked = caller.trace.caller.encoded;
+        }
     }
 
     /// Workers were forked for this call.
