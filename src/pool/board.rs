@@ -60,6 +60,12 @@ pub(super) struct Seat {
     pub(super) state: AtomicU32,
     /// How many tasks the worker has run; only the worker writes.
     pub(super) n_tasks: AtomicU64,
+    /// Not zero once the worker has run its initialiser and may claim. Worker: release; owner, after a
+    /// death: acquire.
+    pub(super) is_up: AtomicU32,
+    /// Not zero when the worker has ended because the shared memory had no room for its results.
+    /// Worker: release; owner, after a death: acquire.
+    pub(super) lacks_room: AtomicU32,
     /// Not zero when the worker has ended of its own accord, between two jobs. Worker: release, before
     /// it exits; owner: acquire, after.
     pub(super) is_retired: AtomicU32,

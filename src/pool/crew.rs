@@ -50,6 +50,9 @@ pub(super) struct Initializer {
     pub(super) shipped: Option<ShippedInitializer>,
 }
 
+/// How many workers in a row may die on a seat before they are ready, until nobody else is put there
+/// for this job: something in this program or on this machine kills them all.
+const MAX_FAILED_STARTS: u32 = 3;
 /// How long a death's cause is waited for before the death is reported without it.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How long a worker may take to leave a closed pool before the owner looks what holds it up.
@@ -62,6 +65,8 @@ pub(super) struct Crew {
     /// The worker on each seat; `None` where none could be started. Seats beyond the number that is
     /// wanted hold workers that were dismissed and have not left yet.
     pids: Vec<Option<i32>>,
+    /// How many workers in a row died on each seat before they were ready.
+    failed_starts: Vec<u32>,
     /// Workers that are dead but whose memory the kernel is still freeing.
     dying: Vec<i32>,
     watch: Option<Watch>,
@@ -76,7 +81,7 @@ pub(super) struct Crew {
 /// A worker that left its seat.
 pub(super) struct Leaver {
     pub(super) seat: usize,
-    /// The job that it was at, if it left against its will.
+    /// The job that it was at, if it left against its will, and not before it was ready.
     pub(super) job: Option<u64>,
     pub(super) death: Death,
 }
@@ -90,10 +95,15 @@ pub(super) struct Death {
     ended: Ended,
     /// The limit that it had passed, if it was killed for that.
     overran: Option<Duration>,
+    /// It ended itself because there was no room for its results.
+    lacked_room: bool,
 }
 
 impl Death {
     pub(super) fn cause(self) -> Cause {
+        if self.lacked_room {
+            return Cause::Encode("all of the pool's shared memory is in use".to_owned());
+        }
         match (self.overran, self.ended) {
             (Some(limit), _) => Cause::TimedOut { limit },
             (None, Ended::Exited(code)) => Cause::Exited { code },
@@ -124,6 +134,7 @@ impl Crew {
             heap: Rc::clone(heap),
             settings: Rc::clone(settings),
             pids: vec![None; settings.n_workers.get()],
+            failed_starts: Vec::new(),
             dying: Vec::new(),
             watch: settings.timeout.map(Watch::new),
             starter: Starter::new(settings.method),
@@ -217,6 +228,8 @@ impl Crew {
         seat.lifeline.reset()?;
         seat.run.store(0, Ordering::Relaxed);
         seat.n_tasks.store(0, Ordering::Relaxed);
+        seat.is_up.store(0, Ordering::Relaxed);
+        seat.lacks_room.store(0, Ordering::Relaxed);
         seat.is_retired.store(0, Ordering::Relaxed);
         seat.is_dismissed.store(0, Ordering::Relaxed);
         seat.state.store(AWAKE, Ordering::SeqCst);
@@ -291,18 +304,19 @@ impl Crew {
 
     fn bury(&mut self, seat_index: usize, pid: i32, ended: Ended) -> Leaver {
         self.pids[seat_index] = None;
-        if ended == Ended::Exited(worker::FAILED_TO_START) {
-            self.start_failure = "the pool's initializer panicked".to_owned();
-        }
-        let seat = &Board::of(&self.heap).seats[seat_index];
+        let heap = Rc::clone(&self.heap);
+        let seat = &Board::of(&heap).seats[seat_index];
         let is_retired = seat.is_retired.load(Ordering::Acquire) != 0;
+        let was_up = seat.is_up.load(Ordering::Acquire) != 0;
+        self.note_start(seat_index, pid, (!was_up).then_some(ended));
         Leaver {
             seat: seat_index,
-            job: (!is_retired).then(|| seat.position.load(Ordering::Acquire)),
+            job: (was_up && !is_retired).then(|| seat.position.load(Ordering::Acquire)),
             death: Death {
                 position: lane::running(&self.heap, seat),
                 pid,
                 ended,
+                lacked_room: seat.lacks_room.load(Ordering::Acquire) != 0,
                 overran: self
                     .watch
                     .as_mut()
@@ -311,11 +325,31 @@ impl Crew {
         }
     }
 
-    /// Whether a seat that is empty is to be filled again.
+    /// Notes whether the worker that has left a seat had ever been ready.
+    fn note_start(&mut self, seat: usize, pid: i32, failed: Option<Ended>) {
+        let n_seats = self.failed_starts.len().max(seat + 1);
+        self.failed_starts.resize(n_seats, 0);
+        let n_failed = &mut self.failed_starts[seat];
+        self.start_failure = match failed {
+            None => {
+                *n_failed = 0;
+                return;
+            }
+            Some(Ended::Exited(worker::FAILED_TO_START)) => {
+                *n_failed = MAX_FAILED_STARTS;
+                "the pool's initializer panicked".to_owned()
+            }
+            Some(ended) => {
+                *n_failed += 1;
+                format!("process {pid} {ended} before it was ready to run anything")
+            }
+        };
+    }
+
+    /// Whether a seat that is empty is to be filled again at once. If not, the next job tries.
     pub(super) fn is_wanted(&self, leaver: &Leaver) -> bool {
-        // One whose initialiser panicked is tried again with the next job.
         leaver.seat < self.settings.n_workers.get()
-            && leaver.death.ended != Ended::Exited(worker::FAILED_TO_START)
+            && self.failed_starts[leaver.seat] < MAX_FAILED_STARTS
     }
 
     /// Kills workers that have been at one task for too long.

@@ -113,6 +113,10 @@ impl Engine {
     /// The workers' pids, after dead ones were replaced.
     pub(super) fn pids(&mut self) -> Vec<i32> {
         self.replace_dead(true);
+        if self.needs_workers() {
+            // Seats whose workers were given up are tried once more; what is empty then is not listed.
+            let _ = self.crew.fill_seats(self.first_open());
+        }
         self.crew.pids()
     }
 

@@ -72,7 +72,9 @@ impl Shared {
 
     /// Changes the number of workers.
     pub(super) fn resize(&self, n_workers: usize) -> Result<()> {
-        self.open_engine()?.resize(n_workers)
+        let mut engine = self.open_engine()?;
+        self.sweep(&mut engine);
+        engine.resize(n_workers)
     }
 
     /// Encodes arguments into the pool's memory. The engine is not borrowed meanwhile, so that the

@@ -211,6 +211,7 @@ extern "C" fn enter() {
 
 fn follow(order: Order) {
     child::die_with(Pid::from_raw(order.owner as i32));
+    child::keep_zombies();
     let Ok(heap) = Heap::attach(inherited_file(order.heap as RawFd)) else {
         return;
     };

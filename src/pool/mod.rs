@@ -77,6 +77,10 @@ pub use threads::ThreadPool;
 /// Whatever a task does (it panics, exits, aborts, is killed), the others' results arrive, the error
 /// names the item, and the pool goes on with as many workers as before.
 ///
+/// Pools may be nested: a task may make a pool of its own, and a closure that has captured a pool uses
+/// it in its worker, where it starts workers anew. They die with the worker, whatever ends that.
+/// Nobody counts the processes: eight workers that make pools of eight are 72.
+///
 /// # Fork safety
 /// A pool must be made while the process has one thread, unless its workers are started in another
 /// way than by fork ([`StartMethod`]). In a forked child (and after a notebook

@@ -181,7 +181,7 @@ impl<'a> Task<'a> {
     fn fail(&mut self, cause: &Cause) {
         if self.lane.commit_failure(self.next, cause).is_err() {
             // Not even this fits into memory: the owner sees the death and names the item.
-            child::exit_now(1);
+            self.end_without_room();
         }
         self.next += 1;
     }
@@ -197,8 +197,14 @@ impl<'a> Task<'a> {
     fn begin_run(&mut self, stride: usize) {
         let n_left = self.end - self.next;
         if self.lane.begin(self.next, n_left, stride).is_err() {
-            child::exit_now(1);
+            self.end_without_room();
         }
+    }
+
+    /// Ends the process: there is no memory to say anything in, but this one word.
+    fn end_without_room(&self) -> ! {
+        self.seat.lacks_room.store(1, Ordering::Release);
+        child::exit_now(1)
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
     {
         child::exit_now(FAILED_TO_START);
     }
+    seat.is_up.store(1, Ordering::Release);
     let mut worker = Worker {
         duty,
         board,

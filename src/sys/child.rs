@@ -1,6 +1,7 @@
 //! Forking, and being and having a child.
 
 use std::ffi::CStr;
+use std::fmt;
 use std::io::Write;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{ForkResult, Pid};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, signal_name};
 
 /// How many threads this process has: the kernel keeps one folder for each.
 pub(crate) fn n_threads() -> usize {
@@ -111,6 +112,14 @@ pub(crate) fn pass_interrupts() {
     let _ = SigSet::from(Signal::SIGINT).thread_unblock();
 }
 
+/// Makes sure that this process's children wait to be reaped: a program that ignores `SIGCHLD` hands
+/// that on to programs that it starts.
+pub(crate) fn keep_zombies() {
+    let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: there is no handler that could run.
+    let _ = unsafe { signal::sigaction(Signal::SIGCHLD, &action) };
+}
+
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -120,6 +129,18 @@ pub(crate) enum Ended {
     Signalled(i32),
     /// Somebody else took its status (`SIGCHLD` ignored, or a handler that waits for every child).
     Unknown,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::Exited(code) => write!(f, "exited with code {code}"),
+            Ended::Signalled(signal) => {
+                write!(f, "was ended by signal {signal} ({})", signal_name(*signal))
+            }
+            Ended::Unknown => f.write_str("died"),
+        }
+    }
 }
 
 /// Reaps a child if it has ended; `None` while it runs.

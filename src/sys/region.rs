@@ -27,7 +27,8 @@ const LARGEST: usize = 1 << 40;
 const SMALLEST: usize = 1 << 24;
 
 impl Region {
-    /// Reserves as much as the system allows, from 1 TiB down to 16 MiB.
+    /// Reserves as much as the system allows, from 1 TiB down to 16 MiB; of a process's limited
+    /// addresses (`ulimit -v`), a quarter of what is left.
     pub(crate) fn reserve() -> Result<Region> {
         Region::reserve_at_most(LARGEST)
     }
@@ -52,18 +53,23 @@ impl Region {
         Region::largest_of(largest, |bytes| {
             nix::unistd::ftruncate(&file, bytes as i64)
                 .map_err(|errno| Error::os("cannot size a file of shared memory", errno.into()))?;
-            let copy = file
-                .try_clone()
-                .map_err(|error| Error::os("cannot keep a file of shared memory", error))?;
-            Region::map(bytes, Some(copy))
+            Region::map(bytes, Some(file.as_fd()))
         })
+        .map(|region| region.of(file))
     }
 
     /// Maps the whole of a file that another process has reserved.
     pub(crate) fn attach(file: OwnedFd) -> Result<Region> {
         let stat = nix::sys::stat::fstat(&file)
             .map_err(|errno| Error::os("cannot look at the shared memory", errno.into()))?;
-        Region::map(stat.st_size as usize, Some(file))
+        let region = Region::map(stat.st_size as usize, Some(file.as_fd()))?;
+        Ok(region.of(file))
+    }
+
+    /// Keeps the file that is mapped.
+    fn of(mut self, file: OwnedFd) -> Region {
+        self.file = Some(file);
+        self
     }
 
     /// The file that is mapped, if there is one.
@@ -72,7 +78,7 @@ impl Region {
     }
 
     fn largest_of(largest: usize, map: impl Fn(usize) -> Result<Region>) -> Result<Region> {
-        let mut bytes = largest;
+        let mut bytes = largest.min(share_of_addresses());
         loop {
             match map(bytes) {
                 Ok(region) => return Ok(region),
@@ -87,11 +93,10 @@ impl Region {
         Region::map(bytes, None)
     }
 
-    fn map(bytes: usize, file: Option<OwnedFd>) -> Result<Region> {
-        let anonymous = if file.is_none() {
-            libc::MAP_ANONYMOUS
-        } else {
-            0
+    fn map(bytes: usize, file: Option<BorrowedFd<'_>>) -> Result<Region> {
+        let anonymous = match file {
+            None => libc::MAP_ANONYMOUS,
+            Some(_) => 0,
         };
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory
         // that exists.
@@ -101,7 +106,7 @@ impl Region {
                 bytes,
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED | anonymous | libc::MAP_NORESERVE,
-                file.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+                file.map_or(-1, |file| file.as_raw_fd()),
                 0,
             )
         };
@@ -113,7 +118,11 @@ impl Region {
         }
         let base =
             NonNull::new(base.cast()).ok_or_else(|| Error::last_os("mmap gave no address"))?;
-        Ok(Region { base, bytes, file })
+        Ok(Region {
+            base,
+            bytes,
+            file: None,
+        })
     }
 
     pub(crate) fn base(&self) -> NonNull<u8> {
@@ -141,6 +150,27 @@ impl Region {
             );
         }
     }
+}
+
+/// How much of this process's addresses a region may take, so that something is left for the
+/// process itself, and for the next region.
+fn share_of_addresses() -> usize {
+    let limit = match getrlimit(Resource::RLIMIT_AS) {
+        Ok((soft, _)) if soft != nix::sys::resource::RLIM_INFINITY => soft as usize,
+        _ => return usize::MAX,
+    };
+    // The first number is how many pages of addresses are taken (proc(5)).
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: usize = statm
+        .split(' ')
+        .next()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0);
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+    let page = page.ok().flatten().unwrap_or(4096) as usize;
+    let left = limit.saturating_sub(pages * page);
+    // A power of two, which halves well.
+    1 << (left / 4).max(SMALLEST).ilog2()
 }
 
 impl Drop for Region {

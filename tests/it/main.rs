@@ -7,10 +7,12 @@
 mod channel;
 mod chaos;
 mod deaths;
+mod exhaustion;
 mod limits;
 mod maps;
 mod pools;
 mod processes;
+mod reliability;
 mod shared;
 mod starts;
 mod streams;
@@ -26,7 +28,7 @@ fn main() {
     support::run_if_asked();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[support::Test]); 13] = [
+    let groups: [(&str, &[support::Test]); 15] = [
         ("maps", maps::TESTS),
         ("streams", streams::TESTS),
         ("deaths", deaths::TESTS),
@@ -34,6 +36,8 @@ fn main() {
         ("limits", limits::TESTS),
         ("starts", starts::TESTS),
         ("traces", traces::TESTS),
+        ("reliability", reliability::TESTS),
+        ("exhaustion", exhaustion::TESTS),
         ("processes", processes::TESTS),
         ("shared", shared::TESTS),
         ("sync", sync::TESTS),

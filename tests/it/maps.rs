@@ -7,7 +7,6 @@ use crate::support::{power, tests};
 
 tests![
     results_come_in_order,
-    results_do_not_depend_on_the_number_of_workers,
     every_kind_of_value_travels,
     the_obvious_corners,
     a_closure_inherits_what_it_captures,
@@ -29,17 +28,6 @@ fn results_come_in_order() {
     assert_eq!(pool.map(power, 0..10_000), expected);
     assert_eq!(pool.map_chunked(power, 0..10_000, 1), expected);
     assert_eq!(pool.map_chunked(power, 0..10_000, 3_333), expected);
-}
-
-fn results_do_not_depend_on_the_number_of_workers() {
-    let words = |n: usize| "x".repeat(n % 17);
-    let expected: Vec<String> = (0..500).map(words).collect();
-    for n_workers in [1, 2, 3, 7] {
-        let pool = Pool::with_workers(n_workers).unwrap();
-        assert_eq!(pool.workers(), n_workers);
-        assert_eq!(pool.pids().len(), n_workers);
-        assert_eq!(pool.map(|n: usize| "x".repeat(n % 17), 0..500), expected);
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -110,6 +110,17 @@ fn initializers_travel_if_they_captured_nothing() {
             "{error}"
         );
 
+        let builder = Pool::builder().workers(2).start_method(method);
+        let pool = builder
+            .initializer(|| std::process::exit(9))
+            .build()
+            .unwrap();
+        let error = pool.try_map(power, 0..1).remove(0).unwrap_err();
+        assert!(
+            error.is_not_run() && error.to_string().contains("exited with code 9 before"),
+            "{error}"
+        );
+
         let captured = "/proc".to_owned();
         let builder = Pool::builder().workers(1).start_method(method);
         let built = builder.initializer(move || drop(captured.clone())).build();

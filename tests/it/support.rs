@@ -105,6 +105,8 @@ pub fn run_if_asked() {
         crate::processes::SCENES,
         crate::pools::SCENES,
         crate::deaths::SCENES,
+        crate::reliability::SCENES,
+        crate::exhaustion::SCENES,
     ];
     for (scene, play) in scenes.into_iter().flatten() {
         if *scene == name {
@@ -113,6 +115,20 @@ pub fn run_if_asked() {
         }
     }
     panic!("no scene is called {name}");
+}
+
+/// What a scene is told to do it with.
+pub fn scene_argument() -> String {
+    std::env::var(SCENE_ARGUMENT).unwrap()
+}
+
+const SCENE_ARGUMENT: &str = "FORKLORE_TEST_SCENE_ARGUMENT";
+
+/// A command that plays a scene with something.
+pub fn scene_with(name: &str, argument: &str) -> Command {
+    let mut command = scene(name);
+    command.env(SCENE_ARGUMENT, argument);
+    command
 }
 
 /// A command that plays a scene.

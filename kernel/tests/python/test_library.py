@@ -46,3 +46,36 @@ def test_a_thread_pool_is_used_in_another_cell_and_after_a_rollback(kernel):
     assert kernel.ok("threads.map(|x: u64| x + 2, 0..3)").result == "[2, 3, 4]"
     kernel.ok("drop(threads);")
     assert kernel.ok("Pool::with_workers(1)?.map(|x: u64| x, 0..1)").result == "[0]"
+
+
+def test_workers_start_in_every_way(new_kernel):
+    kernel = new_kernel()
+    kernel.ok("use forklore::*; use std::thread;")
+    kernel.ok("let spawned: Pool = Pool::builder().workers(2).start_method(StartMethod::Spawn).build()?;")
+    kernel.ok(
+        "let served: Pool = Pool::builder().workers(2).start_method(StartMethod::Forkserver)"
+        '.initializer(|| std::env::set_current_dir("/proc").unwrap()).build()?;'
+    )
+    pools = ("spawned", "served")
+    # A function of a later cell, and one of the very cell of the map, which no worker had heard of.
+    kernel.ok("fn f(x: u64) -> u64 { x.pow(10) }")
+    powers = str([x**10 for x in range(8)])
+    for pool in pools:
+        assert kernel.ok(f"{pool}.map(f, 0..8)").result == powers
+        assert kernel.ok(f"fn g(x: u64) -> u64 {{ f(x) + 1 }}\n{pool}.map(g, 0..3)").result == "[1, 2, 1025]"
+    where = 'broadcast(|| std::env::current_dir().unwrap() == std::path::Path::new("/proc"))'
+    assert kernel.ok(f"served.{where}").result == "[true, true]"
+    assert kernel.ok(f"spawned.{where}").result == "[false, false]"
+    # A cell that started no worker starts the next one; and threads are nobody's concern.
+    kernel.ok("let parked: thread::JoinHandle<()> = thread::spawn(|| thread::park());")
+    for pool in pools:
+        died = kernel.ok(f"{pool}.try_map(|x: u64| if x == 1 {{ std::process::abort() }} else {{ x }}, 0..4)").result
+        assert "Ok(0)" in died and "signal: 6" in died and "Ok(3)" in died, died
+        assert kernel.ok(f"{pool}.map(f, 0..8)").result == powers
+        assert kernel.ok(f"{pool}.pids().len()").result == "2"
+    kernel.ok("parked.thread().unpark(); parked.join().unwrap();")
+    workers = [
+        int(pid) for pool in pools for pid in kernel.ok(f"{pool}.pids()").result.strip("[]").split(",")
+    ]
+    kernel.stop()
+    assert_gone(workers)
