@@ -6,6 +6,19 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
+/// The same library for rust-analyzer: without dependencies (see `session::analysis`).
+const ANALYSIS_MANIFEST: &str = r#"[package]
+name = "forklore-analysis"
+version = "0.0.0"
+edition = "2024"
+
+[lib]
+name = "forklore"
+path = "../src/lib.rs"
+
+[workspace]
+"#;
+
 fn main() {
     let root = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap())
         .parent()
@@ -19,12 +32,14 @@ fn main() {
 
     let manifest = reduced_manifest(&fs::read_to_string(root.join("Cargo.toml")).unwrap());
     fs::write(out.join("Cargo.toml"), &manifest).unwrap();
+    fs::write(out.join("analysis.toml"), ANALYSIS_MANIFEST).unwrap();
     let mut sources = Vec::new();
     collect(&root.join("src"), &mut sources);
     sources.sort();
 
     let mut hasher = DefaultHasher::new();
     manifest.hash(&mut hasher);
+    ANALYSIS_MANIFEST.hash(&mut hasher);
     fs::read(root.join("Cargo.lock")).unwrap().hash(&mut hasher);
     fs::read("src/runtime/prelude_source.rs")
         .unwrap()
@@ -34,6 +49,7 @@ fn main() {
         writeln!(files, "    ({name:?}, include_bytes!({path:?})),").unwrap();
     };
     list("Cargo.toml", &out.join("Cargo.toml"));
+    list("analysis/Cargo.toml", &out.join("analysis.toml"));
     for source in &sources {
         let name = source.strip_prefix(&root).unwrap().to_str().unwrap();
         name.hash(&mut hasher);

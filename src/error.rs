@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The result of a call into this library.
-pub type Result<T> = std::result::Result<T, Error>;
+/// The result of a call into this library. (With two parameters it is std's, so that `use forklore::*;` does not get in
+/// the way of code that writes `Result<T, E>`.)
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A task's result, or what became of it instead.
 pub type Outcome<R> = std::result::Result<R, TaskError>;

@@ -110,6 +110,10 @@ mod wire;
 
 pub use channel::{Queue, Receiver, Sender, pipe};
 pub use cpus::{Cpus, cpu_count};
+/// Without a name, so that `use forklore::*;` is enough for the stock kernel too to show a cell's last expression:
+/// where the trait is not in scope, it takes rustc's hint for the learner's error.
+#[doc(hidden)]
+pub use display::cell::EvcxrDisplay as _;
 pub use error::{Error, Outcome, Result, TaskError};
 pub use figure::Figure;
 pub use gil::{Gil, GilReport};

@@ -11,5 +11,6 @@ pub mod procs;
 pub mod runtime;
 pub mod server;
 pub mod session;
+mod sources;
 pub mod supervisor;
 pub mod warm;

@@ -7,6 +7,7 @@
 //! ~/.cache/forklore/library-KEY/          the library's sources, from inside this program
 //! ~/.cache/forklore/warm-KEY-RUSTC/       target/ and Cargo.lock: made by a session in a folder
 //!                                         beside it, then renamed into place
+//! ~/.cache/forklore/std-RUSTC/            the standard library's sources (see `sources`)
 //! ~/.cache/forklore/prelude-RUSTC/        the shared object with the panic hook (see `runtime::prelude`)
 //! ```
 //!
@@ -25,13 +26,14 @@ use anyhow::{Context, Result, bail};
 use crate::procs;
 use crate::runtime;
 use crate::session::{Raw, Session};
+use crate::sources;
 
 mod library {
     include!(concat!(env!("OUT_DIR"), "/library.rs"));
 }
 
 /// Changes when what is kept changes its form.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// All unpacked sources get this modification time, so that a new copy of them is not newer than what was compiled.
 const SOURCE_TIME: Duration = Duration::from_secs(1_700_000_000);
 
@@ -39,6 +41,7 @@ const SOURCE_TIME: Duration = Duration::from_secs(1_700_000_000);
 pub struct Warm {
     folder: PathBuf,
     library: PathBuf,
+    standard_library: Option<PathBuf>,
     is_complete: bool,
 }
 
@@ -52,14 +55,16 @@ pub fn find_or_build(program: &Path) -> Result<Warm> {
     let compiler = Compiler::find()?;
     let library = unpack_library(&root)?;
     let folder = root.join(format!("warm-{}-{}", library::KEY, compiler.key()));
-    if !folder.join("Cargo.lock").exists() {
-        build(&root, &folder, &library, program)?;
-    }
-    Ok(Warm {
+    let mut warm = Warm {
+        standard_library: compiler.link_standard_library(&root)?,
         folder,
         library,
         is_complete: true,
-    })
+    };
+    if !warm.folder.join("Cargo.lock").exists() {
+        build(&root, &mut warm, program)?;
+    }
+    Ok(warm)
 }
 
 /// Gives the shared object with the panic hook for the user's compiler, and builds it first where it is missing.
@@ -86,6 +91,11 @@ impl Warm {
     /// The library's sources.
     pub fn library(&self) -> &Path {
         &self.library
+    }
+
+    /// A folder with the standard library's sources, if the user has them.
+    pub fn standard_library(&self) -> Option<&Path> {
+        self.standard_library.as_deref()
     }
 
     /// Whether everything has been compiled, so that cargo needs no network.
@@ -177,6 +187,27 @@ impl Compiler {
         format!("{:016x}", hasher.finish())
     }
 
+    /// Makes the folder with what rust-analyzer shall read of the standard library's sources.
+    fn link_standard_library(&self, root: &Path) -> Result<Option<PathBuf>> {
+        let output = Command::new(&self.rustc)
+            .args(["--print", "sysroot"])
+            .output()?;
+        let sysroot = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let rust_src = Path::new(&sysroot).join("lib/rustlib/src/rust/library");
+        if !rust_src.join("core").exists() {
+            return Ok(None);
+        }
+        let mut hasher = DefaultHasher::new();
+        (FORMAT, &self.version, &rust_src).hash(&mut hasher);
+        let folder = root.join(format!("std-{:016x}", hasher.finish()));
+        if !folder.exists() {
+            let building = building_folder(root)?;
+            sources::write(&rust_src, &building)?;
+            put_in_place(&building, &folder)?;
+        }
+        Ok(Some(folder))
+    }
+
     fn compile_prelude(&self, folder: &Path) -> Result<()> {
         let libraries = Command::new(&self.rustc)
             .args(["--print", "target-libdir"])
@@ -232,20 +263,16 @@ fn unpack_library(root: &Path) -> Result<PathBuf> {
 }
 
 /// Compiles the library as a session will ask for it: by a session.
-fn build(root: &Path, folder: &Path, library: &Path, program: &Path) -> Result<()> {
+fn build(root: &Path, warm: &mut Warm, program: &Path) -> Result<()> {
     remove_abandoned(root);
     let building = building_folder(root)?;
-    let warm = Warm {
-        folder: building.clone(),
-        library: library.to_owned(),
-        is_complete: false,
-    };
+    warm.is_complete = false;
     let session_folder = building.join("session");
     fs::create_dir(&session_folder)?;
     let built = Session::start_in(
         &session_folder,
         program,
-        &warm,
+        warm,
         Box::new(|raw: Raw| drop(raw)),
     );
     let (mut session, _) = built.with_context(|| {
@@ -262,7 +289,8 @@ fn build(root: &Path, folder: &Path, library: &Path, program: &Path) -> Result<(
     fs::create_dir(&ready)?;
     copy_tree(&session_folder.join("target"), &ready.join("target"))?;
     fs::rename(session_folder.join("Cargo.lock"), ready.join("Cargo.lock"))?;
-    put_in_place(&ready, folder)?;
+    put_in_place(&ready, &warm.folder)?;
+    warm.is_complete = true;
     let _ = fs::remove_dir_all(&building);
     Ok(())
 }

@@ -10,8 +10,8 @@
 //!                                        ┐
 //! [profile.dev.package."*"]              │ what `%profile` changes are the cells, not the library
 //! …                                      │
-//! [target.'cfg(all())'.dependencies]     │ all this is the "optimisation level"
-//! forklore = { path = "…" }              │
+//! [target.'cfg(…)'.dependencies]         │ all this is the "optimisation level"
+//! forklore = { path = "…" }              │ (see `analysis` for the condition)
 //!                                        │
 //! [profile.release]                      ┘
 //! debug = false                            evcxr's own settings, for a profile that nobody uses
@@ -25,6 +25,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::analysis;
 use crate::warm::Warm;
 
 const CONFIG_VARIABLE: &str = "EVCXR_CONFIG_DIR";
@@ -45,11 +46,18 @@ const PROFILE: [(&str, &str); 9] = [
 /// The profile of everything that is not a cell.
 const DEPENDENCIES: &str = "[profile.dev.package.\"*\"]\nopt-level = 2\ndebug-assertions = false\noverflow-checks = false\n";
 
-/// What cargo gets in its environment for every cell.
-pub(super) fn profile() -> impl Iterator<Item = (String, &'static str)> {
-    PROFILE
-        .into_iter()
-        .map(|(name, value)| (format!("CARGO_PROFILE_DEV_{name}"), value))
+/// What cargo and rust-analyzer get in their environment for every cell. It is not meant for what the cells start.
+pub(super) fn environment(warm: Option<&Warm>) -> Vec<(String, OsString)> {
+    let profile = PROFILE.map(|(name, value)| (format!("CARGO_PROFILE_DEV_{name}"), value.into()));
+    let mut environment = Vec::from(profile);
+    if let Some(warm) = warm {
+        environment.push((analysis::FLAGS_VARIABLE.to_owned(), analysis::FLAGS.into()));
+        if let Some(sources) = warm.standard_library() {
+            let name = analysis::STANDARD_LIBRARY_VARIABLE.to_owned();
+            environment.push((name, sources.into()));
+        }
+    }
+    environment
 }
 
 /// Whether the configuration can be given: not where the notebook's folder holds one, which evcxr prefers.
@@ -65,10 +73,8 @@ pub(super) struct Configuration {
 impl Configuration {
     /// Writes the configuration.
     pub(super) fn write(folder: &Path, warm: &Warm) -> Result<Configuration> {
-        let dependency = format!("forklore = {{ path = {:?} }}", warm.library());
-        let level = format!(
-            "2\n\n{DEPENDENCIES}\n[target.'cfg(all())'.dependencies]\n{dependency}\n\n[profile.release]"
-        );
+        let dependencies = analysis::dependencies(warm.library());
+        let level = format!("2\n\n{DEPENDENCIES}\n{dependencies}[profile.release]");
         let text = format!(
             "[evcxr]\nopt_level = {level:?}\noffline_mode = {}\n",
             warm.is_complete()

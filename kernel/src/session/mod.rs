@@ -9,6 +9,7 @@
 //! This is the only module that uses evcxr. A [`Session`] lives on one thread; its [`Control`] may be used on any.
 
 mod act;
+mod analysis;
 mod compiler;
 mod diagnostic;
 mod folder;
@@ -199,8 +200,8 @@ impl Session {
         adopt_orphans();
         let link = Link::open(&folder, output).context("could not open the supervisor's socket")?;
         let control = Control { link: link.clone() };
-        set_compiler_environment(folder.path());
         let mut command = Command::new(program);
+        set_compiler_environment(folder.path(), warm, &mut command);
         command.env(supervisor::SOCKET_VARIABLE, folder.socket());
         if folder.is_owned() {
             command.env(supervisor::OWNED_VARIABLE, "1");
@@ -498,13 +499,15 @@ fn adopt_orphans() {
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
 }
 
-/// evcxr takes its folder from the environment, and cargo the profile of the cells.
-fn set_compiler_environment(folder: &Path) {
+/// evcxr takes its folder from the environment, cargo the profile of the cells, and rust-analyzer what it shall read.
+/// Only the folder is passed on to the `user`'s process.
+fn set_compiler_environment(folder: &Path, warm: Option<&warm::Warm>, user: &mut Command) {
     // SAFETY: std's own readers take std's lock, and no other thread of this program reads the environment through C
     // while a session starts.
     unsafe {
         std::env::set_var(supervisor::FOLDER_VARIABLE, folder);
-        for (name, value) in manifest::profile() {
+        for (name, value) in manifest::environment(warm) {
+            user.env_remove(&name);
             std::env::set_var(name, value);
         }
     }

@@ -31,6 +31,29 @@ def test_the_library_is_there_in_the_first_cell(new_kernel):
     assert_gone(workers)
 
 
+# Each needs the type of what the standard library or the library gives back.
+VARIABLES = """
+use forklore::*;
+let mut counts = std::collections::HashMap::new(); counts.insert("a".to_owned(), 1u32);
+let first = counts.get("a").copied();
+let pairs: Vec<_> = counts.iter().map(|(name, n)| (name.clone(), *n)).collect();
+let squares = (1..=3).map(|x| x * x).collect::<std::collections::VecDeque<u64>>();
+let file = std::fs::File::open("/dev/null")?;
+let shared = std::sync::Arc::new(std::sync::Mutex::new(vec![1.5, 2.5]));
+let timed = time(|| 5);
+let array = SharedArray::<u64>::zeroed(3)?;
+"""
+
+
+def test_the_types_of_variables_are_known(kernel):
+    kernel.ok(VARIABLES)
+    shown = kernel.ok("(first, pairs, squares, timed.value, array.len())").result
+    assert shown == '(Some(1), [("a", 1)], [1, 4, 9], 5, 3)'
+    assert kernel.ok("shared.lock().unwrap().len()").result == "2"
+    ran = kernel.run("let unknown = Default::default();")
+    assert ran.status == "error" and "Result<" not in str(ran.reply["content"]), ran
+
+
 def test_the_stock_kernel_is_served_by_the_same_program(new_kernel):
     kernel = new_kernel("rust-evcxr")
     ran = kernel.run("let stock = 20; stock + 1")

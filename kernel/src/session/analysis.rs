@@ -1,0 +1,40 @@
+//! What rust-analyzer gets to see: as little as the types of variables and completion need.
+//!
+//! evcxr asks it for the type of every `let`, so it reads all the sources that cargo and rustc name, before the first
+//! cell. Two thirds of these are of no use in a cell, and cost seconds and hundreds of megabytes:
+//!
+//! | left out | how |
+//! | --- | --- |
+//! | of the standard library: vector instructions, tests, parts of the compiler, its dependencies | [`STANDARD_LIBRARY_VARIABLE`] names a folder with the rest (see `sources`) |
+//! | of the library: its dependencies, none of which is in its interface | rust-analyzer's `cargo metadata` runs with a `cfg` that [`dependencies`] tells from the build |
+//!
+//! evcxr's own calls of cargo set `RUSTFLAGS` themselves, so they see the dependency that is compiled.
+
+use std::fmt::Write;
+use std::path::Path;
+
+/// Where rust-analyzer looks first for the standard library's sources.
+pub(super) const STANDARD_LIBRARY_VARIABLE: &str = "RUST_SRC_PATH";
+/// Read by every cargo that does not come from evcxr.
+pub(super) const FLAGS_VARIABLE: &str = "RUSTFLAGS";
+/// Their value: true for rust-analyzer only.
+pub(super) const FLAGS: &str = "--cfg forklore_analysis";
+
+/// The library as a dependency, in a manifest: with its dependencies for rustc, without them for rust-analyzer.
+pub(super) fn dependencies(library: &Path) -> String {
+    let mut text = String::new();
+    for (condition, name, folder) in [
+        ("not(forklore_analysis)", "forklore", library.to_owned()),
+        (
+            "forklore_analysis",
+            "forklore-analysis",
+            library.join("analysis"),
+        ),
+    ] {
+        let _ = write!(
+            text,
+            "[target.'cfg({condition})'.dependencies]\n{name} = {{ path = {folder:?} }}\n\n"
+        );
+    }
+    text
+}

@@ -1,0 +1,105 @@
+//! The standard library's sources as rust-analyzer shall see them.
+//!
+//! evcxr asks rust-analyzer for the type of every `let`, and that reads everything which cargo names before it answers.
+//! Of `rust-src`, the greater part is of no use in a cell (27 MB of vector instructions, tests, parts of the
+//! compiler), and its dependencies would have to be downloaded. So it gets a workspace of its own:
+//!
+//! ```text
+//! std-RUSTC/Cargo.toml, Cargo.lock
+//!           core/   Cargo.toml, src ──▶ rust-src
+//!           alloc/  the same
+//!           std/    the same
+//!           hashbrown/   the names that std's maps are made of
+//! ```
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+/// A package: its name, and what it depends on.
+const PACKAGES: [(&str, &[&str]); 4] = [
+    ("alloc", &["core"]),
+    ("core", &[]),
+    ("hashbrown", &["core"]),
+    ("std", &["alloc", "core", "hashbrown"]),
+];
+const HASHBROWN: &str = include_str!("../analysis/hashbrown.rs");
+
+/// Writes the workspace for the sources in `rust_src`.
+///
+/// # Errors
+///
+/// When the folder cannot be written.
+pub(crate) fn write(rust_src: &Path, folder: &Path) -> io::Result<()> {
+    let members = PACKAGES.map(|(name, _)| name);
+    fs::write(
+        folder.join("Cargo.toml"),
+        format!("[workspace]\nresolver = \"3\"\nmembers = {members:?}\n"),
+    )?;
+    fs::write(folder.join("Cargo.lock"), lock())?;
+    for (name, needs) in PACKAGES {
+        let package = folder.join(name);
+        fs::create_dir(&package)?;
+        fs::write(package.join("Cargo.toml"), manifest(name, needs))?;
+        if name == "hashbrown" {
+            fs::create_dir(package.join("src"))?;
+            fs::write(package.join("src/lib.rs"), HASHBROWN)?;
+        } else {
+            symlink(rust_src.join(name).join("src"), package.join("src"))?;
+        }
+    }
+    Ok(())
+}
+
+fn manifest(name: &str, needs: &[&str]) -> String {
+    let dependency = |name: &&str| format!("{name} = {{ path = \"../{name}\" }}\n");
+    let dependencies: String = needs.iter().map(dependency).collect();
+    format!(
+        "[package]\nname = {name:?}\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\n{dependencies}"
+    )
+}
+
+/// rust-analyzer runs cargo with `--locked`.
+fn lock() -> String {
+    let package = |(name, needs): (&str, &[&str])| {
+        let needs: String = needs.iter().map(|name| format!(" {name:?},\n")).collect();
+        let dependencies = match needs.as_str() {
+            "" => String::new(),
+            needs => format!("dependencies = [\n{needs}]\n"),
+        };
+        format!("\n[[package]]\nname = {name:?}\nversion = \"0.0.0\"\n{dependencies}")
+    };
+    let packages: String = PACKAGES.map(package).concat();
+    format!("version = 4\n{packages}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_takes_the_workspace_as_it_is() {
+        let root = std::env::temp_dir().join(format!("forklore-sources-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        let (rust_src, folder) = (root.join("rust-src"), root.join("std"));
+        fs::create_dir_all(&folder).unwrap();
+        for name in ["core", "alloc", "std"] {
+            fs::create_dir_all(rust_src.join(name).join("src")).unwrap();
+            fs::write(rust_src.join(name).join("src/lib.rs"), "").unwrap();
+        }
+        write(&rust_src, &folder).unwrap();
+        let output = std::process::Command::new(env!("CARGO"))
+            .args(["metadata", "--locked", "--offline", "--format-version", "1"])
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        let metadata = String::from_utf8_lossy(&output.stdout);
+        for (name, _) in PACKAGES {
+            assert!(metadata.contains(&format!("{name}/src/lib.rs")), "{name}");
+        }
+        fs::remove_dir_all(root).unwrap();
+    }
+}
