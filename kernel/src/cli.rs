@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use xtask::course;
 
 use crate::install::{self, Place};
-use crate::{server, warm};
+use crate::{doctor, lab, progress, server};
 
 /// The argument by which `evcxr_jupyter` is started as a kernel. It reads the command line itself, so it is given what
 /// it knows, and we leave it alone when we see it.
@@ -30,6 +30,14 @@ enum Subcommands {
     Install(Where),
     /// Remove them again.
     Uninstall(Where),
+    /// Say what is missing on this machine, and how to mend it; exits with 1 if no session can work.
+    Doctor {
+        /// For programs to read.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Open JupyterLab with this kernel, installed or not.
+    Lab(lab::Options),
     /// Serve the kernel that a connection file describes; Jupyter does this.
     Kernel(Connection),
     /// Compile the library for the sessions to come, so that the first of them does not have to.
@@ -97,6 +105,8 @@ fn run(command: Subcommands) -> Result<()> {
     match command {
         Subcommands::Install(place) => install::install(place.place()),
         Subcommands::Uninstall(place) => install::uninstall(place.place()),
+        Subcommands::Doctor { json } => examine(json),
+        Subcommands::Lab(options) => lab::run(&options),
         Subcommands::Kernel(connection) => server::run(&connection.connection_file),
         Subcommands::Warm => prepare(),
         Subcommands::Lessons(command) => course::run(&command),
@@ -104,10 +114,17 @@ fn run(command: Subcommands) -> Result<()> {
     }
 }
 
+fn examine(as_json: bool) -> Result<()> {
+    if !doctor::run(as_json, &mut std::io::stdout())? {
+        // The report has said why.
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
 fn prepare() -> Result<()> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let warm = warm::find_or_build(&program)?;
-    println!("sessions use the library in {}", warm.library().display());
+    let library = progress::prepare_library()?;
+    println!("sessions use the library in {}", library.display());
     Ok(())
 }
 

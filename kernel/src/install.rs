@@ -109,6 +109,31 @@ pub fn install(place: Place) -> Result<()> {
     Ok(())
 }
 
+/// Writes both kernels' descriptions below a folder.
+pub(crate) fn write_specs(kernels: &Path) -> Result<()> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    for spec in &SPECS {
+        write_spec(spec, &kernels.join(spec.name), &program)?;
+    }
+    Ok(())
+}
+
+/// The folders in which Jupyter looks for `kernels/`, first one first.
+pub(crate) fn searched_folders() -> Vec<PathBuf> {
+    if let Some(jupyter) = find_program("jupyter") {
+        let searched = searched_by_jupyter(&jupyter);
+        if !searched.is_empty() {
+            return searched;
+        }
+    }
+    let variable = std::env::var_os("JUPYTER_PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&variable).collect();
+    folders.extend(user_data());
+    folders.extend(sys_prefix().map(|prefix| prefix.join("share/jupyter")));
+    folders.extend(["/usr/local/share/jupyter", "/usr/share/jupyter"].map(PathBuf::from));
+    folders
+}
+
 /// Removes both kernels.
 ///
 /// # Errors
@@ -274,7 +299,7 @@ fn missing_tools() -> Vec<String> {
 }
 
 /// Where the standard library's source would be.
-fn rust_source() -> Option<PathBuf> {
+pub(crate) fn rust_source() -> Option<PathBuf> {
     let output = Command::new("rustc")
         .args(["--print", "sysroot"])
         .output()
@@ -283,7 +308,7 @@ fn rust_source() -> Option<PathBuf> {
     Some(Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core"))
 }
 
-fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
+pub(crate) fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .map(|folder| folder.join(name.as_ref()))

@@ -1,13 +1,17 @@
 //! The parts of the `forklore` kernel, as a library, so that tests can drive each of them.
 
+mod cache;
 pub mod cell;
 pub mod cli;
 pub mod complete;
+pub mod doctor;
 pub mod export;
 pub mod frame;
 pub mod install;
+mod lab;
 pub mod output;
 pub mod procs;
+mod progress;
 pub mod runtime;
 pub mod server;
 pub mod session;

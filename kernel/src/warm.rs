@@ -11,8 +11,7 @@
 //! ~/.cache/forklore/prelude-RUSTC/        the shared object with the panic hook (see `runtime::prelude`)
 //! ```
 //!
-//! Nothing is ever changed in place and nothing is locked: whoever renames first wins, and the others use
-//! that. So two sessions may start at once, also on a network file system.
+//! How it is kept without locks is told in `cache`.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
@@ -23,7 +22,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
-use crate::procs;
+use crate::cache;
 use crate::runtime;
 use crate::session::{Raw, Session};
 use crate::sources;
@@ -34,6 +33,8 @@ mod library {
 
 /// Changes when what is kept changes its form.
 const FORMAT: u32 = 5;
+/// The last file that a build writes.
+const MARKER: &str = "Cargo.lock";
 /// All unpacked sources get this modification time, so that a new copy of them is not newer than what was compiled.
 const SOURCE_TIME: Duration = Duration::from_secs(1_700_000_000);
 
@@ -51,20 +52,38 @@ pub struct Warm {
 ///
 /// When there is no compiler, the cache folder cannot be written to, or a dependency cannot be had.
 pub fn find_or_build(program: &Path) -> Result<Warm> {
-    let root = cache_folder()?;
-    let compiler = Compiler::find()?;
+    let (root, compiler) = (cache::folder()?, Compiler::find()?);
+    cache::prune(&root);
     let library = unpack_library(&root)?;
-    let folder = root.join(format!("warm-{}-{}", library::KEY, compiler.key()));
     let mut warm = Warm {
+        folder: warm_folder(&root, &compiler),
         standard_library: compiler.link_standard_library(&root)?,
-        folder,
         library,
         is_complete: true,
     };
-    if !warm.folder.join("Cargo.lock").exists() {
-        build(&root, &mut warm, program)?;
+    if !warm.folder.join(MARKER).exists() {
+        build(&root, &mut warm, program).map_err(|error| cache::way_out(error, &root))?;
     }
+    cache::mark_used(&warm.folder);
+    cache::mark_used(&warm.library);
+    warm.standard_library
+        .iter()
+        .for_each(|folder| cache::mark_used(folder));
     Ok(warm)
+}
+
+/// Whether [`find_or_build`] would find it.
+///
+/// # Errors
+///
+/// When there is no compiler, or no cache folder.
+pub fn is_ready() -> Result<bool> {
+    let (root, compiler) = (cache::folder()?, Compiler::find()?);
+    Ok(warm_folder(&root, &compiler).join(MARKER).exists())
+}
+
+fn warm_folder(root: &Path, compiler: &Compiler) -> PathBuf {
+    root.join(format!("warm-{}-{}", library::KEY, compiler.key()))
 }
 
 /// Gives the shared object with the panic hook for the user's compiler, and builds it first where it is missing.
@@ -73,17 +92,15 @@ pub fn find_or_build(program: &Path) -> Result<Warm> {
 ///
 /// When there is no compiler, or the cache folder cannot be written to.
 pub fn find_or_build_prelude() -> Result<PathBuf> {
-    let root = cache_folder()?;
-    let compiler = Compiler::find()?;
+    let (root, compiler) = (cache::folder()?, Compiler::find()?);
     let mut hasher = DefaultHasher::new();
     (FORMAT, runtime::PRELUDE_SOURCE, &compiler.version).hash(&mut hasher);
     let folder = root.join(format!("prelude-{:016x}", hasher.finish()));
     let prelude = folder.join("prelude.so");
     if !prelude.exists() {
-        let building = building_folder(&root)?;
-        compiler.compile_prelude(&building)?;
-        put_in_place(&building, &folder)?;
+        cache::make(&root, &folder, |making| compiler.compile_prelude(making))?;
     }
+    cache::mark_used(&folder);
     Ok(prelude)
 }
 
@@ -120,28 +137,6 @@ impl Warm {
         };
         Ok(fs::write(session.join("Cargo.lock"), bytes)?)
     }
-}
-
-/// `$XDG_CACHE_HOME/forklore` or `~/.cache/forklore`.
-pub fn cache_folder() -> Result<PathBuf> {
-    let from = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let Some(cache) =
-        from("XDG_CACHE_HOME").or_else(|| from("HOME").map(|home| home.join(".cache")))
-    else {
-        bail!("there is no cache folder: set HOME or XDG_CACHE_HOME");
-    };
-    let folder = cache.join("forklore");
-    fs::create_dir_all(&folder).with_context(|| {
-        format!(
-            "could not make the cache folder {}: set XDG_CACHE_HOME to one that can be written to",
-            folder.display()
-        )
-    })?;
-    Ok(folder)
 }
 
 /// The compiler that evcxr will use.
@@ -201,9 +196,9 @@ impl Compiler {
         (FORMAT, &self.version, &rust_src).hash(&mut hasher);
         let folder = root.join(format!("std-{:016x}", hasher.finish()));
         if !folder.exists() {
-            let building = building_folder(root)?;
-            sources::write(&rust_src, &building)?;
-            put_in_place(&building, &folder)?;
+            cache::make(root, &folder, |making| {
+                Ok(sources::write(&rust_src, making)?)
+            })?;
         }
         Ok(Some(folder))
     }
@@ -243,12 +238,15 @@ impl Compiler {
 
 fn unpack_library(root: &Path) -> Result<PathBuf> {
     let library = root.join(format!("library-{}", library::KEY));
-    if library.join("Cargo.toml").exists() {
-        return Ok(library);
+    if !library.join("Cargo.toml").exists() {
+        cache::make(root, &library, write_library)?;
     }
-    let building = building_folder(root)?;
+    Ok(library)
+}
+
+fn write_library(folder: &Path) -> Result<()> {
     for (name, content) in library::FILES {
-        let path = building.join(name);
+        let path = folder.join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
@@ -258,14 +256,12 @@ fn unpack_library(root: &Path) -> Result<PathBuf> {
             .open(&path)?
             .set_modified(SystemTime::UNIX_EPOCH + SOURCE_TIME)?;
     }
-    put_in_place(&building, &library)?;
-    Ok(library)
+    Ok(())
 }
 
 /// Compiles the library as a session will ask for it: by a session.
 fn build(root: &Path, warm: &mut Warm, program: &Path) -> Result<()> {
-    remove_abandoned(root);
-    let building = building_folder(root)?;
+    let building = cache::building(root)?;
     warm.is_complete = false;
     let session_folder = building.join("session");
     fs::create_dir(&session_folder)?;
@@ -289,49 +285,10 @@ fn build(root: &Path, warm: &mut Warm, program: &Path) -> Result<()> {
     fs::create_dir(&ready)?;
     copy_tree(&session_folder.join("target"), &ready.join("target"))?;
     fs::rename(session_folder.join("Cargo.lock"), ready.join("Cargo.lock"))?;
-    put_in_place(&ready, &warm.folder)?;
+    cache::put_in_place(&ready, &warm.folder)?;
     warm.is_complete = true;
     let _ = fs::remove_dir_all(&building);
     Ok(())
-}
-
-fn building_folder(root: &Path) -> Result<PathBuf> {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
-    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let folder = root.join(format!("building-{}-{number}", std::process::id()));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir(&folder)
-        .with_context(|| format!("could not write to the cache folder {}", root.display()))?;
-    Ok(folder)
-}
-
-/// Renames a finished folder. Somebody else may have been faster: then theirs is as good.
-fn put_in_place(ready: &Path, place: &Path) -> Result<()> {
-    match fs::rename(ready, place) {
-        Err(error) if !place.exists() => {
-            Err(error).with_context(|| format!("could not write {}", place.display()))
-        }
-        Err(_) => Ok(fs::remove_dir_all(ready)?),
-        Ok(()) => Ok(()),
-    }
-}
-
-/// Removes what builds left behind whose process is gone.
-fn remove_abandoned(root: &Path) {
-    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| {
-            name.strip_prefix("building-")?
-                .split('-')
-                .next()?
-                .parse()
-                .ok()
-        });
-        if pid.is_some_and(|pid| procs::Stat::of(pid).is_none()) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
 }
 
 /// Copies what cargo needs to find the dependencies fresh: with modification times, without the cells' own code.
@@ -417,22 +374,6 @@ mod tests {
             fs::read_to_string(from.join("deps/invoked.timestamp")).unwrap(),
             "deps/invoked.timestamp"
         );
-        fs::remove_dir_all(root).unwrap();
-    }
-
-    #[test]
-    fn the_slower_of_two_builds_uses_what_the_faster_one_made() {
-        let root = scratch("race");
-        for (folder, text) in [("a", "first"), ("b", "second")] {
-            fs::create_dir(root.join(folder)).unwrap();
-            fs::write(root.join(folder).join("file"), text).unwrap();
-            put_in_place(&root.join(folder), &root.join("place")).unwrap();
-        }
-        assert_eq!(
-            fs::read_to_string(root.join("place/file")).unwrap(),
-            "first"
-        );
-        assert!(!root.join("b").exists());
         fs::remove_dir_all(root).unwrap();
     }
 

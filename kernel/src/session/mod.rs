@@ -137,6 +137,8 @@ pub struct Session {
     is_early: bool,
     /// Whether cargo must not use the network: until the first cell that adds a dependency.
     is_offline: bool,
+    /// Whether rust-analyzer has the standard library's sources to infer types from.
+    has_rust_src: bool,
     /// Whether a compile was killed, so that rust-analyzer may have seen half of a manifest.
     is_analysis_stale: bool,
     /// How cells are compiled.
@@ -237,6 +239,7 @@ impl Session {
             context,
             link,
             is_offline: warm.is_some_and(warm::Warm::is_complete),
+            has_rust_src: warm.is_none_or(|warm| warm.standard_library().is_some()),
             is_analysis_stale: false,
             dependency: warm
                 .map(|warm| format!(":dep forklore = {{ path = {:?} }}\n", warm.library())),
@@ -377,8 +380,18 @@ impl Session {
                 SUPERVISOR_LOST,
                 "the processes of the session were killed from outside: all variables are lost",
             )),
-            (Err(error), None) => Err(CellError::new("Error", error.to_string())),
+            (Err(error), None) => Err(CellError::new("Error", self.explain(error.to_string()))),
         }
+    }
+
+    /// evcxr's own words, and what it cannot know.
+    fn explain(&self, message: String) -> String {
+        if !self.has_rust_src && message.starts_with("Couldn't automatically determine type") {
+            return format!(
+                "{message}\nOr let the kernel know the types: `rustup component add rust-src`, then restart it."
+            );
+        }
+        message
     }
 
     /// Shows what evcxr's own commands answer: one thing, in one or more MIME types.

@@ -1,5 +1,9 @@
 """The library in a notebook: there from the first cell, and its workers run what was defined after they were forked."""
 
+import os
+import shutil
+import subprocess
+
 from conftest import assert_gone
 
 # Deletes the shared objects of all cells, and then maps a function that no worker has loaded.
@@ -52,6 +56,24 @@ def test_the_types_of_variables_are_known(kernel):
     assert kernel.ok("shared.lock().unwrap().len()").result == "2"
     ran = kernel.run("let unknown = Default::default();")
     assert ran.status == "error" and "Result<" not in str(ran.reply["content"]), ran
+
+
+def test_without_rust_src_a_let_says_what_is_missing(new_kernel, tmp_path):
+    """A toolchain whose compiler says that it is installed where there are no sources."""
+    real = subprocess.run(["rustup", "which", "rustc"], capture_output=True, text=True).stdout.strip()
+    real = real or shutil.which("rustc")
+    scripts = {
+        "rustc": f'#!/bin/sh\ncase "$*" in *"print sysroot"*) echo {tmp_path};; *) exec {real} "$@";; esac\n',
+        "rustup": f'#!/bin/sh\n[ "$2" = rustc ] && echo {tmp_path}/rustc && exit\nPATH=${{PATH#*:}}\nexec rustup "$@"\n',
+    }
+    for name, text in scripts.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    kernel = new_kernel(env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert kernel.ok("let typed: u64 = 5; typed + 1").result == "6"
+    error = kernel.run('let text = String::from("x").repeat(2);').reply["content"]
+    assert error["status"] == "error" and "explicit type" in error["evalue"]
+    assert "rustup component add rust-src" in error["evalue"]
 
 
 def test_the_stock_kernel_is_served_by_the_same_program(new_kernel):

@@ -1,0 +1,251 @@
+//! The cache folder: what is made once and kept, `~/.cache/forklore` or below `XDG_CACHE_HOME`.
+//!
+//! Everything in it has its version in its name, is made in a folder beside its place and renamed into it, and is
+//! never changed afterwards. Nothing is locked: whoever renames first wins, and the others use that. So two sessions
+//! may start at once, also on a network file system.
+//!
+//! ```text
+//! building-PID-N/     being made; removed when its process is gone for an hour (it may be one of another machine)
+//! KIND-KEY/           kept, with a file `last-used`
+//! ```
+//!
+//! What no session has used for a month goes, and what is more than the newest few of a kind, unless it was used today.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Error, Result, bail};
+
+use crate::procs;
+
+/// What is kept of each kind: a few compilers or versions of the library, side by side.
+const N_KEPT: usize = 3;
+/// What was used since then may be in use: a session needs its library as long as it lives.
+const MAY_BE_IN_USE: Duration = Duration::from_secs(24 * 3600);
+const ABANDONED: Duration = Duration::from_secs(3600);
+const TOO_OLD: Duration = Duration::from_secs(30 * 24 * 3600);
+const LAST_USED: &str = "last-used";
+/// The kinds of folders that are pruned. The Python environments of `cargo lab` are not ours.
+const KINDS: [&str; 4] = ["library", "warm", "std", "prelude"];
+
+/// The cache folder, made if it is missing.
+///
+/// # Errors
+///
+/// When there is no home folder, or it cannot be made.
+pub(crate) fn folder() -> Result<PathBuf> {
+    let from = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let home = || from("HOME").map(|home| home.join(".cache"));
+    let Some(cache) = from("XDG_CACHE_HOME").or_else(home) else {
+        bail!("there is no cache folder: set HOME or XDG_CACHE_HOME");
+    };
+    let folder = cache.join("forklore");
+    fs::create_dir_all(&folder).map_err(|error| way_out(error.into(), &folder))?;
+    Ok(folder)
+}
+
+/// An error about the cache folder, with what can be done about it.
+pub(crate) fn way_out(error: Error, folder: &Path) -> Error {
+    let kind = error
+        .chain()
+        .find_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()));
+    let hint = match kind {
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge) => {
+            "free some of it, or set XDG_CACHE_HOME to a folder elsewhere"
+        }
+        Some(_) => "set XDG_CACHE_HOME to a folder that can be written to",
+        None => return error,
+    };
+    error.context(format!(
+        "could not write to the cache folder {}: {hint}",
+        folder.display()
+    ))
+}
+
+/// A new folder to make something in.
+pub(crate) fn building(root: &Path) -> Result<PathBuf> {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let folder = root.join(format!("building-{}-{number}", std::process::id()));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir(&folder)?;
+    Ok(folder)
+}
+
+/// Makes what is missing: in a folder beside its place, which goes when that fails.
+pub(crate) fn make(
+    root: &Path,
+    place: &Path,
+    fill: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let making = building(root).map_err(|error| way_out(error, root))?;
+    let made = fill(&making).and_then(|()| put_in_place(&making, place));
+    made.map_err(|error| {
+        let _ = fs::remove_dir_all(&making);
+        way_out(error, root)
+    })
+}
+
+/// Renames a finished folder. Somebody else may have been faster: then theirs is as good.
+pub(crate) fn put_in_place(ready: &Path, place: &Path) -> Result<()> {
+    match fs::rename(ready, place) {
+        Err(error) if !place.exists() => {
+            Err(error).with_context(|| format!("could not write {}", place.display()))
+        }
+        Err(_) => Ok(fs::remove_dir_all(ready)?),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Says that a session uses this. (Where the cache cannot be written, nobody can prune it either.)
+pub(crate) fn mark_used(folder: &Path) {
+    let file = File::create(folder.join(LAST_USED));
+    let _ = file.and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// Removes what is too old or too much, and what builds left behind whose process is gone.
+pub(crate) fn prune(root: &Path) {
+    prune_at(root, SystemTime::now());
+}
+
+fn prune_at(root: &Path, now: SystemTime) {
+    let mut entries: Vec<(String, Duration, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        let (kind, rest) = name.split_once('-').unwrap_or((&name, ""));
+        let pid = rest.split('-').next().and_then(|pid| pid.parse().ok());
+        if kind == "building" {
+            let is_gone = pid.is_some_and(|pid| procs::Stat::of(pid).is_none());
+            if is_gone && unused_for(&path, now) > ABANDONED {
+                let _ = fs::remove_dir_all(&path);
+            }
+        } else if KINDS.contains(&kind) {
+            entries.push((kind.to_owned(), unused_for(&path, now), path));
+        }
+    }
+    entries.sort();
+    let mut n_of_kind = 0;
+    let mut previous = String::new();
+    for (kind, unused, path) in entries {
+        n_of_kind = if kind == previous { n_of_kind + 1 } else { 1 };
+        previous = kind;
+        if unused > TOO_OLD || (n_of_kind > N_KEPT && unused > MAY_BE_IN_USE) {
+            remove(&path);
+        }
+    }
+}
+
+fn unused_for(folder: &Path, now: SystemTime) -> Duration {
+    let mark = fs::metadata(folder.join(LAST_USED)).or_else(|_| fs::metadata(folder));
+    let used = mark.and_then(|metadata| metadata.modified());
+    used.ok()
+        .and_then(|used| now.duration_since(used).ok())
+        .unwrap_or_default()
+}
+
+/// A session that starts meanwhile finds it whole or not at all.
+fn remove(folder: &Path) {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let doomed = folder.with_file_name(format!("building-{}-{name}", std::process::id()));
+    if fs::rename(folder, &doomed).is_ok() {
+        let _ = fs::remove_dir_all(doomed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let name = format!("forklore-cache-{}-{name}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    fn names(root: &Path) -> Vec<String> {
+        let entries = fs::read_dir(root).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_slower_of_two_uses_what_the_faster_one_made() {
+        let root = scratch("race");
+        let place = root.join("place");
+        for text in ["first", "second"] {
+            make(&root, &place, |folder| {
+                Ok(fs::write(folder.join("file"), text)?)
+            })
+            .unwrap();
+        }
+        assert_eq!(fs::read_to_string(place.join("file")).unwrap(), "first");
+        assert_eq!(names(&root), ["place"]);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn what_fails_leaves_nothing_and_says_what_to_do() {
+        let root = scratch("fails");
+        let full = || Err(io::Error::from(ErrorKind::StorageFull).into());
+        let error = make(&root, &root.join("place"), |_| full()).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(
+            text.contains(&*root.to_string_lossy()) && text.contains("XDG_CACHE_HOME"),
+            "{text}"
+        );
+        assert!(names(&root).is_empty());
+        fs::remove_dir_all(&root).unwrap();
+        let error = make(&root, &root.join("place"), |_| Ok(())).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("can be written to"),
+            "{error:#}"
+        );
+    }
+
+    #[test]
+    fn old_and_superfluous_folders_go_and_used_ones_stay() {
+        let root = scratch("prune");
+        let day = Duration::from_secs(24 * 3600);
+        let now = SystemTime::now() + 100 * day;
+        let ages = [
+            ("warm-a", 0),
+            ("warm-b", 2),
+            ("warm-c", 3),
+            ("warm-d", 4),
+            ("std-e", 40),
+            ("python-f", 90),
+        ];
+        for (name, days) in ages {
+            fs::create_dir(root.join(name)).unwrap();
+            mark_used(&root.join(name));
+            let file = File::options()
+                .write(true)
+                .open(root.join(name).join(LAST_USED))
+                .unwrap();
+            file.set_modified(now - days * day).unwrap();
+        }
+        // No process has this number. (What is young may be a process of another machine.)
+        fs::create_dir(root.join("building-2147483646-0")).unwrap();
+        fs::create_dir(root.join(format!("building-{}-0", std::process::id()))).unwrap();
+        prune_at(&root, now);
+        let own = format!("building-{}-0", std::process::id());
+        assert_eq!(
+            names(&root),
+            [&own, "python-f", "warm-a", "warm-b", "warm-c"]
+        );
+        fs::remove_dir_all(root).unwrap();
+    }
+}
