@@ -51,7 +51,7 @@ let array = SharedArray::<u64>::zeroed(3)?;
 
 def test_the_types_of_variables_are_known(kernel):
     kernel.ok(VARIABLES)
-    shown = kernel.ok("(first, pairs, squares, timed.value, array.len())").result
+    shown = kernel.ok("(first, &pairs, &squares, timed.value, array.len())").result
     assert shown == '(Some(1), [("a", 1)], [1, 4, 9], 5, 3)'
     assert kernel.ok("shared.lock().unwrap().len()").result == "2"
     ran = kernel.run("let unknown = Default::default();")
