@@ -200,14 +200,14 @@ pub(crate) fn send_prompt(prompt: &str, is_password: bool) -> bool {
 
 /// Who reads this process's standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Listener {
+pub(crate) enum Listener {
     Forklore,
     Evcxr,
     Other,
 }
 
 impl Listener {
-    fn detect() -> Listener {
+    pub(crate) fn detect() -> Listener {
         let set = |name| std::env::var_os(name).is_some();
         if set("FORKLORE_KERNEL") {
             Listener::Forklore

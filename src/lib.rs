@@ -74,6 +74,25 @@
 //! `%time` does not see; [`timeit`] repeats, and says when the machine is too busy to tell.
 //! [`cpu_count`] is what this process may use, not what the machine has.
 //!
+//! # Seeing it
+//!
+//! [`progress()`] shows how far an iterator is, [`Pool::with_progress`] how far a map is, with a line or a row
+//! of a timeline for each worker. [`figure`] draws, for eyes and for screen readers; [`display`] shows
+//! whatever else a notebook can.
+//!
+//! ```
+//! let words = ["fork", "wait", "reap"];
+//! let lengths: Vec<usize> = forklore::progress(words).map(str::len).collect();
+//! assert_eq!(lengths, [4, 4, 4]);
+//! ```
+//!
+//! # In one line, in turns, from Python
+//!
+//! [`Parallel`] is a map in one line: `Parallel::jobs(-1).map(f, args)`. [`ThreadPool`], [`Serial`] and a
+//! pool of threads that take turns ([`Gil::pool`]) have the interface of [`Pool`] in common, the trait
+//! [`Map`]. Who comes from `multiprocessing`, `concurrent.futures` or joblib finds what they know on
+//! the page [`coming_from_python`].
+//!
 //! # Trade-offs
 //!
 //! - A process can be forked only while it has **one thread**; with more, the child would inherit
@@ -91,6 +110,9 @@
 //! - Linux only: it stands on `fork`, futexes, robust locks and shared objects.
 
 pub mod channel;
+// A page, not a part of the library.
+#[cfg(any(doc, doctest))]
+pub mod coming_from_python;
 pub mod cpus;
 pub mod display;
 pub mod error;
@@ -98,8 +120,10 @@ pub mod figure;
 pub mod gil;
 mod input;
 pub mod lesson;
+pub mod parallel;
 pub mod pool;
 pub mod process;
+pub mod progress;
 pub mod shared;
 mod symbol;
 pub mod sync;
@@ -116,10 +140,12 @@ pub use cpus::{Cpus, cpu_count};
 pub use display::cell::EvcxrDisplay as _;
 pub use error::{Error, Outcome, Result, TaskError};
 pub use figure::Figure;
-pub use gil::{Gil, GilReport};
+pub use gil::{Gil, GilPool, GilReport};
 pub use input::{input, password};
+pub use parallel::{Backend, BatchSize, Parallel};
 pub use pool::{Map, Pending, Pool, Serial, StartMethod, ThreadPool};
 pub use process::{Child, ChildGuard, Fork, Process, fork};
+pub use progress::progress;
 pub use shared::{SharedArray, Value};
 pub use sync::{Barrier, Condition, Event, Lock, RLock, Semaphore};
 pub use timing::{Timed, Timeit, Times, time, timeit};

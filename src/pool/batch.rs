@@ -14,6 +14,7 @@ use super::engine::Engine;
 use super::lane::{self, CommittedRun};
 use super::plan::Plan;
 use super::recorder;
+use super::watched::Look;
 
 /// After this many rounds in which workers died and nothing was answered, the rest is given up.
 const MAX_STRIKES: u32 = 3;
@@ -140,6 +141,22 @@ impl Batch {
             self.is_complete = is_done || !self.make_up_for(engine, &deaths);
         }
         true
+    }
+
+    /// How far it is. What workers are writing at this moment may be counted or not.
+    pub(super) fn look(&self, engine: &Engine) -> Look {
+        let Some(part) = self.parts.last() else {
+            return Look::default();
+        };
+        let (mut look, n_open) = engine.look(part.job);
+        for worker in &mut look.workers {
+            worker.item = worker
+                .item
+                .and_then(|position| part.items().at(position as u64));
+        }
+        // All parts but the last have only that open which the last makes up for.
+        look.n_done = (self.n_items as u64).saturating_sub(n_open);
+        look
     }
 
     /// Lets nobody begin what was not begun yet.

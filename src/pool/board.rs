@@ -266,6 +266,12 @@ impl Job {
         self.cursor.0.load(Ordering::Relaxed) >= self.n_items.load(Ordering::Relaxed)
     }
 
+    /// How many positions nobody has claimed.
+    pub(super) fn n_unclaimed(&self) -> u64 {
+        let n_items = self.n_items.load(Ordering::Relaxed);
+        n_items.saturating_sub(self.cursor.0.load(Ordering::Relaxed))
+    }
+
     /// Leaves nothing to claim; what was not claimed counts as done.
     pub(super) fn cancel(&self) {
         let n_items = self.n_items.load(Ordering::Relaxed);

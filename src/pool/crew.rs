@@ -17,7 +17,7 @@ use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::child::{self, Ended};
 use crate::sys::futex;
 
-use super::board::{AWAKE, Board, MAX_WORKERS};
+use super::board::{AWAKE, Board, MAX_WORKERS, Seat};
 use super::fresh::{self, ShippedInitializer};
 use super::lane;
 use super::record;
@@ -153,6 +153,16 @@ impl Crew {
     pub(super) fn pids(&self) -> Vec<i32> {
         let n_wanted = self.settings.n_workers.get();
         self.pids.iter().take(n_wanted).copied().flatten().collect()
+    }
+
+    /// Each worker with its seat.
+    pub(super) fn seats(&self) -> impl Iterator<Item = (usize, i32, &Seat)> {
+        let seats = self
+            .pids
+            .iter()
+            .zip(&Board::of(&self.heap).seats)
+            .enumerate();
+        seats.filter_map(|(index, (pid, seat))| Some((index, (*pid)?, seat)))
     }
 
     /// Whether some worker is there to run something.

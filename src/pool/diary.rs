@@ -10,7 +10,7 @@ use crate::trace::{Caller, Span, Trace, Traced, Worker};
 const SHORTEST_SPAN: Duration = Duration::from_micros(10);
 
 /// The notes of all threads.
-pub(super) struct Diary {
+pub(crate) struct Diary {
     began_ns: u64,
     caller: Caller,
     /// With the thread that ran it, in the order in which they ended.
@@ -19,7 +19,7 @@ pub(super) struct Diary {
 
 impl Diary {
     /// Begins, at the beginning of the map.
-    pub(super) fn begin() -> Diary {
+    pub(crate) fn begin() -> Diary {
         let caller = Caller {
             pid: std::process::id() as i32,
             ..Caller::default()
@@ -32,18 +32,18 @@ impl Diary {
     }
 
     /// The time since the beginning.
-    pub(super) fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         Duration::from_nanos(monotonic_ns() - self.began_ns)
     }
 
     /// The arguments are collected.
-    pub(super) fn encoded(&mut self) {
+    pub(crate) fn encoded(&mut self) {
         self.caller.encoded = self.now();
         self.caller.forked = self.caller.encoded;
     }
 
     /// This thread has run items, and began at `start`.
-    pub(super) fn ran(&self, first_item: usize, n_items: usize, start: Duration) {
+    pub(crate) fn ran(&self, first_item: usize, n_items: usize, start: Duration) {
         let span = Span {
             first_item,
             n_items,
@@ -64,12 +64,12 @@ impl Diary {
     }
 
     /// All is done.
-    pub(super) fn returned(&mut self) {
+    pub(crate) fn returned(&mut self) {
         self.caller.returned = self.now();
     }
 
     /// The results are in order.
-    pub(super) fn finish<T>(mut self, value: T) -> Traced<T> {
+    pub(crate) fn finish<T>(mut self, value: T) -> Traced<T> {
         self.caller.collated = self.now();
         let spans = self.spans.into_inner();
         let mut workers: Vec<Worker> = Vec::new();

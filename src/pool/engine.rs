@@ -20,10 +20,12 @@ use crate::sys::futex;
 
 use super::board::{Board, JobSpec, N_JOBS, SPINNING};
 use super::crew::{Crew, Death, Settings, check_number};
+use super::lane;
 use super::record;
 use super::sleep;
 use super::start;
 use super::task::Trampoline;
+use super::watched::{Look, WorkerLook};
 
 /// How long the owner lets a tiny job run before it wakes more workers than one.
 const HEAD_START: Duration = Duration::from_micros(5);
@@ -205,6 +207,33 @@ impl Engine {
                 next_thorough_look = Instant::now() + BACKSTOP;
             }
         }
+    }
+
+    /// How far a job is: what each worker is at, as positions, and how many of them are open.
+    pub(super) fn look(&self, id: u64) -> (Look, u64) {
+        let job = Board::of(&self.heap).job(id);
+        let mut n_open = job.n_unclaimed();
+        let mut look = Look::default();
+        for (index, pid, seat) in self.crew.seats() {
+            let is_at_it = seat.position.load(Ordering::Acquire) == id;
+            let run = is_at_it.then(|| lane::run_of(&self.heap, seat)).flatten();
+            let n_left = run.map_or(0, |run| run.n_claimed.saturating_sub(run.n_committed));
+            n_open += n_left;
+            let mut n_tasks = seat.n_tasks.load(Ordering::Relaxed);
+            if n_left > 0 {
+                // What it has run of a chunk is counted when the chunk ends.
+                n_tasks += run.map_or(0, |run| run.n_committed);
+            }
+            look.workers.push(WorkerLook {
+                seat: index,
+                pid,
+                n_tasks,
+                item: run
+                    .filter(|_| n_left > 0)
+                    .map(|run| (run.first + run.n_committed) as usize),
+            });
+        }
+        (look, n_open)
     }
 
     /// Takes a job that has ended off the books and says which workers died in it.

@@ -18,6 +18,7 @@ use super::engine::Engine;
 use super::plan::Plan;
 use super::recorder::Notes;
 use super::task::Trampoline;
+use super::watched::Look;
 
 /// A pool's engine, shared with whatever of the pool's work outlives a call.
 pub(super) struct Shared {
@@ -239,6 +240,21 @@ impl Flight {
         match self.batch.borrow_mut().as_mut() {
             Some(batch) => batch.wait(&mut engine, deadline),
             None => true,
+        }
+    }
+
+    pub(super) fn n_items(&self) -> usize {
+        self.batch.borrow().as_ref().map_or(0, Batch::n_items)
+    }
+
+    /// How far it is.
+    pub(super) fn look(&self) -> Look {
+        match (
+            self.batch.borrow().as_ref(),
+            self.shared.engine.try_borrow(),
+        ) {
+            (Some(batch), Ok(engine)) if !self.is_lost() => batch.look(&engine),
+            _ => Look::default(),
         }
     }
 

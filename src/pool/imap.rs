@@ -92,6 +92,11 @@ where
         Some((chunk.first_index, results))
     }
 
+    /// How many items were taken from the input and not given back as results.
+    fn n_in_flight(&self) -> usize {
+        self.window.iter().map(|chunk| chunk.flight.n_items()).sum()
+    }
+
     fn fill_window(&mut self) -> Result<()> {
         let capacity = CHUNKS_PER_WORKER * self.shared.n_workers();
         while self.window.len() < capacity {
@@ -168,5 +173,12 @@ where
             self.first_index = first_index;
             self.ready = results.into_iter().enumerate();
         }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let n_here = self.ready.len() + self.stream.n_in_flight();
+        let (least, most) = self.stream.args.size_hint();
+        let most = most.and_then(|most| most.checked_add(n_here));
+        (least.saturating_add(n_here), most)
     }
 }

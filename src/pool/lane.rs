@@ -302,18 +302,35 @@ fn failure(content: &[u8]) -> Values<'_> {
     Values::Failure(pid, cause)
 }
 
-/// The position that a worker was running when it died: the first of its last run that it had
-/// claimed and not committed.
-pub(super) fn running(heap: &Heap, seat: &Seat) -> Option<u64> {
+/// How far a worker is with the run that it writes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RunState {
+    pub(super) first: u64,
+    pub(super) n_claimed: u64,
+    pub(super) n_committed: u64,
+}
+
+/// The run that a seat's worker writes, if it writes one.
+pub(super) fn run_of(heap: &Heap, seat: &Seat) -> Option<RunState> {
     let run = seat.run.load(Ordering::Acquire);
     if run == 0 {
         return None;
     }
     // SAFETY: the seat names a run that was begun; all fields are atomic.
     let head = unsafe { &*heap.at(run).cast::<RunHead>() };
-    let committed = head.committed.load(Ordering::Acquire);
-    (committed < head.claimed.load(Ordering::Relaxed))
-        .then(|| head.first.load(Ordering::Relaxed) + committed)
+    Some(RunState {
+        n_committed: head.committed.load(Ordering::Acquire),
+        n_claimed: head.claimed.load(Ordering::Relaxed),
+        first: head.first.load(Ordering::Relaxed),
+    })
+}
+
+/// The position that a worker was running when it died: the first of its last run that it had
+/// claimed and not committed.
+pub(super) fn running(heap: &Heap, seat: &Seat) -> Option<u64> {
+    run_of(heap, seat)
+        .filter(|run| run.n_committed < run.n_claimed)
+        .map(|run| run.first + run.n_committed)
 }
 
 /// Gives all blocks of a job back. Only for the owner, when every worker has left the job.

@@ -6,6 +6,8 @@ use serde::de::DeserializeOwned;
 use crate::error::Outcome;
 use crate::trace::Traced;
 
+use super::blocks::Blocks;
+use super::callable::StarFn;
 use super::{Pool, Serial, ThreadPool};
 
 /// Something that applies a function to every argument: processes, threads, or this thread alone.
@@ -64,11 +66,76 @@ pub trait Map {
         I: IntoIterator<Item = A>,
         A: Serialize + DeserializeOwned + Send,
         R: Serialize + DeserializeOwned + Send;
+
+    /// As [`map`](Map::map) for a function of several parameters: each argument is a tuple, spread
+    /// over them.
+    ///
+    /// # Panics
+    /// As [`map`](Map::map).
+    #[track_caller]
+    fn starmap<F, I, T, R>(&self, f: F, args: I) -> Vec<R>
+    where
+        F: StarFn<T, Output = R> + Send + Sync,
+        I: IntoIterator<Item = T>,
+        T: Serialize + DeserializeOwned + Send,
+        R: Serialize + DeserializeOwned + Send,
+    {
+        self.map(move |args: T| f.call_spread(args), args)
+    }
+
+    /// As [`map`](Map::map), lazily: arguments are taken, and tasks run, only a little ahead of the
+    /// results that are taken, so that endlessly many need little memory. Except on [`Pool`], which
+    /// never waits for a slow one, they run block by block.
+    ///
+    /// # Panics
+    /// When the result of a task that panicked, or whose worker died, would be next.
+    ///
+    /// # Example
+    /// ```
+    /// use forklore::{Map, Serial, ThreadPool};
+    ///
+    /// fn first_squares(pool: &impl Map, n: usize) -> Vec<u64> {
+    ///     pool.imap(|x: u64| x * x, 0..).take(n).collect()
+    /// }
+    ///
+    /// # fn main() -> forklore::Result<()> {
+    /// assert_eq!(first_squares(&Serial, 4), [0, 1, 4, 9]);
+    /// assert_eq!(first_squares(&ThreadPool::with_workers(2)?, 4), [0, 1, 4, 9]);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    fn imap<F, I, A, R>(&self, f: F, args: I) -> impl Iterator<Item = R>
+    where
+        F: Fn(A) -> R + Send + Sync,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned + Send,
+        R: Serialize + DeserializeOwned + Send,
+    {
+        let run = |f: &F, block: Vec<A>| self.try_map(f, block);
+        Blocks::new(f, args.into_iter(), self.workers(), run)
+    }
+
+    /// Runs `f` on one argument and returns its result.
+    ///
+    /// # Panics
+    /// As [`map`](Map::map).
+    #[track_caller]
+    fn apply<F, A, R>(&self, f: F, arg: A) -> R
+    where
+        F: Fn(A) -> R + Send + Sync,
+        A: Serialize + DeserializeOwned + Send,
+        R: Serialize + DeserializeOwned + Send,
+    {
+        match self.map(f, std::iter::once(arg)).pop() {
+            Some(result) => result,
+            None => unreachable!("one argument has one result"),
+        }
+    }
 }
 
 /// The results, or a panic with the first error.
 #[track_caller]
-pub(super) fn all_or_panic<R>(results: Vec<Outcome<R>>) -> Vec<R> {
+pub(crate) fn all_or_panic<R>(results: Vec<Outcome<R>>) -> Vec<R> {
     let mut values = Vec::with_capacity(results.len());
     // Not in a closure, which would hide the caller's place from the panic's message.
     for result in results {
@@ -117,6 +184,17 @@ macro_rules! forward_to_own_methods {
                 R: Serialize + DeserializeOwned + Send,
             {
                 <$pool>::map_traced(self, f, args)
+            }
+
+            #[track_caller]
+            fn imap<F, I, A, R>(&self, f: F, args: I) -> impl Iterator<Item = R>
+            where
+                F: Fn(A) -> R + Send + Sync,
+                I: IntoIterator<Item = A>,
+                A: Serialize + DeserializeOwned + Send,
+                R: Serialize + DeserializeOwned + Send,
+            {
+                <$pool>::imap(self, f, args)
             }
         }
     )* };

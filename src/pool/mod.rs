@@ -16,6 +16,7 @@
 mod args;
 mod batch;
 mod bits;
+mod blocks;
 mod board;
 mod builder;
 mod callable;
@@ -41,6 +42,7 @@ mod start;
 mod task;
 mod threads;
 mod watch;
+mod watched;
 mod worker;
 
 use std::fmt;
@@ -59,13 +61,18 @@ use imap::{Results, Stream};
 use plan::Plan;
 use recorder::Notes;
 
+pub(crate) use blocks::Blocks;
 pub use builder::Builder;
 pub use callable::StarFn;
+pub(crate) use diary::Diary;
 pub use map::Map;
+pub(crate) use map::all_or_panic;
 pub use pending::Pending;
 pub use serial::Serial;
+pub(crate) use serial::run_caught;
 pub use start::StartMethod;
 pub use threads::ThreadPool;
+pub use watched::Watched;
 
 /// A pool of worker processes that run functions on arguments.
 ///
@@ -428,7 +435,7 @@ impl Pool {
         F: Fn() -> R,
         R: Serialize + DeserializeOwned,
     {
-        map::all_or_panic(self.try_broadcast(f))
+        all_or_panic(self.try_broadcast(f))
     }
 
     /// As [`broadcast`](Pool::broadcast); each worker has its result or an error.

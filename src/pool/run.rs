@@ -31,11 +31,29 @@ where
     A: Serialize + DeserializeOwned,
     C::Output: Serialize + DeserializeOwned,
 {
+    run_watched(pool, f, args, plan, notes, &mut |_| {})
+}
+
+/// As [`run`]; `watch` is called once everything is on its way, and may wait for it.
+pub(super) fn run_watched<C, A>(
+    pool: &Rc<Shared>,
+    f: &C,
+    args: impl Iterator<Item = A>,
+    plan: Plan,
+    notes: &mut Notes,
+    watch: &mut dyn FnMut(&Flight),
+) -> std::result::Result<Vec<C::Output>, Failed<C::Output>>
+where
+    C: Callable<A>,
+    A: Serialize + DeserializeOwned,
+    C::Output: Serialize + DeserializeOwned,
+{
     if size_of::<C>() == 0 {
         let mut spent = Spent::held();
         let Some(flight) = ship::<C, A>(pool, args, plan, &mut spent, notes)? else {
             return Ok(Vec::new());
         };
+        watch(&flight);
         let results = flight.land_in_place_of(&mut || spent.drop_one(), notes);
         return results.map_err(Failed::Items);
     }
@@ -60,12 +78,11 @@ where
     notes.forked();
     let mut encoded = inherited(n_items);
     encoded.traced = notes.is_on();
-    let flight = Flight::launch(&workers, Function::Inherited, encoded, plan);
+    let flight = Flight::launch(&workers, Function::Inherited, encoded, plan).map_err(fail)?;
+    watch(&flight);
     // When the first result is made, no worker needs the arguments any more.
     let mut spent = args.into_iter();
-    let outcome = flight
-        .map_err(fail)?
-        .land_in_place_of(&mut || drop(spent.next()), notes);
+    let outcome = flight.land_in_place_of(&mut || drop(spent.next()), notes);
     workers.join();
     outcome.map_err(Failed::Items)
 }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::error::{Cause, Outcome, TaskError};
 use crate::trace::Traced;
 
+use super::callable::StarFn;
 use super::diary::Diary;
 use super::map::all_or_panic;
 
@@ -48,6 +49,43 @@ impl Serial {
             .map(|(item, arg)| run_caught(item, || f(arg)))
             .collect()
     }
+
+    /// As [`map`](Serial::map) for a function of several parameters: each argument is a tuple, spread
+    /// over them.
+    ///
+    /// # Panics
+    /// As [`map`](Serial::map).
+    #[track_caller]
+    pub fn starmap<F, I, T>(&self, f: F, args: I) -> Vec<F::Output>
+    where
+        F: StarFn<T>,
+        I: IntoIterator<Item = T>,
+    {
+        self.map(|args| f.call_spread(args), args)
+    }
+
+    /// As [`map`](Serial::map), lazily: each task runs when its result is taken.
+    ///
+    /// # Panics
+    /// With a task's own panic.
+    pub fn imap<F, I, A, R>(&self, f: F, args: I) -> impl Iterator<Item = R> + use<F, I, A, R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+    {
+        args.into_iter().map(f)
+    }
+
+    /// Runs `f` on one argument.
+    ///
+    /// # Panics
+    /// With the task's own panic.
+    pub fn apply<F, A, R>(&self, f: F, arg: A) -> R
+    where
+        F: Fn(A) -> R,
+    {
+        f(arg)
+    }
 }
 
 impl Serial {
@@ -82,7 +120,7 @@ impl Serial {
 }
 
 /// Runs a task in this process; its panic becomes the item's error.
-pub(super) fn run_caught<R>(item: usize, task: impl FnOnce() -> R) -> Outcome<R> {
+pub(crate) fn run_caught<R>(item: usize, task: impl FnOnce() -> R) -> Outcome<R> {
     catch_unwind(AssertUnwindSafe(task)).map_err(|payload| {
         let cause = Cause::panicked(&*payload, String::new());
         TaskError::new(Some(item), Some(std::process::id() as i32), cause)

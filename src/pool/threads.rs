@@ -13,6 +13,8 @@ use crate::error::{Error, Outcome, Result};
 use crate::sys::child;
 use crate::trace::Traced;
 
+use super::blocks::Blocks;
+use super::callable::StarFn;
 use super::diary::Diary;
 use super::map::all_or_panic;
 use super::serial::run_caught;
@@ -182,6 +184,58 @@ impl ThreadPool {
         }
         assert_eq!(in_order.len(), n_items, "every item has a result");
         in_order
+    }
+
+    /// As [`map`](ThreadPool::map) for a function of several parameters: each argument is a tuple,
+    /// spread over them.
+    ///
+    /// # Panics
+    /// As [`map`](ThreadPool::map).
+    #[track_caller]
+    pub fn starmap<F, I, T>(&self, f: F, args: I) -> Vec<F::Output>
+    where
+        F: StarFn<T> + Sync,
+        F::Output: Send,
+        I: IntoIterator<Item = T>,
+        T: Send,
+    {
+        self.map(|args| f.call_spread(args), args)
+    }
+
+    /// As [`map`](ThreadPool::map), lazily and block by block: arguments are taken, and tasks run,
+    /// only a little ahead of the results that are taken. Blocks grow while they are quick.
+    ///
+    /// # Panics
+    /// When the result of a task that panicked would be next.
+    #[track_caller]
+    pub fn imap<F, I, A, R>(&self, f: F, args: I) -> impl Iterator<Item = R> + use<'_, F, I, A, R>
+    where
+        F: Fn(A) -> R + Sync,
+        I: IntoIterator<Item = A>,
+        A: Send,
+        R: Send,
+    {
+        let n_first = self.n_workers;
+        Blocks::new(f, args.into_iter(), n_first, |f, block| {
+            self.try_map(f, block)
+        })
+    }
+
+    /// Runs `f` on one argument in a thread of the pool.
+    ///
+    /// # Panics
+    /// As [`map`](ThreadPool::map).
+    #[track_caller]
+    pub fn apply<F, A, R>(&self, f: F, arg: A) -> R
+    where
+        F: Fn(A) -> R + Sync,
+        A: Send,
+        R: Send,
+    {
+        match self.map(f, std::iter::once(arg)).pop() {
+            Some(result) => result,
+            None => unreachable!("one argument has one result"),
+        }
     }
 
     fn executor(&self) -> Arc<dyn Executor> {

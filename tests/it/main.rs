@@ -10,8 +10,10 @@ mod deaths;
 mod exhaustion;
 mod limits;
 mod maps;
+mod parallel;
 mod pools;
 mod processes;
+mod progress;
 mod reliability;
 mod shared;
 mod starts;
@@ -28,17 +30,19 @@ fn main() {
     support::run_if_asked();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[support::Test]); 15] = [
+    let groups: &[(&str, &[support::Test])] = &[
         ("maps", maps::TESTS),
         ("streams", streams::TESTS),
         ("deaths", deaths::TESTS),
         ("pools", pools::TESTS),
+        ("parallel", parallel::TESTS),
         ("limits", limits::TESTS),
         ("starts", starts::TESTS),
         ("traces", traces::TESTS),
         ("reliability", reliability::TESTS),
         ("exhaustion", exhaustion::TESTS),
         ("processes", processes::TESTS),
+        ("progress", progress::TESTS),
         ("shared", shared::TESTS),
         ("sync", sync::TESTS),
         ("channel", channel::TESTS),
@@ -46,7 +50,7 @@ fn main() {
         ("tidy", tidy::TESTS),
     ];
     let trials = groups
-        .into_iter()
+        .iter()
         .flat_map(|(group, tests)| tests.iter().map(move |test| trial(group, test)))
         .collect();
     libtest_mimic::run(&arguments, trials).exit();

@@ -107,6 +107,8 @@ pub fn run_if_asked() {
         crate::deaths::SCENES,
         crate::reliability::SCENES,
         crate::exhaustion::SCENES,
+        crate::progress::SCENES,
+        crate::parallel::SCENES,
     ];
     for (scene, play) in scenes.into_iter().flatten() {
         if *scene == name {

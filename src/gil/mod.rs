@@ -25,12 +25,19 @@
 //! println!("{report}");
 //! ```
 
-use std::fmt;
+mod pool;
+mod report;
+
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::error::Result;
+
+pub use pool::GilPool;
+pub use report::{GilReport, Span, ThreadReport};
 
 /// CPython's default (`sys.getswitchinterval()`).
 const SWITCH_INTERVAL: Duration = Duration::from_millis(5);
@@ -77,6 +84,14 @@ impl Gil {
         self.is_enabled
     }
 
+    /// A pool of `n` threads that take turns, to call as every other pool.
+    ///
+    /// # Errors
+    /// `is_invalid_input()` if `n` is 0.
+    pub fn pool(self, n: usize) -> Result<GilPool> {
+        GilPool::new(self, n)
+    }
+
     /// Runs `body` on `n` threads at once, each with a token and its number from 0, and reports who
     /// held the lock when. `n = 0` gives an empty report.
     ///
@@ -104,18 +119,10 @@ impl Gil {
                 .collect();
             threads.into_iter().map(|thread| thread.join()).collect()
         });
-        let wall = started.elapsed();
-        let mut report = GilReport {
-            values: Vec::with_capacity(n),
-            threads: Vec::with_capacity(n),
-            wall,
-        };
+        let mut report = GilReport::new(self.is_enabled, started.elapsed());
         for outcome in outcomes {
             match outcome {
-                Ok((value, thread)) => {
-                    report.values.push(value);
-                    report.threads.push(thread);
-                }
+                Ok((value, thread)) => report.push(value, thread),
                 Err(payload) => resume_unwind(payload),
             }
         }
@@ -242,18 +249,22 @@ impl<'gil> Token<'gil> {
     /// sleep, numpy), and takes the lock again.
     pub fn allow_threads<R>(&mut self, native: impl FnOnce() -> R) -> R {
         self.drop_lock();
+        let start = self.started.elapsed();
         let result = native();
+        let end = self.started.elapsed();
+        self.report.native.push(Span { start, end });
         self.take();
         result
     }
 
     fn take(&mut self) {
-        let waiting = Instant::now();
+        let start = self.started.elapsed();
         if self.lock.is_enabled {
             self.lock.take(self.number);
         }
-        self.report.waited += waiting.elapsed();
-        self.held_since = Some(self.started.elapsed());
+        let end = self.started.elapsed();
+        self.report.waits.push(Span { start, end });
+        self.held_since = Some(end);
     }
 
     fn drop_lock(&mut self) {
@@ -274,100 +285,6 @@ impl Drop for Token<'_> {
     /// A thread that panics does not keep the others out.
     fn drop(&mut self) {
         self.drop_lock();
-    }
-}
-
-/// A stretch of time, counted from the start of the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// When it began.
-    pub start: Duration,
-    /// When it ended.
-    pub end: Duration,
-}
-
-/// What one thread had of the lock.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ThreadReport {
-    held: Vec<Span>,
-    waited: Duration,
-}
-
-impl ThreadReport {
-    /// When the thread held the lock, in order. Without a lock: when it ran "interpreted" code.
-    pub fn held(&self) -> &[Span] {
-        &self.held
-    }
-
-    /// How long the thread held the lock in all.
-    pub fn held_total(&self) -> Duration {
-        self.held.iter().map(|span| span.end - span.start).sum()
-    }
-
-    /// How long the thread waited for the lock in all.
-    pub fn waited(&self) -> Duration {
-        self.waited
-    }
-}
-
-/// The threads' results, and who held the lock when. Prints as a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GilReport<R> {
-    values: Vec<R>,
-    threads: Vec<ThreadReport>,
-    wall: Duration,
-}
-
-impl<R> GilReport<R> {
-    /// What each thread's body gave, by its number.
-    pub fn values(&self) -> &[R] {
-        &self.values
-    }
-
-    /// What each thread had of the lock, by its number.
-    pub fn threads(&self) -> &[ThreadReport] {
-        &self.threads
-    }
-
-    /// From the start of the first thread to the end of the last.
-    pub fn wall(&self) -> Duration {
-        self.wall
-    }
-
-    /// How often the lock went from one thread to another.
-    pub fn switches(&self) -> usize {
-        let mut spans: Vec<(Duration, usize)> = self
-            .threads
-            .iter()
-            .enumerate()
-            .flat_map(|(number, thread)| thread.held.iter().map(move |span| (span.start, number)))
-            .collect();
-        spans.sort_unstable();
-        spans
-            .windows(2)
-            .filter(|pair| pair[0].1 != pair[1].1)
-            .count()
-    }
-}
-
-impl<R> fmt::Display for GilReport<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = |time: Duration| time.as_secs_f64() * 1e3;
-        writeln!(
-            f,
-            "{:>6} {:>12} {:>12} {:>6}",
-            "thread", "held ms", "waited ms", "times"
-        )?;
-        for (number, thread) in self.threads.iter().enumerate() {
-            writeln!(
-                f,
-                "{number:>6} {:>12.2} {:>12.2} {:>6}",
-                ms(thread.held_total()),
-                ms(thread.waited),
-                thread.held.len()
-            )?;
-        }
-        write!(f, "{} switches in {:.2} ms", self.switches(), ms(self.wall))
     }
 }
 

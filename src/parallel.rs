@@ -1,0 +1,420 @@
+//! A parallel map in one line, after joblib's habits.
+//!
+//! ```standalone_crate
+//! # fn main() {
+//! use forklore::{Backend, Parallel};
+//!
+//! let powers = Parallel::jobs(2).map(|x: u64| x.pow(10), 0..24);
+//! assert_eq!(powers[2], 1024);
+//! let same = Parallel::jobs(2).backend(Backend::Threads).map(|x: u64| x.pow(10), 0..24);
+//! assert_eq!(same, powers);
+//! # }
+//! ```
+//!
+//! What joblib does with `mmap_mode`, a fork does by itself: a closure's captured state is shared
+//! with the workers and not copied, however large it is.
+//!
+//! ```standalone_crate
+//! # fn main() {
+//! let image = vec![1u8; 64 << 20];
+//! let sums = forklore::Parallel::jobs(2).map(|row: usize| image[row << 20] as u64, 0..64);
+//! assert_eq!(sums.iter().sum::<u64>(), 64);
+//! # }
+//! ```
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cpus::cpu_count;
+use crate::error::{Error, Outcome, Result, TaskError};
+use crate::figure::number::time;
+use crate::pool::{Blocks, Map, Pool, Serial, ThreadPool, Watched, all_or_panic};
+use crate::progress::Meter;
+
+/// From here on, [`verbose`](Parallel::verbose) shows progress, and from there on, each worker's.
+const VERBOSE_PROGRESS: u32 = 10;
+const VERBOSE_WORKERS: u32 = 50;
+
+/// Who does the work of a [`Parallel`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// Worker processes ([`Pool`]): a task that crashes takes nobody along.
+    #[default]
+    Processes,
+    /// Threads ([`ThreadPool`]): nothing is sent, and a task that aborts ends the program.
+    Threads,
+    /// The caller alone, whatever the number of jobs ([`Serial`]): for finding mistakes.
+    Serial,
+}
+
+/// How many items a worker takes at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BatchSize {
+    /// As many as seem right: first many, then fewer, so that all end at the same time.
+    #[default]
+    Auto,
+    /// Always the same number. Threads take no notice: they steal from each other anyway.
+    Fixed(usize),
+}
+
+/// A parallel map that is described first and run then. See the [module](self).
+///
+/// Its workers are started by the first map and live as long as the value: keep it for further maps.
+///
+/// # Fork safety
+/// As for [`Pool`].
+pub struct Parallel {
+    /// What was asked for: positive, or joblib's negative numbers.
+    jobs: i64,
+    backend: Backend,
+    batch_size: BatchSize,
+    shows_progress: bool,
+    verbosity: u32,
+    crew: OnceCell<Rc<Crew>>,
+}
+
+/// Those who do the work.
+enum Crew {
+    Processes(Pool),
+    Threads(ThreadPool),
+    Serial,
+}
+
+impl Parallel {
+    /// A map on `n` workers: -1 for as many as this process may use processors
+    /// ([`cpu_count`]), -2 for one less, and so on, at least one.
+    ///
+    /// 0, or more than there can be, is an error of the map.
+    pub fn jobs(n: impl TryInto<i64>) -> Parallel {
+        Parallel {
+            jobs: n.try_into().unwrap_or(i64::MAX),
+            backend: Backend::default(),
+            batch_size: BatchSize::default(),
+            shows_progress: false,
+            verbosity: 0,
+            crew: OnceCell::new(),
+        }
+    }
+
+    /// Who does the work; processes, unless something else is said.
+    #[must_use]
+    pub fn backend(mut self, backend: Backend) -> Parallel {
+        (self.backend, self.crew) = (backend, OnceCell::new());
+        self
+    }
+
+    /// How many items a worker takes at a time.
+    #[must_use]
+    pub fn batch_size(mut self, size: BatchSize) -> Parallel {
+        self.batch_size = size;
+        self
+    }
+
+    /// Shows how far a map is, as [`progress`](crate::progress()) does.
+    #[must_use]
+    pub fn progress(mut self, shown: bool) -> Parallel {
+        self.shows_progress = shown;
+        self
+    }
+
+    /// How much is told: from 1 on, on standard error, who does the work and what it took; from 10 on also
+    /// progress; from 50 on each worker's.
+    #[must_use]
+    pub fn verbose(mut self, level: u32) -> Parallel {
+        self.verbosity = level;
+        self
+    }
+
+    /// How many workers do the work: what -1 means here.
+    ///
+    /// # Errors
+    /// `is_invalid_input()` for 0 jobs.
+    pub fn workers(&self) -> Result<usize> {
+        match (self.backend, self.jobs) {
+            (_, 0) => Err(Error::invalid_input(
+                "0 jobs would never run anything; give at least 1, or -1 for as many as this \
+                 process may use processors",
+            )),
+            (Backend::Serial, _) => Ok(1),
+            (_, n @ 1..) => Ok(usize::try_from(n).unwrap_or(usize::MAX)),
+            (_, n) => {
+                let n_spared = n.unsigned_abs() as usize - 1;
+                Ok(cpu_count().saturating_sub(n_spared).max(1))
+            }
+        }
+    }
+
+    /// Applies `f` to every argument and returns the results in order.
+    ///
+    /// # Panics
+    /// If a task panicked or its worker died, after all others have finished, with the first such
+    /// item's error. If there are 0 jobs, or the workers cannot be started.
+    #[track_caller]
+    pub fn map<F, I, A, R>(&self, f: F, args: I) -> Vec<R>
+    where
+        F: Fn(A) -> R + Send + Sync,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned + Send,
+        R: Serialize + DeserializeOwned + Send,
+    {
+        if let Err(error) = self.crew() {
+            panic!("{error}");
+        }
+        all_or_panic(self.try_map(f, args))
+    }
+
+    /// Applies `f` to every argument; each item has its result or its error. If the workers cannot be
+    /// started, every item has that error.
+    pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
+    where
+        F: Fn(A) -> R + Send + Sync,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned + Send,
+        R: Serialize + DeserializeOwned + Send,
+    {
+        let args = args.into_iter();
+        let crew = match self.crew() {
+            Ok(crew) => crew,
+            Err(error) => {
+                let all = args.enumerate();
+                return all
+                    .map(|(item, _)| Err(TaskError::not_run(item, &error)))
+                    .collect();
+            }
+        };
+        let started = Instant::now();
+        let outcomes = match &**crew {
+            Crew::Processes(pool) => match self.batch_size {
+                BatchSize::Auto => self.watched(pool).try_map(f, args),
+                BatchSize::Fixed(n) => self.watched(pool).try_map_chunked(f, args, n),
+            },
+            Crew::Threads(pool) => self.counted(pool, f, args),
+            Crew::Serial => self.counted(&Serial, f, args),
+        };
+        self.tell_end(outcomes.len(), started.elapsed());
+        outcomes
+    }
+
+    /// As [`map`](Parallel::map), lazily: arguments are taken, and tasks run, only a little ahead of
+    /// the results that are taken (joblib's `return_as="generator"`). The iterator keeps the workers
+    /// alive by itself.
+    ///
+    /// # Panics
+    /// When the result of a task that panicked, or whose worker died, would be next; at once, as
+    /// [`map`](Parallel::map).
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() {
+    /// let squares = forklore::Parallel::jobs(2).imap(|x: u64| x * x, 0..);
+    /// assert_eq!(squares.take(4).collect::<Vec<_>>(), [0, 1, 4, 9]);
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn imap<'a, F, I, A, R>(&self, f: F, args: I) -> Box<dyn Iterator<Item = R> + 'a>
+    where
+        F: Fn(A) -> R + Send + Sync + 'a,
+        I: IntoIterator<Item = A>,
+        I::IntoIter: 'a,
+        A: Serialize + DeserializeOwned + Send + 'a,
+        R: Serialize + DeserializeOwned + Send + 'a,
+    {
+        let crew = match self.crew() {
+            Ok(crew) => Rc::clone(crew),
+            Err(error) => panic!("{error}"),
+        };
+        let args = args.into_iter();
+        match &*crew {
+            Crew::Processes(pool) => {
+                let results = pool.imap(f, args);
+                Box::new(Kept {
+                    results,
+                    _crew: crew,
+                })
+            }
+            Crew::Threads(pool) => {
+                let n_first = pool.workers();
+                let run = move |f: &F, block: Vec<A>| match &*crew {
+                    Crew::Threads(pool) => pool.try_map(f, block),
+                    _ => Serial.try_map(f, block),
+                };
+                Box::new(Blocks::new(f, args, n_first, run))
+            }
+            Crew::Serial => Box::new(args.map(f)),
+        }
+    }
+
+    /// The workers, started on first use.
+    fn crew(&self) -> Result<&Rc<Crew>> {
+        if self.crew.get().is_none() {
+            let crew = self.start()?;
+            self.tell(format_args!(
+                "{} on {}",
+                self.backend,
+                count(crew.n_workers(), "worker")
+            ));
+            let _ = self.crew.set(Rc::new(crew));
+        }
+        self.crew.get().ok_or_else(Error::closed)
+    }
+
+    fn start(&self) -> Result<Crew> {
+        let n = self.workers()?;
+        if self.batch_size == BatchSize::Fixed(0) {
+            return Err(Error::invalid_input(
+                "a batch of 0 items never ends; give at least 1, or BatchSize::Auto",
+            ));
+        }
+        Ok(match self.backend {
+            Backend::Processes => Crew::Processes(Pool::with_workers(n)?),
+            Backend::Threads => Crew::Threads(ThreadPool::with_workers(n)?),
+            Backend::Serial => Crew::Serial,
+        })
+    }
+
+    fn shows_progress(&self) -> bool {
+        self.shows_progress || self.verbosity >= VERBOSE_PROGRESS
+    }
+
+    fn watched<'p>(&self, pool: &'p Pool) -> Watched<'p> {
+        let watched = pool.with_progress();
+        match self.shows_progress() {
+            true if self.verbosity >= VERBOSE_WORKERS => watched.per_worker(),
+            true => watched,
+            false => watched.hidden(),
+        }
+    }
+
+    /// Maps where the tasks themselves can count: in threads of this process.
+    fn counted<M, F, I, A, R>(&self, map: &M, f: F, args: I) -> Vec<Outcome<R>>
+    where
+        M: Map,
+        F: Fn(A) -> R + Send + Sync,
+        I: Iterator<Item = A>,
+        A: Serialize + DeserializeOwned + Send,
+        R: Serialize + DeserializeOwned + Send,
+    {
+        if !self.shows_progress() {
+            return map.try_map(f, args);
+        }
+        let args: Vec<A> = args.collect();
+        let meter = Mutex::new(Meter::new("", Some(args.len() as u64)));
+        let count_too = |arg| {
+            // Counts also a task that panics.
+            let _counted = Counted(&meter);
+            f(arg)
+        };
+        map.try_map(count_too, args)
+    }
+
+    fn tell_end(&self, n_tasks: usize, took: Duration) {
+        let took = time(took.as_secs_f64());
+        self.tell(format_args!("{} in {took}", count(n_tasks, "task")));
+    }
+
+    fn tell(&self, message: fmt::Arguments<'_>) {
+        if self.verbosity > 0 {
+            eprintln!("Parallel: {message}");
+        }
+    }
+}
+
+impl Crew {
+    fn n_workers(&self) -> usize {
+        match self {
+            Crew::Processes(pool) => pool.workers(),
+            Crew::Threads(pool) => pool.workers(),
+            Crew::Serial => 1,
+        }
+    }
+}
+
+/// Results that keep those alive who make them; fields are dropped in this order.
+struct Kept<I> {
+    results: I,
+    _crew: Rc<Crew>,
+}
+
+impl<I: Iterator> Iterator for Kept<I> {
+    type Item = I::Item;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<I::Item> {
+        self.results.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.results.size_hint()
+    }
+}
+
+/// Counts a task when it is over.
+struct Counted<'m>(&'m Mutex<Meter>);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .advance();
+    }
+}
+
+/// `1 worker`, `2 workers`
+fn count(n: usize, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Backend::Processes => "processes",
+            Backend::Threads => "threads",
+            Backend::Serial => "the caller alone",
+        })
+    }
+}
+
+impl fmt::Debug for Parallel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parallel")
+            .field("jobs", &self.jobs)
+            .field("backend", &self.backend)
+            .field("batch_size", &self.batch_size)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn negative_jobs_count_from_all() {
+        let n_cpus = cpu_count();
+        assert_eq!(Parallel::jobs(-1).workers().unwrap(), n_cpus);
+        assert_eq!(Parallel::jobs(-2).workers().unwrap(), (n_cpus - 1).max(1));
+        assert_eq!(Parallel::jobs(i64::MIN).workers().unwrap(), 1);
+        assert_eq!(Parallel::jobs(3usize).workers().unwrap(), 3);
+        assert_eq!(
+            Parallel::jobs(7)
+                .backend(Backend::Serial)
+                .workers()
+                .unwrap(),
+            1
+        );
+        assert!(Parallel::jobs(0).workers().unwrap_err().is_invalid_input());
+    }
+
+    #[test]
+    fn who_does_the_work_is_told_in_words() {
+        assert_eq!(count(1, "worker") + &count(2, "task"), "1 worker2 tasks");
+        assert_eq!(Backend::Serial.to_string(), "the caller alone");
+    }
+}

@@ -1,0 +1,116 @@
+//! Counts, and looks at the clock now and then.
+
+use std::time::{Duration, Instant};
+
+use super::screen::{Line, Screen};
+
+/// How often the line is drawn.
+const REFRESH: Duration = Duration::from_millis(100);
+/// How often the clock is looked at: so much is the line late at most, if items go on as they did.
+const LOOK: Duration = Duration::from_millis(10);
+/// At most so many items pass without a look at the clock. More would save nothing, and be late where
+/// quick items are followed by slow ones.
+const MOST_UNSEEN: u64 = 64;
+
+/// How far something is, shown as one line.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    line: Line,
+    started: Instant,
+    /// At this count the clock is looked at again.
+    next_look: u64,
+    n_unseen: u64,
+    last_look: Instant,
+    last_drawn: Instant,
+    screen: Screen,
+    is_finished: bool,
+}
+
+impl Meter {
+    /// Shows that nothing is done yet.
+    #[inline(never)]
+    pub(crate) fn new(label: &str, total: Option<u64>) -> Meter {
+        let line = Line::new(label, total);
+        let now = Instant::now();
+        let mut screen = Screen::detect();
+        screen.draw(std::slice::from_ref(&line), Duration::ZERO);
+        Meter {
+            line,
+            started: now,
+            next_look: 1,
+            n_unseen: 1,
+            last_look: now,
+            last_drawn: now,
+            screen,
+            is_finished: false,
+        }
+    }
+
+    /// Another item is done.
+    #[inline]
+    pub(crate) fn advance(&mut self) {
+        self.line.done += 1;
+        if self.line.done >= self.next_look {
+            self.look();
+        }
+    }
+
+    /// How many items are done.
+    #[cfg(test)]
+    pub(crate) fn done(&self) -> u64 {
+        self.line.done
+    }
+
+    #[inline(never)]
+    fn look(&mut self) {
+        let now = Instant::now();
+        let took = now.duration_since(self.last_look);
+        self.n_unseen = match took {
+            quick if quick < LOOK / 2 => (2 * self.n_unseen).min(MOST_UNSEEN),
+            slow if slow > LOOK => (self.n_unseen / 2).max(1),
+            _ => self.n_unseen,
+        };
+        self.next_look = self.line.done + self.n_unseen;
+        self.last_look = now;
+        if now.duration_since(self.last_drawn) >= REFRESH {
+            self.last_drawn = now;
+            self.screen.draw(
+                std::slice::from_ref(&self.line),
+                now.duration_since(self.started),
+            );
+        }
+    }
+
+    /// Shows the last state, once.
+    #[inline(never)]
+    pub(crate) fn finish(&mut self) {
+        if !std::mem::replace(&mut self.is_finished, true) {
+            let elapsed = self.started.elapsed();
+            self.screen
+                .finish(std::slice::from_ref(&self.line), elapsed);
+        }
+    }
+}
+
+impl Drop for Meter {
+    /// A loop that was left early leaves what it had reached.
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_is_not_asked_for_each_of_many_quick_items() {
+        let mut meter = Meter::new("", Some(100_000));
+        for _ in 0..100_000 {
+            meter.advance();
+        }
+        assert_eq!(meter.done(), 100_000);
+        assert!(meter.n_unseen > 1, "{}", meter.n_unseen);
+        assert!(meter.next_look <= 100_000 + MOST_UNSEEN);
+    }
+}

@@ -1,0 +1,136 @@
+//! How far something is, while it runs.
+//!
+//! ```
+//! let mut sum = 0;
+//! for x in forklore::progress(0..1_000) {
+//!     sum += x;
+//! }
+//! assert_eq!(sum, 499_500);
+//! ```
+//!
+//! In a notebook of the forklore kernel the line changes in place; in a terminal there is a bar on
+//! standard error ([`indicatif`](https://docs.rs/indicatif)); anywhere else the last state is
+//! printed when it is over, so that a log has one line and not a thousand. No thread helps: the line
+//! moves when the iterator does, at most ten times a second.
+//!
+//! A pool's maps have it as [`Pool::with_progress`](crate::Pool::with_progress).
+
+mod meter;
+mod screen;
+
+pub(crate) use meter::Meter;
+pub(crate) use screen::{Line, Screen};
+
+/// Shows how far an iterator is: how many items are done, how many come a second, and, where the
+/// iterator knows its length, how long it will take.
+///
+/// An item is done when the next one is asked for.
+///
+/// # Panics
+/// As `println!` does, if the output cannot be written.
+///
+/// # Example
+/// ```
+/// use forklore::progress;
+///
+/// let lengths: Vec<usize> = progress(["fork", "wait"]).label("words").map(str::len).collect();
+/// assert_eq!(lengths, [4, 4]);
+/// ```
+pub fn progress<I: IntoIterator>(items: I) -> Progress<I::IntoIter> {
+    let items = items.into_iter();
+    let total = match items.size_hint() {
+        (least, Some(most)) if least == most => Some(most as u64),
+        _ => None,
+    };
+    Progress {
+        items,
+        label: String::new(),
+        total,
+        meter: None,
+        is_one_out: false,
+    }
+}
+
+/// An iterator whose progress is shown. See [`progress`].
+#[derive(Debug)]
+pub struct Progress<I> {
+    items: I,
+    label: String,
+    total: Option<u64>,
+    /// From the first item on.
+    meter: Option<Meter>,
+    /// Whether an item was given that is not counted yet.
+    is_one_out: bool,
+}
+
+impl<I> Progress<I> {
+    /// Says what progresses.
+    #[must_use]
+    pub fn label(mut self, label: &str) -> Self {
+        self.label = label.to_owned();
+        self
+    }
+
+    /// Says how many items there are, where the iterator does not know.
+    #[must_use]
+    pub fn total(mut self, n: usize) -> Self {
+        self.total = Some(n as u64);
+        self
+    }
+
+    fn meter(&mut self) -> &mut Meter {
+        let (label, total) = (&self.label, self.total);
+        self.meter.get_or_insert_with(|| Meter::new(label, total))
+    }
+}
+
+impl<I: Iterator> Iterator for Progress<I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<I::Item> {
+        let was_out = self.is_one_out;
+        let meter = self.meter();
+        if was_out {
+            meter.advance();
+        }
+        let item = self.items.next();
+        self.is_one_out = item.is_some();
+        if item.is_none() {
+            self.meter().finish();
+        }
+        item
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.items.size_hint()
+    }
+}
+
+impl<I: ExactSizeIterator> ExactSizeIterator for Progress<I> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_done_when_the_next_is_asked_for() {
+        let mut items = progress([1, 2, 3]);
+        assert_eq!(items.len(), 3);
+        assert_eq!(items.next(), Some(1));
+        assert_eq!(items.meter().done(), 0);
+        assert_eq!(items.next(), Some(2));
+        assert_eq!(items.meter().done(), 1);
+        assert_eq!(
+            (items.next(), items.next(), items.next()),
+            (Some(3), None, None)
+        );
+        assert_eq!(items.meter().done(), 3);
+    }
+
+    #[test]
+    fn an_endless_iterator_has_no_total_unless_told() {
+        assert_eq!(progress(0..).total, None);
+        assert_eq!(progress(0..).total(7).total, Some(7));
+        assert_eq!(progress(vec![(); 5]).total, Some(5));
+    }
+}
