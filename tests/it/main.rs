@@ -8,6 +8,7 @@ mod channel;
 mod chaos;
 mod deaths;
 mod exhaustion;
+mod interface;
 mod limits;
 mod maps;
 mod parallel;
@@ -47,6 +48,7 @@ fn main() {
         ("sync", sync::TESTS),
         ("channel", channel::TESTS),
         ("chaos", chaos::TESTS),
+        ("interface", interface::TESTS),
         ("tidy", tidy::TESTS),
     ];
     let trials = groups
