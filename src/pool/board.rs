@@ -136,7 +136,7 @@ pub(super) struct ArgSpan {
 pub(super) const NO_BYTES: u64 = u64::MAX;
 
 /// What the owner fills a job with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct JobSpec {
     pub(super) function: Offset,
     pub(super) n_items: u64,

@@ -78,14 +78,10 @@ fn work(plan: Plan) -> Arc<Work> {
         results: [UnsafeCell::new(0), UnsafeCell::new(0)],
     };
     work.job.fill(&JobSpec {
-        function: 0,
         n_items: N_ITEMS,
-        args: 0,
-        stride: 0,
-        list: 0,
         plan,
         n_workers: 2,
-        only_seat: None,
+        ..JobSpec::default()
     });
     Arc::new(work)
 }
