@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use forklore::{Pool, StartMethod, TaskError};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 
 use crate::starts::{METHODS, pool};
@@ -224,6 +224,9 @@ fn an_owner_ends() {
     let method = METHODS
         .into_iter()
         .find(|known| format!("{known:?}") == method);
+    // Whoever started the tests in the background may have had this one ignored.
+    // SAFETY: no handler is installed.
+    unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }.unwrap();
     let pool = pool(method.unwrap(), 2);
     pool.broadcast(|| ());
     let park = |(): ()| loop {
@@ -265,13 +268,13 @@ fn whatever_becomes_of_the_owner() {
                 let words = line.split(|c: char| !c.is_ascii_digit());
                 let pids: Vec<i32> = words.filter_map(|pid| pid.parse().ok()).collect();
                 assert!(pids.len() >= 3, "{what}: {line}");
-                let signal = end.parse::<Signal>().ok();
-                if let Some(signal) = signal {
-                    kill(Pid::from_raw(owner.id() as i32), signal).unwrap();
+                let sent = end.parse::<Signal>().ok();
+                if let Some(sent) = sent {
+                    kill(Pid::from_raw(owner.id() as i32), sent).unwrap();
                 }
                 let status = owner.wait().unwrap();
-                if let Some(signal) = signal {
-                    assert_eq!(status.signal(), Some(signal as i32), "{what}");
+                if let Some(sent) = sent {
+                    assert_eq!(status.signal(), Some(sent as i32), "{what}");
                 }
                 wait_until(|| pids.iter().all(|&pid| !is_running(pid)));
             }
