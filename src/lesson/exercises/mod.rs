@@ -12,6 +12,7 @@ mod l05;
 mod l06;
 mod l07;
 mod l08;
+mod l09;
 mod l10;
 mod l11;
 mod progress;
@@ -54,6 +55,9 @@ const EXERCISES: &[(&str, Judge)] = &[
     ("07.4", |answer| judge_all(answer, l07::chunks)),
     ("08.1", |answer| judge_all(answer, l08::choices)),
     ("08.2", |answer| judge(answer, l08::who_ran)),
+    ("09.1", |answer| judge_all(answer, l09::caps)),
+    ("09.2", |answer| judge_all(answer, l09::stripes)),
+    ("09.3", |answer| judge_all::<u64>(answer, l09::arrived)),
     ("10.1", |answer| judge(answer, l10::even_count)),
     ("10.2", |answer| judge_all(answer, l10::places)),
     ("10.3", |answer| judge_all(answer, l10::lock_order)),
