@@ -143,7 +143,7 @@ pub use figure::Figure;
 pub use gil::{Gil, GilPool, GilReport};
 pub use input::{input, password};
 pub use parallel::{Backend, BatchSize, Parallel};
-pub use pool::{Map, Pending, Pool, Serial, StartMethod, ThreadPool};
+pub use pool::{Map, Pending, Pool, Schedule, Serial, StartMethod, ThreadPool};
 pub use process::{Child, ChildGuard, Fork, Process, fork};
 pub use progress::progress;
 pub use shared::{SharedArray, Value};

@@ -381,7 +381,12 @@ mod tests {
 
     #[test]
     fn no_thread_and_one_thread() {
-        assert_eq!(Gil::new().threads(0, |_, number| number).values(), []);
+        assert!(
+            Gil::new()
+                .threads(0, |_, number| number)
+                .values()
+                .is_empty()
+        );
         let report = Gil::new().threads(1, |token, number| {
             interpret(token, 20);
             number

@@ -12,7 +12,7 @@ use super::board::{Board, Job, JobSpec};
 use super::crew::Death;
 use super::engine::Engine;
 use super::lane::{self, CommittedRun};
-use super::plan::Plan;
+use super::plan::Schedule;
 use super::recorder;
 use super::watched::Look;
 
@@ -76,7 +76,7 @@ impl Batch {
         engine: &mut Engine,
         function: Offset,
         encoded: Encoded,
-        plan: Plan,
+        schedule: Schedule,
         only_seat: Option<usize>,
     ) -> Result<Batch> {
         let n_workers = engine.n_workers();
@@ -86,7 +86,7 @@ impl Batch {
             args: encoded.args,
             stride: encoded.stride,
             list: 0,
-            plan,
+            schedule,
             n_workers: n_workers as u64,
             only_seat,
             traced: encoded.traced,

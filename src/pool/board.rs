@@ -17,7 +17,7 @@ use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::robust::Lifeline;
 
-use super::plan::Plan;
+use super::plan::Schedule;
 
 /// How many jobs can wait; the owner of a full queue waits until the oldest is done.
 pub(super) const N_JOBS: usize = 1 << 16;
@@ -98,7 +98,7 @@ pub(super) struct Job {
     /// Where the list of positions is that this job makes up for; 0 means all in order.
     pub(super) list: AtomicU64,
     /// How to cut chunks.
-    plan: AtomicU64,
+    schedule: AtomicU64,
     /// For how many workers to cut them.
     n_workers: AtomicU64,
     /// The seat whose worker alone may claim, counted from 1; 0 means any.
@@ -112,6 +112,8 @@ pub(super) struct Job {
     /// Not zero once a worker died in this job, so that `done` will not reach `n_items`: then each
     /// worker that leaves tells the owner. Sequentially consistent.
     pub(super) degraded: AtomicU32,
+    /// How long a task takes, as far as the first chunk told; 0 before. Any worker; a hint.
+    task_ns: AtomicU64,
     /// Not zero if workers note what happens when. Owner, before the job is published.
     traced: AtomicU32,
     /// The blocks with such notes, as `blocks`.
@@ -143,7 +145,7 @@ pub(super) struct JobSpec {
     pub(super) args: Offset,
     pub(super) stride: u64,
     pub(super) list: Offset,
-    pub(super) plan: Plan,
+    pub(super) schedule: Schedule,
     pub(super) n_workers: u64,
     pub(super) only_seat: Option<usize>,
     pub(super) traced: bool,
@@ -192,7 +194,9 @@ impl Job {
         self.args.store(spec.args, Ordering::Relaxed);
         self.stride.store(spec.stride, Ordering::Relaxed);
         self.list.store(spec.list, Ordering::Relaxed);
-        self.plan.store(spec.plan.to_word(), Ordering::Relaxed);
+        self.schedule
+            .store(spec.schedule.to_word(), Ordering::Relaxed);
+        self.task_ns.store(0, Ordering::Relaxed);
         self.n_workers.store(spec.n_workers, Ordering::Relaxed);
         let only_seat = spec.only_seat.map_or(0, |seat| seat as u64 + 1);
         self.only_seat.store(only_seat, Ordering::Relaxed);
@@ -207,16 +211,17 @@ impl Job {
     /// Claims the next chunk for the caller alone: the first position and one past the last.
     pub(super) fn claim(&self) -> Option<(u64, u64)> {
         let n_items = self.n_items.load(Ordering::Relaxed);
-        let plan = Plan::from_word(self.plan.load(Ordering::Relaxed));
-        if let Plan::Fixed(size) = plan {
+        let schedule = Schedule::from_word(self.schedule.load(Ordering::Relaxed));
+        let n_workers = self.n_workers.load(Ordering::Relaxed);
+        if let Some(size) = schedule.constant(n_items, n_workers) {
             // Adding never fails, which matters when two workers fight for single items.
             let first = self.cursor.0.fetch_add(size, Ordering::Relaxed);
             return (first < n_items).then(|| (first, n_items.min(first + size)));
         }
-        let n_workers = self.n_workers.load(Ordering::Relaxed);
+        let task_ns = self.task_ns.load(Ordering::Relaxed);
         let mut first = self.cursor.0.load(Ordering::Relaxed);
         while first < n_items {
-            let end = first + plan.next(n_items - first, n_workers);
+            let end = first + schedule.next(n_items - first, n_items, n_workers, task_ns);
             match self.cursor.0.compare_exchange_weak(
                 first,
                 end,
@@ -234,6 +239,17 @@ impl Job {
     pub(super) fn is_for(&self, seat_index: usize) -> bool {
         let only_seat = self.only_seat.load(Ordering::Relaxed);
         only_seat == 0 || only_seat == seat_index as u64 + 1
+    }
+
+    /// Whether the first chunks are to be timed, for the size of those that follow.
+    pub(super) fn wants_task_time(&self) -> bool {
+        self.schedule.load(Ordering::Relaxed) == Schedule::Auto.to_word()
+            && self.task_ns.load(Ordering::Relaxed) == 0
+    }
+
+    /// Tells how long a task takes.
+    pub(super) fn tell_task_time(&self, task_ns: u64) {
+        self.task_ns.store(task_ns.max(1), Ordering::Relaxed);
     }
 
     /// Whether workers note what happens when.

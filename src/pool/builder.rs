@@ -14,6 +14,7 @@ use super::Pool;
 use super::crew::{Initializer, Settings};
 use super::flight::Shared;
 use super::fresh::ShippedInitializer;
+use super::plan::Schedule;
 use super::start::StartMethod;
 
 /// Chooses what a [`Pool`] is like.
@@ -23,6 +24,7 @@ pub struct Builder {
     method: StartMethod,
     initializer: Option<Initializer>,
     max_tasks: Option<u64>,
+    schedule: Schedule,
     timeout: Option<Duration>,
     retries: u32,
 }
@@ -47,6 +49,24 @@ impl Builder {
             run: Rc::new(f),
             shipped: (size_of::<F>() == 0).then_some(run_shipped::<F> as ShippedInitializer),
         });
+        self
+    }
+
+    /// How the items of each map are cut into chunks; the pool's own choice without it.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// use forklore::{Pool, Schedule};
+    ///
+    /// let pool = Pool::builder().workers(2).schedule(Schedule::Static).build()?;
+    /// let traced = pool.map_traced(|x: u64| x, 0..100);
+    /// let n_chunks: usize = traced.trace.workers().iter().map(|worker| worker.spans().len()).sum();
+    /// assert_eq!(n_chunks, 2);
+    /// # Ok(()) }
+    /// ```
+    pub fn schedule(mut self, schedule: Schedule) -> Builder {
+        self.schedule = schedule;
         self
     }
 
@@ -122,6 +142,7 @@ impl Builder {
             method: self.method,
             initializer: self.initializer,
             max_tasks: self.max_tasks.unwrap_or(u64::MAX),
+            schedule: self.schedule.checked()?,
             timeout: self.timeout,
             retries: self.retries,
             local: None,

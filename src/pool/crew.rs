@@ -20,6 +20,7 @@ use crate::sys::futex;
 use super::board::{AWAKE, Board, MAX_WORKERS, Seat};
 use super::fresh::{self, ShippedInitializer};
 use super::lane;
+use super::plan::Schedule;
 use super::record;
 use super::sleep;
 use super::start::{StartMethod, Starter};
@@ -34,6 +35,8 @@ pub(super) struct Settings {
     pub(super) initializer: Option<Initializer>,
     /// After how many tasks a worker is replaced by a fresh one.
     pub(super) max_tasks: u64,
+    /// How the items of a map are cut into chunks.
+    pub(super) schedule: Schedule,
     /// How long a task may take.
     pub(super) timeout: Option<Duration>,
     /// How often a task whose worker died is tried again.

@@ -15,7 +15,7 @@ use super::batch::Batch;
 use super::collate;
 use super::crew::Settings;
 use super::engine::Engine;
-use super::plan::Plan;
+use super::plan::Schedule;
 use super::recorder::Notes;
 use super::task::Trampoline;
 use super::watched::Look;
@@ -197,9 +197,9 @@ impl Flight {
         shared: &Rc<Shared>,
         function: Function,
         encoded: Encoded,
-        plan: Plan,
+        schedule: Schedule,
     ) -> Result<Flight> {
-        Flight::launch_for(shared, function, encoded, plan, None)
+        Flight::launch_for(shared, function, encoded, schedule, None)
     }
 
     /// As [`launch`](Flight::launch), for the worker on one seat alone.
@@ -208,7 +208,7 @@ impl Flight {
         shared: &Rc<Shared>,
         function: Function,
         encoded: Encoded,
-        plan: Plan,
+        schedule: Schedule,
         only_seat: Option<usize>,
     ) -> Result<Flight> {
         let mut engine = shared.open_engine()?;
@@ -217,7 +217,7 @@ impl Flight {
             Function::Shipped(trampoline) => engine.function(trampoline)?,
             Function::Inherited => 0,
         };
-        let batch = Batch::publish(&mut engine, function, encoded, plan, only_seat)?;
+        let batch = Batch::publish(&mut engine, function, encoded, schedule, only_seat)?;
         let batch = Rc::new(RefCell::new(Some(batch)));
         let mut wanted = shared.wanted.borrow_mut();
         wanted.retain(|cell| cell.strong_count() > 0);

@@ -13,7 +13,7 @@ use crate::error::{Outcome, Result};
 use super::args::Spent;
 use super::callable::Callable;
 use super::flight::{Flight, Function, Shared};
-use super::plan::Plan;
+use super::plan::Schedule;
 use super::run;
 
 /// How many chunks are in flight for each worker: one that runs, one that waits, and one whose
@@ -107,9 +107,9 @@ where
                 return Ok(());
             }
             // A chunk is one worker's; what is divided further is the stream.
-            let plan = Plan::Fixed(n_items as u64);
+            let schedule = Schedule::Fixed(n_items);
             self.window.push_back(Chunk {
-                flight: Flight::launch(&self.shared, self.function, encoded, plan)?,
+                flight: Flight::launch(&self.shared, self.function, encoded, schedule)?,
                 first_index: self.next_index,
                 launched: Instant::now(),
             });

@@ -58,7 +58,7 @@ use crate::trace::Traced;
 use callable::{Star, Unary};
 use flight::Shared;
 use imap::{Results, Stream};
-use plan::Plan;
+
 use recorder::Notes;
 
 pub(crate) use blocks::Blocks;
@@ -68,6 +68,7 @@ pub(crate) use diary::Diary;
 pub use map::Map;
 pub(crate) use map::all_or_panic;
 pub use pending::Pending;
+pub use plan::Schedule;
 pub use serial::Serial;
 pub(crate) use serial::run_caught;
 pub use start::StartMethod;
@@ -183,7 +184,7 @@ impl Pool {
             &self.shared,
             &Unary(f),
             args.into_iter(),
-            Plan::default(),
+            self.shared.settings().schedule,
             &mut Notes::default(),
         ))
     }
@@ -212,7 +213,7 @@ impl Pool {
             &self.shared,
             &Unary(f),
             args.into_iter(),
-            Plan::default(),
+            self.shared.settings().schedule,
             &mut Notes::default(),
         ) {
             Ok(results) => results.into_iter().map(Ok).collect(),
@@ -232,15 +233,15 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        let plan = match Plan::fixed(chunk) {
-            Ok(plan) => plan,
+        let schedule = match Schedule::fixed(chunk) {
+            Ok(schedule) => schedule,
             Err(error) => panic!("{error}"),
         };
         run::results_or_raise(run::run(
             &self.shared,
             &Unary(f),
             args.into_iter(),
-            plan,
+            schedule,
             &mut Notes::default(),
         ))
     }
@@ -275,7 +276,7 @@ impl Pool {
             &self.shared,
             &Unary(f),
             args.into_iter(),
-            Plan::default(),
+            self.shared.settings().schedule,
             &mut notes,
         );
         notes.finish(run::results_or_raise(outcome))
@@ -307,7 +308,7 @@ impl Pool {
             &self.shared,
             &Star(f),
             args.into_iter(),
-            Plan::default(),
+            self.shared.settings().schedule,
             &mut Notes::default(),
         ))
     }

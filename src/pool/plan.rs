@@ -5,56 +5,104 @@
 
 use crate::error::{Error, Result};
 
-/// How many items a worker claims at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Plan {
-    /// Always the same number, at least 1: OpenMP's `schedule(dynamic, n)`.
-    Fixed(u64),
-    /// A share of what is left, so that chunks shrink towards 1: OpenMP's `schedule(guided)`.
+/// How many items a worker claims at a time, in the terms of OpenMP (5.2, section 11.5.3).
+///
+/// Whoever is free claims the next chunk, whatever the schedule: it says how large the chunks are, not
+/// whose they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Schedule {
+    /// As many chunks as workers, all of one size: OpenMP's `static` without a chunk size. The fewest
+    /// claims; right when all items take equally long.
+    Static,
+    /// Chunks of this many items: OpenMP's `dynamic, n`.
+    Fixed(usize),
+    /// Items one by one: OpenMP's `dynamic`. Right for few long tasks; each costs a claim.
+    Dynamic,
+    /// A share of what is left, so that chunks shrink towards 1: OpenMP's `guided`.
     ///
     /// The share is half of an even split over the workers. Twice as many chunks per round as
     /// workers evens out differences between them, and the number of claims grows only with the
     /// logarithm of the number of items: 10,000 items on 2 workers are 33 chunks.
-    #[default]
     Guided,
+    /// The pool's own choice: OpenMP's `auto`. Guided, but no chunk is so short that the claim is a
+    /// twentieth of it, as far as the time of the first tasks tells.
+    #[default]
+    Auto,
 }
 
-impl Plan {
-    /// A plan with chunks of `n` items.
+/// What a claim costs, with making room for results.
+const CLAIM_NS: u64 = 80;
+/// A chunk of [`Schedule::Auto`] is worth at least this many claims.
+const WORTH_CLAIMS: u64 = 20;
+
+impl Schedule {
+    /// Chunks of `n` items.
     ///
     /// # Errors
     /// `is_invalid_input()` if `n` is 0.
-    pub(crate) fn fixed(n: usize) -> Result<Plan> {
-        if n == 0 {
+    pub(crate) fn fixed(n: usize) -> Result<Schedule> {
+        Schedule::Fixed(n).checked()
+    }
+
+    /// The schedule, if its chunks have items.
+    ///
+    /// # Errors
+    /// `is_invalid_input()` if they have none.
+    pub(crate) fn checked(self) -> Result<Schedule> {
+        if self == Schedule::Fixed(0) {
             return Err(Error::invalid_input(
                 "a chunk of 0 items never ends; give at least 1, or use map() to leave it to the pool",
             ));
         }
-        Ok(Plan::Fixed(n as u64))
+        Ok(self)
     }
 
-    /// The size of the next chunk when `left` items are left for `workers` workers.
-    pub(crate) fn next(self, left: u64, workers: u64) -> u64 {
+    /// The size of the next chunk when `left` of `n_items` are left for `n_workers`. `task_ns` is how
+    /// long a task takes, 0 while nobody knows.
+    pub(crate) fn next(self, left: u64, n_items: u64, n_workers: u64, task_ns: u64) -> u64 {
+        let n_workers = n_workers.max(1);
+        let guided = left / (2 * n_workers);
         let size = match self {
-            Plan::Fixed(n) => n,
-            Plan::Guided => left / (2 * workers.max(1)),
+            Schedule::Static => n_items.div_ceil(n_workers),
+            Schedule::Fixed(n) => n as u64,
+            Schedule::Dynamic => 1,
+            Schedule::Guided => guided,
+            // Never more than an even share of what is left: the others would wait for it.
+            Schedule::Auto => match (CLAIM_NS * WORTH_CLAIMS).checked_div(task_ns) {
+                Some(worth) => guided.max(worth.min(left.div_ceil(n_workers))),
+                None => guided,
+            },
         };
         size.clamp(1, left.max(1))
     }
 
-    /// The plan as a word of shared memory.
-    pub(crate) fn to_word(self) -> u64 {
+    /// The size of every chunk but the last, where it does not depend on what is left.
+    pub(crate) fn constant(self, n_items: u64, n_workers: u64) -> Option<u64> {
         match self {
-            Plan::Fixed(n) => n,
-            Plan::Guided => 0,
+            Schedule::Guided | Schedule::Auto => None,
+            _ => Some(self.next(n_items, n_items, n_workers, 0)),
         }
     }
 
-    /// Reads what [`to_word`](Plan::to_word) wrote.
-    pub(crate) fn from_word(word: u64) -> Plan {
+    /// The schedule as a word of shared memory.
+    pub(crate) fn to_word(self) -> u64 {
+        match self {
+            Schedule::Auto => 0,
+            Schedule::Guided => u64::MAX,
+            Schedule::Static => u64::MAX - 1,
+            Schedule::Dynamic => 1,
+            Schedule::Fixed(n) => (n as u64).clamp(1, u64::MAX - 2),
+        }
+    }
+
+    /// Reads what [`to_word`](Schedule::to_word) wrote; one by one is one by one.
+    pub(crate) fn from_word(word: u64) -> Schedule {
         match word {
-            0 => Plan::Guided,
-            n => Plan::Fixed(n),
+            0 => Schedule::Auto,
+            1 => Schedule::Dynamic,
+            u64::MAX => Schedule::Guided,
+            n if n == u64::MAX - 1 => Schedule::Static,
+            n => Schedule::Fixed(n as usize),
         }
     }
 }
@@ -64,10 +112,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn chunks(plan: Plan, mut left: u64, workers: u64) -> Vec<u64> {
-        let mut sizes = Vec::new();
+    fn chunks(schedule: Schedule, n_items: u64, n_workers: u64, task_ns: u64) -> Vec<u64> {
+        let (mut left, mut sizes) = (n_items, Vec::new());
         while left > 0 {
-            let size = plan.next(left, workers);
+            let size = schedule.next(left, n_items, n_workers, task_ns);
             sizes.push(size);
             left -= size;
         }
@@ -77,24 +125,102 @@ mod tests {
     #[test]
     fn guided_chunks_shrink() {
         assert_eq!(
-            chunks(Plan::Guided, 24, 2),
+            chunks(Schedule::Guided, 24, 2, 0),
             [6, 4, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1]
         );
-        assert_eq!(chunks(Plan::Guided, 10_000, 2).len(), 33);
+        assert_eq!(chunks(Schedule::Guided, 10_000, 2, 0).len(), 33);
     }
 
     #[test]
-    fn fixed_chunks_end_with_the_rest() {
-        assert_eq!(chunks(Plan::Fixed(4), 10, 2), [4, 4, 2]);
-        assert!(Plan::fixed(0).unwrap_err().is_invalid_input());
+    fn other_chunks_are_even() {
+        assert_eq!(chunks(Schedule::Fixed(4), 10, 2, 0), [4, 4, 2]);
+        assert_eq!(chunks(Schedule::Static, 10, 3, 0), [4, 4, 2]);
+        assert_eq!(chunks(Schedule::Dynamic, 3, 2, 0), [1, 1, 1]);
+        assert!(Schedule::fixed(0).unwrap_err().is_invalid_input());
+    }
+
+    #[test]
+    fn short_tasks_come_in_long_chunks() {
+        assert_eq!(
+            chunks(Schedule::Auto, 1000, 2, 1),
+            [500, 250, 125, 63, 31, 16, 8, 4, 2, 1]
+        );
+        let long = 1_000_000;
+        assert_eq!(
+            chunks(Schedule::Auto, 24, 2, long),
+            chunks(Schedule::Guided, 24, 2, long)
+        );
+    }
+
+    /// How long a map takes whose tasks take `tasks_ns`, when each claim costs [`CLAIM_NS`] and
+    /// nothing else costs anything.
+    fn makespan_ns(schedule: Schedule, tasks_ns: &[u64], n_workers: usize) -> u64 {
+        let mut free_at = vec![0u64; n_workers];
+        let (mut next, mut task_ns, mut known_at) = (0, 0, u64::MAX);
+        while next < tasks_ns.len() {
+            let worker = (0..n_workers)
+                .min_by_key(|&worker| free_at[worker])
+                .unwrap();
+            let known_ns = if free_at[worker] >= known_at {
+                task_ns
+            } else {
+                0
+            };
+            let left = (tasks_ns.len() - next) as u64;
+            let n = schedule.next(left, tasks_ns.len() as u64, n_workers as u64, known_ns) as usize;
+            let work: u64 = tasks_ns[next..next + n].iter().sum();
+            free_at[worker] += CLAIM_NS + work;
+            if free_at[worker] < known_at {
+                (known_at, task_ns) = (free_at[worker], (work / n as u64).max(1));
+            }
+            next += n;
+        }
+        free_at.into_iter().max().unwrap()
+    }
+
+    #[test]
+    fn auto_is_within_a_tenth_of_the_best() {
+        let mut loads = Vec::new();
+        for n in [24usize, 100, 1000, 10_000, 100_000] {
+            for task_ns in [1, 10, 1000, 100_000, 50_000_000] {
+                let uniform = vec![task_ns; n];
+                let mut skewed = uniform.clone();
+                *skewed.last_mut().unwrap() *= 40;
+                loads.extend([uniform, skewed]);
+            }
+        }
+        for load in &loads {
+            for n_workers in [1, 2, 3, 4] {
+                let mp_pool = Schedule::Fixed(load.len().div_ceil(4 * n_workers));
+                let others = [
+                    Schedule::Static,
+                    Schedule::Dynamic,
+                    Schedule::Guided,
+                    mp_pool,
+                ];
+                let best = others.map(|schedule| makespan_ns(schedule, load, n_workers));
+                let best = *best.iter().min().unwrap();
+                let auto = makespan_ns(Schedule::Auto, load, n_workers);
+                // A few claims more or less is not what anybody could measure.
+                assert!(
+                    auto as f64 <= 1.1 * best as f64 + 6.0 * CLAIM_NS as f64,
+                    "{} tasks of {} ns, {n_workers} workers: {auto} ns, best {best} ns",
+                    load.len(),
+                    load[0]
+                );
+            }
+        }
     }
 
     proptest! {
         #[test]
-        fn every_plan_hands_out_every_item_once(n in 0u64..100_000, workers in 0u64..300, fixed in 0u64..500) {
-            let plan = Plan::from_word(fixed);
-            prop_assert_eq!(plan.to_word(), fixed);
-            prop_assert_eq!(chunks(plan, n, workers).iter().sum::<u64>(), n);
+        fn every_schedule_hands_out_every_item_once(
+            n in 0u64..100_000, workers in 0u64..300, word in prop_oneof![0u64..500, u64::MAX - 1..=u64::MAX],
+            task_ns in 0u64..1000,
+        ) {
+            let schedule = Schedule::from_word(word);
+            prop_assert_eq!(schedule.to_word(), word);
+            prop_assert_eq!(chunks(schedule, n, workers, task_ns).iter().sum::<u64>(), n);
         }
     }
 }

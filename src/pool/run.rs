@@ -12,7 +12,7 @@ use super::args::{Encoded, Spent};
 use super::callable::{Callable, Nullary};
 use super::crew::Settings;
 use super::flight::{Flight, Function, Shared};
-use super::plan::Plan;
+use super::plan::Schedule;
 use super::recorder::Notes;
 use super::start::StartMethod;
 use super::task::{Inherited, run_inherited, run_inherited_on_encoded, run_shipped};
@@ -23,7 +23,7 @@ pub(super) fn run<C, A>(
     pool: &Rc<Shared>,
     f: &C,
     args: impl Iterator<Item = A>,
-    plan: Plan,
+    schedule: Schedule,
     notes: &mut Notes,
 ) -> std::result::Result<Vec<C::Output>, Failed<C::Output>>
 where
@@ -31,7 +31,7 @@ where
     A: Serialize + DeserializeOwned,
     C::Output: Serialize + DeserializeOwned,
 {
-    run_watched(pool, f, args, plan, notes, &mut |_| {})
+    run_watched(pool, f, args, schedule, notes, &mut |_| {})
 }
 
 /// As [`run`]; `watch` is called once everything is on its way, and may wait for it.
@@ -39,7 +39,7 @@ pub(super) fn run_watched<C, A>(
     pool: &Rc<Shared>,
     f: &C,
     args: impl Iterator<Item = A>,
-    plan: Plan,
+    schedule: Schedule,
     notes: &mut Notes,
     watch: &mut dyn FnMut(&Flight),
 ) -> std::result::Result<Vec<C::Output>, Failed<C::Output>>
@@ -50,7 +50,7 @@ where
 {
     if size_of::<C>() == 0 {
         let mut spent = Spent::held();
-        let Some(flight) = ship::<C, A>(pool, args, plan, &mut spent, notes)? else {
+        let Some(flight) = ship::<C, A>(pool, args, schedule, &mut spent, notes)? else {
             return Ok(Vec::new());
         };
         watch(&flight);
@@ -78,7 +78,7 @@ where
     notes.forked();
     let mut encoded = inherited(n_items);
     encoded.traced = notes.is_on();
-    let flight = Flight::launch(&workers, Function::Inherited, encoded, plan).map_err(fail)?;
+    let flight = Flight::launch(&workers, Function::Inherited, encoded, schedule).map_err(fail)?;
     watch(&flight);
     // When the first result is made, no worker needs the arguments any more.
     let mut spent = args.into_iter();
@@ -111,7 +111,7 @@ where
         return ship::<C, A>(
             pool,
             args,
-            Plan::default(),
+            pool.settings().schedule,
             &mut Spent::dropped(),
             &mut Notes::default(),
         );
@@ -136,7 +136,7 @@ where
         &workers,
         Function::Inherited,
         inherited(n_items),
-        Plan::default(),
+        pool.settings().schedule,
     );
     flight.map(Some).map_err(fail)
 }
@@ -183,7 +183,7 @@ where
     let launch = |seat| -> Result<Flight> {
         let encoded = pool.encode(std::iter::once(()), &mut Spent::dropped())?;
         let function = Function::Shipped(run_shipped::<Nullary<F>, ()>);
-        Flight::launch_for(pool, function, encoded, Plan::Fixed(1), Some(seat))
+        Flight::launch_for(pool, function, encoded, Schedule::Dynamic, Some(seat))
     };
     // All begin before the first is waited for.
     let flights: Vec<Result<Flight>> = (0..n_seats).map(launch).collect();
@@ -203,7 +203,7 @@ where
 fn ship<C, A>(
     pool: &Rc<Shared>,
     args: impl Iterator<Item = A>,
-    plan: Plan,
+    schedule: Schedule,
     spent: &mut Spent<A>,
     notes: &mut Notes,
 ) -> std::result::Result<Option<Flight>, Failed<C::Output>>
@@ -228,7 +228,7 @@ where
         return Ok(None);
     }
     let function = Function::Shipped(run_shipped::<C, A>);
-    let flight = Flight::launch(pool, function, encoded, plan);
+    let flight = Flight::launch(pool, function, encoded, schedule);
     flight.map(Some).map_err(fail)
 }
 

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_h
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -84,7 +85,13 @@ impl<'a> Task<'a> {
                 if let Some(recorder) = &mut self.recorder {
                     recorder.begin();
                 }
+                let started = self.job.wants_task_time().then(Instant::now);
                 let outcome = catch_unwind(AssertUnwindSafe(|| step(self)));
+                if let Some(started) = started {
+                    let n_run = (self.next - before).max(1);
+                    let task_ns = started.elapsed().as_nanos() as u64 / n_run;
+                    self.job.tell_task_time(task_ns);
+                }
                 if stride > 0 {
                     self.lane.end_plain(stride);
                 }

@@ -19,7 +19,7 @@ use super::callable::{Callable, StarFn};
 use super::callable::{Star, Unary};
 use super::flight::Flight;
 use super::map::Map;
-use super::plan::Plan;
+use super::plan::Schedule;
 use super::recorder::Notes;
 use super::run::{self, results_or_raise};
 
@@ -134,7 +134,11 @@ impl Watched<'_> {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        results_or_raise(self.run(&Unary(f), args.into_iter(), Plan::default()))
+        results_or_raise(self.run(
+            &Unary(f),
+            args.into_iter(),
+            self.pool.shared.settings().schedule,
+        ))
     }
 
     /// As [`Pool::try_map`].
@@ -145,7 +149,11 @@ impl Watched<'_> {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        match self.run(&Unary(f), args.into_iter(), Plan::default()) {
+        match self.run(
+            &Unary(f),
+            args.into_iter(),
+            self.pool.shared.settings().schedule,
+        ) {
             Ok(results) => results.into_iter().map(Ok).collect(),
             Err(failed) => failed.into_results(),
         }
@@ -163,8 +171,8 @@ impl Watched<'_> {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        match Plan::fixed(chunk) {
-            Ok(plan) => results_or_raise(self.run(&Unary(f), args.into_iter(), plan)),
+        match Schedule::fixed(chunk) {
+            Ok(schedule) => results_or_raise(self.run(&Unary(f), args.into_iter(), schedule)),
             Err(error) => panic!("{error}"),
         }
     }
@@ -178,8 +186,8 @@ impl Watched<'_> {
         R: Serialize + DeserializeOwned,
     {
         let args = args.into_iter();
-        let plan = match Plan::fixed(chunk) {
-            Ok(plan) => plan,
+        let schedule = match Schedule::fixed(chunk) {
+            Ok(schedule) => schedule,
             Err(error) => {
                 let all = args.enumerate();
                 return all
@@ -187,7 +195,7 @@ impl Watched<'_> {
                     .collect();
             }
         };
-        match self.run(&Unary(f), args, plan) {
+        match self.run(&Unary(f), args, schedule) {
             Ok(results) => results.into_iter().map(Ok).collect(),
             Err(failed) => failed.into_results(),
         }
@@ -205,14 +213,18 @@ impl Watched<'_> {
         T: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        results_or_raise(self.run(&Star(f), args.into_iter(), Plan::default()))
+        results_or_raise(self.run(
+            &Star(f),
+            args.into_iter(),
+            self.pool.shared.settings().schedule,
+        ))
     }
 
     fn run<C, A>(
         &self,
         f: &C,
         args: impl Iterator<Item = A>,
-        plan: Plan,
+        schedule: Schedule,
     ) -> Result<Vec<C::Output>, run::Failed<C::Output>>
     where
         C: Callable<A>,
@@ -223,7 +235,7 @@ impl Watched<'_> {
             &self.pool.shared,
             f,
             args,
-            plan,
+            schedule,
             &mut Notes::default(),
             &mut |flight| self.watch(flight),
         )

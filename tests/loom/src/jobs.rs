@@ -5,7 +5,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::board::{AWAKE, Completion, Job, JobSpec, SPINNING};
-use super::plan::Plan;
+use super::plan::Schedule;
 use super::sleep;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::futex;
@@ -68,7 +68,7 @@ struct Work {
 
 const N_ITEMS: u64 = 2;
 
-fn work(plan: Plan) -> Arc<Work> {
+fn work(schedule: Schedule) -> Arc<Work> {
     let work = Work {
         job: Job::default(),
         completion: Completion {
@@ -79,7 +79,7 @@ fn work(plan: Plan) -> Arc<Work> {
     };
     work.job.fill(&JobSpec {
         n_items: N_ITEMS,
-        plan,
+        schedule,
         n_workers: 2,
         ..JobSpec::default()
     });
@@ -103,9 +103,9 @@ fn serve(work: &Work) {
 }
 
 /// The owner sleeps, wakes when all is done, and sees each result once.
-fn results_arrive(plan: Plan) {
+fn results_arrive(schedule: Schedule) {
     explore(move || {
-        let work = work(plan);
+        let work = work(schedule);
         let workers = [(); 2].map(|()| {
             let work = Arc::clone(&work);
             thread::spawn(move || serve(&work))
@@ -127,18 +127,18 @@ fn results_arrive(plan: Plan) {
 }
 
 fn results_of_single_items_arrive() {
-    results_arrive(Plan::Fixed(1));
+    results_arrive(Schedule::Dynamic);
 }
 
 fn results_of_shrinking_chunks_arrive() {
-    results_arrive(Plan::Guided);
+    results_arrive(Schedule::Guided);
 }
 
 /// A job that is cancelled is complete all the same: what nobody claimed counts as done.
 fn a_cancelled_job_is_complete() {
-    for plan in [Plan::Fixed(1), Plan::Guided] {
+    for schedule in [Schedule::Dynamic, Schedule::Guided] {
         explore(move || {
-            let work = work(plan);
+            let work = work(schedule);
             let workers = [(); 2].map(|()| {
                 let work = Arc::clone(&work);
                 thread::spawn(move || serve(&work))
