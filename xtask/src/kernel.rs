@@ -41,6 +41,7 @@ impl Kernel {
 /// When cargo fails (its messages are on stderr), or the kernel's `install` or `warm` do.
 pub fn ensure(environment: &Environment) -> Result<Kernel> {
     let program = build()?;
+    fetch();
     let prefix = crate::lab_folder().join("jupyter");
     let kernel = Kernel { program, prefix };
     let mut install = Command::new(&kernel.program);
@@ -55,6 +56,21 @@ pub fn ensure(environment: &Environment) -> Result<Kernel> {
         &mut warm,
     )?;
     Ok(kernel)
+}
+
+/// Fetches what the library depends on for every platform: the stock kernel's `:dep` asks `cargo
+/// metadata`, which wants to see all of it, and lessons run offline. Ours does without.
+fn fetch() {
+    let step = Step::start("Crates that the stock kernel looks at");
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .current_dir(crate::repository())
+        .args(["fetch", "--locked", "--quiet"])
+        .stdin(Stdio::null());
+    match forget_cargo(&mut command).status() {
+        Ok(status) if status.success() => step.done(),
+        _ => step.failed(),
+    }
 }
 
 /// Turns off JupyterLab's question about news from the network, which covers the lesson.
