@@ -45,7 +45,7 @@ use read::next_message;
 use stdin::Stdin;
 
 /// How long the session may take to end its processes before the kernel goes without it.
-const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(2);
+const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(800);
 
 /// How many replies may wait to be written.
 const N_REPLIES_WAITING: usize = 64;
