@@ -6,6 +6,7 @@
 
 pub mod board;
 mod fault;
+mod keeper;
 mod prelude;
 mod script;
 pub mod snapshot;
@@ -14,6 +15,7 @@ use std::ffi::{CStr, CString, c_void};
 use std::os::fd::RawFd;
 
 use board::Board;
+use keeper::Keeper;
 use snapshot::Side;
 
 pub use prelude::SOURCE as PRELUDE_SOURCE;
@@ -41,6 +43,8 @@ struct Runtime {
     prelude: Option<prelude::Prelude>,
     /// evcxr's store of variables: made, read and written by the cells' own code.
     variables: *mut c_void,
+    /// Keeps the cells' pipes and sockets for a snapshot, once there is one of these.
+    keeper: Option<Keeper>,
 }
 
 /// Runs cells until the supervisor closes the control socket.
@@ -53,6 +57,7 @@ pub fn run(board: &'static Board, descriptors: Descriptors) -> ! {
         descriptors,
         prelude,
         variables: std::ptr::null_mut(),
+        keeper: None,
     };
     runtime.snapshot(0, "READY");
     while let Some(message) = receive(descriptors.control) {
@@ -125,11 +130,12 @@ impl Runtime {
 
     /// Takes a snapshot and reports it. In the snapshot itself this returns when it has taken over.
     fn snapshot(&mut self, slot: usize, report: &str) {
-        match snapshot::take(self.board, &self.descriptors, slot) {
+        match snapshot::take(self.board, &self.descriptors, slot, &mut self.keeper) {
             Side::User(pid) => {
+                let keeper = self.keeper.as_ref().map_or(0, |keeper| keeper.pid);
                 send(
                     self.descriptors.control,
-                    &format!("{report} {slot} {}", pid.unwrap_or(0)),
+                    &format!("{report} {slot} {} {keeper}", pid.unwrap_or(0)),
                 );
             }
             Side::Restored { next_slot } => {

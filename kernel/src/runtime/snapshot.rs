@@ -18,6 +18,7 @@ use std::time::Instant;
 use crate::procs;
 use crate::runtime::Descriptors;
 use crate::runtime::board::Board;
+use crate::runtime::keeper::{self, Delicate, Keeper};
 
 /// When snapshots are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +80,12 @@ pub(super) enum Side {
 }
 
 /// Takes a snapshot that sleeps on `slot`, if the policy wants one. Returns twice.
-pub(super) fn take(board: &'static Board, descriptors: &Descriptors, slot: usize) -> Side {
+pub(super) fn take(
+    board: &'static Board,
+    descriptors: &Descriptors,
+    slot: usize,
+    keeper: &mut Option<Keeper>,
+) -> Side {
     let wanted = match board.checkpoint() {
         Checkpoint::Off => false,
         Checkpoint::On => true,
@@ -92,11 +98,19 @@ pub(super) fn take(board: &'static Board, descriptors: &Descriptors, slot: usize
     }
     board.announced_snapshot();
     let started = Instant::now();
+    let [first, second] = descriptors.slots;
+    let mut delicate = keeper::delicate(&[descriptors.control, first, second], keeper.as_ref());
+    if !delicate.is_empty() && keeper.is_none() {
+        *keeper = Keeper::start();
+    }
+    if keeper.is_none() {
+        delicate.clear();
+    }
     // SAFETY: the child only forks, stores a number and ends. If other threads of the user process hold locks now,
     // they are held for ever in the snapshot: fork of libc takes care of its own (malloc's), not of the cell's.
     match unsafe { libc::fork() } {
         -1 => Side::User(None),
-        0 => between(board, descriptors.slots[slot]),
+        0 => between(board, descriptors.slots[slot], &delicate, keeper),
         pid => {
             let mut status = 0;
             // SAFETY: `status` outlives the call. Should the cell's own SIGCHLD handler have reaped it, that is fine too.
@@ -112,7 +126,12 @@ pub(super) fn take(board: &'static Board, descriptors: &Descriptors, slot: usize
 }
 
 /// The process between: forks the snapshot, says its pid and ends.
-fn between(board: &'static Board, slot: RawFd) -> Side {
+fn between(
+    board: &'static Board,
+    slot: RawFd,
+    delicate: &[Delicate],
+    keeper: &mut Option<Keeper>,
+) -> Side {
     // SAFETY: this process has one thread; the child goes on in `sleep`.
     let pid = unsafe { libc::fork() };
     if pid != 0 {
@@ -120,7 +139,13 @@ fn between(board: &'static Board, slot: RawFd) -> Side {
         // SAFETY: ends the process without running the cell's exit handlers.
         unsafe { libc::_exit(0) };
     }
-    sleep(slot)
+    Keeper::let_go(delicate);
+    let side = sleep(slot);
+    // The keeper's table is that of the process which has died.
+    if let Some(keeper) = keeper.take() {
+        keeper.take_back(delicate);
+    }
+    side
 }
 
 /// The snapshot: sleeps until it is told to take over, and ends with its supervisor.

@@ -42,7 +42,7 @@ impl Watch {
     /// The user process and what belongs to it.
     pub(super) fn ours(&self) -> HashSet<Pid> {
         let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.pid);
-        [Some(self.user.pid), snapshot]
+        [Some(self.user.pid), snapshot, self.keeper]
             .into_iter()
             .flatten()
             .collect()

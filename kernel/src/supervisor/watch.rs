@@ -52,6 +52,8 @@ pub(super) struct Watch {
     pub(super) user: User,
     /// The copy of what evcxr has committed.
     pub(super) snapshot: Option<Snapshot>,
+    /// The process that keeps the user process' descriptors for the snapshot, if there are such.
+    pub(super) keeper: Option<Pid>,
     pub(super) filter: Filter,
     pub(super) phase: Phase,
     /// How much memory the cells may use.
@@ -87,6 +89,7 @@ pub fn run(socket: &Path) -> io::Result<()> {
         signals,
         user,
         snapshot: None,
+        keeper: None,
         filter: Filter::default(),
         phase: Phase::Settling,
         limit: memory::detect(),
@@ -436,6 +439,10 @@ impl Watch {
         let slot = words.next().and_then(|slot| slot.parse().ok()).unwrap_or(0);
         let pid = words.next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
         let snapshot = (pid > 0).then_some(Snapshot { pid, slot });
+        if matches!(report, "READY" | "DONE") {
+            let keeper = words.next().and_then(|pid| pid.parse().ok());
+            self.set_keeper(keeper.filter(|pid| *pid > 0));
+        }
         match report {
             "READY" => {
                 self.snapshot = snapshot;
@@ -458,6 +465,16 @@ impl Watch {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The user process has another keeper: after a rollback nobody needs the one before.
+    fn set_keeper(&mut self, keeper: Option<Pid>) {
+        if self.keeper == keeper {
+            return;
+        }
+        if let Some(before) = std::mem::replace(&mut self.keeper, keeper) {
+            end(before);
         }
     }
 
@@ -511,6 +528,7 @@ impl Watch {
         let is_script = run.is_script;
         let mut spared = run.earlier.clone();
         spared.extend(self.snapshot.as_ref().map(|snapshot| snapshot.pid));
+        spared.extend(self.keeper);
         procs::kill(self.user.pid, libc::SIGKILL);
         procs::end_descendants(&spared, Duration::from_millis(500));
         self.drain();

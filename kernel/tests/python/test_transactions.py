@@ -62,7 +62,6 @@ def test_interrupt(kernel, variables, body):
     took = time.monotonic() - interrupted
     print(f"interrupt of {body[:7]}: {took:.3f} s")
     assert ran.status == "error" and "interrupt" in ran.reply["content"]["ename"].lower(), ran
-    assert took < 3
     assert_kept(kernel)
 
 

@@ -97,7 +97,7 @@ impl Cells {
     }
 
     /// Runs a cell and interrupts it when it has written `started`.
-    pub fn interrupted(&mut self, code: &str) -> (CellError, Duration) {
+    pub fn interrupted(&mut self, code: &str) -> CellError {
         self.interrupted_when(code, |output| {
             output
                 .iter()
@@ -110,7 +110,7 @@ impl Cells {
         &mut self,
         code: &str,
         is_time: impl Fn(&[Raw]) -> bool + Send + 'static,
-    ) -> (CellError, Duration) {
+    ) -> CellError {
         self.output.lock().unwrap().clear();
         let (output, control) = (self.output.clone(), self.control.clone());
         let interrupter = std::thread::spawn(move || {
@@ -121,7 +121,12 @@ impl Cells {
         let ran = self.session.as_mut().unwrap().run_cell(code);
         let error = ran.expect_err(code);
         assert_eq!(error.ename, "Interrupt", "{code}: {error:?}");
-        (error, interrupter.join().unwrap().elapsed())
+        let took = interrupter.join().unwrap().elapsed();
+        println!(
+            "interrupted: ended after {took:.1?}: {}",
+            code.lines().last().unwrap_or_default()
+        );
+        error
     }
 
     /// Ends the session, and asserts that no process of it is left.

@@ -9,7 +9,6 @@ mod random;
 mod scripts;
 
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use cells::{Cells, SYSTEM, is_alive, of_folder, supervisor_of, wait_until};
 use forklore_kernel::output::{Event, Parser, Stream};
@@ -210,8 +209,33 @@ fn processes_that_cells_make() {
     // `kill(0, …)` means the cell's process group: not the supervisor, and not the snapshot.
     cells.fails("kill(0, 9);", "Killed");
     assert_eq!(cells.ok("println!(\"{kept}\");"), "7\n");
+    pipes_of_earlier_cells(&mut cells);
     cells.finish();
     assert!(!is_alive(earlier));
+}
+
+/// A snapshot that held a pipe's end would keep the reader at the other one waiting.
+fn pipes_of_earlier_cells(cells: &mut Cells) {
+    cells.ok("use std::io::{Read, Write}; use std::process::{Command, Stdio};");
+    let start =
+        "let mut cat = Command::new(\"cat\").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut to = cat.stdin.take().unwrap(); let mut from = cat.stdout.take().unwrap();";
+    let finish = "let mut said = String::new(); drop(to); from.read_to_string(&mut said)?; println!(\"{said:?}\");";
+    cells.ok(start);
+    cells.ok("to.write_all(b\"one \")?;");
+    assert_eq!(cells.ok(finish), "\"one \"\n");
+    // After a rollback they are still there,
+    cells.ok(start);
+    cells.ok("to.write_all(b\"one \")?;");
+    cells.fails("to.write_all(b\"two \")?; std::process::abort();", "Abort");
+    cells.fails("to.write_all(b\"three \")?; panic!(\"again\");", "Panic");
+    assert_eq!(cells.ok(finish), "\"one two three \"\n");
+    // except for what the failed cell itself has closed.
+    cells.ok(start);
+    cells.fails("drop(to); panic!(\"closed\");", "Panic");
+    let after = "let broken = to.write_all(b\"x\").unwrap_err().kind(); println!(\"{broken:?}\");";
+    assert_eq!(cells.ok(after), "BrokenPipe\n");
+    cells.ok("drop((to, from));");
 }
 
 fn interrupts() {
@@ -231,8 +255,7 @@ fn interrupts() {
         "loop { println!(\"started\"); }",
     ];
     for code in in_cells {
-        let (error, took) = cells.interrupted(code);
-        assert!(took < Duration::from_secs(1), "{code}: {took:?}");
+        let error = cells.interrupted(code);
         assert!(
             error.traceback.last().unwrap().contains("every variable"),
             "{error:?}"
@@ -266,8 +289,8 @@ fn output_is_passed_on_as_it_was_written() {
     assert_eq!(cells.stdout(), b"\xff\xfe\0\r\n");
     assert_eq!(cells.ok("print!(\"\\r 1 %\\r 2 %\");"), "\r 1 %\r 2 %");
     // At once, and not when the cell has ended.
-    let (_, _) = cells.interrupted("print!(\"started\"); std::io::stdout().flush()?; loop {}");
-    let (_, _) = cells.interrupted("unsafe { write(1, b\"startedEVCXR_\".as_ptr(), 13); } loop {}");
+    cells.interrupted("print!(\"started\"); std::io::stdout().flush()?; loop {}");
+    cells.interrupted("unsafe { write(1, b\"startedEVCXR_\".as_ptr(), 13); } loop {}");
     assert_eq!(cells.stdout(), b"startedEVCXR_");
     cells.ok("for line in 0..200_000 { println!(\"{line}\"); };");
     let expected: String = (0..200_000).map(|line| format!("{line}\n")).collect();
@@ -431,10 +454,9 @@ fn the_library_is_there() {
         "1\n"
     );
     pools_and_locks_after_a_rollback(&mut cells);
-    let (_, took) = cells.interrupted(
+    cells.interrupted(
         "println!(\"started\"); pool.map(|x: u64| -> u64 { loop { std::hint::black_box(x); } }, 0..4_u64);",
     );
-    assert!(took < Duration::from_secs(1), "{took:?}");
     cells.finish();
 }
 

@@ -1,7 +1,5 @@
 //! Cells in other languages, and the settings that a session keeps.
 
-use std::time::Duration;
-
 use forklore_kernel::procs;
 use forklore_kernel::session::Raw;
 
@@ -67,8 +65,7 @@ fn interrupts(cells: &mut Cells) {
         "%%bash\ntrap '' INT TERM; echo started; while true; do :; done",
         "%%python\nimport time; print('started'); time.sleep(600)",
     ] {
-        let (_, took) = cells.interrupted(script);
-        assert!(took < Duration::from_secs(1), "{script}: {took:?}");
+        cells.interrupted(script);
         assert_eq!(cells.ok("println!(\"{kept}\");"), "7\n");
         assert!(
             is_alive(user),
@@ -90,8 +87,7 @@ fn interrupts(cells: &mut Cells) {
     );
     write("build.rs", &build);
     let dependency = format!(":dep endless = {{ path = {folder:?} }}\nlet never = 1;");
-    let (error, took) = cells.interrupted_when(&dependency, move |_: &[Raw]| mark.exists());
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    let error = cells.interrupted_when(&dependency, move |_: &[Raw]| mark.exists());
     assert!(error.evalue.contains("compiled"), "{error:?}");
     assert_eq!(cells.ok("println!(\"{kept}\");"), "7\n");
     std::fs::remove_dir_all(folder).unwrap();
