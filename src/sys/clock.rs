@@ -49,6 +49,11 @@ pub(crate) fn own() -> CpuTime {
     used(UsageWho::RUSAGE_SELF)
 }
 
+/// How many pages this process has touched for the first time, or written to and been given a copy of.
+pub(crate) fn page_faults() -> u64 {
+    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.minor_page_faults() as u64)
+}
+
 /// What all descendants have used so far: those that were reaped, and those that run.
 ///
 /// `RUSAGE_CHILDREN` knows only of children that were waited for, and a pool's workers live on. The
