@@ -284,7 +284,7 @@ impl Link {
         self.lock().is_shut_down
     }
 
-    fn supervisor_pid(&self) -> Option<Pid> {
+    pub(super) fn supervisor_pid(&self) -> Option<Pid> {
         self.lock()
             .supervisor
             .as_ref()

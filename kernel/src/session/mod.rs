@@ -28,6 +28,7 @@ use evcxr::{CommandContext, EvalContext};
 use crate::cell::Profile;
 use crate::frame::{Failure, ToSupervisor};
 use crate::output;
+use crate::procs;
 use crate::supervisor;
 use crate::warm;
 use folder::Folder;
@@ -478,6 +479,10 @@ impl Session {
     /// Its memory stays for the system to take: rust-analyzer's database needs seconds to be taken apart.
     pub fn abandon(mut self) {
         self.control().shutdown();
+        // Whose parent is evcxr's part of this process, which is not dropped and so will not wait for it.
+        if let Some(supervisor) = self.link.supervisor_pid() {
+            procs::reap(supervisor);
+        }
         let nothing = Folder::existing(PathBuf::new());
         drop(std::mem::replace(&mut self.folder, nothing));
         std::mem::forget(self);
