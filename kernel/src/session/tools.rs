@@ -36,7 +36,7 @@ case " $* " in *" metadata "*)
     if grep -q evcxr_dummy_validate_dep Cargo.toml; then
         [ ! -e Cargo.lock ] || cp Cargo.lock "$tools/Cargo.lock"
         exec 3>&1
-        status=$({ { "$real" "$@" 2>&1 >&3 3>&-; echo $? >&4; } | tee "/proc/$PPID/fd/2" >&2; } 4>&1)
+        status=$({ { "$real" "$@" 2>&1 >&3 3>&-; echo $? >&4; } | tee -a "/proc/$PPID/fd/2" >&2; } 4>&1)
         [ ! -e "$tools/Cargo.lock" ] || mv "$tools/Cargo.lock" Cargo.lock
         exit "$status"
     fi

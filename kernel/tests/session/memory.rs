@@ -49,8 +49,11 @@ pub fn a_greedy_cell_is_rolled_back() {
         );
     }
     let script = "%%python\nall = [bytearray(1 << 20) for _ in range(600)]";
-    assert_eq!(cells.magic(script).unwrap_err().ename, "ScriptError");
-    assert!(cells.stderr().contains("MemoryError"), "{}", cells.stderr());
+    // Python is refused more at the same moment at which all processes together have too much: which of the
+    // two is seen first is a matter of luck.
+    let ended = cells.magic(script).unwrap_err();
+    let was_refused = ended.ename == "ScriptError" && cells.stderr().contains("MemoryError");
+    assert!(was_refused || ended.ename == "OutOfMemory", "{ended:?}");
     // What is modest goes on, and a limit that is lifted is no more.
     cells.ok("drop(std::hint::black_box(vec![1_u8; 100 << 20]));");
     cells.magic("%limit off").unwrap();
