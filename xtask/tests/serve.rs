@@ -45,7 +45,7 @@ fn start(name: &str) -> Lab {
         .parse()
         .unwrap();
     let token = address.split("token=").nth(1).unwrap().to_owned();
-    assert!(address.contains("/lab/tree/06-"), "{address}");
+    assert!(address.contains("/lab/tree/00-"), "{address}");
     Lab {
         program,
         port,
