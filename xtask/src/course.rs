@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use crate::lesson::{self, How, Lesson};
 use crate::progress::{self, Record};
 use crate::timetable::{FULL_DAY, HALF_DAY, timetable};
-use crate::{lab, python};
+use crate::{lab, python, slides};
 
 /// What can be done with the lessons of this checkout.
 #[derive(Debug, Subcommand)]
@@ -48,7 +49,25 @@ pub enum Lessons {
         lesson: Option<String>,
     },
     /// Make a timetable for a half day and a full day
-    Timetable,
+    Timetable {
+        /// Only the half day
+        #[arg(long, conflicts_with = "full_day")]
+        half_day: bool,
+        /// Only the full day
+        #[arg(long)]
+        full_day: bool,
+    },
+    /// Make slides of a lesson, as one page that needs no network; key S shows the speaker's notes
+    Slides {
+        /// The lesson
+        lesson: String,
+        /// Take the notebook as it is, without running it first: the slides have no outputs
+        #[arg(long)]
+        no_run: bool,
+        /// The page [default: NAME.slides.html in target/lab]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Run the whole course and write it as pages that need no network
     Html {
         /// The folder for them [default: target/lab/course]
@@ -76,7 +95,12 @@ pub fn run(command: &Lessons) -> Result<()> {
         Lessons::Check { lessons } => execute(&find(lessons)?, "forklore", true).map(drop),
         Lessons::Status => status(),
         Lessons::Reset { lesson } => reset(lesson.as_deref()),
-        Lessons::Timetable => print_timetables(),
+        Lessons::Timetable { half_day, full_day } => print_timetables(!full_day, !half_day),
+        Lessons::Slides {
+            lesson,
+            no_run,
+            output,
+        } => make_slides(&lesson::find(lesson)?, *no_run, output.as_deref()),
         Lessons::Html { output } => html(output.as_deref()),
     }
 }
@@ -127,6 +151,7 @@ fn find(wanted: &[String]) -> Result<Vec<Lesson>> {
 }
 
 fn list() -> Result<()> {
+    let mut text = String::new();
     for lesson in lesson::all()? {
         let About {
             title,
@@ -134,12 +159,21 @@ fn list() -> Result<()> {
             needs,
         } = about(&lesson)?;
         let cores = if needs.cores == 1 { "core" } else { "cores" };
-        println!(
+        writeln!(
+            text,
             "{}  {title}  ({minutes} minutes, {} {cores})",
             lesson.number, needs.cores
-        );
+        )?;
     }
-    Ok(())
+    print(&text)
+}
+
+/// Writes to stdout. Whoever reads it may have seen enough, as `head` has after some lines.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Runs lessons, all of them even if some fail, and answers with the pages.
@@ -207,21 +241,23 @@ fn status() -> Result<()> {
         None => BTreeMap::new(),
     };
     let (mut n_solved, mut n_exercises) = (0, 0);
+    let mut text = String::new();
     for lesson in lesson::all()? {
         let ids = exercises(&lesson)?;
         let solved = |id: &&String| records.get(*id).is_some_and(|record| record.is_solved);
         n_solved += ids.iter().filter(solved).count();
         n_exercises += ids.len();
-        println!("{}", line(&about(&lesson)?.title, &ids, &records));
+        writeln!(text, "{}", line(&about(&lesson)?.title, &ids, &records))?;
     }
-    println!("\n{n_solved} of {n_exercises} exercises solved");
+    writeln!(text, "\n{n_solved} of {n_exercises} exercises solved")?;
     match place {
-        Some(path) => println!("(kept in {})", path.display()),
-        None => {
-            println!("(nothing is kept: FORKLORE_PROGRESS is empty, or there is no home folder)")
-        }
+        Some(path) => writeln!(text, "(kept in {})", path.display())?,
+        None => writeln!(
+            text,
+            "(nothing is kept: FORKLORE_PROGRESS is empty, or there is no home folder)"
+        )?,
     }
-    Ok(())
+    print(&text)
 }
 
 /// A lesson's title and each exercise with a sign and a word.
@@ -277,9 +313,31 @@ pub fn timetable_of(numbers: &[&str]) -> Result<String> {
     })))
 }
 
-fn print_timetables() -> Result<()> {
-    println!("Half a day:\n\n{}", timetable_of(&HALF_DAY)?);
-    print!("A full day:\n\n{}", timetable_of(&FULL_DAY)?);
+fn print_timetables(half: bool, full: bool) -> Result<()> {
+    let mut days = Vec::new();
+    if half {
+        days.push(format!("Half a day:\n\n{}", timetable_of(&HALF_DAY)?));
+    }
+    if full {
+        days.push(format!("A full day:\n\n{}", timetable_of(&FULL_DAY)?));
+    }
+    print(&days.join("\n"))
+}
+
+fn make_slides(lesson: &Lesson, no_run: bool, output: Option<&Path>) -> Result<()> {
+    let notebook = if no_run {
+        lesson.path.clone()
+    } else {
+        let executed = execute(std::slice::from_ref(lesson), "forklore", false)?;
+        let [executed] = &executed[..] else {
+            bail!("lesson {} was not run", lesson.number);
+        };
+        executed.notebook.clone()
+    };
+    let default = || crate::lab_folder().join(format!("{}.slides.html", lesson.name));
+    let page = output.map_or_else(default, Path::to_path_buf);
+    slides::make(&python::ensure()?, &notebook, &page)?;
+    println!("{}", page.display());
     Ok(())
 }
 

@@ -134,6 +134,13 @@ pub fn run(
     output: &Path,
 ) -> Result<Executed> {
     let kernel_name = how.kernel.as_str();
+    if how.prove && !lesson.exercises().is_file() {
+        bail!(
+            "{} has no exercises to try: there is no {}",
+            lesson.path.display(),
+            lesson.exercises().display()
+        );
+    }
     std::fs::create_dir_all(output)
         .with_context(|| format!("cannot make the folder {}", output.display()))?;
     let suffix = if kernel_name == "forklore" {

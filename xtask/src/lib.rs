@@ -10,6 +10,7 @@ pub mod lesson;
 pub mod prerequisites;
 pub mod progress;
 pub mod python;
+pub mod slides;
 pub mod steps;
 pub mod timetable;
 

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 
 use serde_json::Value;
+use xtask::course::timetable_of;
 use xtask::lesson::{self, Lesson};
+use xtask::timetable::{FULL_DAY, HALF_DAY};
 
 fn lessons() -> Vec<(Lesson, Value)> {
     let lessons = lesson::all().unwrap();
@@ -303,4 +305,97 @@ fn exercises_have_their_cells_and_their_folded_help() {
             );
         }
     }
+}
+
+#[test]
+fn the_timetables_follow_from_the_minutes() {
+    let readme = fs::read_to_string(lesson::folder().join("README.md")).unwrap();
+    for day in [&HALF_DAY[..], &FULL_DAY[..]] {
+        let table = timetable_of(day).unwrap();
+        assert!(
+            readme.contains(&table),
+            "lessons/README.md has another timetable than `forklore lessons timetable`:\n{table}"
+        );
+    }
+}
+
+/// The table of README.md says what each notebook's header says, and nothing else.
+#[test]
+fn the_table_of_lessons_says_what_they_need_and_build_on() {
+    let readme = fs::read_to_string(lesson::folder().join("README.md")).unwrap();
+    let lessons = lessons();
+    for (lesson, notebook) in &lessons {
+        let about = &notebook["metadata"]["forklore"];
+        let cores = about["needs"]["cores"].as_u64().unwrap();
+        let memory_mb = about["needs"]["memory_mb"].as_u64().unwrap();
+        let list = |order: &str| -> Vec<&str> {
+            let numbers = about[order].as_array().into_iter().flatten();
+            numbers.filter_map(Value::as_str).collect()
+        };
+        let row = format!(
+            "| [{} · {}]({}.ipynb) | {} | {cores} {}, {} |",
+            lesson.number,
+            about["title"].as_str().unwrap(),
+            lesson.name,
+            about["minutes"],
+            if cores == 1 { "core" } else { "cores" },
+            if memory_mb.is_multiple_of(1024) {
+                format!("{} GB", memory_mb / 1024)
+            } else {
+                format!("{memory_mb} MB")
+            },
+        );
+        assert!(readme.contains(&row), "README.md has no row `{row}`");
+        for other in list("builds_on") {
+            let number = lessons
+                .iter()
+                .position(|(lesson, _)| lesson.number == other);
+            assert!(number.is_some(), "{}: no lesson {other}", lesson.name);
+            assert!(
+                other < lesson.number.as_str(),
+                "{}: not in order",
+                lesson.name
+            );
+        }
+    }
+    let n_rows = readme.matches(".ipynb) |").count();
+    assert_eq!(n_rows, lessons.len(), "a row for each lesson");
+}
+
+/// An instructor finds, for each lesson, how long its parts take and what to ask before the cells that matter.
+#[test]
+fn lessons_have_notes_for_the_speaker() {
+    for (lesson, notebook) in lessons() {
+        let notes: Vec<(&str, &str)> = cells(&notebook)
+            .iter()
+            .filter_map(|cell| {
+                let notes = cell["metadata"]["forklore"]["notes"].as_str()?;
+                Some((cell["id"].as_str()?, notes))
+            })
+            .collect();
+        let name = &lesson.name;
+        assert!(notes.len() >= 5, "{name}: only {} notes", notes.len());
+        assert_eq!(notes[0].0, "header", "{name}: how is the time spent?");
+        let minutes = &notebook["metadata"]["forklore"]["minutes"];
+        assert!(
+            notes[0].1.starts_with(&format!("{minutes} minutes")),
+            "{name}: other minutes in the notes than in the header"
+        );
+        for cell in cells(&notebook) {
+            let id = cell["id"].as_str().unwrap_or_default();
+            if id.starts_with("prediction") {
+                let has =
+                    notes.iter().any(|(noted, _)| *noted == id) || near(&notebook, id, &notes);
+                assert!(has, "{name}: no note says what to ask before {id}");
+            }
+        }
+    }
+}
+
+/// Whether the text cell in front of a prediction has a note.
+fn near(notebook: &Value, id: &str, notes: &[(&str, &str)]) -> bool {
+    let cells = cells(notebook);
+    let place = cells.iter().position(|cell| cell["id"] == id).unwrap();
+    let before = cells[place.saturating_sub(1)]["id"].as_str();
+    notes.iter().any(|(noted, _)| Some(*noted) == before)
 }

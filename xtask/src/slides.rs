@@ -1,0 +1,42 @@
+//! Slides of a lesson: a page with everything in it, reveal.js and the figures included.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+
+use crate::python::{self, Environment};
+
+/// Makes slides of a notebook, run or not, and writes them to `page`. What becomes a slide is said in
+/// `xtask/python/slides.py`.
+///
+/// # Errors
+///
+/// When reveal.js cannot be installed, the notebook cannot be read, or the page cannot be written.
+pub fn make(environment: &Environment, notebook: &Path, page: &Path) -> Result<()> {
+    let reveal = python::ensure_for(python::SLIDES)?
+        .packages()?
+        .join("sphinx_revealjs/_static/revealjs");
+    if let Some(folder) = page.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    // Said here, in one line: a script would say it with its traceback.
+    std::fs::write(page, "").with_context(|| format!("cannot write {}", page.display()))?;
+    let status = environment
+        .command("python")
+        .arg("-B")
+        .arg(crate::repository().join("xtask/python/slides.py"))
+        .arg(notebook)
+        .arg("--reveal")
+        .arg(&reveal)
+        .arg("--output")
+        .arg(page)
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot run the script that makes slides")?;
+    if !status.success() {
+        bail!("no slides could be made of {}", notebook.display());
+    }
+    Ok(())
+}
