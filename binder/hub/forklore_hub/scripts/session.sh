@@ -1,0 +1,23 @@
+# The session itself, the same under every scheduler. Lines with "forklore: " are shown to the learner.
+umask 077
+cd
+environment={{state_folder}}/{{environment_file}}
+if [ ! -r "$environment" ]; then
+    echo "forklore: The node $(hostname) does not see your home folder as the hub does; tell your administrator."
+    exit {{no_environment}}
+fi
+. "./$environment"
+rm -f "$environment"
+find {{state_folder}} -name 'job-*.log' -mtime +7 -delete
+for program in {{programs | join(' ')}}; do
+    if ! command -v "$program" >/dev/null; then
+        echo "forklore: The node $(hostname) has no $program, which a session needs; tell your administrator."
+        exit {{no_environment}}
+    fi
+done
+# Connection files and sockets: not in a home folder that other nodes share, and not for others.
+JUPYTER_RUNTIME_DIR=$(mktemp -d "${TMPDIR:-/tmp}/jupyter-XXXXXXXX")
+export JUPYTER_RUNTIME_DIR
+trap 'rm -rf "$JUPYTER_RUNTIME_DIR"' EXIT
+{{prologue}}
+{{cmd}}
