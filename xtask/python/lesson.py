@@ -164,14 +164,32 @@ def run_lesson(arguments):
     return 1
 
 
-def write_page(notebook, path, title):
+# JupyterLab's own colours for prompts and for some of the code are too pale to be read by everybody (WCAG 2, AA).
+CONTRAST = """<style>
+:root { --jp-cell-prompt-not-active-font-color: #595959; --jp-cell-prompt-not-active-opacity: 1; }
+.highlight .mi, .highlight .mf, .highlight .mh, .highlight .k, .highlight .kd { color: #006b00; }
+.highlight .c1, .highlight .cm { color: #2f6060; }
+.highlight .o { color: #8a1ad6; }
+</style>
+</head>"""
+
+
+def title_of(notebook, otherwise):
+    """What the notebook says that it is called."""
+    about = notebook.metadata.get("forklore", {})
+    return f"{about['lesson']} · {about['title']}" if "title" in about else otherwise
+
+
+def write_page(notebook, path, name):
     """Writes a page that needs no network: no scripts from elsewhere."""
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(require_js_url="", mathjax_url="", mermaid_js_url="")
-    page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+    resources = {"metadata": {"name": title_of(notebook, name)}}
+    page, _ = exporter.from_notebook_node(notebook, resources)
     # With no address to load from, the empty loaders are only noise in the page.
     page = re.sub(r'<script src="[^"]*"></script>', "", page)
+    page = page.replace("</head>", CONTRAST, 1)
     Path(path).write_text(page, encoding="utf-8")
 
 

@@ -345,10 +345,21 @@ fn html(output: Option<&Path>) -> Result<()> {
     let folder = output.map_or_else(|| crate::lab_folder().join("course"), Path::to_path_buf);
     let lessons = lesson::all()?;
     let executed = execute_into(&lessons, "forklore", false, &folder)?;
+    let pages: Vec<PathBuf> = executed.into_iter().map(|files| files.page).collect();
+    println!("{}", write_index(&folder, &lessons, &pages)?.display());
+    Ok(())
+}
+
+/// Writes the page that leads to the lessons' pages.
+///
+/// # Errors
+///
+/// When it cannot be written, or a notebook does not say what lesson it is.
+pub fn write_index(folder: &Path, lessons: &[Lesson], pages: &[PathBuf]) -> Result<PathBuf> {
     let mut rows = String::new();
-    for (lesson, files) in lessons.iter().zip(&executed) {
+    for (lesson, page) in lessons.iter().zip(pages) {
         let about = about(lesson)?;
-        let page = files.page.file_name().unwrap_or_default().to_string_lossy();
+        let page = page.file_name().unwrap_or_default().to_string_lossy();
         let _ = write!(
             rows,
             "<li><a href=\"{page}\">{} · {}</a> ({} minutes)</li>",
@@ -363,8 +374,7 @@ fn html(output: Option<&Path>) -> Result<()> {
          <h1>The course</h1><ul>{rows}</ul></main></body></html>\n"
     );
     std::fs::write(&index, page).with_context(|| format!("cannot write {}", index.display()))?;
-    println!("{}", index.display());
-    Ok(())
+    Ok(index)
 }
 
 #[cfg(test)]

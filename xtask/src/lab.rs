@@ -35,6 +35,10 @@ pub struct Options {
     #[arg(long, value_name = "FOLDER", requires = "run")]
     output: Option<PathBuf>,
 
+    /// Another folder with the lessons, such as a copy to write in [default: this checkout's]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "run")]
+    folder: Option<PathBuf>,
+
     /// The port of JupyterLab [default: the first free one from 8888 on]
     #[arg(long, conflicts_with = "run")]
     port: Option<u16>,
@@ -75,6 +79,12 @@ pub fn run(options: &Options) -> Result<()> {
     } else {
         None
     };
+    let folder = match &options.folder {
+        Some(folder) => folder
+            .canonicalize()
+            .with_context(|| format!("cannot open the folder {}", folder.display()))?,
+        None => lesson::folder(),
+    };
     require()?;
     if options.check {
         println!("Nothing is missing.");
@@ -84,7 +94,10 @@ pub fn run(options: &Options) -> Result<()> {
     let environment = python::ensure()?;
     let kernel = kernel::ensure(&environment)?;
     match port {
-        Some(port) => serve(&environment, &kernel, port, None, options.no_browser),
+        Some(port) => {
+            let place = Place { folder, port };
+            serve(&environment, &kernel, &place, None, options.no_browser)
+        }
         None => run_all(&environment, &kernel, &lessons, options),
     }
 }
@@ -99,7 +112,15 @@ pub fn open_on(lesson: Option<&lesson::Lesson>, no_browser: bool) -> Result<()> 
     require()?;
     let environment = python::ensure()?;
     let kernel = kernel::ensure(&environment)?;
-    serve(&environment, &kernel, port, lesson, no_browser)
+    let folder = lesson::folder();
+    let place = Place { folder, port };
+    serve(&environment, &kernel, &place, lesson, no_browser)
+}
+
+/// What JupyterLab shows, and where.
+struct Place {
+    folder: PathBuf,
+    port: u16,
 }
 
 /// Says what this machine lacks.
@@ -176,14 +197,18 @@ fn free_port(asked: Option<u16>) -> Result<u16> {
 fn serve(
     environment: &Environment,
     kernel: &Kernel,
-    port: u16,
+    place: &Place,
     on: Option<&lesson::Lesson>,
     no_browser: bool,
 ) -> Result<()> {
     let token = token()?;
+    let port = place.port;
     let lessons = lesson::all()?;
+    let is_there =
+        |lesson: &&lesson::Lesson| place.folder.join(format!("{}.ipynb", lesson.name)).exists();
     let first = on
         .or(lessons.first())
+        .filter(is_there)
         .map(|lesson| format!("/tree/{}.ipynb", lesson.name));
     let address = format!(
         "http://127.0.0.1:{port}/lab{}?token={token}",
@@ -200,7 +225,7 @@ fn serve(
     .into_iter()
     .collect();
     signals.thread_block()?;
-    let mut server = start(environment, kernel, port, &token)?;
+    let mut server = start(environment, kernel, place, &token)?;
     if wait_until_ready(&mut server, port)? {
         eprintln!("\n  JupyterLab is ready. Open this address in a browser:\n");
         println!("    {address}\n");
@@ -226,12 +251,12 @@ fn serve(
     }
 }
 
-fn start(environment: &Environment, kernel: &Kernel, port: u16, token: &str) -> Result<Child> {
-    let folder = lesson::folder();
+fn start(environment: &Environment, kernel: &Kernel, place: &Place, token: &str) -> Result<Child> {
+    let Place { folder, port } = place;
     let mut command = environment.command("jupyter-lab");
     kernel.prepare(&mut command);
     command
-        .current_dir(&folder)
+        .current_dir(folder)
         .args([
             "--no-browser",
             "--ServerApp.ip=127.0.0.1",

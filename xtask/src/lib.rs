@@ -3,6 +3,7 @@
 //! `cargo lab` has to start within seconds on a fresh machine, so this package depends on
 //! neither the library nor the kernel: it builds them by calling cargo.
 
+pub mod browser;
 pub mod course;
 pub mod kernel;
 pub mod lab;

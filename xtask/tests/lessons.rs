@@ -3,6 +3,7 @@
 //! One at a time on all CPUs: a lesson measures. And two at once, each on a CPU of its own.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -12,6 +13,7 @@ use nix::unistd::Pid;
 use xtask::kernel::{self, Kernel};
 use xtask::lesson::{self, Executed, How, Lesson};
 use xtask::python::{self, Environment};
+use xtask::{browser, course, slides};
 
 static TURN: Mutex<()> = Mutex::new(());
 static READY: OnceLock<(Environment, Kernel)> = OnceLock::new();
@@ -27,9 +29,8 @@ fn turn() -> (MutexGuard<'static, ()>, &'static (Environment, Kernel)) {
 }
 
 /// Runs lessons, as many at once as there are CPUs in the list, or one after another on all CPUs.
-fn all_run(how: &How, cpus: &[usize]) {
+fn all_run(how: &How, cpus: &[usize], output: &Path) {
     let (_turn, (environment, kernel)) = turn();
-    let output = tempfile::tempdir().unwrap();
     let waiting = Mutex::new(lesson::all().unwrap());
     let work = |cpu: Option<usize>| {
         let how = How { cpu, ..how.clone() };
@@ -37,7 +38,7 @@ fn all_run(how: &How, cpus: &[usize]) {
         loop {
             let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let Some(lesson) = next else { return failed };
-            match lesson::run(environment, kernel, &lesson, &how, output.path()) {
+            match lesson::run(environment, kernel, &lesson, &how, output) {
                 Ok(executed) => inspect(&lesson, &executed),
                 Err(error) => failed.push(format!("{error:#}")),
             }
@@ -80,7 +81,8 @@ fn inspect(lesson: &Lesson, executed: &Executed) {
     }
 }
 
-/// On all CPUs. The exercises are tried on the way: unsolved, with each wrong answer, solved.
+/// On all CPUs. The exercises are tried on the way: unsolved, with each wrong answer, solved. Then everybody must be able
+/// to use the pages, and slides.
 #[test]
 fn every_lesson_runs_on_our_kernel_and_its_exercises_do_what_they_say() {
     let how = How {
@@ -88,7 +90,23 @@ fn every_lesson_runs_on_our_kernel_and_its_exercises_do_what_they_say() {
         prove: true,
         cpu: None,
     };
-    all_run(&how, &[]);
+    let output = tempfile::tempdir().unwrap();
+    all_run(&how, &[], output.path());
+    let (_turn, (environment, _)) = turn();
+    look_at_pages(environment, output.path());
+}
+
+/// No page loads anything or shuts anybody out: those of the course, the one that leads to them, and slides.
+fn look_at_pages(environment: &Environment, folder: &Path) {
+    let lessons = lesson::all().unwrap();
+    let file = |lesson: &Lesson, ending: &str| folder.join(format!("{}.{ending}", lesson.name));
+    let mut pages: Vec<PathBuf> = lessons.iter().map(|lesson| file(lesson, "html")).collect();
+    let index = course::write_index(folder, &lessons, &pages).unwrap();
+    let shown = lesson::find("04").unwrap();
+    let deck = file(&shown, "slides.html");
+    slides::make(environment, &file(&shown, "ipynb"), &deck).unwrap();
+    pages.extend([index, deck]);
+    browser::look_at(&pages).unwrap();
 }
 
 /// Each on one CPU, where nothing can be won, and the others busy: what a lesson asserts must hold there
@@ -105,7 +123,8 @@ fn every_lesson_runs_on_the_stock_kernel_and_on_one_cpu() {
         .filter(|cpu| allowed.is_set(*cpu).unwrap_or(false))
         .take(2)
         .collect();
-    all_run(&how, &cpus);
+    let output = tempfile::tempdir().unwrap();
+    all_run(&how, &cpus, output.path());
 }
 
 fn lab(arguments: &[&str]) -> Output {

@@ -1,0 +1,243 @@
+"""Looks at pages, and at JupyterLab, with a real browser.
+
+    browser.py --chromium PROGRAM pages PAGE...
+    browser.py --chromium PROGRAM learner ADDRESS --lesson NN-exercises.json --shots FOLDER
+
+`pages`: a page must load nothing from a network, have no serious violation that axe-core finds, and be usable
+with the keyboard alone. In slides this is asked of every slide, and that it fits.
+
+`learner`: goes the way of somebody who does a lesson: a prediction, all cells, an exercise that is not solved yet,
+and then is. ADDRESS is the lesson in JupyterLab.
+
+All waiting is for something that can be seen in the page. The exit status is 1 when something is wrong; what it is goes to
+stderr.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import axe_playwright_python
+from playwright.sync_api import sync_playwright
+
+# In a container everybody is root, whom the sandbox refuses. Nothing foreign is opened.
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+GRAVE = ("serious", "critical")
+PATIENCE_MS = 300_000
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def violations(page):
+    """What axe-core finds on what is shown, if it is grave."""
+    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")["violations"]
+    first_of_its_kind = {}
+    for violation in found:
+        if violation["impact"] in GRAVE:
+            for node in violation["nodes"]:
+                reasons = node["any"] or node["all"] or node["none"]
+                why = reasons[0]["message"] if reasons else violation["help"]
+                # One of each kind says enough.
+                first_of_its_kind.setdefault(why, f"{violation['impact']}: {violation['id']}: {why}: {node['html'][:150]}")
+    return list(first_of_its_kind.values())
+
+
+def keyboard(page):
+    """Tries everything that folds and every slider with the keyboard alone."""
+    complaints = []
+    for summary in page.locator("details > summary").all():
+        details = summary.locator("xpath=..")
+        if not summary.is_visible():
+            continue
+        before = details.get_attribute("open")
+        summary.focus()
+        page.keyboard.press("Enter")
+        if details.get_attribute("open") == before:
+            complaints.append(f"Enter does nothing at `{summary.inner_text()}`")
+    for slider in page.locator("input[type=range]").all():
+        if slider.is_visible():
+            before = slider.input_value()
+            slider.focus()
+            page.keyboard.press("Home" if before == slider.get_attribute("max") else "End")
+            if slider.input_value() == before:
+                complaints.append("a slider does not move with the keyboard")
+    return complaints
+
+
+def look_at(page, path):
+    """Everything that is wrong with a page."""
+    fetched = []
+    page.on("request", lambda request: fetched.append(request.url))
+    page.on("pageerror", lambda error: fetched.append(f"error: {error}"))
+    page.goto(path.absolute().as_uri())
+    page.add_script_tag(path=str(AXE))
+    complaints = []
+    n_parts = 1
+    if page.evaluate("() => typeof Reveal !== 'undefined'"):
+        n_parts = 0
+        page.wait_for_function("() => Reveal.isReady()")
+        while True:
+            n_parts += 1
+            complaints += [f"slide {n_parts}: {what}" for what in look_at_slide(page)]
+            if page.evaluate("() => Reveal.isLastSlide()"):
+                break
+            page.evaluate("() => Reveal.next()")
+    else:
+        # Unfolded, so that what is inside is looked at, too.
+        complaints += keyboard(page)
+        complaints += violations(page)
+    complaints += [f"the page fetches {url}" for url in fetched if not url.startswith(("file:", "data:", "blob:"))]
+    say(f"  {path.name}: {n_parts} looked at, {len(complaints)} complaints")
+    return complaints
+
+
+def look_at_slide(page):
+    while page.evaluate("() => Reveal.availableFragments().next"):
+        page.evaluate("() => Reveal.nextFragment()")
+    over = page.evaluate(
+        """() => {
+            const slide = Reveal.getCurrentSlide();
+            return Math.max(slide.scrollHeight - slide.clientHeight, slide.scrollWidth - slide.clientWidth);
+        }"""
+    )
+    complaints = violations(page)
+    if over > 2:
+        complaints.append(f"it does not fit by {over} points, even when it is made smaller")
+    return complaints
+
+
+def pages(browser, arguments):
+    complaints = []
+    for path in arguments.pages:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        complaints += [f"{path.name}: {what}" for what in look_at(page, path)]
+        page.close()
+    return complaints
+
+
+class Learner:
+    """Somebody at a notebook in JupyterLab."""
+
+    def __init__(self, browser, shots):
+        self.page = browser.new_page(viewport={"width": 1300, "height": 950})
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.shots = shots
+        self.n_shots = 0
+
+    def shoot(self, what):
+        self.n_shots += 1
+        self.page.screenshot(path=str(self.shots / f"{self.n_shots}-{what}.png"))
+
+    def cell(self, text):
+        """The first code cell with this text in it."""
+        return self.page.locator(".jp-Notebook .jp-CodeCell").filter(has_text=text).first
+
+    def wait_until_idle(self):
+        self.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+
+    def open(self, address):
+        self.page.goto(address)
+        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        self.wait_until_idle()
+
+    def write(self, text, source):
+        """Puts `source` in the place of what stands in the cell with `text` in it."""
+        cell = self.cell(text)
+        cell.scroll_into_view_if_needed()
+        cell.locator(".cm-content").click()
+        self.page.keyboard.press("Control+A")
+        # As from the clipboard: the editor would add brackets of its own to what is typed.
+        self.page.keyboard.insert_text(source)
+
+    def run_all(self):
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        self.page.wait_for_function(
+            """() => [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')]
+                .every(prompt => /\\[\\d+\\]/.test(prompt.innerText))"""
+        )
+        self.wait_until_idle()
+
+    def run(self, text):
+        """Runs the cell with `text` in it, by the keyboard, and waits for its end."""
+        cell = self.cell(text)
+        prompt = cell.locator(".jp-InputPrompt")
+        before = prompt.inner_text()
+        cell.locator(".cm-content").click()
+        self.page.keyboard.press("Shift+Enter")
+        handle = prompt.element_handle()
+        self.page.wait_for_function(
+            "([prompt, before]) => prompt.innerText !== before && /\\[\\d+\\]/.test(prompt.innerText)",
+            arg=[handle, before],
+        )
+        self.wait_until_idle()
+
+    def said(self, text):
+        """What the cell with `text` in it has put out."""
+        area = self.cell(text).locator(".jp-OutputArea").first
+        area.scroll_into_view_if_needed()
+        return " ".join(area.inner_text().split())
+
+
+def learner(browser, arguments):
+    exercise = json.loads(arguments.lesson.read_text(encoding="utf-8"))["exercises"][0]
+    name = exercise["id"]
+    solution = exercise["solution"]
+    solution = solution if isinstance(solution, str) else "\n".join(solution)
+    starter = solution.splitlines()[0]
+    check = f'check("{name}"'
+    complaints = []
+
+    def expect(what, said):
+        if what not in said:
+            complaints.append(f"expected `{what}`, the page says: {said[:300]}")
+
+    somebody = Learner(browser, arguments.shots)
+    somebody.open(arguments.address)
+    somebody.shoot("opened")
+    somebody.write(
+        "let guess: Prediction = predict(",
+        'let guess: Prediction = predict("pool.map takes how many times as long?", 7.0);\nguess',
+    )
+    somebody.shoot("predicted")
+    somebody.run_all()
+    expect("7.00", somebody.said("guess.against("))
+    somebody.shoot("prediction-beside-measurement")
+    expect(f"exercise {name}: not yet", somebody.said(check).lower())
+    somebody.shoot("not-yet")
+    somebody.write(starter, solution)
+    somebody.run(starter)
+    somebody.run(check)
+    expect(f"exercise {name}: solved", somebody.said(check).lower())
+    somebody.shoot("solved")
+    return complaints
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--chromium", required=True)
+    commands = parser.add_subparsers(required=True)
+    look = commands.add_parser("pages")
+    look.add_argument("pages", type=Path, nargs="+")
+    look.set_defaults(run=pages)
+    learn = commands.add_parser("learner")
+    learn.add_argument("address")
+    learn.add_argument("--lesson", type=Path, required=True)
+    learn.add_argument("--shots", type=Path, required=True)
+    learn.set_defaults(run=learner)
+    arguments = parser.parse_args()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=arguments.chromium, args=ARGUMENTS)
+        complaints = arguments.run(browser, arguments)
+        browser.close()
+    for complaint in complaints:
+        say(f"  {complaint}")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

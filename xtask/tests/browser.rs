@@ -1,0 +1,96 @@
+//! A learner's way through a lesson, in a real browser: JupyterLab, a prediction, all cells, an exercise that is
+//! not solved and then is, and what `forklore lessons status` says of it.
+//!
+//! Pictures of it are left in `target/tmp/learner`.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use xtask::{browser, kernel, lesson, python};
+
+/// JupyterLab on a copy of the lessons: what a learner does is saved in them.
+struct Lab {
+    program: Child,
+    address: String,
+}
+
+impl Lab {
+    fn open(lessons: &Path, settings: &Path, progress: &Path) -> Lab {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(["lab", "--no-browser", "--folder"])
+            .arg(lessons)
+            .env("FORKLORE_PROGRESS", progress)
+            .env("JUPYTERLAB_SETTINGS_DIR", settings.join("settings"))
+            .env("JUPYTERLAB_WORKSPACES_DIR", settings.join("workspaces"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let address = BufReader::new(program.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok)
+            .find(|line| line.contains("http://"));
+        let Some(address) = address else {
+            let _ = program.wait();
+            panic!("cargo lab printed no address");
+        };
+        let address = address.trim().to_owned();
+        Lab { program, address }
+    }
+
+    /// The address of a notebook, made from that of the first lesson.
+    fn address_of(&self, name: &str) -> String {
+        let (server, token) = self.address.split_once("?token=").unwrap();
+        let (server, _) = server.split_once("/lab").unwrap();
+        // `reset`: nothing is opened again that was open at another time.
+        format!("{server}/lab/tree/{name}.ipynb?reset&token={token}")
+    }
+}
+
+/// Also a test that fails leaves no server behind.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let pid = i32::try_from(self.program.id()).unwrap();
+        let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
+        let _ = self.program.wait();
+    }
+}
+
+/// All cells are to be in the page at once, also those that cannot be seen.
+fn write_settings(folder: &Path) {
+    let place = folder.join("settings/@jupyterlab/notebook-extension");
+    fs::create_dir_all(&place).unwrap();
+    let text = "{\"windowingMode\": \"none\"}";
+    fs::write(place.join("tracker.jupyterlab-settings"), text).unwrap();
+}
+
+#[test]
+fn a_learner_predicts_measures_fails_and_solves() {
+    let environment = python::ensure().unwrap();
+    let kernel = kernel::ensure(&environment).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let lesson = lesson::find("06").unwrap();
+    let copy = folder.path().join("lessons");
+    fs::create_dir_all(&copy).unwrap();
+    fs::copy(&lesson.path, copy.join(lesson.path.file_name().unwrap())).unwrap();
+    write_settings(folder.path());
+    let progress = folder.path().join("progress.tsv");
+    let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("learner");
+
+    let lab = Lab::open(&copy, folder.path(), &progress);
+    browser::learn(&lab.address_of(&lesson.name), &lesson.exercises(), &shots).unwrap();
+    drop(lab);
+
+    let status = Command::new(&kernel.program)
+        .args(["lessons", "status"])
+        .env("FORKLORE_PROGRESS", &progress)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&status.stdout);
+    assert!(said.contains("06.1  ✓ solved"), "{said}");
+    assert!(said.contains("06.2  ○ tried once"), "{said}");
+    assert!(said.contains("07.1  ○ open"), "{said}");
+}
