@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::sys::clock::monotonic_ns;
+use crate::sys::thread_id;
 use crate::trace::{Caller, Span, Trace, Traced, Worker};
 
 /// Spans shorter than this grow by the items that follow: a million quick items are no million spans.
@@ -51,7 +52,7 @@ impl Diary {
             end: self.now(),
             ..Span::default()
         };
-        let thread = nix::unistd::gettid().as_raw() as u64;
+        let thread = u64::from(thread_id());
         // Nobody panics while holding the lock.
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         match spans.last_mut() {

@@ -12,3 +12,10 @@ pub(crate) mod mutex;
 pub(crate) mod object;
 pub(crate) mod region;
 pub(crate) mod robust;
+
+/// The calling thread, by the system's number. (glibc has had a function for it since 2.30 only, and on a cluster's
+/// nodes it may be 2.17.)
+pub(crate) fn thread_id() -> u32 {
+    // SAFETY: has no preconditions.
+    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
+}

@@ -15,7 +15,7 @@ use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
 use super::atomic::{AtomicU32, Ordering};
-use super::futex;
+use super::{futex, thread_id};
 use crate::error::{Error, Result};
 
 /// The longest sleep without a look at what is waited for.
@@ -172,7 +172,7 @@ impl Mutex {
 
     /// Whether the calling thread holds the lock.
     pub(crate) fn is_mine(&self) -> bool {
-        self.holding_tid() == nix::unistd::gettid().as_raw() as u32
+        self.holding_tid() == thread_id()
     }
 
     /// Whether nobody that lives holds the lock.
@@ -258,9 +258,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| assert_eq!(mutex.lock(None), Locked::Taken));
         });
-        assert!(
-            matches!(mutex.lock(None), Locked::FromDead(tid) if tid != nix::unistd::gettid().as_raw() as u32)
-        );
+        assert!(matches!(mutex.lock(None), Locked::FromDead(tid) if tid != thread_id()));
         mutex.unlock();
         assert_eq!(mutex.try_lock(), Locked::Taken);
         assert!(mutex.let_go() && mutex.is_free());

@@ -1,9 +1,9 @@
 //! Memory that is shared with every process forked later, or with those that are given its file.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::error::{Error, Result};
@@ -18,6 +18,20 @@ pub(crate) struct Region {
     bytes: usize,
     /// What is mapped, if it is a file without a name rather than anonymous memory.
     file: Option<OwnedFd>,
+}
+
+/// By number, because glibc has had a function for it since 2.27 only.
+fn file_without_a_name() -> io::Result<OwnedFd> {
+    // SAFETY: the name ends with a zero.
+    let fd = unsafe {
+        let name = c"forklore".as_ptr();
+        libc::syscall(libc::SYS_memfd_create, name, libc::MFD_CLOEXEC)
+    };
+    match fd {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: the descriptor is new and nobody else's.
+        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
+    }
 }
 
 /// What is asked for first. Address space costs nothing; a machine that forbids overcommitment or
@@ -41,10 +55,10 @@ impl Region {
     /// Reserves as much as the system allows, in a file without a name, so that a process that was
     /// not forked from this one can [`attach`](Region::attach) it.
     pub(crate) fn reserve_file() -> Result<Region> {
-        let file = memfd_create(c"forklore", MFdFlags::MFD_CLOEXEC).map_err(|errno| {
+        let file = file_without_a_name().map_err(|error| {
             Error::os(
                 "cannot make a file of shared memory (see ulimit -n; it takes Linux 3.17)",
-                errno.into(),
+                error,
             )
         })?;
         // A file beyond this limit would be answered with a signal (setrlimit(2)).

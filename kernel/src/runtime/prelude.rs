@@ -74,6 +74,7 @@ extern "C" fn on_panic(
             line,
             column,
         );
-        libc::gettid() == libc::getpid()
+        // By number, because glibc has had a function for it since 2.30 only.
+        libc::syscall(libc::SYS_gettid) == i64::from(libc::getpid())
     }
 }
