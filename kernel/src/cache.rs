@@ -11,8 +11,9 @@
 //!
 //! What no session has used for a month goes, and what is more than the newest few of a kind, unless it was used today.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -47,8 +48,26 @@ pub(crate) fn folder() -> Result<PathBuf> {
         bail!("there is no cache folder: set HOME or XDG_CACHE_HOME");
     };
     let folder = cache.join("forklore");
-    fs::create_dir_all(&folder).map_err(|error| way_out(error.into(), &folder))?;
+    make_private(&folder).map_err(|error| way_out(error.into(), &folder))?;
     Ok(folder)
+}
+
+/// Makes a folder that only its user can enter, whatever the umask: what is in it is loaded into sessions.
+fn make_private(folder: &Path) -> io::Result<()> {
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
+    let metadata = fs::metadata(folder)?;
+    // SAFETY: has no preconditions.
+    let is_mine = metadata.uid() == unsafe { libc::geteuid() };
+    if is_mine && metadata.mode() & 0o077 != 0 {
+        fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
 }
 
 /// An error about the cache folder, with what can be done about it.
@@ -193,6 +212,19 @@ mod tests {
         }
         assert_eq!(fs::read_to_string(place.join("file")).unwrap(), "first");
         assert_eq!(names(&root), ["place"]);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn only_the_user_can_enter_the_cache_also_one_that_was_open() {
+        let root = scratch("private");
+        let folder = root.join("cache/forklore");
+        let mode = || folder.metadata().unwrap().mode() & 0o7777;
+        make_private(&folder).unwrap();
+        assert_eq!(mode(), 0o700);
+        fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
+        make_private(&folder).unwrap();
+        assert_eq!(mode(), 0o700);
         fs::remove_dir_all(root).unwrap();
     }
 

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use xtask::course;
 
 use crate::install::{self, Place};
-use crate::{doctor, lab, progress, server};
+use crate::{doctor, lab, progress, server, shared};
 
 /// The argument by which `evcxr_jupyter` is started as a kernel. It reads the command line itself, so it is given what
 /// it knows, and we leave it alone when we see it.
@@ -41,7 +41,12 @@ enum Subcommands {
     /// Serve the kernel that a connection file describes; Jupyter does this.
     Kernel(Connection),
     /// Compile the library for the sessions to come, so that the first of them does not have to.
-    Warm,
+    Warm {
+        /// For all users, once: in this folder, which only root should be able to change [default: where this program's
+        /// sessions look without being told, in share/forklore/warm].
+        #[arg(long, value_name = "FOLDER", num_args = 0..=1)]
+        system: Option<Option<PathBuf>>,
+    },
     /// The lessons of this checkout: list, open, run, check, status and more.
     #[command(subcommand)]
     Lessons(course::Lessons),
@@ -108,7 +113,10 @@ fn run(command: Subcommands) -> Result<()> {
         Subcommands::Doctor { json } => examine(json),
         Subcommands::Lab(options) => lab::run(&options),
         Subcommands::Kernel(connection) => server::run(&connection.connection_file),
-        Subcommands::Warm => prepare(),
+        Subcommands::Warm { system: None } => prepare(),
+        Subcommands::Warm {
+            system: Some(folder),
+        } => prepare_for_all(folder),
         Subcommands::Lessons(command) => course::run(&command),
         Subcommands::Evcxr(connection) => become_evcxr(&connection.connection_file),
     }
@@ -125,6 +133,27 @@ fn examine(as_json: bool) -> Result<()> {
 fn prepare() -> Result<()> {
     let library = progress::prepare_library()?;
     println!("sessions use the library in {}", library.display());
+    Ok(())
+}
+
+fn prepare_for_all(folder: Option<PathBuf>) -> Result<()> {
+    let default = shared::default_folder();
+    let folder = folder.or_else(|| default.clone());
+    let folder =
+        folder.context("cannot find this program's own file; say where, with --system FOLDER")?;
+    let made = progress::prepare_shared(&folder)?;
+    println!("the library for all users is in {}", made.display());
+    if default.is_none_or(|default| default.canonicalize().ok().as_ref() != Some(&made)) {
+        println!(
+            "sessions use it where {}={}",
+            shared::VARIABLE,
+            made.display()
+        );
+    }
+    // SAFETY: has no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("it is yours and not root's, so that only your own sessions trust it");
+    }
     Ok(())
 }
 

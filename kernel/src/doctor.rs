@@ -9,8 +9,9 @@ use anyhow::Result;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use serde::Serialize;
 
+use crate::cache;
 use crate::install::{self, find_program};
-use crate::{cache, warm};
+use crate::warm::{self, Shared};
 
 /// What a session takes, in MiB: the compiler beside rust-analyzer and the cells' processes.
 const SESSION_MIB: u64 = 800;
@@ -75,6 +76,7 @@ pub fn examine() -> Vec<Finding> {
         cores(),
         memory(),
         cache_folder(),
+        shared_library(),
         library(),
         temporary_folder(),
     ]);
@@ -277,7 +279,9 @@ fn kernelspecs() -> Finding {
     };
     let text = fs::read_to_string(path).unwrap_or_default();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    let program = PathBuf::from(json["argv"][0].as_str().unwrap_or_default());
+    let resources = path.parent().unwrap_or(path).to_string_lossy();
+    let program = json["argv"][0].as_str().unwrap_or_default();
+    let program = PathBuf::from(program.replace("{resource_dir}", &resources));
     if !program.is_file() {
         let found = format!(
             "{} starts {:?}, which is not there",
@@ -430,6 +434,30 @@ fn cache_folder() -> Finding {
         return Finding::wrong(CHECK, Status::Warning, found, remedy);
     }
     Finding::ok(CHECK, found)
+}
+
+fn shared_library() -> Finding {
+    const CHECK: &str = "shared library";
+    let wrong = |found: String, remedy| Finding::wrong(CHECK, Status::Warning, found, remedy);
+    match warm::look_for_shared() {
+        Ok(Shared::Absent) => Finding::ok(
+            CHECK,
+            "none, each user compiles it once; `forklore warm --system`, as root, makes one for all",
+        ),
+        Ok(Shared::Ready(folder)) => Finding::ok(CHECK, folder.display().to_string()),
+        Ok(Shared::Unfit(folder)) => wrong(
+            format!(
+                "{}: not made with this compiler and for this version of the library, so that your own is used",
+                folder.display()
+            ),
+            "`forklore warm --system FOLDER`, as root and with this compiler, adds what is missing",
+        ),
+        Ok(Shared::Refused { folder, reason }) => wrong(
+            format!("{}: not used, {reason}", folder.display()),
+            "all of it, and the folders above, have to be root's, and writable by root alone",
+        ),
+        Err(error) => wrong(format!("{error:#}"), "see the toolchain above"),
+    }
 }
 
 fn library() -> Finding {

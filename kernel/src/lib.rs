@@ -15,6 +15,8 @@ mod progress;
 pub mod runtime;
 pub mod server;
 pub mod session;
+pub mod shared;
 mod sources;
 pub mod supervisor;
+mod toolchain;
 pub mod warm;

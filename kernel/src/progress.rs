@@ -1,7 +1,7 @@
 //! What takes more than a second says so while it lasts.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,7 +22,13 @@ const WIDTH: usize = 24;
 /// When there is no compiler, no network, or no place.
 pub(crate) fn prepare_library() -> Result<PathBuf> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let build = || warm::find_or_build(&program).map(|warm| warm.library().to_owned());
+    let build = || {
+        let warm = warm::find_or_build(&program)?;
+        if let Some(warning) = warm.warning() {
+            eprintln!("warning: {warning}");
+        }
+        Ok(warm.library().to_owned())
+    };
     if warm::is_ready()? {
         return build();
     }
@@ -31,6 +37,18 @@ pub(crate) fn prepare_library() -> Result<PathBuf> {
         BUILD,
         build,
     )
+}
+
+/// Compiles the library for all users. Returns where it is.
+///
+/// # Errors
+///
+/// As [`warm::build_shared`].
+pub(crate) fn prepare_shared(folder: &Path) -> Result<PathBuf> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    with_bar("compiling the library, once for all users", BUILD, || {
+        warm::build_shared(folder, &program)
+    })
 }
 
 /// Shows a bar while `work` lasts, or a line where nobody looks on.

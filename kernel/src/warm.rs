@@ -11,28 +11,24 @@
 //! ~/.cache/forklore/prelude-RUSTC/        the shared object with the panic hook (see `runtime::prelude`)
 //! ```
 //!
-//! How it is kept without locks is told in `cache`.
+//! How it is kept without locks is told in `cache`. A class needs it only once: `shared` tells of the folder that all
+//! sessions of a machine can have in place of their own.
 
-use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
-use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::cache;
-use crate::runtime;
 use crate::session::{Raw, Session};
-use crate::sources;
+use crate::shared;
+use crate::toolchain::{Compiler, PRELUDE, own_cargo_home};
 
 mod library {
     include!(concat!(env!("OUT_DIR"), "/library.rs"));
 }
 
-/// Changes when what is kept changes its form.
-const FORMAT: u32 = 5;
 /// The last file that a build writes.
 const MARKER: &str = "Cargo.lock";
 /// All unpacked sources get this modification time, so that a new copy of them is not newer than what was compiled.
@@ -43,7 +39,27 @@ pub struct Warm {
     folder: PathBuf,
     library: PathBuf,
     standard_library: Option<PathBuf>,
+    /// Where cargo has the sources of the library's dependencies, if that is not the user's own home of cargo.
+    cargo_home: Option<PathBuf>,
     is_complete: bool,
+    warning: Option<String>,
+}
+
+/// What is known of a cache that an administrator has prepared.
+pub enum Shared {
+    /// There is none.
+    Absent,
+    /// There is one that must not be used.
+    Refused {
+        /// Where it is.
+        folder: PathBuf,
+        /// Why it must not be used.
+        reason: String,
+    },
+    /// There is one, but made with another compiler or for another version of the library.
+    Unfit(PathBuf),
+    /// It is used.
+    Ready(PathBuf),
 }
 
 /// Gives the prebuilt library for this program and the user's compiler, and builds it first where it is missing.
@@ -52,18 +68,20 @@ pub struct Warm {
 ///
 /// When there is no compiler, the cache folder cannot be written to, or a dependency cannot be had.
 pub fn find_or_build(program: &Path) -> Result<Warm> {
-    let (root, compiler) = (cache::folder()?, Compiler::find()?);
-    cache::prune(&root);
-    let library = unpack_library(&root)?;
-    let mut warm = Warm {
-        folder: warm_folder(&root, &compiler),
-        standard_library: compiler.link_standard_library(&root)?,
-        library,
-        is_complete: true,
+    let compiler = Compiler::find()?;
+    let warning = match find_shared(&compiler) {
+        Ok(Some(warm)) => return Ok(warm),
+        Ok(None) => None,
+        Err(error) => Some(format!("the shared library is not used: {error:#}")),
     };
-    if !warm.folder.join(MARKER).exists() {
-        build(&root, &mut warm, program).map_err(|error| cache::way_out(error, &root))?;
-    }
+    let root = cache::folder()?;
+    cache::prune(&root);
+    let mut warm = Warm {
+        warning,
+        ..Warm::in_cache(&root, &compiler, None)?
+    };
+    warm.build_if_missing(&root, program)
+        .map_err(|error| cache::way_out(error, &root))?;
     cache::mark_used(&warm.folder);
     cache::mark_used(&warm.library);
     warm.standard_library
@@ -72,18 +90,110 @@ pub fn find_or_build(program: &Path) -> Result<Warm> {
     Ok(warm)
 }
 
+/// Makes the cache for many users, in `folder` or next to this program, and returns where it is.
+///
+/// # Errors
+///
+/// When it cannot be written, others could change it, there is no compiler, or a dependency cannot be had.
+pub fn build_shared(folder: &Path, program: &Path) -> Result<PathBuf> {
+    let cannot_write = || format!("cannot make a shared cache in {}", folder.display());
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    fs::create_dir_all(folder).with_context(cannot_write)?;
+    let root = shared::trusted(&std::path::absolute(folder)?).with_context(cannot_write)?;
+    let compiler = Compiler::find()?;
+    let cargo_home = shared::cargo_home(&root);
+    if let (Some(own), Ok(lock)) = (own_cargo_home(), std::str::from_utf8(library::LOCK)) {
+        shared::copy_packages(lock, "forklore", &own, &cargo_home).with_context(cannot_write)?;
+    }
+    let mut warm = Warm::in_cache(&root, &compiler, Some(cargo_home)).with_context(cannot_write)?;
+    warm.build_if_missing(&root, program)
+        .with_context(cannot_write)?;
+    compiler.prelude_in(&root).with_context(cannot_write)?;
+    shared::open_for_reading(&root).with_context(cannot_write)?;
+    Ok(root)
+}
+
+/// Looks for a cache that an administrator has prepared.
+///
+/// # Errors
+///
+/// When there is no compiler.
+pub fn look_for_shared() -> Result<Shared> {
+    let Some(folder) = shared::folder() else {
+        return Ok(Shared::Absent);
+    };
+    Ok(match find_shared(&Compiler::find()?) {
+        Ok(Some(_)) => Shared::Ready(folder),
+        Ok(None) => Shared::Unfit(folder),
+        Err(error) => Shared::Refused {
+            folder,
+            reason: format!("{error:#}"),
+        },
+    })
+}
+
+/// The library in the shared cache, if it was made with this compiler.
+///
+/// # Errors
+///
+/// When others could change what is there.
+fn find_shared(compiler: &Compiler) -> Result<Option<Warm>> {
+    let Some(folder) = shared::folder() else {
+        return Ok(None);
+    };
+    let root = shared::trusted(&folder)?;
+    let cargo_home = shared::cargo_home(&root);
+    let folder = warm_folder(&root, compiler, Some(&cargo_home));
+    let library = library_folder(&root);
+    if !folder.join(MARKER).exists() || !library.join("Cargo.toml").exists() {
+        return Ok(None);
+    }
+    let standard_library = compiler.standard_library_folder(&root);
+    let standard_library = standard_library.filter(|folder| folder.exists());
+    for part in [
+        Some(&folder),
+        Some(&library),
+        Some(&cargo_home),
+        standard_library.as_ref(),
+    ] {
+        part.map_or(Ok(()), |part| shared::check_below(part))?;
+    }
+    // One that was installed elsewhere has its sources elsewhere.
+    let standard_library = standard_library.or_else(|| {
+        let root = cache::folder().ok()?;
+        compiler.link_standard_library(&root).ok()?
+    });
+    Ok(Some(Warm {
+        folder,
+        library,
+        standard_library,
+        cargo_home: Some(cargo_home),
+        is_complete: true,
+        warning: None,
+    }))
+}
+
 /// Whether [`find_or_build`] would find it.
 ///
 /// # Errors
 ///
 /// When there is no compiler, or no cache folder.
 pub fn is_ready() -> Result<bool> {
-    let (root, compiler) = (cache::folder()?, Compiler::find()?);
-    Ok(warm_folder(&root, &compiler).join(MARKER).exists())
+    let compiler = Compiler::find()?;
+    if matches!(find_shared(&compiler), Ok(Some(_))) {
+        return Ok(true);
+    }
+    let folder = warm_folder(&cache::folder()?, &compiler, None);
+    Ok(folder.join(MARKER).exists())
 }
 
-fn warm_folder(root: &Path, compiler: &Compiler) -> PathBuf {
-    root.join(format!("warm-{}-{}", library::KEY, compiler.key()))
+fn warm_folder(root: &Path, compiler: &Compiler, cargo_home: Option<&Path>) -> PathBuf {
+    let key = compiler.key(cargo_home);
+    root.join(format!("warm-{}-{key}", library::KEY))
+}
+
+fn library_folder(root: &Path) -> PathBuf {
+    root.join(format!("library-{}", library::KEY))
 }
 
 /// Gives the shared object with the panic hook for the user's compiler, and builds it first where it is missing.
@@ -92,19 +202,40 @@ fn warm_folder(root: &Path, compiler: &Compiler) -> PathBuf {
 ///
 /// When there is no compiler, or the cache folder cannot be written to.
 pub fn find_or_build_prelude() -> Result<PathBuf> {
-    let (root, compiler) = (cache::folder()?, Compiler::find()?);
-    let mut hasher = DefaultHasher::new();
-    (FORMAT, runtime::PRELUDE_SOURCE, &compiler.version).hash(&mut hasher);
-    let folder = root.join(format!("prelude-{:016x}", hasher.finish()));
-    let prelude = folder.join("prelude.so");
-    if !prelude.exists() {
-        cache::make(&root, &folder, |making| compiler.compile_prelude(making))?;
+    let compiler = Compiler::find()?;
+    let shared = shared::folder().and_then(|folder| {
+        let folder = compiler.prelude_folder(&shared::trusted(&folder).ok()?);
+        shared::check_below(&folder).ok()?;
+        Some(folder)
+    });
+    if let Some(folder) = shared {
+        return Ok(folder.join(PRELUDE));
     }
+    let folder = compiler.prelude_in(&cache::folder()?)?;
     cache::mark_used(&folder);
-    Ok(prelude)
+    Ok(folder.join(PRELUDE))
 }
 
 impl Warm {
+    /// The place for this library and compiler in a cache, with sources but perhaps not compiled yet.
+    fn in_cache(root: &Path, compiler: &Compiler, cargo_home: Option<PathBuf>) -> Result<Warm> {
+        Ok(Warm {
+            folder: warm_folder(root, compiler, cargo_home.as_deref()),
+            standard_library: compiler.link_standard_library(root)?,
+            library: unpack_library(root)?,
+            cargo_home,
+            is_complete: true,
+            warning: None,
+        })
+    }
+
+    fn build_if_missing(&mut self, root: &Path, program: &Path) -> Result<()> {
+        match self.folder.join(MARKER).exists() {
+            true => Ok(()),
+            false => build(root, self, program),
+        }
+    }
+
     /// The library's sources.
     pub fn library(&self) -> &Path {
         &self.library
@@ -115,6 +246,16 @@ impl Warm {
         self.standard_library.as_deref()
     }
 
+    /// Cargo's home, where it is not the user's own: as long as no cell adds a dependency.
+    pub fn cargo_home(&self) -> Option<&Path> {
+        self.cargo_home.as_deref()
+    }
+
+    /// Why another library than the shared one is used.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
     /// Whether everything has been compiled, so that cargo needs no network.
     pub fn is_complete(&self) -> bool {
         self.is_complete
@@ -122,7 +263,11 @@ impl Warm {
 
     /// Puts the compiled library into a session's folder.
     pub fn copy_to(&self, session: &Path) -> Result<()> {
-        copy_tree(&self.folder.join("target"), &session.join("target"))?;
+        let share = match self.cargo_home {
+            Some(_) => Share::Symlink,
+            None => Share::HardLink,
+        };
+        copy_tree(&self.folder.join("target"), &session.join("target"), share)?;
         self.copy_lock_to(session)
     }
 
@@ -139,105 +284,8 @@ impl Warm {
     }
 }
 
-/// The compiler that evcxr will use.
-struct Compiler {
-    rustc: PathBuf,
-    version: String,
-}
-
-impl Compiler {
-    fn find() -> Result<Compiler> {
-        let which = Command::new("rustup").args(["which", "rustc"]).output();
-        let from_rustup = which.ok().filter(|output| output.status.success());
-        let rustc = from_rustup.map_or_else(
-            || PathBuf::from("rustc"),
-            |output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()),
-        );
-        let output = Command::new(&rustc).arg("-vV").output().context(
-            "could not run rustc: install Rust from https://rustup.rs or put it on the PATH",
-        )?;
-        Ok(Compiler {
-            rustc,
-            version: String::from_utf8_lossy(&output.stdout).into_owned(),
-        })
-    }
-
-    /// Differs where cargo would not take the library for fresh.
-    fn key(&self) -> String {
-        let mut hasher = DefaultHasher::new();
-        (FORMAT, &self.version).hash(&mut hasher);
-        // evcxr uses these linkers where it finds them, which changes the flags.
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        for linker in ["mold", "lld"] {
-            std::env::split_paths(&path)
-                .any(|folder| folder.join(linker).exists())
-                .hash(&mut hasher);
-        }
-        // Sources of dependencies are known to cargo by their path. (Cargo sets the variable for what it runs.)
-        let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"));
-        std::env::var_os("CARGO_HOME")
-            .map(PathBuf::from)
-            .or(home)
-            .hash(&mut hasher);
-        format!("{:016x}", hasher.finish())
-    }
-
-    /// Makes the folder with what rust-analyzer shall read of the standard library's sources.
-    fn link_standard_library(&self, root: &Path) -> Result<Option<PathBuf>> {
-        let output = Command::new(&self.rustc)
-            .args(["--print", "sysroot"])
-            .output()?;
-        let sysroot = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        let rust_src = Path::new(&sysroot).join("lib/rustlib/src/rust/library");
-        if !rust_src.join("core").exists() {
-            return Ok(None);
-        }
-        let mut hasher = DefaultHasher::new();
-        (FORMAT, &self.version, &rust_src).hash(&mut hasher);
-        let folder = root.join(format!("std-{:016x}", hasher.finish()));
-        if !folder.exists() {
-            cache::make(root, &folder, |making| {
-                Ok(sources::write(&rust_src, making)?)
-            })?;
-        }
-        Ok(Some(folder))
-    }
-
-    fn compile_prelude(&self, folder: &Path) -> Result<()> {
-        let libraries = Command::new(&self.rustc)
-            .args(["--print", "target-libdir"])
-            .output()?;
-        let libraries = String::from_utf8_lossy(&libraries.stdout).trim().to_owned();
-        fs::write(folder.join("prelude.rs"), runtime::PRELUDE_SOURCE)?;
-        let output = Command::new(&self.rustc)
-            .args([
-                "--edition",
-                "2024",
-                "--crate-type",
-                "cdylib",
-                "-C",
-                "prefer-dynamic",
-                "-C",
-                "opt-level=1",
-            ])
-            .arg("-C")
-            .arg(format!("link-arg=-Wl,-rpath,{libraries}"))
-            .arg("-o")
-            .arg(folder.join("prelude.so"))
-            .arg(folder.join("prelude.rs"))
-            .output()?;
-        if !output.status.success() {
-            bail!(
-                "the prelude does not compile: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-        }
-        Ok(())
-    }
-}
-
 fn unpack_library(root: &Path) -> Result<PathBuf> {
-    let library = root.join(format!("library-{}", library::KEY));
+    let library = library_folder(root);
     if !library.join("Cargo.toml").exists() {
         cache::make(root, &library, write_library)?;
     }
@@ -283,7 +331,8 @@ fn build(root: &Path, warm: &mut Warm, program: &Path) -> Result<()> {
     session.abandon();
     let ready = building.join("ready");
     fs::create_dir(&ready)?;
-    copy_tree(&session_folder.join("target"), &ready.join("target"))?;
+    let (from, to) = (session_folder.join("target"), ready.join("target"));
+    copy_tree(&from, &to, Share::HardLink)?;
     fs::rename(session_folder.join("Cargo.lock"), ready.join("Cargo.lock"))?;
     cache::put_in_place(&ready, &warm.folder)?;
     warm.is_complete = true;
@@ -291,8 +340,26 @@ fn build(root: &Path, warm: &mut Warm, program: &Path) -> Result<()> {
     Ok(())
 }
 
+/// How a copy has the large files in common with the original.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Share {
+    /// As long as it is the same file system and the same owner.
+    HardLink,
+    /// The original is another's, and stays.
+    Symlink,
+}
+
+impl Share {
+    fn share(self, source: &Path, target: &Path) -> bool {
+        match self {
+            Share::HardLink => fs::hard_link(source, target).is_ok(),
+            Share::Symlink => std::os::unix::fs::symlink(source, target).is_ok(),
+        }
+    }
+}
+
 /// Copies what cargo needs to find the dependencies fresh: with modification times, without the cells' own code.
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+fn copy_tree(from: &Path, to: &Path, share: Share) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from).with_context(|| format!("could not read {}", from.display()))? {
         let entry = entry?;
@@ -301,8 +368,8 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
             continue;
         }
         if entry.file_type()?.is_dir() {
-            copy_tree(&source, &target)?;
-        } else if !(is_never_rewritten(&source) && fs::hard_link(&source, &target).is_ok()) {
+            copy_tree(&source, &target, share)?;
+        } else if !(is_never_rewritten(&source) && share.share(&source, &target)) {
             fs::copy(&source, &target)?;
             File::options()
                 .write(true)
@@ -359,7 +426,7 @@ mod tests {
                 .set_modified(time)
                 .unwrap();
         }
-        copy_tree(&from, &root.join("to")).unwrap();
+        copy_tree(&from, &root.join("to"), Share::HardLink).unwrap();
         for name in ["deps/libx.rlib", "deps/invoked.timestamp"] {
             let copy = root.join("to").join(name);
             assert_eq!(fs::read_to_string(&copy).unwrap(), name);

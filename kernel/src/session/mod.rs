@@ -13,6 +13,7 @@ mod analysis;
 mod compiler;
 mod diagnostic;
 mod folder;
+mod home;
 mod link;
 mod manifest;
 mod tools;
@@ -32,6 +33,7 @@ use crate::procs;
 use crate::supervisor;
 use crate::warm;
 use folder::Folder;
+use home::Home;
 pub use link::Control;
 use link::Link;
 use tools::Tools;
@@ -138,6 +140,8 @@ pub struct Session {
     is_early: bool,
     /// Whether cargo must not use the network: until the first cell that adds a dependency.
     is_offline: bool,
+    /// Cargo's home and the user's own, where they are not the same.
+    home: Option<Home>,
     /// Whether rust-analyzer has the standard library's sources to infer types from.
     has_rust_src: bool,
     /// Whether a compile was killed, so that rust-analyzer may have seen half of a manifest.
@@ -205,6 +209,8 @@ impl Session {
         let control = Control { link: link.clone() };
         let mut command = Command::new(program);
         set_compiler_environment(folder.path(), warm, &mut command);
+        let home = warm.and_then(warm::Warm::cargo_home);
+        let home = home.map(|home| Home::enter(home, &mut command));
         command.env(supervisor::SOCKET_VARIABLE, folder.socket());
         if folder.is_owned() {
             command.env(supervisor::OWNED_VARIABLE, "1");
@@ -240,6 +246,7 @@ impl Session {
             context,
             link,
             is_offline: warm.is_some_and(warm::Warm::is_complete),
+            home,
             has_rust_src: warm.is_none_or(|warm| warm.standard_library().is_some()),
             is_analysis_stale: false,
             dependency: warm
@@ -311,10 +318,37 @@ impl Session {
             return self.run(&format!("{dependency}{code}"));
         }
         if self.is_offline && may_add_dependency(code) {
-            self.is_offline = false;
-            self.run(":offline 0")?;
+            return self.run_online(code);
         }
         self.run(code)
+    }
+
+    /// Runs the first cell that may add a dependency.
+    fn run_online(&mut self, code: &str) -> Result<(), CellError> {
+        self.is_offline = false;
+        self.run(":offline 0")?;
+        // evcxr writes it anew when it compiles, but tries the dependency before that.
+        let _ = std::fs::remove_file(self.folder.path().join(".cargo/config.toml"));
+        let Some(home) = self.home.take() else {
+            return self.run(code);
+        };
+        let before = self.dependencies();
+        home.use_own();
+        let result = self.run(code);
+        if self.dependencies() == before {
+            // It added none, perhaps because there is no network: then the shared library still serves.
+            home.use_shared();
+            self.home = Some(home);
+            self.is_offline = true;
+            self.run(":offline 1")?;
+        }
+        result
+    }
+
+    /// What cells have added, as evcxr shows it.
+    fn dependencies(&mut self) -> Option<String> {
+        let outputs = self.context.execute(":show_deps").ok()?;
+        outputs.get("text/plain").map(str::to_owned)
     }
 
     /// Starts the processes anew, without variables. (evcxr's own `:restart` forgets to forget them.)
@@ -502,7 +536,13 @@ impl Drop for Session {
 
 /// The prebuilt library. A session without it is better than none.
 fn find_library(program: &Path, output: &(dyn Fn(Raw) + Send + Sync)) -> Option<warm::Warm> {
+    let say = |text: String| output(Raw::Stderr(format!("forklore: {text}\n").into_bytes()));
     warm::find_or_build(program)
+        .inspect(|warm| {
+            if let Some(warning) = warm.warning() {
+                say(warning.to_owned());
+            }
+        })
         .inspect_err(|error| {
             output(Raw::Stderr(
                 format!("forklore: cells cannot use the library: {error:#}\n").into_bytes(),
