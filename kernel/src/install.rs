@@ -330,6 +330,23 @@ mod tests {
         }
     }
 
+    /// The wheel installs its kernelspecs as files, and its program two folders above theirs.
+    #[test]
+    fn the_wheels_kernelspecs_are_these_with_a_path_of_their_own() {
+        let wheel = Path::new(env!("CARGO_MANIFEST_DIR")).join("wheel/data/share/jupyter/kernels");
+        let program = Path::new("{resource_dir}/../../../../bin/forklore");
+        for spec in &SPECS {
+            let folder = wheel.join(spec.name);
+            let json: Value =
+                serde_json::from_slice(&fs::read(folder.join("kernel.json")).unwrap()).unwrap();
+            assert_eq!(json, spec.json(program).unwrap());
+            for (name, bytes) in spec.files {
+                assert_eq!(fs::read(folder.join(name)).unwrap(), *bytes, "{name}");
+            }
+        }
+        assert_eq!(fs::read_dir(wheel).unwrap().count(), SPECS.len());
+    }
+
     #[test]
     fn a_file_is_replaced_whole_and_no_draft_stays() {
         let folder = std::env::temp_dir().join(format!("forklore-install-{}", std::process::id()));
