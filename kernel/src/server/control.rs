@@ -4,19 +4,16 @@
 //! programs of a cell would die of it in whatever order, while a message comes to one place that knows what is running.
 //! A SIGINT that comes all the same is treated alike (see [`lifeline`](super::lifeline)).
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use jupyter_protocol::{
-    InterruptReply, JupyterMessage, JupyterMessageContent as Content, ShutdownReply,
-};
+use jupyter_protocol::{InterruptReply, JupyterMessage, JupyterMessageContent as Content};
 use jupyter_zmq_client::RouterRecvConnection;
 use tokio::sync::mpsc;
 
-use super::shell::lock;
-use super::{SHUTDOWN_DEADLINE, Shared, Stop, Via, log, message, next_message, replies, worker};
-use crate::procs;
+use super::read::next_message;
+use super::replies::{self, message};
+use super::shared::{Shared, Stop, Via, lock};
 
 /// Reads requests until the kernel ends.
 pub(super) async fn serve(
@@ -33,7 +30,7 @@ pub(super) async fn serve(
                 InterruptReply::new().as_child_of(&request)
             }
             Content::ShutdownRequest(shutdown) => {
-                let answer = shutdown_reply(shutdown.restart, &request);
+                let answer = replies::shutdown(shutdown.restart, &request);
                 let via = Via::Control;
                 let _ = shared.stop.send(Stop::Asked { answer, via }).await;
                 continue;
@@ -51,14 +48,6 @@ pub(super) async fn serve(
     }
 }
 
-pub(super) fn shutdown_reply(restart: bool, request: &JupyterMessage) -> Box<JupyterMessage> {
-    let reply = ShutdownReply {
-        restart,
-        ..ShutdownReply::default()
-    };
-    Box::new(reply.as_child_of(request))
-}
-
 /// Interrupts what the session works on. If that is nothing, nothing happens.
 pub(super) async fn interrupt(shared: &Shared) {
     let Some(control) = lock(&shared.control).clone() else {
@@ -70,28 +59,5 @@ pub(super) async fn interrupt(shared: &Shared) {
     if lock(&shared.running).is_some() {
         // It may wait for processes to end; a server task shall not.
         let _ = tokio::task::spawn_blocking(move || control.interrupt()).await;
-    }
-}
-
-/// Ends the session: its processes, then its thread and with it its folders.
-pub(super) async fn close(shared: &Shared, worker: worker::Handle) {
-    shared.closing.store(true, Ordering::SeqCst);
-    let _ = worker.jobs.send(None);
-    let control = lock(&shared.control).clone();
-    let ended = async {
-        if let Some(control) = control {
-            let _ = tokio::task::spawn_blocking(move || control.shutdown()).await;
-        }
-        let _ = worker.ended.await;
-    };
-    if tokio::time::timeout(SHUTDOWN_DEADLINE, ended)
-        .await
-        .is_err()
-    {
-        log(format_args!(
-            "the session did not end in time; the kernel goes without it"
-        ));
-        let end = || procs::end_descendants(&HashSet::new(), SHUTDOWN_DEADLINE);
-        let _ = tokio::task::spawn_blocking(end).await;
     }
 }

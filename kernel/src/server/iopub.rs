@@ -12,7 +12,8 @@ use jupyter_zmq_client::{KernelIoPubXPubConnection, SubscriptionEvent};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::log;
+use super::log::log;
+use super::replies::message;
 
 /// How many messages may wait for the front end before those who send more have to wait too.
 const N_WAITING: usize = 64;
@@ -44,7 +45,7 @@ impl IoPub {
 
     /// Publishes content as a child of `parent`.
     pub(super) async fn publish(&self, msg_type: &str, content: Value, parent: &JupyterMessage) {
-        self.send(super::message(msg_type, content, parent)).await;
+        self.send(message(msg_type, content, parent)).await;
     }
 
     /// Says that work on `parent` begins.

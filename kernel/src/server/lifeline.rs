@@ -8,7 +8,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::getppid;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Shared, Stop, control, log};
+use super::control;
+use super::log::log;
+use super::shared::{Shared, Stop};
 
 /// Where the kernel cannot be told that Jupyter has gone, it looks this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

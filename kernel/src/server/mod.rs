@@ -16,10 +16,12 @@ mod control;
 mod history;
 mod iopub;
 mod lifeline;
+mod log;
 mod progress;
 mod read;
 mod relay;
 mod replies;
+mod shared;
 mod shell;
 mod stdin;
 mod worker;
@@ -30,65 +32,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use jupyter_protocol::{
-    ConnectionInfo, JupyterMessage, JupyterMessageContent, Status, UnknownMessage,
-};
+use jupyter_protocol::{ConnectionInfo, JupyterMessage, Status};
 use jupyter_zmq_client::{KernelHeartbeatConnection, RouterSendConnection, RuntimeError};
-use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::session;
-use history::History;
 use iopub::IoPub;
-use progress::log;
-use read::next_message;
+use log::log;
+use shared::{Shared, Stop, Via};
 use stdin::Stdin;
-
-/// How long the session may take to end its processes before the kernel goes without it.
-const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(800);
 
 /// How many replies may wait to be written.
 const N_REPLIES_WAITING: usize = 64;
-
-/// What the tasks and the session's thread have in common.
-struct Shared {
-    iopub: IoPub,
-    stdin: Arc<Stdin>,
-    /// Replies on the shell channel.
-    replies: mpsc::Sender<JupyterMessage>,
-    /// The request that the session works on, if any.
-    running: Mutex<Option<Arc<JupyterMessage>>>,
-    /// Steers the session, once there is one.
-    control: Mutex<Option<session::Control>>,
-    history: Mutex<History>,
-    /// How many execute requests have come. Written by the shell task, read by whoever aborts what is queued.
-    n_received: AtomicU64,
-    /// Execute requests up to this number are aborted. Written when a cell fails, read before each cell.
-    abort_up_to: AtomicU64,
-    /// Set once, when the kernel ends.
-    closing: AtomicBool,
-    /// Asks the kernel to end.
-    stop: mpsc::Sender<Stop>,
-}
-
-/// Why the kernel ends, and what is still to be said.
-enum Stop {
-    /// A client asked.
-    Asked {
-        /// The messages that say so, sent when every process has ended.
-        answer: Box<JupyterMessage>,
-        via: Via,
-    },
-    /// Jupyter has gone, or a signal came.
-    Alone(&'static str),
-}
-
-/// The channel on which a request came.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Via {
-    Shell,
-    Control,
-}
 
 /// Serves the kernel that a connection file describes until it is shut down.
 ///
@@ -164,7 +118,7 @@ async fn serve(info: &ConnectionInfo) -> Result<()> {
     lifeline::watch(shared.clone());
 
     let stop = stops.recv().await.unwrap_or(Stop::Alone("all tasks ended"));
-    control::close(&shared, worker).await;
+    worker.close(&shared).await;
     match stop {
         Stop::Alone(why) => log(format_args!("the kernel ends: {why}")),
         Stop::Asked { answer, via } => {
@@ -250,15 +204,4 @@ async fn heartbeat(mut connection: KernelHeartbeatConnection) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
-}
-
-/// A message with content that the protocol crate has no type for, or has a type for that sends something else.
-fn message(msg_type: &str, content: Value, parent: &JupyterMessage) -> JupyterMessage {
-    let content = JupyterMessageContent::UnknownMessage(UnknownMessage {
-        msg_type: msg_type.to_owned(),
-        content,
-    });
-    let mut message = JupyterMessage::new(content, Some(parent));
-    "forklore".clone_into(&mut message.header.username);
-    message
 }

@@ -6,19 +6,18 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
+use super::log;
 use super::relay::Feeder;
 use crate::session::Raw;
 
-/// What standard error was before.
-static LOG: OnceLock<File> = OnceLock::new();
 /// A line that nobody else writes: what came before it has been passed on.
 const MARK: &str = "\x1fforklore\x1f";
 /// Only to catch a reader that has died.
@@ -33,9 +32,8 @@ pub(super) struct Progress {
 impl Progress {
     /// Takes standard error over. To be called once.
     pub(super) fn start(feeder: Feeder) -> io::Result<Progress> {
-        let log = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+        let mut log = log::keep()?;
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-        let log = LOG.get_or_init(|| log);
         let is_shown = Arc::new(AtomicBool::new(false));
         let (mark, marks) = mpsc::channel();
         let shows = is_shown.clone();
@@ -52,7 +50,7 @@ impl Progress {
                     if shows.load(Ordering::SeqCst) && is_progress(&line) {
                         feeder.write(Raw::Stdout(line));
                     } else {
-                        let _ = (&*log).write_all(&line);
+                        let _ = log.write_all(&line);
                     }
                 }
             })?;
@@ -73,14 +71,6 @@ impl Progress {
         eprintln!("{MARK}");
         let _ = self.marks.recv_timeout(PATIENCE);
         self.is_shown.store(false, Ordering::SeqCst);
-    }
-}
-
-/// Where the server's log goes.
-pub(super) fn log(what: std::fmt::Arguments<'_>) {
-    match LOG.get() {
-        Some(mut log) => drop(writeln!(log, "[forklore] {what}")),
-        None => eprintln!("[forklore] {what}"),
     }
 }
 

@@ -11,7 +11,7 @@ use jupyter_zmq_client::{RawMessage, RouterRecvConnection};
 use serde_json::{Value, json};
 use zeromq::SocketRecv;
 
-use super::log;
+use super::log::log;
 
 /// The next message that can be read; what cannot is logged and dropped.
 pub(super) async fn next_message(from: &mut RouterRecvConnection, channel: &str) -> JupyterMessage {

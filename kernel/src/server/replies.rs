@@ -1,6 +1,9 @@
 //! The contents of replies that do not need the session.
 
-use jupyter_protocol::{CodeMirrorMode, HelpLink, KernelInfoReply, LanguageInfo, ReplyStatus};
+use jupyter_protocol::{
+    CodeMirrorMode, HelpLink, JupyterMessage, JupyterMessageContent, KernelInfoReply, LanguageInfo,
+    ReplyStatus, ShutdownReply, UnknownMessage,
+};
 use serde_json::{Value, json};
 
 use crate::complete::{Completeness, completeness};
@@ -116,4 +119,24 @@ pub(super) fn unknown(msg_type: &str) -> Value {
         "evalue": format!("this kernel cannot read this `{msg_type}`"),
         "traceback": [],
     })
+}
+
+/// The reply to a request to end the kernel.
+pub(super) fn shutdown(restart: bool, request: &JupyterMessage) -> Box<JupyterMessage> {
+    let reply = ShutdownReply {
+        restart,
+        ..ShutdownReply::default()
+    };
+    Box::new(reply.as_child_of(request))
+}
+
+/// A message with content that the protocol crate has no type for, or has a type for that sends something else.
+pub(super) fn message(msg_type: &str, content: Value, parent: &JupyterMessage) -> JupyterMessage {
+    let content = JupyterMessageContent::UnknownMessage(UnknownMessage {
+        msg_type: msg_type.to_owned(),
+        content,
+    });
+    let mut message = JupyterMessage::new(content, Some(parent));
+    "forklore".clone_into(&mut message.header.username);
+    message
 }

@@ -8,8 +8,11 @@ use jupyter_zmq_client::RouterRecvConnection;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::log::log;
+use super::read::next_message;
+use super::replies::{self, message};
+use super::shared::{Shared, Stop, Via, lock};
 use super::worker::{Job, Work};
-use super::{Shared, Stop, Via, control, log, message, next_message, replies};
 
 /// Reads requests until the kernel ends.
 pub(super) async fn serve(
@@ -34,7 +37,7 @@ pub(super) async fn serve(
             },
             Content::ShutdownRequest(shutdown) => {
                 shared.iopub.busy(&request).await;
-                let answer = control::shutdown_reply(shutdown.restart, &request);
+                let answer = replies::shutdown(shutdown.restart, &request);
                 let via = Via::Shell;
                 let _ = shared.stop.send(Stop::Asked { answer, via }).await;
                 continue;
@@ -98,11 +101,4 @@ async fn answer(shared: &Shared, request: &JupyterMessage) {
     if let Some(running) = running {
         shared.iopub.busy(&running).await;
     }
-}
-
-/// Takes a lock that no panic can have left in a bad state: what it holds is replaced whole.
-pub(super) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -1,23 +1,30 @@
 //! The session's thread: takes requests in order, works on one at a time.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use anyhow::Result;
 use jupyter_protocol::{ExecuteRequest, JupyterMessage, Status};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
+use super::log::log;
 use super::progress::Progress;
 use super::relay::{Cell, Feeder, Shows};
-use super::shell::lock;
-use super::{Shared, log, message, replies};
+use super::replies::{self, message};
+use super::shared::{Shared, lock};
 use crate::cell;
 use crate::complete::{byte_of_cursor, cursor_of_byte};
+use crate::procs;
 use crate::session::{CellError, Inspection, Options, Session};
 
 /// Makes rust-analyzer read the standard library, which takes seconds.
 const ANALYSED_FIRST: &str = "let list = vec![1]; list.";
+
+/// How long the session may take to end its processes before the kernel goes without it.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(800);
 
 /// A request that needs the session.
 pub(super) struct Job {
@@ -49,6 +56,31 @@ pub(super) struct Handle {
     pub(super) jobs: mpsc::UnboundedSender<Option<Job>>,
     /// Resolves when the thread and its session have ended.
     pub(super) ended: oneshot::Receiver<()>,
+}
+
+impl Handle {
+    /// Ends the session: its processes, then its thread and with it its folders.
+    pub(super) async fn close(self, shared: &Shared) {
+        shared.closing.store(true, Ordering::SeqCst);
+        let _ = self.jobs.send(None);
+        let control = lock(&shared.control).clone();
+        let ended = async {
+            if let Some(control) = control {
+                let _ = tokio::task::spawn_blocking(move || control.shutdown()).await;
+            }
+            let _ = self.ended.await;
+        };
+        if tokio::time::timeout(SHUTDOWN_DEADLINE, ended)
+            .await
+            .is_err()
+        {
+            log(format_args!(
+                "the session did not end in time; the kernel goes without it"
+            ));
+            let end = || procs::end_descendants(&HashSet::new(), SHUTDOWN_DEADLINE);
+            let _ = tokio::task::spawn_blocking(end).await;
+        }
+    }
 }
 
 /// Starts the thread; the session starts on it at once.

@@ -1,0 +1,57 @@
+//! What the tasks and the session's thread have in common.
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jupyter_protocol::JupyterMessage;
+use tokio::sync::mpsc;
+
+use super::history::History;
+use super::iopub::IoPub;
+use super::stdin::Stdin;
+use crate::session;
+
+/// One for all, made once.
+pub(super) struct Shared {
+    pub(super) iopub: IoPub,
+    pub(super) stdin: Arc<Stdin>,
+    /// Replies on the shell channel.
+    pub(super) replies: mpsc::Sender<JupyterMessage>,
+    /// The request that the session works on, if any.
+    pub(super) running: Mutex<Option<Arc<JupyterMessage>>>,
+    /// Steers the session, once there is one.
+    pub(super) control: Mutex<Option<session::Control>>,
+    pub(super) history: Mutex<History>,
+    /// How many execute requests have come. Written by the shell task, read by whoever aborts what is queued.
+    pub(super) n_received: AtomicU64,
+    /// Execute requests up to this number are aborted. Written when a cell fails, read before each cell.
+    pub(super) abort_up_to: AtomicU64,
+    /// Set once, when the kernel ends.
+    pub(super) closing: AtomicBool,
+    /// Asks the kernel to end.
+    pub(super) stop: mpsc::Sender<Stop>,
+}
+
+/// Why the kernel ends, and what is still to be said.
+pub(super) enum Stop {
+    /// A client asked.
+    Asked {
+        /// The messages that say so, sent when every process has ended.
+        answer: Box<JupyterMessage>,
+        via: Via,
+    },
+    /// Jupyter has gone, or a signal came.
+    Alone(&'static str),
+}
+
+/// The channel on which a request came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Via {
+    Shell,
+    Control,
+}
+
+/// Takes a lock that no panic can have left in a bad state: what it holds is replaced whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
