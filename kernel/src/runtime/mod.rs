@@ -5,11 +5,12 @@
 //! cells' alone. It never decides what a death means: the supervisor does.
 
 pub mod board;
+pub mod checkpoint;
 mod fault;
 mod keeper;
 mod prelude;
 mod script;
-pub mod snapshot;
+mod snapshot;
 
 use std::ffi::{CStr, CString, c_void};
 use std::os::fd::RawFd;

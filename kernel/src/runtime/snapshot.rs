@@ -18,55 +18,8 @@ use std::time::Instant;
 use crate::procs;
 use crate::runtime::Descriptors;
 use crate::runtime::board::Board;
+use crate::runtime::checkpoint::Checkpoint;
 use crate::runtime::keeper::{self, Delicate, Keeper};
-
-/// When snapshots are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Checkpoint {
-    /// After every cell.
-    On,
-    /// Never: a cell that crashes takes all variables with it.
-    Off,
-    /// While the user process has at most so much memory in use. To copy the page tables of a large process takes
-    /// milliseconds, and a cell that then writes to old memory pays for copies of the pages.
-    Auto {
-        /// The most that may be in use.
-        limit_bytes: u64,
-    },
-}
-
-/// Automatic, up to 256 MiB.
-pub const DEFAULT: Checkpoint = Checkpoint::Auto {
-    limit_bytes: 256 << 20,
-};
-
-impl std::fmt::Display for Checkpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Checkpoint::On => f.write_str("on"),
-            Checkpoint::Off => f.write_str("off"),
-            Checkpoint::Auto { limit_bytes } => write!(f, "auto:{limit_bytes}"),
-        }
-    }
-}
-
-impl std::str::FromStr for Checkpoint {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Checkpoint, String> {
-        match text.trim() {
-            "on" => Ok(Checkpoint::On),
-            "off" => Ok(Checkpoint::Off),
-            "auto" | "" => Ok(DEFAULT),
-            other => match other.strip_prefix("auto:").map(str::parse) {
-                Some(Ok(limit_bytes)) => Ok(Checkpoint::Auto { limit_bytes }),
-                _ => Err(format!(
-                    "unknown checkpoint policy {other:?}: on, off, auto or auto:BYTES"
-                )),
-            },
-        }
-    }
-}
 
 /// Which side of a snapshot this process is on.
 pub(super) enum Side {
@@ -163,27 +116,4 @@ fn sleep(slot: RawFd) -> Side {
         unsafe { libc::_exit(0) }
     };
     Side::Restored { next_slot }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn policies_are_read() {
-        assert_eq!("on".parse(), Ok(Checkpoint::On));
-        assert_eq!("off\n".parse(), Ok(Checkpoint::Off));
-        assert_eq!("auto".parse(), Ok(DEFAULT));
-        assert_eq!(
-            "auto:1024".parse(),
-            Ok(Checkpoint::Auto { limit_bytes: 1024 })
-        );
-        assert_eq!(DEFAULT.to_string().parse(), Ok(DEFAULT));
-        assert!(
-            "sometimes"
-                .parse::<Checkpoint>()
-                .unwrap_err()
-                .contains("on, off, auto")
-        );
-    }
 }

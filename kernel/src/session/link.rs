@@ -349,7 +349,7 @@ impl Control {
     ///
     /// When the policy is none of these.
     pub fn set_checkpoint(&self, policy: &str) -> Result<(), String> {
-        policy.parse::<crate::runtime::snapshot::Checkpoint>()?;
+        policy.parse::<crate::runtime::checkpoint::Checkpoint>()?;
         self.link.lock().checkpoint = Some(policy.to_owned());
         self.link.tell(&ToSupervisor::Checkpoint(policy.to_owned()));
         Ok(())

@@ -22,6 +22,7 @@
 mod filter;
 mod input;
 mod lifetime;
+mod limit;
 mod memory;
 mod run;
 mod script;

@@ -12,14 +12,14 @@ use nix::sys::signalfd::SignalFd;
 
 use super::filter::{Control, Filter};
 use super::lifetime::{clean_environment, clean_up_after_kernel, detach};
-use super::memory;
+use super::limit;
 use super::run::{Run, forgotten_by};
 use super::user::User;
 use super::verdict::{self, Death, Evidence};
 use crate::frame::{self, Failure, Frame, Limit, ToKernel, ToSupervisor};
 use crate::procs::{self, Pid};
 use crate::runtime::board::Board;
-use crate::runtime::snapshot::{self, Checkpoint};
+use crate::runtime::checkpoint::{self, Checkpoint};
 use crate::runtime::{receive, send};
 
 /// Output that the kernel has not taken yet is kept up to here; then it stays in the cell's pipes.
@@ -77,7 +77,7 @@ pub fn run(socket: &Path) -> io::Result<()> {
     let signals = detach()?;
     let board = Board::map()?;
     let policy = std::env::var(super::CHECKPOINT_VARIABLE).unwrap_or_default();
-    board.set_checkpoint(policy.parse().unwrap_or(snapshot::DEFAULT));
+    board.set_checkpoint(policy.parse().unwrap_or(checkpoint::DEFAULT));
     clean_environment();
     let user = User::start(board)?;
     let mut watch = Watch {
@@ -92,12 +92,12 @@ pub fn run(socket: &Path) -> io::Result<()> {
         keeper: None,
         filter: Filter::default(),
         phase: Phase::Settling,
-        limit: memory::detect(),
+        limit: limit::detect(),
         script: None,
         was_asked_to_leave: false,
         forgotten: Vec::new(),
     };
-    memory::impose([watch.user.pid], watch.limit.bytes);
+    limit::impose([watch.user.pid], watch.limit.bytes);
     watch.tell(&ToKernel::Hello(std::process::id() as i32));
     while !matches!(watch.phase, Phase::Leaving) {
         watch.turn()?;
@@ -303,7 +303,7 @@ impl Watch {
     }
 
     fn set_checkpoint(&mut self, policy: &str) {
-        let policy = policy.parse().unwrap_or(snapshot::DEFAULT);
+        let policy = policy.parse().unwrap_or(checkpoint::DEFAULT);
         self.board.set_checkpoint(policy);
         if !matches!(self.phase, Phase::Idle) {
             return;
