@@ -1,6 +1,8 @@
 """Runs a lesson without a browser, and proves its exercises on the way.
 
-    lesson.py NOTEBOOK --kernel NAME --notebook OUT.ipynb --page OUT.html [--prove EXERCISES.json]
+    lesson.py NOTEBOOK --kernel NAME --notebook OUT.ipynb --page OUT.html [--prove EXERCISES.json] [--offline]
+
+`--offline` makes sure that there is no network. How long the cells took is noted in the executed notebook's metadata.
 
 Progress goes to stderr, one line per cell. The exit status is 1 when a cell failed, or when an
 exercise does not do what its file says: its starter must be answered with "not yet", its solution
@@ -15,6 +17,7 @@ import argparse
 import html
 import json
 import re
+import socket
 import sys
 import time
 from pathlib import Path
@@ -26,6 +29,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 # No lesson's cell takes over 60 s; on the stock kernel the first one compiles the library.
 CELL_TIMEOUT_S = 180
 FIRST_CELL_TIMEOUT_S = 900
+# A learner who waits for longer than this is told before.
+ANNOUNCED_S = 10
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -75,6 +80,29 @@ def text_of(cell):
 class Run(NotebookClient):
     """A client that says which cell is running, and stops at the first that fails."""
 
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.seconds = {}
+
+    def note_times(self):
+        """Notes how long the cells took, for the table of `cargo lab`."""
+        if self.seconds:
+            slowest = max(self.seconds, key=self.seconds.get)
+            self.nb.metadata["forklore_run"] = {
+                "seconds": sum(self.seconds.values()),
+                "slowest": slowest,
+                "slowest_seconds": self.seconds[slowest],
+                "unannounced": [
+                    name for name, seconds in self.seconds.items() if seconds > ANNOUNCED_S and not self.announces(name)
+                ],
+            }
+
+    def announces(self, name):
+        """Whether the text in front of a cell says that it takes a while."""
+        place = next(index for index, cell in enumerate(self.nb.cells) if cell.id == name)
+        texts = [cell.source for cell in self.nb.cells[:place] if cell.cell_type == "markdown"]
+        return bool(texts) and "second" in texts[-1]
+
     def code_cells(self):
         return [cell for cell in self.nb.cells if cell.cell_type == "code" and cell.source.strip()]
 
@@ -88,7 +116,9 @@ class Run(NotebookClient):
         try:
             self.execute_cell(cell, self.nb.cells.index(cell))
         finally:
-            took = f"{time.monotonic() - started:6.1f} s"
+            seconds = time.monotonic() - started
+            self.seconds[cell.id] = seconds
+            took = f"{seconds:6.1f} s"
             say(took if sys.stderr.isatty() else f"{label}{took}")
         # The stock kernel answers `ok` to a panic; what it wrote tells the truth.
         if "panicked at" in text_of(cell) and "raises-exception" not in cell.metadata.get("tags", []):
@@ -127,6 +157,11 @@ FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError, PanicInCell)
 
 def run_lesson(arguments):
     started = time.monotonic()
+    if arguments.offline:
+        interfaces = [name for _, name in socket.if_nameindex()]
+        if interfaces != ["lo"]:
+            say(f"  this is not without a network: there are {interfaces}")
+            return 1
     run = client(arguments.lesson, arguments.kernel)
     exercises = exercises_by_check(arguments.prove)
     cells = run.code_cells()
@@ -143,6 +178,7 @@ def run_lesson(arguments):
             except FAILURES as error:
                 failure = (number, cell, error)
                 break
+    run.note_times()
     nbformat.write(run.nb, arguments.notebook)
     write_page(run.nb, arguments.page, arguments.lesson.stem)
     for complaint in complaints:
@@ -254,6 +290,7 @@ def main():
     parser.add_argument("--notebook", type=Path, required=True)
     parser.add_argument("--page", type=Path, required=True)
     parser.add_argument("--prove", type=Path)
+    parser.add_argument("--offline", action="store_true")
     return run_lesson(parser.parse_args())
 
 

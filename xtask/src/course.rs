@@ -88,11 +88,15 @@ pub fn run(command: &Lessons) -> Result<()> {
             let wanted = lesson.as_deref().map(lesson::find).transpose()?;
             lab::open_on(wanted.as_ref(), *no_browser)
         }
-        Lessons::Run { lessons, kernel } => execute(&find(lessons)?, kernel, false).map(drop),
+        Lessons::Run { lessons, kernel } => {
+            execute(&lesson::find_all(lessons)?, kernel, false).map(drop)
+        }
         Lessons::Check { lessons } if lessons.is_empty() => {
             execute(&lesson::all()?, "forklore", true).map(drop)
         }
-        Lessons::Check { lessons } => execute(&find(lessons)?, "forklore", true).map(drop),
+        Lessons::Check { lessons } => {
+            execute(&lesson::find_all(lessons)?, "forklore", true).map(drop)
+        }
         Lessons::Status => status(),
         Lessons::Reset { lesson } => reset(lesson.as_deref()),
         Lessons::Timetable { half_day, full_day } => print_timetables(!full_day, !half_day),
@@ -146,10 +150,6 @@ pub fn about(lesson: &Lesson) -> Result<About> {
     Ok(notebook.metadata.forklore)
 }
 
-fn find(wanted: &[String]) -> Result<Vec<Lesson>> {
-    wanted.iter().map(|wanted| lesson::find(wanted)).collect()
-}
-
 fn list() -> Result<()> {
     let mut text = String::new();
     for lesson in lesson::all()? {
@@ -193,7 +193,8 @@ fn execute_into(
     let how = How {
         kernel: kernel_name.to_owned(),
         prove,
-        cpu: None,
+        cpus: vec![],
+        offline: false,
     };
     let (mut executed, mut failed) = (Vec::new(), Vec::new());
     for lesson in lessons {

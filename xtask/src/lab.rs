@@ -14,12 +14,12 @@ use nix::unistd::Pid;
 
 use crate::kernel::Kernel;
 use crate::python::Environment;
-use crate::{kernel, lesson, prerequisites, python};
+use crate::{confine, kernel, lesson, prerequisites, python};
 
 /// What `cargo lab` can be asked.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Run lessons without a browser (06, or several: 06 07), then exit: with 1 if a cell failed
+    /// Run lessons without a browser (06, or several: 06 07, or all), then exit: with 1 if a cell failed
     #[arg(long, value_name = "LESSON", num_args = 1..)]
     run: Vec<String>,
 
@@ -30,6 +30,18 @@ pub struct Options {
     /// Try the exercises on the way: unsolved, with typical wrong answers, and solved
     #[arg(long, requires = "run")]
     prove: bool,
+
+    /// Let them use only so many CPUs
+    #[arg(long, value_name = "N", requires = "run")]
+    cpus: Option<usize>,
+
+    /// Take the network away from them; for root
+    #[arg(long, requires = "run")]
+    offline: bool,
+
+    /// Keep every CPU busy meanwhile: they shall say `inconclusive`, nothing wrong, and not fail
+    #[arg(long, requires = "run")]
+    under_load: bool,
 
     /// Where executed notebooks and pages go [default: target/lab]
     #[arg(long, value_name = "FOLDER", requires = "run")]
@@ -69,11 +81,12 @@ pub fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
     // Everything that can be refused is refused before the first minute of building.
-    let lessons: Vec<lesson::Lesson> = options
-        .run
-        .iter()
-        .map(|wanted| lesson::find(wanted))
-        .collect::<Result<_>>()?;
+    let lessons = lesson::find_all(&options.run)?;
+    if options.offline && !confine::can_take_network() {
+        bail!(
+            "--offline needs the right to make namespaces, which root has outside of most containers"
+        );
+    }
     let port = if options.run.is_empty() && !options.check {
         Some(free_port(options.port)?)
     } else {
@@ -157,26 +170,51 @@ fn run_all(
     options: &Options,
 ) -> Result<()> {
     let output = options.output.clone().unwrap_or_else(crate::lab_folder);
+    let n_cpus = options.cpus.unwrap_or(0);
     let how = lesson::How {
         kernel: options.kernel.clone(),
         prove: options.prove,
-        cpu: None,
+        cpus: confine::allowed_cpus().into_iter().take(n_cpus).collect(),
+        offline: options.offline,
     };
+    let load = options.under_load.then(confine::Load::start);
     let mut failed = Vec::new();
+    let mut table =
+        String::from("| lesson | seconds | slowest cell | remark |\n| --- | --- | --- | --- |\n");
     for lesson in lessons {
         match lesson::run(environment, kernel, lesson, &how, &output) {
             Ok(executed) => {
                 println!("{}", executed.notebook.display());
                 println!("{}", executed.page.display());
+                table.push_str(&row(lesson, &executed.times));
             }
             Err(error) => failed.push(error.to_string()),
         }
+    }
+    drop(load);
+    if lessons.len() > 1 {
+        println!("\n{table}");
     }
     if failed.is_empty() {
         Ok(())
     } else {
         bail!("{}", failed.join("; "))
     }
+}
+
+/// How long a lesson took, and whether anybody had to wait without being told.
+fn row(lesson: &lesson::Lesson, times: &lesson::Times) -> String {
+    let remark = if times.slowest_seconds > 60.0 {
+        "a cell took over 60 s".to_owned()
+    } else if times.unannounced.is_empty() {
+        String::new()
+    } else {
+        format!("over 10 s, not announced: {}", times.unannounced.join(", "))
+    };
+    format!(
+        "| {} | {:.1} | {} ({:.1}) | {remark} |\n",
+        lesson.number, times.seconds, times.slowest, times.slowest_seconds
+    )
 }
 
 /// The port to use: the one that was asked for, or the first free one from 8888 on.

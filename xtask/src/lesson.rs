@@ -1,13 +1,12 @@
 //! The lessons of this checkout: finding one by its number, and running it without a browser.
 
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
+use serde::Deserialize;
 
+use crate::confine;
 use crate::kernel::Kernel;
 use crate::python::Environment;
 
@@ -64,6 +63,18 @@ fn lesson(path: &Path) -> Option<Lesson> {
         })
 }
 
+/// The lessons that are wanted, each as [`find`] finds it; `all` means all of them.
+///
+/// # Errors
+///
+/// When there is no such lesson.
+pub fn find_all(wanted: &[String]) -> Result<Vec<Lesson>> {
+    if wanted == ["all"] {
+        return all();
+    }
+    wanted.iter().map(|wanted| find(wanted)).collect()
+}
+
 /// Finds a lesson by its number (`06` or `6`) or its name; a notebook that is not one of the
 /// course's by its path.
 ///
@@ -106,8 +117,10 @@ pub struct How {
     pub kernel: String,
     /// Whether the exercises are tried too: unsolved, wrong and solved.
     pub prove: bool,
-    /// The only CPU that it may use, for seeing what a lesson says on one core.
-    pub cpu: Option<usize>,
+    /// The CPUs that it may use; none named means all of them.
+    pub cpus: Vec<usize>,
+    /// Whether it runs without a network, and not only without using one.
+    pub offline: bool,
 }
 
 /// What a run leaves behind.
@@ -117,6 +130,36 @@ pub struct Executed {
     pub notebook: PathBuf,
     /// The same as a page.
     pub page: PathBuf,
+    /// How long it took.
+    pub times: Times,
+}
+
+/// How long a run took, as the driver notes it in the notebook.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Times {
+    /// All cells, without the kernel's start.
+    pub seconds: f64,
+    /// The cell that took longest.
+    pub slowest: String,
+    /// How long that took.
+    pub slowest_seconds: f64,
+    /// Cells that took over 10 s, and no text in front of them says that they take a while.
+    pub unannounced: Vec<String>,
+}
+
+/// Reads how long a run took; nothing where it was not noted.
+fn times(notebook: &Path) -> Times {
+    #[derive(Deserialize)]
+    struct Notebook {
+        metadata: Metadata,
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        forklore_run: Times,
+    }
+    let text = std::fs::read_to_string(notebook).unwrap_or_default();
+    let notebook = serde_json::from_str::<Notebook>(&text);
+    notebook.map_or_else(|_| Times::default(), |it| it.metadata.forklore_run)
 }
 
 /// Runs a lesson from its first cell to its last on the kernelspec `kernel_name`, with its
@@ -148,11 +191,9 @@ pub fn run(
     } else {
         format!(".{kernel_name}")
     };
-    let executed = Executed {
-        notebook: output.join(format!("{}{suffix}.ipynb", lesson.name)),
-        page: output.join(format!("{}{suffix}.html", lesson.name)),
-    };
-    let mut command = script(environment, kernel, how.cpu);
+    let notebook = output.join(format!("{}{suffix}.ipynb", lesson.name));
+    let page = output.join(format!("{}{suffix}.html", lesson.name));
+    let mut command = script(environment, kernel, how);
     if how.prove {
         command.arg("--prove").arg(lesson.exercises());
     }
@@ -160,9 +201,9 @@ pub fn run(
         .arg(&lesson.path)
         .args(["--kernel", kernel_name])
         .arg("--notebook")
-        .arg(&executed.notebook)
+        .arg(&notebook)
         .arg("--page")
-        .arg(&executed.page)
+        .arg(&page)
         .status()
         .context("cannot run the lesson's driver")?;
     if !status.success() {
@@ -171,11 +212,15 @@ pub fn run(
             lesson.number
         );
     }
-    Ok(executed)
+    Ok(Executed {
+        times: times(&notebook),
+        notebook,
+        page,
+    })
 }
 
-/// The driver, on one CPU only where one is given.
-fn script(environment: &Environment, kernel: &Kernel, cpu: Option<usize>) -> Command {
+/// The driver, with what it may use.
+fn script(environment: &Environment, kernel: &Kernel, how: &How) -> Command {
     let mut command = environment.command("python");
     kernel.prepare(&mut command);
     command
@@ -184,23 +229,14 @@ fn script(environment: &Environment, kernel: &Kernel, cpu: Option<usize>) -> Com
         // A lesson that runs by itself has learned nothing.
         .env("FORKLORE_PROGRESS", "")
         .stdin(Stdio::null());
-    if let Some(cpu) = cpu {
-        pin(&mut command, cpu);
+    if !how.cpus.is_empty() {
+        confine::pin(&mut command, how.cpus.clone());
+    }
+    if how.offline {
+        confine::take_network(&mut command);
+        command.arg("--offline");
     }
     command
-}
-
-/// Lets the child, and all that it starts, use one CPU only.
-fn pin(command: &mut Command, cpu: usize) {
-    // SAFETY: between fork and exec the closure only makes one system call, `sched_setaffinity`,
-    // on memory of its own.
-    unsafe {
-        command.pre_exec(move || {
-            let mut cpus = CpuSet::new();
-            cpus.set(cpu)?;
-            Ok(sched_setaffinity(Pid::from_raw(0), &cpus)?)
-        });
-    }
 }
 
 #[cfg(test)]

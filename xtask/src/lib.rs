@@ -4,6 +4,7 @@
 //! neither the library nor the kernel: it builds them by calling cargo.
 
 pub mod browser;
+pub mod confine;
 pub mod course;
 pub mod kernel;
 pub mod lab;

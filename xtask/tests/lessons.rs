@@ -1,6 +1,7 @@
 //! The lessons run, on both kernels, and their exercises do what they promise.
 //!
-//! One at a time on all CPUs: a lesson measures. And two at once, each on a CPU of its own.
+//! One at a time on all CPUs: a lesson measures. And two at once, each on a CPU of its own. Wherever the network can be taken
+//! away from them, it is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,12 +9,10 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
-use nix::sched::{CpuSet, sched_getaffinity};
-use nix::unistd::Pid;
 use xtask::kernel::{self, Kernel};
 use xtask::lesson::{self, Executed, How, Lesson};
 use xtask::python::{self, Environment};
-use xtask::{browser, course, slides};
+use xtask::{browser, confine, course, slides};
 
 static TURN: Mutex<()> = Mutex::new(());
 static READY: OnceLock<(Environment, Kernel)> = OnceLock::new();
@@ -28,34 +27,53 @@ fn turn() -> (MutexGuard<'static, ()>, &'static (Environment, Kernel)) {
     (turn, ready)
 }
 
-/// Runs lessons, as many at once as there are CPUs in the list, or one after another on all CPUs.
-fn all_run(how: &How, cpus: &[usize], output: &Path) {
+/// How lessons run here: without a network, where one can be taken away.
+fn how(kernel: &str, prove: bool) -> How {
+    let offline = confine::can_take_network();
+    if !offline {
+        eprintln!("  with a network: it takes more rights than there are here to be without one");
+    }
+    How {
+        kernel: kernel.into(),
+        prove,
+        cpus: vec![],
+        offline,
+    }
+}
+
+/// Runs all lessons, as many at once as there are places; `cpus` says what a lesson may use in a place.
+fn all_run(
+    how: &How,
+    n_places: usize,
+    cpus: impl Fn(&Lesson, usize) -> Vec<usize> + Sync,
+    output: &Path,
+) {
     let (_turn, (environment, kernel)) = turn();
     let waiting = Mutex::new(lesson::all().unwrap());
-    let work = |cpu: Option<usize>| {
-        let how = How { cpu, ..how.clone() };
+    let work = |place: usize| {
         let mut failed = Vec::new();
         loop {
             let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let Some(lesson) = next else { return failed };
+            let cpus = cpus(&lesson, place);
+            let how = How {
+                cpus,
+                ..how.clone()
+            };
             match lesson::run(environment, kernel, &lesson, &how, output) {
                 Ok(executed) => inspect(&lesson, &executed),
                 Err(error) => failed.push(format!("{error:#}")),
             }
         }
     };
-    let failed: Vec<String> = if cpus.is_empty() {
-        work(None)
-    } else {
-        thread::scope(|scope| {
-            let workers: Vec<_> = cpus
-                .iter()
-                .map(|cpu| scope.spawn(|| work(Some(*cpu))))
-                .collect();
-            let failed = workers.into_iter().map(|worker| worker.join().unwrap());
-            failed.flatten().collect()
-        })
-    };
+    let work = &work;
+    let failed: Vec<String> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..n_places)
+            .map(|place| scope.spawn(move || work(place)))
+            .collect();
+        let failed = workers.into_iter().map(|worker| worker.join().unwrap());
+        failed.flatten().collect()
+    });
     assert!(failed.is_empty(), "see above: {failed:?}");
 }
 
@@ -85,13 +103,8 @@ fn inspect(lesson: &Lesson, executed: &Executed) {
 /// to use the pages, and slides.
 #[test]
 fn every_lesson_runs_on_our_kernel_and_its_exercises_do_what_they_say() {
-    let how = How {
-        kernel: "forklore".into(),
-        prove: true,
-        cpu: None,
-    };
     let output = tempfile::tempdir().unwrap();
-    all_run(&how, &[], output.path());
+    all_run(&how("forklore", true), 1, |_, _| vec![], output.path());
     let (_turn, (environment, _)) = turn();
     look_at_pages(environment, output.path());
 }
@@ -109,22 +122,48 @@ fn look_at_pages(environment: &Environment, folder: &Path) {
     browser::look_at(&pages).unwrap();
 }
 
-/// Each on one CPU, where nothing can be won, and the others busy: what a lesson asserts must hold there
+/// The CPUs of two places, the first for one, the second for the other.
+fn two_cpus() -> Vec<usize> {
+    confine::allowed_cpus().into_iter().take(2).collect()
+}
+
+/// Each on one CPU, where nothing can be won, and the other busy: what a lesson asserts must hold there
 /// too. The exercises stay unsolved.
 #[test]
-fn every_lesson_runs_on_the_stock_kernel_and_on_one_cpu() {
-    let how = How {
-        kernel: "rust-evcxr".into(),
-        prove: false,
-        cpu: None,
-    };
-    let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
-    let cpus: Vec<usize> = (0..CpuSet::count())
-        .filter(|cpu| allowed.is_set(*cpu).unwrap_or(false))
-        .take(2)
-        .collect();
+fn every_lesson_runs_on_one_cpu() {
+    let cpus = two_cpus();
     let output = tempfile::tempdir().unwrap();
-    all_run(&how, &cpus, output.path());
+    let one = |_: &Lesson, place: usize| vec![cpus[place]];
+    all_run(&how("forklore", false), cpus.len(), one, output.path());
+}
+
+/// Two side by side: those with an odd number on one CPU each, the others on both. (All of them on either number:
+/// `cargo lab --run all --kernel rust-evcxr --cpus 1`.)
+#[test]
+fn every_lesson_runs_on_the_stock_kernel() {
+    let cpus = two_cpus();
+    let output = tempfile::tempdir().unwrap();
+    let some = |lesson: &Lesson, place: usize| {
+        let is_odd = lesson.number.parse::<u32>().unwrap() % 2 == 1;
+        if is_odd {
+            vec![cpus[place]]
+        } else {
+            cpus.clone()
+        }
+    };
+    all_run(&how("rust-evcxr", false), cpus.len(), some, output.path());
+}
+
+/// With a busy loop on every CPU nothing can be measured, and the lesson must say that and go on.
+#[test]
+fn a_lesson_under_load_says_nothing_wrong() {
+    let (_turn, (environment, kernel)) = turn();
+    let output = tempfile::tempdir().unwrap();
+    let lesson = lesson::find("05").unwrap();
+    let _load = confine::Load::start();
+    let how = how("forklore", false);
+    let executed = lesson::run(environment, kernel, &lesson, &how, output.path()).unwrap();
+    inspect(&lesson, &executed);
 }
 
 fn lab(arguments: &[&str]) -> Output {
