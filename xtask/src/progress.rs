@@ -4,10 +4,13 @@
 //! `src/lesson/exercises/progress.rs`). Lines that are something else are passed over.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+
+/// The library's own file: this package does not depend on the library, and must not differ from it.
+#[path = "../../src/lesson/exercises/place.rs"]
+mod place;
 
 /// What became of one exercise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,21 +21,9 @@ pub struct Record {
     pub is_solved: bool,
 }
 
-/// Where the file is, whether or not it exists: `FORKLORE_PROGRESS`, or `forklore/progress.tsv` in
-/// the user's data folder; none where the variable is empty or there is no such folder.
+/// Where the file is, whether or not it exists; none where nothing is to be kept.
 pub fn place() -> Option<PathBuf> {
-    place_by(|name| std::env::var_os(name))
-}
-
-fn place_by(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    if let Some(path) = variable("FORKLORE_PROGRESS") {
-        return (!path.is_empty()).then(|| PathBuf::from(path));
-    }
-    let set = |name| variable(name).filter(|value| !value.is_empty());
-    let data = set("XDG_DATA_HOME")
-        .map(PathBuf::from)
-        .or_else(|| set("HOME").map(|home| Path::new(&home).join(".local/share")))?;
-    Some(data.join("forklore/progress.tsv"))
+    place::place(|name| std::env::var_os(name))
 }
 
 /// All records of a file, by exercise. A file that is not there has none.
@@ -116,22 +107,5 @@ mod tests {
         assert_eq!(std::fs::read_to_string(old).unwrap(), TEXT);
         reset(&path, None).unwrap();
         assert!(read(&path).unwrap().is_empty());
-    }
-
-    #[test]
-    fn the_variable_goes_before_the_data_folder() {
-        let only = |set: &'static [(&str, &str)]| {
-            place_by(move |name| {
-                let found = set.iter().find(|(key, _)| *key == name);
-                found.map(|(_, value)| OsString::from(value))
-            })
-        };
-        let home = only(&[("HOME", "/h")]);
-        assert_eq!(home, Some("/h/.local/share/forklore/progress.tsv".into()));
-        assert_eq!(
-            only(&[("HOME", "/h"), ("FORKLORE_PROGRESS", "/p")]),
-            Some("/p".into())
-        );
-        assert_eq!(only(&[("HOME", "/h"), ("FORKLORE_PROGRESS", "")]), None);
     }
 }

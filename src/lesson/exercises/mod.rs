@@ -15,6 +15,7 @@ mod l08;
 mod l09;
 mod l10;
 mod l11;
+mod place;
 mod progress;
 
 use std::any::Any;

@@ -3,28 +3,16 @@
 //! A line per check: seconds since 1970, the exercise, `solved` or `tried`, separated by tabs. Lines
 //! are only ever appended, in one write, so that two sessions cannot spoil each other's.
 
-use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Where the file is: `FORKLORE_PROGRESS`, or `forklore/progress.tsv` in the user's data folder. None
-/// where the variable is empty, or there is no such folder.
-fn place(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    if let Some(path) = variable("FORKLORE_PROGRESS") {
-        return (!path.is_empty()).then(|| PathBuf::from(path));
-    }
-    let set = |name| variable(name).filter(|value| !value.is_empty());
-    let data = set("XDG_DATA_HOME")
-        .map(PathBuf::from)
-        .or_else(|| set("HOME").map(|home| Path::new(&home).join(".local/share")))?;
-    Some(data.join("forklore/progress.tsv"))
-}
+use super::place;
 
 /// Notes a check. A file that cannot be written costs the note and not the lesson.
 pub(super) fn note(exercise: &str, is_solved: bool) {
-    if let Some(path) = place(|name| std::env::var_os(name)) {
+    if let Some(path) = place::place(|name| std::env::var_os(name)) {
         let _ = append(&path, exercise, is_solved);
     }
 }
@@ -44,29 +32,6 @@ fn append(path: &Path, exercise: &str, is_solved: bool) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn place_with(set: &[(&str, &str)]) -> Option<PathBuf> {
-        place(|name| {
-            let found = set.iter().find(|(key, _)| *key == name);
-            found.map(|(_, value)| OsString::from(value))
-        })
-    }
-
-    #[test]
-    fn the_variable_goes_before_the_data_folder_and_empty_means_nowhere() {
-        let home = [("HOME", "/h")];
-        assert_eq!(
-            place_with(&home),
-            Some("/h/.local/share/forklore/progress.tsv".into())
-        );
-        let data = [("HOME", "/h"), ("XDG_DATA_HOME", "/d")];
-        assert_eq!(place_with(&data), Some("/d/forklore/progress.tsv".into()));
-        let told = [("HOME", "/h"), ("FORKLORE_PROGRESS", "/p")];
-        assert_eq!(place_with(&told), Some("/p".into()));
-        let nowhere = [("HOME", "/h"), ("FORKLORE_PROGRESS", "")];
-        assert_eq!(place_with(&nowhere), None);
-        assert_eq!(place_with(&[]), None);
-    }
 
     #[test]
     fn each_check_is_a_line() {
