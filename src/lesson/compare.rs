@@ -1,8 +1,9 @@
 //! Pieces of work measured against each other, fairly.
 //!
 //! The cases take turns, round by round, so that a machine that becomes busy disturbs all of them
-//! alike; a ratio is taken within each round; and where the rounds do not agree on who is faster,
-//! the verdict is that it cannot be told.
+//! alike; a ratio is taken within each round; and where the rounds do not agree on who is faster, or
+//! other programs keep every processor busy and the ratio is not far beyond what they can do to it, the
+//! verdict is that it cannot be told.
 
 use std::fmt;
 use std::hint::black_box;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::figure::{Figure, Strip};
 
+use super::busy::{BEYOND_DOUBT, is_machine_busy};
 use super::predict::Measured;
 use super::show::{self, GREEN, ORANGE};
 
@@ -61,6 +63,7 @@ impl<'a> Cases<'a> {
 
     /// Measures: each case once to warm up, then in turns.
     pub fn run(mut self) -> Comparison {
+        let was_busy = is_machine_busy();
         let loops: Vec<u32> = self.cases.iter_mut().map(Case::loops).collect();
         let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); self.cases.len()];
         let started = Instant::now();
@@ -78,6 +81,7 @@ impl<'a> Cases<'a> {
             title: self.title,
             names,
             rounds,
+            busy: was_busy || is_machine_busy(),
         }
     }
 }
@@ -111,7 +115,7 @@ pub enum Verdict {
     Faster,
     /// They take equally long, within a tenth.
     Alike,
-    /// The rounds do not agree: the machine is busy with something else.
+    /// The rounds do not agree, or they cannot be believed: the machine is busy with something else.
     Inconclusive,
 }
 
@@ -123,6 +127,8 @@ pub struct Comparison {
     /// Seconds per call: a list for each case, in which the places with the same index were
     /// measured one after another.
     rounds: Vec<Vec<f64>>,
+    /// Whether other programs took all processors before or after.
+    busy: bool,
 }
 
 impl Comparison {
@@ -164,7 +170,12 @@ impl Comparison {
     ///
     /// When there is no case of one of these names.
     pub fn verdict(&self, one: &str, other: &str) -> Verdict {
-        verdict_of(&self.ratios(one, other))
+        let ratios = self.ratios(one, other);
+        let ratio = show::median(&ratios);
+        if self.busy && ratio < BEYOND_DOUBT && ratio > 1.0 / BEYOND_DOUBT {
+            return Verdict::Inconclusive;
+        }
+        verdict_of(&ratios)
     }
 
     fn ratios(&self, one: &str, other: &str) -> Vec<f64> {
@@ -201,6 +212,10 @@ impl Comparison {
                 format!("`{other}` is {ratio} times as fast as `{first}`.")
             }
             Verdict::Alike => format!("`{other}` and `{first}` take about equally long."),
+            Verdict::Inconclusive if self.busy => format!(
+                "Inconclusive: other programs keep all processors busy, and `{other}` and `{first}` are \
+                 not so far apart that one could tell nevertheless. Run the cell again when they are done."
+            ),
             Verdict::Inconclusive => format!(
                 "Inconclusive: the runs of `{other}` and `{first}` differ too much to tell: \
                  the machine is busy with something else. Run the cell again."
@@ -276,7 +291,20 @@ mod tests {
             title: "a test".into(),
             names: vec!["one".into(), "other".into()],
             rounds: vec![one.to_vec(), other.to_vec()],
+            busy: false,
         }
+    }
+
+    #[test]
+    fn on_a_busy_machine_only_a_large_ratio_is_believed() {
+        let busy = |other: f64| Comparison {
+            busy: true,
+            ..comparison(&[1.0; 7], &[other; 7])
+        };
+        assert_eq!(busy(5.0).verdict("other", "one"), Verdict::Inconclusive);
+        assert_eq!(busy(5.0).verdict("one", "other"), Verdict::Inconclusive);
+        assert_eq!(busy(50.0).verdict("other", "one"), Verdict::Slower);
+        assert!(format!("{:?}", busy(5.0)).contains("other programs keep all processors busy"));
     }
 
     #[test]

@@ -20,6 +20,7 @@
 //! asserts ratios and inequalities, and [`Comparison::verdict`] answers
 //! [`Verdict::Inconclusive`] rather than something wrong.
 
+mod busy;
 mod compare;
 mod exercises;
 mod predict;

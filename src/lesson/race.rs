@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::figure::{Figure, Line, Unit};
 
+use super::busy::is_machine_busy;
 use super::compare::{Verdict, verdict_of};
 use super::show::{self, GREEN, ORANGE};
 
@@ -30,6 +31,7 @@ pub fn race(
     mut one: (&str, &mut dyn FnMut(Duration)),
     mut other: (&str, &mut dyn FnMut(Duration)),
 ) -> Race {
+    let was_busy = is_machine_busy();
     let points = grains
         .iter()
         .map(|grain| (*grain, duel(*grain, &mut one.1, &mut other.1)))
@@ -38,6 +40,7 @@ pub fn race(
         title: title.to_owned(),
         names: [one.0.to_owned(), other.0.to_owned()],
         points,
+        busy: was_busy || is_machine_busy(),
     }
 }
 
@@ -74,6 +77,8 @@ pub struct Race {
     names: [String; 2],
     /// Work per item, and how many times as fast the second way was in each round.
     points: Vec<(Duration, Vec<f64>)>,
+    /// Whether other programs took all processors before or after.
+    busy: bool,
 }
 
 impl Race {
@@ -81,6 +86,9 @@ impl Race {
     /// first is faster for sure, and the first from which on the second is. `None` where it never
     /// wins, always wins, or the machine is too busy to tell.
     pub fn interval(&self) -> Option<(Duration, Duration)> {
+        if self.busy {
+            return None;
+        }
         let verdicts: Vec<(Duration, Verdict)> = self
             .points
             .iter()
@@ -114,6 +122,11 @@ impl Race {
                 show::time(low.as_secs_f64()),
                 show::time(high.as_secs_f64())
             ),
+            None if self.busy => {
+                "Inconclusive: other programs keep all processors busy. Run the cell \
+                                  again when they are done."
+                    .into()
+            }
             None if self
                 .points
                 .iter()
@@ -196,6 +209,7 @@ mod tests {
             points: points
                 .map(|(i, ratio)| (Duration::from_micros(10u64.pow(i as u32)), vec![*ratio; 7]))
                 .collect(),
+            busy: false,
         }
     }
 
@@ -214,6 +228,16 @@ mod tests {
         assert_eq!(found.interval(), None);
         assert!(format!("{found:?}").contains("one core only"));
         assert_eq!(raced(&[0.1, 1.9, 0.5]).interval(), None);
+    }
+
+    #[test]
+    fn on_a_busy_machine_there_is_no_crossover() {
+        let found = Race {
+            busy: true,
+            ..raced(&[0.1, 0.5, 1.0, 1.5, 1.9])
+        };
+        assert_eq!(found.interval(), None);
+        assert!(format!("{found:?}").contains("Inconclusive: other programs"));
     }
 
     #[test]
