@@ -204,7 +204,8 @@ def run_lesson(arguments):
 CONTRAST = """<style>
 :root { --jp-cell-prompt-not-active-font-color: #595959; --jp-cell-prompt-not-active-opacity: 1; }
 .highlight .mi, .highlight .mf, .highlight .mh, .highlight .k, .highlight .kd { color: #006b00; }
-.highlight .c1, .highlight .cm { color: #2f6060; }
+.highlight [class^="c"] { color: #2f6060; }
+.jp-RenderedHTMLCommon a:link, .jp-RenderedHTMLCommon a:visited { text-decoration: underline; }
 .highlight .o { color: #8a1ad6; }
 </style>
 </head>"""
