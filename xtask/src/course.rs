@@ -188,6 +188,9 @@ fn execute_into(
     output: &Path,
 ) -> Result<Vec<lesson::Executed>> {
     lab::require()?;
+    // Before the first lesson is run, and once for all of them.
+    std::fs::create_dir_all(output)
+        .with_context(|| format!("cannot make the folder {}", output.display()))?;
     let environment = python::ensure()?;
     let kernel = crate::kernel::ensure(&environment)?;
     let how = How {

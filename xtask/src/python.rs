@@ -183,6 +183,12 @@ pub fn find_interpreter() -> Result<Interpreter> {
         }
     }
     let (major, minor) = OLDEST;
+    if refusals.is_empty() && candidates.len() == 1 {
+        let chosen = Path::new(&candidates[0]).display();
+        bail!(
+            "no Python {major}.{minor} or later: FORKLORE_PYTHON names `{chosen}`, which does not run"
+        );
+    }
     if refusals.is_empty() {
         bail!("no Python {major}.{minor} or later: `python3` was not found on the PATH");
     }
