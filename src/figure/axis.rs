@@ -1,5 +1,7 @@
 //! From values to places, and which values an axis names.
 
+use super::number::Unit;
+
 /// How a value becomes a place.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Scale {
@@ -116,11 +118,21 @@ impl Axis {
     }
 
     /// The values to name: powers of ten, with 2 and 5 between them where the axis is short; or
-    /// multiples of 1, 2 or 5 of a power of ten. `whole` leaves out fractions.
-    pub(super) fn ticks(&self, whole: bool) -> Vec<f64> {
-        let ticks = match self.scale {
-            Scale::Log => self.log_ticks(),
-            Scale::Linear => self.linear_ticks(whole),
+    /// multiples of 1, 2 or 5 of a power of ten. What is counted in twos, bytes and small numbers
+    /// on a logarithmic axis such as workers, is named in twos. `whole` leaves out fractions.
+    pub(super) fn ticks(&self, unit: Unit, whole: bool) -> Vec<f64> {
+        let is_short = self.high / self.low < 200.0;
+        let ticks = match (self.scale, unit) {
+            (Scale::Log, Unit::Bytes) => self.log_twos(),
+            (Scale::Log, Unit::Count) if is_short && self.low >= 0.5 && self.high > 4.0 => {
+                self.log_twos()
+            }
+            (Scale::Log, _) => self.log_ticks(),
+            (Scale::Linear, Unit::Bytes) => {
+                let step = ((self.high - self.low) / N_TICKS).log2().ceil().exp2();
+                self.multiples(step)
+            }
+            (Scale::Linear, _) => self.linear_ticks(whole),
         };
         ticks
             .into_iter()
@@ -128,13 +140,24 @@ impl Axis {
             .collect()
     }
 
+    /// Where the axis is so short that one or two powers of ten or halves of them would be all,
+    /// every step, or what a linear axis would name.
     fn log_ticks(&self) -> Vec<f64> {
+        const STEPS: [&[f64]; 3] = [
+            &[1.0],
+            &[1.0, 2.0, 5.0],
+            &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0],
+        ];
+        let is_inside = |tick: &f64| (self.low..=self.high).contains(tick);
+        STEPS
+            .iter()
+            .map(|steps| self.steps_of_ten(steps))
+            .find(|ticks| ticks.iter().filter(|tick| is_inside(tick)).count() >= 3)
+            .unwrap_or_else(|| self.linear_ticks(false))
+    }
+
+    fn steps_of_ten(&self, steps: &[f64]) -> Vec<f64> {
         let decades = (self.high / self.low).log10();
-        let steps: &[f64] = if decades < 2.5 {
-            &[1.0, 2.0, 5.0]
-        } else {
-            &[1.0]
-        };
         let first = self.low.log10().floor() as i32;
         let last = self.high.log10().ceil() as i32;
         let every = (decades / 8.0).ceil().max(1.0) as usize;
@@ -154,9 +177,33 @@ impl Axis {
         if whole {
             step = step.max(1.0);
         }
+        self.multiples(step)
+    }
+
+    fn multiples(&self, step: f64) -> Vec<f64> {
         let first = (self.low / step).ceil() as i64;
         let last = (self.high / step).floor() as i64;
         (first..=last).map(|n| n as f64 * step).collect()
+    }
+
+    /// Powers of two, some of them where there are many, and 1.5 times them where there are few.
+    fn log_twos(&self) -> Vec<f64> {
+        let first = self.low.log2().floor() as i32;
+        let last = self.high.log2().ceil() as i32;
+        let every = (f64::from(last - first) / 8.0).ceil().max(1.0) as usize;
+        let between: &[f64] = if last - first <= 3 {
+            &[1.0, 1.5]
+        } else {
+            &[1.0]
+        };
+        (first..=last)
+            .step_by(every)
+            .flat_map(|power| {
+                between
+                    .iter()
+                    .map(move |step| step * f64::from(power).exp2())
+            })
+            .collect()
     }
 }
 
@@ -169,10 +216,16 @@ mod tests {
         let values = || [70e-9, 3e-6].into_iter();
         let axis = Axis::over(Scale::Log, values(), (100.0, 600.0));
         assert!(axis.at(70e-9) > 100.0 && axis.at(3e-6) < 600.0);
-        let n_ticks = axis.ticks(false).len();
+        let n_ticks = axis.ticks(Unit::Seconds, false).len();
         assert!((2..12).contains(&n_ticks), "{n_ticks}");
-        let narrow = Axis::over(Scale::Log, [1.0, 1.001].into_iter(), (0.0, 1.0));
-        assert!(!narrow.ticks(false).is_empty());
+        for (low, high) in [(1.0, 1.001), (17e-3, 23e-3), (9e-6, 31e-6), (40e-6, 120e-6)] {
+            let narrow = Axis::over(Scale::Log, [low, high].into_iter(), (0.0, 1.0));
+            let n_ticks = narrow.ticks(Unit::Seconds, false).len();
+            assert!(
+                (3..10).contains(&n_ticks),
+                "{low} to {high}: {n_ticks} ticks"
+            );
+        }
     }
 
     #[test]
@@ -180,9 +233,32 @@ mod tests {
         let axis = Axis::from_zero(Scale::Linear, [3.0, 4.0].into_iter(), (0.0, 100.0));
         assert_eq!(axis.at(0.0), 0.0);
         assert!(axis.at(4.0) < 100.0);
-        assert_eq!(axis.ticks(true), [0.0, 1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(axis.ticks(Unit::Count, true), [0.0, 1.0, 2.0, 3.0, 4.0]);
         let below = Axis::from_zero(Scale::Linear, [-3.0, 4.0].into_iter(), (0.0, 100.0));
         assert!(below.at(-3.0) > 0.0);
+    }
+
+    #[test]
+    fn what_is_counted_in_twos_is_named_in_twos() {
+        let mib = |n: f64| n * 1_048_576.0;
+        let named = |scale, values: [f64; 2], unit: Unit| -> Vec<String> {
+            let axis = Axis::over_or_zero(scale, values.into_iter(), (0.0, 1.0));
+            axis.ticks(unit, true)
+                .into_iter()
+                .map(|tick| unit.tick(tick))
+                .collect()
+        };
+        let memory = named(Scale::Linear, [mib(69.0), mib(344.0)], Unit::Bytes);
+        assert_eq!(
+            memory,
+            ["0 B", "64 MiB", "128 MiB", "192 MiB", "256 MiB", "320 MiB"]
+        );
+        let resident = named(Scale::Log, [mib(129.0), mib(256.0)], Unit::Bytes);
+        assert_eq!(resident, ["128 MiB", "192 MiB", "256 MiB"]);
+        let workers = named(Scale::Log, [1.0, 16.0], Unit::Count);
+        assert_eq!(workers, ["1", "2", "4", "8", "16"]);
+        let items = named(Scale::Log, [1.0, 10_000.0], Unit::Count);
+        assert_eq!(items, ["1", "10", "100", "1,000", "10,000"]);
     }
 
     #[test]
@@ -198,7 +274,7 @@ mod tests {
                 let axis = Axis::from_zero(scale, values.iter().copied(), (0.0, 100.0));
                 assert!(axis.high > axis.low, "{axis:?}");
                 assert!(axis.at(1.0).is_finite());
-                assert!(axis.ticks(false).len() < 30);
+                assert!(axis.ticks(Unit::Seconds, false).len() < 30);
             }
         }
     }

@@ -226,7 +226,7 @@ impl Canvas {
     /// Vertical grid lines with their values under the plot.
     pub(super) fn x_axis(&mut self, axis: &Axis, unit: Unit, (top, bottom): (f64, f64)) {
         let mut free_from = f64::NEG_INFINITY;
-        for tick in axis.ticks(unit == Unit::Count) {
+        for tick in axis.ticks(unit, unit == Unit::Count) {
             let x = axis.at(tick);
             self.grid_line((x, top), (x, bottom));
             let label = unit.tick(tick);
@@ -241,7 +241,7 @@ impl Canvas {
 
     /// Horizontal grid lines with their values left of the plot.
     pub(super) fn y_axis(&mut self, axis: &Axis, unit: Unit, (left, right): (f64, f64)) {
-        for tick in axis.ticks(false) {
+        for tick in axis.ticks(unit, false) {
             let y = axis.at(tick);
             self.grid_line((left, y), (right, y));
             self.text((left - 8.0, y + 4.5), Anchor::End, &unit.tick(tick));

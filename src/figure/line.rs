@@ -9,6 +9,8 @@ use super::number::Unit;
 use super::table::Table;
 
 const PLOT_HEIGHT: f64 = 230.0;
+/// Marks of one series are at least so far apart, from the left to the right.
+const MARK_APART: f64 = 11.0;
 
 /// A line plot: series of points with marks, on linear or logarithmic axes.
 ///
@@ -39,6 +41,8 @@ struct Label {
     name: String,
     unit: Unit,
     scale: Scale,
+    /// Ends that the axis has whatever the values are.
+    ends: Option<(f64, f64)>,
 }
 
 #[derive(Debug, Clone)]
@@ -101,6 +105,13 @@ impl Line {
     #[must_use]
     pub fn log_log(self) -> Line {
         self.log_x().log_y()
+    }
+
+    /// The axis upwards covers at least these values, so that plots to be compared have the same.
+    #[must_use]
+    pub fn y_between(mut self, low: f64, high: f64) -> Line {
+        self.y.ends = Some((low, high));
+        self
     }
 
     /// Adds points that were measured, joined by a line.
@@ -175,9 +186,11 @@ impl Line {
             top += 18.0;
         }
         let bottom = top + PLOT_HEIGHT;
-        let y_axis = Axis::over_or_zero(self.y.scale, self.values(|p| p.y), (bottom, top));
+        let ends = self.y.ends.map(|(low, high)| [low, high]);
+        let values = self.values(|p| p.y).chain(ends.into_iter().flatten());
+        let y_axis = Axis::over_or_zero(self.y.scale, values, (bottom, top));
         let widest = y_axis
-            .ticks(false)
+            .ticks(self.y.unit, false)
             .into_iter()
             .map(|tick| text_width(&self.y.unit.tick(tick)));
         let left = 18.0 + widest.fold(20.0, f64::max);
@@ -306,11 +319,16 @@ impl Series {
         if self.is_reference {
             return;
         }
+        let mut marked_until = f64::NEG_INFINITY;
         for (point, place) in self.points.iter().zip(places) {
             if let Some((low, high)) = point.spread {
                 canvas.whisker((place.0, y_axis.at(low)), (place.0, y_axis.at(high)));
             }
-            canvas.mark(index, place, 1.0);
+            // Marks that would cover each other are no marks but a thick line.
+            if place.0 >= marked_until || place.0 < marked_until - 2.0 * MARK_APART {
+                canvas.mark(index, place, 1.0);
+                marked_until = place.0 + MARK_APART;
+            }
         }
     }
 }
@@ -362,6 +380,24 @@ mod tests {
         ] {
             assert!(told.contains(part), "{part} is not in {told}");
         }
+    }
+
+    #[test]
+    fn many_points_have_a_few_marks_and_all_their_numbers() {
+        let points: Vec<(f64, f64)> = (0..1_000).map(|n| (f64::from(n), 1.0)).collect();
+        let figure = Line::new("many").series("", &points).figure();
+        let n_marks = figure.svg().matches("<circle").count();
+        assert!((20..80).contains(&n_marks), "{n_marks}");
+        assert_eq!(figure.table().rows().len(), 1_000);
+    }
+
+    #[test]
+    fn plots_to_be_compared_have_the_same_axis() {
+        let low = |y: f64| {
+            let plot = Line::new("t").series("", &[(1.0, y), (2.0, y)]);
+            plot.y_between(0.0, 64.0).figure().svg()
+        };
+        assert!(low(1.0).contains(">60<") && low(2.0).contains(">60<"));
     }
 
     #[test]

@@ -25,12 +25,14 @@
 //! | [`Bar`] | a number for each of a few things |
 //! | [`Stacked`] | what each of a few totals is made of |
 //! | [`Timeline`] | who did what when: a row for each worker |
+//! | [`Slider`] | one of these for each setting of a slider, to be moved through |
 
 mod axis;
 mod bar;
 mod canvas;
 mod line;
 pub(crate) mod number;
+mod slider;
 mod stacked;
 mod strip;
 mod table;
@@ -43,6 +45,7 @@ use crate::display::{self, Bundle};
 pub use bar::Bar;
 pub use line::Line;
 pub use number::Unit;
+pub use slider::{Slider, Sliding};
 pub use stacked::Stacked;
 pub use strip::Strip;
 pub use table::Table;

@@ -159,7 +159,9 @@ impl Timeline {
             canvas.grid_line((left, y), (WIDTH - RIGHT, y));
             row.draw(&mut canvas, &axis, y);
         }
-        canvas.height = bottom + 28.0;
+        let middle = f64::midpoint(left, WIDTH - RIGHT);
+        canvas.text((middle, bottom + 38.0), Anchor::Middle, "time");
+        canvas.height = bottom + 48.0;
         let figure = Figure::new(&self.title, self.description(), canvas, self.table());
         figure.with_sketch(self.sketch())
     }

@@ -2,8 +2,8 @@
 //!
 //! The cases take turns, round by round, so that a machine that becomes busy disturbs all of them
 //! alike; a ratio is taken within each round; and where the rounds do not agree on who is faster, or
-//! other programs keep every processor busy and the ratio is not far beyond what they can do to it, the
-//! verdict is that it cannot be told.
+//! others were on the processors and the difference is not plain, the verdict is that it cannot be
+//! told.
 
 use std::fmt;
 use std::hint::black_box;
@@ -11,16 +11,19 @@ use std::time::{Duration, Instant};
 
 use crate::figure::{Figure, Strip};
 
-use super::busy::{BEYOND_DOUBT, is_machine_busy};
 use super::predict::Measured;
+use super::quiet::{Others, PLAIN, Watch};
 use super::show::{self, GREEN, ORANGE};
 
 /// A batch shorter than this measures the clock.
 const LEAST_BATCH: Duration = Duration::from_micros(500);
-const N_ROUNDS_MOST: usize = 21;
+const N_ROUNDS_MOST: usize = 101;
+const N_ROUNDS_ENOUGH: usize = 21;
 const N_ROUNDS_LEAST: usize = 7;
 /// All rounds together take about this long, or the least number of rounds.
 const BUDGET: Duration = Duration::from_secs(2);
+/// In less time the processors, which count in hundredths of a second, cannot tell what others did.
+const LEAST_TIME: Duration = Duration::from_millis(200);
 /// Rounds that may disagree with the rest, as a share: one interrupt is not a result.
 const OUTLIERS: f64 = 0.15;
 /// Closer than this is no difference to speak of.
@@ -63,12 +66,14 @@ impl<'a> Cases<'a> {
 
     /// Measures: each case once to warm up, then in turns.
     pub fn run(mut self) -> Comparison {
-        let was_busy = is_machine_busy();
         let loops: Vec<u32> = self.cases.iter_mut().map(Case::loops).collect();
         let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); self.cases.len()];
-        let started = Instant::now();
+        let (watch, started) = (Watch::start(), Instant::now());
         for round in 0..N_ROUNDS_MOST {
-            if round >= N_ROUNDS_LEAST && started.elapsed() > BUDGET {
+            let elapsed = started.elapsed();
+            if (round >= N_ROUNDS_LEAST && elapsed > BUDGET)
+                || (round >= N_ROUNDS_ENOUGH && elapsed > LEAST_TIME)
+            {
                 break;
             }
             for (case, (seconds, loops)) in self.cases.iter_mut().zip(rounds.iter_mut().zip(&loops))
@@ -76,12 +81,13 @@ impl<'a> Cases<'a> {
                 seconds.push(case.batch(*loops).as_secs_f64() / f64::from(*loops));
             }
         }
+        let others = watch.stop();
         let names = self.cases.into_iter().map(|case| case.name).collect();
         Comparison {
             title: self.title,
             names,
             rounds,
-            busy: was_busy || is_machine_busy(),
+            others,
         }
     }
 }
@@ -115,7 +121,7 @@ pub enum Verdict {
     Faster,
     /// They take equally long, within a tenth.
     Alike,
-    /// The rounds do not agree, or they cannot be believed: the machine is busy with something else.
+    /// The rounds do not agree, or others were on the processors: the machine is busy.
     Inconclusive,
 }
 
@@ -127,8 +133,8 @@ pub struct Comparison {
     /// Seconds per call: a list for each case, in which the places with the same index were
     /// measured one after another.
     rounds: Vec<Vec<f64>>,
-    /// Whether other programs took all processors before or after.
-    busy: bool,
+    /// Who else was on the processors.
+    others: Others,
 }
 
 impl Comparison {
@@ -170,12 +176,7 @@ impl Comparison {
     ///
     /// When there is no case of one of these names.
     pub fn verdict(&self, one: &str, other: &str) -> Verdict {
-        let ratios = self.ratios(one, other);
-        let ratio = show::median(&ratios);
-        if self.busy && ratio < BEYOND_DOUBT && ratio > 1.0 / BEYOND_DOUBT {
-            return Verdict::Inconclusive;
-        }
-        verdict_of(&ratios)
+        verdict_of(&self.ratios(one, other), &self.others)
     }
 
     fn ratios(&self, one: &str, other: &str) -> Vec<f64> {
@@ -212,13 +213,14 @@ impl Comparison {
                 format!("`{other}` is {ratio} times as fast as `{first}`.")
             }
             Verdict::Alike => format!("`{other}` and `{first}` take about equally long."),
-            Verdict::Inconclusive if self.busy => format!(
-                "Inconclusive: other programs keep all processors busy, and `{other}` and `{first}` are \
-                 not so far apart that one could tell nevertheless. Run the cell again when they are done."
+            Verdict::Inconclusive if self.others.disturb() => format!(
+                "Inconclusive for `{other}` and `{first}`: {}. Run the cell again when the machine \
+                 is quiet.",
+                self.others
             ),
             Verdict::Inconclusive => format!(
-                "Inconclusive: the runs of `{other}` and `{first}` differ too much to tell: \
-                 the machine is busy with something else. Run the cell again."
+                "Inconclusive: the runs of `{other}` and `{first}` differ too much to tell, as they \
+                 do where the machine is busy with something else. Run the cell again."
             ),
         };
         self.names[1..].iter().map(sentence).collect()
@@ -265,17 +267,20 @@ impl fmt::Debug for Comparison {
     }
 }
 
-/// What the ratios of some rounds say, but for a few outliers.
-pub(super) fn verdict_of(ratios: &[f64]) -> Verdict {
+/// What the ratios of some rounds say, but for a few outliers. Where others were in the way, only a
+/// difference that they cannot have made is one.
+pub(super) fn verdict_of(ratios: &[f64], others: &Others) -> Verdict {
+    let is_disturbed = others.disturb();
+    let same = if is_disturbed { PLAIN } else { SAME };
     let mut ratios = ratios.to_vec();
     ratios.sort_by(f64::total_cmp);
     let n_outliers = (ratios.len() as f64 * OUTLIERS) as usize;
     let (low, high) = (ratios[n_outliers], ratios[ratios.len() - 1 - n_outliers]);
-    if low > SAME {
+    if low > same {
         Verdict::Slower
-    } else if high < 1.0 / SAME {
+    } else if high < 1.0 / same {
         Verdict::Faster
-    } else if low > 1.0 / ALIKE && high < ALIKE {
+    } else if !is_disturbed && low > 1.0 / ALIKE && high < ALIKE {
         Verdict::Alike
     } else {
         Verdict::Inconclusive
@@ -291,20 +296,16 @@ mod tests {
             title: "a test".into(),
             names: vec!["one".into(), "other".into()],
             rounds: vec![one.to_vec(), other.to_vec()],
-            busy: false,
+            others: Others::on_two(0.1),
         }
     }
 
-    #[test]
-    fn on_a_busy_machine_only_a_large_ratio_is_believed() {
-        let busy = |other: f64| Comparison {
-            busy: true,
-            ..comparison(&[1.0; 7], &[other; 7])
-        };
-        assert_eq!(busy(5.0).verdict("other", "one"), Verdict::Inconclusive);
-        assert_eq!(busy(5.0).verdict("one", "other"), Verdict::Inconclusive);
-        assert_eq!(busy(50.0).verdict("other", "one"), Verdict::Slower);
-        assert!(format!("{:?}", busy(5.0)).contains("other programs keep all processors busy"));
+    /// The same, measured beside a busy loop on each of two cores.
+    fn beside_loops(one: &[f64], other: &[f64]) -> Comparison {
+        Comparison {
+            others: Others::on_two(1.2),
+            ..comparison(one, other)
+        }
     }
 
     #[test]
@@ -335,6 +336,39 @@ mod tests {
         assert_eq!(compared.verdict("other", "one"), Verdict::Alike);
         assert!(compared.times("other", "one").conclusive);
         assert!(format!("{compared:?}").contains("about equally long"));
+    }
+
+    #[test]
+    fn rounds_that_agree_beside_others_are_a_verdict_only_if_it_is_plain() {
+        // Measured under load: two threads with a GIL, in every round faster than one.
+        let (one, two) = ([0.517; 9], [0.374; 9]);
+        let wrong = beside_loops(&one, &two);
+        assert_eq!(wrong.verdict("other", "one"), Verdict::Inconclusive);
+        assert_eq!(wrong.verdict("one", "other"), Verdict::Inconclusive);
+        assert!(!wrong.times("other", "one").conclusive);
+        let text = format!("{wrong:?}");
+        assert!(
+            text.contains("other programs used 1.2 of the 2 processors"),
+            "{text}"
+        );
+        assert!(!wrong.is_conclusive());
+        // Nothing is alike for sure, either.
+        assert_eq!(
+            beside_loops(&one, &one).verdict("one", "other"),
+            Verdict::Inconclusive
+        );
+        // A thousand times as long is not the others' doing.
+        let plain = beside_loops(&[1e-6; 9], &[1e-3; 9]);
+        assert_eq!(plain.verdict("other", "one"), Verdict::Slower);
+        assert_eq!(plain.verdict("one", "other"), Verdict::Faster);
+    }
+
+    #[test]
+    fn a_comparison_lasts_long_enough_to_look_at_the_processors() {
+        let started = Instant::now();
+        let compared = compare("quick").case("a", || 1).case("b", || 2).run();
+        assert!(started.elapsed() >= LEAST_TIME || compared.rounds[0].len() == N_ROUNDS_MOST);
+        assert!(compared.rounds[0].len() >= N_ROUNDS_LEAST);
     }
 
     #[test]

@@ -20,10 +20,10 @@
 //! asserts ratios and inequalities, and [`Comparison::verdict`] answers
 //! [`Verdict::Inconclusive`] rather than something wrong.
 
-mod busy;
 mod compare;
 mod exercises;
 mod predict;
+mod quiet;
 mod race;
 mod shares;
 mod show;

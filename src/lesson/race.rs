@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::figure::{Figure, Line, Unit};
 
-use super::busy::is_machine_busy;
 use super::compare::{Verdict, verdict_of};
+use super::quiet::{Others, Watch};
 use super::show::{self, GREEN, ORANGE};
 
 const N_ROUNDS: usize = 11;
@@ -31,7 +31,7 @@ pub fn race(
     mut one: (&str, &mut dyn FnMut(Duration)),
     mut other: (&str, &mut dyn FnMut(Duration)),
 ) -> Race {
-    let was_busy = is_machine_busy();
+    let watch = Watch::start();
     let points = grains
         .iter()
         .map(|grain| (*grain, duel(*grain, &mut one.1, &mut other.1)))
@@ -40,7 +40,7 @@ pub fn race(
         title: title.to_owned(),
         names: [one.0.to_owned(), other.0.to_owned()],
         points,
-        busy: was_busy || is_machine_busy(),
+        others: watch.stop(),
     }
 }
 
@@ -77,8 +77,8 @@ pub struct Race {
     names: [String; 2],
     /// Work per item, and how many times as fast the second way was in each round.
     points: Vec<(Duration, Vec<f64>)>,
-    /// Whether other programs took all processors before or after.
-    busy: bool,
+    /// Who else was on the processors.
+    others: Others,
 }
 
 impl Race {
@@ -86,13 +86,10 @@ impl Race {
     /// first is faster for sure, and the first from which on the second is. `None` where it never
     /// wins, always wins, or the machine is too busy to tell.
     pub fn interval(&self) -> Option<(Duration, Duration)> {
-        if self.busy {
-            return None;
-        }
         let verdicts: Vec<(Duration, Verdict)> = self
             .points
             .iter()
-            .map(|(grain, ratios)| (*grain, verdict_of(ratios)))
+            .map(|(grain, ratios)| (*grain, verdict_of(ratios, &self.others)))
             .collect();
         // The ratio is the first way's time over the second's: slower means that the second wins.
         let lost = verdicts
@@ -122,15 +119,14 @@ impl Race {
                 show::time(low.as_secs_f64()),
                 show::time(high.as_secs_f64())
             ),
-            None if self.busy => {
-                "Inconclusive: other programs keep all processors busy. Run the cell \
-                                  again when they are done."
-                    .into()
-            }
+            None if self.others.disturb() => format!(
+                "Inconclusive: {}. Run the cell again when the machine is quiet.",
+                self.others
+            ),
             None if self
                 .points
                 .iter()
-                .all(|(_, ratios)| verdict_of(ratios) != Verdict::Slower) =>
+                .all(|(_, ratios)| verdict_of(ratios, &self.others) != Verdict::Slower) =>
             {
                 format!(
                     "`{other}` never wins for sure. Does this session have one core only, or is the \
@@ -209,8 +205,18 @@ mod tests {
             points: points
                 .map(|(i, ratio)| (Duration::from_micros(10u64.pow(i as u32)), vec![*ratio; 7]))
                 .collect(),
-            busy: false,
+            others: Others::on_two(0.0),
         }
+    }
+
+    #[test]
+    fn beside_others_there_is_no_crossover() {
+        let found = Race {
+            others: Others::on_two(1.0),
+            ..raced(&[0.1, 0.5, 1.0, 1.5, 1.9])
+        };
+        assert_eq!(found.interval(), None);
+        assert!(format!("{found:?}").contains("Inconclusive: other programs used 1.0 of the 2"));
     }
 
     #[test]
@@ -228,16 +234,6 @@ mod tests {
         assert_eq!(found.interval(), None);
         assert!(format!("{found:?}").contains("one core only"));
         assert_eq!(raced(&[0.1, 1.9, 0.5]).interval(), None);
-    }
-
-    #[test]
-    fn on_a_busy_machine_there_is_no_crossover() {
-        let found = Race {
-            busy: true,
-            ..raced(&[0.1, 0.5, 1.0, 1.5, 1.9])
-        };
-        assert_eq!(found.interval(), None);
-        assert!(format!("{found:?}").contains("Inconclusive: other programs"));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::figure::{Figure, Line, Unit};
 
-use super::show::{self, GREEN};
+use super::quiet::{Others, Watch};
+use super::show::{self, GREEN, ORANGE};
 
 const N_ROUNDS: usize = 9;
 /// How many pieces the drawn line has.
@@ -35,6 +36,7 @@ fn measure(title: &str, sizes: &[u64], call: &mut dyn FnMut(u64)) -> Sweep {
     };
     let loops: Vec<u32> = sizes.iter().map(|size| loops_for(*size)).collect();
     let mut rounds = vec![Vec::new(); sizes.len()];
+    let watch = Watch::start();
     for _ in 0..N_ROUNDS {
         for ((size, loops), seconds) in sizes.iter().zip(&loops).zip(&mut rounds) {
             seconds.push(batch(*size, *loops).as_secs_f64() / f64::from(*loops));
@@ -48,6 +50,7 @@ fn measure(title: &str, sizes: &[u64], call: &mut dyn FnMut(u64)) -> Sweep {
         title: title.to_owned(),
         thing: "item".to_owned(),
         points: points.collect(),
+        others: watch.stop(),
     }
 }
 
@@ -59,6 +62,8 @@ pub struct Sweep {
     thing: String,
     /// Number of items, and the median seconds of a call.
     points: Vec<(u64, f64)>,
+    /// Who else was on the processors.
+    others: Others,
 }
 
 impl Sweep {
@@ -103,12 +108,19 @@ impl Sweep {
 
     fn sentence(&self) -> String {
         let (per_call, per_item) = self.fit();
-        format!(
+        let found = format!(
             "About {} for the call, and {} for each {}.",
             show::time(per_call),
             show::time(per_item),
             self.thing
-        )
+        );
+        match self.others.disturb() {
+            true => format!(
+                "{found} Do not rely on it: {}. Run the cell again when the machine is quiet.",
+                self.others
+            ),
+            false => found,
+        }
     }
 
     /// The times against the number of items, and the line that was found.
@@ -132,7 +144,7 @@ impl Sweep {
             self.thing
         );
         Line::new(&self.title)
-            .x(&format!("{}s in the call", self.thing), Unit::Count)
+            .x(&format!("number of {}s", self.thing), Unit::Count)
             .y("time of a call", Unit::Seconds)
             .log_log()
             .series("median", &measured)
@@ -143,7 +155,11 @@ impl Sweep {
     /// Called by evcxr to show a cell's value.
     pub fn evcxr_display(&self) {
         let figure = self.figure().html();
-        let found = show::boxed(GREEN, "Measured:", &self.sentence());
+        let (colour, mark) = match self.others.disturb() {
+            true => (ORANGE, "Careful:"),
+            false => (GREEN, "Measured:"),
+        };
+        let found = show::boxed(colour, mark, &self.sentence());
         show::show(format!("{figure}{found}"), self);
     }
 }
@@ -171,7 +187,18 @@ mod tests {
             title: "line".into(),
             thing: "item".into(),
             points,
+            others: Others::on_two(0.0),
         };
+        assert!(!sweep.sentence().contains("rely"));
+        let beside_loops = Sweep {
+            others: Others::on_two(1.1),
+            ..sweep.clone()
+        };
+        assert!(
+            beside_loops
+                .sentence()
+                .contains("Do not rely on it: other programs used 1.1")
+        );
         let (per_call, per_item) = sweep.fit();
         assert!((per_call - 5e-6).abs() < 1e-9, "{per_call}");
         assert!((per_item - 2e-8).abs() < 1e-12, "{per_item}");

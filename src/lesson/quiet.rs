@@ -1,0 +1,214 @@
+//! Whether others were on the processors while something was measured.
+//!
+//! Rounds that disagree show that a machine is busy, but rounds that agree do not show that it is
+//! quiet. Where every core has somebody else's work to do, the system shares time out by the thread,
+//! so two threads under one lock can be faster than one, in every round: they have asked for twice
+//! as much. So the processors are asked, too, what they did in the meantime.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::{Pid, SysconfVar, sysconf};
+
+use crate::cpus::Cpus;
+use crate::sys::clock;
+
+/// So much of a processor may be used by others: a browser, a clock in the corner of the screen.
+const TOLERATED: f64 = 0.3;
+/// Whoever wins by this factor in spite of the others has won. Beside a busy loop per core, two workers have been seen to
+/// take 5.6 times as long as one, in every round.
+pub(super) const PLAIN: f64 = 10.0;
+
+/// Begins to look at the processors that this process may run on.
+pub(super) struct Watch {
+    busy: Option<Duration>,
+    own: Duration,
+    started: Instant,
+}
+
+impl Watch {
+    pub(super) fn start() -> Watch {
+        Watch {
+            busy: busy(),
+            own: own(),
+            started: Instant::now(),
+        }
+    }
+
+    /// What the others did since then.
+    pub(super) fn stop(self) -> Others {
+        let wall = self.started.elapsed();
+        let (Some(before), Some(now)) = (self.busy, busy()) else {
+            return Others::unknown();
+        };
+        let busy = now.saturating_sub(before);
+        let own = own().saturating_sub(self.own);
+        let cpus = Cpus::detect();
+        Others::of(busy, own, wall, cpus.affinity(), cpus.usable())
+    }
+}
+
+/// How much of the processors others have used, while something was measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Others {
+    /// In processors: 1.5 is one and a half all the time.
+    n_cpus: f64,
+    /// How many this process may run on, and how many of them are its share.
+    n_allowed: usize,
+    n_usable: usize,
+}
+
+impl Others {
+    /// Where the processors do not tell.
+    pub(super) fn unknown() -> Others {
+        Others {
+            n_cpus: 0.0,
+            n_allowed: 1,
+            n_usable: 1,
+        }
+    }
+
+    fn of(
+        busy: Duration,
+        own: Duration,
+        wall: Duration,
+        n_allowed: usize,
+        n_usable: usize,
+    ) -> Others {
+        let others = busy.saturating_sub(own).as_secs_f64();
+        Others {
+            n_cpus: others / wall.as_secs_f64().max(1e-9),
+            n_allowed,
+            n_usable,
+        }
+    }
+
+    /// Whether they were in the way: on a node of 64 processors of which 4 are this job's, others may
+    /// use 60.
+    pub(super) fn disturb(&self) -> bool {
+        let spare = self.n_allowed.saturating_sub(self.n_usable) as f64;
+        self.n_cpus > spare + TOLERATED
+    }
+}
+
+impl fmt::Display for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = if self.n_allowed == 1 { "" } else { "s" };
+        write!(
+            f,
+            "other programs used {:.1} of the {} processor{s} at the same time",
+            self.n_cpus, self.n_allowed
+        )
+    }
+}
+
+/// What this process and all of its descendants have used so far.
+fn own() -> Duration {
+    clock::own().total() + clock::descendants().total()
+}
+
+/// How long the processors that this process may run on have been busy since the machine started,
+/// all together.
+fn busy() -> Option<Duration> {
+    let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
+    let is_allowed = |cpu: usize| cpu < CpuSet::count() && allowed.is_set(cpu).unwrap_or(false);
+    let ticks_a_second = sysconf(SysconfVar::CLK_TCK).ok().flatten()? as f64;
+    let ticks = busy_ticks(&std::fs::read_to_string("/proc/stat").ok()?, is_allowed)?;
+    Some(Duration::from_secs_f64(ticks as f64 / ticks_a_second))
+}
+
+/// All but `idle` and `iowait` of the lines `cpuN` (proc(5)): also what the machine under a virtual
+/// one took (`steal`). The last two numbers, of guests, are in the first two already.
+fn busy_ticks(stat: &str, is_allowed: impl Fn(usize) -> bool) -> Option<u64> {
+    let mut total = None;
+    for line in stat.lines() {
+        let Some((name, numbers)) = line
+            .strip_prefix("cpu")
+            .and_then(|rest| rest.split_once(' '))
+        else {
+            continue;
+        };
+        if !name.parse().is_ok_and(&is_allowed) {
+            continue;
+        }
+        let numbers = numbers
+            .split_whitespace()
+            .map_while(|number| number.parse::<u64>().ok());
+        let busy: u64 = numbers
+            .take(8)
+            .enumerate()
+            .filter(|(field, _)| ![3, 4].contains(field))
+            .map(|(_, ticks)| ticks)
+            .sum();
+        total = Some(total.unwrap_or(0) + busy);
+    }
+    total
+}
+
+#[cfg(test)]
+impl Others {
+    /// So many processors of two were used by others.
+    pub(super) fn on_two(n_cpus: f64) -> Others {
+        Others {
+            n_cpus,
+            n_allowed: 2,
+            n_usable: 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAT: &str = "cpu  1000 1 1 1 1 1 1 1 1 1
+cpu0 100 10 20 5000 77 1 2 3 50 0
+cpu1 200 0 40 6000 0 0 0 0 0 0
+intr 12345 0 0
+ctxt 99";
+
+    #[test]
+    fn busy_is_all_but_idle_and_only_where_it_may_run() {
+        assert_eq!(busy_ticks(STAT, |_| true), Some(136 + 240));
+        assert_eq!(busy_ticks(STAT, |cpu| cpu == 1), Some(240));
+        assert_eq!(busy_ticks(STAT, |cpu| cpu == 7), None);
+        assert_eq!(busy_ticks("nothing", |_| true), None);
+    }
+
+    fn others(busy_ms: u64, own_ms: u64, n_allowed: usize, n_usable: usize) -> Others {
+        let ms = Duration::from_millis;
+        Others::of(ms(busy_ms), ms(own_ms), ms(1_000), n_allowed, n_usable)
+    }
+
+    #[test]
+    fn a_loop_on_each_core_disturbs_and_a_browser_does_not() {
+        assert!(!others(1_950, 1_900, 2, 2).disturb());
+        assert!(!others(1_100, 1_000, 2, 2).disturb());
+        // Two loops, beside one thread of ours, and beside two.
+        assert!(others(2_000, 600, 2, 2).disturb());
+        assert!(others(2_000, 1_000, 2, 2).disturb());
+        assert!(others(1_000, 500, 1, 1).disturb());
+        // The clocks do not agree to the millisecond.
+        assert!(!others(900, 1_000, 2, 2).disturb());
+    }
+
+    #[test]
+    fn other_jobs_on_a_large_node_do_not_disturb_until_they_take_what_is_ours() {
+        assert!(!others(63_000, 4_000, 64, 4).disturb());
+        assert!(others(64_000, 2_000, 64, 4).disturb());
+        let told = others(64_000, 2_000, 64, 4).to_string();
+        assert_eq!(
+            told,
+            "other programs used 62.0 of the 64 processors at the same time"
+        );
+    }
+
+    #[test]
+    fn this_machine_tells() {
+        assert!(busy().is_some_and(|busy| busy > Duration::ZERO));
+        let others = Watch::start().stop();
+        assert!(others.n_cpus.is_finite() && others.n_allowed >= others.n_usable);
+        assert!(!Others::unknown().disturb());
+    }
+}
