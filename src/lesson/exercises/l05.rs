@@ -4,56 +4,34 @@ use std::path::Path;
 
 use super::Finding;
 
-/// Cores online and in the affinity mask, quota, slots.
-type Allocation = (usize, usize, Option<f64>, Option<usize>);
+/// For each of the check cell's four measurements: the right number of workers, the most that were
+/// tried, and the number that was fastest.
+const MEASUREMENTS: [[usize; 3]; 4] = [[2, 16, 4], [4, 16, 4], [1, 4, 1], [8, 16, 16]];
 
-/// The check cell's allocations, and how many workers are right for them.
-const ALLOCATIONS: [(Allocation, usize); 5] = [
-    ((64, 64, None, Some(4)), 4),
-    ((8, 2, None, None), 2),
-    ((16, 16, Some(1.5), None), 2),
-    ((4, 4, None, None), 4),
-    ((8, 8, Some(0.25), Some(8)), 1),
-];
-
-/// 05.1: `usable(…)` for each of [`ALLOCATIONS`].
-pub(super) fn usable(answers: &[usize]) -> Finding {
-    if answers.len() != ALLOCATIONS.len() {
-        return Err("leave the check cell as it was: it makes five calls".into());
+/// 05.1: `right_n(…)` for each of [`MEASUREMENTS`].
+pub(super) fn right_n(answers: &[usize]) -> Finding {
+    if answers.len() != MEASUREMENTS.len() {
+        return Err("leave the check cell as it was: it makes four calls".into());
     }
-    if answers.iter().all(|answer| *answer == 0) {
-        return Err("`usable` is 0 for everything: fill in the gap, or open hint 1.".into());
+    let all = |column: usize| {
+        let wanted = MEASUREMENTS.iter().map(|row| row[column]);
+        answers.iter().copied().eq(wanted)
+    };
+    if all(0) {
+        return Ok("2, 4, 1 and 8: as many as bring something, and no more.".into());
     }
-    let ignores_all = answers
-        .iter()
-        .zip(ALLOCATIONS)
-        .all(|(answer, ((online, ..), _))| *answer == online);
-    for (answer, ((online, affinity, quota, slots), wanted)) in
-        answers.iter().copied().zip(ALLOCATIONS)
-    {
-        if answer == wanted {
-            continue;
-        }
-        let cause = if ignores_all {
-            "That is what the machine has. It is not all yours: the smallest of the limits counts."
-                .into()
-        } else if slots == Some(wanted) && answer > wanted {
-            format!("The scheduler has granted {wanted} slots; the other cores belong to others.")
-        } else if quota.is_some() && answer < wanted {
-            "A quota of 1.5 cores keeps two workers busy most of the time. Round it up.".into()
-        } else if quota.is_some() {
-            "A container may see all cores and get less of their time: the quota is a limit too."
-                .into()
-        } else if answer > affinity {
-            "The affinity mask says on which cores this process may run at all.".into()
-        } else {
-            "The smallest of all limits that there are, and at least 1 (hints).".into()
-        };
-        return Err(format!(
-            "`usable({online}, {affinity}, {quota:?}, {slots:?})` gave {answer}, expected {wanted}. {cause}"
-        ));
-    }
-    Ok("the smallest limit counts: 4, 2, 2, 4 and 1.".into())
+    let cause = if answers.iter().all(|answer| *answer == 0) {
+        "fill in the gap, or open hint 1."
+    } else if all(1) {
+        "More workers are not more speed: look at the speed-ups beyond the knee."
+    } else if all(2) {
+        "That is the fastest each time, if only by a hair. How few workers reach 95 % of it?"
+    } else if answers.iter().all(|answer| *answer == 1) {
+        "One worker always has the most speed for each worker. But you wait for the speed-up, not for the ratio."
+    } else {
+        "The first in the row whose speed-up is at least 0.95 times the best one (hints)."
+    };
+    Err(format!("got {answers:?}, expected [2, 4, 1, 8]. {cause}"))
 }
 
 /// The check cell's sessions: cores, megabytes, those of the parent, those of each worker.
@@ -125,12 +103,12 @@ mod tests {
     use crate::lesson::exercises::tests::said;
 
     #[test]
-    fn each_limit_that_is_ignored_is_named() {
-        assert!(said(usable(&[4, 2, 2, 4, 1])).starts_with("solved"));
-        assert!(said(usable(&[64, 8, 16, 4, 8])).contains("the machine has"));
-        assert!(said(usable(&[64, 2, 2, 4, 1])).contains("granted 4 slots"));
-        assert!(said(usable(&[4, 2, 1, 4, 1])).contains("Round it up"));
-        assert!(said(usable(&[4, 2, 16, 4, 8])).contains("the quota is a limit"));
+    fn the_knee_is_neither_the_most_nor_the_fastest() {
+        assert!(said(right_n(&[2, 4, 1, 8])).starts_with("solved"));
+        assert!(said(right_n(&[16, 16, 4, 16])).contains("not more speed"));
+        assert!(said(right_n(&[4, 4, 1, 16])).contains("by a hair"));
+        assert!(said(right_n(&[1, 1, 1, 1])).contains("for each worker"));
+        assert!(said(right_n(&[2, 4, 1, 16])).contains("0.95 times"));
     }
 
     #[test]

@@ -44,7 +44,7 @@ const EXERCISES: &[(&str, Judge)] = &[
     ("04.1", |answer| judge(answer, l04::released)),
     ("04.2", |answer| judge_all(answer, l04::done_after)),
     ("04.3", |answer| judge(answer, l04::deposited)),
-    ("05.1", |answer| judge_all(answer, l05::usable)),
+    ("05.1", |answer| judge_all(answer, l05::right_n)),
     ("05.2", |answer| judge_all(answer, l05::fitting)),
     ("05.3", |answer| judge(answer, l05::nobody_left)),
     ("06.1", |answer| judge_all(answer, l06::fair_ratios)),
