@@ -24,6 +24,7 @@
 //! | [`Line`] | how one number grows with another; logarithmic axes on request |
 //! | [`Bar`] | a number for each of a few things |
 //! | [`Stacked`] | what each of a few totals is made of |
+//! | [`Matrix`] | which of a few ways is best for each of a few things |
 //! | [`Timeline`] | who did what when: a row for each worker |
 //! | [`Slider`] | one of these for each setting of a slider, to be moved through |
 
@@ -31,6 +32,7 @@ mod axis;
 mod bar;
 mod canvas;
 mod line;
+mod matrix;
 pub(crate) mod number;
 mod slider;
 mod stacked;
@@ -44,6 +46,7 @@ use crate::display::{self, Bundle};
 
 pub use bar::Bar;
 pub use line::Line;
+pub use matrix::Matrix;
 pub use number::Unit;
 pub use slider::{Slider, Sliding};
 pub use stacked::Stacked;

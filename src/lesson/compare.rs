@@ -233,6 +233,14 @@ impl Comparison {
             .all(|name| self.verdict(name, first) != Verdict::Inconclusive)
     }
 
+    /// The title of a figure that is drawn from these times: where they tell nothing, it says so.
+    pub fn title_for(&self, title: &str) -> String {
+        match self.is_conclusive() {
+            true => title.to_owned(),
+            false => format!("{title} (inconclusive: do not rely on it)"),
+        }
+    }
+
     /// Every round of every case.
     pub fn figure(&self) -> Figure {
         let rows = self.names.iter().zip(&self.rounds);
@@ -318,6 +326,7 @@ mod tests {
         assert!((compared.ratio("other", "one") - 2.0).abs() < 1e-9);
         assert_eq!(compared.median("one"), Duration::from_secs(1));
         assert!(format!("{compared:?}").contains("`other` takes 2.00 times as long as `one`"));
+        assert_eq!(compared.title_for("Speed-up"), "Speed-up");
     }
 
     #[test]
@@ -352,6 +361,7 @@ mod tests {
             "{text}"
         );
         assert!(!wrong.is_conclusive());
+        assert!(wrong.title_for("Speed-up").contains("do not rely on it"));
         // Nothing is alike for sure, either.
         assert_eq!(
             beside_loops(&one, &one).verdict("one", "other"),
