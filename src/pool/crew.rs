@@ -213,12 +213,15 @@ impl Crew {
         })
     }
 
-    /// Starts a worker on each seat that is wanted and empty, to begin at job `first`.
+    /// Starts a worker on each seat that is wanted and empty, to begin at job `first`. Failed starts are
+    /// counted anew: somebody may have killed idle workers one after another, which says nothing about
+    /// the next.
     ///
     /// # Errors
     /// The first that occurred; seats that could be filled are.
     pub(super) fn fill_seats(&mut self, first: u64) -> Result<()> {
         let mut outcome = Ok(());
+        self.failed_starts.clear();
         for seat in 0..self.settings.n_workers.get() {
             if self.pids[seat].is_none() {
                 outcome = outcome.and(self.start(seat, first));

@@ -12,6 +12,7 @@ tests![
     workers_are_processes_of_their_own,
     a_killed_server_is_replaced,
     a_stopped_server_is_continued,
+    workers_killed_before_they_are_ready_are_replaced,
     workers_of_workers,
 ];
 
@@ -165,6 +166,20 @@ fn a_killed_server_is_replaced() {
         crate::support::wait_until(|| {
             pool.pids().iter().all(|pid| !before.contains(pid)) && pool.pids().len() == 2
         });
+    }
+}
+
+/// Each is killed while nothing is to be run; what became of those before says nothing about the next map.
+fn workers_killed_before_they_are_ready_are_replaced() {
+    use nix::sys::signal::{Signal, kill};
+    for method in METHODS {
+        let pool = pool(method, 1);
+        for _ in 0..5 {
+            let victim = pool.pids()[0];
+            kill(nix::unistd::Pid::from_raw(victim), Signal::SIGKILL).unwrap();
+            crate::support::wait_until(|| !crate::support::is_running(victim));
+        }
+        assert_eq!(pool.map(power, 0..3), [0, 1, 1024], "{method:?}");
     }
 }
 
