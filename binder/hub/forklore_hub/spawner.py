@@ -1,9 +1,10 @@
 """What all spawners of the course share: the form, and the memory of how the last session ended."""
 
 from dataclasses import asdict
+from typing import ClassVar
 
 from jupyterhub.spawner import SpawnException
-from traitlets import HasTraits, Instance, Integer, Unicode
+from traitlets import HasTraits, Instance, Integer
 
 from .request import Limits, Refused, Request, form
 
@@ -21,7 +22,17 @@ class FormMixin(HasTraits):
 
     limits = Instance(Limits, args=(), help="What one session may ask for.").tag(config=True)
     hour = Integer(3600, help="Seconds in an hour of run time; fewer for a rehearsal.").tag(config=True)
-    last_words = Unicode(help="How the last session came to its end, for its learner; empty if by its own will.")
+    # JupyterHub makes a new spawner when a session has ended, which would know nothing of it.
+    ended: ClassVar[dict] = {}
+
+    @property
+    def last_words(self):
+        """How the last session came to its end, for its learner; empty if by its own will."""
+        return self.ended.get((self.user.name, self.name), "")
+
+    @last_words.setter
+    def last_words(self, sentence):
+        self.ended[self.user.name, self.name] = sentence
 
     @property
     def options_form(self):
