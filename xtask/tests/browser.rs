@@ -3,10 +3,11 @@
 //!
 //! Pictures of it are left in `target/tmp/learner`.
 
+mod common;
+
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -20,24 +21,14 @@ struct Lab {
 
 impl Lab {
     fn open(lessons: &Path, settings: &Path, progress: &Path) -> Lab {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command
             .args(["lab", "--no-browser", "--folder"])
             .arg(lessons)
             .env("FORKLORE_PROGRESS", progress)
             .env("JUPYTERLAB_SETTINGS_DIR", settings.join("settings"))
-            .env("JUPYTERLAB_WORKSPACES_DIR", settings.join("workspaces"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let address = BufReader::new(program.stdout.take().unwrap())
-            .lines()
-            .map_while(Result::ok)
-            .find(|line| line.contains("http://"));
-        let Some(address) = address else {
-            let _ = program.wait();
-            panic!("cargo lab printed no address");
-        };
-        let address = address.trim().to_owned();
+            .env("JUPYTERLAB_WORKSPACES_DIR", settings.join("workspaces"));
+        let (program, address) = common::open_lab(&mut command);
         Lab { program, address }
     }
 

@@ -1,9 +1,11 @@
 //! `cargo lab` opens JupyterLab for this user alone, and takes everything with it when it ends.
 
+mod common;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,19 +27,9 @@ struct Lab {
 
 fn start(name: &str) -> Lab {
     let mark = format!("{name}-{}", std::process::id());
-    let mut program = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["lab", "--no-browser"])
-        .env(MARK, &mark)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // The address is the first thing on stdout, and comes when the server answers.
-    let address = BufReader::new(program.stdout.take().unwrap())
-        .lines()
-        .map_while(Result::ok)
-        .find(|line| line.contains("http://"))
-        .expect("cargo lab prints an address");
-    let address = address.trim();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(["lab", "--no-browser"]).env(MARK, &mark);
+    let (program, address) = common::open_lab(&mut command);
     let port = address["http://127.0.0.1:".len()..]
         .split('/')
         .next()
