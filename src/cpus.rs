@@ -167,8 +167,9 @@ fn quota(root: &Path) -> Option<f64> {
         .reduce(f64::min)
 }
 
-/// Walks from a group up to the hierarchy's root: a limit anywhere above holds as well.
-fn tightest(mount: &Path, group: &str, read: fn(&Path) -> Option<f64>) -> Option<f64> {
+/// The least that `read` finds in a control group and in all above it, up to the hierarchy's root at
+/// `mount`: a limit anywhere above holds as well.
+pub(crate) fn tightest(mount: &Path, group: &str, read: fn(&Path) -> Option<f64>) -> Option<f64> {
     let group: PathBuf = mount.join(group.trim_start_matches('/'));
     group
         .ancestors()

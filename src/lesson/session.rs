@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use crate::cpus::Cpus;
+use crate::cpus::{Cpus, tightest};
 
 use super::show::{self, GREEN, ORANGE};
 
@@ -232,32 +232,25 @@ impl fmt::Debug for Session {
 /// The tightest memory limit, in bytes, of this process's control group and all above it.
 fn memory_limit(root: &Path) -> Option<f64> {
     let memberships = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
+    let mount = root.join("sys/fs/cgroup");
     let limits = memberships.lines().filter_map(|line| {
         let fields: Vec<&str> = line.splitn(3, ':').collect();
-        let (mount, file) = match fields[..] {
-            [_, "", _] => ("sys/fs/cgroup", "memory.max"),
-            [_, names, _] if names.split(',').any(|name| name == "memory") => {
-                ("sys/fs/cgroup/memory", "memory.limit_in_bytes")
+        match fields[..] {
+            [_, "", group] => tightest(&mount, group, |group| number(&group.join("memory.max"))),
+            [_, names, group] if names.split(',').any(|name| name == "memory") => {
+                tightest(&mount.join("memory"), group, |group| {
+                    number(&group.join("memory.limit_in_bytes"))
+                })
             }
-            _ => return None,
-        };
-        let mount = root.join(mount);
-        let group = mount.join(fields[2].trim_start_matches('/'));
-        let above = group
-            .ancestors()
-            .take_while(|path| path.starts_with(&mount));
-        above
-            .filter_map(|group| {
-                fs::read_to_string(group.join(file))
-                    .ok()?
-                    .trim()
-                    .parse()
-                    .ok()
-            })
-            .reduce(f64::min)
+            _ => None,
+        }
     });
     // Version 1 says "no limit" with a number near 2^63.
     limits.reduce(f64::min).filter(|bytes| *bytes < 1e18)
+}
+
+fn number(file: &Path) -> Option<f64> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
 fn machine_memory(root: &Path) -> Option<f64> {
