@@ -62,8 +62,7 @@ fn make_private(folder: &Path) -> io::Result<()> {
         made => return made,
     }
     let metadata = fs::metadata(folder)?;
-    // SAFETY: has no preconditions.
-    let is_mine = metadata.uid() == unsafe { libc::geteuid() };
+    let is_mine = metadata.uid() == procs::own_uid();
     if is_mine && metadata.mode() & 0o077 != 0 {
         fs::set_permissions(folder, Permissions::from_mode(0o700))?;
     }

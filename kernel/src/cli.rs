@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use xtask::course;
 
 use crate::install::{self, Place};
-use crate::{doctor, lab, progress, server, shared};
+use crate::{doctor, lab, procs, progress, server, shared};
 
 /// The argument by which `evcxr_jupyter` is started as a kernel. It reads the command line itself, so it is given what
 /// it knows, and we leave it alone when we see it.
@@ -150,8 +150,7 @@ fn prepare_for_all(folder: Option<PathBuf>) -> Result<()> {
             made.display()
         );
     }
-    // SAFETY: has no preconditions.
-    if unsafe { libc::geteuid() } != 0 {
+    if procs::own_uid() != 0 {
         println!("it is yours and not root's, so that only your own sessions trust it");
     }
     Ok(())

@@ -8,10 +8,10 @@ use std::process::Command;
 use anyhow::Result;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use serde::Serialize;
+use xtask::find_program;
 
-use crate::cache;
-use crate::install::{self, find_program};
 use crate::warm::{self, Shared};
+use crate::{cache, install};
 
 /// What a session takes, in MiB: the compiler beside rust-analyzer and the cells' processes.
 const SESSION_MIB: u64 = 800;

@@ -1,6 +1,5 @@
 //! The two kernelspecs: where Jupyter looks for kernels, and what it finds there.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
+use xtask::find_program;
 
 /// In whose folders the kernels are installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -306,13 +306,6 @@ pub(crate) fn rust_source() -> Option<PathBuf> {
         .ok()?;
     let sysroot = String::from_utf8(output.stdout).ok()?;
     Some(Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core"))
-}
-
-pub(crate) fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name.as_ref()))
-        .find(|file| file.is_file())
 }
 
 #[cfg(test)]

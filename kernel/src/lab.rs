@@ -10,9 +10,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use xtask::find_program;
 
-use crate::install::{self, find_program};
-use crate::{cache, progress};
+use crate::{cache, install, progress};
 
 /// What `forklore lab` can be asked.
 #[derive(Debug, Args)]

@@ -11,6 +11,12 @@ use std::time::{Duration, Instant};
 /// A process id, as the kernel of the operating system counts them.
 pub type Pid = i32;
 
+/// The user that this process acts as.
+pub fn own_uid() -> u32 {
+    // SAFETY: has no preconditions, and always succeeds.
+    unsafe { libc::geteuid() }
+}
+
 /// One line of `/proc/PID/stat`, as far as it is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {

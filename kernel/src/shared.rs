@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::procs::own_uid;
+
 /// Names the folder; empty for none.
 pub const VARIABLE: &str = "FORKLORE_WARM";
 const BESIDE_PROGRAM: &str = "share/forklore/warm";
@@ -54,8 +56,7 @@ pub(crate) fn cargo_home(folder: &Path) -> PathBuf {
 ///
 /// Says who else could.
 pub(crate) fn trusted(folder: &Path) -> Result<PathBuf> {
-    // SAFETY: has no preconditions.
-    trusted_by(unsafe { libc::geteuid() }, folder)
+    trusted_by(own_uid(), folder)
 }
 
 fn trusted_by(user: u32, folder: &Path) -> Result<PathBuf> {
@@ -79,8 +80,7 @@ fn trusted_by(user: u32, folder: &Path) -> Result<PathBuf> {
 ///
 /// Names the first file that somebody else could change.
 pub(crate) fn check_below(folder: &Path) -> Result<()> {
-    // SAFETY: has no preconditions.
-    check_below_by(unsafe { libc::geteuid() }, folder)
+    check_below_by(own_uid(), folder)
 }
 
 fn check_below_by(user: u32, folder: &Path) -> Result<()> {
@@ -224,22 +224,17 @@ mod tests {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
 
-    fn me() -> u32 {
-        // SAFETY: has no preconditions.
-        unsafe { libc::geteuid() }
-    }
-
     #[test]
     fn what_only_root_and_oneself_can_change_is_trusted() {
         let root = scratch("good");
         assert_eq!(
-            trusted_by(me(), &root.join("warm")).unwrap(),
+            trusted_by(own_uid(), &root.join("warm")).unwrap(),
             root.join("warm")
         );
-        check_below_by(me(), &root.join("warm")).unwrap();
+        check_below_by(own_uid(), &root.join("warm")).unwrap();
         std::os::unix::fs::symlink(root.join("warm"), root.join("link")).unwrap();
         assert_eq!(
-            trusted_by(me(), &root.join("link")).unwrap(),
+            trusted_by(own_uid(), &root.join("link")).unwrap(),
             root.join("warm")
         );
         fs::remove_dir_all(root).unwrap();
@@ -256,7 +251,7 @@ mod tests {
         ] {
             let before = path.metadata().unwrap().mode();
             set(path, mode);
-            let error = check_below_by(me(), &warm).unwrap_err().to_string();
+            let error = check_below_by(own_uid(), &warm).unwrap_err().to_string();
             assert!(
                 error.contains(path.to_str().unwrap()) && error.contains("chmod"),
                 "{error}"
@@ -265,23 +260,23 @@ mod tests {
         }
         // One above, where the folder could be exchanged: unless only owners can.
         set(&root, 0o777);
-        let error = trusted_by(me(), &warm).unwrap_err().to_string();
+        let error = trusted_by(own_uid(), &warm).unwrap_err().to_string();
         assert!(error.contains("permissions 777"), "{error}");
         set(&root, 0o1777);
-        trusted_by(me(), &warm).unwrap();
+        trusted_by(own_uid(), &warm).unwrap();
         set(&warm, 0o1777);
-        trusted_by(me(), &warm).unwrap_err();
+        trusted_by(own_uid(), &warm).unwrap_err();
         fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
     fn what_belongs_to_a_third_is_refused() {
         let root = scratch("owner");
-        if me() == 0 {
+        if own_uid() == 0 {
             std::os::unix::fs::chown(root.join("warm/deps/lib.rlib"), Some(12_345), None).unwrap();
         }
         // To another user, this user is the third; what root owns, everybody trusts.
-        let other = me() + 1;
+        let other = own_uid() + 1;
         let error = check_below_by(other, &root.join("warm"))
             .unwrap_err()
             .to_string();

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use xtask::find_program;
 
 use crate::cache;
-use crate::install::find_program;
 use crate::runtime;
 use crate::sources;
 

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::python;
+use crate::{find_program, python};
 
 /// The names that Chromium goes by.
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -19,12 +19,7 @@ pub fn chromium() -> Result<PathBuf> {
     if let Some(chosen) = std::env::var_os("FORKLORE_CHROMIUM") {
         return Ok(PathBuf::from(chosen));
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = NAMES
-        .iter()
-        .flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)))
-        .find(|program| program.is_file());
-    found.with_context(|| {
+    NAMES.iter().find_map(find_program).with_context(|| {
         format!(
             "no browser for the tests: none of {} is on the PATH\n      sudo apt-get install \
              --no-install-recommends chromium (or set FORKLORE_CHROMIUM to a program)",

@@ -16,6 +16,7 @@ pub mod slides;
 pub mod steps;
 pub mod timetable;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// The root of the repository that this program was built from.
@@ -28,6 +29,14 @@ pub fn repository() -> &'static Path {
 /// What `cargo lab` makes for this checkout: kernelspecs, executed lessons.
 pub fn lab_folder() -> PathBuf {
     repository().join("target").join("lab")
+}
+
+/// The first file of that name in a folder of the `PATH`.
+pub fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name.as_ref()))
+        .find(|file| file.is_file())
 }
 
 /// Where Forklore keeps what it can make again: `forklore` in the user's cache folder, as the

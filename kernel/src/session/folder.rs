@@ -110,8 +110,7 @@ fn is_abandoned(folder: &Path, pid: Pid) -> bool {
     let Ok(metadata) = folder.symlink_metadata() else {
         return false;
     };
-    // SAFETY: has no preconditions.
-    let is_mine = metadata.is_dir() && metadata.uid() == unsafe { libc::geteuid() };
+    let is_mine = metadata.is_dir() && metadata.uid() == procs::own_uid();
     let is_old = metadata
         .modified()
         .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > LONG_ENOUGH));

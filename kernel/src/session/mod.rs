@@ -543,11 +543,7 @@ fn find_library(program: &Path, output: &(dyn Fn(Raw) + Send + Sync)) -> Option<
                 say(warning.to_owned());
             }
         })
-        .inspect_err(|error| {
-            output(Raw::Stderr(
-                format!("forklore: cells cannot use the library: {error:#}\n").into_bytes(),
-            ))
-        })
+        .inspect_err(|error| say(format!("cells cannot use the library: {error:#}")))
         .ok()
 }
 
