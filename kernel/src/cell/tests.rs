@@ -122,6 +122,8 @@ fn magics_say_what_they_need() {
         ("%time", "needs something to time"),
         ("%time fn f() {}", "can time an expression"),
         ("%time let x;", "can time an expression"),
+        ("f\n%time (3)", "end the one before it with a semicolon"),
+        ("f\n%time%", "end the one before it with a semicolon"),
         ("%%time", "there are none"),
         ("%%time f(x)", "write `%time f(x)`"),
         ("%%time\n%time f()", "cannot be used inside"),

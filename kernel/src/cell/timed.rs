@@ -72,6 +72,12 @@ pub(super) fn statement(code: &str, magic: &LineMagic) -> Result<String, Mistake
     };
     let start = from + body.offset(timed.syntax().text_range().start());
     let end = from + body.offset(timed.syntax().text_range().end());
+    // What follows a name without a semicolon goes on with it: `f` and, on the next line, `(3)` is a call.
+    if start < magic.start {
+        return Err(usage(&format!(
+            "`{name}` has to begin a statement; end the one before it with a semicolon"
+        )));
+    }
     // A `let` takes the value; to show it, a reference will do, and leaves a variable where it is.
     let borrow = if let_statement.is_none() && is_place(&timed) {
         "&"
