@@ -47,19 +47,34 @@ pub struct Cases<'a> {
 
 struct Case<'a> {
     name: String,
-    call: Box<dyn FnMut() + 'a>,
+    /// Does the work so many times, and says how long that took.
+    batch: Box<dyn FnMut(u32) -> Duration + 'a>,
 }
 
 impl<'a> Cases<'a> {
     /// Adds a case. What it returns is kept from being optimised away.
     #[must_use]
-    pub fn case<T>(mut self, name: &str, mut work: impl FnMut() -> T + 'a) -> Self {
-        let call = Box::new(move || {
-            black_box(work());
-        });
+    pub fn case<T>(self, name: &str, mut work: impl FnMut() -> T + 'a) -> Self {
+        self.batches(name, move |loops| {
+            let started = Instant::now();
+            for _ in 0..loops {
+                black_box(work());
+            }
+            started.elapsed()
+        })
+    }
+
+    /// Adds a case that says itself how long it took: another program that has looked at its own
+    /// clock, or the part of the work that is asked about.
+    #[must_use]
+    pub fn timed(self, name: &str, mut work: impl FnMut() -> Duration + 'a) -> Self {
+        self.batches(name, move |loops| (0..loops).map(|_| work()).sum())
+    }
+
+    fn batches(mut self, name: &str, batch: impl FnMut(u32) -> Duration + 'a) -> Self {
         self.cases.push(Case {
             name: name.to_owned(),
-            call,
+            batch: Box::new(batch),
         });
         self
     }
@@ -78,7 +93,7 @@ impl<'a> Cases<'a> {
             }
             for (case, (seconds, loops)) in self.cases.iter_mut().zip(rounds.iter_mut().zip(&loops))
             {
-                seconds.push(case.batch(*loops).as_secs_f64() / f64::from(*loops));
+                seconds.push((case.batch)(*loops).as_secs_f64() / f64::from(*loops));
             }
         }
         let others = watch.stop();
@@ -93,19 +108,11 @@ impl<'a> Cases<'a> {
 }
 
 impl Case<'_> {
-    fn batch(&mut self, loops: u32) -> Duration {
-        let started = Instant::now();
-        for _ in 0..loops {
-            (self.call)();
-        }
-        started.elapsed()
-    }
-
     /// How many calls make a batch long enough to measure.
     fn loops(&mut self) -> u32 {
-        self.batch(1);
+        (self.batch)(1);
         let mut loops = 1;
-        while loops < 1 << 24 && self.batch(loops) < LEAST_BATCH {
+        while loops < 1 << 24 && (self.batch)(loops) < LEAST_BATCH {
             loops *= 2;
         }
         loops
@@ -397,6 +404,17 @@ mod tests {
         let order = order.into_inner();
         let measured = &order[order.len() - 2 * N_ROUNDS_LEAST..];
         assert!(measured.chunks(2).all(|pair| pair == b"ab"), "{measured:?}");
+    }
+
+    #[test]
+    fn a_case_may_say_itself_how_long_it_took() {
+        let told = |millis| move || Duration::from_millis(millis);
+        let compared = compare("told")
+            .timed("one", told(10))
+            .timed("other", told(30))
+            .run();
+        assert_eq!(compared.median("one"), Duration::from_millis(10));
+        assert!((compared.ratio("other", "one") - 3.0).abs() < 1e-9);
     }
 
     #[test]

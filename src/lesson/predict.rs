@@ -91,7 +91,7 @@ impl Judged {
 
     fn comment(&self) -> &'static str {
         if !self.measured.conclusive {
-            return "Inconclusive: the runs differ too much to judge the prediction. Is the machine \
+            return "Inconclusive: what was measured cannot judge the prediction. Is the machine \
                     busy? Run both cells again.";
         }
         match self.factor() {
