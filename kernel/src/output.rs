@@ -43,6 +43,9 @@ pub const PIECE_MAX_BYTES: usize = 4096;
 const BLOCK_BEGIN: &[u8] = b"EVCXR_BEGIN_CONTENT ";
 /// The line that ends such a block.
 const BLOCK_END: &[u8] = b"EVCXR_END_CONTENT";
+/// What evcxr is told to put before a value that it shows itself, so that it is known for the cell's result: no frame,
+/// because it has no fields.
+const VALUE_MARK: &str = "\x1b]7717;value\x1b\\";
 /// More than this without an end is not taken for a block any more, and no message may grow beyond it.
 const MESSAGE_MAX_BYTES: usize = 64 << 20;
 /// Messages begun and not ended at the same time: beyond this, the writers are not ours.
@@ -305,7 +308,7 @@ impl Parser {
         match find_block_end(bytes, from) {
             Some((content_end, len)) => {
                 let content = bytes.get(header + 1..content_end).unwrap_or_default();
-                Front::Whole(len, Some(block_event(mime, content)))
+                Front::Whole(len, block_event(mime, content))
             }
             None if bytes.len() > MESSAGE_MAX_BYTES => Front::Text(BLOCK_BEGIN.len()),
             None => {
@@ -314,6 +317,11 @@ impl Parser {
             }
         }
     }
+}
+
+/// A format for evcxr's `:fmt`, marked as that of a cell's value.
+pub fn value_format(format: &str) -> String {
+    VALUE_MARK.escape_default().to_string() + format
 }
 
 /// A frame that shows one thing in several MIME types, for what the kernel itself has to show in a cell's place.
@@ -434,22 +442,33 @@ fn whole_block_at_end(rest: &[u8]) -> Option<Event> {
         Some(i) => (&content[..i], &content[i + 1..]),
         None => (content, &[][..]),
     };
-    Some(block_event(mime_of(header)?, content))
+    block_event(mime_of(header)?, content)
 }
 
-fn block_event(mime: &str, content: &[u8]) -> Event {
-    let text = String::from_utf8_lossy(content).into_owned();
+/// What a block shows. The value `()` is not shown.
+fn block_event(mime: &str, content: &[u8]) -> Option<Event> {
+    let text = String::from_utf8_lossy(content);
+    // evcxr puts the type first, if that is asked for.
+    let is_value = text.contains(VALUE_MARK);
+    let text = text.replacen(VALUE_MARK, "", 1);
+    if is_value && text == "()" {
+        return None;
+    }
     let is_json = mime == "application/json" || mime.ends_with("+json");
     let value = match serde_json::from_str(&text) {
         Ok(json) if is_json => json,
         _ => Value::String(text),
     };
-    Event::Rich(Rich {
-        kind: RichKind::Display,
+    Some(Event::Rich(Rich {
+        kind: if is_value {
+            RichKind::Result
+        } else {
+            RichKind::Display
+        },
         id: None,
         data: Map::from_iter([(mime.to_owned(), value)]),
         metadata: Map::new(),
-    })
+    }))
 }
 
 /// Bytes to text: joins what a read has split, replaces what is not UTF-8.

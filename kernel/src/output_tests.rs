@@ -134,6 +134,18 @@ fn evcxr_blocks_are_shown_all_of_them() {
 }
 
 #[test]
+fn a_value_that_evcxr_shows_is_the_cells_result() {
+    assert_eq!(value_format("{:?}"), r"\u{1b}]7717;value\u{1b}\\{:?}");
+    let block =
+        "EVCXR_BEGIN_CONTENT text/plain\n: u8 = \x1b]7717;value\x1b\\5\nEVCXR_END_CONTENT\n";
+    let [Event::Rich(shown)] = &events_of([block.as_bytes()])[..] else {
+        panic!("one thing is shown");
+    };
+    assert_eq!(shown.kind, RichKind::Result);
+    assert_eq!(shown.data["text/plain"], ": u8 = 5");
+}
+
+#[test]
 fn an_empty_block_and_one_cut_off_after_its_end() {
     let bytes = "EVCXR_BEGIN_CONTENT text/html\nEVCXR_END_CONTENT\nEVCXR_BEGIN_CONTENT text/html\nb\nEVCXR_END_CONTENT";
     assert_eq!(

@@ -14,14 +14,22 @@ const BLUE: &str = "\x1b[1;34m";
 const BOLD: &str = "\x1b[1m";
 const RESET: &str = "\x1b[0m";
 
+/// The cell that is compiled, and those before it, whose items are compiled again with it.
+#[derive(Clone, Copy)]
+pub(super) struct Cells<'a> {
+    pub(super) code: &'a str,
+    pub(super) earlier: &'a [String],
+}
+
 /// The reply for a cell that does not compile. `messages` are rustc's, in colour.
 pub(super) fn compile_error(
     errors: &[CompilationError],
     messages: &[Value],
-    code: &str,
+    cells: Cells<'_>,
+    shows_warnings: bool,
 ) -> CellError {
-    // Warnings are among them, and may come first.
-    let (errors, warnings): (Vec<_>, Vec<_>) =
+    // Warnings are among them, and may come first; those about earlier cells' items were shown with them.
+    let (errors, mut warnings): (Vec<_>, Vec<_>) =
         errors.iter().partition(|error| error.level() != "warning");
     let first = errors.first().or(warnings.first());
     let evalue = match first.map(|error| (error.code(), error.message())) {
@@ -29,9 +37,10 @@ pub(super) fn compile_error(
         Some((None, message)) => message,
         None => "the cell does not compile".to_owned(),
     };
+    warnings.retain(|warning| shows_warnings && is_about(&warning.json, cells.code));
     let mut traceback: Vec<String> = Vec::new();
     for error in errors.into_iter().chain(warnings) {
-        let text = render(error, messages, code);
+        let text = render(error, messages, cells);
         if !traceback.contains(&text) {
             traceback.push(text);
         }
@@ -44,10 +53,13 @@ pub(super) fn compile_error(
 }
 
 /// The warnings that are about the cell's own lines: those about earlier cells' items were shown with them.
-pub(super) fn warnings(messages: &[Value], code: &str) -> Vec<String> {
+pub(super) fn warnings(messages: &[Value], cells: Cells<'_>) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
-    for message in messages.iter().filter(|message| is_about(message, code)) {
-        let text = in_the_cell(message["rendered"].as_str().unwrap_or_default(), code);
+    let about = messages
+        .iter()
+        .filter(|message| is_about(message, cells.code));
+    for message in about {
+        let text = in_the_cell(message["rendered"].as_str().unwrap_or_default(), cells);
         if !texts.contains(&text) {
             texts.push(text);
         }
@@ -66,7 +78,7 @@ fn is_about(message: &Value, code: &str) -> bool {
         })
 }
 
-fn render(error: &CompilationError, messages: &[Value], code: &str) -> String {
+fn render(error: &CompilationError, messages: &[Value], cells: Cells<'_>) -> String {
     let is_same = |message: &&Value| {
         ["message", "spans"]
             .iter()
@@ -80,7 +92,7 @@ fn render(error: &CompilationError, messages: &[Value], code: &str) -> String {
     let mut text = if rendered.is_empty() {
         plain(error)
     } else {
-        in_the_cell(&rendered, code)
+        in_the_cell(&rendered, cells)
     };
     if let Some(hint) = error.evcxr_extra_hint() {
         text.push_str(&format!("{BOLD}help{RESET}: {hint}\n"));
@@ -105,9 +117,9 @@ fn plain(error: &CompilationError) -> String {
 }
 
 /// Rewrites rustc's text, with or without colours, for the reader of the cell.
-fn in_the_cell(rendered: &str, code: &str) -> String {
+fn in_the_cell(rendered: &str, cells: Cells<'_>) -> String {
     let plain: Vec<String> = rendered.lines().map(without_colors).collect();
-    let mut numbers = LineNumbers::new(&plain, code);
+    let mut numbers = LineNumbers::new(&plain, cells);
     let mut text = String::new();
     for (at, (line, plain_line)) in rendered.lines().zip(&plain).enumerate() {
         text.push_str(&rewrite_line(
@@ -201,8 +213,10 @@ fn rewrite_place(place: &str, following: &[String], numbers: &mut LineNumbers<'_
         .iter()
         .filter_map(|line| source_line(line))
         .find(|(shown, _)| *shown == number);
-    match shown.and_then(|(_, text)| numbers.in_cell(number, text)) {
+    let text = shown.map(|(_, text)| text.trim()).unwrap_or_default();
+    match numbers.in_cell(number, text) {
         Some(number) => format!("cell:{number}:{column}"),
+        None if numbers.is_earlier(text) => "an earlier cell".to_owned(),
         None => "code that the kernel generated around the cell".to_owned(),
     }
 }
@@ -210,6 +224,7 @@ fn rewrite_place(place: &str, following: &[String], numbers: &mut LineNumbers<'_
 /// Finds a line of the generated file in the cell: by its text, and where that stands several times, by its neighbours.
 struct LineNumbers<'a> {
     cell: Vec<&'a str>,
+    earlier: &'a [String],
     /// How far the cell's lines are moved in the generated file, as seen at lines that are there once.
     offset: Option<i64>,
 }
@@ -218,12 +233,14 @@ impl<'a> LineNumbers<'a> {
     fn of(code: &'a str) -> LineNumbers<'a> {
         LineNumbers {
             cell: code.lines().collect(),
+            earlier: &[],
             offset: None,
         }
     }
 
-    fn new(rendered: &[String], code: &'a str) -> LineNumbers<'a> {
-        let mut numbers = LineNumbers::of(code);
+    fn new(rendered: &[String], cells: Cells<'a>) -> LineNumbers<'a> {
+        let mut numbers = LineNumbers::of(cells.code);
+        numbers.earlier = cells.earlier;
         numbers.offset = rendered
             .iter()
             .filter_map(|line| source_line(line))
@@ -245,6 +262,12 @@ impl<'a> LineNumbers<'a> {
             .filter(|(_, line)| is_same(line))
             .map(|(number, _)| number)
             .collect()
+    }
+
+    /// Whether a line, without its indentation, is one of an earlier cell.
+    fn is_earlier(&self, text: &str) -> bool {
+        let mut lines = self.earlier.iter().flat_map(|cell| cell.lines());
+        !text.is_empty() && lines.any(|line| line.trim() == text)
     }
 
     fn in_cell(&mut self, number: u32, text: &str) -> Option<u32> {
@@ -296,11 +319,15 @@ pub(super) fn place(place: &Place, source: &str, code: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn alone(code: &str) -> Cells<'_> {
+        Cells { code, earlier: &[] }
+    }
+
     #[test]
     fn line_numbers_become_those_of_the_cell() {
         let code = "let a = 1;\nlet b: String = a;\nprintln!(\"{b}\");";
         let rendered = "error[E0308]: mismatched types\n   --> src/lib.rs:112:17\n    |\n112 | let b: String = a;\n    |        ------   ^ expected `String`, found integer\n    |        |\n    |        expected due to this\n\n";
-        let text = without_colors(&in_the_cell(rendered, code));
+        let text = without_colors(&in_the_cell(rendered, alone(code)));
         assert!(
             text.contains("error[E0308]: mismatched types\n   --> cell:2:17\n"),
             "{text}"
@@ -316,7 +343,7 @@ mod tests {
     fn equal_lines_are_told_apart_by_their_neighbours() {
         let code = "f(x);\nlet only = 1;\nf(x);";
         let rendered = "error: no\n --> src/lib.rs:52:3\n  |\n51 | let only = 1;\n   |     ---- here\n52 | f(x);\n   |   ^ there\n";
-        let text = without_colors(&in_the_cell(rendered, code));
+        let text = without_colors(&in_the_cell(rendered, alone(code)));
         assert!(text.contains("--> cell:3:3"), "{text}");
         assert!(text.contains("3  | f(x);"), "{text}");
     }
@@ -328,7 +355,7 @@ mod tests {
         let rendered = format!(
             "\x1b[1m\x1b[91merror\x1b[0m\x1b[1m: no\x1b[0m\n {blue}--> \x1b[0msrc/lib.rs:112:17\n{blue}112\x1b[0m {blue}|\x1b[0m let b: String = a;\n"
         );
-        let text = in_the_cell(&rendered, code);
+        let text = in_the_cell(&rendered, alone(code));
         assert_eq!(
             text,
             rendered
@@ -355,19 +382,31 @@ mod tests {
         ];
         let code = "let x = 1;\nf(x);";
         let shown = "warning: unused\n --> cell:2:1\n  |\n2 | f(x);\n";
-        assert_eq!(warnings(&messages, code), [shown]);
+        assert_eq!(warnings(&messages, alone(code)), [shown]);
         messages[2]["level"] = "error".into();
         messages.remove(3);
-        assert!(warnings(&messages, code).is_empty());
+        assert!(warnings(&messages, alone(code)).is_empty());
     }
 
     #[test]
     fn generated_code_has_no_line_number() {
         let rendered =
             "error: no\n --> src/lib.rs:9:3\n  |\n9 | evcxr_variable_store.put();\n  |   ^ there\n";
-        let text = without_colors(&in_the_cell(rendered, "let x = 1;"));
+        let text = without_colors(&in_the_cell(rendered, alone("let x = 1;")));
         assert!(text.contains("generated around the cell"), "{text}");
         assert!(text.contains("  | evcxr_variable_store"), "{text}");
+    }
+
+    #[test]
+    fn an_error_in_an_item_of_an_earlier_cell_is_placed_there() {
+        let rendered = "error: no\n --> src/lib.rs:9:3\n  |\n9 |     A {}\n  |   ^ there\n";
+        let earlier = ["fn f() -> A {\n    A {}\n}".to_owned()];
+        let cells = Cells {
+            code: "struct A { x: u8 }",
+            earlier: &earlier,
+        };
+        let text = without_colors(&in_the_cell(rendered, cells));
+        assert!(text.contains("--> an earlier cell\n"), "{text}");
     }
 
     #[test]

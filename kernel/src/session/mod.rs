@@ -272,7 +272,8 @@ impl Session {
     /// The first cell, which nobody sees: makes the library known and allows `?`, so that no later cell is compiled
     /// twice for it.
     fn open(&mut self, warm: Option<&warm::Warm>) -> Result<(), CellError> {
-        let mut code = String::new();
+        // Where a value moves a variable away, evcxr shows it by its own means.
+        let mut code = format!(":fmt {}\n", output::value_format("{:?}"));
         if let Some(warm) = warm {
             if !self.is_early {
                 warm.copy_lock_to(self.folder.path())
@@ -409,7 +410,14 @@ impl Session {
                 ))
             }
             (Err(evcxr::Error::CompilationErrors(errors)), None) => {
-                Err(diagnostic::compile_error(&errors, &said, code))
+                let cells = self.cells(code);
+                let shows_warnings = self.shows_warnings;
+                Err(diagnostic::compile_error(
+                    &errors,
+                    &said,
+                    cells,
+                    shows_warnings,
+                ))
             }
             (Err(evcxr::Error::SubprocessTerminated(_)), None) => Err(CellError::new(
                 SUPERVISOR_LOST,
@@ -442,9 +450,16 @@ impl Session {
         if !self.shows_warnings {
             return;
         }
-        for text in diagnostic::warnings(said, code) {
+        for text in diagnostic::warnings(said, self.cells(code)) {
             let text = crate::cell::as_written(&text, &self.written, code);
             self.link.show(Raw::Stderr(text.into_bytes()));
+        }
+    }
+
+    fn cells<'a>(&'a self, code: &'a str) -> diagnostic::Cells<'a> {
+        diagnostic::Cells {
+            code,
+            earlier: &self.committed,
         }
     }
 

@@ -33,6 +33,24 @@ def test_warnings_of_a_cell_are_shown_once(kernel):
     assert kernel.ok("%warnings on\nwanting(5);").stderr != ""
 
 
+def test_a_cell_that_does_not_compile_repeats_no_warning_of_an_earlier_one(kernel):
+    assert "`earlier_x`" in kernel.ok("fn earlier(earlier_x: u8) {}").stderr
+    cell = "fn later(later_y: u8) {}\nlet text: String = 5;"
+    traceback = lambda: plain("".join(kernel.run(cell).reply["content"]["traceback"]))
+    shown = traceback()
+    assert "mismatched types" in shown and "`later_y`" in shown and "earlier" not in shown, shown
+    kernel.ok("%warnings off")
+    shown = traceback()
+    kernel.ok("%warnings on")
+    assert "mismatched types" in shown and "`later_y`" not in shown, shown
+    # What an earlier cell's item has to do with an error is said.
+    kernel.ok("struct Point { x: u8 }\nfn point() -> Point { Point { x: 1 } }")
+    failed = kernel.run("struct Point { x: u8, y: u8 }")
+    assert "--> an earlier cell" in plain("".join(failed.reply["content"]["traceback"])), failed
+    # One that compiles and then fails has nothing to repeat either.
+    assert "unused" not in kernel.run('panic!("on purpose")').stderr
+
+
 def test_a_dependency_s_compile_is_seen_in_the_cell(kernel, tmp_path):
     (tmp_path / "src").mkdir()
     (tmp_path / "Cargo.toml").write_text('[package]\nname = "tiny"\nversion = "0.1.2"\nedition = "2024"\n')

@@ -84,6 +84,16 @@ def test_values(kernel):
             assert kernel.ok(cell).result == result, cell
 
 
+def test_a_value_that_moves_a_variable_away_is_the_result(kernel):
+    kernel.ok('let moved = vec![1, 2]; let text = String::from("x");')
+    ran = kernel.ok("moved.into_iter().map(|x| x + 1).collect::<Vec<i32>>()")
+    assert ran.result == "[2, 3]" and ran.of_type("display_data") == [], ran
+    assert kernel.ok("text + \"y\"", silent=True).messages == []
+    assert kernel.run("moved").status == "error"
+    kernel.ok("let dropped = vec![1];")
+    assert kernel.ok("drop(dropped)").result is None
+
+
 def test_a_value_without_debug_gets_the_usual_error(kernel):
     failed = kernel.run("struct NoDebug; NoDebug")
     assert failed.status == "error"
