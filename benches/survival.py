@@ -1,8 +1,6 @@
 """A session in which everything goes wrong and nothing is lost: prints what each cell said.
 
-Run it in the environment that `cargo lab` has made, which has the kernelspec:
-
-    ~/.cache/forklore/python-*/bin/python benches/survival.py
+    cargo lab --bench survival
 
 Ends with an error if a variable has changed, or a process of the session is left.
 """

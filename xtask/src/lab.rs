@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,11 @@ pub struct Options {
     #[arg(long, conflicts_with = "run")]
     no_browser: bool,
 
+    /// Run a program of `benches/` that needs kernels (`conformance`, `survival`, `kernel`, `kernel_phases`), with its
+    /// arguments behind it
+    #[arg(long, value_name = "NAME", num_args = 1.., conflicts_with_all = ["run", "port"])]
+    bench: Vec<String>,
+
     /// Name the lessons, and exit
     #[arg(long, conflicts_with_all = ["run", "port"])]
     list: bool,
@@ -80,6 +85,10 @@ pub fn run(options: &Options) -> Result<()> {
         }
         return Ok(());
     }
+    let bench = match options.bench.split_first() {
+        Some((name, arguments)) => Some((program(name)?, arguments)),
+        None => None,
+    };
     // Everything that can be refused is refused before the first minute of building.
     let lessons = lesson::find_all(&options.run)?;
     if options.offline && !confine::can_take_network() {
@@ -87,7 +96,7 @@ pub fn run(options: &Options) -> Result<()> {
             "--offline needs the right to make namespaces, which root has outside of most containers"
         );
     }
-    let port = if options.run.is_empty() && !options.check {
+    let port = if options.run.is_empty() && bench.is_none() && !options.check {
         Some(free_port(options.port)?)
     } else {
         None
@@ -106,13 +115,45 @@ pub fn run(options: &Options) -> Result<()> {
 
     let environment = python::ensure()?;
     let kernel = kernel::ensure(&environment)?;
-    match port {
-        Some(port) => {
+    match (port, bench) {
+        (Some(port), _) => {
             let place = Place { folder, port };
             serve(&environment, &kernel, &place, None, options.no_browser)
         }
-        None => run_all(&environment, &kernel, &lessons, options),
+        (None, Some((program, arguments))) => measure(&environment, &kernel, &program, arguments),
+        (None, None) => run_all(&environment, &kernel, &lessons, options),
     }
+}
+
+/// The Python program of this name in `benches/`: a file or a folder.
+fn program(name: &str) -> Result<PathBuf> {
+    let folder = crate::repository().join("benches");
+    let found = [format!("{name}.py"), format!("{name}/__main__.py")];
+    let mut found = found.into_iter().map(|name| folder.join(name));
+    let found = found.find(|path| path.is_file());
+    found.with_context(|| {
+        format!(
+            "there is no Python program `{name}` in {}",
+            folder.display()
+        )
+    })
+}
+
+/// Runs a measurement in the environment that has the kernels.
+fn measure(
+    environment: &Environment,
+    kernel: &Kernel,
+    program: &Path,
+    arguments: &[String],
+) -> Result<()> {
+    let mut command = environment.command("python");
+    kernel.prepare(&mut command);
+    let status = command.arg(program).args(arguments).status();
+    let status = status.with_context(|| format!("cannot run {}", program.display()))?;
+    if !status.success() {
+        bail!("{} ended with {status}", program.display());
+    }
+    Ok(())
 }
 
 /// Opens JupyterLab on a lesson, or on the first.
@@ -421,6 +462,19 @@ mod tests {
         assert!(error.contains(&port.to_string()), "{error}");
         let _also_taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 8888));
         assert_ne!(free_port(None).unwrap(), 8888);
+    }
+
+    #[test]
+    fn measurements_are_files_or_folders() {
+        assert!(program("survival").unwrap().ends_with("survival.py"));
+        let folder = program("conformance").unwrap();
+        assert!(folder.ends_with("conformance/__main__.py"));
+        assert!(
+            program("nothing")
+                .unwrap_err()
+                .to_string()
+                .contains("benches")
+        );
     }
 
     #[test]

@@ -1,132 +1,30 @@
-"""What kernels do in the cases that matter: ours, the stock Rust kernel, and Python's, each measured here.
+"""What kernels do in the cases that matter: each takes a session and says in a few words what happened.
 
-Run it in the environment that `cargo lab` has made, which has all three kernels:
-
-    ~/.cache/forklore/python-*/bin/python benches/conformance.py [WORD ...]
-
-Every case gets a fresh kernel, because some kernels do not survive some of them. With words, only the cases with one of
-them in their names run. It takes about ten minutes, most of them spent waiting for kernels that hang.
+None says that the case has no sense for the kernel.
 """
 
 import os
 import pathlib
-import queue
-import subprocess
-import sys
+import signal
 import tempfile
 import time
 
-from jupyter_client.manager import KernelManager
+from session import PATIENCE, Hangs, Session, is_alive, text
 
-KERNELS = {"rust-evcxr": "stock", "forklore": "forklore", "python3": "ipykernel"}
-# When a kernel has said nothing for so long, it hangs.
-PATIENCE = 20
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SLEEP = "std::thread::sleep(std::time::Duration::from_secs(600));"
 FLUSH = "std::io::Write::flush(&mut std::io::stdout()).unwrap();"
 FORK = 'unsafe extern "C" { safe fn fork() -> i32; }'
-
-
-class Hangs(Exception):
-    """The kernel does not answer."""
-
-
-class Session:
-    """A kernel for one case, and what the case needs to know of it."""
-
-    def __init__(self, name):
-        self.is_python = name == "python3"
-        self.manager = KernelManager(kernel_name=name)
-        self.manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.client = self.manager.client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=120)
-        # What a kernel does at its start is not part of any case.
-        self.run("1", patience=120, store_history=False)
-
-    def get(self, channel, timeout):
-        try:
-            return channel(timeout=timeout)
-        except queue.Empty:
-            raise Hangs from None
-
-    def reply(self, msg_id, patience=PATIENCE):
-        deadline = time.monotonic() + patience
-        while True:
-            reply = self.get(self.client.get_shell_msg, max(0, deadline - time.monotonic()))
-            if reply["parent_header"].get("msg_id") == msg_id:
-                return reply["content"]
-
-    def output(self, msg_id, msg_type="stream", patience=PATIENCE):
-        """The next message of a type, from a cell that may still run."""
-        deadline = time.monotonic() + patience
-        while True:
-            message = self.get(self.client.get_iopub_msg, max(0, deadline - time.monotonic()))
-            if message["parent_header"].get("msg_id") == msg_id and message["msg_type"] == msg_type:
-                return message["content"]
-
-    def run(self, code, patience=PATIENCE, **options):
-        """Runs a cell: its reply and its messages."""
-        msg_id = self.client.execute(code, **options)
-        messages = []
-        while True:
-            message = self.get(self.client.get_iopub_msg, patience)
-            if message["parent_header"].get("msg_id") != msg_id:
-                continue
-            if message["content"].get("execution_state") == "idle":
-                return self.reply(msg_id, patience), messages
-            messages.append((message["msg_type"], message["content"]))
-
-    def keep(self):
-        self.run("kept = 41" if self.is_python else "let kept = 41;")
-
-    def is_kept(self):
-        reply, messages = self.run("kept + 1")
-        values = [content["data"]["text/plain"] for kind, content in messages if kind == "execute_result"]
-        return "variables kept" if values == ["42"] else "variables lost"
-
-    def interrupt(self, msg_id):
-        """Interrupts a cell and says how long it took to end."""
-        started = time.monotonic()
-        self.manager.interrupt_kernel()
-        try:
-            status = self.reply(msg_id)["status"]
-        except Hangs:
-            return f"not stopped in {PATIENCE} s"
-        return f"stopped in {time.monotonic() - started:.2f} s ({status})"
-
-    def pids(self):
-        below = [self.manager.provisioner.pid]
-        for pid in below:
-            try:
-                for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-                    below += map(int, (task / "children").read_text().split())
-            except OSError:
-                pass
-        return set(below)
-
-    def stop(self):
-        pids = self.pids()
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=False)
-        time.sleep(0.2)
-        left = {pid for pid in pids if is_alive(pid)}
-        for pid in left:
-            os.kill(pid, 9)
-        return len(left)
-
-
-def is_alive(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def text(messages, stream="stdout"):
-    return "".join(c["text"] for kind, c in messages if kind == "stream" and c["name"] == stream)
-
-
-# ---- the cases: each takes a session and says what happened ----
+SPAWN = 'std::process::Command::new("sleep").arg("600").spawn().unwrap(); println!("runs"); '
+SLOW = "#[allow(long_running_const_eval)] const N: u64 = { let mut i = 0; while i < 9_000_000_000 { i += 1 } i };\nN"
+DEEP = (
+    "fn deep(n: u64) -> u64 { let a = [n; 64]; if n == u64::MAX { 0 } else { deep(n + 1) + std::hint::black_box(a)[3] } }\n"
+    "deep(0)"
+)
+BUSY_WITH_A_CHILD = {
+    True: "import subprocess; subprocess.Popen(['sleep', '600']); print('runs')\nwhile True: pass",
+    False: SPAWN + "loop {}",
+}
 
 
 def interrupted(rust, python, wait):
@@ -151,6 +49,35 @@ def after_output(session, msg_id):
 def after_a_second(session, msg_id):
     session.output(msg_id, "execute_input")
     time.sleep(1.5)
+
+
+def crate(files):
+    """A new crate with these files."""
+    folder = pathlib.Path(tempfile.mkdtemp())
+    manifest = '[package]\nname = "tiny"\nversion = "0.1.0"\nedition = "2024"\n[workspace]\n'
+    for name, content in {"Cargo.toml": manifest, "src/lib.rs": "pub fn seven() -> u8 { 7 }", **files}.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+def interrupt_dependency(session):
+    """A crate whose build does not end."""
+    if session.is_python:
+        return None
+    session.keep()
+    mark = pathlib.Path(tempfile.mkdtemp()) / "started"
+    script = f'fn main() {{ std::fs::write("{mark}", "").unwrap(); loop {{ std::thread::park(); }} }}'
+    folder = crate({"build.rs": script})
+    msg_id = session.client.execute(f':dep tiny = {{ path = "{folder}" }}\ntiny::seven()')
+    deadline = time.monotonic() + 120
+    while not mark.exists():
+        if time.monotonic() > deadline:
+            return "its build does not start"
+        time.sleep(0.05)
+    ended = session.interrupt(msg_id)
+    time.sleep(0.3)
+    return f"{ended}, {session.is_kept()}"
 
 
 def interrupt_when_idle(session):
@@ -275,15 +202,37 @@ def read_line(session):
 
 
 def shutdown(session):
-    code = (
-        "import subprocess; subprocess.Popen(['sleep', '600']); print('runs')\nwhile True: pass"
-        if session.is_python
-        else 'std::process::Command::new("sleep").arg("600").spawn().unwrap(); println!("runs"); loop {}'
-    )
-    session.output(session.client.execute(code))
+    session.output(session.client.execute(BUSY_WITH_A_CHILD[session.is_python]))
     started = time.monotonic()
     n_left = session.stop()
     return f"{time.monotonic() - started - 0.2:.1f} s, {n_left} processes left"
+
+
+def restart(session):
+    session.output(session.client.execute(BUSY_WITH_A_CHILD[session.is_python]))
+    before = session.pids()
+    started = time.monotonic()
+    session.client.stop_channels()
+    session.manager.restart_kernel()
+    session.connect()
+    elapsed = time.monotonic() - started
+    return f"{elapsed:.1f} s, {n_left_of(before)} processes left"
+
+
+def killed(session):
+    session.output(session.client.execute(BUSY_WITH_A_CHILD[session.is_python]))
+    before = session.pids()
+    os.kill(session.manager.provisioner.pid, signal.SIGKILL)
+    return f"{n_left_of(before)} processes left"
+
+
+def n_left_of(pids):
+    """How many processes are there a second later. They are ended."""
+    time.sleep(1)
+    left = {pid for pid in pids if is_alive(pid)}
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return len(left)
 
 
 def bad_messages(session):
@@ -338,10 +287,7 @@ def protocol(session):
 def dependency(session):
     if session.is_python:
         return None
-    folder = pathlib.Path(tempfile.mkdtemp())
-    (folder / "src").mkdir()
-    (folder / "Cargo.toml").write_text('[package]\nname = "tiny"\nversion = "0.1.0"\nedition = "2024"\n')
-    (folder / "src/lib.rs").write_text("pub fn seven() -> u8 { 7 }")
+    folder = crate({})
     started = time.monotonic()
     _, messages = session.run(f':dep tiny = {{ path = "{folder}" }}\ntiny::seven()', patience=120)
     seen = "Compiling tiny" in text(messages) + text(messages, "stderr")
@@ -353,6 +299,24 @@ def warnings(session):
         return None
     _, messages = session.run("fn f() -> Result<u8, u8> { Ok(1) }\nf();")
     return "shown" if "must be used" in text(messages, "stderr") else "not shown"
+
+
+def first_result(session):
+    """From the start of the kernel's process to the first result of a pool, in the first cell that can give one."""
+    if session.is_python:
+        cells = ["from multiprocessing import Pool\npool = Pool()\npool.map(abs, range(3))"]
+    else:
+        cells = ["use forklore::*;\nlet pool: Pool = Pool::new()?;\npool.map(|x: u64| x + 1, 0..3)"]
+    if session.name == "rust-evcxr":
+        cells.insert(0, f':dep forklore = {{ path = "{ROOT}" }}')
+    for cell in cells:
+        reply, _ = session.run(cell, patience=300)
+        if reply["status"] != "ok":
+            return f"failed: {reply.get('evalue')}"
+    return f"{time.monotonic() - session.started:.1f} s"
+
+
+first_result.is_first = True
 
 
 def memory(session):
@@ -370,49 +334,12 @@ def memory(session):
     return f"{total / 1024:.0f} MB"
 
 
-SPAWN = 'std::process::Command::new("sleep").arg("600").spawn().unwrap(); println!("runs"); '
-SLOW = "#[allow(long_running_const_eval)] const N: u64 = { let mut i = 0; while i < 9_000_000_000 { i += 1 } i };\nN"
-DEEP = (
-    "fn deep(n: u64) -> u64 { let a = [n; 64]; if n == u64::MAX { 0 } else { deep(n + 1) + std::hint::black_box(a)[3] } }\n"
-    "deep(0)"
-)
-CASES = {
-    "interrupt `loop {}`": interrupted('println!("runs"); loop {}', "print('runs')\nwhile True: pass", after_output),
-    "interrupt a compile": interrupted(SLOW, None, after_a_second),
-    "interrupt a shell command": interrupted("!sleep 600", "!sleep 600", after_a_second),
-    "interrupt, a child alive": interrupted(
-        SPAWN + SLEEP,
-        "import subprocess, time; subprocess.Popen(['sleep', '600']); print('runs')\ntime.sleep(600)",
-        after_output,
-    ),
-    "interrupt when idle": interrupt_when_idle,
-    "queued behind an error": queued,
-    "panic": ends('panic!("boom")', "raise ValueError('boom')"),
-    "`?` meets an error": ends('"x".parse::<i32>()?;', "int('x')"),
-    "exit": ends("std::process::exit(3)", "import os; os._exit(3)"),
-    "abort": ends("std::process::abort()", "import os; os.abort()"),
-    "segmentation fault": ends("unsafe { *(8 as *mut u8) = 1; }", "import ctypes; ctypes.string_at(8)"),
-    "stack overflow": ends(DEEP, "def deep(n): return deep(n + 1)\ndeep(0)"),
-    "text without a newline": no_newline,
-    "`\\r` progress": progress_bar,
-    "not UTF-8": not_utf8,
-    "rich output between text": rich,
-    "an unterminated block": unterminated,
-    "200,000 lines": many_lines,
-    "a forked child returns": fork_returns,
-    "reading a line": read_line,
-    "shutdown, a child alive": shutdown,
-    "bad messages": bad_messages,
-    "the protocol's small print": protocol,
-    "`:dep` progress": dependency,
-    "warnings": warnings,
-    "memory after five cells": memory,
-}
-
-
 def measure(case, kernel):
+    """What happens in a case on a kernel of its own, as some do not survive some."""
     session = Session(kernel)
     try:
+        if not getattr(case, "is_first", False):
+            session.settle()
         return case(session)
     except Hangs:
         return "hangs"
@@ -421,18 +348,3 @@ def measure(case, kernel):
     finally:
         if session.manager.has_kernel:
             session.stop()
-
-
-def main():
-    words = sys.argv[1:] or [""]
-    print("| case | " + " | ".join(KERNELS.values()) + " |")
-    print("| --- |" + " --- |" * len(KERNELS))
-    for name, case in CASES.items():
-        if any(word in name for word in words):
-            cells = (measure(case, kernel) for kernel in KERNELS)
-            shown = ["–" if cell is None else cell.replace("|", "\\|").replace("\n", " ") for cell in cells]
-            print(f"| {name} | " + " | ".join(shown) + " |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
