@@ -220,7 +220,8 @@ impl Sliding {
         )
     }
 
-    /// A labelled range for each slider, with the setting's name beside it.
+    /// A labelled range for each slider, with the setting's name beside it. JupyterLab would take the arrow keys for
+    /// its own, were it not for the attribute of Lumino, on which it is built.
     fn controls(&self, id: &str) -> String {
         let control = |(index, control): (usize, &Control)| {
             let names: Vec<String> = control.settings.iter().map(|name| escape(name)).collect();
@@ -228,7 +229,7 @@ impl Sliding {
                 "<div style=\"display:flex;flex-wrap:wrap;align-items:center;gap:.3em .8em;margin:.4em 0\">\
                  <label for=\"{id}c{index}\" style=\"min-width:9em\">{}</label>\
                  <input id=\"{id}c{index}\" type=\"range\" min=\"0\" max=\"{}\" step=\"1\" value=\"{}\" \
-                 aria-valuetext=\"{}\" data-names=\"{}\" style=\"flex:1 1 12em\">\
+                 aria-valuetext=\"{}\" data-names=\"{}\" data-lm-suppress-shortcuts style=\"flex:1 1 12em\">\
                  <output for=\"{id}c{index}\" style=\"min-width:6em\">{}</output></div>",
                 escape(&control.name),
                 control.settings.len() - 1,
@@ -334,6 +335,7 @@ mod tests {
         let html = products().html();
         assert_eq!(html.matches("type=\"range\"").count(), 2);
         assert_eq!(html.matches("<label for=").count(), 2);
+        assert_eq!(html.matches("data-lm-suppress-shortcuts").count(), 2);
         assert_eq!(html.matches("<svg").count(), 6);
         assert_eq!(html.matches("<table>").count(), 6);
         let (seen, folded) = html.split_once("<details data-others>").unwrap();
