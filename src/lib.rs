@@ -120,6 +120,7 @@ pub mod figure;
 pub mod gil;
 mod input;
 pub mod lesson;
+mod memory;
 pub mod parallel;
 pub mod pool;
 pub mod process;

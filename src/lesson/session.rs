@@ -1,10 +1,10 @@
 //! What a session was asked to be, and what it is.
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
-use crate::cpus::{Cpus, tightest};
+use crate::cpus::Cpus;
+use crate::memory;
 
 use super::show::{self, GREEN, ORANGE};
 
@@ -29,8 +29,8 @@ pub fn session(asked_cores: usize, asked_gb_per_core: f64) -> Session {
         slurm_cpus: number("SLURM_CPUS_PER_TASK"),
         slurm_tasks: number("SLURM_NTASKS"),
         usable: cpus.usable(),
-        memory_gb: memory_limit(Path::new("/")).map(|bytes| bytes / GIB),
-        machine_gb: machine_memory(Path::new("/")).map(|bytes| bytes / GIB),
+        memory_gb: memory::limit(Path::new("/")).map(|bytes| bytes / GIB),
+        machine_gb: memory::machine(Path::new("/")).map(|bytes| bytes / GIB),
     };
     Session {
         asked_cores,
@@ -229,42 +229,6 @@ impl fmt::Debug for Session {
     }
 }
 
-/// The tightest memory limit, in bytes, of this process's control group and all above it.
-fn memory_limit(root: &Path) -> Option<f64> {
-    let memberships = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
-    let mount = root.join("sys/fs/cgroup");
-    let limits = memberships.lines().filter_map(|line| {
-        let fields: Vec<&str> = line.splitn(3, ':').collect();
-        match fields[..] {
-            [_, "", group] => tightest(&mount, group, |group| number(&group.join("memory.max"))),
-            [_, names, group] if names.split(',').any(|name| name == "memory") => {
-                tightest(&mount.join("memory"), group, |group| {
-                    number(&group.join("memory.limit_in_bytes"))
-                })
-            }
-            _ => None,
-        }
-    });
-    // Version 1 says "no limit" with a number near 2^63.
-    limits.reduce(f64::min).filter(|bytes| *bytes < 1e18)
-}
-
-fn number(file: &Path) -> Option<f64> {
-    fs::read_to_string(file).ok()?.trim().parse().ok()
-}
-
-fn machine_memory(root: &Path) -> Option<f64> {
-    let text = fs::read_to_string(root.join("proc/meminfo")).ok()?;
-    let kib: f64 = text
-        .split_once("MemTotal:")?
-        .1
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()?;
-    Some(1024.0 * kib)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,22 +318,6 @@ mod tests {
             ..node()
         };
         says(per_job, "4.00 GB of memory in all and may use 1.00");
-    }
-
-    #[test]
-    fn the_groups_above_limit_memory_too() {
-        let root = std::env::temp_dir().join(format!("forklore-session-{}", std::process::id()));
-        let job = root.join("sys/fs/cgroup/slurm/job");
-        fs::create_dir_all(&job).unwrap();
-        fs::create_dir_all(root.join("proc/self")).unwrap();
-        fs::write(root.join("proc/self/cgroup"), "0::/slurm/job\n").unwrap();
-        fs::write(root.join("proc/meminfo"), "MemTotal:  1048576 kB\n").unwrap();
-        fs::write(job.join("memory.max"), "max\n").unwrap();
-        assert_eq!(memory_limit(&root), None);
-        fs::write(root.join("sys/fs/cgroup/slurm/memory.max"), "4096\n").unwrap();
-        assert_eq!(memory_limit(&root), Some(4096.0));
-        assert_eq!(machine_memory(&root), Some(GIB));
-        fs::remove_dir_all(&root).unwrap();
     }
 
     #[test]
