@@ -306,11 +306,11 @@ impl Batch {
     fn answered(&self, engine: &Engine) -> Bits {
         let mut answered = Bits::new(self.n_items);
         self.visit(engine, &mut |items, run| {
-            for position in run.first..run.first + run.n_values {
+            run.positions(&mut |position| {
                 if let Some(item) = items.at(position) {
                     answered.set(item);
                 }
-            }
+            });
         });
         for &(item, _) in &self.failures {
             answered.set(item);

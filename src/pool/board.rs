@@ -235,6 +235,14 @@ impl Job {
         None
     }
 
+    /// Whether every chunk is a single position.
+    pub(super) fn claims_singly(&self) -> bool {
+        let schedule = Schedule::from_word(self.schedule.load(Ordering::Relaxed));
+        let n_items = self.n_items.load(Ordering::Relaxed);
+        let n_workers = self.n_workers.load(Ordering::Relaxed);
+        schedule.constant(n_items, n_workers) == Some(1)
+    }
+
     /// Whether the worker on this seat may claim.
     pub(super) fn is_for(&self, seat_index: usize) -> bool {
         let only_seat = self.only_seat.load(Ordering::Relaxed);

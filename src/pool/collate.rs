@@ -33,6 +33,19 @@ pub(super) fn collate<R: DeserializeOwned>(
             );
             slots.put_plain(items, run.first, run.n_values, bytes);
         }
+        Values::Singles(singles) => {
+            assert_eq!(
+                Some(singles.stride()),
+                wire::plain_size::<R>(),
+                "a run of another type"
+            );
+            for (position, bytes) in singles {
+                if let Some(item) = items.at(position) {
+                    // SAFETY: these are the bytes of one plain number of this size.
+                    slots.put(item, unsafe { bytes.as_ptr().cast::<R>().read_unaligned() });
+                }
+            }
+        }
         Values::Encoded(values) => {
             for (position, bytes) in (run.first..).zip(values.take(run.n_values as usize)) {
                 let Some(item) = items.at(position) else {

@@ -217,7 +217,7 @@ impl Engine {
         for (index, pid, seat) in self.crew.seats() {
             let is_at_it = seat.position.load(Ordering::Acquire) == id;
             let run = is_at_it.then(|| lane::run_of(&self.heap, seat)).flatten();
-            let n_left = run.map_or(0, |run| run.n_claimed.saturating_sub(run.n_committed));
+            let n_left = run.map_or(0, |run| run.n_left);
             n_open += n_left;
             let mut n_tasks = seat.n_tasks.load(Ordering::Relaxed);
             if n_left > 0 {
@@ -228,9 +228,7 @@ impl Engine {
                 seat: index,
                 pid,
                 n_tasks,
-                item: run
-                    .filter(|_| n_left > 0)
-                    .map(|run| (run.first + run.n_committed) as usize),
+                item: run.and_then(|run| run.running).map(|item| item as usize),
             });
         }
         (look, n_open)

@@ -6,6 +6,9 @@
 //! value: plain number: its bytes          otherwise: length (8 bytes), bytes
 //! ```
 //!
+//! Chunks of one number would be more head than value, so they share one: a run of *singles* has
+//! before each number the position that it answers.
+//!
 //! Nothing is moved or sorted: a run says which positions it answers. A value counts once
 //! `committed` says so; what a killed worker had half written does not. Of a killed worker's last
 //! run, position `first + committed` is the one that was running.
@@ -39,13 +42,16 @@ struct RunHead {
     committed: AtomicU64,
     /// How many bytes encoded values take; final when a next run is begun in the block.
     bytes: AtomicU64,
-    /// The size of each value; 0: each has its length before it; [`FAILURE`]: one encoded cause.
+    /// The size of each value; 0: each has its length before it; [`FAILURE`]: one encoded cause; with
+    /// [`SINGLES`]: each has its position before it, and `first` means nothing.
     stride: AtomicU64,
     _padding: u64,
 }
 
 /// The stride of a run that holds why a task has no result.
 const FAILURE: u64 = u64::MAX;
+/// Is added to the stride of a run of singles.
+const SINGLES: u64 = 1 << 32;
 const BLOCK_HEAD_BYTES: u64 = size_of::<BlockHead>() as u64;
 const RUN_HEAD_BYTES: u64 = size_of::<RunHead>() as u64;
 /// Runs are aligned so that their heads and any plain number are.
@@ -67,6 +73,34 @@ pub(super) struct Lane<'a> {
     run: Offset,
     /// One past the last committed value's bytes.
     committed_end: Offset,
+    /// How the run's places lie, if it is one of singles.
+    singles: Option<Single>,
+}
+
+/// How the numbers of a run of singles lie behind their positions.
+#[derive(Debug, Clone, Copy)]
+struct Single {
+    stride: u64,
+    value_at: u64,
+    /// From one position to the next.
+    bytes: u64,
+}
+
+impl Single {
+    /// For numbers of `stride` bytes: aligned for any number, and so that the next position is.
+    fn new(stride: u64) -> Single {
+        let value_at = if stride > 8 { 16 } else { 8 };
+        Single {
+            stride,
+            value_at,
+            bytes: (value_at + stride).next_multiple_of(value_at),
+        }
+    }
+
+    /// What a run's `stride` says, if the run is one of singles.
+    fn of(stride: u64) -> Option<Single> {
+        (stride != FAILURE && stride & SINGLES != 0).then(|| Single::new(stride - SINGLES))
+    }
 }
 
 impl<'a> Lane<'a> {
@@ -79,7 +113,23 @@ impl<'a> Lane<'a> {
             limit: 0,
             run: 0,
             committed_end: 0,
+            singles: None,
         }
+    }
+
+    /// Makes room for the plain number that answers `position` alone.
+    pub(super) fn begin_single(&mut self, position: u64, stride: usize) -> Result<()> {
+        let single = Single::new(stride as u64);
+        if self.singles.is_none() || self.committed_end + single.bytes > self.limit {
+            self.begin_run(0, 0, SINGLES | stride as u64, single.bytes)?;
+            self.singles = Some(single);
+        }
+        position_word(self.heap, self.committed_end).store(position, Ordering::Relaxed);
+        let head = self.run_head(self.run);
+        let n_before = head.committed.load(Ordering::Relaxed);
+        // Whoever sees this sees the position.
+        head.claimed.store(n_before + 1, Ordering::Release);
+        Ok(())
     }
 
     /// Begins a run of values; for plain numbers (`stride` > 0) there is room for all of them.
@@ -88,10 +138,10 @@ impl<'a> Lane<'a> {
         self.begin_run(first, claimed, stride as u64, room)
     }
 
-    /// Where the `index`-th plain number of the run goes.
-    pub(super) fn plain_slot(&self, index: u64, stride: usize) -> *mut u8 {
-        self.heap
-            .at(self.run + RUN_HEAD_BYTES + index * stride as u64)
+    /// Where the chunk's plain numbers go, one behind the other.
+    pub(super) fn plain_slots(&self) -> *mut u8 {
+        let value_at = self.singles.map_or(0, |single| single.value_at);
+        self.heap.at(self.committed_end + value_at)
     }
 
     /// How many plain numbers of the run are committed: the worker stores, with release, after
@@ -100,10 +150,11 @@ impl<'a> Lane<'a> {
         &self.run_head(self.run).committed
     }
 
-    /// Ends a run of plain numbers.
+    /// Ends a chunk of plain numbers.
     pub(super) fn end_plain(&mut self, stride: usize) {
         let committed = self.committed_word().load(Ordering::Relaxed);
-        self.committed_end = self.run + RUN_HEAD_BYTES + committed * stride as u64;
+        let bytes = self.singles.map_or(stride as u64, |single| single.bytes);
+        self.committed_end = self.run + RUN_HEAD_BYTES + committed * bytes;
     }
 
     /// Writes and commits the next value of the run.
@@ -152,6 +203,7 @@ impl<'a> Lane<'a> {
             self.next_block(needed)?
         };
         self.run = run;
+        self.singles = None;
         self.committed_end = run + RUN_HEAD_BYTES;
         let head = self.run_head(run);
         head.first.store(first, Ordering::Relaxed);
@@ -215,6 +267,8 @@ impl<'a> Lane<'a> {
 pub(super) enum Values<'a> {
     /// Plain numbers, one behind the other.
     Plain { stride: usize, bytes: &'a [u8] },
+    /// Plain numbers, each with its position.
+    Singles(SingleValues<'a>),
     /// Encoded values, each behind its length.
     Encoded(EncodedValues<'a>),
     /// Why the position has no result, and the worker's pid.
@@ -223,9 +277,47 @@ pub(super) enum Values<'a> {
 
 /// The committed part of a run.
 pub(super) struct CommittedRun<'a> {
+    /// The position of the first value, unless they are singles.
     pub(super) first: u64,
     pub(super) n_values: u64,
     pub(super) values: Values<'a>,
+}
+
+impl CommittedRun<'_> {
+    /// Visits the positions that the run answers.
+    pub(super) fn positions(&self, visitor: &mut dyn FnMut(u64)) {
+        match self.values {
+            Values::Singles(singles) => singles.for_each(|(position, _)| visitor(position)),
+            _ => (self.first..self.first + self.n_values).for_each(visitor),
+        }
+    }
+}
+
+/// Plain numbers with their positions, in the order in which they were computed.
+#[derive(Clone, Copy)]
+pub(super) struct SingleValues<'a> {
+    single: Single,
+    bytes: &'a [u8],
+}
+
+impl SingleValues<'_> {
+    /// The size of each number.
+    pub(super) fn stride(&self) -> usize {
+        self.single.stride as usize
+    }
+}
+
+impl<'a> Iterator for SingleValues<'a> {
+    type Item = (u64, &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<(u64, &'a [u8])> {
+        let (place, rest) = self.bytes.split_at_checked(self.single.bytes as usize)?;
+        self.bytes = rest;
+        let (position, _) = place.split_first_chunk::<8>()?;
+        let value = place.get(self.single.value_at as usize..)?;
+        Some((u64::from_ne_bytes(*position), value.get(..self.stride())?))
+    }
 }
 
 /// Encoded values, in order.
@@ -265,18 +357,24 @@ fn read_run<'a>(heap: &'a Heap, run: Offset) -> (CommittedRun<'a>, u64) {
     let head = unsafe { &*heap.at(run).cast::<RunHead>() };
     let n_values = head.committed.load(Ordering::Acquire);
     let stride = head.stride.load(Ordering::Relaxed);
-    let bytes = match stride {
-        0 | FAILURE => head.bytes.load(Ordering::Relaxed),
-        stride => n_values * stride,
+    let single = Single::of(stride);
+    let bytes = match (stride, single) {
+        (0 | FAILURE, _) => head.bytes.load(Ordering::Relaxed),
+        (_, Some(single)) => n_values * single.bytes,
+        (stride, None) => n_values * stride,
     };
     // SAFETY: the worker committed these bytes with release, and writes them no more.
     let content = unsafe {
         std::slice::from_raw_parts(heap.at(run + RUN_HEAD_BYTES).cast_const(), bytes as usize)
     };
-    let values = match stride {
-        FAILURE => failure(content),
-        0 => Values::Encoded(EncodedValues(content)),
-        stride => Values::Plain {
+    let values = match (stride, single) {
+        (FAILURE, _) => failure(content),
+        (0, _) => Values::Encoded(EncodedValues(content)),
+        (_, Some(single)) => Values::Singles(SingleValues {
+            single,
+            bytes: content,
+        }),
+        (stride, None) => Values::Plain {
             stride: stride as usize,
             bytes: content,
         },
@@ -302,11 +400,20 @@ fn failure(content: &[u8]) -> Values<'_> {
     Values::Failure(pid, cause)
 }
 
+/// The word of a run of singles that says which position a number answers.
+fn position_word(heap: &Heap, place: Offset) -> &AtomicU64 {
+    // SAFETY: places of singles begin with such a word, aligned, inside of their block.
+    unsafe { &*heap.at(place).cast::<AtomicU64>() }
+}
+
 /// How far a worker is with the run that it writes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RunState {
-    pub(super) first: u64,
-    pub(super) n_claimed: u64,
+    /// The first position that was claimed and not committed.
+    pub(super) running: Option<u64>,
+    /// How many such positions there are.
+    pub(super) n_left: u64,
+    /// How many positions of the chunk that is running were committed.
     pub(super) n_committed: u64,
 }
 
@@ -318,19 +425,33 @@ pub(super) fn run_of(heap: &Heap, seat: &Seat) -> Option<RunState> {
     }
     // SAFETY: the seat names a run that was begun; all fields are atomic.
     let head = unsafe { &*heap.at(run).cast::<RunHead>() };
+    let n_committed = head.committed.load(Ordering::Acquire);
+    let n_left = head
+        .claimed
+        .load(Ordering::Acquire)
+        .saturating_sub(n_committed);
+    if let Some(single) = Single::of(head.stride.load(Ordering::Relaxed)) {
+        // The worker may have gone on between the two loads above, but is at one position only.
+        let place = run + RUN_HEAD_BYTES + n_committed * single.bytes;
+        let position = || position_word(heap, place).load(Ordering::Relaxed);
+        return Some(RunState {
+            running: (n_left > 0).then(position),
+            n_left: n_left.min(1),
+            n_committed: 0,
+        });
+    }
+    let position = head.first.load(Ordering::Relaxed) + n_committed;
     Some(RunState {
-        n_committed: head.committed.load(Ordering::Acquire),
-        n_claimed: head.claimed.load(Ordering::Relaxed),
-        first: head.first.load(Ordering::Relaxed),
+        running: (n_left > 0).then_some(position),
+        n_left,
+        n_committed,
     })
 }
 
 /// The position that a worker was running when it died: the first of its last run that it had
 /// claimed and not committed.
 pub(super) fn running(heap: &Heap, seat: &Seat) -> Option<u64> {
-    run_of(heap, seat)
-        .filter(|run| run.n_committed < run.n_claimed)
-        .map(|run| run.first + run.n_committed)
+    run_of(heap, seat).and_then(|run| run.running)
 }
 
 /// Gives all blocks of a job back. Only for the owner, when every worker has left the job.

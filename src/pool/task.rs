@@ -75,12 +75,17 @@ impl<'a> Task<'a> {
             recorder.found();
         }
         let panics = PanicNotes::listen();
+        let are_singles = stride > 0 && self.job.claims_singly();
         while self.seat.n_tasks.load(Ordering::Relaxed) < self.max_tasks
             && let Some((first, end)) = self.job.claim()
         {
             (self.next, self.end) = (first, end);
             while self.next < self.end {
-                self.begin_run(stride);
+                if are_singles {
+                    self.begin_single(stride);
+                } else {
+                    self.begin_run(stride);
+                }
                 let before = self.next;
                 if let Some(recorder) = &mut self.recorder {
                     recorder.begin();
@@ -204,6 +209,12 @@ impl<'a> Task<'a> {
     fn begin_run(&mut self, stride: usize) {
         let n_left = self.end - self.next;
         if self.lane.begin(self.next, n_left, stride).is_err() {
+            self.end_without_room();
+        }
+    }
+
+    fn begin_single(&mut self, stride: usize) {
+        if self.lane.begin_single(self.next, stride).is_err() {
             self.end_without_room();
         }
     }
@@ -362,8 +373,8 @@ where
 unsafe fn step_plain<C: Callable<A>, A>(task: &mut Task<'_>, f: &C, args: *const A) {
     let committed = task.lane.committed_word();
     let first = task.next;
-    let stride = size_of::<C::Output>();
-    let slots = task.lane.plain_slot(0, stride).cast::<C::Output>();
+    let slots = task.lane.plain_slots().cast::<C::Output>();
+    let n_before = committed.load(Ordering::Relaxed);
     // Only a job that makes up for another has to look its items up.
     let is_in_order = task.job.list.load(Ordering::Relaxed) == 0;
     while task.next < task.end {
@@ -377,7 +388,7 @@ unsafe fn step_plain<C: Callable<A>, A>(task: &mut Task<'_>, f: &C, args: *const
         let index = task.next - first;
         // SAFETY: the run was begun with room for the whole chunk, aligned for any number.
         unsafe { slots.add(index as usize).write(result) };
-        committed.store(index + 1, Ordering::Release);
+        committed.store(n_before + index + 1, Ordering::Release);
         task.next += 1;
     }
 }

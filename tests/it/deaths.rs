@@ -1,6 +1,6 @@
 //! Tasks that panic and workers that die: what the caller is told, and that nothing else is lost.
 
-use forklore::Pool;
+use forklore::{Pool, Schedule};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -13,6 +13,7 @@ tests![
     a_worker_killed_from_outside_is_replaced,
     workers_killed_while_idle_are_replaced,
     every_item_may_kill_its_worker,
+    single_items_answer_for_themselves,
     a_closure_that_dies_loses_nothing_else,
     workers_die_with_their_owner,
 ];
@@ -164,6 +165,63 @@ fn every_item_may_kill_its_worker() {
         assert_eq!((error.item(), error.exit_code()), (Some(item), Some(9)));
     }
     assert_eq!(pool.map(power, [1]), [1]);
+}
+
+/// Items that are claimed one by one share a run of results, whatever size the numbers have.
+fn single_items_answer_for_themselves() {
+    fn unlucky(x: u32) -> u32 {
+        match x {
+            7 | 500 => panic!("unlucky"),
+            8 | 301 | 999 => kill(Pid::this(), Signal::SIGKILL).unwrap(),
+            _ => (),
+        }
+        x
+    }
+    fn check<R: PartialEq + std::fmt::Debug>(
+        results: &[Result<R, forklore::TaskError>],
+        expected: impl Fn(u32) -> R,
+    ) {
+        let mut bad = Vec::new();
+        for (item, result) in results.iter().enumerate() {
+            match result {
+                Ok(value) => assert_eq!(*value, expected(item as u32)),
+                Err(error) => {
+                    assert_eq!(error.item(), Some(item));
+                    bad.push((item, error.is_panicked(), error.signal()));
+                }
+            }
+        }
+        let killed = Some(9);
+        assert_eq!(
+            bad,
+            [
+                (7, true, None),
+                (8, false, killed),
+                (301, false, killed),
+                (500, true, None),
+                (999, false, killed)
+            ]
+        );
+    }
+    for n_workers in [1, 3] {
+        let pool = Pool::builder()
+            .workers(n_workers)
+            .schedule(Schedule::Dynamic)
+            .build()
+            .unwrap();
+        check(&pool.try_map(|x| unlucky(x) as u8, 0..1000), |x| x as u8);
+        check(&pool.try_map(|x| f64::from(unlucky(x)), 0..1000), f64::from);
+        let wide = |x: u32| u128::from(x) << 70 | 1;
+        check(
+            &pool.try_map(|x| u128::from(unlucky(x)) << 70 | 1, 0..1000),
+            wide,
+        );
+        // A closure that has captured something, and results that are not plain numbers.
+        let more = n_workers as u32;
+        check(&pool.try_map(|x| unlucky(x) + more, 0..1000), |x| x + more);
+        let words = pool.try_map(|x| unlucky(x).to_string(), 0..1000);
+        check(&words, |x| x.to_string());
+    }
 }
 
 fn a_closure_that_dies_loses_nothing_else() {
