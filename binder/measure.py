@@ -102,12 +102,12 @@ class Learner:
             time.sleep(0.05)
         self.lab_s = time.monotonic() - started
 
-    def ask(self, path, body=None):
+    def ask(self, path, body=None, method=None):
         headers = {"Authorization": f"token {TOKEN}"}
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers, method=method)
         with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
-            return json.load(answer)
+            return json.loads(answer.read() or "null")
 
     def answers(self):
         try:
@@ -119,8 +119,8 @@ class Learner:
     def open_session(self):
         """Until the first result of a pool, as a learner sees it who opens a notebook and runs its first cell."""
         started = time.monotonic()
-        kernel = self.ask("/api/kernels", {"name": "forklore"})["id"]
-        file = self.home / f"runtime/kernel-{kernel}.json"
+        self.kernel = self.ask("/api/kernels", {"name": "forklore"})["id"]
+        file = self.home / f"runtime/kernel-{self.kernel}.json"
         self.client = BlockingKernelClient(connection_file=str(file))
         self.client.load_connection_file()
         self.client.start_channels()
@@ -162,51 +162,61 @@ class Learner:
         files = (path.lstat() for path in self.home.rglob("*"))
         return sum(status.st_blocks * 512 for status in files) / 1e6
 
+    def close_session(self):
+        self.client.stop_channels()
+        self.ask(f"/api/kernels/{self.kernel}", method="DELETE")
+
     def leave(self):
-        if hasattr(self, "client"):
-            self.client.stop_channels()
         self.server.terminate()
         self.server.wait()
         shutil.rmtree(self.home)
 
 
-def measure(has_shared_library, n_learners):
-    print(f"\n## {'With' if has_shared_library else 'Without'} the shared library\n")
-    learners = []
-    try:
-        for _ in range(n_learners):
-            learners.append(Learner(has_shared_library))
-        first_s = [learner.open_session() for learner in learners]
-        opened = [learner.parts_mb() for learner in learners]
-        disk_mb = learners[0].disk_mb()
-        peak_mb = max(learner.run_lesson() for learner in learners)
-        rest = [learner.parts_mb() for learner in learners]
-    finally:
-        for learner in learners:
-            learner.leave()
-    lab_s = max(learner.lab_s for learner in learners)
-    print(f"JupyterLab answers after {lab_s:.1f} s; first result of a pool after {max(first_s):.1f} s; disk {disk_mb:.0f} MB\n")
+def measure(learners, title):
+    """One session of each learner, from its start to its end: the lesson in one after the other."""
+    first_s = [learner.open_session() for learner in learners]
+    opened = [learner.parts_mb() for learner in learners]
+    disk_mb = max(learner.disk_mb() for learner in learners)
+    peak_mb = max(learner.run_lesson() for learner in learners)
+    rest = [learner.parts_mb() for learner in learners]
+    for learner in learners:
+        learner.close_session()
+
+    def mean(series, name, index):
+        return sum(parts[name][index] for parts in series) / len(learners)
+
+    print(f"\n## {title}\n\nFirst result of a pool after {max(first_s):.1f} s; on disk {disk_mb:.0f} MB\n")
     print("| memory of a learner, MB | private, session opened | PSS | private, after lesson 06 | PSS |\n| --- | --- | --- | --- | --- |")
-    mean = lambda series, name, index: sum(parts[name][index] for parts in series) / n_learners
     totals = [0.0] * 4
     for name in PARTS[:-1]:
-        row = [mean(opened, name, 0), mean(opened, name, 1), mean(rest, name, 0), mean(rest, name, 1)]
+        row = [mean(series, name, index) for series in (opened, rest) for index in (0, 1)]
         totals = [total + amount for total, amount in zip(totals, row)]
-        print(f"| {name} |" + "".join(f" {amount:.0f} |" for amount in row))
+        print(f"| {name} |" + "".join(f" {amount:.1f} |" for amount in row))
     print("| all |" + "".join(f" {amount:.0f} |" for amount in totals))
     at_rest = totals[3]
-    print(f"\npeak in lesson 06: {peak_mb:.0f} MB")
+    print(f"\nPeak in lesson 06: {peak_mb:.0f} MB")
     for busy in (1, 0.25):
-        each = at_rest + busy * (peak_mb - at_rest)
-        fits = int((NODE_MB - SYSTEM_MB) / each)
-        print(f"({NODE_MB} - {SYSTEM_MB}) / ({at_rest:.0f} + {busy} x {peak_mb - at_rest:.0f}) = {fits} learners on a node of 64 GB")
+        fits = int((NODE_MB - SYSTEM_MB) / (at_rest + busy * (peak_mb - at_rest)))
+        print(f"({NODE_MB} - {SYSTEM_MB}) / ({at_rest:.0f} + {busy} x {peak_mb - at_rest:.0f}) = {fits} learners on a node of 64 GB", flush=True)
 
 
 def main():
     n_learners = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     print(f"{len(os.sched_getaffinity(0))} processors, load {os.getloadavg()[0]:.1f}, learners at once: {n_learners}")
     for has_shared_library in (True, False):
-        measure(has_shared_library, n_learners)
+        learners = []
+        try:
+            for _ in range(n_learners):
+                learners.append(Learner(has_shared_library))
+            print(f"\nJupyterLab answers after {max(learner.lab_s for learner in learners):.1f} s")
+            if has_shared_library:
+                measure(learners, "With the shared library")
+            else:
+                measure(learners, "Without it, a learner's first session")
+                measure(learners, "Without it, a later session")
+        finally:
+            for learner in learners:
+                learner.leave()
 
 
 if __name__ == "__main__":
