@@ -7,12 +7,13 @@ travels in a file that only the learner can read, in the home folder, which a cl
 import asyncio
 import os
 import re
+import secrets
 import shlex
 import signal
 from importlib import resources
 
 from batchspawner.batchspawner import JobStatus, format_template
-from traitlets import Float, List, Unicode
+from traitlets import Float, List, Unicode, default
 
 from .spawner import FormMixin, Refusal
 
@@ -48,10 +49,15 @@ class BatchMixin(FormMixin):
         help="What a node must have; without one of these, the learner is told which is missing.",
     ).tag(config=True)
 
+    @default("env_keep")
+    def _env_keep_default(self):
+        # A scheduler starts a job with a PATH of its own, and the nodes have the session's programs where the hub has them.
+        return ["PATH", "LANG", "LC_ALL", "JUPYTERHUB_SINGLEUSER_APP"]
+
     # The job script's file, and what the scheduler's commands print when they cannot reach it.
     script = ""
     silence = ""
-    lost_job_id = ""
+    lost_job_id = environment_file = ""
 
     async def run_command(self, cmd, input=None, env=None):
         """As in `batchspawner`, but a command that is given up ends, all of it, and is told from an empty answer."""
@@ -92,8 +98,11 @@ class BatchMixin(FormMixin):
             await self.write_environment()
             job_id = await super().submit_batch_script()
         except Silence:
+            # The scheduler may have heard it all the same: a job that does not find this file ends at once.
+            await self.remove_environment()
             raise Refusal(SILENT) from None
         except RuntimeError as error:
+            await self.remove_environment()
             reason = first_line(error)
             self.log.error("%s: the scheduler refused the job %r: %s", self.user.name, self.user_options, error)
             raise Refusal(f"The cluster's scheduler refused the session: {reason}") from None
@@ -101,15 +110,19 @@ class BatchMixin(FormMixin):
         return job_id
 
     async def write_environment(self):
+        # Each job has its own, so that one nobody knows of does not take the next one's.
+        self.environment_file = f"session-{re.sub('[^A-Za-z0-9]', '-', self.name)}-{secrets.token_hex(8)}.env"
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in self.get_env().items() if is_name(name)]
-        name = shlex.quote(f"{STATE}/{self.environment_file}")
         await self.as_learner(
-            f"umask 077 && mkdir -p {STATE} && rm -f {name} && cat > {name}", input="".join(lines)
+            f"umask 077 && mkdir -p {STATE} && rm -f {STATE}/{self.environment_file} && cat > {STATE}/{self.environment_file}",
+            input="".join(lines),
         )
 
-    @property
-    def environment_file(self):
-        return f"session-{re.sub('[^A-Za-z0-9]', '-', self.name)}.env"
+    async def remove_environment(self):
+        try:
+            await self.as_learner(f"rm -f {STATE}/{self.environment_file}")
+        except RuntimeError as error:
+            self.log.warning("%s: could not remove %s: %s", self.user.name, self.environment_file, first_line(error))
 
     async def _get_batch_script(self, **subvars):
         template = script(self.script).replace("{{session}}", script("session.sh"))

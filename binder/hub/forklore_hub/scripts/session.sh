@@ -8,7 +8,8 @@ if [ ! -r "$environment" ]; then
 fi
 . "./$environment"
 rm -f "$environment"
-find {{state_folder}} -name 'job-*.log' -mtime +7 -delete
+find {{state_folder}} \( -name 'job-*.log' -o -name 'session-*.env' \) -mtime +7 -delete
+{{prologue}}
 for program in {{programs | join(' ')}}; do
     if ! command -v "$program" >/dev/null; then
         echo "forklore: The node $(hostname) has no $program, which a session needs; tell your administrator."
@@ -19,5 +20,4 @@ done
 JUPYTER_RUNTIME_DIR=$(mktemp -d "${TMPDIR:-/tmp}/jupyter-XXXXXXXX")
 export JUPYTER_RUNTIME_DIR
 trap 'rm -rf "$JUPYTER_RUNTIME_DIR"' EXIT
-{{prologue}}
 {{cmd}}

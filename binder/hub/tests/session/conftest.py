@@ -47,7 +47,7 @@ def processes(name):
 
 
 def add_learner(name):
-    """An account with a private home, the lessons, and a warm start."""
+    """An account with a private home and the lessons."""
     try:
         return pwd.getpwnam(name)
     except KeyError:
@@ -55,8 +55,6 @@ def add_learner(name):
     subprocess.run(["useradd", "--create-home", "--shell", "/bin/bash", name], check=True)
     home = Path("/home", name)
     shutil.copytree("/srv/forklore/lessons", home / "lessons")
-    if Path("/srv/forklore/skel/.cache").exists():
-        subprocess.run(["cp", "-a", "/srv/forklore/skel/.cache", home], check=True)
     subprocess.run(["chown", "-R", f"{name}:{name}", home], check=True)
     home.chmod(0o700)
     return pwd.getpwnam(name)
@@ -143,6 +141,8 @@ class Learner:
         self.account = add_learner(name)
         self.name = name
         self.home = Path(self.account.pw_dir)
+        # JupyterLab would open the last test's notebooks again, and ask before it saves a file that was written anew.
+        shutil.rmtree(self.home / ".jupyter/lab/workspaces", ignore_errors=True)
         self.context = chromium.new_context(viewport={"width": 1280, "height": 900})
         self.page = self.context.new_page()
         self.n_notebooks = 0
@@ -183,7 +183,7 @@ class Learner:
         return self.page.inner_text("body")
 
     def wait_for_text(self, text):
-        self.page.wait_for_function("text => document.body.innerText.includes(text)", arg=text, timeout=DEADLINE_S * 1000)
+        self.page.wait_for_function("text => document.body?.innerText.includes(text)", arg=text, timeout=DEADLINE_S * 1000)
         return self
 
     def stop(self):
@@ -193,8 +193,31 @@ class Learner:
         self.page.wait_for_selector("#start:not([disabled])")
         until(lambda: not self.page.locator("#stop").is_visible(), "the end of the session")
 
+    def in_terminal(self, line):
+        """Types a line into a terminal of the session."""
+        self.page.evaluate(
+            """async line => {
+                const terminal = await window.jupyterapp.serviceManager.terminals.startNew();
+                terminal.send({ type: "stdin", content: [line + "\\r"] });
+            }""",
+            line,
+        )
+
     def run_all(self, path):
         """Opens a notebook in the session's JupyterLab, runs all of it there, saves it, and gives its cells."""
+        return self.run_notebook(path, "await commands.execute('notebook:run-all-cells');")
+
+    def run_one_by_one(self, path):
+        """The same, but each cell is run when the one before has ended, also by an error, which ends Run All."""
+        return self.run_notebook(
+            path,
+            """for (let i = 0; i < opened.content.widgets.length; i++) {
+                opened.content.activeCellIndex = i;
+                await commands.execute("notebook:run-cell");
+            }""",
+        )
+
+    def run_notebook(self, path, how):
         self.page.evaluate(
             """async path => {
                 const { commands, shell } = window.jupyterapp;
@@ -202,9 +225,9 @@ class Learner:
                 await opened.context.ready;
                 await opened.sessionContext.ready;
                 shell.activateById(opened.id);
-                await commands.execute("notebook:run-all-cells");
+                HOW
                 await opened.context.save();
-            }""",
+            }""".replace("HOW", how),
             path,
         )
         return json.loads((self.home / path).read_text())["cells"]
@@ -213,7 +236,7 @@ class Learner:
         """Runs cells in the session, and gives what each wrote; an error is written as its name and its value."""
         cells = [
             {"cell_type": "code", "id": f"cell-{i}", "execution_count": None, "outputs": [], "source": source,
-             "metadata": {"tags": ["raises-exception"]}}
+             "metadata": {}}
             for i, source in enumerate(sources)
         ]  # fmt: skip
         kernel = {"kernelspec": {"name": "forklore", "display_name": "Rust (forklore)", "language": "rust"}}
@@ -221,7 +244,7 @@ class Learner:
         path = self.home / f"cells-{self.n_notebooks}.ipynb"
         path.write_text(json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
         os.chown(path, self.account.pw_uid, self.account.pw_gid)
-        return [written(cell) for cell in self.run_all(path.name)]
+        return [written(cell) for cell in self.run_one_by_one(path.name)]
 
 
 def written(cell):
@@ -248,6 +271,7 @@ def learner(chromium, hub):
 
     yield make
     for one in made.values():
+        one.shot(f"last-{one.name}")
         one.page.goto(f"{URL}/hub/home")
         if one.page.locator("#stop").is_visible():
             one.stop()

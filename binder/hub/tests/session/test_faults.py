@@ -47,17 +47,19 @@ def test_a_job_that_is_killed(learner, hub):
 
 
 def test_the_run_time_ends_everything(learner, hub):
-    """Also a map that is under way, and a process that has left its session."""
+    """Also a pool's workers, and a process that has left its session."""
     hub.restart(hour=90)
     alice = learner("alice")
     before = hub.size()
     alice.ask(cores=2, memory_gb=1, hours=1).wait_for_lab()
-    alice.run("%%bash\nsetsid sleep 1000 &\n", "let pool: forklore::Pool = forklore::Pool::with_workers(2)?;")
-    assert [command for command in processes("alice").values() if command == "sleep 1000"]
+    alice.run("let pool: forklore::Pool = forklore::Pool::with_workers(2)?;")
+    alice.in_terminal("setsid sleep 1000 &")
+    until(lambda: "sleep 1000" in processes("alice").values(), "the process that has left its session")
     until(lambda: processes("alice") == {}, "the end of all processes", deadline_s=250)
     until(lambda: "reached its run time" in hub.said(before), "the hub's log")
     alice.page.goto(f"{URL}/hub/spawn")
     alice.wait_for_text("Your session reached its run time")
+    alice.shot("run-time")
 
 
 @on_a_cluster

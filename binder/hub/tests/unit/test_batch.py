@@ -90,6 +90,8 @@ def test_a_scheduler_that_does_not_answer(batch, scheduler, caplog, tmp_path):
     made = batch(SGE, command_timeout=0.5)
     assert failed_start(made) == SILENT
     assert "learner: gave up after 0.5 s without an answer: env qsub" in caplog.text
+    # So the job ends at once if the scheduler has heard of it all the same.
+    assert not list((tmp_path / ".forklore/hub").iterdir())
     child = int((tmp_path / "child").read_text())
     with pytest.raises(ProcessLookupError):
         wait_for_the_end(child)
