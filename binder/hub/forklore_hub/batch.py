@@ -152,8 +152,14 @@ class BatchMixin(FormMixin):
 
     async def start(self):
         self.prepare()
+        starting = asyncio.ensure_future(super().start())
+        ending = asyncio.ensure_future(self.end_of_a_running_job())
         try:
-            return await super().start()
+            await asyncio.wait({starting, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                self.clear_state()
+                raise RuntimeError(ending.result())
+            return starting.result()
         except RuntimeError as error:
             # The job went away while it waited, or right at its start.
             job_id = self.lost_job_id
@@ -162,6 +168,19 @@ class BatchMixin(FormMixin):
             # One that the scheduler holds because of an error is not gone.
             self.job_id = job_id
             raise Refusal(words, log_message=f"job {job_id}: {words} ({first_line(error)})") from None
+
+        finally:
+            starting.cancel()
+            ending.cancel()
+
+    async def end_of_a_running_job(self):
+        """Waits for it. `batchspawner` asks until a job runs, and then waits for its port, whatever becomes of it."""
+        ran = False
+        while True:
+            await asyncio.sleep(self.startup_poll_interval)
+            ran = ran or bool(self.job_id) and self.state_isrunning()
+            if ran and await self.query_job_status() == JobStatus.NOTFOUND:
+                return "it ran, and ended without a word to the hub"
 
     def clear_state(self):
         # `batchspawner` forgets the number before anybody can ask what became of the job.

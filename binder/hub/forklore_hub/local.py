@@ -79,7 +79,12 @@ class ForkloreLocalSpawner(FormMixin, LocalProcessSpawner):
         if pid and pid == self.pid:
             self.last_words = OUT_OF_TIME
             self.log.warning("%s: process %d has reached its run time", self.user.name, pid)
-            self.ending = asyncio.ensure_future(self.stop())
+            self.ending = asyncio.ensure_future(self.stop_and_notify())
+
+    async def stop_and_notify(self):
+        await self.stop()
+        # Until the hub asks for the next time, its proxy would send the learner to a session that is no more.
+        await self.poll_and_notify()
 
     async def poll(self):
         pid = self.pid

@@ -159,6 +159,10 @@ class Learner:
         self.page.wait_for_selector("#cores")
         return self
 
+    def open(self, path):
+        self.page.goto(URL + path)
+        return self
+
     def ask(self, **fields):
         """Fills the form in and sends it; what the browser itself would refuse is sent nevertheless."""
         self.page.goto(f"{URL}/hub/spawn")

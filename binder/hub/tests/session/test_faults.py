@@ -40,8 +40,7 @@ def test_a_job_that_is_killed(learner, hub):
     SCHEDULER.kill(job_id)
     until(lambda: processes("alice") == {}, "the end of all processes")
     until(lambda: f"alice: job {job_id} is gone: Your session" in hub.said(before), "the hub's log")
-    alice.page.goto(f"{URL}/hub/spawn")
-    alice.wait_for_text("Your session's job was")
+    alice.open("/hub/spawn").wait_for_text("Your session's job was")
     alice.shot("killed")
     alice.ask(cores=1, memory_gb=1, hours=1).wait_for_lab()
 
@@ -57,8 +56,8 @@ def test_the_run_time_ends_everything(learner, hub):
     until(lambda: "sleep 1000" in processes("alice").values(), "the process that has left its session")
     until(lambda: processes("alice") == {}, "the end of all processes", deadline_s=250)
     until(lambda: "reached its run time" in hub.said(before), "the hub's log")
-    alice.page.goto(f"{URL}/hub/spawn")
-    alice.wait_for_text("Your session reached its run time")
+    # For a moment, the proxy may still lead to what is no more.
+    until(lambda: "Your session reached its run time" in alice.open("/hub/spawn").text(), "the reason on the form")
     alice.shot("run-time")
 
 

@@ -84,6 +84,12 @@ def test_a_project_that_the_scheduler_does_not_know(batch, scheduler, caplog):
     assert "learner: the scheduler refused the job" in caplog.text
 
 
+def test_a_job_that_ends_before_its_session_is_up(batch, scheduler, tmp_path):
+    scheduler("qsub", f"echo 'forklore: The node has no bread.' > {tmp_path}/.forklore/hub/job-7.log; echo 7")
+    scheduler("qstat", f"[ -e {tmp_path}/asked ] && exit\ntouch {tmp_path}/asked\n{qstat('r')}")
+    assert failed_start(batch(SGE)) == "The node has no bread."
+
+
 def test_a_scheduler_that_does_not_answer(batch, scheduler, caplog, tmp_path):
     # The command's own child keeps the pipe open, as `runuser` does.
     scheduler("qsub", f"(echo $BASHPID > {tmp_path}/child; exec sleep 1000) & wait")
