@@ -6,7 +6,7 @@ use std::time::Duration;
 use forklore::{Pool, Process, Queue, Value, pipe};
 use nix::sys::signal::{Signal, raise};
 
-use crate::support::{Random, tests, wait_until};
+use crate::support::{Random, tests, wait_for_sleep, wait_until};
 
 tests![
     messages_come_in_order,
@@ -39,14 +39,6 @@ const SHORT: Duration = Duration::from_millis(5);
 fn kill<T: serde::Serialize + serde::de::DeserializeOwned>(mut child: Process<T>) {
     child.kill();
     assert!(child.join().is_err_and(|error| error.signal() == Some(9)));
-}
-
-/// Waits until a process sleeps in the kernel.
-fn wait_for_sleep(pid: i32) {
-    wait_until(|| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        stat.rsplit_once(") ").unwrap().1.starts_with('S')
-    });
 }
 
 fn messages_come_in_order() {

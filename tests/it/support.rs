@@ -57,6 +57,14 @@ pub fn wait_until(mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until a process sleeps in the kernel.
+pub fn wait_for_sleep(pid: i32) {
+    wait_until(|| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('S')
+    });
+}
+
 /// A function to map.
 pub fn power(x: u64) -> u64 {
     x.wrapping_pow(10)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use forklore::{Barrier, Condition, Event, Lock, Pool, Process, RLock, Semaphore, Value};
 use nix::sys::signal::{Signal, raise};
 
-use crate::support::{Random, tests, wait_until};
+use crate::support::{Random, tests, wait_for_sleep, wait_until};
 
 tests![
     a_lock_excludes,
@@ -62,14 +62,6 @@ fn kill(mut child: Process<()>) -> i32 {
     child.kill();
     assert_eq!(child.join().unwrap_err().signal(), Some(9));
     pid
-}
-
-/// Waits until a process sleeps in the kernel.
-fn wait_for_sleep(pid: i32) {
-    wait_until(|| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        stat.rsplit_once(") ").unwrap().1.starts_with('S')
-    });
 }
 
 fn a_lock_excludes() {
