@@ -34,7 +34,7 @@ use serde::de::DeserializeOwned;
 use crate::cpus::cpu_count;
 use crate::error::{Error, Outcome, Result, TaskError};
 use crate::figure::number::time;
-use crate::pool::{Blocks, Map, Pool, Serial, ThreadPool, Watched, all_or_panic};
+use crate::pool::{Blocks, Map, Pool, Schedule, Serial, ThreadPool, Watched, all_or_panic};
 use crate::progress::Meter;
 
 /// From here on, [`verbose`](Parallel::verbose) shows progress, and from there on, each worker's.
@@ -59,7 +59,7 @@ pub enum BatchSize {
     /// As many as seem right: first many, then fewer, so that all end at the same time.
     #[default]
     Auto,
-    /// Always the same number. Threads take no notice: they steal from each other anyway.
+    /// Always the same number.
     Fixed(usize),
 }
 
@@ -112,7 +112,7 @@ impl Parallel {
     /// How many items a worker takes at a time.
     #[must_use]
     pub fn batch_size(mut self, size: BatchSize) -> Parallel {
-        self.batch_size = size;
+        (self.batch_size, self.crew) = (size, OnceCell::new());
         self
     }
 
@@ -190,10 +190,7 @@ impl Parallel {
         };
         let started = Instant::now();
         let outcomes = match &**crew {
-            Crew::Processes(pool) => match self.batch_size {
-                BatchSize::Auto => self.watched(pool).try_map(f, args),
-                BatchSize::Fixed(n) => self.watched(pool).try_map_chunked(f, args, n),
-            },
+            Crew::Processes(pool) => self.watched(pool).try_map(f, args),
             Crew::Threads(pool) => self.counted(pool, f, args),
             Crew::Serial => self.counted(&Serial, f, args),
         };
@@ -272,10 +269,23 @@ impl Parallel {
             ));
         }
         Ok(match self.backend {
-            Backend::Processes => Crew::Processes(Pool::with_workers(n)?),
-            Backend::Threads => Crew::Threads(ThreadPool::with_workers(n)?),
+            Backend::Processes => {
+                let builder = Pool::builder().workers(n);
+                Crew::Processes(builder.schedule(self.schedule()).build()?)
+            }
+            Backend::Threads => {
+                let builder = ThreadPool::builder().workers(n);
+                Crew::Threads(builder.schedule(self.schedule()).build()?)
+            }
             Backend::Serial => Crew::Serial,
         })
+    }
+
+    fn schedule(&self) -> Schedule {
+        match self.batch_size {
+            BatchSize::Auto => Schedule::Auto,
+            BatchSize::Fixed(n) => Schedule::Fixed(n),
+        }
     }
 
     fn shows_progress(&self) -> bool {

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use forklore::Pool;
 use rayon::prelude::*;
 
-pub use peer::{Peer, machine, median, microseconds, number, timed};
+pub use peer::{Peer, timed};
+pub use table::{machine, median, microseconds, number};
 
 mod peer;
+mod table;
 
 pub const N_WORKERS: usize = 2;
 

@@ -15,10 +15,13 @@ use std::time::{Duration, Instant};
 use forklore::Gil;
 use forklore::gil::Token;
 
-use peer::{Peer, machine, median, microseconds, number, timed};
+use peer::{Peer, timed};
+use table::{machine, median, microseconds, number};
 
 #[path = "../common/peer.rs"]
 mod peer;
+#[path = "../common/table.rs"]
+mod table;
 
 /// A load: its name, what is counted, and the row that it is compared with.
 struct Row {

@@ -1,15 +1,10 @@
 //! Threads that take turns, behind the interface of every other pool.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use std::sync::Mutex;
 
 use crate::error::{Error, Outcome, Result};
-use crate::pool::{Diary, Map, all_or_panic, run_caught};
-use crate::trace::Traced;
+use crate::pool::{Diary, Hands, Pause, Schedule, impl_map, lock, own_methods, run_within};
 
 use super::{Gil, GilReport};
 
@@ -60,97 +55,37 @@ impl GilPool {
         lock(&self.last_report).clone()
     }
 
-    /// Applies `f` to every argument and returns the results in order.
-    ///
-    /// # Panics
-    /// If a task panics, after all others have run, with the first such item's error.
-    #[track_caller]
-    pub fn map<F, I, A, R>(&self, f: F, args: I) -> Vec<R>
-    where
-        F: Fn(A) -> R + Sync,
-        I: IntoIterator<Item = A>,
-        A: Send,
-        R: Send,
-    {
-        all_or_panic(self.try_map(f, args))
+    /// One by one, as Python's executors of threads hand them out.
+    fn schedule(&self) -> Schedule {
+        Schedule::Dynamic
     }
 
-    /// Applies `f` to every argument; a task that panics is an error and the others run.
-    pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
+    fn run<F, I, A, R>(
+        &self,
+        f: &F,
+        args: I,
+        schedule: Schedule,
+        diary: &mut Diary,
+    ) -> Vec<Outcome<R>>
     where
         F: Fn(A) -> R + Sync,
         I: IntoIterator<Item = A>,
         A: Send,
         R: Send,
     {
-        // Each item's place holds its argument until it is taken, and then its result.
-        let args: Vec<Mutex<Option<A>>> =
-            args.into_iter().map(|arg| Mutex::new(Some(arg))).collect();
-        let results: Vec<Mutex<Option<Outcome<R>>>> =
-            args.iter().map(|_| Mutex::default()).collect();
-        let next = AtomicUsize::new(0);
+        run_within(self, self.n_workers, schedule, f, args, diary)
+    }
+}
+
+own_methods!(GilPool, function: [Sync], values: [Send]);
+impl_map!(GilPool);
+
+impl Hands for GilPool {
+    fn work(&self, n: usize, work: &(dyn Fn(Pause<'_>) + Sync)) {
         let report = self
             .gil
-            .threads(self.n_workers.min(args.len()), |token, _| {
-                loop {
-                    let item = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(arg) = args.get(item).and_then(|arg| lock(arg).take()) else {
-                        break;
-                    };
-                    *lock(&results[item]) = Some(run_caught(item, || f(arg)));
-                    token.checkpoint();
-                }
-            });
+            .threads(n, |token, _| work(&mut || token.checkpoint()));
         *lock(&self.last_report) = Some(report);
-        let results = results
-            .into_iter()
-            .filter_map(|result| lock(&result).take());
-        let results: Vec<Outcome<R>> = results.collect();
-        assert_eq!(results.len(), args.len(), "every item has a result");
-        results
-    }
-}
-
-/// No task panics while it holds one of these locks.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Map for GilPool {
-    fn workers(&self) -> usize {
-        self.n_workers
-    }
-
-    fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
-    where
-        F: Fn(A) -> R + Send + Sync,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned + Send,
-        R: Serialize + DeserializeOwned + Send,
-    {
-        GilPool::try_map(self, f, args)
-    }
-
-    #[track_caller]
-    fn map_traced<F, I, A, R>(&self, f: F, args: I) -> Traced<Vec<R>>
-    where
-        F: Fn(A) -> R + Send + Sync,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned + Send,
-        R: Serialize + DeserializeOwned + Send,
-    {
-        let mut diary = Diary::begin();
-        let args: Vec<(usize, A)> = args.into_iter().enumerate().collect();
-        diary.encoded();
-        let noted = |(item, arg)| {
-            let start = diary.now();
-            let result = f(arg);
-            diary.ran(item, 1, start);
-            result
-        };
-        let outcomes = GilPool::try_map(self, noted, args);
-        diary.returned();
-        diary.finish(all_or_panic(outcomes))
     }
 }
 
@@ -165,7 +100,10 @@ impl fmt::Debug for GilPool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+    use crate::Map;
 
     #[test]
     fn a_pool_of_threads_that_take_turns_is_a_map() {

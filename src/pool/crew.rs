@@ -24,7 +24,7 @@ use super::plan::Schedule;
 use super::record;
 use super::sleep;
 use super::start::{StartMethod, Starter};
-use super::watch::Watch;
+use super::time_limit::TimeLimit;
 use super::worker::{self, Duty, LocalCall};
 
 /// What every worker of a pool is started with.
@@ -72,7 +72,7 @@ pub(super) struct Crew {
     failed_starts: Vec<u32>,
     /// Workers that are dead but whose memory the kernel is still freeing.
     dying: Vec<i32>,
-    watch: Option<Watch>,
+    time_limit: Option<TimeLimit>,
     starter: Starter,
     /// Where the initialiser's name is written, once it was.
     initializer: Offset,
@@ -139,7 +139,7 @@ impl Crew {
             pids: vec![None; settings.n_workers.get()],
             failed_starts: Vec::new(),
             dying: Vec::new(),
-            watch: settings.timeout.map(Watch::new),
+            time_limit: settings.timeout.map(TimeLimit::new),
             starter: Starter::new(settings.method),
             initializer: 0,
             start_failure: String::new(),
@@ -334,9 +334,9 @@ impl Crew {
                 ended,
                 lacked_room: seat.lacks_room.load(Ordering::Acquire) != 0,
                 overran: self
-                    .watch
+                    .time_limit
                     .as_mut()
-                    .and_then(|watch| watch.forget(seat_index)),
+                    .and_then(|limit| limit.forget(seat_index)),
             },
         }
     }
@@ -370,14 +370,14 @@ impl Crew {
 
     /// Kills workers that have been at one task for too long.
     pub(super) fn kill_overdue(&mut self) {
-        if let Some(watch) = &mut self.watch {
-            watch.kill_overdue(&self.heap, &self.pids);
+        if let Some(limit) = &mut self.time_limit {
+            limit.kill_overdue(&self.heap, &self.pids);
         }
     }
 
     /// How long the owner may sleep before it has to look at the workers' progress again.
     pub(super) fn patience(&self) -> Option<Duration> {
-        self.watch.as_ref().map(Watch::interval)
+        self.time_limit.as_ref().map(TimeLimit::interval)
     }
 
     /// How a worker whose lifeline is cut came to its end. Reaps it if that is possible at once;

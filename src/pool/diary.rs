@@ -1,60 +1,63 @@
 //! What happened when in a map that stays in this process: on its threads, or on the caller's alone.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::sys::clock::monotonic_ns;
 use crate::sys::thread_id;
-use crate::trace::{Caller, Span, Trace, Traced, Worker};
+use crate::trace::{Span, Traced, Worker};
+
+use super::recorder::Notes;
+use super::within::lock;
 
 /// Spans shorter than this grow by the items that follow: a million quick items are no million spans.
 const SHORTEST_SPAN: Duration = Duration::from_micros(10);
 
-/// The notes of all threads.
+/// The notes of the caller and of all threads; a map that is not traced has an empty diary.
+#[derive(Default)]
 pub(crate) struct Diary {
-    began_ns: u64,
-    caller: Caller,
+    caller: Notes,
     /// With the thread that ran it, in the order in which they ended.
     spans: Mutex<Vec<(u64, Span)>>,
 }
 
 impl Diary {
+    /// Nothing is noted.
+    pub(crate) fn off() -> Diary {
+        Diary::default()
+    }
+
     /// Begins, at the beginning of the map.
     pub(crate) fn begin() -> Diary {
-        let caller = Caller {
-            pid: std::process::id() as i32,
-            ..Caller::default()
-        };
         Diary {
-            began_ns: monotonic_ns(),
-            caller,
-            spans: Mutex::default(),
+            caller: Notes::begin(),
+            ..Diary::default()
         }
     }
 
-    /// The time since the beginning.
-    pub(crate) fn now(&self) -> Duration {
-        Duration::from_nanos(monotonic_ns() - self.began_ns)
+    /// The time since the beginning, if it is noted.
+    pub(crate) fn now(&self) -> Option<Duration> {
+        self.caller.now()
     }
 
     /// The arguments are collected.
     pub(crate) fn encoded(&mut self) {
-        self.caller.encoded = self.now();
-        self.caller.forked = self.caller.encoded;
+        self.caller.encoded();
     }
 
     /// This thread has run items, and began at `start`.
-    pub(crate) fn ran(&self, first_item: usize, n_items: usize, start: Duration) {
+    pub(crate) fn ran(&self, first_item: usize, n_items: usize, start: Option<Duration>) {
+        let (Some(start), Some(end)) = (start, self.now()) else {
+            return;
+        };
         let span = Span {
             first_item,
             n_items,
             start,
-            end: self.now(),
+            end,
             ..Span::default()
         };
         let thread = u64::from(thread_id());
-        // Nobody panics while holding the lock.
-        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spans = lock(&self.spans);
         match spans.last_mut() {
             Some((of, last)) if *of == thread && last.takes_up(&span) => {
                 last.n_items += n_items;
@@ -66,15 +69,15 @@ impl Diary {
 
     /// All is done.
     pub(crate) fn returned(&mut self) {
-        self.caller.returned = self.now();
+        self.caller.returned();
     }
 
     /// The results are in order.
-    pub(crate) fn finish<T>(mut self, value: T) -> Traced<T> {
-        self.caller.collated = self.now();
-        let spans = self.spans.into_inner();
-        let mut workers: Vec<Worker> = Vec::new();
-        for (thread, span) in spans.unwrap_or_else(PoisonError::into_inner) {
+    pub(crate) fn finish<T>(self, value: T) -> Traced<T> {
+        let mut traced = self.caller.finish(value);
+        let pid = traced.trace.caller.pid;
+        let workers = &mut traced.trace.workers;
+        for (thread, span) in std::mem::take(&mut *lock(&self.spans)) {
             match workers.iter_mut().find(|worker| worker.tid == thread) {
                 Some(worker) => {
                     worker.left = span.end;
@@ -82,10 +85,10 @@ impl Diary {
                 }
                 None => workers.push(Worker {
                     name: String::new(),
-                    pid: self.caller.pid,
+                    pid,
                     tid: thread,
                     arrived: span.start,
-                    finding: Duration::ZERO,
+                    finding: Vec::new(),
                     left: span.end,
                     spans: vec![span],
                 }),
@@ -95,11 +98,7 @@ impl Diary {
         for (index, worker) in workers.iter_mut().enumerate() {
             worker.name = format!("worker {index}");
         }
-        let trace = Trace {
-            caller: self.caller,
-            workers,
-        };
-        Traced { value, trace }
+        traced
     }
 }
 

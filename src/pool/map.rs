@@ -8,7 +8,6 @@ use crate::trace::Traced;
 
 use super::blocks::Blocks;
 use super::callable::StarFn;
-use super::{Pool, Serial, ThreadPool};
 
 /// Something that applies a function to every argument: processes, threads, or this thread alone.
 ///
@@ -56,6 +55,17 @@ pub trait Map {
         all_or_panic(self.try_map(f, args))
     }
 
+    /// As [`map`](Map::map), in chunks of `chunk` items.
+    ///
+    /// # Panics
+    /// As [`map`](Map::map), and if `chunk` is 0.
+    fn map_chunked<F, I, A, R>(&self, f: F, args: I, chunk: usize) -> Vec<R>
+    where
+        F: Fn(A) -> R + Send + Sync,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned + Send,
+        R: Serialize + DeserializeOwned + Send;
+
     /// As [`map`](Map::map), and notes what happened when.
     ///
     /// # Panics
@@ -84,7 +94,7 @@ pub trait Map {
     }
 
     /// As [`map`](Map::map), lazily: arguments are taken, and tasks run, only a little ahead of the
-    /// results that are taken, so that endlessly many need little memory. Except on [`Pool`], which
+    /// results that are taken, so that endlessly many need little memory. Except on [`Pool`](super::Pool), which
     /// never waits for a slow one, they run block by block.
     ///
     /// # Panics
@@ -147,57 +157,135 @@ pub(crate) fn all_or_panic<R>(results: Vec<Outcome<R>>) -> Vec<R> {
     values
 }
 
-macro_rules! forward_to_own_methods {
-    ($($pool:ty)*) => { $(
-        impl Map for $pool {
+/// The methods that a map within this process has without an import of [`Map`], with no more bounds on its
+/// types than it needs. They stand on two private ones: `run`, and the `schedule` that is meant when none
+/// is given.
+macro_rules! own_methods {
+    ($pool:ty, function: [$($function:tt)*], values: [$($value:tt)*]) => {
+        impl $pool {
+            /// Applies `f` to every argument and returns the results in order.
+            ///
+            /// # Panics
+            /// With the first error of [`try_map`](Self::try_map), after all others have run.
+            #[track_caller]
+            pub fn map<F, I, A, R>(&self, f: F, args: I) -> Vec<R>
+            where
+                F: Fn(A) -> R + $($function)*,
+                I: IntoIterator<Item = A>,
+                A: $($value)*,
+                R: $($value)*,
+            {
+                $crate::pool::all_or_panic(self.try_map(f, args))
+            }
+
+            /// Applies `f` to every argument; a task that panics is an error and the others run.
+            pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<$crate::error::Outcome<R>>
+            where
+                F: Fn(A) -> R + $($function)*,
+                I: IntoIterator<Item = A>,
+                A: $($value)*,
+                R: $($value)*,
+            {
+                self.run(&f, args, self.schedule(), &mut $crate::pool::Diary::off())
+            }
+
+            /// As [`map`](Self::map), in chunks of `chunk` items.
+            ///
+            /// # Panics
+            /// As [`map`](Self::map), and if `chunk` is 0.
+            #[track_caller]
+            pub fn map_chunked<F, I, A, R>(&self, f: F, args: I, chunk: usize) -> Vec<R>
+            where
+                F: Fn(A) -> R + $($function)*,
+                I: IntoIterator<Item = A>,
+                A: $($value)*,
+                R: $($value)*,
+            {
+                let schedule = $crate::pool::Schedule::fixed_or_panic(chunk);
+                let outcomes = self.run(&f, args, schedule, &mut $crate::pool::Diary::off());
+                $crate::pool::all_or_panic(outcomes)
+            }
+
+            /// As [`map`](Self::map), and notes what happened when.
+            ///
+            /// # Panics
+            /// As [`map`](Self::map).
+            #[track_caller]
+            pub fn map_traced<F, I, A, R>(&self, f: F, args: I) -> $crate::trace::Traced<Vec<R>>
+            where
+                F: Fn(A) -> R + $($function)*,
+                I: IntoIterator<Item = A>,
+                A: $($value)*,
+                R: $($value)*,
+            {
+                let mut diary = $crate::pool::Diary::begin();
+                let outcomes = self.run(&f, args, self.schedule(), &mut diary);
+                diary.finish($crate::pool::all_or_panic(outcomes))
+            }
+
+            /// As [`map`](Self::map) for a function of several parameters: each argument is a tuple,
+            /// spread over them.
+            ///
+            /// # Panics
+            /// As [`map`](Self::map).
+            #[track_caller]
+            pub fn starmap<F, I, T>(&self, f: F, args: I) -> Vec<F::Output>
+            where
+                F: $crate::pool::StarFn<T> + $($function)*,
+                F::Output: $($value)*,
+                I: IntoIterator<Item = T>,
+                T: $($value)*,
+            {
+                self.map(|args| f.call_spread(args), args)
+            }
+
+            /// Runs `f` on one argument.
+            ///
+            /// # Panics
+            /// As [`map`](Self::map).
+            #[track_caller]
+            pub fn apply<F, A, R>(&self, f: F, arg: A) -> R
+            where
+                F: Fn(A) -> R + $($function)*,
+                A: $($value)*,
+                R: $($value)*,
+            {
+                match self.map(f, std::iter::once(arg)).pop() {
+                    Some(result) => result,
+                    None => unreachable!("one argument has one result"),
+                }
+            }
+        }
+    };
+}
+pub(crate) use own_methods;
+
+/// Makes a [`Map`] of a type that has the methods as its own; `imap` only if it is better than the trait's.
+macro_rules! impl_map {
+    (@forward $pool:ty, $method:ident($($more:ident: $type:ty)?) -> $result:ty) => {
+        #[track_caller]
+        fn $method<F, I, A, R>(&self, f: F, args: I $(, $more: $type)?) -> $result
+        where
+            F: Fn(A) -> R + Send + Sync,
+            I: IntoIterator<Item = A>,
+            A: serde::Serialize + serde::de::DeserializeOwned + Send,
+            R: serde::Serialize + serde::de::DeserializeOwned + Send,
+        {
+            <$pool>::$method(self, f, args $(, $more)?)
+        }
+    };
+    ($pool:ty $(, $imap:ident)?) => {
+        impl $crate::pool::Map for $pool {
             fn workers(&self) -> usize {
                 <$pool>::workers(self)
             }
 
-            fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
-            where
-                F: Fn(A) -> R + Send + Sync,
-                I: IntoIterator<Item = A>,
-                A: Serialize + DeserializeOwned + Send,
-                R: Serialize + DeserializeOwned + Send,
-            {
-                <$pool>::try_map(self, f, args)
-            }
-
-            #[track_caller]
-            fn map<F, I, A, R>(&self, f: F, args: I) -> Vec<R>
-            where
-                F: Fn(A) -> R + Send + Sync,
-                I: IntoIterator<Item = A>,
-                A: Serialize + DeserializeOwned + Send,
-                R: Serialize + DeserializeOwned + Send,
-            {
-                <$pool>::map(self, f, args)
-            }
-
-            #[track_caller]
-            fn map_traced<F, I, A, R>(&self, f: F, args: I) -> Traced<Vec<R>>
-            where
-                F: Fn(A) -> R + Send + Sync,
-                I: IntoIterator<Item = A>,
-                A: Serialize + DeserializeOwned + Send,
-                R: Serialize + DeserializeOwned + Send,
-            {
-                <$pool>::map_traced(self, f, args)
-            }
-
-            #[track_caller]
-            fn imap<F, I, A, R>(&self, f: F, args: I) -> impl Iterator<Item = R>
-            where
-                F: Fn(A) -> R + Send + Sync,
-                I: IntoIterator<Item = A>,
-                A: Serialize + DeserializeOwned + Send,
-                R: Serialize + DeserializeOwned + Send,
-            {
-                <$pool>::imap(self, f, args)
-            }
+            impl_map!(@forward $pool, try_map() -> Vec<$crate::error::Outcome<R>>);
+            impl_map!(@forward $pool, map() -> Vec<R>);
+            impl_map!(@forward $pool, map_chunked(chunk: usize) -> Vec<R>);
+            impl_map!(@forward $pool, map_traced() -> $crate::trace::Traced<Vec<R>>);
+            $(impl_map!(@forward $pool, $imap() -> impl Iterator<Item = R>);)?
         }
-    )* };
+    };
 }
-
-forward_to_own_methods!(Pool ThreadPool Serial);
+pub(crate) use impl_map;

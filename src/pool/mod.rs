@@ -41,8 +41,9 @@ mod sleep;
 mod start;
 mod task;
 mod threads;
-mod watch;
+mod time_limit;
 mod watched;
+mod within;
 mod worker;
 
 use std::fmt;
@@ -66,14 +67,14 @@ pub use builder::Builder;
 pub use callable::StarFn;
 pub(crate) use diary::Diary;
 pub use map::Map;
-pub(crate) use map::all_or_panic;
+pub(crate) use map::{all_or_panic, impl_map, own_methods};
 pub use pending::Pending;
 pub use plan::Schedule;
 pub use serial::Serial;
-pub(crate) use serial::run_caught;
 pub use start::StartMethod;
-pub use threads::ThreadPool;
+pub use threads::{ThreadPool, ThreadPoolBuilder};
 pub use watched::Watched;
+pub(crate) use within::{Hands, Pause, lock, run as run_within};
 
 /// A pool of worker processes that run functions on arguments.
 ///
@@ -209,16 +210,13 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        match run::run(
+        run::outcomes(run::run(
             &self.shared,
             &Unary(f),
             args.into_iter(),
             self.shared.settings().schedule,
             &mut Notes::default(),
-        ) {
-            Ok(results) => results.into_iter().map(Ok).collect(),
-            Err(failed) => failed.into_results(),
-        }
+        ))
     }
 
     /// As [`map`](Pool::map), in chunks of `chunk` items.
@@ -233,22 +231,18 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        let schedule = match Schedule::fixed(chunk) {
-            Ok(schedule) => schedule,
-            Err(error) => panic!("{error}"),
-        };
         run::results_or_raise(run::run(
             &self.shared,
             &Unary(f),
             args.into_iter(),
-            schedule,
+            Schedule::fixed_or_panic(chunk),
             &mut Notes::default(),
         ))
     }
 
     /// As [`map`](Pool::map), and notes what happened when: who ran which items, and how much of the
-    /// time went into which step. Tasks of some microseconds and more hardly notice: each chunk reads
-    /// the clock twice, and each argument or result that is encoded once more.
+    /// time went into which step. Each chunk reads the clock twice, and one in so many of its values four
+    /// times, so that tasks do not notice; reading the notes takes some microseconds after the last.
     ///
     /// # Panics
     /// As [`map`](Pool::map).
@@ -497,6 +491,8 @@ impl Pool {
         }
     }
 }
+
+impl_map!(Pool, imap);
 
 impl Drop for Pool {
     /// Closes the pool and waits for its workers, where they are this process's.

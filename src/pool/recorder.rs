@@ -8,6 +8,9 @@
 //! Only its own worker writes a block. A span counts once `n_spans` says so, so that a worker may be
 //! killed at any time. A job that is not traced costs a look at `recorder` for each chunk, and for
 //! each value that is decoded or encoded.
+//!
+//! Of values that take less than the clock is worth, some are timed and stand for the others: a trace
+//! that slowed the map down would be no trace of that map.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -53,6 +56,11 @@ struct Span {
 const HEAD_BYTES: u64 = size_of::<Head>() as u64;
 const SPAN_BYTES: u64 = size_of::<Span>() as u64;
 
+/// What it costs to time the steps of one value: four looks at the clock.
+const TIMING_NS: u64 = 100;
+/// Timing takes no more than this part of the time.
+const TIMING_SHARE: u64 = 100;
+
 /// A worker's notes about one job.
 pub(super) struct Recorder<'a> {
     heap: &'a Heap,
@@ -65,10 +73,16 @@ pub(super) struct Recorder<'a> {
     found_ns: u64,
     /// When the run began that is going on.
     began_ns: u64,
+    /// How many values pass before the next one that is timed; 0 while one is.
+    n_to_pass: Cell<u64>,
+    /// When the value that is timed had its turn.
+    turn_ns: u64,
     /// Where a step ended, which is where the next begins.
     step_ns: Cell<u64>,
+    /// Of the values of this run that were timed.
     decoding_ns: Cell<u64>,
     encoding_ns: u64,
+    n_timed: u64,
 }
 
 impl<'a> Recorder<'a> {
@@ -83,9 +97,12 @@ impl<'a> Recorder<'a> {
             arrived_ns: monotonic_ns(),
             found_ns: 0,
             began_ns: 0,
+            n_to_pass: Cell::new(0),
+            turn_ns: 0,
             step_ns: Cell::new(0),
             decoding_ns: Cell::new(0),
             encoding_ns: 0,
+            n_timed: 0,
         })
     }
 
@@ -97,27 +114,46 @@ impl<'a> Recorder<'a> {
     /// A run of positions begins.
     pub(super) fn begin(&mut self) {
         self.began_ns = monotonic_ns();
+        self.turn_ns = self.began_ns;
         self.step_ns.set(self.began_ns);
+        self.n_to_pass.set(0);
         self.decoding_ns.set(0);
         self.encoding_ns = 0;
+        self.n_timed = 0;
     }
 
     /// An argument is decoded.
     pub(super) fn decoded(&self) {
-        let now = monotonic_ns();
-        let before = self.step_ns.replace(now);
-        self.decoding_ns.set(self.decoding_ns.get() + now - before);
+        if self.n_to_pass.get() == 0 {
+            let now = monotonic_ns();
+            let before = self.step_ns.replace(now);
+            self.decoding_ns.set(self.decoding_ns.get() + now - before);
+        }
     }
 
     /// The function has returned.
     pub(super) fn ran(&self) {
-        self.step_ns.set(monotonic_ns());
+        if self.n_to_pass.get() == 0 {
+            self.step_ns.set(monotonic_ns());
+        }
     }
 
     /// The result is encoded, and the next argument's turn begins.
     pub(super) fn encoded(&mut self) {
+        let n_to_pass = self.n_to_pass.get();
+        if n_to_pass > 1 {
+            self.n_to_pass.set(n_to_pass - 1);
+            return;
+        }
         let now = monotonic_ns();
-        self.encoding_ns += now - self.step_ns.replace(now);
+        let before = self.step_ns.replace(now);
+        let turn_ns = std::mem::replace(&mut self.turn_ns, now);
+        self.n_to_pass.set(0);
+        if n_to_pass == 0 {
+            self.encoding_ns += now - before;
+            self.n_timed += 1;
+            self.n_to_pass.set(n_worth_passing(now - turn_ns));
+        }
     }
 
     /// The run has ended.
@@ -132,9 +168,12 @@ impl<'a> Recorder<'a> {
         span.n_values.store(n_values, Ordering::Relaxed);
         span.began_ns.store(self.began_ns, Ordering::Relaxed);
         span.ended_ns.store(ended_ns, Ordering::Relaxed);
-        span.decoding_ns
-            .store(self.decoding_ns.get(), Ordering::Relaxed);
-        span.encoding_ns.store(self.encoding_ns, Ordering::Relaxed);
+        let spent_ns = ended_ns - self.began_ns;
+        let in_all = |timed_ns: u64| timed_ns.saturating_mul(n_values) / self.n_timed.max(1);
+        let decoding_ns = in_all(self.decoding_ns.get()).min(spent_ns);
+        let encoding_ns = in_all(self.encoding_ns).min(spent_ns - decoding_ns);
+        span.decoding_ns.store(decoding_ns, Ordering::Relaxed);
+        span.encoding_ns.store(encoding_ns, Ordering::Relaxed);
         self.n_spans += 1;
         self.head().n_spans.store(self.n_spans, Ordering::Release);
     }
@@ -174,6 +213,11 @@ impl<'a> Recorder<'a> {
     fn span(&self, index: u64) -> &'a Span {
         span(self.heap, self.block, index)
     }
+}
+
+/// How many values pass after one that took so long, so that timing costs no more than its share.
+fn n_worth_passing(took_ns: u64) -> u64 {
+    TIMING_NS * TIMING_SHARE / took_ns.max(1)
 }
 
 fn head(heap: &Heap, block: Offset) -> &Head {
@@ -225,11 +269,12 @@ impl Notes {
         self.0.is_some()
     }
 
-    /// The arguments are encoded, or collected.
+    /// The arguments are encoded, or collected. Without any, nothing comes between this and the results.
     pub(super) fn encoded(&mut self) {
         self.mark(|caller| &mut caller.encoded);
         if let Some(caller) = &mut self.0 {
-            caller.trace.caller.forked = caller.trace.caller.encoded;
+            let caller = &mut caller.trace.caller;
+            (caller.forked, caller.returned) = (caller.encoded, caller.encoded);
         }
     }
 
@@ -243,9 +288,14 @@ impl Notes {
         self.mark(|caller| &mut caller.returned);
     }
 
+    /// The time since the beginning, if it is noted.
+    pub(super) fn now(&self) -> Option<Duration> {
+        let caller = self.0.as_ref()?;
+        Some(Duration::from_nanos(monotonic_ns() - caller.began_ns))
+    }
+
     fn mark(&mut self, step: impl Fn(&mut trace::Caller) -> &mut Duration) {
-        if let Some(caller) = &mut self.0 {
-            let now = Duration::from_nanos(monotonic_ns() - caller.began_ns);
+        if let (Some(now), Some(caller)) = (self.now(), &mut self.0) {
             *step(&mut caller.trace.caller) = now;
         }
     }
@@ -318,7 +368,7 @@ fn read_block(
         pid: pid as i32,
         tid: pid,
         arrived,
-        finding: since(head.found_ns.load(Ordering::Relaxed)).saturating_sub(arrived),
+        finding: vec![arrived..since(head.found_ns.load(Ordering::Relaxed)).max(arrived)],
         // A worker that died has not said so.
         left: since(head.left_ns.load(Ordering::Relaxed)).max(last),
         spans,
@@ -328,7 +378,7 @@ fn read_block(
 /// A worker's further block: of the same job, with the same arrival, or of one that made up for it.
 fn merge(known: &mut trace::Worker, more: trace::Worker) {
     if more.arrived != known.arrived {
-        known.finding += more.finding;
+        known.finding.extend(more.finding);
     }
     known.arrived = known.arrived.min(more.arrived);
     known.left = known.left.max(more.left);

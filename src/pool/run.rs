@@ -96,6 +96,14 @@ pub(super) fn results_or_raise<R>(outcome: std::result::Result<Vec<R>, Failed<R>
     }
 }
 
+/// Each item's result or error.
+pub(super) fn outcomes<R>(outcome: std::result::Result<Vec<R>, Failed<R>>) -> Vec<Outcome<R>> {
+    match outcome {
+        Ok(results) => results.into_iter().map(Ok).collect(),
+        Err(failed) => failed.into_results(),
+    }
+}
+
 /// Begins to run `f` over `args`, which live on with the flight. `None` if there are none.
 pub(super) fn begin<C, A>(
     pool: &Rc<Shared>,

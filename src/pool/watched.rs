@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::display::Live;
-use crate::error::{Outcome, TaskError};
+use crate::error::Outcome;
 use crate::figure::{Figure, Span, Timeline};
 use crate::progress::{Line, Screen};
 use crate::trace::Traced;
@@ -18,7 +18,7 @@ use super::Pool;
 use super::callable::{Callable, StarFn};
 use super::callable::{Star, Unary};
 use super::flight::Flight;
-use super::map::Map;
+use super::map::impl_map;
 use super::plan::Schedule;
 use super::recorder::Notes;
 use super::run::{self, results_or_raise};
@@ -53,6 +53,7 @@ pub struct Watched<'p> {
     pool: &'p Pool,
     label: String,
     show: Show,
+    schedule: Schedule,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +85,7 @@ impl Pool {
             pool: self,
             label: String::new(),
             show: Show::OneLine,
+            schedule: self.shared.settings().schedule,
         }
     }
 }
@@ -134,11 +136,7 @@ impl Watched<'_> {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        results_or_raise(self.run(
-            &Unary(f),
-            args.into_iter(),
-            self.pool.shared.settings().schedule,
-        ))
+        results_or_raise(self.run(&Unary(f), args.into_iter()))
     }
 
     /// As [`Pool::try_map`].
@@ -149,14 +147,7 @@ impl Watched<'_> {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        match self.run(
-            &Unary(f),
-            args.into_iter(),
-            self.pool.shared.settings().schedule,
-        ) {
-            Ok(results) => results.into_iter().map(Ok).collect(),
-            Err(failed) => failed.into_results(),
-        }
+        run::outcomes(self.run(&Unary(f), args.into_iter()))
     }
 
     /// As [`Pool::map_chunked`].
@@ -171,34 +162,26 @@ impl Watched<'_> {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        match Schedule::fixed(chunk) {
-            Ok(schedule) => results_or_raise(self.run(&Unary(f), args.into_iter(), schedule)),
-            Err(error) => panic!("{error}"),
-        }
+        let in_chunks = Watched {
+            schedule: Schedule::fixed_or_panic(chunk),
+            ..self.clone()
+        };
+        in_chunks.map(f, args)
     }
 
-    /// As [`try_map`](Watched::try_map), in chunks; if there is no such chunk, nothing is run.
-    pub(crate) fn try_map_chunked<F, I, A, R>(&self, f: F, args: I, chunk: usize) -> Vec<Outcome<R>>
+    /// As [`Pool::map_traced`]. Shows nothing: what it would show is in the trace.
+    ///
+    /// # Panics
+    /// As [`Pool::map`].
+    #[track_caller]
+    pub fn map_traced<F, I, A, R>(&self, f: F, args: I) -> Traced<Vec<R>>
     where
         F: Fn(A) -> R,
         I: IntoIterator<Item = A>,
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        let args = args.into_iter();
-        let schedule = match Schedule::fixed(chunk) {
-            Ok(schedule) => schedule,
-            Err(error) => {
-                let all = args.enumerate();
-                return all
-                    .map(|(item, _)| Err(TaskError::not_run(item, &error)))
-                    .collect();
-            }
-        };
-        match self.run(&Unary(f), args, schedule) {
-            Ok(results) => results.into_iter().map(Ok).collect(),
-            Err(failed) => failed.into_results(),
-        }
+        self.pool.map_traced(f, args)
     }
 
     /// As [`Pool::starmap`].
@@ -213,18 +196,13 @@ impl Watched<'_> {
         T: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        results_or_raise(self.run(
-            &Star(f),
-            args.into_iter(),
-            self.pool.shared.settings().schedule,
-        ))
+        results_or_raise(self.run(&Star(f), args.into_iter()))
     }
 
     fn run<C, A>(
         &self,
         f: &C,
         args: impl Iterator<Item = A>,
-        schedule: Schedule,
     ) -> Result<Vec<C::Output>, run::Failed<C::Output>>
     where
         C: Callable<A>,
@@ -235,7 +213,7 @@ impl Watched<'_> {
             &self.pool.shared,
             f,
             args,
-            schedule,
+            self.schedule,
             &mut Notes::default(),
             &mut |flight| self.watch(flight),
         )
@@ -255,33 +233,7 @@ impl Watched<'_> {
     }
 }
 
-impl Map for Watched<'_> {
-    fn workers(&self) -> usize {
-        Watched::workers(self)
-    }
-
-    fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
-    where
-        F: Fn(A) -> R + Send + Sync,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned + Send,
-        R: Serialize + DeserializeOwned + Send,
-    {
-        Watched::try_map(self, f, args)
-    }
-
-    /// Shows nothing: what it would show is in the trace.
-    #[track_caller]
-    fn map_traced<F, I, A, R>(&self, f: F, args: I) -> Traced<Vec<R>>
-    where
-        F: Fn(A) -> R + Send + Sync,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned + Send,
-        R: Serialize + DeserializeOwned + Send,
-    {
-        self.pool.map_traced(f, args)
-    }
-}
+impl_map!(Watched<'_>);
 
 /// What is shown of one map.
 struct View {

@@ -1,19 +1,23 @@
 //! Chrome's trace-event format, as Perfetto reads it: complete events (`"ph":"X"`) with beginning and
-//! duration in microseconds, and metadata events (`"ph":"M"`) that name processes.
+//! duration in microseconds, and metadata events (`"ph":"M"`) that name processes and threads. The events of
+//! one thread lie side by side: a viewer would lose one that overlapped another's end.
 //!
 //! The format: "Trace Event Format", Google, JSON object format.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::{Span, Trace};
 
 pub(super) fn json(trace: &Trace) -> String {
-    let mut events = Vec::new();
     let caller = Track {
         pid: trace.caller.pid,
         tid: trace.caller.pid as u64,
     };
-    events.push(caller.name("caller"));
+    let mut events = vec![
+        caller.name("process_name", "caller"),
+        caller.name("thread_name", "caller"),
+    ];
     for (phase, start, end) in trace.caller_steps() {
         events.push(caller.event(phase.name(), "caller", start, end, "{}"));
     }
@@ -22,10 +26,15 @@ pub(super) fn json(trace: &Trace) -> String {
             pid: worker.pid,
             tid: worker.tid,
         };
-        events.push(track.name(&worker.name));
-        if !worker.finding.is_zero() {
-            let found = worker.arrived + worker.finding;
-            events.push(track.event("find function", "worker", worker.arrived, found, "{}"));
+        // A thread of the caller's process, or the caller itself, has that name already.
+        if track.pid != caller.pid {
+            events.push(track.name("process_name", &worker.name));
+        }
+        if track != caller {
+            events.push(track.name("thread_name", &worker.name));
+        }
+        for Range { start, end } in &worker.finding {
+            events.push(track.event("find function", "worker", *start, *end, "{}"));
         }
         events.extend(worker.spans.iter().map(|span| track.span(span)));
     }
@@ -36,6 +45,7 @@ pub(super) fn json(trace: &Trace) -> String {
 }
 
 /// A row of the viewer.
+#[derive(PartialEq)]
 struct Track {
     pid: i32,
     tid: u64,
@@ -43,10 +53,10 @@ struct Track {
 
 impl Track {
     /// All names are the library's own: none needs escaping.
-    fn name(&self, name: &str) -> String {
+    fn name(&self, whose: &str, name: &str) -> String {
         let Track { pid, tid } = self;
         format!(
-            "{{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":{pid},\"tid\":{tid},\
+            "{{\"name\":\"{whose}\",\"ph\":\"M\",\"pid\":{pid},\"tid\":{tid},\
              \"args\":{{\"name\":\"{name}\"}}}}"
         )
     }

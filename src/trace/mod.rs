@@ -14,7 +14,7 @@ mod chrome;
 mod overheads;
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::time::Duration;
 
 use crate::figure::{Figure, Timeline};
@@ -83,8 +83,8 @@ pub struct Worker {
     /// What tells its rows apart from others of the process in the export.
     pub(crate) tid: u64,
     pub(crate) arrived: Duration,
-    /// How long it took to find the function.
-    pub(crate) finding: Duration,
+    /// When it looked for the function: once, and again if it made up for one that died.
+    pub(crate) finding: Vec<Range<Duration>>,
     pub(crate) left: Duration,
     pub(crate) spans: Vec<Span>,
 }
@@ -110,6 +110,14 @@ impl Worker {
         self.spans.iter().map(|span| span.n_items).sum()
     }
 
+    /// How long it looked for the function.
+    pub(crate) fn finding(&self) -> Duration {
+        self.finding
+            .iter()
+            .map(|found| found.end - found.start)
+            .sum()
+    }
+
     /// How long it was at its items.
     pub fn busy(&self) -> Duration {
         self.spans.iter().map(|span| span.end - span.start).sum()
@@ -127,9 +135,9 @@ pub struct Span {
     pub start: Duration,
     /// When the last was done.
     pub end: Duration,
-    /// How much of it went into decoding arguments.
+    /// How much of it went into decoding arguments. Of quick items, some were timed for all.
     pub decoding: Duration,
-    /// How much of it went into encoding results.
+    /// How much of it went into encoding results, likewise.
     pub encoding: Duration,
 }
 
@@ -173,8 +181,8 @@ impl Trace {
         chart.figure()
     }
 
-    /// The trace in Chrome's trace-event format, for <https://ui.perfetto.dev> or `chrome://tracing`:
-    /// a process with a row of spans for the caller and for each worker, on one clock.
+    /// The trace in Chrome's trace-event format, for <https://ui.perfetto.dev>: a process with a row of
+    /// spans for the caller and for each worker, on one clock.
     ///
     /// # Example
     /// ```

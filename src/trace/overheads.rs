@@ -104,11 +104,11 @@ impl Overheads {
             let wake = worker.arrived.saturating_sub(wake_from);
             let working = worker.busy();
             let present = worker.left.saturating_sub(worker.arrived);
-            let claiming = present.saturating_sub(worker.finding + working);
+            let claiming = present.saturating_sub(worker.finding() + working);
             let there = last_left.saturating_sub(wake_from);
             let parts = [
                 (Phase::Wake, wake),
-                (Phase::FindFunction, worker.finding),
+                (Phase::FindFunction, worker.finding()),
                 (Phase::Decode, decoding),
                 (Phase::Run, working.saturating_sub(decoding + encoding)),
                 (Phase::EncodeResult, encoding),
@@ -206,7 +206,7 @@ mod tests {
             pid: 7,
             tid: 7,
             arrived: us(arrived),
-            finding: us(finding),
+            finding: vec![us(arrived)..us(arrived + finding)],
             left: us(left),
             spans: spans.iter().map(span).collect(),
         }

@@ -24,7 +24,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 const STOPS_WITHIN: Duration = Duration::from_millis(50);
 
 /// How long each worker has been where it is.
-pub(super) struct Watch {
+pub(super) struct TimeLimit {
     limit: Duration,
     /// For each seat, what its worker was last seen at, and since when.
     seen: Vec<Option<(Progress, Instant)>>,
@@ -51,9 +51,9 @@ impl Progress {
     }
 }
 
-impl Watch {
-    pub(super) fn new(limit: Duration) -> Watch {
-        Watch {
+impl TimeLimit {
+    pub(super) fn new(limit: Duration) -> TimeLimit {
+        TimeLimit {
             limit,
             seen: Vec::new(),
             killed: Vec::new(),

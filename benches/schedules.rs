@@ -1,0 +1,117 @@
+//! What each schedule costs on real pools, and how far [`Schedule::Auto`] is from the best of the others.
+//!
+//! `cargo bench --bench schedules` prints a Markdown table of medians; the schedules take turns in every
+//! round.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use forklore::{Map, Pool, Schedule, ThreadPool};
+
+use spin::spin;
+use table::{machine, median, microseconds, number};
+
+#[path = "common/spin.rs"]
+mod spin;
+#[path = "common/table.rs"]
+mod table;
+
+const N_WORKERS: usize = 2;
+const TASK_NS: u64 = 1_000_000;
+
+struct Load {
+    name: &'static str,
+    rounds: usize,
+    /// The chunks of `multiprocessing.Pool.map`: four for each worker.
+    fixed: usize,
+    tasks_ns: fn() -> Vec<u64>,
+}
+
+const LOADS: &[Load] = &[
+    Load {
+        name: "100,000 tiny",
+        rounds: 101,
+        fixed: 100_000 / (4 * N_WORKERS),
+        tasks_ns: || vec![0; 100_000],
+    },
+    Load {
+        name: "96 of 1 ms",
+        rounds: 21,
+        fixed: 96 / (4 * N_WORKERS),
+        tasks_ns: || vec![TASK_NS; 96],
+    },
+    Load {
+        name: "95 of 1 ms, then one of 40 ms",
+        rounds: 21,
+        fixed: 96 / (4 * N_WORKERS),
+        tasks_ns: || {
+            let mut tasks_ns = vec![TASK_NS; 96];
+            tasks_ns[95] *= 40;
+            tasks_ns
+        },
+    },
+];
+
+fn task(time_ns: u64) -> u64 {
+    if time_ns == 0 { 0 } else { spin(time_ns) }
+}
+
+fn main() {
+    println!("{}, {N_WORKERS} workers, medians in µs", machine());
+    println!("\n| pool | load | Fixed | Static | Dynamic | Guided | Auto | Auto / best |");
+    println!("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    let with = |schedule| {
+        Pool::builder()
+            .workers(N_WORKERS)
+            .schedule(schedule)
+            .build()
+    };
+    print_rows("processes", |schedule| with(schedule).expect("a pool"));
+    // Only now: a process that has threads does not fork.
+    let with = |schedule| {
+        ThreadPool::builder()
+            .workers(N_WORKERS)
+            .schedule(schedule)
+            .build()
+    };
+    print_rows("threads", |schedule| with(schedule).expect("threads"));
+}
+
+fn print_rows<P: Map>(kind: &str, pool: impl Fn(Schedule) -> P) {
+    for load in LOADS {
+        let pools = [
+            Schedule::Fixed(load.fixed),
+            Schedule::Static,
+            Schedule::Dynamic,
+            Schedule::Guided,
+            Schedule::Auto,
+        ]
+        .map(&pool);
+        let mut times: [Vec<f64>; 5] = Default::default();
+        for round in 0..=load.rounds {
+            for turn in 0..pools.len() {
+                let place = (round + turn) % pools.len();
+                let took = time(&pools[place], (load.tasks_ns)());
+                // The first round touches memory for the first time.
+                if round > 0 {
+                    times[place].push(microseconds(took));
+                }
+            }
+        }
+        let medians = times.map(median);
+        let [others @ .., auto] = medians;
+        let best = others.into_iter().fold(f64::INFINITY, f64::min);
+        let columns = medians.map(number).join(" | ");
+        println!(
+            "| {kind} | {} | {columns} | {:.2} |",
+            load.name,
+            auto / best
+        );
+    }
+}
+
+fn time(pool: &impl Map, tasks_ns: Vec<u64>) -> Duration {
+    let started = Instant::now();
+    let _results = black_box(pool.map(task, tasks_ns));
+    started.elapsed()
+}
