@@ -1,30 +1,27 @@
 //! What each schedule costs on real pools, and how far [`Schedule::Auto`] is from the best of the others.
 //!
 //! `cargo bench --bench schedules` prints a Markdown table of medians; the schedules take turns in every
-//! round.
+//! round. Long tasks sleep, so that what else the machine does hardly matters.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use forklore::{Map, Pool, Schedule, ThreadPool};
 
-use spin::spin;
 use table::{machine, median, microseconds, number};
 
-#[path = "common/spin.rs"]
-mod spin;
 #[path = "common/table.rs"]
 mod table;
 
 const N_WORKERS: usize = 2;
-const TASK_NS: u64 = 1_000_000;
+const TASK_US: u64 = 1000;
 
 struct Load {
     name: &'static str,
     rounds: usize,
     /// The chunks of `multiprocessing.Pool.map`: four for each worker.
     fixed: usize,
-    tasks_ns: fn() -> Vec<u64>,
+    tasks_us: fn() -> Vec<u64>,
 }
 
 const LOADS: &[Load] = &[
@@ -32,28 +29,31 @@ const LOADS: &[Load] = &[
         name: "100,000 tiny",
         rounds: 101,
         fixed: 100_000 / (4 * N_WORKERS),
-        tasks_ns: || vec![0; 100_000],
+        tasks_us: || vec![0; 100_000],
     },
     Load {
         name: "96 of 1 ms",
         rounds: 21,
         fixed: 96 / (4 * N_WORKERS),
-        tasks_ns: || vec![TASK_NS; 96],
+        tasks_us: || vec![TASK_US; 96],
     },
     Load {
         name: "95 of 1 ms, then one of 40 ms",
         rounds: 21,
         fixed: 96 / (4 * N_WORKERS),
-        tasks_ns: || {
-            let mut tasks_ns = vec![TASK_NS; 96];
-            tasks_ns[95] *= 40;
-            tasks_ns
+        tasks_us: || {
+            let mut tasks_us = vec![TASK_US; 96];
+            tasks_us[95] *= 40;
+            tasks_us
         },
     },
 ];
 
-fn task(time_ns: u64) -> u64 {
-    if time_ns == 0 { 0 } else { spin(time_ns) }
+fn task(time_us: u64) -> u64 {
+    if time_us > 0 {
+        std::thread::sleep(Duration::from_micros(time_us));
+    }
+    time_us
 }
 
 fn main() {
@@ -91,7 +91,7 @@ fn print_rows<P: Map>(kind: &str, pool: impl Fn(Schedule) -> P) {
         for round in 0..=load.rounds {
             for turn in 0..pools.len() {
                 let place = (round + turn) % pools.len();
-                let took = time(&pools[place], (load.tasks_ns)());
+                let took = time(&pools[place], (load.tasks_us)());
                 // The first round touches memory for the first time.
                 if round > 0 {
                     times[place].push(microseconds(took));
@@ -110,8 +110,8 @@ fn print_rows<P: Map>(kind: &str, pool: impl Fn(Schedule) -> P) {
     }
 }
 
-fn time(pool: &impl Map, tasks_ns: Vec<u64>) -> Duration {
+fn time(pool: &impl Map, tasks_us: Vec<u64>) -> Duration {
     let started = Instant::now();
-    let _results = black_box(pool.map(task, tasks_ns));
+    let _results = black_box(pool.map(task, tasks_us));
     started.elapsed()
 }
