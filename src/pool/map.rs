@@ -8,6 +8,7 @@ use crate::trace::Traced;
 
 use super::blocks::Blocks;
 use super::callable::StarFn;
+use super::plan::Schedule;
 
 /// Something that applies a function to every argument: processes, threads, or this thread alone.
 ///
@@ -157,6 +158,18 @@ pub(crate) fn all_or_panic<R>(results: Vec<Outcome<R>>) -> Vec<R> {
     values
 }
 
+/// Chunks of `n` items, for maps that give no error.
+///
+/// # Panics
+/// If `n` is 0.
+#[track_caller]
+pub(crate) fn chunks_of(n: usize) -> Schedule {
+    match Schedule::fixed(n) {
+        Ok(schedule) => schedule,
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// The methods that a map within this process has without an import of [`Map`], with no more bounds on its
 /// types than it needs. They stand on two private ones: `run`, and the `schedule` that is meant when none
 /// is given.
@@ -201,7 +214,7 @@ macro_rules! own_methods {
                 A: $($value)*,
                 R: $($value)*,
             {
-                let schedule = $crate::pool::Schedule::fixed_or_panic(chunk);
+                let schedule = $crate::pool::chunks_of(chunk);
                 let outcomes = self.run(&f, args, schedule, &mut $crate::pool::Diary::off());
                 $crate::pool::all_or_panic(outcomes)
             }

@@ -67,7 +67,7 @@ pub use builder::Builder;
 pub use callable::StarFn;
 pub(crate) use diary::Diary;
 pub use map::Map;
-pub(crate) use map::{all_or_panic, impl_map, own_methods};
+pub(crate) use map::{all_or_panic, chunks_of, impl_map, own_methods};
 pub use pending::Pending;
 pub use plan::Schedule;
 pub use serial::Serial;
@@ -235,14 +235,15 @@ impl Pool {
             &self.shared,
             &Unary(f),
             args.into_iter(),
-            Schedule::fixed_or_panic(chunk),
+            chunks_of(chunk),
             &mut Notes::default(),
         ))
     }
 
     /// As [`map`](Pool::map), and notes what happened when: who ran which items, and how much of the
     /// time went into which step. Each chunk reads the clock twice, and one in so many of its values four
-    /// times, so that tasks do not notice; reading the notes takes some microseconds after the last.
+    /// times, so that tasks do not notice; with that, and the reading of the notes, a map of some 200 µs
+    /// and more takes 2 % longer at most.
     ///
     /// # Panics
     /// As [`map`](Pool::map).

@@ -44,18 +44,6 @@ impl Schedule {
         Schedule::Fixed(n).checked()
     }
 
-    /// Chunks of `n` items, for calls that give no error.
-    ///
-    /// # Panics
-    /// If `n` is 0.
-    #[track_caller]
-    pub(crate) fn fixed_or_panic(n: usize) -> Schedule {
-        match Schedule::fixed(n) {
-            Ok(schedule) => schedule,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
     /// The schedule, if its chunks have items.
     ///
     /// # Errors

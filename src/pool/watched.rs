@@ -18,7 +18,7 @@ use super::Pool;
 use super::callable::{Callable, StarFn};
 use super::callable::{Star, Unary};
 use super::flight::Flight;
-use super::map::impl_map;
+use super::map::{chunks_of, impl_map};
 use super::plan::Schedule;
 use super::recorder::Notes;
 use super::run::{self, results_or_raise};
@@ -163,7 +163,7 @@ impl Watched<'_> {
         R: Serialize + DeserializeOwned,
     {
         let in_chunks = Watched {
-            schedule: Schedule::fixed_or_panic(chunk),
+            schedule: chunks_of(chunk),
             ..self.clone()
         };
         in_chunks.map(f, args)
