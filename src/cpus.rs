@@ -146,6 +146,18 @@ fn slots(variable: impl Fn(&str) -> Option<String>) -> Option<Slots> {
 /// Format: the kernel's `Documentation/admin-guide/cgroup-v2.rst`, "cpu.max", and
 /// `scheduler/sched-bwc.rst` for version 1.
 fn quota(root: &Path) -> Option<f64> {
+    group_limit(root, "cpu", &["cpu,cpuacct", "cpu"], quota_v2, quota_v1)
+}
+
+/// The tightest limit of a `controller` in this process's control group and all above it: as `v2` reads it from a
+/// group of version 2, or `v1` from one of version 1, whose hierarchy has one of these names.
+pub(crate) fn group_limit(
+    root: &Path,
+    controller: &str,
+    hierarchies: &[&str],
+    v2: fn(&Path) -> Option<f64>,
+    v1: fn(&Path) -> Option<f64>,
+) -> Option<f64> {
     let memberships = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let mount = root.join("sys/fs/cgroup");
     memberships
@@ -154,11 +166,11 @@ fn quota(root: &Path) -> Option<f64> {
             let mut fields = line.splitn(3, ':');
             let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
             if controllers.is_empty() {
-                tightest(&mount, path, quota_v2)
-            } else if controllers.split(',').any(|name| name == "cpu") {
-                ["cpu,cpuacct", "cpu"]
+                tightest(&mount, path, v2)
+            } else if controllers.split(',').any(|name| name == controller) {
+                hierarchies
                     .iter()
-                    .filter_map(|name| tightest(&mount.join(name), path, quota_v1))
+                    .filter_map(|name| tightest(&mount.join(name), path, v1))
                     .reduce(f64::min)
             } else {
                 None
@@ -169,7 +181,7 @@ fn quota(root: &Path) -> Option<f64> {
 
 /// The least that `read` finds in a control group and in all above it, up to the hierarchy's root at
 /// `mount`: a limit anywhere above holds as well.
-pub(crate) fn tightest(mount: &Path, group: &str, read: fn(&Path) -> Option<f64>) -> Option<f64> {
+fn tightest(mount: &Path, group: &str, read: fn(&Path) -> Option<f64>) -> Option<f64> {
     let group: PathBuf = mount.join(group.trim_start_matches('/'));
     group
         .ancestors()
@@ -185,15 +197,13 @@ fn quota_v2(group: &Path) -> Option<f64> {
 }
 
 fn quota_v1(group: &Path) -> Option<f64> {
-    let number = |name: &str| -> Option<f64> {
-        fs::read_to_string(group.join(name))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
-    };
-    let quota = number("cpu.cfs_quota_us")?;
-    (quota > 0.0).then_some(quota / number("cpu.cfs_period_us")?)
+    let quota = number(&group.join("cpu.cfs_quota_us"))?;
+    (quota > 0.0).then_some(quota / number(&group.join("cpu.cfs_period_us"))?)
+}
+
+/// What a file says that holds one number.
+pub(crate) fn number(file: &Path) -> Option<f64> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::cpus::tightest;
+use crate::cpus::{group_limit, number};
 
 /// How many bytes this process may use: of the machine's memory, of what its control groups give, and
 /// of its own limits (`ulimit -d`, `-v`), the least. Looking takes some 50 µs.
@@ -21,22 +21,15 @@ pub(crate) fn usable_bytes() -> u64 {
 
 /// The tightest memory limit, in bytes, of this process's control group and all above it.
 pub(crate) fn limit(root: &Path) -> Option<f64> {
-    let memberships = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
-    let mount = root.join("sys/fs/cgroup");
-    let limits = memberships.lines().filter_map(|line| {
-        let fields: Vec<&str> = line.splitn(3, ':').collect();
-        match fields[..] {
-            [_, "", group] => tightest(&mount, group, |group| number(&group.join("memory.max"))),
-            [_, names, group] if names.split(',').any(|name| name == "memory") => {
-                tightest(&mount.join("memory"), group, |group| {
-                    number(&group.join("memory.limit_in_bytes"))
-                })
-            }
-            _ => None,
-        }
-    });
+    let limit = group_limit(
+        root,
+        "memory",
+        &["memory"],
+        |group| number(&group.join("memory.max")),
+        |group| number(&group.join("memory.limit_in_bytes")),
+    );
     // Version 1 says "no limit" with a number near 2^63.
-    limits.reduce(f64::min).filter(|bytes| *bytes < 1e18)
+    limit.filter(|bytes| *bytes < 1e18)
 }
 
 /// The machine's memory, in bytes.
@@ -50,10 +43,6 @@ pub(crate) fn machine(root: &Path) -> Option<f64> {
         .parse()
         .ok()?;
     Some(1024.0 * kib)
-}
-
-fn number(file: &Path) -> Option<f64> {
-    fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
