@@ -9,7 +9,7 @@ import signal
 import tempfile
 import time
 
-from session import PATIENCE, Hangs, Session, is_alive, text
+from session import GRACE, PATIENCE, Hangs, Session, n_left_of, text
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SLEEP = "std::thread::sleep(std::time::Duration::from_secs(600));"
@@ -205,7 +205,7 @@ def shutdown(session):
     session.output(session.client.execute(BUSY_WITH_A_CHILD[session.is_python]))
     started = time.monotonic()
     n_left = session.stop()
-    return f"{time.monotonic() - started - 0.2:.1f} s, {n_left} processes left"
+    return f"{time.monotonic() - started - GRACE:.1f} s, {n_left} processes left"
 
 
 def restart(session):
@@ -216,23 +216,14 @@ def restart(session):
     session.manager.restart_kernel()
     session.connect()
     elapsed = time.monotonic() - started
-    return f"{elapsed:.1f} s, {n_left_of(before)} processes left"
+    return f"{elapsed:.1f} s, {n_left_of(before, after=1)} processes left"
 
 
 def killed(session):
     session.output(session.client.execute(BUSY_WITH_A_CHILD[session.is_python]))
     before = session.pids()
     os.kill(session.manager.provisioner.pid, signal.SIGKILL)
-    return f"{n_left_of(before)} processes left"
-
-
-def n_left_of(pids):
-    """How many processes are there a second later. They are ended."""
-    time.sleep(1)
-    left = {pid for pid in pids if is_alive(pid)}
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
-    return len(left)
+    return f"{n_left_of(before, after=1)} processes left"
 
 
 def bad_messages(session):

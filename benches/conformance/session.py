@@ -3,6 +3,7 @@
 import os
 import pathlib
 import queue
+import signal
 import subprocess
 import time
 
@@ -10,6 +11,8 @@ from jupyter_client.manager import KernelManager
 
 # When a kernel has said nothing for so long, it hangs.
 PATIENCE = 20
+# So many seconds after its shutdown, nothing of a kernel may be left.
+GRACE = 0.2
 
 
 class Hangs(Exception):
@@ -101,11 +104,16 @@ class Session:
         pids = self.pids()
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=False)
-        time.sleep(0.2)
-        left = {pid for pid in pids if is_alive(pid)}
-        for pid in left:
-            os.kill(pid, 9)
-        return len(left)
+        return n_left_of(pids, after=GRACE)
+
+
+def n_left_of(pids, after):
+    """How many processes are there so many seconds later. They are ended."""
+    time.sleep(after)
+    left = {pid for pid in pids if is_alive(pid)}
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return len(left)
 
 
 def is_alive(pid):
