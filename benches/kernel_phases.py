@@ -51,9 +51,12 @@ def spent(log, started, ended):
         name, begin, end = line.split()
         intervals[name].append((int(begin) / 1e9, int(end) / 1e9))
     total = {name: sum(end - begin for begin, end in found) for name, found in intervals.items()}
-    before = min((begin for begin, _ in intervals["cargo"]), default=ended) - started
-    after = ended - started - before - total["cargo"]
-    phases = [before, total["cargo"] - total["rustc"], total["rustc"] - total["cc"], total["cc"], after]
+    # Where nothing but the cell has changed, the kernel runs rustc without cargo.
+    compiles = intervals["cargo"] or intervals["rustc"]
+    compiling = sum(end - begin for begin, end in compiles)
+    before = min((begin for begin, _ in compiles), default=ended) - started
+    after = ended - started - before - compiling
+    phases = [before, compiling - total["rustc"], total["rustc"] - total["cc"], total["cc"], after]
     return dict(zip(PHASES, phases))
 
 

@@ -126,6 +126,9 @@ pub mod pool;
 pub mod process;
 pub mod progress;
 pub mod shared;
+// What the forklore kernel compiles its cells against. Not for others: it changes with the kernel.
+#[doc(hidden)]
+pub mod store;
 mod symbol;
 pub mod sync;
 mod sys;

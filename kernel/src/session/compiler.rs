@@ -1,13 +1,16 @@
 //! What the compiler said of the last cell, in its own words and colours.
 //!
 //! evcxr gives the errors of a compile that failed, without colours, and nothing of one that succeeded. But cargo keeps
-//! what rustc wrote, to say it again when nothing has to be compiled: that is read here. Where it is missing (another
-//! cargo may keep it elsewhere), errors have no colours and warnings are not shown.
+//! what rustc wrote, to say it again when nothing has to be compiled, and so does `build` where it does without cargo:
+//! that is read here. Where it is missing (another cargo may keep it elsewhere), errors have no colours and warnings are
+//! not shown.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+
+use crate::build;
 
 /// Forgets what was said of the cells before.
 pub(super) fn forget(folder: &Path) {
@@ -28,7 +31,7 @@ pub(super) fn messages(folder: &Path) -> Vec<Value> {
         .collect()
 }
 
-/// `target/TRIPLE/debug/.fingerprint/ctx-HASH/output-lib-ctx`: one, or some where the profile has changed.
+/// `target/TRIPLE/debug/.fingerprint/ctx-HASH/output-lib-ctx`: one, or some where the profile has changed; and ours.
 fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let triples = entries(folder.join("target"));
     let crates = triples.flat_map(|triple| entries(triple.join("debug/.fingerprint")));
@@ -36,7 +39,8 @@ fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
         let name = path.file_name().unwrap_or_default();
         name.as_encoded_bytes().starts_with(b"ctx-")
     });
-    cells.map(|cell| cell.join("output-lib-ctx"))
+    let kept_by_cargo = cells.map(|cell| cell.join("output-lib-ctx"));
+    kept_by_cargo.chain([folder.join(build::TOOLS).join(build::SAID)])
 }
 
 fn entries(folder: PathBuf) -> impl Iterator<Item = PathBuf> {

@@ -30,15 +30,16 @@ use crate::warm::Warm;
 
 const CONFIG_VARIABLE: &str = "EVCXR_CONFIG_DIR";
 
-/// evcxr's settings for the profile of cells. Debug assertions and overflow checks would falsify every timing.
+/// evcxr's settings for the profile of cells. Debug assertions and overflow checks would falsify every timing. What an
+/// incremental compile has to write and to read again takes longer than to compile a cell.
 const PROFILE: [(&str, &str); 9] = [
     ("DEBUG", "false"),
     ("STRIP", "debuginfo"),
     ("RPATH", "true"),
     ("LTO", "false"),
-    ("CODEGEN_UNITS", "16"),
+    ("CODEGEN_UNITS", "4"),
     ("PANIC", "unwind"),
-    ("INCREMENTAL", "true"),
+    ("INCREMENTAL", "false"),
     ("DEBUG_ASSERTIONS", "false"),
     ("OVERFLOW_CHECKS", "false"),
 ];

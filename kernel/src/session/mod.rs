@@ -227,7 +227,7 @@ impl Session {
         if let Some(warm) = early {
             warm.copy_lock_to(folder.path())?;
         }
-        let tools = Tools::install(folder.path())?;
+        let tools = Tools::install(folder.path(), program, warm.map(warm::Warm::library))?;
         command.env("PATH", tools.path());
         let (context, outputs) = EvalContext::with_subprocess_command(command)
             .map_err(|error| anyhow!("could not start the compiler: {error}"))?;

@@ -1,4 +1,4 @@
-//! The cargo that evcxr finds: the machine's, behind a few lines of shell.
+//! The cargo that evcxr finds: the machine's, behind a few lines of shell. What they do about a build is told in `build`.
 //!
 //! Before evcxr adds a dependency it tries it alone, in a manifest that has nothing else. cargo then strikes all other
 //! crates out of `Cargo.lock`, and the next build takes whatever versions are newest: the library would be compiled
@@ -10,8 +10,11 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+
+use crate::build::{FACES, LIBRARY, TOOLS};
 
 const RUSTUP: &str = r#"#!/bin/sh
 tools=${0%/*}
@@ -32,7 +35,11 @@ tools=${0%/*}
 read -r real <"$tools/real"
 # Left by one that was killed.
 [ ! -e "$tools/Cargo.lock" ] || mv "$tools/Cargo.lock" Cargo.lock
-case " $* " in *" metadata "*)
+case " $* " in
+*" build "*)
+    exec "$tools/build" "$@"
+    ;;
+*" metadata "*)
     if grep -q evcxr_dummy_validate_dep Cargo.toml; then
         [ ! -e Cargo.lock ] || cp Cargo.lock "$tools/Cargo.lock"
         exec 3>&1
@@ -40,6 +47,7 @@ case " $* " in *" metadata "*)
         [ ! -e "$tools/Cargo.lock" ] || mv "$tools/Cargo.lock" Cargo.lock
         exit "$status"
     fi
+    ;;
 esac
 exec "$real" "$@"
 "#;
@@ -50,10 +58,23 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    /// Writes the tools into the session's folder, and puts them first on the `PATH`.
-    pub(super) fn install(folder: &Path) -> io::Result<Tools> {
-        let tools = folder.join("tools");
+    /// Writes the tools into the session's folder, and puts them first on the `PATH`. `library` is where the library
+    /// is, if cells have it.
+    pub(super) fn install(
+        folder: &Path,
+        program: &Path,
+        library: Option<&Path>,
+    ) -> io::Result<Tools> {
+        let tools = folder.join(TOOLS);
         fs::create_dir_all(&tools)?;
+        for face in FACES {
+            let link = tools.join(face);
+            let _ = fs::remove_file(&link);
+            symlink(program, link)?;
+        }
+        if let Some(library) = library {
+            fs::write(tools.join(LIBRARY), library.as_os_str().as_bytes())?;
+        }
         for (name, script) in [("rustup", RUSTUP), ("cargo", CARGO)] {
             let file = tools.join(name);
             fs::write(&file, script)?;

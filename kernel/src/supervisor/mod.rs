@@ -46,11 +46,13 @@ pub const PID_VARIABLE: &str = "FORKLORE_SUPERVISOR";
 
 const EVCXR_VARIABLE: &str = "EVCXR_IS_RUNTIME";
 
-/// Runs the supervisor, and does not return, where a session's evcxr started this program as its runtime.
+/// Runs the supervisor, and does not return, where a session's evcxr started this program as its runtime. Likewise
+/// builds a cell, where it was started for that.
 ///
 /// To be called first in `main`, before there are threads. (Where the unmodified `evcxr_jupyter` started it, which has no
 /// socket, this returns, and `evcxr::runtime_hook` serves it.)
 pub fn run_if_asked() {
+    crate::build::run_if_asked();
     if std::env::var_os(EVCXR_VARIABLE).is_none() {
         return;
     }

@@ -4,6 +4,7 @@
 //! user process of its own sessions.
 
 mod cells;
+mod compiling;
 mod memory;
 mod random;
 mod scripts;
@@ -25,7 +26,7 @@ fn main() {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let trials: [(&str, fn()); 12] = [
+    let trials: [(&str, fn()); 14] = [
         ("failed_cells_are_rolled_back", failed_cells_are_rolled_back),
         ("processes_that_cells_make", processes_that_cells_make),
         ("interrupts", interrupts),
@@ -37,6 +38,11 @@ fn main() {
         ("without_snapshots", without_snapshots),
         ("commands_of_evcxr", commands_of_evcxr),
         ("the_library_is_there", the_library_is_there),
+        (
+            "variables_between_cells",
+            compiling::variables_between_cells,
+        ),
+        ("what_makes_cargo_run", compiling::what_makes_cargo_run),
         ("scripts_and_settings", scripts::scripts_and_settings),
         (
             "a_greedy_cell_is_rolled_back",

@@ -22,7 +22,10 @@ pub fn a_greedy_cell_is_rolled_back() {
     );
     let greedy = [
         // One allocation that is too large, and many that are too many: refused by the system, at once.
-        ("vec![1_u8; 600 << 20].len()", "600 MiB"),
+        (
+            "std::hint::black_box(vec![1_u8; 600 << 20]).len()",
+            "600 MiB",
+        ),
         (
             "let mut all = Vec::new(); loop { all.push(vec![1_u8; 1 << 20]); }",
             "1 MiB",
@@ -58,7 +61,7 @@ pub fn a_greedy_cell_is_rolled_back() {
     cells.ok("drop(std::hint::black_box(vec![1_u8; 100 << 20]));");
     cells.magic("%limit off").unwrap();
     assert_eq!(
-        cells.ok("println!(\"{}\", vec![1_u8; 600 << 20].len());"),
+        cells.ok("println!(\"{}\", std::hint::black_box(vec![1_u8; 600 << 20]).len());"),
         "629145600\n"
     );
     cells.finish();

@@ -1,0 +1,404 @@
+//! Compiling a cell: what stands between evcxr and cargo, and between cargo and rustc.
+//!
+//! ```text
+//!  evcxr ── cargo build ──▶ tools/cargo ──▶ tools/build ── first time, or something has changed ──▶ cargo
+//!                           (see `session::tools`)  │                                                 │
+//!                                                   └─ as last time ─▶ rustc ◀── tools/wrapper ◀──────┘
+//! ```
+//!
+//! Between two cells only the cell changes, so cargo, which needs 35 ms to find that out, would start rustc as it did the last
+//! time. `tools/wrapper`, through which cargo starts rustc for the cells, writes down how, and on account of what;
+//! `tools/build` does it again as long as all that is the same: cargo's arguments and environment, the manifest, the list
+//! of versions, cargo's configuration. Where a crate is used whose sources may change, nothing is written down.
+//!
+//! On its way the cell's text gets the library's variable store in the place of evcxr's (see `forklore::store`):
+//! most of what rustc did for a small cell was to compile that. Lines and bytes stay where they are, as evcxr
+//! and the kernel find the cell's lines by them.
+//!
+//! `tools/build` and `tools/wrapper` are this program. What it does is not for the processes that run the cells. It starts
+//! what it was told the paths of; should one of these lead back to it, a variable in its environment ends that at once.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The folder of the tools, in a session's folder.
+pub(crate) const TOOLS: &str = "tools";
+/// What rustc wrote, where cargo does not keep it.
+pub(crate) const SAID: &str = "said";
+/// The path of cargo itself.
+pub(crate) const REAL: &str = "real";
+/// The path of the library that has the store.
+pub(crate) const LIBRARY: &str = "library";
+/// How rustc was started for the last cell.
+const RECORD: &str = "record";
+/// On account of what cargo was started.
+const CAUSE: &str = "cause";
+/// The two faces of this program. None is called `rustc`: the folder is first on the `PATH` while rust-analyzer looks for
+/// the compiler whose standard library it reads.
+pub(crate) const FACES: [&str; 2] = ["build", "wrapper"];
+
+/// Set by each face for what it starts.
+const BUILDS: &str = "FORKLORE_BUILDS";
+const WRAPS: &str = "FORKLORE_WRAPS";
+const WRAPPER_VARIABLE: &str = "RUSTC_WORKSPACE_WRAPPER";
+/// A wrapper that somebody has asked for (evcxr's `:cache` or `:sccache`).
+const OTHER_WRAPPER: &str = "RUSTC_WRAPPER";
+/// Where evcxr wants to be told the path of what was compiled.
+const RESULT_VARIABLE: &str = "EVCXR_EXECUTION_SO_PATH";
+/// Ways to cargo's jobs, which end with it.
+const JOBS: [&str; 2] = ["CARGO_MAKEFLAGS", "MAKEFLAGS"];
+/// Files from which cargo makes rustc's arguments.
+const INPUTS: [&str; 3] = ["Cargo.toml", "Cargo.lock", ".cargo/config.toml"];
+/// What rustc says of a crate that it cannot use as it is. (cargo may make another.)
+const UNFIT_CRATE: [&str; 4] = ["E0460", "E0461", "E0463", "E0514"];
+
+/// The name and the file of evcxr's crate for cells.
+const CRATE: &str = "ctx";
+const SOURCE: &str = "src/lib.rs";
+
+/// Builds a cell, and does not return, where this program was started by one of its names in a session's tools.
+pub(crate) fn run_if_asked() {
+    let Some(me) = env::args_os().next().map(PathBuf::from) else {
+        return;
+    };
+    let (Some(name), Some(tools)) = (me.file_name(), me.parent()) else {
+        return;
+    };
+    if tools.file_name() != Some(OsStr::new(TOOLS)) || FACES.iter().all(|face| name != *face) {
+        return;
+    }
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let ended = match name.to_str() {
+        Some("build") => build(tools, arguments),
+        _ => Err(wrap(tools, arguments)),
+    };
+    std::process::exit(ended.unwrap_or_else(|error| {
+        eprintln!("forklore: the compiler could not be started: {error}");
+        101
+    }));
+}
+
+/// Does what `cargo build` would do for a cell. Gives the exit status, if it is not cargo's own.
+fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<i32> {
+    enter(BUILDS)?;
+    let said = tools.join(SAID);
+    let _ = fs::remove_file(&said);
+    put_store_in_place(tools)?;
+    let (record, cause) = (tools.join(RECORD), cause(&arguments));
+    if let Some(rustc) = Rustc::recorded(&record, &cause)
+        && let Some(code) = compile(&rustc, &said)?
+    {
+        return Ok(code);
+    }
+    let _ = fs::remove_file(&record);
+    fs::write(tools.join(CAUSE), cause)?;
+    let real = fs::read(tools.join(REAL))?;
+    let real = Path::new(OsStr::from_bytes(real.trim_ascii_end()));
+    let mut cargo = Command::new(outside(tools, real.to_owned())?);
+    cargo.args(&arguments);
+    cargo
+        .env(BUILDS, "1")
+        .env(WRAPPER_VARIABLE, tools.join("wrapper"));
+    Err(cargo.exec())
+}
+
+/// Runs rustc as cargo did, and keeps what it says where the kernel looks for it. Gives its exit status, if cargo could
+/// do no better.
+fn compile(rustc: &Rustc, said: &Path) -> io::Result<Option<i32>> {
+    if let (Some(path), Some(out_dir)) = (env::var_os(RESULT_VARIABLE), rustc.value_of("--out-dir"))
+    {
+        let compiled = Path::new(out_dir).join(format!("lib{CRATE}.so"));
+        fs::write(path, compiled.as_os_str().as_bytes())?;
+    }
+    let mut command = Command::new(&rustc.words[0]);
+    command.args(&rustc.words[1..]).env_clear();
+    let is_kept = |name: &OsStr| JOBS.iter().all(|job| name != *job);
+    command.envs(rustc.environment().filter(|(name, _)| is_kept(name)));
+    let ended = command
+        .stdin(Stdio::null())
+        .stderr(fs::File::create(said)?)
+        .status()?;
+    if !ended.success() {
+        let text = fs::read(said)?;
+        let text = String::from_utf8_lossy(&text);
+        if UNFIT_CRATE
+            .iter()
+            .any(|code| text.contains(&format!("\"code\":\"{code}\"")))
+        {
+            fs::remove_file(said)?;
+            return Ok(None);
+        }
+        io::stderr().write_all(text.as_bytes())?;
+    }
+    // evcxr only asks whether it went well; a signal has no code.
+    Ok(Some(ended.code().unwrap_or(101)))
+}
+
+/// Writes down how rustc is started, if it is for a cell, and starts it.
+fn wrap(tools: &Path, words: Vec<OsString>) -> io::Error {
+    match wrapped(tools, words) {
+        Ok(mut rustc) => rustc.exec(),
+        Err(error) => error,
+    }
+}
+
+fn wrapped(tools: &Path, words: Vec<OsString>) -> io::Result<Command> {
+    enter(WRAPS)?;
+    let mut rustc = Rustc {
+        words,
+        variables: variables(),
+    };
+    let program = rustc.words.first().cloned().unwrap_or_default();
+    let program = outside(tools, PathBuf::from(program))?;
+    if rustc.is_for_a_cell() {
+        rustc.words.push("-Clink-arg=-Wl,-O0".into());
+        if env::var_os(OTHER_WRAPPER).is_none() {
+            rustc.write(&tools.join(RECORD), fs::read(tools.join(CAUSE))?)?;
+        }
+    }
+    let mut command = Command::new(program);
+    command.args(&rustc.words[1..]).env(WRAPS, "1");
+    Ok(command)
+}
+
+/// Fails in a process that such a process has started.
+fn enter(variable: &str) -> io::Result<()> {
+    match env::var_os(variable) {
+        None => Ok(()),
+        Some(_) => Err(io::Error::other("the kernel's tools were given themselves")),
+    }
+}
+
+/// The path of a program, if it is one and none of the tools.
+fn outside(tools: &Path, program: PathBuf) -> io::Result<PathBuf> {
+    if program.is_absolute() && program.parent() != Some(tools) {
+        return Ok(program);
+    }
+    let program = program.display();
+    Err(io::Error::other(format!("{program} is not its path")))
+}
+
+/// All on account of which cargo starts rustc as it does, but for the [`INPUTS`].
+fn cause(arguments: &[OsString]) -> Vec<u8> {
+    join(arguments.iter().cloned().chain(variables()))
+}
+
+/// This process's environment, as NAME=VALUE.
+fn variables() -> Vec<OsString> {
+    let variables = env::vars_os().map(|(mut entry, value)| {
+        entry.push("=");
+        entry.push(value);
+        entry
+    });
+    variables.collect()
+}
+
+/// A call of rustc.
+struct Rustc {
+    /// The program and its arguments.
+    words: Vec<OsString>,
+    variables: Vec<OsString>,
+}
+
+impl Rustc {
+    /// How it was called last, if it may be called so again.
+    fn recorded(record: &Path, cause: &[u8]) -> Option<Rustc> {
+        let record = fs::read(record).ok()?;
+        let mut parts = record.split(|byte| *byte == BETWEEN);
+        let (words, variables) = (parts.next()?, parts.next()?);
+        let is_same = parts.next()? == cause
+            && INPUTS
+                .iter()
+                .all(|input| parts.next() == fs::read(input).ok().as_deref());
+        is_same.then(|| Rustc {
+            words: split(words).collect(),
+            variables: split(variables).collect(),
+        })
+    }
+
+    /// Leaves no record where the next call may have to be another.
+    fn write(&self, record: &Path, cause: Vec<u8>) -> io::Result<()> {
+        let mut parts = vec![
+            join(self.words.iter().cloned()),
+            join(self.variables.iter().cloned()),
+            cause,
+        ];
+        for input in INPUTS {
+            parts.push(fs::read(input)?);
+        }
+        let is_readable = parts.iter().all(|part| !part.contains(&BETWEEN));
+        if !is_readable || may_have_sources_that_change(&String::from_utf8_lossy(&parts[3])) {
+            return Ok(());
+        }
+        fs::write(record, parts.join(&BETWEEN))
+    }
+
+    /// Whether it makes what a cell runs, and does not only check it.
+    fn is_for_a_cell(&self) -> bool {
+        let makes = self.words.iter().any(|word| {
+            let emit = word.as_bytes().strip_prefix(b"--emit=");
+            emit.is_some_and(|kinds| {
+                kinds
+                    .split(|byte| *byte == b',')
+                    .any(|kind| kind == b"link")
+            })
+        });
+        makes && self.value_of("--crate-name") == Some(OsStr::new(CRATE))
+    }
+
+    fn value_of(&self, option: &str) -> Option<&OsStr> {
+        let at = self.words.iter().position(|word| word == option)?;
+        Some(self.words.get(at + 1)?)
+    }
+
+    fn environment(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.variables.iter().filter_map(|entry| {
+            let entry = entry.as_bytes();
+            let at = entry.iter().position(|byte| *byte == b'=')?;
+            let (name, value) = (&entry[..at], &entry[at + 1..]);
+            Some((OsStr::from_bytes(name), OsStr::from_bytes(value)))
+        })
+    }
+}
+
+/// Stands between the parts of a record.
+const BETWEEN: u8 = 1;
+
+/// Words, each ended by a zero byte, which none of them has.
+fn join(words: impl Iterator<Item = OsString>) -> Vec<u8> {
+    words
+        .flat_map(|word| word.into_vec().into_iter().chain([0]))
+        .collect()
+}
+
+fn split(bytes: &[u8]) -> impl Iterator<Item = OsString> {
+    let words = bytes
+        .strip_suffix(b"\0")
+        .map(|bytes| bytes.split(|byte| *byte == 0));
+    words
+        .into_iter()
+        .flatten()
+        .map(|word| OsStr::from_bytes(word).to_owned())
+}
+
+/// Whether a `:dep` names a folder: cargo looks there for changes before each cell. (The library itself, which
+/// does not change, is in another table; see `session::manifest`.)
+fn may_have_sources_that_change(manifest: &str) -> bool {
+    let dependencies = manifest
+        .split_once("\n[dependencies]\n")
+        .map(|(_, dependencies)| dependencies);
+    dependencies.is_none_or(|dependencies| dependencies.contains("path"))
+}
+
+/// Puts the library's store into the cell's text, where the cell is compiled with the library.
+fn put_store_in_place(tools: &Path) -> io::Result<()> {
+    let library = fs::read(tools.join(LIBRARY)).unwrap_or_default();
+    let library = Path::new(OsStr::from_bytes(&library));
+    let manifest = fs::read_to_string("Cargo.toml")?;
+    if library.as_os_str().is_empty()
+        || !manifest.contains(&format!("forklore = {{ path = {library:?} }}"))
+    {
+        return Ok(());
+    }
+    let text = fs::read_to_string(SOURCE)?;
+    match with_library_s_store(&text) {
+        Some(text) => fs::write(SOURCE, text),
+        None => Ok(()),
+    }
+}
+
+const STORE_BEGINS: &str = "\nmod evcxr_internal_runtime {";
+const STORE_ENDS: &str = "\n}\n#[unsafe(no_mangle)]\n";
+const STORE: &str = "pub use ::forklore::store::*;";
+
+/// The text with the library's store in the place of evcxr's; as long as before, and with as many lines.
+fn with_library_s_store(text: &str) -> Option<String> {
+    let begin = text.find(STORE_BEGINS)? + STORE_BEGINS.len();
+    let end = begin + text[begin..].find(STORE_ENDS)?;
+    let old = &text[begin..end];
+    if !old.contains("pub fn put_variable<T: 'static>") {
+        return None;
+    }
+    let n_lines = old.matches('\n').count();
+    let spaces = " ".repeat(old.len().checked_sub(STORE.len() + n_lines)?);
+    let lines = "\n".repeat(n_lines);
+    Some([&text[..begin], STORE, &spaces, &lines, &text[end..]].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_gets_the_store_and_keeps_its_places() {
+        let text = "use a;\nmod evcxr_internal_runtime {\n// Ä comment that is long enough for what comes.\npub fn put_variable<T: 'static>() {\n}\n}\n#[unsafe(no_mangle)]\nfn run() {\nlet cell = 1;\n}\n";
+        let new = with_library_s_store(text).unwrap();
+        let place = |text: &str| {
+            let at = text.find("let cell").unwrap();
+            (at, text[..at].matches('\n').count())
+        };
+        assert!(
+            new.starts_with("use a;\nmod evcxr_internal_runtime {pub use ::forklore::store::*;"),
+            "{new}"
+        );
+        assert_eq!(place(&new), place(text));
+        assert_eq!(new.len(), text.len());
+        assert!(!new.contains("put_variable"));
+        assert!(with_library_s_store(&new).is_none());
+    }
+
+    #[test]
+    fn other_texts_stay() {
+        for text in [
+            "",
+            "fn f() {}",
+            "\nmod evcxr_internal_runtime {\n}\n#[unsafe(no_mangle)]\n",
+        ] {
+            assert!(with_library_s_store(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_folder_among_a_cell_s_crates_may_change() {
+        let manifest = |dependencies: &str| {
+            format!(
+                "[lib]\npath = \"src/lib.rs\"\n[target.'cfg(all())'.dependencies]\nforklore = {{ path = \"/l\" }}\n\n[dependencies]\n{dependencies}"
+            )
+        };
+        assert!(!may_have_sources_that_change(&manifest("")));
+        assert!(!may_have_sources_that_change(&manifest("rand = \"0.9\"\n")));
+        assert!(may_have_sources_that_change(&manifest(
+            "mine = { path = \"../mine\" }\n"
+        )));
+        assert!(may_have_sources_that_change("no such table"));
+    }
+
+    #[test]
+    fn words_come_back_as_they_were() {
+        for words in [&[][..], &[""], &["a", "", "b c"]] {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let back: Vec<OsString> = split(&join(words.iter().cloned())).collect();
+            assert_eq!(back, words);
+        }
+    }
+
+    #[test]
+    fn a_check_is_not_for_a_cell() {
+        let rustc = |words: &str| Rustc {
+            words: words.split(' ').map(OsString::from).collect(),
+            variables: Vec::new(),
+        };
+        assert!(rustc("rustc --crate-name ctx src/lib.rs --emit=dep-info,link").is_for_a_cell());
+        assert!(
+            !rustc("rustc --crate-name ctx src/lib.rs --emit=dep-info,metadata").is_for_a_cell()
+        );
+        assert!(!rustc("rustc --crate-name mine src/lib.rs --emit=dep-info,link").is_for_a_cell());
+        assert!(!rustc("rustc - --crate-name ___ --print=file-names").is_for_a_cell());
+    }
+}

@@ -1,0 +1,133 @@
+//! Where a notebook's variables are between its cells: evcxr's, compiled once.
+//!
+//! evcxr puts the text of such a store into every cell, where a hash map from names to values of any type is most of
+//! what the compiler has to do. The forklore kernel puts this module in the text's place. The names, what they do and
+//! the lines that are printed are evcxr's; what does not depend on a variable's type is compiled here.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Printed where an early end with `?` is to be reported.
+pub const USER_ERROR_OCCURRED: &str = "EVCXR_ERROR_OCCURRED";
+const VARIABLE_CHANGED_TYPE: &str = "EVCXR_VARIABLE_CHANGED_TYPE:";
+
+/// The variables of a session, by name.
+pub struct VariableStore {
+    variables: HashMap<String, Box<dyn Any>>,
+}
+
+impl VariableStore {
+    /// Keeps a value.
+    pub fn put_variable<T: 'static>(&mut self, name: &str, value: T) {
+        self.put(name, Box::new(value));
+    }
+
+    /// Whether the variable, if there is one of this name, has the type that the cell expects; says so if not.
+    pub fn check_variable<T: 'static>(&mut self, name: &str) -> bool {
+        self.check(name, TypeId::of::<T>())
+    }
+
+    /// Gives a value away.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such variable, or it has another type: a cell asks [`VariableStore::check_variable`] first.
+    pub fn take_variable<T: 'static>(&mut self, name: &str) -> T {
+        match self.take(name).downcast() {
+            Ok(value) => *value,
+            Err(_) => has_another_type(),
+        }
+    }
+
+    /// The value of this name, which is made first where it is missing.
+    ///
+    /// # Panics
+    ///
+    /// If the variable has another type.
+    pub fn lazy_arc<T: 'static, F: FnOnce() -> T>(&mut self, name: &str, create: F) -> Arc<T> {
+        if !self.variables.contains_key(name) {
+            self.put(name, Box::new(Arc::new(create())));
+        }
+        match self.variables[name].downcast_ref() {
+            Some(value) => Arc::clone(value),
+            None => has_another_type(),
+        }
+    }
+
+    #[inline(never)]
+    fn put(&mut self, name: &str, value: Box<dyn Any>) {
+        self.variables.insert(name.to_owned(), value);
+    }
+
+    #[inline(never)]
+    fn check(&mut self, name: &str, expected: TypeId) -> bool {
+        let Some(value) = self.variables.get(name) else {
+            return true;
+        };
+        let is_same = (**value).type_id() == expected;
+        if !is_same {
+            eprintln!("The type of the variable {name} was redefined, so was lost.");
+            println!("{VARIABLE_CHANGED_TYPE}{name}");
+        }
+        is_same
+    }
+
+    #[inline(never)]
+    fn take(&mut self, name: &str) -> Box<dyn Any> {
+        match self.variables.remove(name) {
+            Some(value) => value,
+            None => panic!("Variable '{name}' has gone missing"),
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn has_another_type() -> ! {
+    panic!("Variable changed type")
+}
+
+/// An empty store, which nobody ever frees: the cells hand its address on.
+#[inline(never)]
+pub fn create_variable_store() -> *mut VariableStore {
+    Box::into_raw(Box::new(VariableStore {
+        variables: HashMap::new(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn empty() -> VariableStore {
+        VariableStore {
+            variables: HashMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_variable_is_taken_as_it_was_put() {
+        let mut store = empty();
+        store.put_variable("words", vec!["a".to_owned()]);
+        assert!(store.check_variable::<Vec<String>>("words"));
+        assert_eq!(store.take_variable::<Vec<String>>("words"), ["a"]);
+        assert!(store.variables.is_empty());
+    }
+
+    #[test]
+    fn another_type_is_noticed_and_what_is_not_there_is_no_mistake() {
+        let mut store = empty();
+        store.put_variable("a", 1_u8);
+        assert!(!store.check_variable::<u16>("a"));
+        assert!(store.check_variable::<u16>("b"));
+    }
+
+    #[test]
+    fn what_is_shared_is_made_once() {
+        let mut store = empty();
+        let first = store.lazy_arc("runtime", || 1_u8);
+        let second = store.lazy_arc("runtime", || 2_u8);
+        assert!(Arc::ptr_eq(&first, &second));
+    }
+}
