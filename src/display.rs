@@ -349,11 +349,40 @@ pub mod cell {
         if type_name == "()" {
             return;
         }
-        let bundle = Bundle::text(format!("{value:?}"));
+        // As the kernel's `:fmt` and `:types` say.
+        let is_set = |name| std::env::var_os(name).is_some();
+        let mut text = match is_set("FORKLORE_PRETTY") {
+            true => format!("{value:#?}"),
+            false => format!("{value:?}"),
+        };
+        if is_set("FORKLORE_TYPES") {
+            text = format!(": {} = {text}", without_paths(type_name));
+        }
+        let bundle = Bundle::text(text);
         match Listener::detect() {
             Listener::Forklore => send(&message("result", None, &bundle)),
             _ => show(&bundle),
         }
+    }
+
+    /// `Vec<Option<i32>>` of `alloc::vec::Vec<core::option::Option<i32>>`.
+    fn without_paths(type_name: &str) -> String {
+        let mut short = String::new();
+        for part in type_name.split("::") {
+            let name_start = short
+                .trim_end_matches(|c: char| c.is_alphanumeric() || c == '_')
+                .len();
+            short.truncate(name_start);
+            short.push_str(part);
+        }
+        short
+    }
+
+    #[cfg(test)]
+    #[test]
+    fn types_are_shown_without_their_paths() {
+        let name = std::any::type_name::<(&str, Vec<Option<i32>>)>();
+        assert_eq!(without_paths(name), "(&str, Vec<Option<i32>>)");
     }
 
     /// Prints what a clock has measured.

@@ -15,6 +15,7 @@
 //! because a cell is one transaction.
 
 mod code;
+mod commands;
 mod lines;
 mod magics;
 mod timed;
@@ -62,6 +63,10 @@ pub enum Action {
     Profile(Option<Profile>),
     /// `%warnings`: whether the compiler's warnings are shown, or says whether they are.
     Warnings(Option<bool>),
+    /// `:fmt`: whether a value is shown one part a line.
+    Pretty(bool),
+    /// `:types`: shows values with their types, or no longer.
+    ToggleTypes,
     /// `%export`: writes the cells so far as a cargo project into this folder.
     Export(String),
     /// `%%bash`, `%%python`: runs another language's program.
@@ -152,7 +157,9 @@ fn plan_lines(mut code: String) -> Result<Plan, Mistake> {
     }
     // Decided before anything is rewritten, because that moves what stands behind it.
     let (first, last) = lines::extent(&code);
-    let mut plan = Plan::default();
+    let mut plan = Plan {
+        steps: commands::take(&mut code)?,
+    };
     let mut after = Vec::new();
     for (at, name, step) in doings {
         if at < first {

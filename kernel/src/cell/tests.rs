@@ -214,6 +214,24 @@ fn magics_are_read() {
 }
 
 #[test]
+fn commands_of_evcxr_that_the_kernel_has_a_part_in() {
+    let planned = plan(":vars\n:fmt {:#?}\n:types\nv").unwrap().steps;
+    let [
+        Step::Do(Action::Pretty(true)),
+        Step::Do(Action::ToggleTypes),
+        Step::Run(code),
+    ] = &planned[..]
+    else {
+        panic!("{planned:?}");
+    };
+    assert_eq!(code.trim_start().lines().next(), Some(":vars"));
+    assert_eq!(code.lines().nth(3), Some("v"));
+    assert!(plan(":fmt {}").unwrap_err().message.contains("{:#?}"));
+    assert!(plan(":quit").unwrap_err().message.contains("Shut Down"));
+    assert_eq!(plan("let a = 1;").unwrap().steps.len(), 1);
+}
+
+#[test]
 fn the_environment_is_a_statement_where_it_stands() {
     assert_eq!(
         run("f();\n%env A=it's 1\ng()"),

@@ -8,6 +8,11 @@ use super::{CellError, Inspection, Raw, SUPERVISOR_LOST, Session};
 use crate::cell::{self, Action, MemoryLimit, Mistake, Profile, Script, Step, bytes_in_words};
 use crate::export;
 use crate::frame::{Limit, Status};
+use crate::output;
+
+/// By these the library knows what `:fmt` and `:types` have set.
+const PRETTY_VARIABLE: &str = "FORKLORE_PRETTY";
+const TYPES_VARIABLE: &str = "FORKLORE_TYPES";
 
 impl From<Mistake> for CellError {
     fn from(mistake: Mistake) -> CellError {
@@ -63,6 +68,8 @@ impl Session {
                 });
             }
             Action::Profile(profile) => return self.choose_profile(profile),
+            Action::Pretty(is_pretty) => return self.choose_format(is_pretty),
+            Action::ToggleTypes => return self.toggle_types(),
             Action::Export(folder) => return self.export(&folder),
             Action::Script(script) => return self.script(&script),
             Action::Write {
@@ -162,6 +169,24 @@ impl Session {
             Profile::Release => "release: cells are compiled with optimisation, without overflow checks and debug assertions\n",
         });
         Ok(())
+    }
+
+    /// evcxr is told too, because it shows what moves a variable away.
+    fn choose_format(&mut self, is_pretty: bool) -> Result<(), CellError> {
+        let (format, call) = match is_pretty {
+            true => ("{:#?}", format!("set_var({PRETTY_VARIABLE:?}, \"1\")")),
+            false => ("{:?}", format!("remove_var({PRETTY_VARIABLE:?})")),
+        };
+        let format = output::value_format(format);
+        self.run(&format!(":fmt {format}\nunsafe {{ std::env::{call} }};"))
+    }
+
+    fn toggle_types(&mut self) -> Result<(), CellError> {
+        let name = TYPES_VARIABLE;
+        self.run(&format!(
+            ":types\nunsafe {{ match std::env::var_os({name:?}) {{ \
+             Some(_) => std::env::remove_var({name:?}), None => std::env::set_var({name:?}, \"1\") }} }};"
+        ))
     }
 
     fn export(&self, folder: &str) -> Result<(), CellError> {

@@ -400,6 +400,10 @@ impl Session {
             (_, Some(failure)) => Err(self.describe(&failure, code)),
             (Ok(outputs), None) => {
                 self.show(outputs.content_by_mime_type);
+                if let Some(elapsed) = outputs.timing {
+                    let line = format!("Took {} ms\n", elapsed.as_millis());
+                    self.link.show(Raw::Stdout(line.into_bytes()));
+                }
                 Ok(())
             }
             (Err(_), None) if end.was_interrupted => {
@@ -438,7 +442,11 @@ impl Session {
     }
 
     /// Shows what evcxr's own commands answer: one thing, in one or more MIME types.
-    fn show(&self, contents: HashMap<String, String>) {
+    fn show(&self, mut contents: HashMap<String, String>) {
+        let mark = output::value_format("");
+        for text in contents.values_mut() {
+            *text = text.replace(&mark, "");
+        }
         if !contents.is_empty() {
             self.link
                 .show(Raw::Stdout(output::display_frame(&contents)));

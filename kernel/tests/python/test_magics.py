@@ -94,6 +94,20 @@ def test_a_value_that_moves_a_variable_away_is_the_result(kernel):
     assert kernel.ok("drop(dropped)").result is None
 
 
+def test_commands_of_evcxr_say_how_values_are_shown(kernel):
+    kernel.ok("let pair = (1, vec![2]); let moved = vec![3];")
+    assert kernel.ok(":fmt {:#?}").of_type("display_data")[0]["data"]["text/plain"] == "Output format: {:#?}\n"
+    assert kernel.ok("pair.1").result == "[\n    2,\n]"
+    kernel.ok(":fmt\n:types")
+    assert kernel.ok("&pair").result == ": &(i32, Vec<i32>) = (1, [2])"
+    assert kernel.ok("moved.into_iter().next()").result == ": Option<i32> = Some(3)"
+    kernel.ok(":types")
+    assert kernel.ok("pair").result == "(1, [2])"
+    assert "Took" in kernel.ok(":timing\n1 + 1").stdout
+    kernel.ok(":timing")
+    assert "Shut Down" in kernel.run(":quit").reply["content"]["evalue"]
+
+
 def test_a_value_without_debug_gets_the_usual_error(kernel):
     failed = kernel.run("struct NoDebug; NoDebug")
     assert failed.status == "error"

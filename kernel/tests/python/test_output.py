@@ -41,6 +41,15 @@ def test_output_that_changes_in_place(kernel):
     assert ran.of_type("clear_output") == [{"wait": True}]
 
 
+def test_forked_workers_show_too(kernel):
+    ran = kernel.ok(
+        "use forklore::display::{Bundle, show};\n"
+        "forklore::Pool::with_workers(2)?.map(|x: u64| show(&Bundle::html(format!(\"<b>{x}</b>\"))), 0..4);"
+    )
+    shown = [content["data"]["text/html"] for content in ran.of_type("display_data")]
+    assert sorted(shown) == [f"<b>{x}</b>" for x in range(4)], ran
+
+
 def test_a_large_bundle_arrives_whole(kernel):
     ran = kernel.ok('forklore::display::show(&forklore::display::Bundle::html("x".repeat(1_000_000)));')
     assert ran.of_type("display_data")[0]["data"]["text/html"] == "x" * 1_000_000

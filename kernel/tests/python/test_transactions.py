@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from conftest import MINUTES, assert_gone
+from conftest import DEADLINE, MINUTES, assert_gone
 
 # The cell, and words of the sentence that says what happened.
 ENDINGS = {
@@ -73,6 +73,26 @@ def test_interrupt_by_signal(kernel, variables):
     assert_kept(kernel)
 
 
+def test_interrupt_of_a_dependency_whose_build_does_not_end(kernel, variables, tmp_path):
+    mark = tmp_path / "started"
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/lib.rs").write_text("")
+    (tmp_path / "Cargo.toml").write_text('[package]\nname = "endless"\nversion = "0.1.0"\nedition = "2024"\n')
+    (tmp_path / "build.rs").write_text(
+        f'fn main() {{ std::fs::write("{mark}", "").unwrap(); loop {{ std::thread::park(); }} }}'
+    )
+    cell = kernel.start(f':dep endless = {{ path = "{tmp_path}" }}\nlet fresh = 1;')
+    deadline = time.monotonic() + DEADLINE
+    while not mark.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    kernel.interrupt()
+    ran = kernel.finish(cell)
+    assert "Compiling endless" in ran.stdout and ran.reply["content"]["ename"] == "Interrupt", ran
+    assert_kept(kernel)
+    assert kernel.run("fresh").status == "error"
+
+
 def test_interrupt_when_idle_does_nothing(kernel, variables):
     kernel.interrupt_and_hear()
     assert_kept(kernel)
@@ -111,6 +131,17 @@ def test_a_forked_child_that_falls_out_of_a_cell_ends_there(kernel, variables):
     assert_gone([pid])
     assert kernel.ok('println!("one");').stdout == "one\n"
     assert_kept(kernel)
+
+
+def test_a_cell_is_held_to_the_memory_that_a_scheduler_gives(new_kernel):
+    kernel = new_kernel(env=os.environ | {"SGE_HGR_rmem": "256M", "NSLOTS": "2"})
+    kernel.ok("let kept = 41;")
+    told = kernel.ok("%limit").stdout
+    assert "may use 256 MiB" in told and "SGE_HGR_rmem for 2 slots" in told, told
+    failed = kernel.run("vec![1_u8; 400 << 20].len()")
+    content = failed.reply["content"]
+    assert content["ename"] == "OutOfMemory" and "SGE_HGR_rmem" in content["evalue"], failed
+    assert kernel.ok("kept + 1").result == "42"
 
 
 def test_a_compile_error_says_where(kernel, variables):
