@@ -99,7 +99,7 @@ def test_commands_of_evcxr_say_how_values_are_shown(kernel):
     assert kernel.ok(":fmt {:#?}").of_type("display_data")[0]["data"]["text/plain"] == "Output format: {:#?}\n"
     assert kernel.ok("pair.1").result == "[\n    2,\n]"
     kernel.ok(":fmt\n:types")
-    assert kernel.ok("&pair").result == ": &(i32, Vec<i32>) = (1, [2])"
+    assert kernel.ok("pair.clone()").result == ": (i32, Vec<i32>) = (1, [2])"
     assert kernel.ok("moved.into_iter().next()").result == ": Option<i32> = Some(3)"
     kernel.ok(":types")
     assert kernel.ok("pair").result == "(1, [2])"
