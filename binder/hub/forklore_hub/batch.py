@@ -15,7 +15,7 @@ from importlib import resources
 from batchspawner.batchspawner import JobStatus, format_template
 from traitlets import Float, List, Unicode, default
 
-from .spawner import FormMixin, Refusal
+from .spawner import UP, FormMixin, Refusal
 
 # Where job logs and the environment of a session that is about to start are, below the learner's home folder.
 STATE = ".forklore/hub"
@@ -25,6 +25,7 @@ NO_ENVIRONMENT = 96
 ACCOUNT_TRIES = 15
 
 SILENT = "The cluster's scheduler does not answer. Nothing is lost; try again in a few minutes."
+SUBMITTING = "Your session's job is on its way to the scheduler."
 QUEUED = "Your session waits in the queue for free cores. You may close this page and come back to it."
 STARTING = "Your session's job runs; JupyterLab is starting."
 GIVEN_UP = "no answer within"
@@ -227,11 +228,10 @@ class BatchMixin(FormMixin):
         """What the scheduler says about a job that has ended, as a sentence; empty if it does not know yet."""
         raise NotImplementedError
 
-    async def progress(self):
-        while not self.state_isrunning():
-            yield {"progress": 20, "message": QUEUED}
-            await asyncio.sleep(2)
-        yield {"progress": 70, "message": STARTING}
+    def step(self):
+        if self.state_isrunning():
+            return UP, STARTING
+        return (20, QUEUED) if self.job_id else (10, SUBMITTING)
 
 
 def script(name):

@@ -14,7 +14,7 @@ from jupyterhub.utils import random_port
 from traitlets import Integer
 
 from .seats import Seats
-from .spawner import FormMixin, Refusal
+from .spawner import UP, FormMixin, Refusal
 
 CAGE = Path(__file__).with_name("cage")
 NO_ACCOUNT = "You have no account on this machine; tell your administrator."
@@ -114,13 +114,13 @@ class ForkloreLocalSpawner(FormMixin, LocalProcessSpawner):
         self.the_seats().give_back(self._log_name)
         self.cpus, self.born, self.ends_at = (), 0, 0
 
-    async def progress(self):
-        while not self.pid:
-            ahead = self.the_seats().n_ahead(self._log_name)
-            yield {"progress": 20, "message": f"All seats of this machine are taken, and {ahead} wait before you. "
-                   "You may close this page and come back to it."}  # fmt: skip
-            await asyncio.sleep(2)
-        yield {"progress": 70, "message": "JupyterLab is starting."}
+    def step(self):
+        if self.pid:
+            return UP, "JupyterLab is starting."
+        ahead = self.the_seats().n_ahead(self._log_name)
+        return 20, (
+            f"All seats of this machine are taken, and {ahead} wait before you. You may close this page and come back to it."
+        )
 
 
 def started(pid):

@@ -1,5 +1,6 @@
 """What all spawners of the course share: the form, and the memory of how the last session ended."""
 
+import asyncio
 from dataclasses import asdict
 from typing import ClassVar
 
@@ -7,6 +8,11 @@ from jupyterhub.spawner import SpawnException
 from traitlets import HasTraits, Instance, Integer
 
 from .request import Limits, Refused, Request, form
+
+
+# Percent of a start's progress, when all that is left to wait for is JupyterLab.
+UP = 70
+STEP_PAUSE_S = 2
 
 
 class Refusal(SpawnException):
@@ -69,3 +75,19 @@ class FormMixin(HasTraits):
         """Writes what would find this session again, now: a hub that is restarted in the next second needs it."""
         self.orm_spawner.state = self.get_state()
         self.db.commit()
+
+    async def progress(self):
+        """Each step once, as the page makes a line of each, and a queue may be long."""
+        said = ""
+        while True:
+            percent, message = self.step()
+            if message != said:
+                yield {"progress": percent, "message": message}
+            said = message
+            if percent >= UP:
+                return
+            await asyncio.sleep(STEP_PAUSE_S)
+
+    def step(self):
+        """How far the start has come: percent, and a sentence for the learner."""
+        raise NotImplementedError

@@ -6,6 +6,7 @@ import stat
 import pytest
 
 from forklore_hub import gridengine, slurm
+from forklore_hub import spawner as spawner_module
 from forklore_hub.batch import ENDED, NO_ENVIRONMENT, SILENT, script
 from forklore_hub.gridengine import ForkloreGridengineSpawner
 from forklore_hub.request import Limits
@@ -82,6 +83,18 @@ def test_a_project_that_the_scheduler_does_not_know(batch, scheduler, caplog):
     assert sentence.startswith("The cluster's scheduler refused the session: Unable to run job")
     assert 'the project "course" does not exist' in sentence
     assert "learner: the scheduler refused the job" in caplog.text
+
+
+def test_each_step_of_a_start_is_told_once(batch, monkeypatch):
+    made = batch(SGE)
+    steps = iter([(10, "sent"), (20, "queued"), (20, "queued"), (spawner_module.UP, "runs"), (0, "never")])
+    monkeypatch.setattr(made, "step", lambda: next(steps))
+    monkeypatch.setattr(spawner_module, "STEP_PAUSE_S", 0)
+
+    async def told():
+        return [step["message"] async for step in made.progress()]
+
+    assert asyncio.run(told()) == ["sent", "queued", "runs"]
 
 
 def test_a_job_that_ends_before_its_session_is_up(batch, scheduler, tmp_path):
