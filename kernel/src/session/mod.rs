@@ -535,9 +535,11 @@ impl Session {
     /// Ends the session when the program is about to end too: its processes and its folder go at once.
     /// Its memory stays for the system to take: rust-analyzer's database needs seconds to be taken apart.
     pub fn abandon(mut self) {
+        // Asked before it ends, when the link forgets it.
+        let supervisor = self.link.supervisor_pid();
         self.control().shutdown();
-        // Whose parent is evcxr's part of this process, which is not dropped and so will not wait for it.
-        if let Some(supervisor) = self.link.supervisor_pid() {
+        // Its parent is evcxr's part of this process, which is not dropped and so will not wait for it.
+        if let Some(supervisor) = supervisor {
             procs::reap(supervisor);
         }
         let nothing = Folder::existing(PathBuf::new());

@@ -130,10 +130,19 @@ impl Cells {
     }
 
     /// Ends the session, and asserts that no process of it is left.
-    pub fn finish(mut self) {
+    pub fn finish(self) {
+        self.finish_by(drop);
+    }
+
+    /// The same, as a program does that is about to end.
+    pub fn abandon(self) {
+        self.finish_by(Session::abandon);
+    }
+
+    fn finish_by(mut self, end: impl FnOnce(Session)) {
         let session = self.session.take().unwrap();
         let folder = session.folder().to_owned();
-        drop(session);
+        end(session);
         assert!(!folder.exists(), "{} is left", folder.display());
         assert!(of_folder(&folder).is_empty(), "processes are left");
         let left = procs::children(std::process::id() as Pid).into_iter();

@@ -321,7 +321,7 @@ fn output_is_passed_on_as_it_was_written() {
     let expected: String = (0..20).map(|turn| format!("o{turn} e{turn} ")).collect();
     assert_eq!(all, expected);
     assert_eq!(cells.ok("let mut line = String::new(); println!(\"{}\", std::io::stdin().read_line(&mut line)?);"), "0\n");
-    cells.finish();
+    cells.abandon();
 }
 
 fn deaths_from_outside() {
