@@ -18,12 +18,13 @@ use super::shared::{Shared, lock};
 use crate::cell;
 use crate::complete::{byte_of_cursor, cursor_of_byte};
 use crate::procs;
-use crate::session::{CellError, Inspection, Options, Session};
+use crate::session::{self, CellError, Inspection, Options, Session};
 
 /// Makes rust-analyzer read the standard library, which takes seconds.
 const ANALYSED_FIRST: &str = "let list = vec![1]; list.";
 
-/// How long the session may take to end its processes before the kernel goes without it.
+/// How long the session's thread may go on, when its processes have ended, before the kernel goes without it: nothing ends
+/// what rust-analyzer computes.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(800);
 
 /// A request that needs the session.
@@ -64,20 +65,16 @@ impl Handle {
         shared.closing.store(true, Ordering::SeqCst);
         let _ = self.jobs.send(None);
         let control = lock(&shared.control).clone();
-        let ended = async {
-            if let Some(control) = control {
-                let _ = tokio::task::spawn_blocking(move || control.shutdown()).await;
-            }
-            let _ = self.ended.await;
-        };
-        if tokio::time::timeout(SHUTDOWN_DEADLINE, ended)
-            .await
-            .is_err()
-        {
-            log(format_args!(
-                "the session did not end in time; the kernel goes without it"
-            ));
-            let end = || procs::end_descendants(&HashSet::new(), SHUTDOWN_DEADLINE);
+        if let Some(control) = control {
+            // It has deadlines of its own.
+            let _ = tokio::task::spawn_blocking(move || control.shutdown()).await;
+        }
+        let ended = tokio::time::timeout(SHUTDOWN_DEADLINE, self.ended).await;
+        if ended.is_err() {
+            let end = || {
+                procs::end_descendants(&HashSet::new(), SHUTDOWN_DEADLINE);
+                session::remove_folders();
+            };
             let _ = tokio::task::spawn_blocking(end).await;
         }
     }

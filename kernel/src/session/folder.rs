@@ -25,12 +25,11 @@ impl Folder {
     /// A new one in the folder for temporary files.
     pub(crate) fn create() -> Result<Folder> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let parent = std::env::temp_dir();
-        let parent = parent.canonicalize().unwrap_or(parent);
+        let parent = parent();
         remove_abandoned(&parent);
         loop {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-            let path = parent.join(format!("forklore-{}-{number}", std::process::id()));
+            let path = parent.join(format!("{}{number}", own_prefix()));
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {
                     return Ok(Folder {
@@ -85,6 +84,28 @@ pub(crate) fn remove(folder: &Path) {
     let deadline = Instant::now() + Duration::from_secs(1);
     while fs::remove_dir_all(folder).is_err() && folder.exists() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn parent() -> PathBuf {
+    let parent = std::env::temp_dir();
+    parent.canonicalize().unwrap_or(parent)
+}
+
+/// How the folders of this process are called.
+fn own_prefix() -> String {
+    format!("forklore-{}-", std::process::id())
+}
+
+/// Removes the folders of this process's sessions, which cannot do it themselves any more.
+pub(crate) fn remove_own() {
+    let entries = fs::read_dir(parent()).into_iter().flatten().flatten();
+    let is_own = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        name.as_encoded_bytes().starts_with(own_prefix().as_bytes())
+    };
+    for entry in entries.filter(is_own) {
+        remove(&entry.path());
     }
 }
 

@@ -33,6 +33,7 @@ use crate::procs;
 use crate::supervisor;
 use crate::warm;
 use folder::Folder;
+pub(crate) use folder::remove_own as remove_folders;
 use home::Home;
 pub use link::Control;
 use link::Link;
@@ -326,8 +327,7 @@ impl Session {
 
     /// Runs the first cell that may add a dependency.
     fn run_online(&mut self, code: &str) -> Result<(), CellError> {
-        self.is_offline = false;
-        self.run(":offline 0")?;
+        self.set_offline(false);
         // evcxr writes it anew when it compiles, but tries the dependency before that.
         let _ = std::fs::remove_file(self.folder.path().join(".cargo/config.toml"));
         let Some(home) = self.home.take() else {
@@ -340,10 +340,18 @@ impl Session {
             // It added none, perhaps because there is no network: then the shared library still serves.
             home.use_shared();
             self.home = Some(home);
-            self.is_offline = true;
-            self.run(":offline 1")?;
+            self.set_offline(true);
         }
         result
+    }
+
+    /// Whether cargo may use the network. What evcxr answers is nothing that a cell asked for.
+    fn set_offline(&mut self, is_offline: bool) {
+        let command = format!(":offline {}", u8::from(is_offline));
+        // It has no other way to fail than to be unknown.
+        if self.context.execute(&command).is_ok() {
+            self.is_offline = is_offline;
+        }
     }
 
     /// What cells have added, as evcxr shows it.

@@ -1,6 +1,7 @@
 """What the kernel's tests have in common: a kernel to talk to, and proof that it leaves nothing behind."""
 
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -120,11 +121,16 @@ class Kernel:
         return descendants(self.pid)
 
     def stop(self):
-        """Shuts the kernel down as Jupyter does, and asserts that no process of it is left."""
+        """Shuts the kernel down as Jupyter does, and asserts that no process and no folder of it is left."""
         pids = {self.pid} | self.processes()
         self.client.stop_channels()
         self.manager.shutdown_kernel()
         assert_gone(pids)
+        # Where the kernel was killed, its supervisor removes the folder last.
+        deadline = time.monotonic() + 5
+        while folders := list(Path(tempfile.gettempdir()).glob(f"forklore-{self.pid}-*")):
+            assert time.monotonic() < deadline, folders
+            time.sleep(0.01)
 
 
 def stat(pid):

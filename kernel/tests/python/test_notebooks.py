@@ -1,12 +1,21 @@
 """A notebook that is run by a program fails where a cell fails, and only there."""
 
+import subprocess
+import sys
+
 import nbclient
 import nbformat
 import pytest
 
 
+def notebook_of(*cells):
+    cells = [nbformat.v4.new_code_cell(code) for code in cells]
+    kernelspec = {"name": "forklore", "display_name": "Rust", "language": "rust"}
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec})
+
+
 def run(*cells):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
+    notebook = notebook_of(*cells)
     nbclient.NotebookClient(notebook, kernel_name="forklore", timeout=120).execute()
     return notebook
 
@@ -27,3 +36,17 @@ def test_nbclient_gets_every_output():
     assert sorted(outputs, key=str) == [("execute_result", None), ("stream", "stderr"), ("stream", "stdout")]
     assert [cell.execution_count for cell in notebook.cells] == [1, 2]
     assert notebook.cells[1].outputs[0]["data"]["text/plain"] == "true"
+
+
+def test_nbmake_fails_the_notebook_whose_cell_fails(tmp_path):
+    notebooks = {
+        "whole": notebook_of("let a = 1;", 'assert_eq!(a, 1); println!("{a}");'),
+        "broken": notebook_of("let a = 1;", "assert_eq!(a, 2);", "a"),
+    }
+    for name, notebook in notebooks.items():
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    command = [sys.executable, "-m", "pytest", "--nbmake", "-p", "no:cacheprovider", "-v", "--color=no", str(tmp_path)]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert ran.returncode == 1 and "1 failed, 1 passed" in ran.stdout, ran.stdout + ran.stderr
+    assert "broken.ipynb" in ran.stdout.split("short test summary")[1], ran.stdout
+    assert "assertion `left == right` failed" in ran.stdout, ran.stdout

@@ -138,7 +138,7 @@ def test_a_cell_is_held_to_the_memory_that_a_scheduler_gives(new_kernel):
     kernel.ok("let kept = 41;")
     told = kernel.ok("%limit").stdout
     assert "may use 256 MiB" in told and "SGE_HGR_rmem for 2 slots" in told, told
-    failed = kernel.run("vec![1_u8; 400 << 20].len()")
+    failed = kernel.run("std::hint::black_box(vec![1_u8; 400 << 20]).len()")
     content = failed.reply["content"]
     assert content["ename"] == "OutOfMemory" and "SGE_HGR_rmem" in content["evalue"], failed
     assert kernel.ok("kept + 1").result == "42"
