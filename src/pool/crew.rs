@@ -68,6 +68,8 @@ pub(super) struct Crew {
     /// The worker on each seat; `None` where none could be started. Seats beyond the number that is
     /// wanted hold workers that were dismissed and have not left yet.
     pids: Vec<Option<i32>>,
+    /// How many tasks those have finished who have left each seat.
+    n_tasks_before: Vec<u64>,
     /// How many workers in a row died on each seat before they were ready.
     failed_starts: Vec<u32>,
     /// Workers that are dead but whose memory the kernel is still freeing.
@@ -137,6 +139,7 @@ impl Crew {
             heap: Rc::clone(heap),
             settings: Rc::clone(settings),
             pids: vec![None; settings.n_workers.get()],
+            n_tasks_before: Vec::new(),
             failed_starts: Vec::new(),
             dying: Vec::new(),
             time_limit: settings.timeout.map(TimeLimit::new),
@@ -166,6 +169,16 @@ impl Crew {
             .zip(&Board::of(&self.heap).seats)
             .enumerate();
         seats.filter_map(|(index, (pid, seat))| Some((index, (*pid)?, seat)))
+    }
+
+    /// How many tasks were finished on a seat, by all who have ever sat there.
+    pub(super) fn n_tasks(&self, seat_index: usize) -> u64 {
+        let before = self.n_tasks_before.get(seat_index).copied().unwrap_or(0);
+        if !self.is_taken(seat_index) {
+            return before;
+        }
+        let seat = &Board::of(&self.heap).seats[seat_index];
+        before + seat.n_tasks.load(Ordering::Relaxed)
     }
 
     /// Whether some worker is there to run something.
@@ -319,9 +332,13 @@ impl Crew {
     }
 
     fn bury(&mut self, seat_index: usize, pid: i32, ended: Ended) -> Leaver {
-        self.pids[seat_index] = None;
         let heap = Rc::clone(&self.heap);
         let seat = &Board::of(&heap).seats[seat_index];
+        let n_tasks = self.n_tasks(seat_index) + lane::n_uncounted(&heap, seat);
+        let n_seats = self.n_tasks_before.len().max(seat_index + 1);
+        self.n_tasks_before.resize(n_seats, 0);
+        self.n_tasks_before[seat_index] = n_tasks;
+        self.pids[seat_index] = None;
         let is_retired = seat.is_retired.load(Ordering::Acquire) != 0;
         let was_up = seat.is_up.load(Ordering::Acquire) != 0;
         self.note_start(seat_index, pid, (!was_up).then_some(ended));

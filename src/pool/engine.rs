@@ -219,19 +219,25 @@ impl Engine {
             let run = is_at_it.then(|| lane::run_of(&self.heap, seat)).flatten();
             let n_left = run.map_or(0, |run| run.n_left);
             n_open += n_left;
-            let mut n_tasks = seat.n_tasks.load(Ordering::Relaxed);
-            if n_left > 0 {
-                // What it has run of a chunk is counted when the chunk ends.
-                n_tasks += run.map_or(0, |run| run.n_committed);
-            }
+            let n_uncounted = if is_at_it {
+                lane::n_uncounted(&self.heap, seat)
+            } else {
+                0
+            };
             look.workers.push(WorkerLook {
                 seat: index,
                 pid,
-                n_tasks,
+                n_tasks: self.crew.n_tasks(index) + n_uncounted,
                 item: run.and_then(|run| run.running).map(|item| item as usize),
             });
         }
         (look, n_open)
+    }
+
+    /// How many tasks were ever finished on each seat.
+    pub(super) fn n_tasks(&self) -> Vec<u64> {
+        let seats = 0..self.crew.n_seats();
+        seats.map(|seat| self.crew.n_tasks(seat)).collect()
     }
 
     /// Takes a job that has ended off the books and says which workers died in it.

@@ -71,6 +71,12 @@ impl Shared {
         self.settings.n_workers.get()
     }
 
+    /// How many tasks were ever finished on each seat.
+    pub(super) fn n_tasks(&self) -> Vec<u64> {
+        let engine = self.engine_mut();
+        engine.map(|engine| engine.n_tasks()).unwrap_or_default()
+    }
+
     /// Changes the number of workers.
     pub(super) fn resize(&self, n_workers: usize) -> Result<()> {
         let mut engine = self.open_engine()?;
@@ -245,6 +251,11 @@ impl Flight {
 
     pub(super) fn n_items(&self) -> usize {
         self.batch.borrow().as_ref().map_or(0, Batch::n_items)
+    }
+
+    /// Whether a pool's own workers serve it, and not some that were forked for it.
+    pub(super) fn is_of(&self, shared: &Rc<Shared>) -> bool {
+        Rc::ptr_eq(&self.shared, shared)
     }
 
     /// How far it is.

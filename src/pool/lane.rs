@@ -454,6 +454,12 @@ pub(super) fn running(heap: &Heap, seat: &Seat) -> Option<u64> {
     run_of(heap, seat).and_then(|run| run.running)
 }
 
+/// How many tasks a worker has finished of the chunk that it is at: it counts a chunk when that ends.
+pub(super) fn n_uncounted(heap: &Heap, seat: &Seat) -> u64 {
+    let unfinished = run_of(heap, seat).filter(|run| run.n_left > 0);
+    unfinished.map_or(0, |run| run.n_committed)
+}
+
 /// Gives all blocks of a job back. Only for the owner, when every worker has left the job.
 pub(super) fn give_back(heap: &Heap, job: &Job) {
     let mut block = job.blocks.swap(0, Ordering::Acquire);

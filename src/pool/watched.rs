@@ -41,7 +41,7 @@ pub(super) struct Look {
 pub(super) struct WorkerLook {
     pub(super) seat: usize,
     pub(super) pid: i32,
-    /// How many tasks it has finished in its life.
+    /// How many tasks were ever finished on the seat.
     pub(super) n_tasks: u64,
     /// The item that it is running, if it is running one of this batch.
     pub(super) item: Option<usize>,
@@ -98,7 +98,8 @@ impl Watched<'_> {
         self
     }
 
-    /// A further line for each worker: how many tasks it has run, and which item it is at.
+    /// A further line for each worker: how many tasks it has finished since the map began, and which
+    /// item it is at. Who takes the place of one that ended goes on with its line.
     #[must_use]
     pub fn per_worker(mut self) -> Self {
         self.show = Show::LinePerWorker;
@@ -209,27 +210,38 @@ impl Watched<'_> {
         A: Serialize + DeserializeOwned,
         C::Output: Serialize + DeserializeOwned,
     {
+        // Workers begin before the first look at them.
+        let before = match self.show {
+            Show::LinePerWorker => self.pool.shared.n_tasks(),
+            _ => Vec::new(),
+        };
         run::run_watched(
             &self.pool.shared,
             f,
             args,
             self.schedule,
             &mut Notes::default(),
-            &mut |flight| self.watch(flight),
+            &mut |flight| self.watch(flight, &before),
         )
     }
 
-    /// Waits for a flight and shows how far it is.
+    /// Waits for a flight and shows how far it is. The pool's seats had finished so many tasks `before`.
     #[inline(never)]
-    fn watch(&self, flight: &Flight) {
+    fn watch(&self, flight: &Flight, before: &[u64]) {
         if self.show == Show::Nothing {
             return;
         }
-        let mut view = View::new(self, flight);
+        // Workers that were forked for this call have done nothing before.
+        let before = if flight.is_of(&self.pool.shared) {
+            before
+        } else {
+            &[]
+        };
+        let mut view = View::new(self, flight, before);
         while !flight.wait(Some(Instant::now() + LOOK)) {
             view.look(flight);
         }
-        view.finish();
+        view.finish(flight);
     }
 }
 
@@ -251,7 +263,7 @@ struct View {
 #[derive(Debug, Default)]
 struct Worker {
     pid: i32,
-    /// Its task count when the map began, or when it was started.
+    /// The seat's task count when the map began.
     n_before: u64,
     n_tasks: u64,
     item: Option<usize>,
@@ -260,12 +272,12 @@ struct Worker {
 }
 
 impl View {
-    fn new(watched: &Watched<'_>, flight: &Flight) -> View {
+    fn new(watched: &Watched<'_>, flight: &Flight, before: &[u64]) -> View {
         let now = Instant::now();
         let mut view = View {
             show: watched.show,
             total: Line::new(&watched.label, Some(flight.n_items() as u64)),
-            workers: Vec::new(),
+            workers: before.iter().copied().map(Worker::new).collect(),
             n_spans: 0,
             screen: Screen::detect(),
             live_timeline: None,
@@ -293,12 +305,7 @@ impl View {
                 self.workers.resize_with(seen.seat + 1, Worker::default);
             }
             let worker = &mut self.workers[seen.seat];
-            if worker.pid != seen.pid {
-                // One that was started for another that died has run nothing before.
-                worker.n_before = if worker.pid == 0 { seen.n_tasks } else { 0 };
-                worker.pid = seen.pid;
-            }
-            worker.n_tasks = seen.n_tasks;
+            (worker.pid, worker.n_tasks) = (seen.pid, seen.n_tasks);
             if worker.item != seen.item {
                 self.n_spans += worker.end_span(now, self.n_spans < MOST_SPANS);
                 (worker.item, worker.item_since) = (seen.item, now);
@@ -322,8 +329,9 @@ impl View {
         }
     }
 
-    fn finish(mut self) {
+    fn finish(mut self, flight: &Flight) {
         let elapsed = self.started.elapsed();
+        self.note(flight.look(), elapsed);
         self.total.done = self.total.total.unwrap_or(self.total.done);
         for worker in &mut self.workers {
             worker.end_span(elapsed, self.n_spans < MOST_SPANS);
@@ -370,6 +378,13 @@ impl View {
 }
 
 impl Worker {
+    fn new(n_before: u64) -> Worker {
+        Worker {
+            n_before,
+            ..Worker::default()
+        }
+    }
+
     /// Keeps what ran until now, if it is to be kept; gives how many spans it has become.
     fn end_span(&mut self, now: Duration, is_kept: bool) -> usize {
         match self.item.filter(|_| is_kept) {

@@ -13,6 +13,7 @@ pub const SCENES: &[Scene] = &[
     ("an iterator and a stream", an_iterator_and_a_stream),
     ("a map that is held up", a_map_that_is_held_up),
     ("a map with a timeline", a_map_with_a_timeline),
+    ("maps with a line per worker", maps_with_a_line_per_worker),
 ];
 
 crate::support::tests![
@@ -20,6 +21,7 @@ crate::support::tests![
     a_log_has_one_line_for_each,
     a_notebook_sees_who_is_at_what_while_it_runs,
     a_notebook_sees_a_timeline,
+    every_task_is_in_the_line_of_who_finished_it,
     a_terminal_has_a_bar_and_no_thread,
 ];
 
@@ -151,6 +153,61 @@ fn a_notebook_sees_a_timeline() {
     );
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
+}
+
+const N_WATCHED: u64 = 150;
+/// The items that end their worker.
+const DEADLY: [u64; 2] = [31, 97];
+
+/// For functions that travel, for closures, for workers that die, and for those that retire.
+fn maps_with_a_line_per_worker() {
+    let deadly = |x: u64| {
+        if DEADLY.contains(&x) {
+            std::process::abort()
+        } else {
+            x
+        }
+    };
+    let short_lived = Pool::builder().workers(2).max_tasks_per_worker(20);
+    let (pool, short_lived) = (Pool::with_workers(2).unwrap(), short_lived.build().unwrap());
+    let captured = 7;
+    for round in 0..10 {
+        let watched = |pool: &Pool, what: &str, n_failed: usize| {
+            let label = format!("{what} {round}, {n_failed} failed");
+            let watched = pool.with_progress().label(&label).per_worker();
+            let results = match what {
+                "closure" => watched.try_map(|x: u64| x + captured, 0..N_WATCHED),
+                "deaths" => watched.try_map(deadly, 0..N_WATCHED),
+                _ => watched.try_map(power, 0..N_WATCHED),
+            };
+            assert_eq!(
+                results.iter().filter(|result| result.is_err()).count(),
+                n_failed
+            );
+        };
+        watched(&pool, "function", 0);
+        watched(&pool, "closure", 0);
+        watched(&pool, "deaths", DEADLY.len());
+        watched(&short_lived, "function", 0);
+    }
+}
+
+fn every_task_is_in_the_line_of_who_finished_it() {
+    let output = play("maps with a line per worker");
+    assert!(output.status.success(), "{}", text(&output));
+    let log = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 10 * 4 * 3, "{log}");
+    for map in lines.chunks(3) {
+        let (label, _) = map[0].split_once(" failed: 100 % ").expect(map[0]);
+        let n_failed: u64 = label.rsplit(' ').next().unwrap().parse().unwrap();
+        let finished = |line: &str| -> u64 {
+            let (_, counts) = line.split_once(": ").unwrap();
+            counts.split(',').next().unwrap().parse().unwrap()
+        };
+        let n_finished: u64 = map[1..].iter().copied().map(finished).sum();
+        assert_eq!(n_finished + n_failed, N_WATCHED, "{map:#?}");
+    }
 }
 
 fn a_terminal_has_a_bar_and_no_thread() {
