@@ -31,6 +31,8 @@ pub(super) struct Batch {
     failures: Vec<(usize, TaskError)>,
     /// How many workers died of an item, for those of which one did.
     n_deaths: HashMap<usize, u32>,
+    /// The workers that died, if the batch is traced.
+    deaths: Vec<Death>,
     strikes: u32,
     /// Every item has a result or an error.
     is_complete: bool,
@@ -106,6 +108,7 @@ impl Batch {
             blocks: encoded.blocks,
             failures,
             n_deaths: HashMap::new(),
+            deaths: Vec::new(),
             strikes: 0,
             is_complete: false,
             is_cancelled: false,
@@ -138,6 +141,9 @@ impl Batch {
             }
             let is_done = Board::of(engine.heap()).job(job).is_done();
             let deaths = engine.close_job(job);
+            if self.spec.traced {
+                self.deaths.extend_from_slice(&deaths);
+            }
             self.is_complete = is_done || !self.make_up_for(engine, &deaths);
         }
         true
@@ -185,6 +191,11 @@ impl Batch {
         for part in &self.parts {
             visitor(part.items(), Board::of(engine.heap()).job(part.job));
         }
+    }
+
+    /// The workers that died while they served the batch, if it is traced.
+    pub(super) fn deaths(&self) -> &[Death] {
+        &self.deaths
     }
 
     /// The errors of items that have no result, as far as the owner knows them.

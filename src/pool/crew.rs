@@ -15,6 +15,7 @@ use crate::error::{Cause, Error, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::child::{self, Ended};
+use crate::sys::clock::monotonic_ns;
 use crate::sys::futex;
 
 use super::board::{AWAKE, Board, MAX_WORKERS, Seat};
@@ -97,6 +98,8 @@ pub(super) struct Death {
     /// The position that it was running, if it was running one.
     pub(super) position: Option<u64>,
     pub(super) pid: i32,
+    /// When the owner noticed it, on the system's monotonic clock.
+    pub(super) noticed_ns: u64,
     ended: Ended,
     /// The limit that it had passed, if it was killed for that.
     overran: Option<Duration>,
@@ -320,9 +323,11 @@ impl Crew {
             let Some(pid) = self.pids[seat] else { continue };
             let is_cut = Board::of(&self.heap).seats[seat].lifeline.is_cut();
             let ended = if is_cut {
-                Some(self.last_words(pid))
+                // The clock is read first: last words may be waited for.
+                Some((monotonic_ns(), self.last_words(pid)))
             } else if thorough {
-                self.starter.try_reap(pid)
+                let reaped = self.starter.try_reap(pid);
+                reaped.map(|ended| (monotonic_ns(), ended))
             } else {
                 None
             };
@@ -331,7 +336,7 @@ impl Crew {
         leavers
     }
 
-    fn bury(&mut self, seat_index: usize, pid: i32, ended: Ended) -> Leaver {
+    fn bury(&mut self, seat_index: usize, pid: i32, (noticed_ns, ended): (u64, Ended)) -> Leaver {
         let heap = Rc::clone(&self.heap);
         let seat = &Board::of(&heap).seats[seat_index];
         let n_tasks = self.n_tasks(seat_index) + lane::n_uncounted(&heap, seat);
@@ -348,6 +353,7 @@ impl Crew {
             death: Death {
                 position: lane::running(&self.heap, seat),
                 pid,
+                noticed_ns,
                 ended,
                 lacked_room: seat.lacks_room.load(Ordering::Acquire) != 0,
                 overran: self

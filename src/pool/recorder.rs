@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Only its own worker writes a block. A span counts once `n_spans` says so, so that a worker may be
-//! killed at any time. A job that is not traced costs a look at `recorder` for each chunk, and for
+//! killed at any time; the run that it was at is told by its beginning (`open_ns`). A job that is not traced costs a look at `recorder` for each chunk, and for
 //! each value that is decoded or encoded.
 //!
 //! Of values that take less than the clock is worth, some are timed and stand for the others: a trace
@@ -23,6 +23,7 @@ use crate::trace::{self, Trace, Traced};
 
 use super::batch::Batch;
 use super::board::Job;
+use super::crew::Death;
 use super::engine::Engine;
 use super::growing::block_bytes;
 
@@ -40,6 +41,11 @@ struct Head {
     left_ns: AtomicU64,
     /// How many spans are complete. Worker: release; owner: acquire.
     n_spans: AtomicU64,
+    /// When the run began that is going on, or the last one that did. Worker: release, after
+    /// `open_first`; owner: acquire.
+    open_ns: AtomicU64,
+    /// The first position of that run.
+    open_first: AtomicU64,
 }
 
 /// A run of consecutive positions.
@@ -112,8 +118,14 @@ impl<'a> Recorder<'a> {
     }
 
     /// A run of positions begins.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, first: u64) {
+        self.is_full = self.is_full || self.make_room().is_err();
         self.began_ns = monotonic_ns();
+        if !self.is_full {
+            let head = self.head();
+            head.open_first.store(first, Ordering::Relaxed);
+            head.open_ns.store(self.began_ns, Ordering::Release);
+        }
         self.turn_ns = self.began_ns;
         self.step_ns.set(self.began_ns);
         self.n_to_pass.set(0);
@@ -159,8 +171,7 @@ impl<'a> Recorder<'a> {
     /// The run has ended.
     pub(super) fn end(&mut self, first: u64, n_values: u64) {
         let ended_ns = monotonic_ns();
-        if self.is_full || self.make_room().is_err() {
-            self.is_full = true;
+        if self.is_full {
             return;
         }
         let span = self.span(self.n_spans);
@@ -185,7 +196,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Makes sure of room for one more span.
+    /// Makes sure of room for the span of the run that begins.
     fn make_room(&mut self) -> Result<()> {
         let n_bytes = HEAD_BYTES + (self.n_spans + 1) * SPAN_BYTES;
         if self.block != 0 && n_bytes <= self.heap.capacity(self.block) as u64 {
@@ -202,6 +213,7 @@ impl<'a> Recorder<'a> {
         head.found_ns.store(self.found_ns, Ordering::Relaxed);
         head.left_ns.store(0, Ordering::Relaxed);
         head.n_spans.store(0, Ordering::Relaxed);
+        head.open_ns.store(0, Ordering::Relaxed);
         self.job.push_record(self.block, &head.next);
         Ok(())
     }
@@ -311,9 +323,8 @@ impl Notes {
             let mut block = job.records();
             while block != 0 {
                 let head = head(engine.heap(), block);
-                let worker = read_block(engine.heap(), block, began_ns, &|position| {
-                    items.at(position).unwrap_or(usize::MAX)
-                });
+                let item = |position| items.at(position).unwrap_or(usize::MAX);
+                let worker = read_block(engine.heap(), block, began_ns, &item, batch.deaths());
                 match workers.iter_mut().find(|known| known.pid == worker.pid) {
                     Some(known) => merge(known, worker),
                     None => workers.push(worker),
@@ -342,11 +353,13 @@ fn read_block(
     block: Offset,
     began_ns: u64,
     item: &dyn Fn(u64) -> usize,
+    deaths: &[Death],
 ) -> trace::Worker {
     let head = head(heap, block);
+    let pid = head.pid.load(Ordering::Relaxed);
     let since = |ns: u64| Duration::from_nanos(ns.saturating_sub(began_ns));
     let n_spans = head.n_spans.load(Ordering::Acquire);
-    let spans: Vec<trace::Span> = (0..n_spans)
+    let mut spans: Vec<trace::Span> = (0..n_spans)
         .map(|index| {
             let span = span(heap, block, index);
             let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
@@ -357,11 +370,16 @@ fn read_block(
                 end: since(word(&span.ended_ns)),
                 decoding: Duration::from_nanos(word(&span.decoding_ns)),
                 encoding: Duration::from_nanos(word(&span.encoding_ns)),
+                is_cut_short: false,
             }
         })
         .collect();
+    if head.left_ns.load(Ordering::Relaxed) == 0
+        && let Some(death) = deaths.iter().find(|death| death.pid as u64 == pid)
+    {
+        spans.extend(cut_short(head, death, &spans, item, &since));
+    }
     let arrived = since(head.arrived_ns.load(Ordering::Relaxed));
-    let pid = head.pid.load(Ordering::Relaxed);
     let last = spans.last().map_or(arrived, |span| span.end);
     trace::Worker {
         name: String::new(),
@@ -373,6 +391,32 @@ fn read_block(
         left: since(head.left_ns.load(Ordering::Relaxed)).max(last),
         spans,
     }
+}
+
+/// The run that a worker was at when it died: it is told of no further than to that position.
+fn cut_short(
+    head: &Head,
+    death: &Death,
+    whole: &[trace::Span],
+    item: &dyn Fn(u64) -> usize,
+    since: &dyn Fn(u64) -> Duration,
+) -> Option<trace::Span> {
+    let began_ns = head.open_ns.load(Ordering::Acquire);
+    let first = head.open_first.load(Ordering::Relaxed);
+    let last = death.position.filter(|&last| last >= first)?;
+    let start = since(began_ns);
+    // A block that is full, or a run that had ended, whose span is there.
+    if began_ns == 0 || whole.last().is_some_and(|span| span.start == start) {
+        return None;
+    }
+    Some(trace::Span {
+        first_item: item(first),
+        n_items: (last - first) as usize + 1,
+        start,
+        end: since(death.noticed_ns),
+        is_cut_short: true,
+        ..trace::Span::default()
+    })
 }
 
 /// A worker's further block: of the same job, with the same arrival, or of one that made up for it.

@@ -88,7 +88,7 @@ impl<'a> Task<'a> {
                 }
                 let before = self.next;
                 if let Some(recorder) = &mut self.recorder {
-                    recorder.begin();
+                    recorder.begin(before);
                 }
                 let started = self.job.wants_task_time().then(Instant::now);
                 let outcome = catch_unwind(AssertUnwindSafe(|| step(self)));

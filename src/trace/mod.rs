@@ -100,7 +100,8 @@ impl Worker {
         self.pid
     }
 
-    /// What it ran, in this order: a span for each chunk that it claimed.
+    /// What it ran, in this order: a span for each chunk that it claimed. The last one of a worker that
+    /// died [ends with its death](Span::is_cut_short).
     pub fn spans(&self) -> &[Span] {
         &self.spans
     }
@@ -139,6 +140,9 @@ pub struct Span {
     pub decoding: Duration,
     /// How much of it went into encoding results, likewise.
     pub encoding: Duration,
+    /// Whether the worker died at the last of these items, or was ended because that took too long:
+    /// then `end` is when the caller noticed it.
+    pub is_cut_short: bool,
 }
 
 impl Trace {
@@ -174,8 +178,8 @@ impl Trace {
         }
         for worker in &self.workers {
             for span in &worker.spans {
-                let label = span.label();
-                chart = chart.span(&worker.name, "run", &label, span.start, span.end);
+                let kind = if span.is_cut_short { "died" } else { "run" };
+                chart = chart.span(&worker.name, kind, &span.label(), span.start, span.end);
             }
         }
         chart.figure()
@@ -215,11 +219,19 @@ impl fmt::Display for Trace {
 }
 
 impl Span {
-    /// Which items: `item 3`, `items 3–8`.
+    /// Which items: `item 3`, `items 3–8`, `item 5, at which the worker died`.
     fn label(&self) -> String {
+        let fate = match self.is_cut_short {
+            true => ", at which the worker died",
+            false => "",
+        };
         match self.n_items {
-            1 => format!("item {}", self.first_item),
-            n => format!("items {}–{}", self.first_item, self.first_item + n - 1),
+            1 => format!("item {}{fate}", self.first_item),
+            n => format!(
+                "items {}–{}{fate}",
+                self.first_item,
+                self.first_item + n - 1
+            ),
         }
     }
 }
