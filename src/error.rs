@@ -6,6 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 /// The result of a call into this library. (With two parameters it is std's, so that `use forklore::*;` does not get in
@@ -213,11 +214,24 @@ pub struct TaskError {
 /// Why a task has no result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Cause {
-    Panicked { message: String, location: String },
-    Exited { code: i32 },
-    Signalled { signal: i32 },
+    Panicked {
+        message: String,
+        location: String,
+    },
+    Exited {
+        code: i32,
+    },
+    Signalled {
+        signal: i32,
+    },
+    /// By `SIGKILL`, and so many processes of the control group have ended for lack of memory.
+    KilledPerhapsForMemory {
+        n_ended: u64,
+    },
     Vanished,
-    TimedOut { limit: Duration },
+    TimedOut {
+        limit: Duration,
+    },
     Interrupted,
     Encode(String),
     Decode(String),
@@ -267,6 +281,7 @@ impl TaskError {
     pub fn signal(&self) -> Option<i32> {
         match self.cause {
             Cause::Signalled { signal } => Some(signal),
+            Cause::KilledPerhapsForMemory { .. } => Some(Signal::SIGKILL as i32),
             _ => None,
         }
     }
@@ -304,7 +319,10 @@ impl TaskError {
     pub fn is_died(&self) -> bool {
         matches!(
             self.cause,
-            Cause::Exited { .. } | Cause::Signalled { .. } | Cause::Vanished
+            Cause::Exited { .. }
+                | Cause::Signalled { .. }
+                | Cause::KilledPerhapsForMemory { .. }
+                | Cause::Vanished
         )
     }
 
@@ -359,6 +377,11 @@ impl TaskError {
             Cause::Signalled { signal } => {
                 format!("was ended by signal {signal} ({})", signal_name(*signal))
             }
+            Cause::KilledPerhapsForMemory { n_ended } => format!(
+                "was ended by signal 9 (SIGKILL), perhaps because memory ran out: the system has ended \
+                 {n_ended} process{} of this control group for that",
+                if *n_ended == 1 { "" } else { "es" }
+            ),
             Cause::Vanished => "died, and somebody else took its exit status".to_owned(),
             Cause::TimedOut { limit } => {
                 format!("took longer than the pool's limit of {limit:?} and was ended")
@@ -374,7 +397,7 @@ impl TaskError {
 
 /// The name of a signal, such as `SIGKILL`.
 pub(crate) fn signal_name(signal: i32) -> String {
-    nix::sys::signal::Signal::try_from(signal).map_or_else(
+    Signal::try_from(signal).map_or_else(
         |_| format!("signal {signal}"),
         |name| name.as_str().to_owned(),
     )

@@ -32,6 +32,27 @@ pub(crate) fn limit(root: &Path) -> Option<f64> {
     limit.filter(|bytes| *bytes < 1e18)
 }
 
+/// How many processes of this control group the system has ended because memory ran out; 0 where it does
+/// not say. The kernel's `Documentation/admin-guide/cgroup-v2.rst`, "memory.events"; `cgroup-v1/memory.rst`,
+/// "memory.oom_control".
+pub(crate) fn n_ended(root: &Path) -> u64 {
+    let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
+    let mount = root.join("sys/fs/cgroup");
+    let counts = groups.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, group) = (fields.next()?, fields.next()?.trim_start_matches('/'));
+        let file = match controllers {
+            "" => mount.join(group).join("memory.events"),
+            "memory" => mount.join("memory").join(group).join("memory.oom_control"),
+            _ => return None,
+        };
+        let text = fs::read_to_string(file).ok()?;
+        let count = |line: &str| line.strip_prefix("oom_kill ")?.trim().parse::<u64>().ok();
+        text.lines().find_map(count)
+    });
+    counts.sum()
+}
+
 /// The machine's memory, in bytes.
 pub(crate) fn machine(root: &Path) -> Option<f64> {
     let text = fs::read_to_string(root.join("proc/meminfo")).ok()?;
@@ -62,6 +83,9 @@ mod tests {
         fs::write(root.join("sys/fs/cgroup/slurm/memory.max"), "4096\n").unwrap();
         assert_eq!(limit(&root), Some(4096.0));
         assert_eq!(machine(&root), Some(f64::from(1 << 30)));
+        assert_eq!(n_ended(&root), 0);
+        fs::write(job.join("memory.events"), "oom 3\noom_kill 2\n").unwrap();
+        assert_eq!(n_ended(&root), 2);
         fs::remove_dir_all(&root).unwrap();
     }
 

@@ -5,6 +5,7 @@
 //! Only the first is anybody's misfortune.
 
 use std::cell::Cell;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use nix::sys::signal::Signal;
 
 use crate::cpus;
 use crate::error::{Cause, Error, Result};
+use crate::memory;
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::child::{self, Ended};
@@ -54,6 +56,8 @@ pub(super) struct Initializer {
     pub(super) shipped: Option<ShippedInitializer>,
 }
 
+const SIGKILL: i32 = Signal::SIGKILL as i32;
+
 /// How many workers in a row may die on a seat before they are ready, until nobody else is put there
 /// for this job: something in this program or on this machine kills them all.
 const MAX_FAILED_STARTS: u32 = 3;
@@ -73,6 +77,8 @@ pub(super) struct Crew {
     n_tasks_before: Vec<u64>,
     /// How many workers in a row died on each seat before they were ready.
     failed_starts: Vec<u32>,
+    /// How many processes of the control group had ended for lack of memory when this was last asked.
+    n_ended_for_memory: u64,
     /// Workers that are dead but whose memory the kernel is still freeing.
     dying: Vec<i32>,
     time_limit: Option<TimeLimit>,
@@ -103,6 +109,8 @@ pub(super) struct Death {
     ended: Ended,
     /// The limit that it had passed, if it was killed for that.
     overran: Option<Duration>,
+    /// How many processes of the control group had ended for lack of memory, if it may be one of them.
+    n_ended_for_memory: Option<u64>,
     /// It ended itself because there was no room for its results.
     lacked_room: bool,
 }
@@ -111,6 +119,9 @@ impl Death {
     pub(super) fn cause(self) -> Cause {
         if self.lacked_room {
             return Cause::Encode("all of the pool's shared memory is in use".to_owned());
+        }
+        if let (None, Some(n_ended)) = (self.overran, self.n_ended_for_memory) {
+            return Cause::KilledPerhapsForMemory { n_ended };
         }
         match (self.overran, self.ended) {
             (Some(limit), _) => Cause::TimedOut { limit },
@@ -144,6 +155,7 @@ impl Crew {
             pids: vec![None; settings.n_workers.get()],
             n_tasks_before: Vec::new(),
             failed_starts: Vec::new(),
+            n_ended_for_memory: 0,
             dying: Vec::new(),
             time_limit: settings.timeout.map(TimeLimit::new),
             starter: Starter::new(settings.method),
@@ -354,6 +366,7 @@ impl Crew {
                 position: lane::running(&self.heap, seat),
                 pid,
                 noticed_ns,
+                n_ended_for_memory: self.look_for_lack_of_memory(ended),
                 ended,
                 lacked_room: seat.lacks_room.load(Ordering::Acquire) != 0,
                 overran: self
@@ -362,6 +375,17 @@ impl Crew {
                     .and_then(|limit| limit.forget(seat_index)),
             },
         }
+    }
+
+    /// How many processes of the control group have ended for lack of memory, if there are more than
+    /// before and a worker's end looks like that.
+    fn look_for_lack_of_memory(&mut self, ended: Ended) -> Option<u64> {
+        let Ended::Signalled(SIGKILL) = ended else {
+            return None;
+        };
+        let now = memory::n_ended(Path::new("/"));
+        let before = std::mem::replace(&mut self.n_ended_for_memory, now);
+        (now > before).then_some(now)
     }
 
     /// Notes whether the worker that has left a seat had ever been ready.

@@ -11,6 +11,7 @@ mod exhaustion;
 mod interface;
 mod limits;
 mod maps;
+mod memory;
 mod parallel;
 mod pools;
 mod processes;
@@ -42,6 +43,7 @@ fn main() {
         ("traces", traces::TESTS),
         ("reliability", reliability::TESTS),
         ("exhaustion", exhaustion::TESTS),
+        ("memory", memory::TESTS),
         ("processes", processes::TESTS),
         ("progress", progress::TESTS),
         ("shared", shared::TESTS),

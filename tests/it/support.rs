@@ -115,6 +115,7 @@ pub fn run_if_asked() {
         crate::deaths::SCENES,
         crate::reliability::SCENES,
         crate::exhaustion::SCENES,
+        crate::memory::SCENES,
         crate::progress::SCENES,
         crate::parallel::SCENES,
     ];
