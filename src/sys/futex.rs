@@ -15,6 +15,12 @@ pub(crate) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
 /// `FUTEX_TID_MASK`: the thread that holds a robust word, 0 if none does.
 pub(crate) const TID_MASK: u32 = libc::FUTEX_TID_MASK;
 
+/// The longest sleep without a look at what is waited for, where a death can swallow a wake-up.
+pub(crate) const PULSE: Duration = Duration::from_millis(100);
+
+/// How often a held lock is looked at before sleeping; most are held for less than a microsecond.
+pub(crate) const LOOKS: u32 = 100;
+
 /// The kernel takes at most this many words in one [`wait_any`] (`FUTEX_WAITV_MAX`).
 pub(crate) const MAX_WORDS: usize = 128;
 

@@ -10,6 +10,7 @@ pub(crate) mod launch;
 pub(crate) mod line;
 pub(crate) mod mutex;
 pub(crate) mod object;
+pub(crate) mod pthread;
 pub(crate) mod region;
 pub(crate) mod robust;
 

@@ -1,37 +1,26 @@
 //! Mutual exclusion between processes that outlives its holders.
 //!
-//! The C library's robust `pthread` mutexes keep the list of held locks that the kernel walks when
-//! a thread dies (`Documentation/locking/robust-futexes.rst`); the kernel then marks each lock and
-//! wakes a sleeper. Taking, releasing and recovering are the library's; sleeping is done here, on
-//! the mutex's futex word, because `pthread_mutex_timedlock` knows only the clock on the wall,
-//! which can be set back, and `pthread_mutex_clocklock` is missing from older libraries.
+//! The C library keeps the list of held locks that the kernel walks when a thread dies; the kernel then
+//! marks each lock and wakes a sleeper. Taking, releasing and recovering are the C library's
+//! (`pthread.rs`); sleeping is done here, on the mutex's futex word, because `pthread_mutex_timedlock` knows
+//! only the clock on the wall, which can be set back, and `pthread_mutex_clocklock` is missing from older
+//! libraries.
 //!
 //! The kernel's help has holes of a few nanoseconds: if a process that was woken is killed before
 //! it takes the lock, while a third takes it without knowing of further sleepers, nobody wakes
-//! those. So nobody sleeps longer than a [`PULSE`] without looking.
+//! those. So nobody sleeps longer than a [`PULSE`] without looking. As long as nobody dies, no wake-up is
+//! lost: `tests/loom` runs this very file, and those in `sync`, through all orders, without any pulse.
 
-use std::cell::UnsafeCell;
-use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
 use super::atomic::{AtomicU32, Ordering};
-use super::{futex, thread_id};
-use crate::error::{Error, Result};
+use super::futex::{self, LOOKS};
+use super::pthread::{Robust, Tried};
+use super::thread_id;
+use crate::error::Result;
 
-/// The longest sleep without a look at what is waited for.
-pub(crate) const PULSE: Duration = Duration::from_millis(100);
-
-/// How often a held lock is looked at before sleeping; most are held for less than a microsecond.
-const LOOKS: u32 = 100;
-
-/// Whether the holder may take the lock again.
-#[derive(Clone, Copy)]
-pub(crate) enum Kind {
-    /// No: it is told that it holds the lock.
-    Plain,
-    /// Yes, and must release it as often.
-    Reentrant,
-}
+pub(crate) use super::futex::PULSE;
+pub(crate) use super::pthread::Kind;
 
 /// What came of trying to take a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +38,7 @@ pub(crate) enum Locked {
 /// A robust mutex in shared memory.
 #[repr(C)]
 pub(crate) struct Mutex {
-    raw: UnsafeCell<MaybeUninit<libc::pthread_mutex_t>>,
+    raw: Robust,
     /// The id of the thread that took the lock last (of a main thread: the pid). Written by the
     /// holder; read by whoever takes the lock next, to tell who died, which the futex word does
     /// not. Relaxed: the lock orders it. A holder that is killed between taking and writing is
@@ -57,56 +46,25 @@ pub(crate) struct Mutex {
     holder: AtomicU32,
 }
 
-// SAFETY: the mutex is made to be used by several threads and processes at once.
-unsafe impl Sync for Mutex {}
-
 impl Mutex {
     /// Makes the mutex, in zeroed memory, before any other process can know of it.
     pub(crate) fn init(&self, kind: Kind) -> Result<()> {
-        let kind = match kind {
-            Kind::Plain => libc::PTHREAD_MUTEX_ERRORCHECK,
-            Kind::Reentrant => libc::PTHREAD_MUTEX_RECURSIVE,
-        };
-        // SAFETY: the attribute is initialised before it is used and destroyed after; the mutex is
-        // nobody else's yet.
-        let code = unsafe {
-            let mut attributes = MaybeUninit::uninit();
-            let attributes = attributes.as_mut_ptr();
-            libc::pthread_mutexattr_init(attributes);
-            libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED);
-            libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST);
-            libc::pthread_mutexattr_settype(attributes, kind);
-            let code = libc::pthread_mutex_init(self.raw(), attributes);
-            libc::pthread_mutexattr_destroy(attributes);
-            code
-        };
-        match code {
-            0 => Ok(()),
-            _ => Err(Error::os(
-                "cannot make a lock between processes",
-                std::io::Error::from_raw_os_error(code),
-            )),
-        }
+        self.raw.init(kind)
     }
 
     /// Takes the lock if nobody has it.
     pub(crate) fn try_lock(&self) -> Locked {
-        // SAFETY: `init` made the mutex.
-        let code = unsafe { libc::pthread_mutex_trylock(self.raw()) };
-        match code {
-            0 => {
+        match self.raw.try_lock() {
+            Tried::Taken => {
                 self.holder.store(self.holding_tid(), Ordering::Relaxed);
                 Locked::Taken
             }
-            libc::EOWNERDEAD => {
-                // SAFETY: this thread holds the mutex, in the state that this call is for. What
-                // the lock guards is always consistent here: see its users.
-                unsafe { libc::pthread_mutex_consistent(self.raw()) };
+            Tried::FromDead => {
                 let dead = self.holder.swap(self.holding_tid(), Ordering::Relaxed);
                 Locked::FromDead(dead)
             }
-            _ if self.is_mine() => Locked::Own,
-            _ => Locked::Busy,
+            Tried::Held if self.is_mine() => Locked::Own,
+            Tried::Held => Locked::Busy,
         }
     }
 
@@ -152,8 +110,7 @@ impl Mutex {
 
     /// Releases the lock, which this thread holds (once more than it will after this).
     pub(crate) fn unlock(&self) {
-        // SAFETY: `init` made the mutex; one that is not this thread's is left as it is.
-        unsafe { libc::pthread_mutex_unlock(self.raw()) };
+        self.raw.unlock();
     }
 
     /// Makes a release, or the holder's death, wake a sleeper. The word's value to sleep on, or
@@ -201,17 +158,11 @@ impl Mutex {
 
     /// The futex word, to sleep on beside others.
     pub(crate) fn word(&self) -> &AtomicU32 {
-        // SAFETY: the mutex begins with its 32-bit futex word, which every process changes only
-        // atomically, and lives as long as `self`.
-        unsafe { AtomicU32::from_ptr(self.raw().cast()) }
+        self.raw.word()
     }
 
     fn holding_tid(&self) -> u32 {
         self.word().load(Ordering::Relaxed) & futex::TID_MASK
-    }
-
-    fn raw(&self) -> *mut libc::pthread_mutex_t {
-        self.raw.get().cast()
     }
 }
 
@@ -225,10 +176,8 @@ mod tests {
     use super::*;
 
     fn mutex(kind: Kind) -> Box<Mutex> {
-        let mutex = Box::new(Mutex {
-            raw: UnsafeCell::new(MaybeUninit::zeroed()),
-            holder: AtomicU32::new(0),
-        });
+        // SAFETY: zeroed memory is what a mutex is made in.
+        let mutex: Box<Mutex> = unsafe { Box::new_zeroed().assume_init() };
         mutex.init(kind).unwrap();
         mutex
     }

@@ -7,6 +7,7 @@ use loom::thread;
 use super::board::{AWAKE, Completion, Job, JobSpec, SPINNING};
 use super::plan::Schedule;
 use super::sleep;
+use crate::explore;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::futex;
 
@@ -23,9 +24,12 @@ pub(crate) const MODELS: &[(&str, fn())] = &[
     ("a cancelled job is complete", a_cancelled_job_is_complete),
 ];
 
+/// As [`explore`] takes it: three still take no more than seconds.
+const MAX_PREEMPTIONS: usize = 3;
+
 /// Publishes a job as the engine does, to a worker that spins for a while and then sleeps.
 fn a_worker_misses_no_job() {
-    explore(|| {
+    explore(MAX_PREEMPTIONS, || {
         let words = Arc::new((AtomicU64::new(0), AtomicU32::new(AWAKE)));
         let worker = thread::spawn({
             let words = Arc::clone(&words);
@@ -48,16 +52,6 @@ fn a_worker_misses_no_job() {
         }
         worker.join().unwrap();
     });
-}
-
-/// Every order with at most so many involuntary switches from one thread to another: without the
-/// bound, three threads take minutes.
-const MAX_PREEMPTIONS: usize = 3;
-
-fn explore(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(MAX_PREEMPTIONS);
-    builder.check(model);
 }
 
 struct Work {
@@ -104,7 +98,7 @@ fn serve(work: &Work) {
 
 /// The owner sleeps, wakes when all is done, and sees each result once.
 fn results_arrive(schedule: Schedule) {
-    explore(move || {
+    explore(MAX_PREEMPTIONS, move || {
         let work = work(schedule);
         let workers = [(); 2].map(|()| {
             let work = Arc::clone(&work);
@@ -137,7 +131,7 @@ fn results_of_shrinking_chunks_arrive() {
 /// A job that is cancelled is complete all the same: what nobody claimed counts as done.
 fn a_cancelled_job_is_complete() {
     for schedule in [Schedule::Dynamic, Schedule::Guided] {
-        explore(move || {
+        explore(MAX_PREEMPTIONS, move || {
             let work = work(schedule);
             let workers = [(); 2].map(|()| {
                 let work = Arc::clone(&work);

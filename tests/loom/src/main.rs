@@ -5,7 +5,8 @@
 //! ```
 //!
 //! What runs is the library's own code: its files are compiled here, with [loom]'s atomics in the
-//! place of the processor's, and with a futex and a robust lock that are modelled on top of those.
+//! place of the processor's, and with a futex and a robust lock that are modelled on top of those. A word after
+//! `--` runs only the models whose names contain it.
 //! A wake-up that gets lost is a deadlock, which loom finds. It is a program and not a test, because
 //! the files' own unit tests would be compiled too.
 
@@ -13,6 +14,7 @@
 #![allow(dead_code)]
 
 mod error;
+mod locks;
 #[path = "../../../src/pool"]
 mod pool {
     pub(crate) mod board;
@@ -22,12 +24,39 @@ mod pool {
     pub(crate) mod sleep;
 }
 mod shared;
+#[path = "../../../src/sync"]
+mod sync {
+    mod barrier;
+    mod condition;
+    mod event;
+    #[path = "../../tests/loom/src/lock.rs"]
+    pub(crate) mod lock;
+    mod rlock;
+    mod semaphore;
+
+    pub(crate) use barrier::Barrier;
+    pub(crate) use condition::Condition;
+    pub(crate) use event::Event;
+    pub(crate) use rlock::RLock;
+    pub(crate) use semaphore::Semaphore;
+}
 mod sys;
 
 fn main() {
-    for (name, model) in pool::jobs::MODELS {
-        let started = std::time::Instant::now();
-        model();
-        println!("{name}: holds ({:.1?})", started.elapsed());
+    let asked = std::env::args().nth(1).unwrap_or_default();
+    for (name, model) in pool::jobs::MODELS.iter().chain(locks::MODELS) {
+        if name.contains(&asked) {
+            let started = std::time::Instant::now();
+            model();
+            println!("{name}: holds ({:.1?})", started.elapsed());
+        }
     }
+}
+
+/// Every order with at most so many involuntary switches from one thread to another: without a bound, three
+/// threads take minutes.
+fn explore(max_preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(max_preemptions);
+    builder.check(model);
 }

@@ -34,6 +34,12 @@ macro_rules! atomics {
                 around(order, || self.0.fetch_or(value, weaker(order)))
             }
 
+            pub(crate) fn fetch_update(
+                &self, success: Ordering, failure: Ordering, next: impl FnMut($number) -> Option<$number>,
+            ) -> Result<$number, $number> {
+                self.0.fetch_update(success, failure, next)
+            }
+
             pub(crate) fn swap(&self, value: $number, order: Ordering) -> $number {
                 around(order, || self.0.swap(value, weaker(order)))
             }

@@ -1,0 +1,101 @@
+//! The C library's robust mutex, as far as the library leaves it to the C library: taking it if it is free,
+//! giving it back, and being marked by the kernel when its holder dies.
+//!
+//! `pthread` keeps the list of held locks that the kernel walks when a thread dies
+//! (`Documentation/locking/robust-futexes.rst`). Models have another one (`tests/loom`).
+
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+
+use super::atomic::AtomicU32;
+use crate::error::{Error, Result};
+
+/// Whether the holder may take the lock again.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// No: it is told that it holds the lock.
+    Plain,
+    /// Yes, and must release it as often.
+    Reentrant,
+}
+
+/// What came of trying to take a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tried {
+    /// It is this thread's now.
+    Taken,
+    /// It is this thread's now; its holder died with it.
+    FromDead,
+    /// Somebody has it, perhaps this thread.
+    Held,
+}
+
+/// A robust mutex in shared memory.
+#[repr(C)]
+pub(crate) struct Robust(UnsafeCell<MaybeUninit<libc::pthread_mutex_t>>);
+
+// SAFETY: the mutex is made to be used by several threads and processes at once.
+unsafe impl Sync for Robust {}
+
+impl Robust {
+    /// Makes the mutex, in zeroed memory, before any other process can know of it.
+    pub(crate) fn init(&self, kind: Kind) -> Result<()> {
+        let kind = match kind {
+            Kind::Plain => libc::PTHREAD_MUTEX_ERRORCHECK,
+            Kind::Reentrant => libc::PTHREAD_MUTEX_RECURSIVE,
+        };
+        // SAFETY: the attribute is initialised before it is used and destroyed after; the mutex is
+        // nobody else's yet.
+        let code = unsafe {
+            let mut attributes = MaybeUninit::uninit();
+            let attributes = attributes.as_mut_ptr();
+            libc::pthread_mutexattr_init(attributes);
+            libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED);
+            libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST);
+            libc::pthread_mutexattr_settype(attributes, kind);
+            let code = libc::pthread_mutex_init(self.raw(), attributes);
+            libc::pthread_mutexattr_destroy(attributes);
+            code
+        };
+        match code {
+            0 => Ok(()),
+            _ => Err(Error::os(
+                "cannot make a lock between processes",
+                std::io::Error::from_raw_os_error(code),
+            )),
+        }
+    }
+
+    /// Takes the mutex if nobody that lives has it.
+    pub(crate) fn try_lock(&self) -> Tried {
+        // SAFETY: `init` made the mutex.
+        let code = unsafe { libc::pthread_mutex_trylock(self.raw()) };
+        match code {
+            0 => Tried::Taken,
+            libc::EOWNERDEAD => {
+                // SAFETY: this thread holds the mutex, in the state that this call is for. What
+                // the lock guards is always consistent here: see its users.
+                unsafe { libc::pthread_mutex_consistent(self.raw()) };
+                Tried::FromDead
+            }
+            _ => Tried::Held,
+        }
+    }
+
+    /// Gives the mutex back, once; one that is not this thread's is left as it is.
+    pub(crate) fn unlock(&self) {
+        // SAFETY: `init` made the mutex, which checks whose it is.
+        unsafe { libc::pthread_mutex_unlock(self.raw()) };
+    }
+
+    /// The futex word, whose format is the kernel's.
+    pub(crate) fn word(&self) -> &AtomicU32 {
+        // SAFETY: the mutex begins with its 32-bit futex word, which every process changes only
+        // atomically, and lives as long as `self`.
+        unsafe { AtomicU32::from_ptr(self.raw().cast()) }
+    }
+
+    fn raw(&self) -> *mut libc::pthread_mutex_t {
+        self.0.get().cast()
+    }
+}
