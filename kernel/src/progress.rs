@@ -23,7 +23,7 @@ const WIDTH: usize = 24;
 pub(crate) fn prepare_library() -> Result<PathBuf> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let build = || {
-        let warm = warm::find_or_build(&program)?;
+        let warm = warm::find_or_build_here(&program)?;
         if let Some(warning) = warm.warning() {
             eprintln!("warning: {warning}");
         }

@@ -11,14 +11,17 @@
 //! ~/.cache/forklore/prelude-RUSTC/        the shared object with the panic hook (see `runtime::prelude`)
 //! ```
 //!
-//! How it is kept without locks is told in `cache`. A class needs it only once: `shared` tells of the folder that all
+//! A session has the build done by a process of its own: what rust-analyzer learns on the way (235 MB) would stay with the
+//! kernel. How it is kept without locks is told in `cache`. A class needs it only once: `shared` tells of the folder that all
 //! sessions of a machine can have in place of their own.
 
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::cache;
 use crate::session::{Raw, Session};
@@ -29,6 +32,8 @@ mod library {
     include!(concat!(env!("OUT_DIR"), "/library.rs"));
 }
 
+/// Set for the process that a session has do the build.
+const ASKED_VARIABLE: &str = "FORKLORE_WARM_ASKED";
 /// The last file that a build writes.
 const MARKER: &str = "Cargo.lock";
 /// All unpacked sources get this modification time, so that a new copy of them is not newer than what was compiled.
@@ -62,12 +67,69 @@ pub enum Shared {
     Ready(PathBuf),
 }
 
-/// Gives the prebuilt library for this program and the user's compiler, and builds it first where it is missing.
+/// Builds the library and ends this process, if that is what it was started for. To be called before there are threads;
+/// what builds it starts processes for cells in its turn, which must not get here.
+pub(crate) fn run_if_asked() {
+    if std::env::var_os(ASKED_VARIABLE).is_none() {
+        return;
+    }
+    let built = std::env::current_exe()
+        .context("cannot find this program's own file")
+        .and_then(|program| find_or_build_here(&program));
+    if let Err(error) = built {
+        // To the session; what cargo says goes where the session's own process would have said it.
+        print!("{error:#}");
+        std::process::exit(1);
+    }
+    std::process::exit(0);
+}
+
+/// Gives the prebuilt library for this program and the user's compiler. Where it is missing, another process of this program
+/// builds it first.
 ///
 /// # Errors
 ///
 /// When there is no compiler, the cache folder cannot be written to, or a dependency cannot be had.
 pub fn find_or_build(program: &Path) -> Result<Warm> {
+    if !is_ready()? {
+        build_elsewhere(program)?;
+    }
+    find_or_build_here(program)
+}
+
+fn build_elsewhere(program: &Path) -> Result<()> {
+    let mut command = Command::new(program);
+    command
+        .env(ASKED_VARIABLE, "1")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    // SAFETY: the call between fork and exec is async-signal-safe, and changes only the new process' own attribute.
+    unsafe {
+        command.pre_exec(|| {
+            // Nobody needs it when the session is gone.
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+    let ended = command
+        .output()
+        .context("cannot start this program again")?;
+    if !ended.status.success() {
+        let said = String::from_utf8_lossy(&ended.stdout);
+        match said.trim() {
+            "" => bail!("what compiles the library has ended with {}", ended.status),
+            said => bail!("{said}"),
+        }
+    }
+    Ok(())
+}
+
+/// The same, built by this process.
+///
+/// # Errors
+///
+/// As [`find_or_build`].
+pub(crate) fn find_or_build_here(program: &Path) -> Result<Warm> {
     let compiler = Compiler::find()?;
     let warning = match find_shared(&compiler) {
         Ok(Some(warm)) => return Ok(warm),

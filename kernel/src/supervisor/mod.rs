@@ -54,6 +54,7 @@ const EVCXR_VARIABLE: &str = "EVCXR_IS_RUNTIME";
 pub fn run_if_asked() {
     crate::build::run_if_asked();
     if std::env::var_os(EVCXR_VARIABLE).is_none() {
+        crate::warm::run_if_asked();
         return;
     }
     let Some(socket) = std::env::var_os(SOCKET_VARIABLE) else {
