@@ -41,6 +41,7 @@ class BatchMixin(FormMixin):
 
     command_timeout = Float(30, help="Seconds that a command of the scheduler may take.").tag(config=True)
     account_pause = Float(1, help="Seconds between questions to the scheduler how a job ended.").tag(config=True)
+    explain_timeout = Float(5, help="Seconds that a learner waits for the answer before a page says no more than that it has ended.").tag(config=True)
 
     # As the hub is root, and `runuser` needs no configuration. It starts in the learner's home folder.
     exec_prefix = Unicode("runuser -u {username} --").tag(config=True)
@@ -193,8 +194,9 @@ class BatchMixin(FormMixin):
         status = await super().poll()
         if status is not None and job_id and not self._stop_pending and not self._start_pending:
             self.last_words = ENDED
-            # Not waited for: somebody may look at the page meanwhile.
             self.explaining = asyncio.ensure_future(self.explain(job_id))
+            # Until this returns, the learner reads that the hub is being asked; after it, what is known by then.
+            await asyncio.wait({self.explaining}, timeout=self.explain_timeout)
         return status
 
     async def explain(self, job_id):

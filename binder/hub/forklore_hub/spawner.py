@@ -5,7 +5,8 @@ from dataclasses import asdict
 from typing import ClassVar
 
 from jupyterhub.spawner import SpawnException
-from traitlets import HasTraits, Instance, Integer
+from sqlalchemy.orm import object_session
+from traitlets import HasTraits, Instance, Integer, default
 
 from .request import Limits, Refused, Request, form
 
@@ -30,6 +31,11 @@ class FormMixin(HasTraits):
     hour = Integer(3600, help="Seconds in an hour of run time; fewer for a rehearsal.").tag(config=True)
     # JupyterHub makes a new spawner when a session has ended, which would know nothing of it.
     ended: ClassVar[dict] = {}
+
+    @default("apply_user_options")
+    def _apply_user_options_default(self):
+        # Each start reads them (`prepare`). Without this, the hub warns of every session that nobody does.
+        return lambda spawner, user_options: None
 
     @property
     def last_words(self):
@@ -74,7 +80,7 @@ class FormMixin(HasTraits):
     def remember(self):
         """Writes what would find this session again, now: a hub that is restarted in the next second needs it."""
         self.orm_spawner.state = self.get_state()
-        self.db.commit()
+        object_session(self.orm_spawner).commit()
 
     async def progress(self):
         """Each step once, as the page makes a line of each, and a queue may be long."""

@@ -150,13 +150,14 @@ class Learner:
 
     def shot(self, name):
         self.page.screenshot(path=SCREENSHOTS / f"{PROFILE}-{name}.png")
+        return self
 
-    def log_in(self):
+    def log_in(self, shows):
         self.page.goto(f"{URL}/hub/login?next=/hub/spawn")
         self.page.fill("#username_input", self.name)
         self.page.fill("#password_input", PASSWORD)
         self.page.click("#login_submit")
-        self.page.wait_for_selector("#cores")
+        self.page.wait_for_selector(shows)
         return self
 
     def open(self, path):
@@ -267,10 +268,10 @@ def learner(chromium, hub):
     """Makes learners; at the end nobody has a session, and nothing of theirs is left."""
     made = {}
 
-    def make(name):
+    def make(name, shows="#cores"):
         if name not in made:
             made[name] = Learner(chromium, name)
-            made[name].log_in()
+            made[name].log_in(shows)
         return made[name]
 
     yield make

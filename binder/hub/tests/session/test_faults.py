@@ -33,15 +33,18 @@ def test_sessions_outlive_the_hub(learner, hub):
 
 @on_a_cluster
 def test_a_job_that_is_killed(learner, hub):
+    """The hub would not look at it by itself: the page that the learner sees makes it."""
+    hub.restart(poll_interval=3600)
     alice = learner("alice")
     alice.ask(cores=1, memory_gb=1, hours=1).wait_for_lab()
     before = hub.size()
     job_id = job_of("alice")
     SCHEDULER.kill(job_id)
     until(lambda: processes("alice") == {}, "the end of all processes")
-    until(lambda: f"alice: job {job_id} is gone: Your session" in hub.said(before), "the hub's log")
-    alice.open("/hub/spawn").wait_for_text("Your session's job was")
-    alice.shot("killed")
+    alice.open("/user/alice/lab").wait_for_text("Your session does not answer").shot("killed-at-once")
+    alice.wait_for_text("Your session's job was").shot("killed-explained")
+    assert f"alice: job {job_id} is gone: Your session" in hub.said(before)
+    alice.open("/hub/spawn").wait_for_text("Your session's job was").shot("killed")
     alice.ask(cores=1, memory_gb=1, hours=1).wait_for_lab()
 
 
@@ -115,6 +118,9 @@ def test_twenty_on_a_machine_that_fits_four(learner, hub):
     with ThreadPoolExecutor(20) as pool:
         students = list(pool.map(Student, names))
         list(pool.map(Student.ask, students))
+        until(lambda: len(running()) == 4, "four sessions")
+        waits = next(name for name in names if name not in running())
+        learner(waits, "#progress-message").wait_for_text("You may close this page").shot("waiting")
         waiting, served = {one.name: one for one in students}, []
         while waiting:
             ready = until(lambda: [one for one in waiting.values() if one.is_ready()], "another session", 280)

@@ -48,6 +48,7 @@ def test_a_greedy_cell_is_rolled_back_and_the_session_goes_on(learner):
         'println!("{kept}");',
         'println!("{}", forklore::Pool::new()?.workers());',
     )
+    alice.shot("greedy")
     assert "Memory" in greedy, greedy
     assert after.strip() == "42"
     assert workers.strip() == "1"

@@ -35,7 +35,8 @@ def spawner(tmp_path, monkeypatch):
         orm_spawner = MagicMock(server=None)
         orm_spawner.name = ""
         log = logging.getLogger("hub")
-        made = kind(user=user, orm_spawner=orm_spawner, db=MagicMock(), hub=MagicMock(), log=log, **traits)
+        made = kind(user=user, orm_spawner=orm_spawner, hub=MagicMock(), log=log, **traits)
+        monkeypatch.setattr("forklore_hub.spawner.object_session", MagicMock())
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "JUPYTERHUB_API_TOKEN": "it's secret"}
         monkeypatch.setattr(kind, "get_env", lambda self: dict(environment))
         made.req_homedir = str(tmp_path)
