@@ -30,6 +30,7 @@ pub(crate) fn own_cargo_home() -> Option<PathBuf> {
 pub(crate) struct Compiler {
     rustc: PathBuf,
     version: String,
+    sysroot: PathBuf,
 }
 
 impl Compiler {
@@ -40,13 +41,21 @@ impl Compiler {
             || find_program("rustc").unwrap_or_else(|| PathBuf::from("rustc")),
             |output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()),
         );
-        let output = Command::new(&rustc).arg("-vV").output().context(
-            "could not run rustc: install Rust from https://rustup.rs or put it on the PATH",
-        )?;
+        let ask = |question: &[&str]| {
+            let output = Command::new(&rustc).args(question).output().context(
+                "could not run rustc: install Rust from https://rustup.rs or put it on the PATH",
+            )?;
+            anyhow::Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        };
         Ok(Compiler {
+            version: ask(&["-vV"])?,
+            sysroot: PathBuf::from(ask(&["--print", "sysroot"])?.trim()),
             rustc,
-            version: String::from_utf8_lossy(&output.stdout).into_owned(),
         })
+    }
+
+    pub(crate) fn rustc(&self) -> &Path {
+        &self.rustc
     }
 
     /// Differs where cargo would not take the library for fresh.
@@ -67,12 +76,7 @@ impl Compiler {
     }
 
     fn rust_src(&self) -> Option<PathBuf> {
-        let output = Command::new(&self.rustc)
-            .args(["--print", "sysroot"])
-            .output()
-            .ok()?;
-        let sysroot = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        let rust_src = Path::new(&sysroot).join("lib/rustlib/src/rust/library");
+        let rust_src = self.sysroot.join("lib/rustlib/src/rust/library");
         rust_src.join("core").exists().then_some(rust_src)
     }
 

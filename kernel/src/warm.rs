@@ -41,6 +41,7 @@ const SOURCE_TIME: Duration = Duration::from_secs(1_700_000_000);
 
 /// A prebuilt library, or the place where one is being built.
 pub struct Warm {
+    rustc: PathBuf,
     folder: PathBuf,
     library: PathBuf,
     standard_library: Option<PathBuf>,
@@ -91,10 +92,11 @@ pub(crate) fn run_if_asked() {
 ///
 /// When there is no compiler, the cache folder cannot be written to, or a dependency cannot be had.
 pub fn find_or_build(program: &Path) -> Result<Warm> {
-    if !is_ready()? {
+    let compiler = Compiler::find()?;
+    if !is_ready_for(&compiler)? {
         build_elsewhere(program)?;
     }
-    find_or_build_here(program)
+    find_or_build_for(&compiler, program)
 }
 
 fn build_elsewhere(program: &Path) -> Result<()> {
@@ -130,8 +132,11 @@ fn build_elsewhere(program: &Path) -> Result<()> {
 ///
 /// As [`find_or_build`].
 pub(crate) fn find_or_build_here(program: &Path) -> Result<Warm> {
-    let compiler = Compiler::find()?;
-    let warning = match find_shared(&compiler) {
+    find_or_build_for(&Compiler::find()?, program)
+}
+
+fn find_or_build_for(compiler: &Compiler, program: &Path) -> Result<Warm> {
+    let warning = match find_shared(compiler) {
         Ok(Some(warm)) => return Ok(warm),
         Ok(None) => None,
         Err(error) => Some(format!("the shared library is not used: {error:#}")),
@@ -140,7 +145,7 @@ pub(crate) fn find_or_build_here(program: &Path) -> Result<Warm> {
     cache::prune(&root);
     let mut warm = Warm {
         warning,
-        ..Warm::in_cache(&root, &compiler, None)?
+        ..Warm::in_cache(&root, compiler, None)?
     };
     warm.build_if_missing(&root, program)
         .map_err(|error| cache::way_out(error, &root))?;
@@ -226,6 +231,7 @@ fn find_shared(compiler: &Compiler) -> Result<Option<Warm>> {
         compiler.link_standard_library(&root).ok()?
     });
     Ok(Some(Warm {
+        rustc: compiler.rustc().to_owned(),
         folder,
         library,
         standard_library,
@@ -241,11 +247,14 @@ fn find_shared(compiler: &Compiler) -> Result<Option<Warm>> {
 ///
 /// When there is no compiler, or no cache folder.
 pub fn is_ready() -> Result<bool> {
-    let compiler = Compiler::find()?;
-    if matches!(find_shared(&compiler), Ok(Some(_))) {
+    is_ready_for(&Compiler::find()?)
+}
+
+fn is_ready_for(compiler: &Compiler) -> Result<bool> {
+    if matches!(find_shared(compiler), Ok(Some(_))) {
         return Ok(true);
     }
-    let folder = warm_folder(&cache::folder()?, &compiler, None);
+    let folder = warm_folder(&cache::folder()?, compiler, None);
     Ok(folder.join(MARKER).exists())
 }
 
@@ -282,6 +291,7 @@ impl Warm {
     /// The place for this library and compiler in a cache, with sources but perhaps not compiled yet.
     fn in_cache(root: &Path, compiler: &Compiler, cargo_home: Option<PathBuf>) -> Result<Warm> {
         Ok(Warm {
+            rustc: compiler.rustc().to_owned(),
             folder: warm_folder(root, compiler, cargo_home.as_deref()),
             standard_library: compiler.link_standard_library(root)?,
             library: unpack_library(root)?,
@@ -296,6 +306,11 @@ impl Warm {
             true => Ok(()),
             false => build(root, self, program),
         }
+    }
+
+    /// The compiler itself, not what finds it.
+    pub fn rustc(&self) -> &Path {
+        &self.rustc
     }
 
     /// The library's sources.

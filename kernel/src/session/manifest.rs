@@ -52,6 +52,8 @@ pub(super) fn environment(warm: Option<&Warm>) -> Vec<(String, OsString)> {
     let profile = PROFILE.map(|(name, value)| (format!("CARGO_PROFILE_DEV_{name}"), value.into()));
     let mut environment = Vec::from(profile);
     if let Some(warm) = warm {
+        // Or rust-analyzer's calls of cargo, a dozen, ask rustup for the compiler again and again.
+        environment.push(("RUSTC".to_owned(), warm.rustc().into()));
         environment.push((analysis::FLAGS_VARIABLE.to_owned(), analysis::FLAGS.into()));
         if let Some(sources) = warm.standard_library() {
             let name = analysis::STANDARD_LIBRARY_VARIABLE.to_owned();
