@@ -4,13 +4,14 @@ use std::collections::HashSet;
 
 use forklore::Pool;
 
-use crate::support::{power, tests};
+use crate::support::{Scene, play, power, tests, text};
 
 tests![
     imap_is_lazy_and_in_order,
     imap_of_a_closure_streams,
     imap_names_the_item_and_goes_on,
     imap_unordered_gives_the_quick_ones_first,
+    a_million_items_take_little_memory,
     an_abandoned_imap_leaves_the_pool_usable,
     apply_runs_elsewhere,
     ten_thousand_results_may_be_pending,
@@ -20,6 +21,8 @@ tests![
     a_pending_result_in_a_child_is_an_error,
     more_large_arguments_in_flight_than_workers,
 ];
+
+pub const SCENES: &[Scene] = &[("a million items", a_million_items)];
 
 fn imap_is_lazy_and_in_order() {
     let pool = Pool::with_workers(2).unwrap();
@@ -95,6 +98,55 @@ fn imap_unordered_gives_the_quick_ones_first() {
     let rest: HashSet<usize> = results.map(|(place, _)| place).collect();
     assert_eq!(&quick | &rest, (0..50).collect());
     std::fs::remove_file(&gate).unwrap();
+}
+
+/// In a process of its own, whose memory is nobody else's.
+fn a_million_items_take_little_memory() {
+    let output = play("a million items");
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+/// A million words of 100 letters, from an endless input.
+fn a_million_items() {
+    const N_ITEMS: usize = 1_000_000;
+    const MOST_BYTES: u64 = 32 << 20;
+    let pool = Pool::with_workers(2).unwrap();
+    let long = |n: usize| format!("{n:0>100}");
+    let words = || (0..).map(long);
+    let same = |word: String| word;
+    let use_up = |n_items: usize| {
+        for (n, word) in pool.imap(same, words()).take(n_items).enumerate() {
+            assert!(word.len() == 100 && (n % 1000 != 0 || word == long(n)));
+        }
+        let unordered = pool.imap_unordered(same, words()).take(n_items);
+        assert_eq!(
+            unordered.map(|(_, word)| word.len()).sum::<usize>(),
+            100 * n_items
+        );
+    };
+    use_up(N_ITEMS / 50);
+    let before = bytes_in_use(&pool);
+    use_up(N_ITEMS);
+    let more = bytes_in_use(&pool).saturating_sub(before);
+    assert!(
+        more < MOST_BYTES,
+        "{more} bytes more, of {} that went through",
+        200 * N_ITEMS
+    );
+}
+
+/// What the processes of a pool have ever had in use, by the kernel's count: private memory, and what they
+/// share.
+fn bytes_in_use(pool: &Pool) -> u64 {
+    let mut pids = pool.pids();
+    pids.push(std::process::id() as i32);
+    let peak = |pid: i32| -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.unwrap().trim().trim_end_matches(" kB");
+        kib.parse::<u64>().unwrap() << 10
+    };
+    pids.into_iter().map(peak).sum()
 }
 
 fn an_abandoned_imap_leaves_the_pool_usable() {

@@ -116,6 +116,7 @@ pub fn run_if_asked() {
         crate::reliability::SCENES,
         crate::exhaustion::SCENES,
         crate::memory::SCENES,
+        crate::streams::SCENES,
         crate::progress::SCENES,
         crate::parallel::SCENES,
     ];
