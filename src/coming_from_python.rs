@@ -10,28 +10,45 @@
 //! | `pool.imap(f, xs)` | [`pool.imap(f, xs)`](crate::Pool::imap) | takes arguments only a little ahead, so they may be endless |
 //! | `pool.imap_unordered(f, xs)` | [`pool.imap_unordered(f, xs)`](crate::Pool::imap_unordered) | gives each result's place too |
 //! | `pool.apply(f, (x,))` | [`pool.apply(f, x)`](crate::Pool::apply) | |
-//! | `pool.apply_async(f, (x,))`, `map_async` | [`pool.apply_async(f, x)`](crate::Pool::apply_async), [`map_async`](crate::Pool::map_async) | `.ready()`, `.wait(timeout)`, `.get()?` |
+//! | `pool.apply_async(f, (x,))`, `map_async` | [`pool.apply_async(f, x)`](crate::Pool::apply_async), [`map_async`](crate::Pool::map_async) | `.ready()`, `.wait(timeout)`, `.get()?`; no callbacks: they would need a thread |
+//! | `result.get(timeout)`, `TimeoutError` | `.wait(timeout)`, then `.get()?` | to end a task that takes too long: [`Pool::builder().timeout(limit)`](crate::pool::Builder::timeout) |
+//! | `multiprocessing.dummy.Pool`, `pool.ThreadPool` | [`ThreadPool`](crate::ThreadPool) | with `Pool` behind the trait [`Map`](crate::Map) |
 //! | `pool.close()`, `join()`, `terminate()` | the same | dropping a pool closes and joins it |
 //! | `Process(target=f)`, `start()`, `join()` | [`Process::spawn(f)?`](crate::Process::spawn), `join()?` | brings the value back |
+//! | `p.pid`, `p.is_alive()`, `p.terminate()`, `p.kill()` | the same, as methods | |
+//! | `p.exitcode` | [`TaskError`](crate::TaskError)`.exit_code()`, `.signal()` | in the error that `join` gives |
+//! | `daemon=True` | as it is | a child dies with its parent, however that ends |
 //! | `os.fork()` | [`fork()?`](crate::fork()) | the child cannot fall out of its branch |
 //! | `set_start_method("forkserver")` | `Pool::builder().start_method(StartMethod::Forkserver)` | for one pool, not for the program |
 //! | `Queue(n)`, `Pipe()` | [`Queue::bounded(n)?`](crate::Queue::bounded), [`pipe()?`](crate::pipe) | no feeder thread |
-//! | `Value("d", x)`, `Array("d", n)` | [`Value::new(x)?`](crate::Value::new), [`SharedArray::zeroed(n)?`](crate::SharedArray::zeroed) | |
+//! | `queue.get(timeout=t)`, `get_nowait()` | `queue.recv_timeout(t)?`, `queue.try_recv()?` | |
+//! | `Value("d", x)`, `Array("d", n)` | [`Value::new(x)?`](crate::Value::new), [`SharedArray::zeroed(n)?`](crate::SharedArray::zeroed) | `update` is one step, without a lock beside it |
+//! | `shared_memory.SharedMemory(create=True, size=n)` | [`SharedArray`](crate::SharedArray) | has no name, so nobody need `unlink` it, and nothing is left after a crash |
+//! | `Manager().dict()`, `.list()` | [`Lock`](crate::Lock)`<HashMap<K, V>>`, `Lock<Vec<T>>` | no server process |
 //! | `Lock`, `RLock`, `Semaphore`, `Event`, `Condition`, `Barrier` | [`sync`](crate::sync) | a holder that dies is an error and not a hang; a `Lock` holds its value |
-//! | `cpu_count()` | [`cpu_count()`](crate::cpu_count) | after affinity, quota and the scheduler's slots |
+//! | `cpu_count()`, `os.sched_getaffinity(0)` | [`cpu_count()`](crate::cpu_count) | after affinity, quota and the scheduler's slots |
 //!
 //! | `concurrent.futures` | forklore | |
 //! | --- | --- | --- |
 //! | `ProcessPoolExecutor(4)` | [`Pool::with_workers(4)?`](crate::Pool::with_workers) | |
+//! | `initializer=f`, `max_tasks_per_child=100`, `mp_context` | [`Pool::builder()`](crate::Pool::builder)`.initializer(f).max_tasks_per_worker(100).start_method(m)` | |
 //! | `executor.submit(f, x).result(10)` | `pool.apply_async(f, x)`, then `.wait(timeout)` and `.get()?` | |
-//! | `executor.map(f, xs)` | `pool.imap(f, xs)` | |
+//! | `executor.map(f, xs)` | `pool.imap(f, xs)` | takes arguments only a little ahead |
+//! | `as_completed(futures)` | [`pool.imap_unordered(f, xs)`](crate::Pool::imap_unordered) | each result with its place |
+//! | `wait(futures)` | [`pool.map_async(f, xs)`](crate::Pool::map_async)`.get()?` | all of them, or the first error |
+//! | `future.done()`, `future.exception()` | `pending.ready()`, the error of `.get()` | |
+//! | `future.cancel()` | drop the [`Pending`](crate::Pending) | what was not begun is not run |
+//! | `executor.shutdown()`, `shutdown(cancel_futures=True)` | `pool.join()`, `pool.terminate()` | |
 //! | `BrokenProcessPool` | [`TaskError::is_died`](crate::TaskError::is_died) | of one item; the others' results arrive, and the pool works on |
 //! | `ThreadPoolExecutor(4)` | [`ThreadPool::with_workers(4)?`](crate::ThreadPool::with_workers) | runs at the same time; [`Gil::new().pool(4)?`](crate::Gil::pool) takes turns |
 //!
 //! | joblib | forklore | |
 //! | --- | --- | --- |
 //! | `Parallel(n_jobs=-1)(delayed(f)(x) for x in xs)` | [`Parallel::jobs(-1)`](crate::Parallel)`.map(f, xs)` | |
-//! | `return_as="generator"` | `.imap(f, xs)` | |
+//! | `with Parallel(n_jobs=2) as parallel:` | a [`Pool`](crate::Pool), used again | |
+//! | `return_as="generator"`, `"generator_unordered"` | `.imap(f, xs)`, [`Pool::imap_unordered`](crate::Pool::imap_unordered) | |
+//! | `pre_dispatch`, `timeout` | `.imap` is lazy by itself, [`Pool::builder().timeout(limit)`](crate::pool::Builder::timeout) | |
+//! | `joblib.cpu_count()` | [`cpu_count()`](crate::cpu_count) | |
 //! | `backend="threading"`, `"sequential"` | `.backend(Backend::Threads)`, `Backend::Serial` | one job is a worker process too, unless you ask for `Serial` |
 //! | `batch_size=8`, `verbose=10` | `.batch_size(BatchSize::Fixed(8))`, `.verbose(10)` | |
 //! | `max_nbytes`, `mmap_mode` | a closure that captures the data | shared by the fork: nothing is written, nothing is copied |
@@ -52,7 +69,7 @@
 //!
 //! # Side by side
 //!
-//! The Python side ran with CPython 3.11 and joblib 1.6; the Rust side is a test.
+//! Both sides are tests: the Python side runs where there is a `python3`, and joblib's where there is joblib.
 //!
 //! ## A map over a pool
 //!

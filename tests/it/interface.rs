@@ -1,5 +1,6 @@
 //! Every name of the public interface, used once as its users use it: what stands here goes on compiling.
 
+use std::process::Command;
 use std::time::Duration;
 
 use forklore::{
@@ -10,7 +11,15 @@ use forklore::{
 
 use crate::support::{power, tests};
 
-tests![processes, pools, every_map, timing, sharing, taking_turns];
+tests![
+    processes,
+    pools,
+    every_map,
+    timing,
+    sharing,
+    taking_turns,
+    pythons_side_of_the_pairs_runs,
+];
 
 fn processes() {
     let n: usize = cpu_count();
@@ -155,4 +164,26 @@ fn taking_turns() {
         });
         assert_eq!(report.values(), [0, 1]);
     }
+}
+
+/// The other side is a doctest. Where there is no Python, or no joblib, nothing can be said.
+fn pythons_side_of_the_pairs_runs() {
+    let page = include_str!("../../src/coming_from_python.rs").replace("//! ", "");
+    let scripts: Vec<&str> = page.split("```python\n").skip(1).collect();
+    assert_eq!(scripts.len(), 5);
+    let file = std::env::temp_dir().join(format!("forklore-pair-{}.py", std::process::id()));
+    let python = |args: &[&str]| Command::new("python3").args(args).output();
+    for script in scripts {
+        let script = script.split("```").next().unwrap().replace("//!", "");
+        let module = script.split_whitespace().nth(1).unwrap();
+        if !python(&["-c", &format!("import {module}")]).is_ok_and(|probe| probe.status.success()) {
+            println!("no {module} here");
+            continue;
+        }
+        std::fs::write(&file, &script).unwrap();
+        let output = python(&[file.to_str().unwrap()]).unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}{errors}");
+    }
+    let _ = std::fs::remove_file(file);
 }
