@@ -281,6 +281,17 @@ mod tests {
         let _ = decode::<crate::error::TaskError>(bytes);
     }
 
+    /// The values that take the short way, few enough for an interpreter that checks every access.
+    #[test]
+    fn what_is_in_one_piece_comes_back() {
+        there_and_back(Vec::<u64>::new());
+        there_and_back(vec![7u8; 100]);
+        there_and_back((-3..3).collect::<Vec<i128>>());
+        there_and_back(vec![0.5f64, f64::MIN, f64::INFINITY]);
+        there_and_back("fünf Wörter, davon eins mit Umlaut".to_owned());
+        there_and_back((7u16, vec![1u32, 2], String::new()));
+    }
+
     #[test]
     fn an_announced_length_is_not_believed() {
         for announced in [u64::MAX, 1 << 40, 1 << 31, 9] {
