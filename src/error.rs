@@ -204,11 +204,15 @@ impl std::error::Error for Error {
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskError {
-    pub(crate) item: Option<usize>,
-    pub(crate) pid: Option<i32>,
-    pub(crate) cause: Cause,
-    pub(crate) tries: u32,
+pub struct TaskError(Box<Task>);
+
+/// What became of a task; behind a pointer, because each result of a map has room for an error and few are one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Task {
+    item: Option<usize>,
+    pid: Option<i32>,
+    cause: Cause,
+    tries: u32,
 }
 
 /// Why a task has no result.
@@ -254,32 +258,32 @@ impl Cause {
 impl TaskError {
     /// What became of a task that was tried once.
     pub(crate) fn new(item: Option<usize>, pid: Option<i32>, cause: Cause) -> Self {
-        TaskError {
+        TaskError(Box::new(Task {
             item,
             pid,
             cause,
             tries: 1,
-        }
+        }))
     }
 
     /// The position of the task's argument in the input, counted from 0; `None` outside of a map.
     pub fn item(&self) -> Option<usize> {
-        self.item
+        self.0.item
     }
 
     /// How often the task was tried: once, unless the pool [retries](crate::pool::Builder::retries).
     pub fn tries(&self) -> u32 {
-        self.tries
+        self.0.tries
     }
 
     /// The process that ran the task, where one did; the last, if it was tried more than once.
     pub fn pid(&self) -> Option<i32> {
-        self.pid
+        self.0.pid
     }
 
     /// The signal that ended the process, for example 9 after `kill -9`.
     pub fn signal(&self) -> Option<i32> {
-        match self.cause {
+        match self.0.cause {
             Cause::Signalled { signal } => Some(signal),
             Cause::KilledPerhapsForMemory { .. } => Some(Signal::SIGKILL as i32),
             _ => None,
@@ -288,7 +292,7 @@ impl TaskError {
 
     /// The code with which the process exited before the task was done.
     pub fn exit_code(&self) -> Option<i32> {
-        match self.cause {
+        match self.0.cause {
             Cause::Exited { code } => Some(code),
             _ => None,
         }
@@ -296,7 +300,7 @@ impl TaskError {
 
     /// The panic's own message, or the cause in words.
     pub fn message(&self) -> String {
-        match &self.cause {
+        match &self.0.cause {
             Cause::Panicked { message, .. } => message.clone(),
             _ => self.reason(),
         }
@@ -304,7 +308,7 @@ impl TaskError {
 
     /// Where the task panicked, as `file:line:column`.
     pub fn location(&self) -> Option<&str> {
-        match &self.cause {
+        match &self.0.cause {
             Cause::Panicked { location, .. } if !location.is_empty() => Some(location),
             _ => None,
         }
@@ -312,13 +316,13 @@ impl TaskError {
 
     /// The task panicked; the process that ran it lives on.
     pub fn is_panicked(&self) -> bool {
-        matches!(self.cause, Cause::Panicked { .. })
+        matches!(self.0.cause, Cause::Panicked { .. })
     }
 
     /// The process that ran the task exited or was killed before the task was done.
     pub fn is_died(&self) -> bool {
         matches!(
-            self.cause,
+            self.0.cause,
             Cause::Exited { .. }
                 | Cause::Signalled { .. }
                 | Cause::KilledPerhapsForMemory { .. }
@@ -329,32 +333,32 @@ impl TaskError {
     /// The task took longer than the pool [allows](crate::pool::Builder::timeout), and its worker was
     /// killed for it.
     pub fn is_timed_out(&self) -> bool {
-        matches!(self.cause, Cause::TimedOut { .. })
+        matches!(self.0.cause, Cause::TimedOut { .. })
     }
 
     /// The task was interrupted.
     pub fn is_interrupted(&self) -> bool {
-        matches!(self.cause, Cause::Interrupted)
+        matches!(self.0.cause, Cause::Interrupted)
     }
 
     /// The argument or the result could not be turned into bytes.
     pub fn is_encode(&self) -> bool {
-        matches!(self.cause, Cause::Encode(_))
+        matches!(self.0.cause, Cause::Encode(_))
     }
 
     /// The argument or the result could not be read back from its bytes.
     pub fn is_decode(&self) -> bool {
-        matches!(self.cause, Cause::Decode(_))
+        matches!(self.0.cause, Cause::Decode(_))
     }
 
     /// The worker could not find the function in its shared object, for example a deleted file.
     pub fn is_function_not_found(&self) -> bool {
-        matches!(self.cause, Cause::FunctionNotFound(_))
+        matches!(self.0.cause, Cause::FunctionNotFound(_))
     }
 
     /// No worker ran the task, for example because the pool was closed.
     pub fn is_not_run(&self) -> bool {
-        matches!(self.cause, Cause::NotRun(_))
+        matches!(self.0.cause, Cause::NotRun(_))
     }
 
     pub(crate) fn not_run(item: usize, reason: impl fmt::Display) -> Self {
@@ -363,12 +367,17 @@ impl TaskError {
 
     /// The same error for another place: a part of a map counts its items from 0.
     pub(crate) fn at(mut self, item: usize) -> Self {
-        self.item = Some(item);
+        self.0.item = Some(item);
         self
     }
 
+    /// Notes how often the task was tried.
+    pub(crate) fn set_tries(&mut self, n: u32) {
+        self.0.tries = n;
+    }
+
     fn reason(&self) -> String {
-        match &self.cause {
+        match &self.0.cause {
             Cause::Panicked { message, location } if location.is_empty() => {
                 format!("panicked: {message}")
             }
@@ -405,7 +414,7 @@ pub(crate) fn signal_name(signal: i32) -> String {
 
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.item, self.pid) {
+        match (self.0.item, self.0.pid) {
             (Some(item), Some(pid)) if self.is_died() => {
                 write!(f, "item {item}: worker process {pid} {}", self.reason())
             }
@@ -416,7 +425,7 @@ impl fmt::Display for TaskError {
             (None, Some(pid)) => write!(f, "process {pid} {}", self.reason()),
             (None, None) => f.write_str(&self.reason()),
         }?;
-        match self.tries {
+        match self.0.tries {
             0 | 1 => Ok(()),
             n => write!(f, " (the last of {n} tries)"),
         }

@@ -236,7 +236,7 @@ impl Batch {
                 let n_deaths = self.n_deaths.entry(item).or_default();
                 *n_deaths += 1;
                 let mut error = TaskError::new(Some(item), Some(death.pid), death.cause());
-                error.tries = *n_deaths;
+                error.set_tries(*n_deaths);
                 if error.is_timed_out() || *n_deaths > engine.retries() {
                     self.failures.push((item, error));
                 }

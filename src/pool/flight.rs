@@ -327,7 +327,7 @@ fn with_tries<R>(mut results: Vec<Outcome<R>>, n_deaths: &HashMap<usize, u32>) -
     for (&item, &n_deaths) in n_deaths {
         if let Err(error) = &mut results[item] {
             let ended_otherwise = !error.is_died() && !error.is_timed_out();
-            error.tries = n_deaths + u32::from(ended_otherwise);
+            error.set_tries(n_deaths + u32::from(ended_otherwise));
         }
     }
     results

@@ -2,10 +2,9 @@
 //!
 //! Nothing is encoded. What the planner, the chunks and the trace are is the same as among processes.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use std::vec::IntoIter;
@@ -46,73 +45,93 @@ where
     diary.encoded();
     let n_items = args.len();
     let n_hands = n_hands.min(n_items);
-    let items = Items::new(args, schedule, n_hands);
-    // In the order of the chunks' first items, whoever is done first.
-    let chunks = Mutex::new(BTreeMap::new());
+    let mut results: Vec<Outcome<R>> = Vec::with_capacity(n_items);
+    let slots = &mut results.spare_capacity_mut()[..n_items];
+    let items = Items::new(args, slots, schedule, n_hands);
+    let n_done = AtomicUsize::new(0);
     let notes = &*diary;
     hands.work(n_hands, &|pause| {
-        while let Some((places, args)) = items.claim() {
+        while let Some(Chunk { first, args, slots }) = items.claim() {
             pause();
             let start = notes.now();
             let began = items.want_task_time().then(Instant::now);
-            let (first, n) = (places.start, places.len());
-            let mut outcomes = Vec::with_capacity(n);
-            for (item, arg) in places.zip(args) {
+            let n = slots.len();
+            for (item, (arg, slot)) in (first..).zip(args.into_iter().zip(slots)) {
                 if item > first {
                     pause();
                 }
-                outcomes.push(run_caught(item, || f(arg)));
+                slot.write(run_caught(item, || f(arg)));
             }
+            n_done.fetch_add(n, Ordering::Release);
             if let Some(began) = began {
                 items.tell_task_time(began.elapsed().as_nanos() as u64 / n as u64);
             }
             notes.ran(first, n, start);
-            lock(&chunks).insert(first, outcomes);
         }
     });
     diary.returned();
-    let mut results = Vec::with_capacity(n_items);
-    let chunks = chunks.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for mut outcomes in chunks.into_values() {
-        results.append(&mut outcomes);
-    }
-    assert_eq!(results.len(), n_items, "every item has a result");
+    drop(items);
+    assert_eq!(n_done.into_inner(), n_items, "every item has a result");
+    // SAFETY: each of the first `n_items` places was claimed once, and counted when it was written.
+    unsafe { results.set_len(n_items) };
     results
 }
 
-/// A map's arguments, from which threads claim.
-struct Items<A> {
+/// A map's arguments, from which threads claim, and the places of their results.
+struct Items<'s, A, R> {
     schedule: Schedule,
     n_items: usize,
     n_hands: usize,
-    left: Mutex<IntoIter<A>>,
+    left: Mutex<(IntoIter<A>, Slots<'s, R>)>,
     /// How long a task takes, by the latest chunk; 0 while nobody knows.
     task_ns: AtomicU64,
 }
 
-impl<A> Items<A> {
-    fn new(args: Vec<A>, schedule: Schedule, n_hands: usize) -> Items<A> {
+/// Where the results of consecutive items go.
+type Slots<'s, R> = &'s mut [MaybeUninit<Outcome<R>>];
+
+/// What a thread has claimed: the first item's place, the arguments, and where their results go.
+struct Chunk<'s, A, R> {
+    first: usize,
+    args: Vec<A>,
+    slots: Slots<'s, R>,
+}
+
+impl<'s, A, R> Items<'s, A, R> {
+    fn new(
+        args: Vec<A>,
+        slots: Slots<'s, R>,
+        schedule: Schedule,
+        n_hands: usize,
+    ) -> Items<'s, A, R> {
         Items {
             schedule,
             n_items: args.len(),
             n_hands,
-            left: Mutex::new(args.into_iter()),
+            left: Mutex::new((args.into_iter(), slots)),
             task_ns: AtomicU64::new(0),
         }
     }
 
-    /// The next chunk: the items' places, and their arguments.
-    fn claim(&self) -> Option<(Range<usize>, Vec<A>)> {
+    fn claim(&self) -> Option<Chunk<'s, A, R>> {
         let task_ns = self.task_ns.load(Ordering::Relaxed);
         let mut left = lock(&self.left);
-        let n_left = left.len();
+        let (args, slots) = &mut *left;
+        let n_left = args.len();
         if n_left == 0 {
             return None;
         }
         let [left_now, all, hands] = [n_left, self.n_items, self.n_hands].map(|n| n as u64);
         let n = self.schedule.next(left_now, all, hands, task_ns) as usize;
         let first = self.n_items - n_left;
-        Some((first..first + n, left.by_ref().take(n).collect()))
+        let args = args.by_ref().take(n).collect();
+        let (claimed, others) = std::mem::take(slots).split_at_mut(n);
+        *slots = others;
+        Some(Chunk {
+            first,
+            args,
+            slots: claimed,
+        })
     }
 
     fn want_task_time(&self) -> bool {
@@ -167,8 +186,14 @@ mod tests {
     fn what_was_not_run_is_dropped_once() {
         let token = std::sync::Arc::new(());
         let args = vec![std::sync::Arc::clone(&token); 10];
-        let items = Items::new(args, Schedule::Fixed(3), 2);
-        assert_eq!(items.claim().unwrap().0, 0..3);
+        let mut slots = [const { MaybeUninit::<Outcome<()>>::uninit() }; 10];
+        let items = Items::new(args, &mut slots, Schedule::Fixed(3), 2);
+        let chunk = items.claim().unwrap();
+        assert_eq!(
+            (chunk.first, chunk.args.len(), chunk.slots.len()),
+            (0, 3, 3)
+        );
+        drop(chunk);
         assert_eq!(std::sync::Arc::strong_count(&token), 8);
         drop(items);
         assert_eq!(std::sync::Arc::strong_count(&token), 1);
