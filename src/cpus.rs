@@ -119,6 +119,22 @@ pub(crate) fn runnable() -> usize {
     affinity().unwrap_or_else(online)
 }
 
+/// Whether more threads want to run than the machine has processors, and not only this program's
+/// `n_own` that do.
+///
+/// The kernel counts them for the whole machine, whatever part of it a container sees, in the fourth
+/// field of `/proc/loadavg` (proc(5)). Where nobody tells, there is room.
+pub(crate) fn is_crowded(n_own: usize) -> bool {
+    let loadavg = fs::read_to_string("/proc/loadavg").ok();
+    let n_running = loadavg.and_then(|text| n_running(&text));
+    n_running.is_some_and(|n| n > online() && n > n_own)
+}
+
+fn n_running(loadavg: &str) -> Option<usize> {
+    let (running, _) = loadavg.split_whitespace().nth(3)?.split_once('/')?;
+    running.parse().ok()
+}
+
 /// The affinity mask has room for 1,024 processors; a larger machine counts as unlimited.
 fn affinity() -> Option<usize> {
     let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).ok()?;
@@ -209,6 +225,14 @@ pub(crate) fn number(file: &Path) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_fourth_field_tells_who_wants_to_run() {
+        assert_eq!(n_running("0.20 0.18 0.12 3/80 11206\n"), Some(3));
+        assert_eq!(n_running("0.20 0.18 0.12"), None);
+        assert_eq!(n_running(""), None);
+        assert!(!is_crowded(usize::MAX), "all that run are the pool's own");
+    }
 
     fn cpus(online: usize, affinity: usize, quota: Option<f64>, n_slots: Option<usize>) -> Cpus {
         let slots = n_slots.map(|n_slots| Slots {

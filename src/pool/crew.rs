@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::cpus;
 use crate::error::{Cause, Error, Result};
 use crate::memory;
 use crate::shared::heap::{Heap, Offset};
@@ -148,7 +147,7 @@ pub(super) fn check_number(n_workers: usize) -> Result<()> {
 
 impl Crew {
     /// Seats without workers.
-    pub(super) fn new(heap: &Rc<Heap>, settings: &Rc<Settings>) -> Crew {
+    pub(super) fn new(heap: &Rc<Heap>, settings: &Rc<Settings>, n_cpus: usize) -> Crew {
         Crew {
             heap: Rc::clone(heap),
             settings: Rc::clone(settings),
@@ -161,7 +160,7 @@ impl Crew {
             starter: Starter::new(settings.method),
             initializer: 0,
             start_failure: String::new(),
-            n_cpus: cpus::runnable(),
+            n_cpus,
         }
     }
 

@@ -18,22 +18,18 @@ use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::Ordering;
 use crate::sys::futex;
 
-use super::board::{Board, JobSpec, N_JOBS, SPINNING};
+use super::board::{AWAKE, Board, JobSpec, N_JOBS, SPINNING};
 use super::crew::{Crew, Death, Settings, check_number};
 use super::lane;
 use super::record;
 use super::sleep;
+use super::spin::{self, Spinner};
 use super::start;
 use super::task::Trampoline;
 use super::watched::{Look, WorkerLook};
 
 /// How long the owner lets a tiny job run before it wakes more workers than one.
 const HEAD_START: Duration = Duration::from_micros(5);
-/// How long the owner looks for the end of a job before it sleeps.
-const SPIN: Duration = Duration::from_micros(50);
-/// As for workers: spinning that did not help is given up, and tried again now and then.
-const FRUITLESS_SPINS: u32 = 3;
-const TRY_AGAIN: u32 = 16;
 /// A worker that dies before it holds its lifeline is noticed this late at the latest.
 const BACKSTOP: Duration = Duration::from_millis(100);
 
@@ -49,7 +45,7 @@ pub(super) struct Engine {
     is_closed: bool,
     /// No worker is to be started any more.
     is_terminated: bool,
-    fruitless_spins: u32,
+    spinner: Spinner,
     n_cpus: usize,
 }
 
@@ -85,17 +81,18 @@ impl Engine {
 
     fn idle(settings: &Rc<Settings>) -> Result<Engine> {
         let heap = Rc::new(start::heap(settings.method, Board::BYTES)?);
+        let n_cpus = cpus::runnable();
         Ok(Engine {
             owner: std::process::id(),
             settings: Rc::clone(settings),
-            crew: Crew::new(&heap, settings),
+            crew: Crew::new(&heap, settings, n_cpus),
             heap,
             open: BTreeMap::new(),
             functions: HashMap::new(),
             is_closed: false,
             is_terminated: false,
-            fruitless_spins: 0,
-            n_cpus: cpus::runnable(),
+            spinner: Spinner::new(n_cpus),
+            n_cpus,
         })
     }
 
@@ -180,13 +177,13 @@ impl Engine {
 
     /// Waits until one of the jobs has ended, or the deadline; false if none has ended.
     pub(super) fn wait(&mut self, ids: &[u64], deadline: Option<Instant>) -> bool {
-        if self.spin(ids, HEAD_START) {
+        if self.gets_done(ids, HEAD_START) {
             return true;
         }
         let board = Board::of(&self.heap);
         let n_items = |id: &u64| board.job(*id).n_items.load(Ordering::Relaxed) as usize;
         self.crew.wake(ids.iter().map(n_items).sum());
-        let mut may_spin = self.may_spin();
+        let mut may_spin = true;
         let mut next_thorough_look = Instant::now() + BACKSTOP;
         loop {
             self.crew.kill_overdue();
@@ -197,8 +194,7 @@ impl Engine {
             if deadline.is_some_and(|at| Instant::now() >= at) {
                 return false;
             }
-            if std::mem::take(&mut may_spin) && self.spin(ids, SPIN) {
-                self.fruitless_spins = 0;
+            if std::mem::take(&mut may_spin) && self.spin(ids) {
                 return true;
             }
             self.sleep(ids, deadline);
@@ -320,30 +316,23 @@ impl Engine {
         }
     }
 
-    /// Looks for the end of a job without sleeping.
-    fn spin(&self, ids: &[u64], limit: Duration) -> bool {
+    /// Looks for the end of a job without sleeping, as long as that makes sense.
+    fn spin(&mut self, ids: &[u64]) -> bool {
         let board = Board::of(&self.heap);
+        let n_seats = self.crew.n_seats();
+        let n_own = || 1 + board.n_in_state(n_seats, AWAKE) + board.n_in_state(n_seats, SPINNING);
         let is_done = || ids.iter().any(|&id| board.job(id).is_done());
-        if self.n_cpus < 2 {
-            return is_done();
-        }
-        let until = Instant::now() + limit;
-        loop {
-            for _ in 0..16 {
-                if is_done() {
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-            if Instant::now() >= until {
-                return false;
-            }
-        }
+        self.spinner.until(n_own, is_done)
     }
 
-    fn may_spin(&mut self) -> bool {
-        self.fruitless_spins += 1;
-        self.fruitless_spins <= FRUITLESS_SPINS || self.fruitless_spins.is_multiple_of(TRY_AGAIN)
+    /// Looks for the end of a job for at most `limit`.
+    fn gets_done(&self, ids: &[u64], limit: Duration) -> bool {
+        let board = Board::of(&self.heap);
+        let is_done = || ids.iter().any(|&id| board.job(id).is_done());
+        match self.n_cpus {
+            0 | 1 => is_done(),
+            _ => spin::look_for(limit, &is_done),
+        }
     }
 
     /// Sleeps until something may have happened to a job, or it is time to look.

@@ -38,6 +38,7 @@ mod run;
 mod serial;
 mod server;
 mod sleep;
+mod spin;
 mod start;
 mod task;
 mod threads;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
 
 use crate::error::{Cause, Result};
 use crate::shared::heap::{Heap, Offset};
@@ -12,6 +11,7 @@ use crate::sys::{child, fifo};
 use super::board::{AWAKE, Board, Job, SPINNING, Seat};
 use super::record;
 use super::sleep;
+use super::spin::Spinner;
 use super::task::{Task, Trampoline};
 
 /// What a worker that was forked for one call runs: the function and where its state is.
@@ -34,14 +34,6 @@ pub(super) struct Duty<'a> {
     pub(super) max_spinners: usize,
 }
 
-/// How long a worker looks for a job before it sleeps. Being woken costs the other side and this
-/// one some 30 µs each; a peer that comes back at once is caught for less.
-const SPIN: Duration = Duration::from_micros(50);
-/// After this many waits in which spinning did not help, a worker sleeps at once, and tries to spin
-/// again now and then.
-const FRUITLESS_SPINS: u32 = 3;
-const TRY_AGAIN: u32 = 16;
-
 /// Works until the queue is closed; the process then ends.
 pub(super) fn work(duty: &Duty<'_>) -> ! {
     let board = Board::of(duty.heap);
@@ -59,7 +51,7 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
         board,
         seat,
         functions: HashMap::new(),
-        fruitless_spins: 0,
+        spinner: Spinner::new(duty.max_spinners + 1),
         is_settled: false,
     };
     let mut position = seat.position.load(Ordering::SeqCst);
@@ -84,8 +76,7 @@ struct Worker<'a> {
     seat: &'a Seat,
     /// What was found for each function record: where its code is, or why it is not.
     functions: HashMap<Offset, Result<Trampoline>>,
-    /// How many spins in a row ended without a job.
-    fruitless_spins: u32,
+    spinner: Spinner,
     /// Whether it has slept, and before that put away what it does not need.
     is_settled: bool,
 }
@@ -114,33 +105,21 @@ impl Worker<'_> {
         self.seat.is_dismissed.load(Ordering::SeqCst) != 0
     }
 
-    /// Looks for a job for a while, unless that was fruitless lately or enough others do.
+    /// Looks for a job for a while, unless enough others do.
     fn spin(&mut self, position: u64) -> bool {
-        self.fruitless_spins += 1;
-        let discouraged = self.fruitless_spins > FRUITLESS_SPINS
-            && !self.fruitless_spins.is_multiple_of(TRY_AGAIN);
-        let n_spinners = self.board.n_in_state(self.duty.n_workers, SPINNING);
-        if discouraged || n_spinners >= self.duty.max_spinners {
+        let (board, seat, n_workers) = (self.board, self.seat, self.duty.n_workers);
+        if board.n_in_state(n_workers, SPINNING) >= self.duty.max_spinners {
             return false;
         }
-        self.seat.state.store(SPINNING, Ordering::SeqCst);
-        let until = Instant::now() + SPIN;
-        let found = loop {
-            for _ in 0..32 {
-                std::hint::spin_loop();
-            }
-            if self.board.has_job(position) {
-                break true;
-            }
-            if Instant::now() >= until || self.board.is_closed() || self.is_dismissed() {
-                break false;
-            }
-        };
-        self.seat.state.store(AWAKE, Ordering::SeqCst);
-        if found {
-            self.fruitless_spins = 0;
-        }
-        found
+        seat.state.store(SPINNING, Ordering::SeqCst);
+        // The owner is one, this worker another.
+        let n_own =
+            || 1 + board.n_in_state(n_workers, AWAKE) + board.n_in_state(n_workers, SPINNING);
+        let is_to_end = || board.is_closed() || seat.is_dismissed.load(Ordering::SeqCst) != 0;
+        let is_over = || board.has_job(position) || is_to_end();
+        self.spinner.until(n_own, is_over);
+        seat.state.store(AWAKE, Ordering::SeqCst);
+        board.has_job(position)
     }
 
     /// Runs what can be claimed of a job, and leaves it.

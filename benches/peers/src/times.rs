@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::common::{N_WORKERS, Peer, WORKS, Work, machine, median, number};
+use crate::load::Busy;
 use crate::python;
 use crate::sides::{self, PEERS};
 
@@ -11,10 +12,16 @@ const BUDGET: Duration = Duration::from_millis(1000);
 /// But never fewer than this.
 const LEAST_ROUNDS: usize = 3;
 
-pub fn print_table(filter: &str) {
+/// The rows whose name contains `filter`, while `n_busy` other processes never rest.
+pub fn print_table(filter: &str, n_busy: usize) {
     let mut peers = PEERS.map(|name| sides::start(name, N_WORKERS));
+    let _load: Vec<Busy> = (0..n_busy).map(|_| Busy::start()).collect();
+    let beside = match n_busy {
+        0 => String::new(),
+        n => format!(", beside {n} processes that never rest"),
+    };
     println!(
-        "{}, {N_WORKERS} workers; {}. Medians in µs, interleaved in one run; in brackets, how many \
+        "{}, {N_WORKERS} workers{beside}; {}. Medians in µs, interleaved in one run; in brackets, how many \
          times as long as forklore.\n",
         machine(),
         python::versions()
