@@ -283,6 +283,7 @@ fn signals_storm() {
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 8);
         pool.resize(3).unwrap();
         assert_eq!(pool.broadcast(|| std::process::id() as i32), pool.pids());
+        crate::memory::share_everything(method());
     }
     assert_eq!(children(), Vec::<i32>::new());
 }

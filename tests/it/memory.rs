@@ -7,7 +7,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use forklore::{Lock, Process, Queue, Semaphore, SharedArray, StartMethod, TaskError, Value, pipe};
+use forklore::{
+    Barrier, Condition, Event, Lock, Process, Queue, RLock, Semaphore, SharedArray, StartMethod,
+    TaskError, Value, pipe,
+};
 
 use nix::sys::signal::{Signal, raise};
 
@@ -113,7 +116,8 @@ fn method(name: &str) -> StartMethod {
     known.unwrap()
 }
 
-fn share_everything(method: StartMethod) {
+/// Everything that processes share or wait for, once.
+pub fn share_everything(method: StartMethod) {
     let pool = pool(method, 2);
     let large = pool.map(|n: u8| vec![n; 1 << 20], 0..8);
     assert!(
@@ -146,6 +150,22 @@ fn share_everything(method: StartMethod) {
     assert_eq!(queue.recv().unwrap().len(), 100_000);
     assert_eq!(receiver.recv().unwrap(), 8);
     child.unwrap().join().unwrap();
+    let (go, both) = (Event::new().unwrap(), Barrier::new(2).unwrap());
+    let (turn, changed) = (Lock::new(0).unwrap(), Condition::new().unwrap());
+    let outer = RLock::new().unwrap();
+    let child = Process::spawn(|| {
+        go.wait();
+        let _outer = outer.lock().unwrap();
+        *turn.lock().unwrap() += 1;
+        changed.notify_all();
+        both.wait().unwrap();
+    });
+    go.set();
+    let turn = changed.wait_while(turn.lock().unwrap(), |turn| *turn == 0);
+    assert_eq!(*turn.unwrap(), 1);
+    both.wait().unwrap();
+    child.unwrap().join().unwrap();
+    assert!(outer.lock().is_ok());
 }
 
 /// What the processes of a group may use in all.
