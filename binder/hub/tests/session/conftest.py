@@ -191,6 +191,11 @@ class Learner:
         self.page.wait_for_function("text => document.body?.innerText.includes(text)", arg=text, timeout=DEADLINE_S * 1000)
         return self
 
+    def can_try_again(self):
+        """By the form, or by a button that leads to it."""
+        self.page.wait_for_selector("#start, #cores")
+        return self
+
     def stop(self):
         """From the hub's own page, as a learner would."""
         self.page.goto(f"{URL}/hub/home")
