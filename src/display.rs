@@ -30,6 +30,13 @@ const TERMINATOR: &str = "\x1b\\";
 const PIECE_BYTES: usize = 2970;
 
 /// One thing to show, in as many MIME types as it has: the front end takes the richest that it can show.
+///
+/// # Example
+/// ```
+/// use forklore::display::{Bundle, show};
+///
+/// show(&Bundle::html("<b>7</b> workers").with_text("7 workers")); // bold in a notebook, text elsewhere
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bundle {
     /// MIME type and content.

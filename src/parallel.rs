@@ -54,6 +54,14 @@ pub enum Backend {
 }
 
 /// How many items a worker takes at a time.
+///
+/// # Example
+/// ```
+/// use forklore::{Backend, BatchSize, Parallel};
+///
+/// let parallel = Parallel::jobs(2).backend(Backend::Threads).batch_size(BatchSize::Fixed(8));
+/// assert_eq!(parallel.map(|x: u64| x * x, 0..20)[19], 361);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BatchSize {
     /// As many as seem right: first many, then fewer, so that all end at the same time.

@@ -52,6 +52,15 @@ impl ThreadReport {
 
 /// The threads' results, and who held the lock when. Prints as a table; as the last expression of a
 /// notebook's cell it is drawn.
+///
+/// # Example
+/// ```
+/// let report = forklore::Gil::new().threads(2, |_token, number| number);
+/// for thread in report.threads() {
+///     assert!(thread.held_total() + thread.waited() <= 2 * report.wall());
+/// }
+/// println!("{report}");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GilReport<R> {
     values: Vec<R>,

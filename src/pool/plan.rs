@@ -9,6 +9,18 @@ use crate::error::{Error, Result};
 ///
 /// Whoever is free claims the next chunk, whatever the schedule: it says how large the chunks are, not
 /// whose they are.
+///
+/// # Example
+/// ```
+/// # fn main() -> forklore::Result<()> {
+/// use forklore::{Schedule, ThreadPool};
+///
+/// let pool = ThreadPool::builder().workers(2).schedule(Schedule::Fixed(3)).build()?;
+/// let traced = pool.map_traced(|x: u64| x + 1, 0..9);
+/// let spans = traced.workers().iter().flat_map(|worker| worker.spans());
+/// assert!(spans.into_iter().all(|span| span.first_item % 3 == 0)); // chunks begin at 0, 3 and 6
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Schedule {
     /// As many chunks as workers, all of one size: OpenMP's `static` without a chunk size. The fewest

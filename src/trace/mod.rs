@@ -55,6 +55,16 @@ impl<T> fmt::Display for Traced<T> {
 }
 
 /// What happened when in one map. All times count from its beginning.
+///
+/// # Example
+/// ```
+/// let trace = forklore::Serial.map_traced(|x: u64| x + 1, 0..24).trace;
+/// let [caller] = trace.workers() else { panic!("nobody else was there") };
+/// assert_eq!(caller.n_items(), 24);
+/// let last = caller.spans()[caller.spans().len() - 1];
+/// assert_eq!(last.first_item + last.n_items, 24);
+/// assert!(last.end <= trace.wall() && !last.is_cut_short);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trace {
     pub(crate) caller: Caller,

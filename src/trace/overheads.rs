@@ -71,6 +71,17 @@ impl Phase {
 /// What several workers did side by side counts by their mean: two workers that each ran for 10 ms at
 /// the same time are 10 ms. Workers that came too late to run anything do not count. Prints as a
 /// table.
+///
+/// # Example
+/// ```
+/// use forklore::trace::Phase;
+///
+/// let traced = forklore::Serial.map_traced(|text: &str| text.len(), ["a", "bc"]);
+/// let overheads = traced.overheads();
+/// assert!(overheads.get(Phase::Run) <= overheads.wall());
+/// assert_eq!(overheads.phases().map(|(_, time)| time).sum::<std::time::Duration>(), overheads.total());
+/// println!("{overheads}");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overheads {
     parts: [Duration; PHASES.len()],
