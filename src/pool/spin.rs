@@ -12,8 +12,9 @@ use crate::cpus;
 const GLANCE: Duration = Duration::from_micros(20);
 /// How long to look on a machine that has a processor to spare.
 const SPIN: Duration = Duration::from_micros(50);
-/// The same for the first time, when workers are only being started: a fork keeps the owner busy for 50 to
-/// 120 µs, a new process needs some 80 µs to its first result, and nobody has learnt anything yet.
+/// How long to look the first time, when workers are only being started and run for the first time: a fork
+/// keeps the owner busy for 50 to 120 µs, a new process needs some 80 µs to its first result. Nobody asks how
+/// full the machine is then: of a process that is new, that alone takes as long as half of this.
 const SPIN_AT_START: Duration = Duration::from_micros(150);
 /// For how long an answer is believed to whether there is one. Asking takes 4 µs, and more when the machine
 /// has had something else to do since.
@@ -71,13 +72,13 @@ impl Spinner {
             return is_over();
         }
         let started = clock();
-        let limit = match std::mem::take(&mut self.is_new) {
-            true => SPIN_AT_START,
-            false => SPIN,
+        let found = if std::mem::take(&mut self.is_new) {
+            look_until(started + SPIN_AT_START, clock, &is_over)
+        } else {
+            look_until(started + GLANCE, clock, &is_over)
+                || (!self.is_crowded(clock(), is_crowded)
+                    && look_until(started + SPIN, clock, &is_over))
         };
-        let found = look_until(started + GLANCE, clock, &is_over)
-            || (!self.is_crowded(clock(), is_crowded)
-                && look_until(started + limit, clock, &is_over));
         if found {
             self.n_fruitless = 0;
         }
@@ -180,8 +181,8 @@ mod tests {
     #[test]
     fn the_first_wait_is_a_longer_one() {
         let (mut spinner, clock) = (Spinner::new(2), Clock(Cell::new(Duration::ZERO)));
-        let (first, _) = wait_in_vain(&mut spinner, &clock, false);
-        assert!(first >= SPIN_AT_START, "{first:?}");
+        let (first, n_asked) = wait_in_vain(&mut spinner, &clock, true);
+        assert!(first >= SPIN_AT_START && n_asked == 0, "{first:?}");
         let (second, _) = wait_in_vain(&mut spinner, &clock, false);
         assert!(second < SPIN_AT_START, "{second:?}");
     }
