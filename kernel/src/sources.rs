@@ -6,16 +6,21 @@
 //!
 //! ```text
 //! std-RUSTC/Cargo.toml, Cargo.lock
-//!           core/   Cargo.toml, src ──▶ rust-src
+//!           core/   Cargo.toml, src: as in rust-src, without tests, and functions without their bodies
 //!           alloc/  the same
 //!           std/    the same
 //!           hashbrown/   the names that std's maps are made of
 //! ```
+//!
+//! A signature is all that a cell can know of a function, and its documentation all that is shown. Bodies of constant
+//! functions stay: a type may need their value.
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
 use std::path::Path;
+
+use ra_ap_syntax::ast;
+use ra_ap_syntax::{AstNode, Edition, SourceFile, TextRange, WalkEvent};
 
 /// A package: its name, and what it depends on.
 const PACKAGES: [(&str, &[&str]); 4] = [
@@ -46,10 +51,68 @@ pub(crate) fn write(rust_src: &Path, folder: &Path) -> io::Result<()> {
             fs::create_dir(package.join("src"))?;
             fs::write(package.join("src/lib.rs"), HASHBROWN)?;
         } else {
-            symlink(rust_src.join(name).join("src"), package.join("src"))?;
+            copy(&rust_src.join(name).join("src"), &package.join("src"))?;
         }
     }
     Ok(())
+}
+
+/// Copies a folder of sources, as far as they are read.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let (entry, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        let target = to.join(&name);
+        if ["tests", "tests.rs", "benches"]
+            .iter()
+            .any(|test| name == *test)
+        {
+            continue;
+        }
+        if entry.is_dir() {
+            copy(&entry, &target)?;
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            fs::write(target, without_bodies(&fs::read_to_string(&entry)?))?;
+        } else {
+            fs::copy(&entry, target)?;
+        }
+    }
+    Ok(())
+}
+
+/// The text with the bodies of its functions empty, but for those that may be asked for a value.
+fn without_bodies(text: &str) -> String {
+    let mut short = String::with_capacity(text.len());
+    let mut kept_to = 0;
+    for body in bodies(text) {
+        let (begin, end) = (usize::from(body.start()), usize::from(body.end()));
+        short.push_str(&text[kept_to..begin]);
+        short.push_str("{}");
+        kept_to = end;
+    }
+    short + &text[kept_to..]
+}
+
+/// Where the outermost functions' bodies are, in order.
+fn bodies(text: &str) -> Vec<TextRange> {
+    let tree = SourceFile::parse(text, Edition::Edition2024).tree();
+    let mut walk = tree.syntax().preorder();
+    let mut found = Vec::new();
+    while let Some(event) = walk.next() {
+        let WalkEvent::Enter(node) = event else {
+            continue;
+        };
+        let Some(function) = ast::Fn::cast(node) else {
+            continue;
+        };
+        walk.skip_subtree();
+        if function.const_token().is_none()
+            && let Some(body) = function.body()
+        {
+            found.push(body.syntax().text_range());
+        }
+    }
+    found
 }
 
 fn manifest(name: &str, needs: &[&str]) -> String {
@@ -77,6 +140,17 @@ fn lock() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn functions_lose_their_bodies_and_nothing_else() {
+        let text = "/// Adds.\npub fn add(x: u8) -> u8 {\n    fn inner() { 1 }\n    x + 1\n}\nimpl A for B { const N: usize = { 3 }; \
+                    #[inline]\n unsafe fn ä<T>(self) where T: C<{ N }> { loop {} } }\n\
+                    pub const fn size() -> usize { 8 }\ntrait T { fn none(); }\nmacro_rules! m { () => { fn kept() { 1 } } }\n";
+        let expected = "/// Adds.\npub fn add(x: u8) -> u8 {}\nimpl A for B { const N: usize = { 3 }; \
+                    #[inline]\n unsafe fn ä<T>(self) where T: C<{ N }> {} }\n\
+                    pub const fn size() -> usize { 8 }\ntrait T { fn none(); }\nmacro_rules! m { () => { fn kept() { 1 } } }\n";
+        assert_eq!(without_bodies(text), expected);
+    }
 
     #[test]
     fn cargo_takes_the_workspace_as_it_is() {
