@@ -5,7 +5,7 @@
 //!
 //! | left out | how |
 //! | --- | --- |
-//! | of the standard library: vector instructions, tests, parts of the compiler, its dependencies | [`STANDARD_LIBRARY_VARIABLE`] names a folder with the rest (see `sources`) |
+//! | of the standard library: vector instructions, tests, parts of the compiler, its dependencies, the bodies of functions | [`STANDARD_LIBRARY_VARIABLE`] names a folder with the rest (see `sources`) |
 //! | of the library: its dependencies, none of which is in its interface | rust-analyzer's `cargo metadata` runs with a `cfg` that [`dependencies`] tells from the build |
 //!
 //! evcxr's own calls of cargo set `RUSTFLAGS` themselves, so they see the dependency that is compiled.
