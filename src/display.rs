@@ -335,6 +335,12 @@ pub mod cell {
         __forklore_timeit as timeit,
     };
 
+    /// What the kernel imports into every session. It does so by one line, as evcxr gives several any order.
+    #[doc(hidden)]
+    pub mod names {
+        pub use super::{EvcxrDisplay as _, time as _t, timeit as _ti};
+    }
+
     /// Shows the value of a cell's last expression.
     ///
     /// evcxr appends `.evcxr_display()` to that expression. A type's own method of that name is inherent and comes

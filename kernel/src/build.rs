@@ -27,6 +27,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::kept::{Compiled, Kept};
+
 /// The folder of the tools, in a session's folder.
 pub(crate) const TOOLS: &str = "tools";
 /// What rustc wrote, where cargo does not keep it.
@@ -58,8 +60,12 @@ const INPUTS: [&str; 3] = ["Cargo.toml", "Cargo.lock", ".cargo/config.toml"];
 /// What rustc says of a crate that it cannot use as it is. (cargo may make another.)
 const UNFIT_CRATE: [&str; 4] = ["E0460", "E0461", "E0463", "E0514"];
 
-/// The name and the file of evcxr's crate for cells.
+/// What cargo ends with when a compile fails. (evcxr only asks whether it is zero; a signal has no code.)
+const FAILED: i32 = 101;
+
+/// The name of evcxr's crate for cells, the file that is made of it, and its source.
 const CRATE: &str = "ctx";
+const MADE: &str = "libctx.so";
 const SOURCE: &str = "src/lib.rs";
 
 /// Builds a cell, and does not return, where this program was started by one of its names in a session's tools.
@@ -80,7 +86,7 @@ pub(crate) fn run_if_asked() {
     };
     std::process::exit(ended.unwrap_or_else(|error| {
         eprintln!("forklore: the compiler could not be started: {error}");
-        101
+        FAILED
     }));
 }
 
@@ -90,14 +96,23 @@ fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<i32> {
     let said = tools.join(SAID);
     let _ = fs::remove_file(&said);
     put_store_in_place(tools)?;
+    let kept = Kept::of(tools, &fs::read_to_string(SOURCE)?, &arguments)?;
+    // evcxr moves what was made to where it wants to have it.
+    if let Some(compiled) = kept.find(tools.join(MADE)) {
+        fs::write(&said, &compiled.said)?;
+        return tell(&compiled);
+    }
     let (record, cause) = (tools.join(RECORD), cause(&arguments));
-    if let Some(rustc) = Rustc::recorded(&record, &cause)
-        && let Some(code) = compile(&rustc, &said)?
-    {
-        return Ok(code);
+    let as_last_time = || match Rustc::recorded(&record, &cause) {
+        Some(rustc) => compile(&rustc, &said),
+        None => Ok(None),
+    };
+    if let Some(compiled) = as_last_time()? {
+        kept.keep(&compiled)?;
+        return tell(&compiled);
     }
     let _ = fs::remove_file(&record);
-    fs::write(tools.join(CAUSE), cause)?;
+    fs::write(tools.join(CAUSE), &cause)?;
     let real = fs::read(tools.join(REAL))?;
     let real = Path::new(OsStr::from_bytes(real.trim_ascii_end()));
     let mut cargo = Command::new(outside(tools, real.to_owned())?);
@@ -105,17 +120,20 @@ fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<i32> {
     cargo
         .env(BUILDS, "1")
         .env(WRAPPER_VARIABLE, tools.join("wrapper"));
-    Err(cargo.exec())
+    if !kept.is_wanted {
+        return Err(cargo.exec());
+    }
+    let ended = cargo.status()?;
+    // What rustc said to cargo, it says once more.
+    if let Some(compiled) = as_last_time()? {
+        kept.keep(&compiled)?;
+    }
+    Ok(ended.code().unwrap_or(FAILED))
 }
 
-/// Runs rustc as cargo did, and keeps what it says where the kernel looks for it. Gives its exit status, if cargo could
+/// Runs rustc as cargo did, and keeps what it says where the kernel looks for it. Gives what came of it, if cargo could
 /// do no better.
-fn compile(rustc: &Rustc, said: &Path) -> io::Result<Option<i32>> {
-    if let (Some(path), Some(out_dir)) = (env::var_os(RESULT_VARIABLE), rustc.value_of("--out-dir"))
-    {
-        let compiled = Path::new(out_dir).join(format!("lib{CRATE}.so"));
-        fs::write(path, compiled.as_os_str().as_bytes())?;
-    }
+fn compile(rustc: &Rustc, said: &Path) -> io::Result<Option<Compiled>> {
     let mut command = Command::new(&rustc.words[0]);
     command.args(&rustc.words[1..]).env_clear();
     let is_kept = |name: &OsStr| JOBS.iter().all(|job| name != *job);
@@ -124,20 +142,37 @@ fn compile(rustc: &Rustc, said: &Path) -> io::Result<Option<i32>> {
         .stdin(Stdio::null())
         .stderr(fs::File::create(said)?)
         .status()?;
-    if !ended.success() {
-        let text = fs::read(said)?;
-        let text = String::from_utf8_lossy(&text);
-        if UNFIT_CRATE
-            .iter()
-            .any(|code| text.contains(&format!("\"code\":\"{code}\"")))
-        {
-            fs::remove_file(said)?;
-            return Ok(None);
-        }
-        io::stderr().write_all(text.as_bytes())?;
+    let text = fs::read(said)?;
+    if ended.success() {
+        let made = rustc.value_of("--out-dir").map(Path::new);
+        let made = made.map(|folder| folder.join(MADE));
+        return Ok(Some(Compiled { said: text, made }));
     }
-    // evcxr only asks whether it went well; a signal has no code.
-    Ok(Some(ended.code().unwrap_or(101)))
+    let is_unfit = |code: &&str| {
+        let code = format!("\"code\":\"{code}\"");
+        String::from_utf8_lossy(&text).contains(&code)
+    };
+    if UNFIT_CRATE.iter().any(is_unfit) {
+        fs::remove_file(said)?;
+        return Ok(None);
+    }
+    Ok(Some(Compiled {
+        said: text,
+        made: None,
+    }))
+}
+
+/// Tells evcxr what came of a compile, and gives the exit status.
+fn tell(compiled: &Compiled) -> io::Result<i32> {
+    match (&compiled.made, env::var_os(RESULT_VARIABLE)) {
+        (Some(made), Some(path)) => fs::write(path, made.as_os_str().as_bytes())?,
+        (Some(_), None) => {}
+        (None, _) => {
+            io::stderr().write_all(&compiled.said)?;
+            return Ok(FAILED);
+        }
+    }
+    Ok(0)
 }
 
 /// Writes down how rustc is started, if it is for a cell, and starts it.

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod export;
 pub mod frame;
 pub mod install;
+mod kept;
 mod lab;
 pub mod output;
 pub mod procs;

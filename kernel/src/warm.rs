@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! ~/.cache/forklore/library-KEY/          the library's sources, from inside this program
-//! ~/.cache/forklore/warm-KEY-RUSTC/       target/ and Cargo.lock: made by a session in a folder
-//!                                         beside it, then renamed into place
+//! ~/.cache/forklore/warm-KEY-RUSTC/       target/, Cargo.lock and what every session compiles first (see `kept`):
+//!                                         made by a session in a folder beside it, then renamed into place
 //! ~/.cache/forklore/std-RUSTC/            the standard library's sources (see `sources`)
 //! ~/.cache/forklore/prelude-RUSTC/        the shared object with the panic hook (see `runtime::prelude`)
 //! ```
@@ -23,7 +23,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
+use crate::build::TOOLS;
 use crate::cache;
+use crate::kept::KEPT;
 use crate::session::{Raw, Session};
 use crate::shared;
 use crate::toolchain::{Compiler, PRELUDE, own_cargo_home};
@@ -41,7 +43,7 @@ const SOURCE_TIME: Duration = Duration::from_secs(1_700_000_000);
 
 /// A prebuilt library, or the place where one is being built.
 pub struct Warm {
-    rustc: PathBuf,
+    compiler: Compiler,
     folder: PathBuf,
     library: PathBuf,
     standard_library: Option<PathBuf>,
@@ -92,11 +94,40 @@ pub(crate) fn run_if_asked() {
 ///
 /// When there is no compiler, the cache folder cannot be written to, or a dependency cannot be had.
 pub fn find_or_build(program: &Path) -> Result<Warm> {
+    find_or(program, |_, _, program| build_elsewhere(program))
+}
+
+/// The same, built by this process.
+///
+/// # Errors
+///
+/// As [`find_or_build`].
+pub(crate) fn find_or_build_here(program: &Path) -> Result<Warm> {
+    find_or(program, build)
+}
+
+fn find_or(program: &Path, build: fn(&Path, &mut Warm, &Path) -> Result<()>) -> Result<Warm> {
     let compiler = Compiler::find()?;
-    if !is_ready_for(&compiler)? {
-        build_elsewhere(program)?;
+    let warning = match find_shared(&compiler) {
+        Ok(Some(warm)) => return Ok(warm),
+        Ok(None) => None,
+        Err(error) => Some(format!("the shared library is not used: {error:#}")),
+    };
+    let root = cache::folder()?;
+    cache::prune(&root);
+    let mut warm = Warm {
+        warning,
+        ..Warm::in_cache(&root, &compiler, None)?
+    };
+    if !warm.is_built() {
+        build(&root, &mut warm, program).map_err(|error| cache::way_out(error, &root))?;
     }
-    find_or_build_for(&compiler, program)
+    cache::mark_used(&warm.folder);
+    cache::mark_used(&warm.library);
+    warm.standard_library
+        .iter()
+        .for_each(|folder| cache::mark_used(folder));
+    Ok(warm)
 }
 
 fn build_elsewhere(program: &Path) -> Result<()> {
@@ -126,37 +157,6 @@ fn build_elsewhere(program: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The same, built by this process.
-///
-/// # Errors
-///
-/// As [`find_or_build`].
-pub(crate) fn find_or_build_here(program: &Path) -> Result<Warm> {
-    find_or_build_for(&Compiler::find()?, program)
-}
-
-fn find_or_build_for(compiler: &Compiler, program: &Path) -> Result<Warm> {
-    let warning = match find_shared(compiler) {
-        Ok(Some(warm)) => return Ok(warm),
-        Ok(None) => None,
-        Err(error) => Some(format!("the shared library is not used: {error:#}")),
-    };
-    let root = cache::folder()?;
-    cache::prune(&root);
-    let mut warm = Warm {
-        warning,
-        ..Warm::in_cache(&root, compiler, None)?
-    };
-    warm.build_if_missing(&root, program)
-        .map_err(|error| cache::way_out(error, &root))?;
-    cache::mark_used(&warm.folder);
-    cache::mark_used(&warm.library);
-    warm.standard_library
-        .iter()
-        .for_each(|folder| cache::mark_used(folder));
-    Ok(warm)
-}
-
 /// Makes the cache for many users, in `folder` or next to this program, and returns where it is.
 ///
 /// # Errors
@@ -173,8 +173,9 @@ pub fn build_shared(folder: &Path, program: &Path) -> Result<PathBuf> {
         shared::copy_packages(lock, "forklore", &own, &cargo_home).with_context(cannot_write)?;
     }
     let mut warm = Warm::in_cache(&root, &compiler, Some(cargo_home)).with_context(cannot_write)?;
-    warm.build_if_missing(&root, program)
-        .with_context(cannot_write)?;
+    if !warm.is_built() {
+        build(&root, &mut warm, program).with_context(cannot_write)?;
+    }
     compiler.prelude_in(&root).with_context(cannot_write)?;
     shared::open_for_reading(&root).with_context(cannot_write)?;
     Ok(root)
@@ -231,7 +232,7 @@ fn find_shared(compiler: &Compiler) -> Result<Option<Warm>> {
         compiler.link_standard_library(&root).ok()?
     });
     Ok(Some(Warm {
-        rustc: compiler.rustc().to_owned(),
+        compiler: compiler.clone(),
         folder,
         library,
         standard_library,
@@ -247,14 +248,11 @@ fn find_shared(compiler: &Compiler) -> Result<Option<Warm>> {
 ///
 /// When there is no compiler, or no cache folder.
 pub fn is_ready() -> Result<bool> {
-    is_ready_for(&Compiler::find()?)
-}
-
-fn is_ready_for(compiler: &Compiler) -> Result<bool> {
-    if matches!(find_shared(compiler), Ok(Some(_))) {
+    let compiler = Compiler::find()?;
+    if matches!(find_shared(&compiler), Ok(Some(_))) {
         return Ok(true);
     }
-    let folder = warm_folder(&cache::folder()?, compiler, None);
+    let folder = warm_folder(&cache::folder()?, &compiler, None);
     Ok(folder.join(MARKER).exists())
 }
 
@@ -273,7 +271,10 @@ fn library_folder(root: &Path) -> PathBuf {
 ///
 /// When there is no compiler, or the cache folder cannot be written to.
 pub fn find_or_build_prelude() -> Result<PathBuf> {
-    let compiler = Compiler::find()?;
+    prelude(&Compiler::find()?)
+}
+
+fn prelude(compiler: &Compiler) -> Result<PathBuf> {
     let shared = shared::folder().and_then(|folder| {
         let folder = compiler.prelude_folder(&shared::trusted(&folder).ok()?);
         shared::check_below(&folder).ok()?;
@@ -291,7 +292,7 @@ impl Warm {
     /// The place for this library and compiler in a cache, with sources but perhaps not compiled yet.
     fn in_cache(root: &Path, compiler: &Compiler, cargo_home: Option<PathBuf>) -> Result<Warm> {
         Ok(Warm {
-            rustc: compiler.rustc().to_owned(),
+            compiler: compiler.clone(),
             folder: warm_folder(root, compiler, cargo_home.as_deref()),
             standard_library: compiler.link_standard_library(root)?,
             library: unpack_library(root)?,
@@ -301,16 +302,27 @@ impl Warm {
         })
     }
 
-    fn build_if_missing(&mut self, root: &Path, program: &Path) -> Result<()> {
-        match self.folder.join(MARKER).exists() {
-            true => Ok(()),
-            false => build(root, self, program),
-        }
+    fn is_built(&self) -> bool {
+        self.folder.join(MARKER).exists()
     }
 
     /// The compiler itself, not what finds it.
     pub fn rustc(&self) -> &Path {
-        &self.rustc
+        self.compiler.rustc()
+    }
+
+    /// The shared object with the panic hook: see [`find_or_build_prelude`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn prelude(&self) -> Result<PathBuf> {
+        prelude(&self.compiler)
+    }
+
+    /// What sessions need not compile, once there is any.
+    pub(crate) fn kept(&self) -> Option<PathBuf> {
+        self.is_complete.then(|| self.folder.join(KEPT))
     }
 
     /// The library's sources.
@@ -410,6 +422,7 @@ fn build(root: &Path, warm: &mut Warm, program: &Path) -> Result<()> {
     fs::create_dir(&ready)?;
     let (from, to) = (session_folder.join("target"), ready.join("target"));
     copy_tree(&from, &to, Share::HardLink)?;
+    fs::rename(session_folder.join(TOOLS).join(KEPT), ready.join(KEPT))?;
     fs::rename(session_folder.join("Cargo.lock"), ready.join("Cargo.lock"))?;
     cache::put_in_place(&ready, &warm.folder)?;
     warm.is_complete = true;

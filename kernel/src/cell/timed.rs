@@ -8,8 +8,7 @@ use super::lines::{LineMagic, blank, commands_end, is_command, line_magics};
 use super::magics::usage;
 
 /// What every session imports first: the trait that shows values, and the macros that measure.
-pub const PRELUDE: &str =
-    "use forklore::display::cell::{EvcxrDisplay as _, time as _t, timeit as _ti};";
+pub const PRELUDE: &str = "use forklore::display::cell::names::*;";
 /// A macro's call is so short that with a `&` it fits where its magic was.
 const TIME_ONE: &str = "_t!(";
 const TIMEIT_ONE: &str = "_ti!(";

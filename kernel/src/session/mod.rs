@@ -216,7 +216,7 @@ impl Session {
         if folder.is_owned() {
             command.env(supervisor::OWNED_VARIABLE, "1");
         }
-        match warm::find_or_build_prelude() {
+        match warm.map_or_else(warm::find_or_build_prelude, warm::Warm::prelude) {
             Ok(prelude) => drop(command.env(crate::runtime::PRELUDE_VARIABLE, prelude)),
             Err(error) => link.warn(&format!("panics have no message: {error:#}")),
         }
@@ -228,7 +228,7 @@ impl Session {
         if let Some(warm) = early {
             warm.copy_lock_to(folder.path())?;
         }
-        let tools = Tools::install(folder.path(), program, warm.map(warm::Warm::library))?;
+        let tools = Tools::install(folder.path(), program, warm)?;
         command.env("PATH", tools.path());
         let (context, outputs) = EvalContext::with_subprocess_command(command)
             .map_err(|error| anyhow!("could not start the compiler: {error}"))?;

@@ -15,6 +15,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use crate::build::{FACES, LIBRARY, TOOLS};
+use crate::kept;
+use crate::warm::Warm;
 
 const RUSTUP: &str = r#"#!/bin/sh
 tools=${0%/*}
@@ -58,13 +60,9 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    /// Writes the tools into the session's folder, and puts them first on the `PATH`. `library` is where the library
-    /// is, if cells have it.
-    pub(super) fn install(
-        folder: &Path,
-        program: &Path,
-        library: Option<&Path>,
-    ) -> io::Result<Tools> {
+    /// Writes the tools into the session's folder, and puts them first on the `PATH`. `warm` is the library, if cells
+    /// have it.
+    pub(super) fn install(folder: &Path, program: &Path, warm: Option<&Warm>) -> io::Result<Tools> {
         let tools = folder.join(TOOLS);
         fs::create_dir_all(&tools)?;
         for face in FACES {
@@ -72,8 +70,9 @@ impl Tools {
             let _ = fs::remove_file(&link);
             symlink(program, link)?;
         }
-        if let Some(library) = library {
-            fs::write(tools.join(LIBRARY), library.as_os_str().as_bytes())?;
+        if let Some(warm) = warm {
+            fs::write(tools.join(LIBRARY), warm.library().as_os_str().as_bytes())?;
+            kept::install(&tools, warm.kept().as_deref())?;
         }
         for (name, script) in [("rustup", RUSTUP), ("cargo", CARGO)] {
             let file = tools.join(name);

@@ -37,6 +37,11 @@ impl Cells {
             ..Options::new(move |raw| kept.lock().unwrap().push(raw))
         };
         let (session, control) = Session::start(options).unwrap();
+        let record = session.folder().join("tools/record");
+        assert!(
+            !library || !record.exists(),
+            "cargo ran before the first cell"
+        );
         let mut cells = Cells {
             session: Some(session),
             control,

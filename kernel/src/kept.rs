@@ -1,0 +1,151 @@
+//! What every session compiles before its first cell, kept with the library.
+//!
+//! evcxr begins with a cell of its own, and the kernel with another; each is compiled twice, as evcxr learns from the errors of
+//! the first try. It is always the same: what comes of a compile is decided by the cell's text, the manifest, the flags, the
+//! compiler and the library. The last two are in the name of the library's folder, and the others are kept beside what came of
+//! it, when the library is built:
+//!
+//! ```text
+//! warm-KEY-RUSTC/kept/HASH/asked    text, manifest, flags
+//!                          said     what rustc wrote
+//!                          made     what it made, unless there were errors
+//! ```
+//!
+//! In a session's tools, `kept` is a link to that folder; in those of the session that builds the library it is a folder.
+
+use std::collections::hash_map::DefaultHasher;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+/// The folder's name, in a session's tools and beside the library.
+pub(crate) const KEPT: &str = "kept";
+
+const ASKED: &str = "asked";
+const SAID: &str = "said";
+const MADE: &str = "made";
+
+/// Where a session finds what is kept in `of`; or where it keeps it, if there is no such folder yet.
+pub(crate) fn install(tools: &Path, of: Option<&Path>) -> io::Result<()> {
+    let here = tools.join(KEPT);
+    match of {
+        Some(kept) => symlink(kept, here),
+        None => fs::create_dir(here),
+    }
+}
+
+/// What came of a compile.
+pub(crate) struct Compiled {
+    /// What rustc wrote.
+    pub(crate) said: Vec<u8>,
+    /// What it made, unless there were errors.
+    pub(crate) made: Option<PathBuf>,
+}
+
+/// The place of a compile, whether something is kept there or not.
+pub(crate) struct Kept {
+    folder: PathBuf,
+    asked: Vec<u8>,
+    /// Whether this is to be kept for others.
+    pub(crate) is_wanted: bool,
+}
+
+impl Kept {
+    /// The place for a cell's `text` that cargo shall compile with `arguments`, where evcxr has started this process.
+    pub(crate) fn of(tools: &Path, text: &str, arguments: &[OsString]) -> io::Result<Kept> {
+        let mut asked = Vec::from(text);
+        let flags = env::var_os("RUSTFLAGS").unwrap_or_default();
+        // Whether there is a network makes no difference to rustc.
+        let arguments = arguments.iter().filter(|word| *word != "--offline");
+        for word in arguments.chain([&flags]) {
+            asked.push(b'\n');
+            asked.extend_from_slice(word.as_encoded_bytes());
+        }
+        asked.extend_from_slice(&fs::read("Cargo.toml")?);
+        let mut hasher = DefaultHasher::new();
+        asked.hash(&mut hasher);
+        let kept = tools.join(KEPT);
+        Ok(Kept {
+            folder: kept.join(format!("{:016x}", hasher.finish())),
+            asked,
+            is_wanted: kept.is_dir() && !kept.is_symlink(),
+        })
+    }
+
+    /// What came of the same compile when the library was built, with a copy of what it made in `copy`.
+    pub(crate) fn find(&self, copy: PathBuf) -> Option<Compiled> {
+        let said = fs::read(self.folder.join(SAID)).ok()?;
+        if fs::read(self.folder.join(ASKED)).ok()? != self.asked {
+            return None;
+        }
+        let made = self.folder.join(MADE);
+        if !made.exists() {
+            return Some(Compiled { said, made: None });
+        }
+        fs::copy(made, &copy).ok()?;
+        let made = Some(copy);
+        Some(Compiled { said, made })
+    }
+
+    /// Keeps what came of this one, if it is wanted.
+    pub(crate) fn keep(&self, compiled: &Compiled) -> io::Result<()> {
+        if !self.is_wanted {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.folder)?;
+        fs::write(self.folder.join(SAID), &compiled.said)?;
+        if let Some(made) = &compiled.made {
+            fs::copy(made, self.folder.join(MADE))?;
+        }
+        fs::write(self.folder.join(ASKED), &self.asked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_found_for_the_same_compile_only() {
+        let root = env::temp_dir().join(format!("forklore-kept-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        let (first, second) = (root.join("first"), root.join("second"));
+        for tools in [&first, &second] {
+            fs::create_dir_all(tools).unwrap();
+        }
+        install(&first, None).unwrap();
+        install(&second, Some(&first.join(KEPT))).unwrap();
+        fs::write(root.join("made"), "object").unwrap();
+        let place = |tools: &Path, text: &str, words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            Kept::of(tools, text, &words).unwrap()
+        };
+        for (text, made) in [("good", Some(root.join("made"))), ("bad", None)] {
+            let said = text.into();
+            let kept = place(&first, text, &["build"]);
+            kept.keep(&Compiled { said, made }).unwrap();
+            // A session keeps nothing for others.
+            let kept = place(&second, "other", &["build"]);
+            let (said, made) = (Vec::new(), None);
+            kept.keep(&Compiled { said, made }).unwrap();
+        }
+        let copy = root.join("copy");
+        let found = |text: &str, words: &[&str]| place(&second, text, words).find(copy.clone());
+        let good = found("good", &["--offline", "build"]).unwrap();
+        assert_eq!(
+            (good.said, good.made),
+            (b"good".to_vec(), Some(copy.clone()))
+        );
+        assert_eq!(fs::read_to_string(&copy).unwrap(), "object");
+        let bad = found("bad", &["build"]).unwrap();
+        assert_eq!((bad.said, bad.made), (b"bad".to_vec(), None));
+        for (text, words) in [("good", "check"), ("other", "build")] {
+            assert!(found(text, &[words]).is_none(), "{text} {words}");
+        }
+        fs::remove_dir_all(root).unwrap();
+    }
+}
