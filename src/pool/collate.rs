@@ -11,66 +11,115 @@ use super::args::LARGE_BYTES;
 use super::batch::{Batch, Items};
 use super::bits::Bits;
 use super::engine::Engine;
-use super::lane::Values;
+use super::lane::{CommittedRun, Values};
 
-/// The results of a batch, each in its item's place; all of its memory is given back. `make_way` is
-/// called before each large result is made.
-///
-/// `Err` holds what there is when some item has no result: then every item has a result or an error.
-pub(super) fn collate<R: DeserializeOwned>(
-    engine: &Engine,
-    mut batch: Batch,
-    make_way: &mut dyn FnMut(),
-) -> Result<Vec<R>, Vec<Outcome<R>>> {
-    let mut slots = Slots::<R>::new(batch.n_items());
-    let mut failures = batch.failures();
-    batch.visit(engine, &mut |items, run| match run.values {
-        Values::Plain { stride, bytes } => {
-            assert_eq!(
-                Some(stride),
-                wire::plain_size::<R>(),
-                "a run of another type"
-            );
-            slots.put_plain(items, run.first, run.n_values, bytes);
+/// The results of a batch, each in its item's place.
+pub(super) struct Collector<R> {
+    slots: Slots<R>,
+    failures: Vec<(usize, TaskError)>,
+}
+
+impl<R: DeserializeOwned> Collector<R> {
+    pub(super) fn new(n_items: usize) -> Self {
+        Collector {
+            slots: Slots::new(n_items),
+            failures: Vec::new(),
         }
-        Values::Singles(singles) => {
-            assert_eq!(
-                Some(singles.stride()),
-                wire::plain_size::<R>(),
-                "a run of another type"
-            );
-            for (position, bytes) in singles {
-                if let Some(item) = items.at(position) {
-                    // SAFETY: these are the bytes of one plain number of this size.
-                    slots.put(item, unsafe { bytes.as_ptr().cast::<R>().read_unaligned() });
+    }
+
+    /// Takes the large results that there are while the batch runs, and says whether there were new ones. `make_way`
+    /// is called before each is made.
+    pub(super) fn take_large(
+        &mut self,
+        engine: &Engine,
+        batch: &Batch,
+        make_way: &mut dyn FnMut(),
+    ) -> bool {
+        let mut took_any = false;
+        batch.visit(engine, &mut |items, run| {
+            if let Values::Encoded(values) = run.values {
+                let values = (run.first..).zip(values.take(run.n_values as usize));
+                for (position, bytes) in values.filter(|(_, bytes)| bytes.len() >= LARGE_BYTES) {
+                    took_any |= self.put(items.at(position), bytes, make_way);
                 }
             }
-        }
-        Values::Encoded(values) => {
-            for (position, bytes) in (run.first..).zip(values.take(run.n_values as usize)) {
-                let Some(item) = items.at(position) else {
-                    continue;
-                };
-                if bytes.len() >= LARGE_BYTES {
-                    make_way();
-                }
-                match wire::decode(bytes) {
-                    Ok(value) => slots.put(item, value),
-                    Err(error) => {
-                        let cause = Cause::Decode(format!("its result: {error}"));
-                        failures.push((item, task_error(item, None, cause)));
+        });
+        took_any
+    }
+
+    /// Takes all others when the batch has ended; all of its memory is given back.
+    ///
+    /// `Err` holds what there is when some item has no result: then every item has a result or an error.
+    pub(super) fn finish(
+        mut self,
+        engine: &Engine,
+        mut batch: Batch,
+        make_way: &mut dyn FnMut(),
+    ) -> Result<Vec<R>, Vec<Outcome<R>>> {
+        self.failures.extend(batch.failures());
+        batch.visit(engine, &mut |items, run| self.take(items, run, make_way));
+        batch.give_back(engine);
+        self.slots.finish(self.failures)
+    }
+
+    fn take(&mut self, items: Items<'_>, run: CommittedRun<'_>, make_way: &mut dyn FnMut()) {
+        match run.values {
+            Values::Plain { stride, bytes } => {
+                assert_eq!(
+                    Some(stride),
+                    wire::plain_size::<R>(),
+                    "a run of another type"
+                );
+                self.slots.put_plain(items, run.first, run.n_values, bytes);
+            }
+            Values::Singles(singles) => {
+                assert_eq!(
+                    Some(singles.stride()),
+                    wire::plain_size::<R>(),
+                    "a run of another type"
+                );
+                for (position, bytes) in singles {
+                    if let Some(item) = items.at(position) {
+                        // SAFETY: these are the bytes of one plain number of this size.
+                        self.slots
+                            .put(item, unsafe { bytes.as_ptr().cast::<R>().read_unaligned() });
                     }
                 }
             }
-        }
-        Values::Failure(pid, cause) => {
-            if let Some(item) = items.at(run.first).filter(|_| run.n_values > 0) {
-                failures.push((item, task_error(item, Some(pid), cause)));
+            Values::Encoded(values) => {
+                for (position, bytes) in (run.first..).zip(values.take(run.n_values as usize)) {
+                    self.put(items.at(position), bytes, make_way);
+                }
+            }
+            Values::Failure(pid, cause) => {
+                if let Some(item) = items.at(run.first).filter(|_| run.n_values > 0) {
+                    self.failures
+                        .push((item, task_error(item, Some(pid), cause)));
+                }
             }
         }
-    });
-    batch.give_back(engine);
-    slots.finish(failures)
+    }
+
+    /// Puts an encoded value in its place, unless it is there already; says whether it did.
+    fn put(&mut self, item: Option<usize>, bytes: &[u8], make_way: &mut dyn FnMut()) -> bool {
+        let Some(item) = item.filter(|&item| !self.slots.filled.has(item)) else {
+            return false;
+        };
+        if bytes.len() >= LARGE_BYTES {
+            make_way();
+        }
+        match wire::decode(bytes) {
+            Ok(value) => {
+                self.slots.put(item, value);
+                true
+            }
+            Err(error) => {
+                let cause = Cause::Decode(format!("its result: {error}"));
+                self.failures.push((item, task_error(item, None, cause)));
+                false
+            }
+        }
+    }
 }
 
 fn task_error(item: usize, pid: Option<i32>, cause: Cause) -> TaskError {

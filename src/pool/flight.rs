@@ -3,7 +3,7 @@
 use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,13 +12,16 @@ use crate::error::{Error, Outcome, Result, TaskError};
 
 use super::args::{Encoded, Encoder, Spent};
 use super::batch::Batch;
-use super::collate;
+use super::collate::Collector;
 use super::crew::Settings;
 use super::engine::Engine;
 use super::plan::Schedule;
 use super::recorder::Notes;
 use super::task::Trampoline;
 use super::watched::Look;
+
+/// When a map that runs is first looked at for large results; and the next time, if there were some.
+const FIRST_LOOK: Duration = Duration::from_millis(1);
 
 /// A pool's engine, shared with whatever of the pool's work outlives a call.
 pub(super) struct Shared {
@@ -294,15 +297,16 @@ impl Flight {
         make_way: &mut dyn FnMut(),
         notes: &mut Notes,
     ) -> std::result::Result<Vec<R>, Vec<Outcome<R>>> {
-        self.wait(None);
+        let mut results = Collector::new(self.n_items());
+        self.wait_and_take(&mut results, make_way);
         notes.returned();
         let batch = self.batch.borrow_mut().take();
         match (batch, self.shared.engine.try_borrow()) {
             (Some(mut batch), Ok(engine)) if !self.is_lost() => {
                 notes.gather(&engine, &batch);
                 let tries = batch.tries();
-                collate::collate(&engine, batch, make_way)
-                    .map_err(|results| with_tries(results, &tries))
+                let results = results.finish(&engine, batch, make_way);
+                results.map_err(|results| with_tries(results, &tries))
             }
             (Some(batch), _) => Err((0..batch.n_items())
                 .map(|item| {
@@ -313,6 +317,26 @@ impl Flight {
                 })
                 .collect()),
             (None, _) => Ok(Vec::new()),
+        }
+    }
+
+    /// Waits until every item has a result or an error, and takes large results meanwhile: to make them takes as long
+    /// as it takes the workers to send them.
+    fn wait_and_take<R: DeserializeOwned>(
+        &self,
+        results: &mut Collector<R>,
+        make_way: &mut dyn FnMut(),
+    ) {
+        let mut pause = FIRST_LOOK;
+        while !self.wait(Some(Instant::now() + pause)) {
+            let (batch, engine) = (self.batch.borrow(), self.shared.engine.try_borrow());
+            let (Some(batch), Ok(engine)) = (batch.as_ref(), engine) else {
+                return;
+            };
+            pause = match results.take_large(&engine, batch, make_way) {
+                true => FIRST_LOOK,
+                false => 2 * pause,
+            };
         }
     }
 

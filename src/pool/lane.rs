@@ -40,7 +40,8 @@ struct RunHead {
     claimed: AtomicU64,
     /// How many it has answered. Worker: release, after the value; owner: acquire.
     committed: AtomicU64,
-    /// How many bytes encoded values take; final when a next run is begun in the block.
+    /// How many bytes encoded values take, at least those that are committed. Worker: release, after
+    /// the value and before `committed`; owner: acquire, after `committed`.
     bytes: AtomicU64,
     /// The size of each value; 0: each has its length before it; [`FAILURE`]: one encoded cause; with
     /// [`SINGLES`]: each has its position before it, and `first` means nothing.
@@ -174,7 +175,7 @@ impl<'a> Lane<'a> {
         let head = self.run_head(self.run);
         head.bytes.store(
             self.committed_end - self.run - RUN_HEAD_BYTES,
-            Ordering::Relaxed,
+            Ordering::Release,
         );
         let committed = head.committed.load(Ordering::Relaxed);
         head.committed.store(committed + 1, Ordering::Release);
@@ -189,7 +190,7 @@ impl<'a> Lane<'a> {
         self.write_at(self.committed_end, &bytes);
         self.committed_end += bytes.len() as u64;
         let head = self.run_head(self.run);
-        head.bytes.store(bytes.len() as u64, Ordering::Relaxed);
+        head.bytes.store(bytes.len() as u64, Ordering::Release);
         head.committed.store(1, Ordering::Release);
         Ok(())
     }
@@ -359,7 +360,7 @@ fn read_run<'a>(heap: &'a Heap, run: Offset) -> (CommittedRun<'a>, u64) {
     let stride = head.stride.load(Ordering::Relaxed);
     let single = Single::of(stride);
     let bytes = match (stride, single) {
-        (0 | FAILURE, _) => head.bytes.load(Ordering::Relaxed),
+        (0 | FAILURE, _) => head.bytes.load(Ordering::Acquire),
         (_, Some(single)) => n_values * single.bytes,
         (stride, None) => n_values * stride,
     };

@@ -1,6 +1,9 @@
 //! Mapping: results, order, what travels, and what cannot.
 
-use forklore::{Map, Pool, Serial, ThreadPool};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use forklore::{Event, Map, Pool, Serial, ThreadPool};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{power, tests};
@@ -18,6 +21,7 @@ tests![
     arguments_may_come_from_the_pool_itself,
     an_iterator_that_panics_leaves_the_pool_usable,
     large_values_travel,
+    large_results_are_made_while_others_are_computed,
     one_trait_for_all_pools,
     tuples_are_spread,
 ];
@@ -213,6 +217,33 @@ fn large_values_travel() {
         pool.map(|x: u64| x, 0..300_000),
         (0..300_000).collect::<Vec<_>>()
     );
+}
+
+static WAS_MADE: OnceLock<Event> = OnceLock::new();
+
+/// Tells when it is made of its bytes.
+#[derive(Serialize)]
+struct Large(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Large {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = Vec::deserialize(deserializer)?;
+        WAS_MADE.get().unwrap().set();
+        Ok(Large(bytes))
+    }
+}
+
+fn large_results_are_made_while_others_are_computed() {
+    WAS_MADE.set(Event::new().unwrap()).ok().unwrap();
+    let pool = Pool::with_workers(2).unwrap();
+    let task = |n: u8| {
+        // The second result waits for the first to be the caller's.
+        let timeout = Duration::from_secs(if n == 1 { 60 } else { 0 });
+        let was_made = WAS_MADE.get().unwrap().wait_timeout(timeout).is_ok();
+        Large(vec![u8::from(was_made); 1 << 18])
+    };
+    let results = pool.map_chunked(task, 0..2, 1);
+    assert_eq!((results[0].0[0], results[1].0[0]), (0, 1));
 }
 
 fn one_trait_for_all_pools() {
