@@ -15,12 +15,20 @@ use std::time::{Duration, Instant};
 
 use super::atomic::{AtomicU32, Ordering};
 use super::futex::{self, LOOKS};
-use super::pthread::{Robust, Tried};
+use super::pthread::Robust;
 use super::thread_id;
 use crate::error::Result;
 
 pub(crate) use super::futex::PULSE;
-pub(crate) use super::pthread::Kind;
+
+/// Whether the holder may take the lock again.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// No: it is told that it holds the lock.
+    Plain,
+    /// Yes, and must release it as often.
+    Reentrant,
+}
 
 /// What came of trying to take a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +41,17 @@ pub(crate) enum Locked {
     Busy,
     /// This thread has it already.
     Own,
+}
+
+/// What came of trying to take the C library's lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tried {
+    /// It is this thread's now.
+    Taken,
+    /// It is this thread's now; its holder died with it.
+    FromDead,
+    /// Somebody has it, perhaps this thread.
+    Held,
 }
 
 /// A robust mutex in shared memory.

@@ -8,27 +8,8 @@ use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 
 use super::atomic::AtomicU32;
+use super::mutex::{Kind, Tried};
 use crate::error::{Error, Result};
-
-/// Whether the holder may take the lock again.
-#[derive(Clone, Copy)]
-pub(crate) enum Kind {
-    /// No: it is told that it holds the lock.
-    Plain,
-    /// Yes, and must release it as often.
-    Reentrant,
-}
-
-/// What came of trying to take a lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tried {
-    /// It is this thread's now.
-    Taken,
-    /// It is this thread's now; its holder died with it.
-    FromDead,
-    /// Somebody has it, perhaps this thread.
-    Held,
-}
 
 /// A robust mutex in shared memory.
 #[repr(C)]

@@ -4,21 +4,9 @@
 use std::cell::RefCell;
 
 use super::atomic::{AtomicU32, Ordering};
+use super::mutex::{Kind, Tried};
 use super::{futex, thread_id};
 use crate::error::Result;
-
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Kind {
-    Plain,
-    Reentrant,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tried {
-    Taken,
-    FromDead,
-    Held,
-}
 
 pub(crate) struct Robust {
     word: AtomicU32,
@@ -33,7 +21,7 @@ loom::thread_local! {
 
 impl Robust {
     pub(crate) fn init(&self, kind: Kind) -> Result<()> {
-        let is_reentrant = u32::from(kind == Kind::Reentrant);
+        let is_reentrant = u32::from(matches!(kind, Kind::Reentrant));
         self.is_reentrant.store(is_reentrant, Ordering::Relaxed);
         Ok(())
     }
