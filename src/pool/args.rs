@@ -11,21 +11,27 @@ use crate::wire::{self, Sink};
 
 use super::board::{ArgSpan, NO_BYTES};
 use super::growing::{Growing, block_bytes};
+use super::transport::Encoded;
 
-/// Arguments in shared memory, ready to be published with a job.
+/// Arguments in shared memory.
 #[derive(Debug, Default)]
-pub(super) struct Encoded {
+pub(super) struct Arguments {
     /// The numbers, or the table of spans; 0 if there is no argument.
-    pub(super) args: Offset,
+    pub(super) place: Offset,
     /// The size of a plain number; 0 for a table.
     pub(super) stride: u64,
-    pub(super) n_items: usize,
     /// All blocks that hold a part of this, for the owner to give back.
     pub(super) blocks: Vec<Offset>,
-    /// The arguments that could not be encoded, and why.
-    pub(super) failures: Vec<(usize, Error)>,
-    /// Whether workers shall note what happens when.
-    pub(super) traced: bool,
+}
+
+/// Writes down the items that a job makes up for.
+pub(super) fn write_list(heap: &Heap, items: &[u64]) -> Result<Offset> {
+    let list = heap.take(size_of_val(items))?;
+    // SAFETY: the block was just taken with room for the list, and nobody else knows it.
+    unsafe {
+        std::ptr::copy_nonoverlapping(items.as_ptr(), heap.at(list).cast::<u64>(), items.len());
+    }
+    Ok(list)
 }
 
 /// Arguments that were encoded and are still held, so that the results take over their memory.
@@ -94,7 +100,7 @@ impl<'a> Encoder<'a> {
         heap: &'a Heap,
         args: impl Iterator<Item = A>,
         spent: &mut Spent<A>,
-    ) -> Result<Encoded> {
+    ) -> Result<Encoded<Arguments>> {
         if wire::plain_size::<A>().is_some() {
             return PlainEncoder::encode(heap, args);
         }
@@ -156,23 +162,25 @@ impl<'a> Encoder<'a> {
         })
     }
 
-    fn finish(mut self) -> Result<Encoded> {
+    fn finish(mut self) -> Result<Encoded<Arguments>> {
         let table_bytes = size_of_val(self.spans.as_slice());
-        let args = self.heap.take(table_bytes)?;
-        self.blocks.push(args);
+        let place = self.heap.take(table_bytes)?;
+        self.blocks.push(place);
         // SAFETY: the block was just taken with this much room, and nobody else knows it.
         unsafe {
             std::ptr::copy_nonoverlapping(
                 self.spans.as_ptr(),
-                self.heap.at(args).cast::<ArgSpan>(),
+                self.heap.at(place).cast::<ArgSpan>(),
                 self.spans.len(),
             );
         }
         Ok(Encoded {
-            args,
-            stride: 0,
+            args: Arguments {
+                place,
+                stride: 0,
+                blocks: std::mem::take(&mut self.blocks),
+            },
             n_items: self.spans.len(),
-            blocks: std::mem::take(&mut self.blocks),
             failures: std::mem::take(&mut self.failures),
             traced: false,
         })
@@ -198,7 +206,7 @@ struct PlainEncoder<'a> {
 }
 
 impl<'a> PlainEncoder<'a> {
-    fn encode<A>(heap: &'a Heap, args: impl Iterator<Item = A>) -> Result<Encoded> {
+    fn encode<A>(heap: &'a Heap, args: impl Iterator<Item = A>) -> Result<Encoded<Arguments>> {
         let mut encoder = PlainEncoder {
             heap,
             block: None,
@@ -224,10 +232,12 @@ impl<'a> PlainEncoder<'a> {
         }
         let block = encoder.block.take();
         Ok(Encoded {
-            args: block.unwrap_or(0),
-            stride: encoder.stride as u64,
+            args: Arguments {
+                place: block.unwrap_or(0),
+                stride: encoder.stride as u64,
+                blocks: block.into_iter().collect(),
+            },
             n_items: encoder.n_items,
-            blocks: block.into_iter().collect(),
             failures: Vec::new(),
             traced: false,
         })

@@ -4,16 +4,11 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::error::{Cause, Result, TaskError};
-use crate::shared::heap::Offset;
 
-use super::args::Encoded;
 use super::bits::Bits;
-use super::board::{Board, Job, JobSpec};
-use super::crew::Death;
-use super::engine::Engine;
-use super::lane::{self, CommittedRun};
+use super::collate::{Collect, Landed};
 use super::plan::Schedule;
-use super::recorder;
+use super::transport::{CommittedRun, Death, Encoded, Posting, Transport};
 use super::watched::Look;
 
 /// After this many rounds in which workers died and nothing was answered, the rest is given up.
@@ -21,12 +16,14 @@ const MAX_STRIKES: u32 = 3;
 
 /// A number of items to run a function on, published as one job, and as further ones for what
 /// workers that died had claimed and not run.
-pub(super) struct Batch {
-    spec: JobSpec,
+pub(super) struct Batch<T: Transport> {
+    function: T::Function,
+    args: T::Args,
+    terms: Terms,
     n_items: usize,
+    /// Whether workers note what happens when.
+    traced: bool,
     parts: Vec<Part>,
-    /// What holds the arguments and the lists.
-    blocks: Vec<Offset>,
     /// The items whose fate is known without a result.
     failures: Vec<(usize, TaskError)>,
     /// How many workers died of an item, for those of which one did.
@@ -38,6 +35,17 @@ pub(super) struct Batch {
     is_complete: bool,
     /// Nobody wants the results any more: nothing is made up for.
     is_cancelled: bool,
+}
+
+/// How a batch is to be run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// How to cut chunks.
+    pub(super) schedule: Schedule,
+    /// The worker that alone may run it.
+    pub(super) only_seat: Option<usize>,
+    /// How often a task whose worker died is tried again.
+    pub(super) retries: u32,
 }
 
 /// Which item of a map each position of a job stands for.
@@ -59,6 +67,9 @@ impl Items<'_> {
     }
 }
 
+/// Is shown each run of a batch, with the items that its positions stand for.
+pub(super) type Visitor<'v> = dyn FnMut(Items<'_>, CommittedRun<'_>) + 'v;
+
 /// A job that serves a batch.
 struct Part {
     job: u64,
@@ -72,27 +83,14 @@ impl Part {
     }
 }
 
-impl Batch {
-    /// Publishes `function` over encoded arguments, for every worker or the one on a seat.
+impl<T: Transport> Batch<T> {
+    /// Publishes `function` over encoded arguments.
     pub(super) fn publish(
-        engine: &mut Engine,
-        function: Offset,
-        encoded: Encoded,
-        schedule: Schedule,
-        only_seat: Option<usize>,
-    ) -> Result<Batch> {
-        let n_workers = engine.n_workers();
-        let spec = JobSpec {
-            function,
-            n_items: encoded.n_items as u64,
-            args: encoded.args,
-            stride: encoded.stride,
-            list: 0,
-            schedule,
-            n_workers: n_workers as u64,
-            only_seat,
-            traced: encoded.traced,
-        };
+        transport: &mut T,
+        function: T::Function,
+        encoded: Encoded<T::Args>,
+        terms: Terms,
+    ) -> Result<Batch<T>> {
         let failures = encoded
             .failures
             .into_iter()
@@ -102,10 +100,12 @@ impl Batch {
             })
             .collect();
         let mut batch = Batch {
-            spec,
+            function,
+            args: encoded.args,
+            terms,
             n_items: encoded.n_items,
+            traced: encoded.traced,
             parts: Vec::new(),
-            blocks: encoded.blocks,
             failures,
             n_deaths: HashMap::new(),
             deaths: Vec::new(),
@@ -113,14 +113,28 @@ impl Batch {
             is_complete: false,
             is_cancelled: false,
         };
-        match engine.publish(&spec) {
-            Ok(job) => batch.parts.push(Part { job, items: None }),
+        match batch.publish_part(transport, None) {
+            Ok(()) => Ok(batch),
             Err(error) => {
-                batch.give_back(engine);
-                return Err(error);
+                batch.give_back(transport);
+                Err(error)
             }
         }
-        Ok(batch)
+    }
+
+    /// Publishes all items, or those that are listed.
+    fn publish_part(&mut self, transport: &mut T, items: Option<Vec<u64>>) -> Result<()> {
+        let job = transport.publish(&Posting {
+            function: self.function,
+            args: &self.args,
+            n_items: items.as_ref().map_or(self.n_items, Vec::len) as u64,
+            items: items.as_deref(),
+            schedule: self.terms.schedule,
+            only_seat: self.terms.only_seat,
+            traced: self.traced,
+        })?;
+        self.parts.push(Part { job, items });
+        Ok(())
     }
 
     pub(super) fn n_items(&self) -> usize {
@@ -133,28 +147,27 @@ impl Batch {
     }
 
     /// Waits until every item has a result or an error; false if the deadline came first.
-    pub(super) fn wait(&mut self, engine: &mut Engine, deadline: Option<Instant>) -> bool {
+    pub(super) fn wait(&mut self, transport: &mut T, deadline: Option<Instant>) -> bool {
         while !self.is_complete {
             let job = self.job();
-            if !engine.wait(&[job], deadline) {
+            if !transport.wait(&[job], deadline) {
                 return false;
             }
-            let is_done = Board::of(engine.heap()).job(job).is_done();
-            let deaths = engine.close_job(job);
-            if self.spec.traced {
-                self.deaths.extend_from_slice(&deaths);
+            let ending = transport.conclude(job);
+            if self.traced {
+                self.deaths.extend_from_slice(&ending.deaths);
             }
-            self.is_complete = is_done || !self.make_up_for(engine, &deaths);
+            self.is_complete = ending.is_done || !self.make_up_for(transport, &ending.deaths);
         }
         true
     }
 
     /// How far it is. What workers are writing at this moment may be counted or not.
-    pub(super) fn look(&self, engine: &Engine) -> Look {
+    pub(super) fn look(&self, transport: &T) -> Look {
         let Some(part) = self.parts.last() else {
             return Look::default();
         };
-        let (mut look, n_open) = engine.look(part.job);
+        let (mut look, n_open) = transport.look(part.job);
         for worker in &mut look.workers {
             worker.item = worker
                 .item
@@ -166,31 +179,24 @@ impl Batch {
     }
 
     /// Lets nobody begin what was not begun yet.
-    pub(super) fn cancel(&mut self, engine: &Engine) {
+    pub(super) fn cancel(&mut self, transport: &T) {
         self.is_cancelled = true;
         if !self.is_complete {
-            Board::of(engine.heap()).job(self.job()).cancel();
+            transport.cancel(self.job());
         }
     }
 
     /// Visits the results, each run with the items that its positions stand for.
-    pub(super) fn visit<'a>(
-        &self,
-        engine: &'a Engine,
-        visitor: &mut dyn FnMut(Items<'_>, CommittedRun<'a>),
-    ) {
+    pub(super) fn visit(&self, transport: &T, visitor: &mut Visitor<'_>) {
         for part in &self.parts {
-            let job = Board::of(engine.heap()).job(part.job);
             let items = part.items();
-            lane::visit(engine.heap(), job, &mut |run| visitor(items, run));
+            transport.visit(part.job, &mut |run| visitor(items, run));
         }
     }
 
-    /// Visits the jobs that have served the batch, with the items that their positions stand for.
-    pub(super) fn visit_jobs(&self, engine: &Engine, visitor: &mut dyn FnMut(Items<'_>, &Job)) {
-        for part in &self.parts {
-            visitor(part.items(), Board::of(engine.heap()).job(part.job));
-        }
+    /// The jobs that have served the batch, with the items that their positions stand for.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = (u64, Items<'_>)> {
+        self.parts.iter().map(|part| (part.job, part.items()))
     }
 
     /// The workers that died while they served the batch, if it is traced.
@@ -198,31 +204,27 @@ impl Batch {
         &self.deaths
     }
 
-    /// The errors of items that have no result, as far as the owner knows them.
-    pub(super) fn failures(&mut self) -> Vec<(usize, TaskError)> {
-        std::mem::take(&mut self.failures)
-    }
-
-    /// How often an item was tried that has an error now.
-    pub(super) fn tries(&mut self) -> HashMap<usize, u32> {
-        std::mem::take(&mut self.n_deaths)
+    /// Has what has come of it taken, and gives all memory back.
+    pub(super) fn collect(mut self, transport: &T, results: &mut dyn Collect) {
+        results.take_rest(Landed {
+            failures: std::mem::take(&mut self.failures),
+            n_deaths: std::mem::take(&mut self.n_deaths),
+            visit: &|visitor| self.visit(transport, visitor),
+        });
+        self.give_back(transport);
     }
 
     /// Gives all memory back.
-    pub(super) fn give_back(self, engine: &Engine) {
+    pub(super) fn give_back(self, transport: &T) {
         for part in &self.parts {
-            let job = Board::of(engine.heap()).job(part.job);
-            lane::give_back(engine.heap(), job);
-            recorder::give_back(engine.heap(), job);
+            transport.discard(part.job);
         }
-        for block in self.blocks {
-            engine.heap().give_back(block);
-        }
+        transport.discard_args(self.args);
     }
 
     /// Publishes what is missing after workers died; false if nothing is, or nothing can be done.
-    fn make_up_for(&mut self, engine: &mut Engine, deaths: &[Death]) -> bool {
-        let answered = self.answered(engine);
+    fn make_up_for(&mut self, transport: &mut T, deaths: &[Death]) -> bool {
+        let answered = self.answered(transport);
         let Some(part) = self.parts.last().filter(|_| !self.is_cancelled) else {
             return false;
         };
@@ -235,14 +237,14 @@ impl Batch {
                 nobody_was_at_it = false;
                 let n_deaths = self.n_deaths.entry(item).or_default();
                 *n_deaths += 1;
-                let mut error = TaskError::new(Some(item), Some(death.pid), death.cause());
+                let mut error = TaskError::new(Some(item), Some(death.pid), death.cause.clone());
                 error.set_tries(*n_deaths);
-                if error.is_timed_out() || *n_deaths > engine.retries() {
+                if error.is_timed_out() || *n_deaths > self.terms.retries {
                     self.failures.push((item, error));
                 }
             }
         }
-        let answered = self.answered(engine);
+        let answered = self.answered(transport);
         let missing: Vec<u64> = answered.holes().map(|item| item as u64).collect();
         if missing.is_empty() {
             return false;
@@ -253,54 +255,24 @@ impl Batch {
                 .as_ref()
                 .is_some_and(|items| items.len() == missing.len());
         self.strikes += u32::from(no_progress);
-        let last_death = deaths.last().copied();
-        if self.strikes >= MAX_STRIKES || !engine.has_workers() {
-            let reason = engine.start_failure();
-            self.give_up(
-                &missing,
-                last_death.filter(|_| engine.has_workers()),
-                reason,
-            );
+        if self.strikes >= MAX_STRIKES || !transport.has_workers() {
+            let last_death = deaths.last().filter(|_| transport.has_workers());
+            self.give_up(&missing, last_death, transport.start_failure());
             return false;
         }
-        match self.republish(engine, &missing) {
-            Ok(job) => {
-                self.parts.push(Part {
-                    job,
-                    items: Some(missing),
-                });
-                true
-            }
+        match self.publish_part(transport, Some(missing.clone())) {
+            Ok(()) => true,
             Err(error) => {
-                let reason = error.to_string();
-                self.fail(&missing, |item| TaskError::not_run(item, &reason));
+                self.fail(&missing, |item| TaskError::not_run(item, &error));
                 false
             }
         }
     }
 
-    fn republish(&mut self, engine: &mut Engine, missing: &[u64]) -> Result<u64> {
-        let list = engine.heap().take(size_of_val(missing))?;
-        self.blocks.push(list);
-        // SAFETY: the block was just taken with room for the list, and nobody else knows it.
-        unsafe {
-            std::ptr::copy_nonoverlapping(
-                missing.as_ptr(),
-                engine.heap().at(list).cast::<u64>(),
-                missing.len(),
-            );
-        }
-        engine.publish(&JobSpec {
-            n_items: missing.len() as u64,
-            list,
-            ..self.spec
-        })
-    }
-
     /// Nobody can run the rest: workers die as soon as they are started, or cannot be started.
-    fn give_up(&mut self, missing: &[u64], last_death: Option<Death>, reason: &str) {
+    fn give_up(&mut self, missing: &[u64], last_death: Option<&Death>, reason: &str) {
         self.fail(missing, |item| match last_death {
-            Some(death) => TaskError::new(Some(item), Some(death.pid), death.cause()),
+            Some(death) => TaskError::new(Some(item), Some(death.pid), death.cause.clone()),
             None => TaskError::not_run(item, format_args!("no worker could be started: {reason}")),
         });
     }
@@ -314,9 +286,9 @@ impl Batch {
     }
 
     /// The items that have a result or an error.
-    fn answered(&self, engine: &Engine) -> Bits {
+    fn answered(&self, transport: &T) -> Bits {
         let mut answered = Bits::new(self.n_items);
-        self.visit(engine, &mut |items, run| {
+        self.visit(transport, &mut |items, run| {
             run.positions(&mut |position| {
                 if let Some(item) = items.at(position) {
                     answered.set(item);

@@ -175,6 +175,11 @@ impl Board {
             .count()
     }
 
+    /// How many of the pool's own processes are awake, the owner included.
+    pub(super) fn n_awake(&self, n_workers: usize) -> usize {
+        1 + self.n_in_state(n_workers, AWAKE) + self.n_in_state(n_workers, SPINNING)
+    }
+
     /// Whether a job waits for a worker that is at `position`.
     pub(super) fn has_job(&self, position: u64) -> bool {
         self.tail.load(Ordering::SeqCst) > position

@@ -1,5 +1,6 @@
 //! Results back in order: every item has its own slot, and completeness is asserted once.
 
+use std::collections::HashMap;
 use std::mem::MaybeUninit;
 
 use serde::de::DeserializeOwned;
@@ -8,61 +9,58 @@ use crate::error::{Cause, Outcome, TaskError};
 use crate::wire;
 
 use super::args::LARGE_BYTES;
-use super::batch::{Batch, Items};
+use super::batch::{Items, Visitor};
 use super::bits::Bits;
-use super::engine::Engine;
-use super::lane::{CommittedRun, Values};
+use super::transport::{CommittedRun, Values};
 
-/// The results of a batch, each in its item's place.
-pub(super) struct Collector<R> {
-    slots: Slots<R>,
-    failures: Vec<(usize, TaskError)>,
+/// Makes results of what the workers of a batch commit, whatever their type.
+pub(super) trait Collect {
+    /// Takes the large results that `visit` finds while the batch runs, and says whether there were new ones.
+    fn take_large(&mut self, visit: &Visit<'_>) -> bool;
+
+    /// Takes all others when the batch has ended.
+    fn take_rest(&mut self, landed: Landed<'_>);
 }
 
-impl<R: DeserializeOwned> Collector<R> {
-    pub(super) fn new(n_items: usize) -> Self {
+/// Shows each run of a batch to a visitor.
+pub(super) type Visit<'b> = dyn Fn(&mut Visitor<'_>) + 'b;
+
+/// What has come of a batch.
+pub(super) struct Landed<'b> {
+    /// The errors of items that have no result, as far as the owner knows them.
+    pub(super) failures: Vec<(usize, TaskError)>,
+    /// How many workers died of an item, for those of which one did.
+    pub(super) n_deaths: HashMap<usize, u32>,
+    pub(super) visit: &'b Visit<'b>,
+}
+
+/// The results of a batch, each in its item's place.
+pub(super) struct Collector<'m, R> {
+    slots: Slots<R>,
+    failures: Vec<(usize, TaskError)>,
+    n_deaths: HashMap<usize, u32>,
+    /// Is called before each large result is made.
+    make_way: &'m mut dyn FnMut(),
+}
+
+impl<'m, R: DeserializeOwned> Collector<'m, R> {
+    pub(super) fn new(n_items: usize, make_way: &'m mut dyn FnMut()) -> Self {
         Collector {
             slots: Slots::new(n_items),
             failures: Vec::new(),
+            n_deaths: HashMap::new(),
+            make_way,
         }
     }
 
-    /// Takes the large results that there are while the batch runs, and says whether there were new ones. `make_way`
-    /// is called before each is made.
-    pub(super) fn take_large(
-        &mut self,
-        engine: &Engine,
-        batch: &Batch,
-        make_way: &mut dyn FnMut(),
-    ) -> bool {
-        let mut took_any = false;
-        batch.visit(engine, &mut |items, run| {
-            if let Values::Encoded(values) = run.values {
-                let values = (run.first..).zip(values.take(run.n_values as usize));
-                for (position, bytes) in values.filter(|(_, bytes)| bytes.len() >= LARGE_BYTES) {
-                    took_any |= self.put(items.at(position), bytes, make_way);
-                }
-            }
-        });
-        took_any
+    /// All results. `Err` holds what there is when some item has none: then every item has a result or an
+    /// error.
+    pub(super) fn finish(self) -> Result<Vec<R>, Vec<Outcome<R>>> {
+        let results = self.slots.finish(self.failures);
+        results.map_err(|results| with_tries(results, &self.n_deaths))
     }
 
-    /// Takes all others when the batch has ended; all of its memory is given back.
-    ///
-    /// `Err` holds what there is when some item has no result: then every item has a result or an error.
-    pub(super) fn finish(
-        mut self,
-        engine: &Engine,
-        mut batch: Batch,
-        make_way: &mut dyn FnMut(),
-    ) -> Result<Vec<R>, Vec<Outcome<R>>> {
-        self.failures.extend(batch.failures());
-        batch.visit(engine, &mut |items, run| self.take(items, run, make_way));
-        batch.give_back(engine);
-        self.slots.finish(self.failures)
-    }
-
-    fn take(&mut self, items: Items<'_>, run: CommittedRun<'_>, make_way: &mut dyn FnMut()) {
+    fn take(&mut self, items: Items<'_>, run: CommittedRun<'_>) {
         match run.values {
             Values::Plain { stride, bytes } => {
                 assert_eq!(
@@ -88,7 +86,7 @@ impl<R: DeserializeOwned> Collector<R> {
             }
             Values::Encoded(values) => {
                 for (position, bytes) in (run.first..).zip(values.take(run.n_values as usize)) {
-                    self.put(items.at(position), bytes, make_way);
+                    self.put(items.at(position), bytes);
                 }
             }
             Values::Failure(pid, cause) => {
@@ -101,12 +99,12 @@ impl<R: DeserializeOwned> Collector<R> {
     }
 
     /// Puts an encoded value in its place, unless it is there already; says whether it did.
-    fn put(&mut self, item: Option<usize>, bytes: &[u8], make_way: &mut dyn FnMut()) -> bool {
+    fn put(&mut self, item: Option<usize>, bytes: &[u8]) -> bool {
         let Some(item) = item.filter(|&item| !self.slots.filled.has(item)) else {
             return false;
         };
         if bytes.len() >= LARGE_BYTES {
-            make_way();
+            (self.make_way)();
         }
         match wire::decode(bytes) {
             Ok(value) => {
@@ -120,6 +118,38 @@ impl<R: DeserializeOwned> Collector<R> {
             }
         }
     }
+}
+
+impl<R: DeserializeOwned> Collect for Collector<'_, R> {
+    fn take_large(&mut self, visit: &Visit<'_>) -> bool {
+        let mut took_any = false;
+        visit(&mut |items, run| {
+            if let Values::Encoded(values) = run.values {
+                let values = (run.first..).zip(values.take(run.n_values as usize));
+                for (position, bytes) in values.filter(|(_, bytes)| bytes.len() >= LARGE_BYTES) {
+                    took_any |= self.put(items.at(position), bytes);
+                }
+            }
+        });
+        took_any
+    }
+
+    fn take_rest(&mut self, landed: Landed<'_>) {
+        self.failures.extend(landed.failures);
+        self.n_deaths = landed.n_deaths;
+        (landed.visit)(&mut |items, run| self.take(items, run));
+    }
+}
+
+/// Says in each error how often its item was tried. What ended a first try may not have ended the last.
+fn with_tries<R>(mut results: Vec<Outcome<R>>, n_deaths: &HashMap<usize, u32>) -> Vec<Outcome<R>> {
+    for (&item, &n_deaths) in n_deaths {
+        if let Err(error) = &mut results[item] {
+            let ended_otherwise = !error.is_died() && !error.is_timed_out();
+            error.set_tries(n_deaths + u32::from(ended_otherwise));
+        }
+    }
+    results
 }
 
 fn task_error(item: usize, pid: Option<i32>, cause: Cause) -> TaskError {

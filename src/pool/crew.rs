@@ -27,6 +27,7 @@ use super::record;
 use super::sleep;
 use super::start::{StartMethod, Starter};
 use super::time_limit::TimeLimit;
+use super::transport::Death;
 use super::worker::{self, Duty, LocalCall};
 
 /// What every worker of a pool is started with.
@@ -97,14 +98,8 @@ pub(super) struct Leaver {
     pub(super) death: Death,
 }
 
-/// A worker that died in a job.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Death {
-    /// The position that it was running, if it was running one.
-    pub(super) position: Option<u64>,
-    pub(super) pid: i32,
-    /// When the owner noticed it, on the system's monotonic clock.
-    pub(super) noticed_ns: u64,
+/// What is known of a worker's end.
+struct End {
     ended: Ended,
     /// The limit that it had passed, if it was killed for that.
     overran: Option<Duration>,
@@ -114,8 +109,8 @@ pub(super) struct Death {
     lacked_room: bool,
 }
 
-impl Death {
-    pub(super) fn cause(self) -> Cause {
+impl End {
+    fn cause(&self) -> Cause {
         if self.lacked_room {
             return Cause::Encode("all of the pool's shared memory is in use".to_owned());
         }
@@ -358,6 +353,15 @@ impl Crew {
         let is_retired = seat.is_retired.load(Ordering::Acquire) != 0;
         let was_up = seat.is_up.load(Ordering::Acquire) != 0;
         self.note_start(seat_index, pid, (!was_up).then_some(ended));
+        let end = End {
+            ended,
+            overran: self
+                .time_limit
+                .as_mut()
+                .and_then(|limit| limit.forget(seat_index)),
+            n_ended_for_memory: self.look_for_lack_of_memory(ended),
+            lacked_room: seat.lacks_room.load(Ordering::Acquire) != 0,
+        };
         Leaver {
             seat: seat_index,
             job: (was_up && !is_retired).then(|| seat.position.load(Ordering::Acquire)),
@@ -365,13 +369,7 @@ impl Crew {
                 position: lane::running(&self.heap, seat),
                 pid,
                 noticed_ns,
-                n_ended_for_memory: self.look_for_lack_of_memory(ended),
-                ended,
-                lacked_room: seat.lacks_room.load(Ordering::Acquire) != 0,
-                overran: self
-                    .time_limit
-                    .as_mut()
-                    .and_then(|limit| limit.forget(seat_index)),
+                cause: end.cause(),
             },
         }
     }
@@ -409,9 +407,8 @@ impl Crew {
     }
 
     /// Whether a seat that is empty is to be filled again at once. If not, the next job tries.
-    pub(super) fn is_wanted(&self, leaver: &Leaver) -> bool {
-        leaver.seat < self.settings.n_workers.get()
-            && self.failed_starts[leaver.seat] < MAX_FAILED_STARTS
+    pub(super) fn is_wanted(&self, seat: usize) -> bool {
+        seat < self.settings.n_workers.get() && self.failed_starts[seat] < MAX_FAILED_STARTS
     }
 
     /// Kills workers that have been at one task for too long.

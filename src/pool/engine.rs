@@ -1,4 +1,5 @@
-//! The owner's side of a pool: starts workers, publishes jobs, waits, and makes up for deaths.
+//! The owner's side of a pool: starts workers, publishes jobs, waits, and makes up for deaths. Of a
+//! [`Transport`], it is the one that has shared memory.
 //!
 //! Who owns what: the owner alone forks, reaps and replaces workers, publishes jobs, and gives
 //! memory back. Everything happens inside the owner's calls; there is no helper thread.
@@ -18,14 +19,18 @@ use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::Ordering;
 use crate::sys::futex;
 
-use super::board::{AWAKE, Board, JobSpec, N_JOBS, SPINNING};
-use super::crew::{Crew, Death, Settings, check_number};
+use super::args::{self, Arguments};
+use super::board::{Board, JobSpec, N_JOBS, SPINNING};
+use super::crew::{Crew, Settings, check_number};
+use super::desk::Desk;
 use super::lane;
 use super::record;
+use super::recorder;
 use super::sleep;
 use super::spin::{self, Spinner};
 use super::start;
-use super::task::Trampoline;
+use super::task::{Task, Trampoline};
+use super::transport::{CommittedRun, Death, Ending, Posting, Step, Transport};
 use super::watched::{Look, WorkerLook};
 
 /// How long the owner lets a tiny job run before it wakes more workers than one.
@@ -139,7 +144,7 @@ impl Engine {
     }
 
     /// The shared record of a function's name, made on first use.
-    pub(super) fn function(&mut self, trampoline: Trampoline) -> Result<Offset> {
+    pub(super) fn function(&mut self, trampoline: Trampoline<Engine>) -> Result<Offset> {
         let address = trampoline as *const ();
         if let Some(&record) = self.functions.get(&(address as usize)) {
             return Ok(record);
@@ -149,118 +154,10 @@ impl Engine {
         Ok(record)
     }
 
-    /// Puts a job into the queue and wakes one worker if none is about to look; the id is its
-    /// place in the queue.
-    pub(super) fn publish(&mut self, spec: &JobSpec) -> Result<u64> {
-        self.replace_dead(false);
-        self.fill_seats()?;
-        let board = Board::of(&self.heap);
-        let id = board.tail.load(Ordering::Relaxed);
-        self.wait_for_room(id);
-        let board = Board::of(&self.heap);
-        board.job(id).fill(spec);
-        self.open.insert(
-            id,
-            OpenJob {
-                deaths: Vec::new(),
-                only_seat: spec.only_seat,
-            },
-        );
-        board.tail.store(id + 1, Ordering::SeqCst);
-        if spec.only_seat.is_some() {
-            self.crew.wake(usize::MAX);
-        } else if board.n_in_state(self.crew.n_seats(), SPINNING) == 0 {
-            self.crew.wake(1);
-        }
-        Ok(id)
-    }
-
-    /// Waits until one of the jobs has ended, or the deadline; false if none has ended.
-    pub(super) fn wait(&mut self, ids: &[u64], deadline: Option<Instant>) -> bool {
-        if self.gets_done(ids, HEAD_START) {
-            return true;
-        }
-        let board = Board::of(&self.heap);
-        let n_items = |id: &u64| board.job(*id).n_items.load(Ordering::Relaxed) as usize;
-        self.crew.wake(ids.iter().map(n_items).sum());
-        let mut may_spin = true;
-        let mut next_thorough_look = Instant::now() + BACKSTOP;
-        loop {
-            self.crew.kill_overdue();
-            self.replace_dead(false);
-            if self.has_ended(ids) {
-                return true;
-            }
-            if deadline.is_some_and(|at| Instant::now() >= at) {
-                return false;
-            }
-            if std::mem::take(&mut may_spin) && self.spin(ids) {
-                return true;
-            }
-            self.sleep(ids, deadline);
-            if Instant::now() >= next_thorough_look {
-                self.replace_dead(true);
-                next_thorough_look = Instant::now() + BACKSTOP;
-            }
-        }
-    }
-
-    /// How far a job is: what each worker is at, as positions, and how many of them are open.
-    pub(super) fn look(&self, id: u64) -> (Look, u64) {
-        let job = Board::of(&self.heap).job(id);
-        let mut n_open = job.n_unclaimed();
-        let mut look = Look::default();
-        for (index, pid, seat) in self.crew.seats() {
-            let is_at_it = seat.position.load(Ordering::Acquire) == id;
-            let run = is_at_it.then(|| lane::run_of(&self.heap, seat)).flatten();
-            let n_left = run.map_or(0, |run| run.n_left);
-            n_open += n_left;
-            let n_uncounted = if is_at_it {
-                lane::n_uncounted(&self.heap, seat)
-            } else {
-                0
-            };
-            look.workers.push(WorkerLook {
-                seat: index,
-                pid,
-                n_tasks: self.crew.n_tasks(index) + n_uncounted,
-                item: run.and_then(|run| run.running).map(|item| item as usize),
-            });
-        }
-        (look, n_open)
-    }
-
     /// How many tasks were ever finished on each seat.
     pub(super) fn n_tasks(&self) -> Vec<u64> {
         let seats = 0..self.crew.n_seats();
         seats.map(|seat| self.crew.n_tasks(seat)).collect()
-    }
-
-    /// Takes a job that has ended off the books and says which workers died in it.
-    pub(super) fn close_job(&mut self, id: u64) -> Vec<Death> {
-        self.open
-            .remove(&id)
-            .map(|job| job.deaths)
-            .unwrap_or_default()
-    }
-
-    /// Whether some worker is there to run something.
-    pub(super) fn has_workers(&self) -> bool {
-        self.crew.has_workers()
-    }
-
-    /// Why there is no worker, in words.
-    pub(super) fn start_failure(&self) -> &str {
-        self.crew.start_failure()
-    }
-
-    pub(super) fn n_workers(&self) -> usize {
-        self.settings.n_workers.get()
-    }
-
-    /// How often a task whose worker died is tried again.
-    pub(super) fn retries(&self) -> u32 {
-        self.settings.retries
     }
 
     /// Lets the workers end when they have emptied the queue.
@@ -320,9 +217,8 @@ impl Engine {
     fn spin(&mut self, ids: &[u64]) -> bool {
         let board = Board::of(&self.heap);
         let n_seats = self.crew.n_seats();
-        let n_own = || 1 + board.n_in_state(n_seats, AWAKE) + board.n_in_state(n_seats, SPINNING);
         let is_done = || ids.iter().any(|&id| board.job(id).is_done());
-        self.spinner.until(n_own, is_done)
+        self.spinner.until(|| board.n_awake(n_seats), is_done)
     }
 
     /// Looks for the end of a job for at most `limit`.
@@ -362,7 +258,7 @@ impl Engine {
                 // The job ends when everybody has left it, and who slept through it never came.
                 self.crew.wake(usize::MAX);
             }
-            if self.crew.is_wanted(&leaver) && self.needs_workers() {
+            if self.crew.is_wanted(leaver.seat) && self.needs_workers() {
                 // A place that stays empty is tried again with the next job.
                 let _ = self.crew.start(leaver.seat, self.first_open());
             }
@@ -386,5 +282,147 @@ impl Engine {
     fn first_open(&self) -> u64 {
         let tail = || Board::of(&self.heap).tail.load(Ordering::Relaxed);
         self.open.keys().next().copied().unwrap_or_else(tail)
+    }
+}
+
+impl Transport for Engine {
+    /// Where the function's name is written; 0 for what the workers have inherited.
+    type Function = Offset;
+    type Args = Arguments;
+    type Port<'a> = Desk<'a>;
+
+    /// Puts a job into the queue and wakes one worker if none is about to look; the number is its place in
+    /// the queue.
+    fn publish(&mut self, posting: &Posting<'_, Engine>) -> Result<u64> {
+        self.replace_dead(false);
+        self.fill_seats()?;
+        let items = posting.items;
+        let list = items.map_or(Ok(0), |items| args::write_list(&self.heap, items))?;
+        let board = Board::of(&self.heap);
+        let id = board.tail.load(Ordering::Relaxed);
+        self.wait_for_room(id);
+        let board = Board::of(&self.heap);
+        board.job(id).fill(&JobSpec {
+            function: posting.function,
+            n_items: posting.n_items,
+            args: posting.args.place,
+            stride: posting.args.stride,
+            list,
+            schedule: posting.schedule,
+            n_workers: self.settings.n_workers.get() as u64,
+            only_seat: posting.only_seat,
+            traced: posting.traced,
+        });
+        self.open.insert(
+            id,
+            OpenJob {
+                deaths: Vec::new(),
+                only_seat: posting.only_seat,
+            },
+        );
+        board.tail.store(id + 1, Ordering::SeqCst);
+        if posting.only_seat.is_some() {
+            self.crew.wake(usize::MAX);
+        } else if board.n_in_state(self.crew.n_seats(), SPINNING) == 0 {
+            self.crew.wake(1);
+        }
+        Ok(id)
+    }
+
+    fn wait(&mut self, ids: &[u64], deadline: Option<Instant>) -> bool {
+        if self.gets_done(ids, HEAD_START) {
+            return true;
+        }
+        let board = Board::of(&self.heap);
+        let n_items = |id: &u64| board.job(*id).n_items.load(Ordering::Relaxed) as usize;
+        self.crew.wake(ids.iter().map(n_items).sum());
+        let mut may_spin = true;
+        let mut next_thorough_look = Instant::now() + BACKSTOP;
+        loop {
+            self.crew.kill_overdue();
+            self.replace_dead(false);
+            if self.has_ended(ids) {
+                return true;
+            }
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                return false;
+            }
+            if std::mem::take(&mut may_spin) && self.spin(ids) {
+                return true;
+            }
+            self.sleep(ids, deadline);
+            if Instant::now() >= next_thorough_look {
+                self.replace_dead(true);
+                next_thorough_look = Instant::now() + BACKSTOP;
+            }
+        }
+    }
+
+    fn conclude(&mut self, id: u64) -> Ending {
+        let open = self.open.remove(&id);
+        Ending {
+            is_done: Board::of(&self.heap).job(id).is_done(),
+            deaths: open.map(|job| job.deaths).unwrap_or_default(),
+        }
+    }
+
+    fn cancel(&self, id: u64) {
+        Board::of(&self.heap).job(id).cancel();
+    }
+
+    fn look(&self, id: u64) -> (Look, u64) {
+        let job = Board::of(&self.heap).job(id);
+        let mut n_open = job.n_unclaimed();
+        let mut look = Look::default();
+        for (index, pid, seat) in self.crew.seats() {
+            let is_at_it = seat.position.load(Ordering::Acquire) == id;
+            let run = is_at_it.then(|| lane::run_of(&self.heap, seat)).flatten();
+            let n_left = run.map_or(0, |run| run.n_left);
+            n_open += n_left;
+            let n_uncounted = if is_at_it {
+                lane::n_uncounted(&self.heap, seat)
+            } else {
+                0
+            };
+            look.workers.push(WorkerLook {
+                seat: index,
+                pid,
+                n_tasks: self.crew.n_tasks(index) + n_uncounted,
+                item: run.and_then(|run| run.running).map(|item| item as usize),
+            });
+        }
+        (look, n_open)
+    }
+
+    fn visit(&self, id: u64, visitor: &mut dyn FnMut(CommittedRun<'_>)) {
+        lane::visit(&self.heap, Board::of(&self.heap).job(id), visitor);
+    }
+
+    fn discard(&self, id: u64) {
+        let job = Board::of(&self.heap).job(id);
+        lane::give_back(&self.heap, job);
+        recorder::give_back(&self.heap, job);
+        let list = job.list.swap(0, Ordering::Relaxed);
+        if list != 0 {
+            self.heap.give_back(list);
+        }
+    }
+
+    fn discard_args(&self, args: Arguments) {
+        args.blocks
+            .into_iter()
+            .for_each(|block| self.heap.give_back(block));
+    }
+
+    fn has_workers(&self) -> bool {
+        self.crew.has_workers()
+    }
+
+    fn start_failure(&self) -> &str {
+        self.crew.start_failure()
+    }
+
+    fn drive(task: &mut Task<'_, Engine>, stride: usize, step: &mut Step<'_, Engine>) {
+        task.run_chunks(stride, step);
     }
 }

@@ -10,14 +10,15 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Outcome, Result, TaskError};
 
-use super::args::{Encoded, Encoder, Spent};
-use super::batch::Batch;
-use super::collate::Collector;
+use super::args::{Arguments, Encoder, Spent};
+use super::batch::{self, Terms};
+use super::collate::{Collect, Collector, Landed};
 use super::crew::Settings;
 use super::engine::Engine;
 use super::plan::Schedule;
 use super::recorder::Notes;
 use super::task::Trampoline;
+use super::transport::{Encoded, Transport};
 use super::watched::Look;
 
 /// When a map that runs is first looked at for large results; and the next time, if there were some.
@@ -35,6 +36,9 @@ pub(super) struct Shared {
     _inherited: Option<Box<dyn std::any::Any>>,
 }
 
+/// What all maps of pools travel by.
+type Batch = batch::Batch<Engine>;
+
 /// Holds a batch until it is collated.
 type Cell = RefCell<Option<Batch>>;
 
@@ -42,7 +46,7 @@ type Cell = RefCell<Option<Batch>>;
 #[derive(Clone, Copy)]
 pub(super) enum Function {
     /// A function without state, by its place in its shared object.
-    Shipped(Trampoline),
+    Shipped(Trampoline<Engine>),
     /// What the engine's workers have inherited.
     Inherited,
 }
@@ -93,7 +97,7 @@ impl Shared {
         &self,
         args: impl Iterator<Item = A>,
         spent: &mut Spent<A>,
-    ) -> Result<Encoded> {
+    ) -> Result<Encoded<Arguments>> {
         let heap = Rc::clone(self.open_engine()?.heap());
         Encoder::encode(&heap, args, spent)
     }
@@ -205,7 +209,7 @@ impl Flight {
     pub(super) fn launch(
         shared: &Rc<Shared>,
         function: Function,
-        encoded: Encoded,
+        encoded: Encoded<Arguments>,
         schedule: Schedule,
     ) -> Result<Flight> {
         Flight::launch_for(shared, function, encoded, schedule, None)
@@ -216,7 +220,7 @@ impl Flight {
     pub(super) fn launch_for(
         shared: &Rc<Shared>,
         function: Function,
-        encoded: Encoded,
+        encoded: Encoded<Arguments>,
         schedule: Schedule,
         only_seat: Option<usize>,
     ) -> Result<Flight> {
@@ -226,7 +230,12 @@ impl Flight {
             Function::Shipped(trampoline) => engine.function(trampoline)?,
             Function::Inherited => 0,
         };
-        let batch = Batch::publish(&mut engine, function, encoded, schedule, only_seat)?;
+        let terms = Terms {
+            schedule,
+            only_seat,
+            retries: shared.settings.retries,
+        };
+        let batch = Batch::publish(&mut *engine, function, encoded, terms)?;
         let batch = Rc::new(RefCell::new(Some(batch)));
         let mut wanted = shared.wanted.borrow_mut();
         wanted.retain(|cell| cell.strong_count() > 0);
@@ -297,43 +306,47 @@ impl Flight {
         make_way: &mut dyn FnMut(),
         notes: &mut Notes,
     ) -> std::result::Result<Vec<R>, Vec<Outcome<R>>> {
-        let mut results = Collector::new(self.n_items());
-        self.wait_and_take(&mut results, make_way);
+        let mut results = Collector::new(self.n_items(), make_way);
+        self.collect(&mut results, notes);
+        results.finish()
+    }
+
+    /// Waits for the results and has them collected. What does not depend on their type is here.
+    #[inline(never)]
+    fn collect(self, results: &mut dyn Collect, notes: &mut Notes) {
+        self.wait_and_take(results);
         notes.returned();
-        let batch = self.batch.borrow_mut().take();
-        match (batch, self.shared.engine.try_borrow()) {
-            (Some(mut batch), Ok(engine)) if !self.is_lost() => {
+        let Some(batch) = self.batch.borrow_mut().take() else {
+            return;
+        };
+        match self.shared.engine.try_borrow() {
+            Ok(engine) if !self.is_lost() => {
                 notes.gather(&engine, &batch);
-                let tries = batch.tries();
-                let results = results.finish(&engine, batch, make_way);
-                results.map_err(|results| with_tries(results, &tries))
+                batch.collect(&*engine, results);
             }
-            (Some(batch), _) => Err((0..batch.n_items())
-                .map(|item| {
-                    Err(TaskError::not_run(
-                        item,
-                        "its results belong to another process",
-                    ))
-                })
-                .collect()),
-            (None, _) => Ok(Vec::new()),
+            _ => {
+                let lost = |item| TaskError::not_run(item, "its results belong to another process");
+                results.take_rest(Landed {
+                    failures: (0..batch.n_items())
+                        .map(|item| (item, lost(item)))
+                        .collect(),
+                    n_deaths: HashMap::new(),
+                    visit: &|_| {},
+                });
+            }
         }
     }
 
     /// Waits until every item has a result or an error, and takes large results meanwhile: to make them takes as long
     /// as it takes the workers to send them.
-    fn wait_and_take<R: DeserializeOwned>(
-        &self,
-        results: &mut Collector<R>,
-        make_way: &mut dyn FnMut(),
-    ) {
+    fn wait_and_take(&self, results: &mut dyn Collect) {
         let mut pause = FIRST_LOOK;
         while !self.wait(Some(Instant::now() + pause)) {
             let (batch, engine) = (self.batch.borrow(), self.shared.engine.try_borrow());
             let (Some(batch), Ok(engine)) = (batch.as_ref(), engine) else {
                 return;
             };
-            pause = match results.take_large(&engine, batch, make_way) {
+            pause = match results.take_large(&|visitor| batch.visit(&engine, visitor)) {
                 true => FIRST_LOOK,
                 false => 2 * pause,
             };
@@ -344,17 +357,6 @@ impl Flight {
     fn is_lost(&self) -> bool {
         self.owner != std::process::id()
     }
-}
-
-/// Says in each error how often its item was tried. What ended a first try may not have ended the last.
-fn with_tries<R>(mut results: Vec<Outcome<R>>, n_deaths: &HashMap<usize, u32>) -> Vec<Outcome<R>> {
-    for (&item, &n_deaths) in n_deaths {
-        if let Err(error) = &mut results[item] {
-            let ended_otherwise = !error.is_died() && !error.is_timed_out();
-            error.set_tries(n_deaths + u32::from(ended_otherwise));
-        }
-    }
-    results
 }
 
 impl Drop for Flight {

@@ -22,6 +22,7 @@ use crate::wire::{self, Sink};
 
 use super::board::{Job, Seat};
 use super::growing::{Growing, block_bytes};
+use super::transport::{CommittedRun, EncodedValues, Single, SingleValues, Values};
 
 /// What stands at the start of a block of results.
 #[repr(C, align(16))]
@@ -74,34 +75,15 @@ pub(super) struct Lane<'a> {
     run: Offset,
     /// One past the last committed value's bytes.
     committed_end: Offset,
+    /// The size of the run's values if they are plain numbers, else 0.
+    stride: u64,
     /// How the run's places lie, if it is one of singles.
     singles: Option<Single>,
 }
 
-/// How the numbers of a run of singles lie behind their positions.
-#[derive(Debug, Clone, Copy)]
-struct Single {
-    stride: u64,
-    value_at: u64,
-    /// From one position to the next.
-    bytes: u64,
-}
-
-impl Single {
-    /// For numbers of `stride` bytes: aligned for any number, and so that the next position is.
-    fn new(stride: u64) -> Single {
-        let value_at = if stride > 8 { 16 } else { 8 };
-        Single {
-            stride,
-            value_at,
-            bytes: (value_at + stride).next_multiple_of(value_at),
-        }
-    }
-
-    /// What a run's `stride` says, if the run is one of singles.
-    fn of(stride: u64) -> Option<Single> {
-        (stride != FAILURE && stride & SINGLES != 0).then(|| Single::new(stride - SINGLES))
-    }
+/// How the numbers of a run lie, if it is one of singles.
+fn single_of(stride: u64) -> Option<Single> {
+    (stride != FAILURE && stride & SINGLES != 0).then(|| Single::new(stride - SINGLES))
 }
 
 impl<'a> Lane<'a> {
@@ -114,6 +96,7 @@ impl<'a> Lane<'a> {
             limit: 0,
             run: 0,
             committed_end: 0,
+            stride: 0,
             singles: None,
         }
     }
@@ -123,7 +106,7 @@ impl<'a> Lane<'a> {
         let single = Single::new(stride as u64);
         if self.singles.is_none() || self.committed_end + single.bytes > self.limit {
             self.begin_run(0, 0, SINGLES | stride as u64, single.bytes)?;
-            self.singles = Some(single);
+            (self.stride, self.singles) = (single.stride, Some(single));
         }
         position_word(self.heap, self.committed_end).store(position, Ordering::Relaxed);
         let head = self.run_head(self.run);
@@ -136,7 +119,9 @@ impl<'a> Lane<'a> {
     /// Begins a run of values; for plain numbers (`stride` > 0) there is room for all of them.
     pub(super) fn begin(&mut self, first: u64, claimed: u64, stride: usize) -> Result<()> {
         let room = claimed.saturating_mul(stride as u64).max(64);
-        self.begin_run(first, claimed, stride as u64, room)
+        self.begin_run(first, claimed, stride as u64, room)?;
+        self.stride = stride as u64;
+        Ok(())
     }
 
     /// Where the chunk's plain numbers go, one behind the other.
@@ -151,11 +136,13 @@ impl<'a> Lane<'a> {
         &self.run_head(self.run).committed
     }
 
-    /// Ends a chunk of plain numbers.
-    pub(super) fn end_plain(&mut self, stride: usize) {
-        let committed = self.committed_word().load(Ordering::Relaxed);
-        let bytes = self.singles.map_or(stride as u64, |single| single.bytes);
-        self.committed_end = self.run + RUN_HEAD_BYTES + committed * bytes;
+    /// Ends a chunk, if it is one of plain numbers, behind the last that is committed.
+    pub(super) fn end_plain(&mut self) {
+        if self.stride > 0 {
+            let committed = self.committed_word().load(Ordering::Relaxed);
+            let bytes = self.singles.map_or(self.stride, |single| single.bytes);
+            self.committed_end = self.run + RUN_HEAD_BYTES + committed * bytes;
+        }
     }
 
     /// Writes and commits the next value of the run.
@@ -186,6 +173,7 @@ impl<'a> Lane<'a> {
     pub(super) fn commit_failure(&mut self, position: u64, cause: &Cause) -> Result<()> {
         let mut bytes = Vec::new();
         wire::encode(&(std::process::id() as i32, cause), &mut bytes)?;
+        self.end_plain();
         self.begin_run(position, 1, FAILURE, bytes.len() as u64)?;
         self.write_at(self.committed_end, &bytes);
         self.committed_end += bytes.len() as u64;
@@ -204,7 +192,7 @@ impl<'a> Lane<'a> {
             self.next_block(needed)?
         };
         self.run = run;
-        self.singles = None;
+        (self.stride, self.singles) = (0, None);
         self.committed_end = run + RUN_HEAD_BYTES;
         let head = self.run_head(run);
         head.first.store(first, Ordering::Relaxed);
@@ -264,80 +252,8 @@ impl<'a> Lane<'a> {
     }
 }
 
-/// What a run holds, as the owner reads it.
-pub(super) enum Values<'a> {
-    /// Plain numbers, one behind the other.
-    Plain { stride: usize, bytes: &'a [u8] },
-    /// Plain numbers, each with its position.
-    Singles(SingleValues<'a>),
-    /// Encoded values, each behind its length.
-    Encoded(EncodedValues<'a>),
-    /// Why the position has no result, and the worker's pid.
-    Failure(i32, Cause),
-}
-
-/// The committed part of a run.
-pub(super) struct CommittedRun<'a> {
-    /// The position of the first value, unless they are singles.
-    pub(super) first: u64,
-    pub(super) n_values: u64,
-    pub(super) values: Values<'a>,
-}
-
-impl CommittedRun<'_> {
-    /// Visits the positions that the run answers.
-    pub(super) fn positions(&self, visitor: &mut dyn FnMut(u64)) {
-        match self.values {
-            Values::Singles(singles) => singles.for_each(|(position, _)| visitor(position)),
-            _ => (self.first..self.first + self.n_values).for_each(visitor),
-        }
-    }
-}
-
-/// Plain numbers with their positions, in the order in which they were computed.
-#[derive(Clone, Copy)]
-pub(super) struct SingleValues<'a> {
-    single: Single,
-    bytes: &'a [u8],
-}
-
-impl SingleValues<'_> {
-    /// The size of each number.
-    pub(super) fn stride(&self) -> usize {
-        self.single.stride as usize
-    }
-}
-
-impl<'a> Iterator for SingleValues<'a> {
-    type Item = (u64, &'a [u8]);
-
-    #[inline]
-    fn next(&mut self) -> Option<(u64, &'a [u8])> {
-        let (place, rest) = self.bytes.split_at_checked(self.single.bytes as usize)?;
-        self.bytes = rest;
-        let (position, _) = place.split_first_chunk::<8>()?;
-        let value = place.get(self.single.value_at as usize..)?;
-        Some((u64::from_ne_bytes(*position), value.get(..self.stride())?))
-    }
-}
-
-/// Encoded values, in order.
-pub(super) struct EncodedValues<'a>(&'a [u8]);
-
-impl<'a> Iterator for EncodedValues<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let (length, rest) = self.0.split_first_chunk::<8>()?;
-        let (value, _) = rest.split_at_checked(u64::from_le_bytes(*length) as usize)?;
-        let padded = value.len().next_multiple_of(8).min(rest.len());
-        self.0 = &rest[padded..];
-        Some(value)
-    }
-}
-
 /// Visits every committed run of a job.
-pub(super) fn visit<'a>(heap: &'a Heap, job: &Job, visitor: &mut dyn FnMut(CommittedRun<'a>)) {
+pub(super) fn visit(heap: &Heap, job: &Job, visitor: &mut dyn FnMut(CommittedRun<'_>)) {
     let mut block = job.blocks.load(Ordering::Acquire);
     while block != 0 {
         // SAFETY: workers push only blocks that begin with a head; all fields are atomic.
@@ -358,7 +274,7 @@ fn read_run<'a>(heap: &'a Heap, run: Offset) -> (CommittedRun<'a>, u64) {
     let head = unsafe { &*heap.at(run).cast::<RunHead>() };
     let n_values = head.committed.load(Ordering::Acquire);
     let stride = head.stride.load(Ordering::Relaxed);
-    let single = Single::of(stride);
+    let single = single_of(stride);
     let bytes = match (stride, single) {
         (0 | FAILURE, _) => head.bytes.load(Ordering::Acquire),
         (_, Some(single)) => n_values * single.bytes,
@@ -431,7 +347,7 @@ pub(super) fn run_of(heap: &Heap, seat: &Seat) -> Option<RunState> {
         .claimed
         .load(Ordering::Acquire)
         .saturating_sub(n_committed);
-    if let Some(single) = Single::of(head.stride.load(Ordering::Relaxed)) {
+    if let Some(single) = single_of(head.stride.load(Ordering::Relaxed)) {
         // The worker may have gone on between the two loads above, but is at one position only.
         let place = run + RUN_HEAD_BYTES + n_committed * single.bytes;
         let position = || position_word(heap, place).load(Ordering::Relaxed);

@@ -10,8 +10,8 @@
 //! lock is on a task's way. The caller sleeps on the board's completion word and on the lifelines
 //! of all workers at once, so a death wakes it as surely as a result does.
 //!
-//! Where to read on: `board` for what is shared and in which order it is written, `lane` for how
-//! results come back, `engine` for what happens when a worker dies.
+//! Where to read on: `transport` for what a map asks of all that, `board` for what is shared and in which
+//! order it is written, `lane` for how results come back, `engine` for what happens when a worker dies.
 
 mod args;
 mod batch;
@@ -22,6 +22,7 @@ mod builder;
 mod callable;
 mod collate;
 mod crew;
+mod desk;
 mod diary;
 mod engine;
 mod flight;
@@ -30,6 +31,8 @@ mod growing;
 mod imap;
 mod lane;
 mod map;
+#[cfg(test)]
+mod messages;
 mod pending;
 mod plan;
 mod record;
@@ -43,6 +46,7 @@ mod start;
 mod task;
 mod threads;
 mod time_limit;
+mod transport;
 mod watched;
 mod within;
 mod worker;

@@ -22,10 +22,10 @@ use crate::sys::clock::monotonic_ns;
 use crate::trace::{self, Trace, Traced};
 
 use super::batch::Batch;
-use super::board::Job;
-use super::crew::Death;
+use super::board::{Board, Job};
 use super::engine::Engine;
 use super::growing::block_bytes;
+use super::transport::Death;
 
 /// What stands at the start of a block. All fields: written by the worker, relaxed, and read by the
 /// owner when the worker has left the job, or died. Times are the system's monotonic clock, in ns.
@@ -77,8 +77,9 @@ pub(super) struct Recorder<'a> {
     is_full: bool,
     arrived_ns: u64,
     found_ns: u64,
-    /// When the run began that is going on.
+    /// When the run began that is going on, and with which position.
     began_ns: u64,
+    first: u64,
     /// How many values pass before the next one that is timed; 0 while one is.
     n_to_pass: Cell<u64>,
     /// When the value that is timed had its turn.
@@ -103,6 +104,7 @@ impl<'a> Recorder<'a> {
             arrived_ns: monotonic_ns(),
             found_ns: 0,
             began_ns: 0,
+            first: 0,
             n_to_pass: Cell::new(0),
             turn_ns: 0,
             step_ns: Cell::new(0),
@@ -112,15 +114,17 @@ impl<'a> Recorder<'a> {
         })
     }
 
-    /// The function was found.
+    /// The function was found; later calls say nothing new.
     pub(super) fn found(&mut self) {
-        self.found_ns = monotonic_ns();
+        if self.found_ns == 0 {
+            self.found_ns = monotonic_ns();
+        }
     }
 
     /// A run of positions begins.
     pub(super) fn begin(&mut self, first: u64) {
         self.is_full = self.is_full || self.make_room().is_err();
-        self.began_ns = monotonic_ns();
+        (self.began_ns, self.first) = (monotonic_ns(), first);
         if !self.is_full {
             let head = self.head();
             head.open_first.store(first, Ordering::Relaxed);
@@ -169,13 +173,13 @@ impl<'a> Recorder<'a> {
     }
 
     /// The run has ended.
-    pub(super) fn end(&mut self, first: u64, n_values: u64) {
+    pub(super) fn end(&mut self, n_values: u64) {
         let ended_ns = monotonic_ns();
         if self.is_full {
             return;
         }
         let span = self.span(self.n_spans);
-        span.first.store(first, Ordering::Relaxed);
+        span.first.store(self.first, Ordering::Relaxed);
         span.n_values.store(n_values, Ordering::Relaxed);
         span.began_ns.store(self.began_ns, Ordering::Relaxed);
         span.ended_ns.store(ended_ns, Ordering::Relaxed);
@@ -314,13 +318,13 @@ impl Notes {
 
     /// Reads what the workers have noted, before their notes are given back. The time that this
     /// takes is not the map's.
-    pub(super) fn gather(&mut self, engine: &Engine, batch: &Batch) {
+    pub(super) fn gather(&mut self, engine: &Engine, batch: &Batch<Engine>) {
         let Some(caller) = &mut self.0 else { return };
         let started_ns = monotonic_ns();
         let began_ns = caller.began_ns;
         let workers = &mut caller.trace.workers;
-        batch.visit_jobs(engine, &mut |items, job| {
-            let mut block = job.records();
+        for (job, items) in batch.jobs() {
+            let mut block = Board::of(engine.heap()).job(job).records();
             while block != 0 {
                 let head = head(engine.heap(), block);
                 let item = |position| items.at(position).unwrap_or(usize::MAX);
@@ -331,7 +335,7 @@ impl Notes {
                 }
                 block = head.next.load(Ordering::Relaxed);
             }
-        });
+        }
         workers.sort_by_key(|worker| worker.pid);
         for (index, worker) in workers.iter_mut().enumerate() {
             worker.name = format!("worker {index}");

@@ -8,14 +8,16 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Outcome, Result, TaskError};
 
-use super::args::{Encoded, Spent};
+use super::args::{Arguments, Spent};
 use super::callable::{Callable, Nullary};
 use super::crew::Settings;
+use super::engine::Engine;
 use super::flight::{Flight, Function, Shared};
 use super::plan::Schedule;
 use super::recorder::Notes;
 use super::start::StartMethod;
 use super::task::{Inherited, run_inherited, run_inherited_on_encoded, run_shipped};
+use super::transport::Encoded;
 use super::worker::LocalCall;
 
 /// Runs `f` over `args` and waits for the results. `notes` say where the time went, if they are on.
@@ -71,7 +73,7 @@ where
         args: args.as_ptr(),
     };
     let call = LocalCall {
-        run: run_inherited::<C, A>,
+        run: run_inherited::<C, A, Engine>,
         call: std::ptr::from_ref(&call).cast(),
     };
     let workers = fork_for(pool, call, n_items, None).map_err(fail)?;
@@ -136,7 +138,7 @@ where
         args: owned.1.as_ptr(),
     });
     let local = LocalCall {
-        run: run_inherited::<C, A>,
+        run: run_inherited::<C, A, Engine>,
         call: std::ptr::from_ref(&*call).cast(),
     };
     let workers = fork_for(pool, local, n_items, Some(Box::new((call, owned)))).map_err(fail)?;
@@ -159,10 +161,13 @@ where
 {
     drop(pool.open_engine()?);
     if size_of::<C>() == 0 {
-        return Ok((Rc::clone(pool), Function::Shipped(run_shipped::<C, A>)));
+        return Ok((
+            Rc::clone(pool),
+            Function::Shipped(run_shipped::<C, A, Engine>),
+        ));
     }
     let call = LocalCall {
-        run: run_inherited_on_encoded::<C, A>,
+        run: run_inherited_on_encoded::<C, A, Engine>,
         call: std::ptr::from_ref(f).cast(),
     };
     let workers = fork_for(pool, call, usize::MAX, None)?;
@@ -190,7 +195,7 @@ where
     }
     let launch = |seat| -> Result<Flight> {
         let encoded = pool.encode(std::iter::once(()), &mut Spent::dropped())?;
-        let function = Function::Shipped(run_shipped::<Nullary<F>, ()>);
+        let function = Function::Shipped(run_shipped::<Nullary<F>, (), Engine>);
         Flight::launch_for(pool, function, encoded, Schedule::Dynamic, Some(seat))
     };
     // All begin before the first is waited for.
@@ -235,7 +240,7 @@ where
     if n_items == 0 {
         return Ok(None);
     }
-    let function = Function::Shipped(run_shipped::<C, A>);
+    let function = Function::Shipped(run_shipped::<C, A, Engine>);
     let flight = Flight::launch(pool, function, encoded, schedule);
     flight.map(Some).map_err(fail)
 }
@@ -263,7 +268,7 @@ fn fork_for(
 }
 
 /// Arguments that are not sent.
-fn inherited(n_items: usize) -> Encoded {
+fn inherited(n_items: usize) -> Encoded<Arguments> {
     Encoded {
         n_items,
         ..Encoded::default()

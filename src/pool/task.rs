@@ -1,4 +1,4 @@
-//! A worker's side of a job: claim a chunk, read its arguments, run the function, commit results.
+//! What a worker does with a job: claim a chunk, read its arguments, run the function, commit results.
 //!
 //! What is generic, and so compiled anew into every notebook cell that maps, is only the innermost
 //! loop (the "steps" at the end of this file); it reaches everything else through a [`Task`].
@@ -7,56 +7,39 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_h
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Cause, Error, Result};
-use crate::shared::heap::Heap;
 use crate::sys::atomic::Ordering;
-use crate::sys::child;
 use crate::wire;
 
-use super::board::{ArgSpan, Job, NO_BYTES, Seat};
 use super::callable::Callable;
-use super::lane::Lane;
-use super::recorder::Recorder;
+use super::transport::{Port, Slots, Step, Transport};
 
 /// What a function's name leads to in a worker: code that runs a job to its end.
 ///
 /// The ABI is C's because the caller may have been compiled into another shared object.
-pub(crate) type Trampoline = unsafe extern "C" fn(task: &mut Task<'_>);
+pub(super) type Trampoline<T> = unsafe extern "C" fn(task: &mut Task<'_, T>);
 
-/// A job as one worker sees it.
-pub(crate) struct Task<'a> {
-    heap: &'a Heap,
-    job: &'a Job,
-    seat: &'a Seat,
-    lane: Lane<'a>,
+/// A job as it is being done.
+pub(super) struct Task<'a, T: Transport> {
+    port: T::Port<'a>,
     /// The claimed chunk's positions that are still to be done.
     next: u64,
     end: u64,
     /// How many positions were completed.
     n_done: u64,
-    /// No further chunk is claimed once the worker has run this many tasks in its life.
-    max_tasks: u64,
-    /// Set if the job is traced.
-    recorder: Option<Recorder<'a>>,
 }
 
-impl<'a> Task<'a> {
-    pub(super) fn new(heap: &'a Heap, job: &'a Job, seat: &'a Seat, max_tasks: u64) -> Self {
+impl<'a, T: Transport> Task<'a, T> {
+    pub(super) fn new(port: T::Port<'a>) -> Self {
         Task {
-            heap,
-            job,
-            seat,
-            lane: Lane::new(heap, job, seat),
+            port,
             next: 0,
             end: 0,
             n_done: 0,
-            max_tasks,
-            recorder: Recorder::arrive(heap, job),
         }
     }
 
@@ -65,164 +48,39 @@ impl<'a> Task<'a> {
         self.n_done
     }
 
-    /// Runs `step` on every chunk that can be claimed, until none is left.
-    ///
-    /// A step runs positions from `next` on and may stop short only by a panic, which becomes the
-    /// result of the position that it was at; the chunk then goes on behind it.
-    #[inline(never)]
-    pub(crate) fn drive(&mut self, stride: usize, step: &mut dyn FnMut(&mut Task<'_>)) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.found();
-        }
+    /// Runs `step` on every chunk that can be claimed, until none is left. What a step stops short with, or
+    /// a panic of it, becomes the answer to the position that it was at; the chunk then goes on behind it.
+    pub(super) fn run_chunks(&mut self, stride: usize, step: &mut Step<'_, T>) {
         let panics = PanicNotes::listen();
-        let are_singles = stride > 0 && self.job.claims_singly();
-        while self.seat.n_tasks.load(Ordering::Relaxed) < self.max_tasks
-            && let Some((first, end)) = self.job.claim()
-        {
+        while let Some((first, end)) = self.port.claim() {
             (self.next, self.end) = (first, end);
             while self.next < self.end {
-                if are_singles {
-                    self.begin_single(stride);
-                } else {
-                    self.begin_run(stride);
-                }
                 let before = self.next;
-                if let Some(recorder) = &mut self.recorder {
-                    recorder.begin(before);
-                }
-                let started = self.job.wants_task_time().then(Instant::now);
+                self.port.begin(before, self.end - before, stride);
                 let outcome = catch_unwind(AssertUnwindSafe(|| step(self)));
-                if let Some(started) = started {
-                    let n_run = (self.next - before).max(1);
-                    let task_ns = started.elapsed().as_nanos() as u64 / n_run;
-                    self.job.tell_task_time(task_ns);
-                }
-                if stride > 0 {
-                    self.lane.end_plain(stride);
-                }
-                if let Err(payload) = outcome {
-                    self.fail(&panics.explain(&*payload));
+                if let Err(cause) = outcome.unwrap_or_else(|panic| Err(panics.explain(&*panic))) {
+                    self.port.fail(self.next, &cause);
+                    self.next += 1;
                 }
                 let n_run = self.next - before;
-                if let Some(recorder) = &mut self.recorder {
-                    recorder.end(before, n_run);
-                }
+                self.port.end(n_run);
                 self.n_done += n_run;
-                // Nobody else writes it: no need to lock the bus for an addition.
-                let n_tasks = self.seat.n_tasks.load(Ordering::Relaxed);
-                self.seat.n_tasks.store(n_tasks + n_run, Ordering::Relaxed);
             }
-        }
-        if let Some(recorder) = &self.recorder {
-            recorder.leave();
-        }
-    }
-
-    /// Says that the next position's argument is decoded.
-    fn decoded(&self) {
-        if let Some(recorder) = &self.recorder {
-            recorder.decoded();
         }
     }
 
     /// Commits `cause` for every position that can be claimed: there is no function to run.
     pub(super) fn fail_all(&mut self, cause: &Cause) {
-        while let Some((first, end)) = self.job.claim() {
-            (self.next, self.end) = (first, end);
-            while self.next < self.end {
-                self.fail(cause);
-                self.n_done += 1;
-            }
+        while let Some((first, end)) = self.port.claim() {
+            (first..end).for_each(|position| self.port.fail(position, cause));
+            self.n_done += end - first;
         }
-    }
-
-    /// The position to run next, if the chunk has one.
-    fn position(&self) -> Option<u64> {
-        (self.next < self.end).then_some(self.next)
     }
 
     /// The place in the map's input that the next position stands for.
     fn item(&self) -> usize {
-        match self.job.list.load(Ordering::Relaxed) {
-            0 => self.next as usize,
-            // SAFETY: a list has a place for each position, and `next` is below the job's count.
-            list => unsafe {
-                self.heap
-                    .at(list)
-                    .cast::<u64>()
-                    .add(self.next as usize)
-                    .read() as usize
-            },
-        }
-    }
-
-    /// The bytes of the next position's argument.
-    fn argument(&self) -> Result<&'a [u8]> {
-        let item = self.item();
-        let args = self.heap.at(self.job.args.load(Ordering::Relaxed));
-        // SAFETY: the owner wrote a span for every item before it published the job.
-        let span = unsafe { args.cast::<ArgSpan>().add(item).read() };
-        if span.bytes == NO_BYTES {
-            return Err(Error::invalid_input("the argument could not be encoded"));
-        }
-        // SAFETY: the span is what the owner wrote there, and it stays until the job is collected.
-        Ok(unsafe { std::slice::from_raw_parts(self.heap.at(span.offset), span.bytes as usize) })
-    }
-
-    /// Commits the next position's value.
-    fn commit(&mut self, encode: &mut dyn FnMut(&mut dyn wire::Sink) -> Result<()>) {
-        if let Some(recorder) = &self.recorder {
-            recorder.ran();
-        }
-        let outcome = self.lane.commit_value(encode);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.encoded();
-        }
-        match outcome {
-            Ok(()) => self.next += 1,
-            Err(error) => {
-                self.fail(&Cause::Encode(error.to_string()));
-                if self.next < self.end {
-                    self.begin_run(0);
-                }
-            }
-        }
-    }
-
-    /// Commits that the next position has no result.
-    fn fail(&mut self, cause: &Cause) {
-        if self.lane.commit_failure(self.next, cause).is_err() {
-            // Not even this fits into memory: the owner sees the death and names the item.
-            self.end_without_room();
-        }
-        self.next += 1;
-    }
-
-    /// Commits the cause and goes on with the chunk: for steps.
-    fn fail_and_go_on(&mut self, cause: &Cause) {
-        self.fail(cause);
-        if self.next < self.end {
-            self.begin_run(0);
-        }
-    }
-
-    fn begin_run(&mut self, stride: usize) {
-        let n_left = self.end - self.next;
-        if self.lane.begin(self.next, n_left, stride).is_err() {
-            self.end_without_room();
-        }
-    }
-
-    fn begin_single(&mut self, stride: usize) {
-        if self.lane.begin_single(self.next, stride).is_err() {
-            self.end_without_room();
-        }
-    }
-
-    /// Ends the process: there is no memory to say anything in, but this one word.
-    fn end_without_room(&self) -> ! {
-        self.seat.lacks_room.store(1, Ordering::Release);
-        child::exit_now(1)
+        let items = self.port.items();
+        items.map_or(self.next, |items| items[self.next as usize]) as usize
     }
 }
 
@@ -280,13 +138,13 @@ impl Drop for PanicNotes {
 /// Runs a function without captured state, found by its place in a shared object.
 ///
 /// # Safety
-/// `C` has no size, and the job's arguments are `A`s as [`Encoder`](super::args::Encoder) writes
-/// them.
-pub(crate) unsafe extern "C" fn run_shipped<C, A>(task: &mut Task<'_>)
+/// `C` has no size, and the job's arguments are `A`s that were encoded for its transport.
+pub(super) unsafe extern "C" fn run_shipped<C, A, T>(task: &mut Task<'_, T>)
 where
     C: Callable<A>,
     A: DeserializeOwned,
     C::Output: Serialize,
+    T: Transport,
 {
     // SAFETY: a type without size has no state to be invalid, and the mapper held such a value.
     let f: &C = unsafe { NonNull::dangling().as_ref() };
@@ -297,46 +155,49 @@ where
 ///
 /// # Safety
 /// `call` points to a `C` that is alive in this process; the arguments are as for [`run_shipped`].
-pub(crate) unsafe fn run_inherited_on_encoded<C, A>(call: *const (), task: &mut Task<'_>)
+pub(super) unsafe fn run_inherited_on_encoded<C, A, T>(call: *const (), task: &mut Task<'_, T>)
 where
     C: Callable<A>,
     A: DeserializeOwned,
     C::Output: Serialize,
+    T: Transport,
 {
     // SAFETY: the caller vouches for the pointer.
     run_on_encoded(unsafe { &*call.cast::<C>() }, task);
 }
 
-fn run_on_encoded<C, A>(f: &C, task: &mut Task<'_>)
+fn run_on_encoded<C, A, T>(f: &C, task: &mut Task<'_, T>)
 where
     C: Callable<A>,
     A: DeserializeOwned,
     C::Output: Serialize,
+    T: Transport,
 {
+    let numbers = task.port.numbers().cast::<A>();
     match (wire::plain_size::<A>(), wire::plain_size::<C::Output>()) {
         (Some(_), Some(stride)) => {
-            let args = plain_arguments(task);
             // SAFETY: the owner wrote a plain number for each item, aligned for any of them.
-            task.drive(stride, &mut |task| unsafe { step_plain(task, f, args) });
-        }
-        (Some(_), None) => {
-            let args = plain_arguments::<A>(task);
-            task.drive(0, &mut |task| {
-                // SAFETY: as above.
-                step_values(task, f, |task| Ok(unsafe { args.add(task.item()).read() }));
+            T::drive(task, stride, &mut |task| unsafe {
+                step_plain(task, f, numbers)
             });
         }
-        (None, _) => task.drive(0, &mut |task| {
-            step_values(task, f, |task| task.argument().and_then(wire::decode));
+        (Some(_), None) => T::drive(task, 0, &mut |task| {
+            // SAFETY: as above.
+            step_values(task, f, |_, item| Ok(unsafe { numbers.add(item).read() }))
+        }),
+        (None, _) => T::drive(task, 0, &mut |task| {
+            step_values(task, f, |port, item| {
+                port.argument(item).and_then(wire::decode)
+            })
         }),
     }
 }
 
 /// What a worker that was forked for one call has inherited: the function with all that it
 /// captured, and the arguments.
-pub(crate) struct Inherited<C, A> {
-    pub(crate) f: *const C,
-    pub(crate) args: *const A,
+pub(super) struct Inherited<C, A> {
+    pub(super) f: *const C,
+    pub(super) args: *const A,
 }
 
 /// Runs a function with captured state on arguments, both of which this process has inherited.
@@ -344,10 +205,11 @@ pub(crate) struct Inherited<C, A> {
 /// # Safety
 /// `call` points to an `Inherited` whose function and arguments are alive in this process, one
 /// argument for each item of the job; this process drops none of them.
-pub(crate) unsafe fn run_inherited<C, A>(call: *const (), task: &mut Task<'_>)
+pub(super) unsafe fn run_inherited<C, A, T>(call: *const (), task: &mut Task<'_, T>)
 where
     C: Callable<A>,
     C::Output: Serialize,
+    T: Transport,
 {
     // SAFETY: the caller vouches for the pointer and what it leads to.
     let (f, args) = unsafe {
@@ -358,10 +220,12 @@ where
     // forked process never drops what it inherited: reading an argument is a move.
     match wire::plain_size::<C::Output>() {
         // SAFETY: as said above.
-        Some(stride) => task.drive(stride, &mut |task| unsafe { step_plain(task, f, args) }),
-        None => task.drive(0, &mut |task| {
+        Some(stride) => T::drive(task, stride, &mut |task| unsafe {
+            step_plain(task, f, args)
+        }),
+        None => T::drive(task, 0, &mut |task| {
             // SAFETY: as said above.
-            step_values(task, f, |task| Ok(unsafe { args.add(task.item()).read() }));
+            step_values(task, f, |_, item| Ok(unsafe { args.add(item).read() }))
         }),
     }
 }
@@ -370,13 +234,21 @@ where
 ///
 /// # Safety
 /// `args` holds an argument for each item of the job, which may be moved out of it.
-unsafe fn step_plain<C: Callable<A>, A>(task: &mut Task<'_>, f: &C, args: *const A) {
-    let committed = task.lane.committed_word();
-    let first = task.next;
-    let slots = task.lane.plain_slots().cast::<C::Output>();
-    let n_before = committed.load(Ordering::Relaxed);
+unsafe fn step_plain<C, A, T>(
+    task: &mut Task<'_, T>,
+    f: &C,
+    args: *const A,
+) -> std::result::Result<(), Cause>
+where
+    C: Callable<A>,
+    T: Transport,
+{
+    let Slots { first, n_committed } = task.port.slots();
+    let slots = first.cast::<C::Output>();
+    let n_before = n_committed.load(Ordering::Relaxed);
+    let start = task.next;
     // Only a job that makes up for another has to look its items up.
-    let is_in_order = task.job.list.load(Ordering::Relaxed) == 0;
+    let is_in_order = task.port.items().is_none();
     while task.next < task.end {
         let item = if is_in_order {
             task.next as usize
@@ -385,36 +257,41 @@ unsafe fn step_plain<C: Callable<A>, A>(task: &mut Task<'_>, f: &C, args: *const
         };
         // SAFETY: the caller vouches for the arguments.
         let result = f.call(unsafe { args.add(item).read() });
-        let index = task.next - first;
+        let index = task.next - start;
         // SAFETY: the run was begun with room for the whole chunk, aligned for any number.
         unsafe { slots.add(index as usize).write(result) };
-        committed.store(n_before + index + 1, Ordering::Release);
+        n_committed.store(n_before + index + 1, Ordering::Release);
         task.next += 1;
     }
+    Ok(())
 }
 
-fn step_values<C, A>(task: &mut Task<'_>, f: &C, argument: impl Fn(&Task<'_>) -> Result<A>)
+fn step_values<C, A, T>(
+    task: &mut Task<'_, T>,
+    f: &C,
+    argument: impl Fn(&T::Port<'_>, usize) -> Result<A>,
+) -> std::result::Result<(), Cause>
 where
     C: Callable<A>,
     C::Output: Serialize,
+    T: Transport,
 {
-    while task.position().is_some() {
-        match argument(task) {
-            Ok(argument) => {
-                task.decoded();
-                let result = f.call(argument);
-                task.commit(&mut |sink| wire::encode(&result, sink));
-            }
-            Err(error) if error.is_decode() => {
-                task.fail_and_go_on(&Cause::Decode(error.to_string()));
-            }
-            Err(error) => task.fail_and_go_on(&Cause::Encode(error.to_string())),
-        }
+    while task.next < task.end {
+        let argument = argument(&task.port, task.item()).map_err(why)?;
+        task.port.decoded();
+        let result = f.call(argument);
+        let encode = &mut |sink: &mut dyn wire::Sink| wire::encode(&result, sink);
+        task.port.commit(encode).map_err(why)?;
+        task.next += 1;
     }
+    Ok(())
 }
 
-/// Where the arguments of a job are that the owner has written as plain numbers.
-fn plain_arguments<A>(task: &Task<'_>) -> *const A {
-    let args = task.job.args.load(Ordering::Relaxed);
-    task.heap.at(args).cast_const().cast()
+/// Why a position has no result whose argument or result has not come through.
+fn why(error: Error) -> Cause {
+    if error.is_decode() {
+        Cause::Decode(error.to_string())
+    } else {
+        Cause::Encode(error.to_string())
+    }
 }

@@ -9,6 +9,8 @@ use crate::sys::atomic::Ordering;
 use crate::sys::{child, fifo};
 
 use super::board::{AWAKE, Board, Job, SPINNING, Seat};
+use super::desk::Desk;
+use super::engine::Engine;
 use super::record;
 use super::sleep;
 use super::spin::Spinner;
@@ -17,7 +19,7 @@ use super::task::{Task, Trampoline};
 /// What a worker that was forked for one call runs: the function and where its state is.
 #[derive(Clone, Copy)]
 pub(super) struct LocalCall {
-    pub(super) run: unsafe fn(*const (), &mut Task<'_>),
+    pub(super) run: unsafe fn(*const (), &mut Task<'_, Engine>),
     pub(super) call: *const (),
 }
 
@@ -75,7 +77,7 @@ struct Worker<'a> {
     board: &'a Board,
     seat: &'a Seat,
     /// What was found for each function record: where its code is, or why it is not.
-    functions: HashMap<Offset, Result<Trampoline>>,
+    functions: HashMap<Offset, Result<Trampoline<Engine>>>,
     spinner: Spinner,
     /// Whether it has slept, and before that put away what it does not need.
     is_settled: bool,
@@ -112,12 +114,9 @@ impl Worker<'_> {
             return false;
         }
         seat.state.store(SPINNING, Ordering::SeqCst);
-        // The owner is one, this worker another.
-        let n_own =
-            || 1 + board.n_in_state(n_workers, AWAKE) + board.n_in_state(n_workers, SPINNING);
         let is_to_end = || board.is_closed() || seat.is_dismissed.load(Ordering::SeqCst) != 0;
         let is_over = || board.has_job(position) || is_to_end();
-        self.spinner.until(n_own, is_over);
+        self.spinner.until(|| board.n_awake(n_workers), is_over);
         seat.state.store(AWAKE, Ordering::SeqCst);
         board.has_job(position)
     }
@@ -139,7 +138,8 @@ impl Worker<'_> {
     }
 
     fn run(&mut self, job: &Job) -> u64 {
-        let mut task = Task::new(self.duty.heap, job, self.seat, self.duty.max_tasks);
+        let desk = Desk::new(self.duty.heap, job, self.seat, self.duty.max_tasks);
+        let mut task = Task::new(desk);
         let record = job.function.load(Ordering::Relaxed);
         match (record, self.duty.local) {
             (0, Some(local)) => {
@@ -157,7 +157,7 @@ impl Worker<'_> {
         task.n_done()
     }
 
-    fn function(&mut self, record: Offset) -> std::result::Result<Trampoline, Cause> {
+    fn function(&mut self, record: Offset) -> std::result::Result<Trampoline<Engine>, Cause> {
         let heap = self.duty.heap;
         self.functions
             .entry(record)
@@ -168,9 +168,9 @@ impl Worker<'_> {
     }
 }
 
-fn find(heap: &Heap, record: Offset) -> Result<Trampoline> {
+fn find(heap: &Heap, record: Offset) -> Result<Trampoline<Engine>> {
     let address = record::find(heap, record)?;
     // SAFETY: the record was made from a `Trampoline`, and `find` has checked that the file is the
     // same and that there is code at the place.
-    Ok(unsafe { std::mem::transmute::<*const (), Trampoline>(address) })
+    Ok(unsafe { std::mem::transmute::<*const (), Trampoline<Engine>>(address) })
 }
