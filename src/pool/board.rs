@@ -19,7 +19,8 @@ use crate::sys::robust::Lifeline;
 
 use super::plan::Schedule;
 
-/// How many jobs can wait; the owner of a full queue waits until the oldest is done.
+/// How many jobs can wait; the owner of a full queue waits until the oldest is done, and puts aside what
+/// nobody has collected of it.
 pub(super) const N_JOBS: usize = 1 << 16;
 /// How many workers a pool can have.
 pub(super) const MAX_WORKERS: usize = 1024;
@@ -112,6 +113,8 @@ pub(super) struct Job {
     /// Not zero once a worker died in this job, so that `done` will not reach `n_items`: then each
     /// worker that leaves tells the owner. Sequentially consistent.
     pub(super) degraded: AtomicU32,
+    /// Not zero until the owner has taken all that it wants of the job. Owner alone.
+    pub(super) is_wanted: AtomicU32,
     /// How long a task takes, as far as the first chunk told; 0 before. Any worker; a hint.
     task_ns: AtomicU64,
     /// Not zero if workers note what happens when. Owner, before the job is published.
@@ -209,6 +212,7 @@ impl Job {
         self.done.store(0, Ordering::Relaxed);
         self.blocks.store(0, Ordering::Relaxed);
         self.degraded.store(0, Ordering::Relaxed);
+        self.is_wanted.store(1, Ordering::Relaxed);
         self.traced.store(u32::from(spec.traced), Ordering::Relaxed);
         self.records.store(0, Ordering::Relaxed);
     }

@@ -9,6 +9,7 @@
 //! the one that was running into an error, and publishes what is missing as a new job. So nothing
 //! is lost and nothing is run twice.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use crate::sys::atomic::Ordering;
 use crate::sys::futex;
 
 use super::args::{self, Arguments};
-use super::board::{Board, JobSpec, N_JOBS, SPINNING};
+use super::board::{Board, Job, JobSpec, N_JOBS, SPINNING};
 use super::crew::{Crew, Settings, check_number};
 use super::desk::Desk;
 use super::lane;
@@ -46,6 +47,10 @@ pub(super) struct Engine {
     crew: Crew,
     /// Jobs that were published and not yet collected.
     open: BTreeMap<u64, OpenJob>,
+    /// Jobs that everybody has left and nobody has collected, whose slots in the queue later ones needed.
+    aside: HashMap<u64, Job>,
+    /// Those of them that were collected since.
+    discarded: RefCell<Vec<u64>>,
     functions: HashMap<usize, Offset>,
     is_closed: bool,
     /// No worker is to be started any more.
@@ -93,6 +98,8 @@ impl Engine {
             crew: Crew::new(&heap, settings, n_cpus),
             heap,
             open: BTreeMap::new(),
+            aside: HashMap::new(),
+            discarded: RefCell::default(),
             functions: HashMap::new(),
             is_closed: false,
             is_terminated: false,
@@ -183,9 +190,8 @@ impl Engine {
     /// A job has ended when all of it is done, or when a worker died in it and every other has left,
     /// or when nobody is there who could run it.
     fn has_ended(&self, ids: &[u64]) -> bool {
-        let board = Board::of(&self.heap);
         ids.iter().any(|&id| {
-            if board.job(id).is_done() {
+            if self.job(id).is_done() {
                 return true;
             }
             let has_nobody = match self.open.get(&id) {
@@ -200,31 +206,46 @@ impl Engine {
         })
     }
 
-    /// Waits until the queue's slot for `id` is free again.
-    fn wait_for_room(&mut self, id: u64) {
+    /// Waits until everybody has left the queue's slot for `id`, and puts aside what is wanted of it.
+    fn make_room(&mut self, id: u64) {
         let Some(previous) = id.checked_sub(N_JOBS as u64) else {
             return;
         };
-        while !self.crew.everyone_is_past(previous) {
+        let is_open =
+            |engine: &Engine| engine.open.contains_key(&previous) && !engine.has_ended(&[previous]);
+        while is_open(self) || !self.crew.everyone_is_past(previous) {
             self.crew.wake(usize::MAX);
             self.replace_dead(true);
             let deadline = Instant::now() + Duration::from_millis(1);
             self.sleep(&[previous], Some(deadline));
         }
+        for id in self.discarded.get_mut().drain(..) {
+            self.aside.remove(&id);
+        }
+        let job = Board::of(&self.heap).job(previous);
+        if job.is_wanted.load(Ordering::Relaxed) != 0 {
+            // SAFETY: a job is words, which nobody changes any more: all workers have left it.
+            self.aside.insert(previous, unsafe { std::ptr::read(job) });
+        }
+    }
+
+    /// A job that was published and not discarded.
+    pub(super) fn job(&self, id: u64) -> &Job {
+        job_of(&self.aside, &self.heap, id)
     }
 
     /// Looks for the end of a job without sleeping, as long as that makes sense.
     fn spin(&mut self, ids: &[u64]) -> bool {
         let board = Board::of(&self.heap);
         let n_seats = self.crew.n_seats();
-        let is_done = || ids.iter().any(|&id| board.job(id).is_done());
+        let (aside, heap) = (&self.aside, &self.heap);
+        let is_done = || ids.iter().any(|&id| job_of(aside, heap, id).is_done());
         self.spinner.until(|| board.n_awake(n_seats), is_done)
     }
 
     /// Looks for the end of a job for at most `limit`.
     fn gets_done(&self, ids: &[u64], limit: Duration) -> bool {
-        let board = Board::of(&self.heap);
-        let is_done = || ids.iter().any(|&id| board.job(id).is_done());
+        let is_done = || ids.iter().any(|&id| self.job(id).is_done());
         match self.n_cpus {
             0 | 1 => is_done(),
             _ => spin::look_for(limit, &is_done),
@@ -280,9 +301,14 @@ impl Engine {
 
     /// The oldest job that may still have something to claim: there a new worker begins.
     fn first_open(&self) -> u64 {
-        let tail = || Board::of(&self.heap).tail.load(Ordering::Relaxed);
-        self.open.keys().next().copied().unwrap_or_else(tail)
+        let tail = Board::of(&self.heap).tail.load(Ordering::Relaxed);
+        let oldest = self.open.keys().next().copied().unwrap_or(tail);
+        oldest.max(tail.saturating_sub(N_JOBS as u64))
     }
+}
+
+fn job_of<'a>(aside: &'a HashMap<u64, Job>, heap: &'a Heap, id: u64) -> &'a Job {
+    aside.get(&id).unwrap_or_else(|| Board::of(heap).job(id))
 }
 
 impl Transport for Engine {
@@ -300,7 +326,7 @@ impl Transport for Engine {
         let list = items.map_or(Ok(0), |items| args::write_list(&self.heap, items))?;
         let board = Board::of(&self.heap);
         let id = board.tail.load(Ordering::Relaxed);
-        self.wait_for_room(id);
+        self.make_room(id);
         let board = Board::of(&self.heap);
         board.job(id).fill(&JobSpec {
             function: posting.function,
@@ -333,8 +359,7 @@ impl Transport for Engine {
         if self.gets_done(ids, HEAD_START) {
             return true;
         }
-        let board = Board::of(&self.heap);
-        let n_items = |id: &u64| board.job(*id).n_items.load(Ordering::Relaxed) as usize;
+        let n_items = |id: &u64| self.job(*id).n_items.load(Ordering::Relaxed) as usize;
         self.crew.wake(ids.iter().map(n_items).sum());
         let mut may_spin = true;
         let mut next_thorough_look = Instant::now() + BACKSTOP;
@@ -361,17 +386,17 @@ impl Transport for Engine {
     fn conclude(&mut self, id: u64) -> Ending {
         let open = self.open.remove(&id);
         Ending {
-            is_done: Board::of(&self.heap).job(id).is_done(),
+            is_done: self.job(id).is_done(),
             deaths: open.map(|job| job.deaths).unwrap_or_default(),
         }
     }
 
     fn cancel(&self, id: u64) {
-        Board::of(&self.heap).job(id).cancel();
+        self.job(id).cancel();
     }
 
     fn look(&self, id: u64) -> (Look, u64) {
-        let job = Board::of(&self.heap).job(id);
+        let job = self.job(id);
         let mut n_open = job.n_unclaimed();
         let mut look = Look::default();
         for (index, pid, seat) in self.crew.seats() {
@@ -395,16 +420,20 @@ impl Transport for Engine {
     }
 
     fn visit(&self, id: u64, visitor: &mut dyn FnMut(CommittedRun<'_>)) {
-        lane::visit(&self.heap, Board::of(&self.heap).job(id), visitor);
+        lane::visit(&self.heap, self.job(id), visitor);
     }
 
     fn discard(&self, id: u64) {
-        let job = Board::of(&self.heap).job(id);
+        let job = self.job(id);
         lane::give_back(&self.heap, job);
         recorder::give_back(&self.heap, job);
         let list = job.list.swap(0, Ordering::Relaxed);
         if list != 0 {
             self.heap.give_back(list);
+        }
+        job.is_wanted.store(0, Ordering::Relaxed);
+        if self.aside.contains_key(&id) {
+            self.discarded.borrow_mut().push(id);
         }
     }
 

@@ -238,7 +238,12 @@ impl Flight {
         let batch = Batch::publish(&mut *engine, function, encoded, terms)?;
         let batch = Rc::new(RefCell::new(Some(batch)));
         let mut wanted = shared.wanted.borrow_mut();
-        wanted.retain(|cell| cell.strong_count() > 0);
+        if wanted.len() == wanted.capacity() {
+            // With as much room as is used, so that many in flight do not look at each other each time.
+            wanted.retain(|cell| cell.strong_count() > 0);
+            let n_wanted = wanted.len();
+            wanted.reserve(n_wanted + 1);
+        }
         wanted.push(Rc::downgrade(&batch));
         Ok(Flight {
             shared: Rc::clone(shared),

@@ -22,7 +22,7 @@ use crate::sys::clock::monotonic_ns;
 use crate::trace::{self, Trace, Traced};
 
 use super::batch::Batch;
-use super::board::{Board, Job};
+use super::board::Job;
 use super::engine::Engine;
 use super::growing::block_bytes;
 use super::transport::Death;
@@ -324,7 +324,7 @@ impl Notes {
         let began_ns = caller.began_ns;
         let workers = &mut caller.trace.workers;
         for (job, items) in batch.jobs() {
-            let mut block = Board::of(engine.heap()).job(job).records();
+            let mut block = engine.job(job).records();
             while block != 0 {
                 let head = head(engine.heap(), block);
                 let item = |position| items.at(position).unwrap_or(usize::MAX);

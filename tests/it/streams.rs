@@ -15,6 +15,7 @@ tests![
     an_abandoned_imap_leaves_the_pool_usable,
     apply_runs_elsewhere,
     ten_thousand_results_may_be_pending,
+    more_results_may_be_pending_than_the_queue_has_places,
     pending_closures_own_what_they_captured,
     pending_results_survive_deaths_and_the_pool,
     a_dropped_pending_result_is_not_worked_on,
@@ -173,6 +174,27 @@ fn ten_thousand_results_may_be_pending() {
     let all = pool.map_async(power, 0..1000);
     assert_eq!(all.get().unwrap(), (0..1000).map(power).collect::<Vec<_>>());
     assert!(pool.map_async(power, 0..0).get().unwrap().is_empty());
+}
+
+/// The queue has 65,536: what is in a place that a later job needs is put aside.
+fn more_results_may_be_pending_than_the_queue_has_places() {
+    let pool = Pool::with_workers(2).unwrap();
+    let deadly = pool.map_async(
+        |x: u32| if x == 5 { std::process::abort() } else { x },
+        0..40,
+    );
+    let dropped = pool.map_async(power, 0..40);
+    let pending: Vec<_> = (0..66_000u64).map(|x| pool.apply_async(power, x)).collect();
+    drop(dropped);
+    for (x, result) in pending.into_iter().enumerate() {
+        assert_eq!(result.get().unwrap(), power(x as u64));
+    }
+    let error = deadly.get().unwrap_err();
+    assert_eq!((error.item(), error.signal()), (Some(5), Some(6)));
+    assert_eq!(
+        pool.map(power, 0..100),
+        (0..100).map(power).collect::<Vec<_>>()
+    );
 }
 
 fn pending_closures_own_what_they_captured() {
