@@ -39,12 +39,12 @@ pub(super) struct Collector<'m, R> {
     slots: Slots<R>,
     failures: Vec<(usize, TaskError)>,
     n_deaths: HashMap<usize, u32>,
-    /// Is called before each large result is made.
-    make_way: &'m mut dyn FnMut(),
+    /// Is called before each large result is made, with whether all tasks have ended.
+    make_way: &'m mut dyn FnMut(bool),
 }
 
 impl<'m, R: DeserializeOwned> Collector<'m, R> {
-    pub(super) fn new(n_items: usize, make_way: &'m mut dyn FnMut()) -> Self {
+    pub(super) fn new(n_items: usize, make_way: &'m mut dyn FnMut(bool)) -> Self {
         Collector {
             slots: Slots::new(n_items),
             failures: Vec::new(),
@@ -86,7 +86,7 @@ impl<'m, R: DeserializeOwned> Collector<'m, R> {
             }
             Values::Encoded(values) => {
                 for (position, bytes) in (run.first..).zip(values.take(run.n_values as usize)) {
-                    self.put(items.at(position), bytes);
+                    self.put(items.at(position), bytes, true);
                 }
             }
             Values::Failure(pid, cause) => {
@@ -99,12 +99,12 @@ impl<'m, R: DeserializeOwned> Collector<'m, R> {
     }
 
     /// Puts an encoded value in its place, unless it is there already; says whether it did.
-    fn put(&mut self, item: Option<usize>, bytes: &[u8]) -> bool {
+    fn put(&mut self, item: Option<usize>, bytes: &[u8], has_ended: bool) -> bool {
         let Some(item) = item.filter(|&item| !self.slots.filled.has(item)) else {
             return false;
         };
         if bytes.len() >= LARGE_BYTES {
-            (self.make_way)();
+            (self.make_way)(has_ended);
         }
         match wire::decode(bytes) {
             Ok(value) => {
@@ -127,7 +127,7 @@ impl<R: DeserializeOwned> Collect for Collector<'_, R> {
             if let Values::Encoded(values) = run.values {
                 let values = (run.first..).zip(values.take(run.n_values as usize));
                 for (position, bytes) in values.filter(|(_, bytes)| bytes.len() >= LARGE_BYTES) {
-                    took_any |= self.put(items.at(position), bytes);
+                    took_any |= self.put(items.at(position), bytes, false);
                 }
             }
         });

@@ -301,14 +301,14 @@ impl Flight {
 
     /// Waits for the results and takes them: all, or each item's result or error.
     pub(super) fn land<R: DeserializeOwned>(self) -> std::result::Result<Vec<R>, Vec<Outcome<R>>> {
-        self.land_in_place_of(&mut || (), &mut Notes::default())
+        self.land_in_place_of(&mut |_| (), &mut Notes::default())
     }
 
-    /// As [`land`](Flight::land); `make_way` is called before each large result is made, and `notes`
-    /// are taken of where the time goes.
+    /// As [`land`](Flight::land); `make_way` is called before each large result is made, with whether all
+    /// tasks have ended, and `notes` are taken of where the time goes.
     pub(super) fn land_in_place_of<R: DeserializeOwned>(
         self,
-        make_way: &mut dyn FnMut(),
+        make_way: &mut dyn FnMut(bool),
         notes: &mut Notes,
     ) -> std::result::Result<Vec<R>, Vec<Outcome<R>>> {
         let mut results = Collector::new(self.n_items(), make_way);

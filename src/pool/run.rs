@@ -56,7 +56,7 @@ where
             return Ok(Vec::new());
         };
         watch(&flight);
-        let results = flight.land_in_place_of(&mut || spent.drop_one(), notes);
+        let results = flight.land_in_place_of(&mut |_| spent.drop_one(), notes);
         return results.map_err(Failed::Items);
     }
     let args: Vec<A> = args.collect();
@@ -82,9 +82,10 @@ where
     encoded.traced = notes.is_on();
     let flight = Flight::launch(&workers, Function::Inherited, encoded, schedule).map_err(fail)?;
     watch(&flight);
-    // When the first result is made, no worker needs the arguments any more.
+    // Who takes a dead worker's place inherits the arguments anew: they stay until all tasks have ended.
     let mut spent = args.into_iter();
-    let outcome = flight.land_in_place_of(&mut || drop(spent.next()), notes);
+    let mut make_way = |has_ended: bool| drop(has_ended.then(|| spent.next()));
+    let outcome = flight.land_in_place_of(&mut make_way, notes);
     workers.join();
     outcome.map_err(Failed::Items)
 }

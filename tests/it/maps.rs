@@ -3,7 +3,9 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use forklore::{Event, Map, Pool, Serial, ThreadPool};
+use forklore::{Event, Map, Pool, Serial, SharedArray, ThreadPool};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::support::{power, tests};
@@ -22,6 +24,7 @@ tests![
     an_iterator_that_panics_leaves_the_pool_usable,
     large_values_travel,
     large_results_are_made_while_others_are_computed,
+    inherited_arguments_stay_until_all_tasks_have_ended,
     one_trait_for_all_pools,
     tuples_are_spread,
 ];
@@ -244,6 +247,30 @@ fn large_results_are_made_while_others_are_computed() {
     };
     let results = pool.map_chunked(task, 0..2, 1);
     assert_eq!((results[0].0[0], results[1].0[0]), (0, 1));
+}
+
+fn inherited_arguments_stay_until_all_tasks_have_ended() {
+    WAS_MADE.set(Event::new().unwrap()).ok().unwrap();
+    let pids = SharedArray::<i32>::zeroed(2).unwrap();
+    let pool = Pool::builder().workers(2).retries(1).build().unwrap();
+    // So large that its memory is gone with it.
+    let args: Vec<Vec<u8>> = (0..2).map(|n| vec![n; 1 << 20]).collect();
+    let task = |arg: Vec<u8>| {
+        let item = usize::from(arg[arg.len() / 2]);
+        let is_first_try = pids.get(item) == 0;
+        pids.set(item, Pid::this().as_raw());
+        if item == 0 && is_first_try {
+            // The caller has a result then. Who makes up for this one is forked after that.
+            WAS_MADE.get().unwrap().wait();
+            for pid in [1, 0] {
+                kill(Pid::from_raw(pids.get(pid)), Signal::SIGKILL).unwrap();
+            }
+        }
+        Large(arg)
+    };
+    let results = pool.map_chunked(task, args, 1);
+    assert!(results[0].0.iter().all(|&byte| byte == 0));
+    assert!(results[1].0.iter().all(|&byte| byte == 1));
 }
 
 fn one_trait_for_all_pools() {

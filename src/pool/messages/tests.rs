@@ -27,7 +27,7 @@ where
     let n_items = args.len() as u64;
     let function = run_shipped::<Unary<F>, A, Messages>;
     let mut batch = Batch::publish(messages, function, Args::encode(args), terms).unwrap();
-    let mut make_way = || ();
+    let mut make_way = |_| ();
     let mut results = Collector::new(batch.n_items(), &mut make_way);
     while !batch.wait(messages, Some(Instant::now() + Duration::from_millis(1))) {
         results.take_large(&|visitor| batch.visit(messages, visitor));
