@@ -2,11 +2,11 @@
 //!
 //! evcxr begins with a cell of its own, and the kernel with another; each is compiled twice, as evcxr learns from the errors of
 //! the first try. It is always the same: what comes of a compile is decided by the cell's text, the manifest, the flags, the
-//! compiler and the library. The last two are in the name of the library's folder, and the others are kept beside what came of
-//! it, when the library is built:
+//! C library that it is linked with, the compiler and our library. The last two are in the name of our library's folder, and
+//! the others are kept beside what came of it, when the library is built:
 //!
 //! ```text
-//! warm-KEY-RUSTC/kept/HASH/asked    text, manifest, flags
+//! warm-KEY-RUSTC/kept/HASH/asked    text, manifest, flags, C library
 //!                          said     what rustc wrote
 //!                          made     what it made, unless there were errors
 //! ```
@@ -15,7 +15,7 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::io;
@@ -61,9 +61,12 @@ impl Kept {
         let flags = env::var_os("RUSTFLAGS").unwrap_or_default();
         // Whether there is a network makes no difference to rustc.
         let arguments = arguments.iter().filter(|word| *word != "--offline");
-        for word in arguments.chain([&flags]) {
+        let words = arguments.chain([&flags]);
+        // Nodes of a cluster may have an older one than that on which the library was built.
+        let words = words.map(|word| word.as_encoded_bytes());
+        for word in words.chain([c_library()]) {
             asked.push(b'\n');
-            asked.extend_from_slice(word.as_encoded_bytes());
+            asked.extend_from_slice(word);
         }
         asked.extend_from_slice(&fs::read("Cargo.toml")?);
         let mut hasher = DefaultHasher::new();
@@ -103,6 +106,12 @@ impl Kept {
         }
         fs::write(self.folder.join(ASKED), &self.asked)
     }
+}
+
+/// The version of this system's C library.
+fn c_library() -> &'static [u8] {
+    // SAFETY: the function gives a string that is a constant of the C library.
+    unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) }.to_bytes()
 }
 
 #[cfg(test)]

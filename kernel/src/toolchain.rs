@@ -16,7 +16,7 @@ use crate::sources;
 /// The file in a prelude's folder.
 pub(crate) const PRELUDE: &str = "prelude.so";
 /// Changes when what is kept changes its form.
-const FORMAT: u32 = 8;
+const FORMAT: u32 = 9;
 
 /// The user's own home of cargo. (Cargo sets the variable for what it runs.)
 pub(crate) fn own_cargo_home() -> Option<PathBuf> {

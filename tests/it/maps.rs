@@ -222,7 +222,11 @@ fn large_values_travel() {
     );
 }
 
-static WAS_MADE: OnceLock<Event> = OnceLock::new();
+/// Set when a [`Large`] was made.
+fn was_made() -> &'static Event {
+    static WAS_MADE: OnceLock<Event> = OnceLock::new();
+    WAS_MADE.get_or_init(|| Event::new().unwrap())
+}
 
 /// Tells when it is made of its bytes.
 #[derive(Serialize)]
@@ -231,26 +235,26 @@ struct Large(Vec<u8>);
 impl<'de> Deserialize<'de> for Large {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = Vec::deserialize(deserializer)?;
-        WAS_MADE.get().unwrap().set();
+        was_made().set();
         Ok(Large(bytes))
     }
 }
 
 fn large_results_are_made_while_others_are_computed() {
-    WAS_MADE.set(Event::new().unwrap()).ok().unwrap();
+    was_made().clear();
     let pool = Pool::with_workers(2).unwrap();
     let task = |n: u8| {
         // The second result waits for the first to be the caller's.
         let timeout = Duration::from_secs(if n == 1 { 60 } else { 0 });
-        let was_made = WAS_MADE.get().unwrap().wait_timeout(timeout).is_ok();
-        Large(vec![u8::from(was_made); 1 << 18])
+        let is_first_made = was_made().wait_timeout(timeout).is_ok();
+        Large(vec![u8::from(is_first_made); 1 << 18])
     };
     let results = pool.map_chunked(task, 0..2, 1);
     assert_eq!((results[0].0[0], results[1].0[0]), (0, 1));
 }
 
 fn inherited_arguments_stay_until_all_tasks_have_ended() {
-    WAS_MADE.set(Event::new().unwrap()).ok().unwrap();
+    was_made().clear();
     let pids = SharedArray::<i32>::zeroed(2).unwrap();
     let pool = Pool::builder().workers(2).retries(1).build().unwrap();
     // So large that its memory is gone with it.
@@ -261,7 +265,7 @@ fn inherited_arguments_stay_until_all_tasks_have_ended() {
         pids.set(item, Pid::this().as_raw());
         if item == 0 && is_first_try {
             // The caller has a result then. Who makes up for this one is forked after that.
-            WAS_MADE.get().unwrap().wait();
+            was_made().wait();
             for pid in [1, 0] {
                 kill(Pid::from_raw(pids.get(pid)), Signal::SIGKILL).unwrap();
             }
