@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::sys::copy;
 
 /// bincode allocates what a length announces before it looks at what is there, unless that is over
 /// a limit, which it takes at compile time only. So each value is decoded with this limit, of which
@@ -175,7 +176,7 @@ mod plain {
                         // SAFETY: the capacity is `length` numbers, which is all of `content`, and
                         // any bytes are numbers.
                         unsafe {
-                            std::ptr::copy_nonoverlapping(
+                            copy::copy_nonoverlapping(
                                 content.as_ptr(),
                                 vector.as_mut_ptr().cast::<u8>(),
                                 content.len(),

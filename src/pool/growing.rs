@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
+use crate::sys::copy;
 use crate::wire::Sink;
 
 /// The first block of a series.
@@ -89,7 +90,7 @@ impl Sink for Growing<'_> {
         // SAFETY: there is room for the bytes, and only this value's writer knows it.
         unsafe {
             let end = self.heap.at(self.written.end);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), end, bytes.len());
+            copy::copy_nonoverlapping(bytes.as_ptr(), end, bytes.len());
         }
         self.written.end += bytes.len() as u64;
     }

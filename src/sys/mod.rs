@@ -4,6 +4,7 @@
 pub(crate) mod atomic;
 pub(crate) mod child;
 pub(crate) mod clock;
+pub(crate) mod copy;
 pub(crate) mod fifo;
 pub(crate) mod futex;
 pub(crate) mod launch;
