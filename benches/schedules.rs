@@ -1,7 +1,8 @@
 //! What each schedule costs on real pools, and how far [`Schedule::Auto`] is from the best of the others.
 //!
 //! `cargo bench --bench schedules` prints a Markdown table of medians; the schedules take turns in every
-//! round. Long tasks sleep, so that what else the machine does hardly matters.
+//! round. Long tasks sleep, so that what else the machine does hardly matters. Maps of short tasks differ
+//! by where a pool's memory and processes happen to lie, so these are made anew for each series of rounds.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -18,6 +19,9 @@ const TASK_US: u64 = 1000;
 
 struct Load {
     name: &'static str,
+    /// How often the pools are made.
+    series: usize,
+    /// How many maps each of them runs.
     rounds: usize,
     /// The chunks of `multiprocessing.Pool.map`: four for each worker.
     fixed: usize,
@@ -27,18 +31,21 @@ struct Load {
 const LOADS: &[Load] = &[
     Load {
         name: "100,000 tiny",
-        rounds: 101,
+        series: 20,
+        rounds: 50,
         fixed: 100_000 / (4 * N_WORKERS),
         tasks_us: || vec![0; 100_000],
     },
     Load {
         name: "96 of 1 ms",
+        series: 1,
         rounds: 21,
         fixed: 96 / (4 * N_WORKERS),
         tasks_us: || vec![TASK_US; 96],
     },
     Load {
         name: "95 of 1 ms, then one of 40 ms",
+        series: 1,
         rounds: 21,
         fixed: 96 / (4 * N_WORKERS),
         tasks_us: || {
@@ -79,22 +86,24 @@ fn main() {
 
 fn print_rows<P: Map>(kind: &str, pool: impl Fn(Schedule) -> P) {
     for load in LOADS {
-        let pools = [
+        let schedules = [
             Schedule::Fixed(load.fixed),
             Schedule::Static,
             Schedule::Dynamic,
             Schedule::Guided,
             Schedule::Auto,
-        ]
-        .map(&pool);
+        ];
         let mut times: [Vec<f64>; 5] = Default::default();
-        for round in 0..=load.rounds {
-            for turn in 0..pools.len() {
-                let place = (round + turn) % pools.len();
-                let took = time(&pools[place], (load.tasks_us)());
-                // The first round touches memory for the first time.
-                if round > 0 {
-                    times[place].push(microseconds(took));
+        for _ in 0..load.series {
+            let pools = schedules.map(&pool);
+            for round in 0..=load.rounds {
+                for turn in 0..pools.len() {
+                    let place = (round + turn) % pools.len();
+                    let took = time(&pools[place], (load.tasks_us)());
+                    // The first round touches memory for the first time.
+                    if round > 0 {
+                        times[place].push(microseconds(took));
+                    }
                 }
             }
         }
