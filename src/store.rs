@@ -6,6 +6,7 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// Printed where an early end with `?` is to be reported.
@@ -79,6 +80,17 @@ impl VariableStore {
             Some(value) => value,
             None => panic!("Variable '{name}' has gone missing"),
         }
+    }
+}
+
+/// What a cell ends with where `?` meets an error, which is shown.
+pub struct EvcxrUserCodeError {}
+
+impl<T: Display> From<T> for EvcxrUserCodeError {
+    fn from(error: T) -> Self {
+        eprintln!("{error}");
+        println!("{USER_ERROR_OCCURRED}");
+        EvcxrUserCodeError {}
     }
 }
 

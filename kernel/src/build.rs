@@ -22,6 +22,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -95,8 +96,8 @@ fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<i32> {
     enter(BUILDS)?;
     let said = tools.join(SAID);
     let _ = fs::remove_file(&said);
-    put_store_in_place(tools)?;
-    let kept = Kept::of(tools, &fs::read_to_string(SOURCE)?, &arguments)?;
+    let text = put_store_in_place(tools)?;
+    let kept = Kept::of(tools, &text, &arguments)?;
     // evcxr moves what was made to where it wants to have it.
     if let Some(compiled) = kept.find(tools.join(MADE)) {
         fs::write(&said, &compiled.said)?;
@@ -331,39 +332,63 @@ fn may_have_sources_that_change(manifest: &str) -> bool {
     dependencies.is_none_or(|dependencies| dependencies.contains("path"))
 }
 
-/// Puts the library's store into the cell's text, where the cell is compiled with the library.
-fn put_store_in_place(tools: &Path) -> io::Result<()> {
+/// Puts the library's store into the cell's text, where the cell is compiled with the library. Gives the text.
+fn put_store_in_place(tools: &Path) -> io::Result<String> {
+    let text = fs::read_to_string(SOURCE)?;
     let library = fs::read(tools.join(LIBRARY)).unwrap_or_default();
     let library = Path::new(OsStr::from_bytes(&library));
     let manifest = fs::read_to_string("Cargo.toml")?;
     if library.as_os_str().is_empty()
         || !manifest.contains(&format!("forklore = {{ path = {library:?} }}"))
     {
-        return Ok(());
+        return Ok(text);
     }
-    let text = fs::read_to_string(SOURCE)?;
-    match with_library_s_store(&text) {
-        Some(text) => fs::write(SOURCE, text),
-        None => Ok(()),
+    let with_store = with_library_s_store(&text);
+    if let Some(text) = &with_store {
+        fs::write(SOURCE, text)?;
     }
+    Ok(with_store.unwrap_or(text))
 }
 
 const STORE_BEGINS: &str = "\nmod evcxr_internal_runtime {";
 const STORE_ENDS: &str = "\n}\n#[unsafe(no_mangle)]\n";
 const STORE: &str = "pub use ::forklore::store::*;";
+/// What evcxr has `?` end a cell with, unless `:efmt` says otherwise. To look for conflicts between this and everything
+/// else that may become an error takes the compiler longer than it takes to find it in the library.
+const ERROR: &str = r#"
+            struct EvcxrUserCodeError {}
+            impl<T: std::fmt::Display> From<T> for EvcxrUserCodeError {
+                fn from(error: T) -> Self {
+                    eprintln!("{}", error);
+                    println!("{}", evcxr_internal_runtime::USER_ERROR_OCCURRED);
+                    EvcxrUserCodeError {}
+                }
+            }
+"#;
+const LIBRARY_S_ERROR: &str = "use ::forklore::store::EvcxrUserCodeError;";
 
 /// The text with the library's store in the place of evcxr's; as long as before, and with as many lines.
 fn with_library_s_store(text: &str) -> Option<String> {
     let begin = text.find(STORE_BEGINS)? + STORE_BEGINS.len();
     let end = begin + text[begin..].find(STORE_ENDS)?;
-    let old = &text[begin..end];
-    if !old.contains("pub fn put_variable<T: 'static>") {
+    if !text[begin..end].contains("pub fn put_variable<T: 'static>") {
         return None;
     }
-    let n_lines = old.matches('\n').count();
-    let spaces = " ".repeat(old.len().checked_sub(STORE.len() + n_lines)?);
+    let mut text = text.to_owned();
+    put(&mut text, begin..end, STORE)?;
+    if let Some(begin) = text[..begin].find(ERROR) {
+        put(&mut text, begin..begin + ERROR.len(), LIBRARY_S_ERROR)?;
+    }
+    Some(text)
+}
+
+/// Puts `new` in the place of a longer part of the text. What follows stays where it is.
+fn put(text: &mut String, place: Range<usize>, new: &str) -> Option<()> {
+    let n_lines = text[place.clone()].matches('\n').count();
+    let spaces = " ".repeat(place.len().checked_sub(new.len() + n_lines)?);
     let lines = "\n".repeat(n_lines);
-    Some([&text[..begin], STORE, &spaces, &lines, &text[end..]].concat())
+    text.replace_range(place, &[new, &spaces, &lines].concat());
+    Some(())
 }
 
 #[cfg(test)]
@@ -372,17 +397,26 @@ mod tests {
 
     #[test]
     fn a_cell_gets_the_store_and_keeps_its_places() {
-        let text = "use a;\nmod evcxr_internal_runtime {\n// Ä comment that is long enough for what comes.\npub fn put_variable<T: 'static>() {\n}\n}\n#[unsafe(no_mangle)]\nfn run() {\nlet cell = 1;\n}\n";
-        let new = with_library_s_store(text).unwrap();
+        let text = [
+            "use a;\n",
+            ERROR,
+            "mod evcxr_internal_runtime {\n// Ä comment that is long enough for what comes.\n",
+            "pub fn put_variable<T: 'static>() {\n}\n}\n#[unsafe(no_mangle)]\nfn run() {\nlet cell = 1;\n}\n",
+        ]
+        .concat();
+        let new = with_library_s_store(&text).unwrap();
         let place = |text: &str| {
             let at = text.find("let cell").unwrap();
             (at, text[..at].matches('\n').count())
         };
-        assert!(
-            new.starts_with("use a;\nmod evcxr_internal_runtime {pub use ::forklore::store::*;"),
-            "{new}"
-        );
-        assert_eq!(place(&new), place(text));
+        for part in [
+            "use a;\nuse ::forklore::store::EvcxrUserCodeError; ",
+            "\nmod evcxr_internal_runtime {pub use ::forklore::store::*; ",
+        ] {
+            assert!(new.contains(part), "{new}");
+        }
+        assert!(!new.contains("impl<T"));
+        assert_eq!(place(&new), place(&text));
         assert_eq!(new.len(), text.len());
         assert!(!new.contains("put_variable"));
         assert!(with_library_s_store(&new).is_none());
