@@ -1,5 +1,6 @@
 //! The parts of the `forklore` kernel, as a library, so that tests can drive each of them.
 
+pub mod allocator;
 mod build;
 mod cache;
 pub mod cell;

@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+use forklore_kernel::allocator::Allocator;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
 fn main() -> ExitCode {
     // This program is also the process that runs the cells and a wrapper around rustc: these come first.
     forklore_kernel::supervisor::run_if_asked();
