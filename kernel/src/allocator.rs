@@ -129,28 +129,19 @@ mod tests {
 
     #[test]
     fn memory_comes_and_goes_whatever_its_size() {
+        let is_aligned = |pointer: *mut u8| pointer.addr().is_multiple_of(64);
         for n_bytes in [1, 24, 5000, 3_000_000] {
             let layout = Layout::from_size_align(n_bytes, 64).unwrap();
             // SAFETY: the layout is not empty, and each piece is given back with the layout that it has.
             unsafe {
                 let zeroed = Allocator.alloc_zeroed(layout);
-                assert!(zeroed.is_aligned_to_line() && *zeroed.add(n_bytes - 1) == 0);
+                assert!(is_aligned(zeroed) && *zeroed.add(n_bytes - 1) == 0);
                 *zeroed = 7;
                 let larger = Allocator.realloc(zeroed, layout, 2 * n_bytes);
-                assert!(larger.is_aligned_to_line() && *larger == 7);
+                assert!(is_aligned(larger) && *larger == 7);
                 let layout = Layout::from_size_align(2 * n_bytes, 64).unwrap();
                 Allocator.dealloc(larger, layout);
             }
-        }
-    }
-
-    trait IsAligned {
-        fn is_aligned_to_line(self) -> bool;
-    }
-
-    impl IsAligned for *mut u8 {
-        fn is_aligned_to_line(self) -> bool {
-            self.addr().is_multiple_of(64)
         }
     }
 }
