@@ -18,7 +18,7 @@ use crate::cpus;
 use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::Ordering;
-use crate::sys::futex;
+use crate::sys::{futex, process_id};
 
 use super::args::{self, Arguments};
 use super::board::{Board, Job, JobSpec, N_JOBS, SPINNING};
@@ -93,7 +93,7 @@ impl Engine {
         let heap = Rc::new(start::heap(settings.method, Board::BYTES)?);
         let n_cpus = cpus::runnable();
         Ok(Engine {
-            owner: std::process::id(),
+            owner: process_id(),
             settings: Rc::clone(settings),
             crew: Crew::new(&heap, settings, n_cpus),
             heap,

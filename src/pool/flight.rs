@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Outcome, Result, TaskError};
+use crate::sys::process_id;
 
 use super::args::{Arguments, Encoder, Spent};
 use super::batch::{self, Terms};
@@ -117,7 +118,7 @@ impl Shared {
         let mut engine = self.engine.try_borrow_mut().map_err(|_| {
             Error::invalid_input("this pool is in use by a call that has not returned yet")
         })?;
-        if engine.owner() != std::process::id() {
+        if engine.owner() != process_id() {
             *engine = if engine.is_closed() {
                 Engine::closed(&self.settings)?
             } else {
@@ -166,7 +167,7 @@ impl Shared {
         let Ok(mut engine) = self.engine.try_borrow_mut() else {
             return;
         };
-        if engine.owner() == std::process::id() {
+        if engine.owner() == process_id() {
             how(self, &mut engine);
         } else if let Ok(closed) = Engine::closed(&self.settings) {
             *engine = closed;
@@ -191,7 +192,7 @@ impl Drop for Shared {
     /// Nobody waits for anything any more.
     fn drop(&mut self) {
         let engine = self.engine.get_mut();
-        if engine.owner() == std::process::id() {
+        if engine.owner() == process_id() {
             engine.terminate();
         }
     }
@@ -248,7 +249,7 @@ impl Flight {
         Ok(Flight {
             shared: Rc::clone(shared),
             batch,
-            owner: std::process::id(),
+            owner: process_id(),
         })
     }
 
@@ -360,7 +361,7 @@ impl Flight {
 
     /// Whether another process published this batch, and its memory is not ours.
     fn is_lost(&self) -> bool {
-        self.owner != std::process::id()
+        self.owner != process_id()
     }
 }
 

@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::shared::heap::Heap;
 use crate::sys::child::{self, Ended, Side};
 use crate::sys::line::{Line, Message, line};
+use crate::sys::process_id;
 
 use super::fresh::{self, Order};
 
@@ -57,7 +58,7 @@ impl Server {
         Ok(Server {
             pid,
             line: here,
-            owner: std::process::id(),
+            owner: process_id(),
             workers: RefCell::default(),
         })
     }
@@ -117,7 +118,7 @@ impl Server {
 impl Drop for Server {
     /// Ends the server, and with it whatever workers there are still.
     fn drop(&mut self) {
-        if self.owner == std::process::id() {
+        if self.owner == process_id() {
             child::kill(self.pid, Signal::SIGKILL);
             child::reap(self.pid);
         }

@@ -1,7 +1,6 @@
 //! The same map on threads, which share memory and need no bytes in between.
 
 use std::fmt;
-use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterato
 
 use crate::cpus::cpu_count;
 use crate::error::{Error, Outcome, Result};
-use crate::sys::child;
+use crate::sys::{child, process_id};
 
 use super::blocks::Blocks;
 use super::diary::Diary;
@@ -150,7 +149,7 @@ impl ThreadPool {
     /// If another process has made the pool, and this one cannot start threads of its own.
     fn hands(&self) -> Arc<dyn Hands + Send + Sync> {
         let mut threads = lock(&self.threads);
-        if threads.owner != process::id() {
+        if threads.owner != process_id() {
             let ours = match Threads::start(self.n_workers) {
                 Ok(ours) => ours,
                 Err(error) => panic!("{error}"),
@@ -203,7 +202,7 @@ impl Threads {
             .map_err(|error| Error::os("cannot start threads", std::io::Error::other(error)))?;
         Ok(Threads {
             hands: Arc::new(pool),
-            owner: process::id(),
+            owner: process_id(),
             n_threads_before,
         })
     }
@@ -217,7 +216,7 @@ impl Drop for ThreadPool {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
         let hands = std::mem::replace(&mut threads.hands, Arc::new(Nobody));
-        if threads.owner != process::id() {
+        if threads.owner != process_id() {
             std::mem::forget(hands);
             return;
         }

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::error::{Result, signal_name};
 use crate::sys::child::{self, Ended, Side};
+use crate::sys::process_id;
 
 /// Forks this process: it returns twice, once in each of two processes with the same memory.
 ///
@@ -61,7 +62,7 @@ impl Child {
         Child {
             pid,
             ended: None,
-            owner: std::process::id(),
+            owner: process_id(),
         }
     }
 
@@ -117,7 +118,7 @@ impl Child {
     }
 
     fn is_mine(&self) -> bool {
-        self.owner == std::process::id()
+        self.owner == process_id()
     }
 }
 

@@ -11,9 +11,12 @@ pub(crate) mod launch;
 pub(crate) mod line;
 pub(crate) mod mutex;
 pub(crate) mod object;
+mod process_id;
 pub(crate) mod pthread;
 pub(crate) mod region;
 pub(crate) mod robust;
+
+pub(crate) use process_id::process_id;
 
 /// The calling thread, by the system's number. (glibc has had a function for it since 2.30 only, and on a cluster's
 /// nodes it may be 2.17.)

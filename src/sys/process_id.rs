@@ -1,0 +1,110 @@
+//! This process's number, for those who ask all the time.
+//!
+//! glibc asks the kernel each time since 2.25, which takes 200 ns, and a map asks at every step whether the
+//! memory that it is about to use is still this process's. Here the number stands on a page that the kernel
+//! wipes in every child, however it is forked (`MADV_WIPEONFORK`, Linux 4.14, madvise(2)), so that each
+//! process asks once. Where the kernel knows no such pages, it is asked each time.
+//!
+//! A process that shares its parent's memory, which has none of its own to look after, is told its parent's
+//! number (vfork(2)).
+
+use std::ptr::{self, NonNull};
+
+use super::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+/// Where this process's number is noted; null before anybody has asked. Nobody waits for whoever is the
+/// first: it might be forked meanwhile, and never be done.
+static WORD: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+/// Stands for a page that the kernel does not wipe; always 0.
+static NO_PAGE: AtomicU32 = AtomicU32::new(0);
+/// What the word lies on. The kernel rounds up to a page.
+const PAGE_BYTES: usize = 1;
+
+/// This process's number.
+#[inline]
+pub(crate) fn process_id() -> u32 {
+    let word = NonNull::new(WORD.load(Ordering::Acquire));
+    // SAFETY: what is there lives as long as the process, and is never written but atomically.
+    let word = word.map_or_else(first_word, |word| unsafe { word.as_ref() });
+    match word.load(Ordering::Relaxed) {
+        0 => ask(word),
+        id => id,
+    }
+}
+
+#[cold]
+fn ask(word: &AtomicU32) -> u32 {
+    let id = std::process::id();
+    if !ptr::eq(word, &NO_PAGE) {
+        word.store(id, Ordering::Relaxed);
+    }
+    id
+}
+
+#[cold]
+fn first_word() -> &'static AtomicU32 {
+    let word = wiped_page().map_or(&raw const NO_PAGE, |page| page.as_ptr().cast_const());
+    let null = ptr::null_mut();
+    let known = WORD.compare_exchange(null, word.cast_mut(), Ordering::AcqRel, Ordering::Acquire);
+    // Of two threads that are the first, one has mapped its page for nothing.
+    let word = known.map_or_else(|known| known.cast_const(), |_| word);
+    // SAFETY: it is a page that is never unmapped, zeroed and so a word, or the static.
+    unsafe { &*word }
+}
+
+/// A page of zeros, which is one again in each child.
+fn wiped_page() -> Option<NonNull<AtomicU32>> {
+    /// An advice that there is not: a system that takes it would take any, and follow none.
+    const NO_ADVICE: i32 = -1;
+    // SAFETY: a new mapping at an address of the kernel's choice touches no memory that exists, and the
+    // advice is for that mapping alone.
+    unsafe {
+        let page = libc::mmap(
+            ptr::null_mut(),
+            PAGE_BYTES,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        if page == libc::MAP_FAILED {
+            return None;
+        }
+        let is_wiped = libc::madvise(page, PAGE_BYTES, NO_ADVICE) != 0
+            && libc::madvise(page, PAGE_BYTES, libc::MADV_WIPEONFORK) == 0;
+        if !is_wiped {
+            libc::munmap(page, PAGE_BYTES);
+        }
+        NonNull::new(page.cast()).filter(|_| is_wiped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork};
+
+    use super::*;
+
+    #[test]
+    fn a_child_has_a_number_of_its_own() {
+        assert_eq!(process_id(), std::process::id());
+        // SAFETY: the child reads and writes one word, asks the kernel, and ends.
+        let code = match unsafe { fork() }.unwrap() {
+            ForkResult::Child => {
+                let is_its_own = process_id() == std::process::id();
+                // SAFETY: takes no memory of ours.
+                unsafe { libc::_exit(i32::from(!is_its_own)) }
+            }
+            ForkResult::Parent { child } => waitpid(child, None).unwrap(),
+        };
+        assert!(matches!(code, WaitStatus::Exited(_, 0)), "{code:?}");
+        assert_eq!(process_id(), std::process::id());
+    }
+
+    #[test]
+    fn without_a_page_the_kernel_is_asked_each_time() {
+        assert_eq!(ask(&NO_PAGE), std::process::id());
+        assert_eq!(NO_PAGE.load(Ordering::Relaxed), 0);
+    }
+}
