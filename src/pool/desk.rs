@@ -59,11 +59,7 @@ impl Port for Desk<'_> {
             recorder.found();
         }
         let may_claim = self.seat.n_tasks.load(Ordering::Relaxed) < self.max_tasks;
-        let chunk = may_claim.then(|| self.job.claim()).flatten();
-        if let (None, Some(recorder)) = (chunk, &self.recorder) {
-            recorder.leave();
-        }
-        chunk
+        may_claim.then(|| self.job.claim()).flatten()
     }
 
     fn items(&self) -> Option<&[u64]> {

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::sys::thread_id;
-use crate::trace::{Span, Traced, Worker};
+use crate::trace::{Span, Traced, Visit};
 
 use super::recorder::Notes;
 use super::within::lock;
@@ -76,27 +76,14 @@ impl Diary {
     pub(crate) fn finish<T>(self, value: T) -> Traced<T> {
         let mut traced = self.caller.finish(value);
         let pid = traced.trace.caller.pid;
-        let workers = &mut traced.trace.workers;
         for (thread, span) in std::mem::take(&mut *lock(&self.spans)) {
-            match workers.iter_mut().find(|worker| worker.tid == thread) {
-                Some(worker) => {
-                    worker.left = span.end;
-                    worker.spans.push(span);
-                }
-                None => workers.push(Worker {
-                    name: String::new(),
-                    pid,
-                    tid: thread,
-                    arrived: span.start,
-                    finding: Vec::new(),
-                    left: span.end,
-                    spans: vec![span],
-                }),
-            }
-        }
-        workers.sort_by_key(|worker| worker.tid);
-        for (index, worker) in workers.iter_mut().enumerate() {
-            worker.name = format!("worker {index}");
+            let visit = Visit {
+                pid,
+                tid: thread,
+                arrived: span.start,
+                found: span.start,
+            };
+            traced.trace.noted.add(visit, [span]);
         }
         traced
     }

@@ -2,12 +2,12 @@
 //! the owner makes a [`Trace`] of all notes.
 //!
 //! ```text
-//! block: │ head: who, arrived, found, left │ span │ span │ …       (the job keeps a stack of blocks)
+//! block: │ head: who, arrived, found │ run │ run │ …       (the job keeps a stack of blocks)
 //! ```
 //!
-//! Only its own worker writes a block. A span counts once `n_spans` says so, so that a worker may be
-//! killed at any time; the run that it was at is told by its beginning (`open_ns`). A job that is not traced costs a look at `recorder` for each chunk, and for
-//! each value that is decoded or encoded.
+//! Only its own worker writes a block. A run counts once `n_runs` says so, so that a worker may be killed at
+//! any time; the one that it was at is told by its beginning (`open_ns`). A job that is not traced costs a
+//! look at `recorder` for each chunk, and for each value that is decoded or encoded.
 //!
 //! Of values that take less than the clock is worth, some are timed and stand for the others: a trace
 //! that slowed the map down would be no trace of that map.
@@ -19,9 +19,10 @@ use crate::error::Result;
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::clock::monotonic_ns;
-use crate::trace::{self, Trace, Traced};
+use crate::sys::process_id;
+use crate::trace::{self, Span, Trace, Traced, Visit};
 
-use super::batch::Batch;
+use super::batch::{Batch, Items};
 use super::board::Job;
 use super::engine::Engine;
 use super::growing::block_bytes;
@@ -37,10 +38,8 @@ struct Head {
     pid: AtomicU64,
     arrived_ns: AtomicU64,
     found_ns: AtomicU64,
-    /// 0 until the worker has left the job.
-    left_ns: AtomicU64,
-    /// How many spans are complete. Worker: release; owner: acquire.
-    n_spans: AtomicU64,
+    /// How many runs are complete. Worker: release; owner: acquire.
+    n_runs: AtomicU64,
     /// When the run began that is going on, or the last one that did. Worker: release, after
     /// `open_first`; owner: acquire.
     open_ns: AtomicU64,
@@ -48,9 +47,9 @@ struct Head {
     open_first: AtomicU64,
 }
 
-/// A run of consecutive positions.
+/// A run of consecutive positions, as a worker notes it.
 #[repr(C)]
-struct Span {
+struct Run {
     first: AtomicU64,
     n_values: AtomicU64,
     began_ns: AtomicU64,
@@ -60,7 +59,7 @@ struct Span {
 }
 
 const HEAD_BYTES: u64 = size_of::<Head>() as u64;
-const SPAN_BYTES: u64 = size_of::<Span>() as u64;
+const RUN_BYTES: u64 = size_of::<Run>() as u64;
 
 /// What it costs to time the steps of one value: four looks at the clock.
 const TIMING_NS: u64 = 100;
@@ -72,7 +71,7 @@ pub(super) struct Recorder<'a> {
     heap: &'a Heap,
     job: &'a Job,
     block: Offset,
-    n_spans: u64,
+    n_runs: u64,
     /// Once there is no memory for more, nothing more is noted.
     is_full: bool,
     arrived_ns: u64,
@@ -99,7 +98,7 @@ impl<'a> Recorder<'a> {
             heap,
             job,
             block: 0,
-            n_spans: 0,
+            n_runs: 0,
             is_full: false,
             arrived_ns: monotonic_ns(),
             found_ns: 0,
@@ -178,45 +177,36 @@ impl<'a> Recorder<'a> {
         if self.is_full {
             return;
         }
-        let span = self.span(self.n_spans);
-        span.first.store(self.first, Ordering::Relaxed);
-        span.n_values.store(n_values, Ordering::Relaxed);
-        span.began_ns.store(self.began_ns, Ordering::Relaxed);
-        span.ended_ns.store(ended_ns, Ordering::Relaxed);
+        let run = self.run(self.n_runs);
+        run.first.store(self.first, Ordering::Relaxed);
+        run.n_values.store(n_values, Ordering::Relaxed);
+        run.began_ns.store(self.began_ns, Ordering::Relaxed);
+        run.ended_ns.store(ended_ns, Ordering::Relaxed);
         let spent_ns = ended_ns - self.began_ns;
         let in_all = |timed_ns: u64| timed_ns.saturating_mul(n_values) / self.n_timed.max(1);
         let decoding_ns = in_all(self.decoding_ns.get()).min(spent_ns);
         let encoding_ns = in_all(self.encoding_ns).min(spent_ns - decoding_ns);
-        span.decoding_ns.store(decoding_ns, Ordering::Relaxed);
-        span.encoding_ns.store(encoding_ns, Ordering::Relaxed);
-        self.n_spans += 1;
-        self.head().n_spans.store(self.n_spans, Ordering::Release);
+        run.decoding_ns.store(decoding_ns, Ordering::Relaxed);
+        run.encoding_ns.store(encoding_ns, Ordering::Relaxed);
+        self.n_runs += 1;
+        self.head().n_runs.store(self.n_runs, Ordering::Release);
     }
 
-    /// The worker leaves the job.
-    pub(super) fn leave(&self) {
-        if self.block != 0 {
-            self.head().left_ns.store(monotonic_ns(), Ordering::Relaxed);
-        }
-    }
-
-    /// Makes sure of room for the span of the run that begins.
+    /// Makes sure of room for the run that begins.
     fn make_room(&mut self) -> Result<()> {
-        let n_bytes = HEAD_BYTES + (self.n_spans + 1) * SPAN_BYTES;
+        let n_bytes = HEAD_BYTES + (self.n_runs + 1) * RUN_BYTES;
         if self.block != 0 && n_bytes <= self.heap.capacity(self.block) as u64 {
             return Ok(());
         }
         let last = Some(self.block).filter(|&block| block != 0);
-        let bytes = block_bytes(self.heap, last, (HEAD_BYTES + SPAN_BYTES) as usize);
+        let bytes = block_bytes(self.heap, last, (HEAD_BYTES + RUN_BYTES) as usize);
         self.block = self.heap.take(bytes)?;
-        self.n_spans = 0;
+        self.n_runs = 0;
         let head = self.head();
-        head.pid
-            .store(u64::from(std::process::id()), Ordering::Relaxed);
+        head.pid.store(u64::from(process_id()), Ordering::Relaxed);
         head.arrived_ns.store(self.arrived_ns, Ordering::Relaxed);
         head.found_ns.store(self.found_ns, Ordering::Relaxed);
-        head.left_ns.store(0, Ordering::Relaxed);
-        head.n_spans.store(0, Ordering::Relaxed);
+        head.n_runs.store(0, Ordering::Relaxed);
         head.open_ns.store(0, Ordering::Relaxed);
         self.job.push_record(self.block, &head.next);
         Ok(())
@@ -226,8 +216,8 @@ impl<'a> Recorder<'a> {
         head(self.heap, self.block)
     }
 
-    fn span(&self, index: u64) -> &'a Span {
-        span(self.heap, self.block, index)
+    fn run(&self, index: u64) -> &'a Run {
+        run(self.heap, self.block, index)
     }
 }
 
@@ -241,13 +231,13 @@ fn head(heap: &Heap, block: Offset) -> &Head {
     unsafe { &*heap.at(block).cast::<Head>() }
 }
 
-fn span(heap: &Heap, block: Offset, index: u64) -> &Span {
-    // SAFETY: callers stay below the number of spans that the block has room for; all fields are
+fn run(heap: &Heap, block: Offset, index: u64) -> &Run {
+    // SAFETY: callers stay below the number of runs that the block has room for; all fields are
     // atomic.
     unsafe {
         &*heap
-            .at(block + HEAD_BYTES + index * SPAN_BYTES)
-            .cast::<Span>()
+            .at(block + HEAD_BYTES + index * RUN_BYTES)
+            .cast::<Run>()
     }
 }
 
@@ -263,7 +253,7 @@ pub(super) fn give_back(heap: &Heap, job: &Job) {
 
 /// The caller's notes about a map; a map that is not traced has empty ones.
 #[derive(Default)]
-pub(super) struct Notes(Option<Box<Caller>>);
+pub(super) struct Notes(Option<Caller>);
 
 struct Caller {
     began_ns: u64,
@@ -273,12 +263,10 @@ struct Caller {
 impl Notes {
     /// Begins to take notes, at the beginning of the map.
     pub(super) fn begin() -> Notes {
+        let began_ns = monotonic_ns();
         let mut trace = Trace::default();
-        trace.caller.pid = std::process::id() as i32;
-        Notes(Some(Box::new(Caller {
-            began_ns: monotonic_ns(),
-            trace,
-        })))
+        trace.caller.pid = process_id() as i32;
+        Notes(Some(Caller { began_ns, trace }))
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -316,32 +304,25 @@ impl Notes {
         }
     }
 
-    /// Reads what the workers have noted, before their notes are given back. The time that this
-    /// takes is not the map's.
+    /// Takes what the workers have noted, before their notes are given back. That is a part of putting the
+    /// results in order: to leave its time out would cost as much.
     pub(super) fn gather(&mut self, engine: &Engine, batch: &Batch<Engine>) {
         let Some(caller) = &mut self.0 else { return };
-        let started_ns = monotonic_ns();
-        let began_ns = caller.began_ns;
-        let workers = &mut caller.trace.workers;
         for (job, items) in batch.jobs() {
             let mut block = engine.job(job).records();
             while block != 0 {
-                let head = head(engine.heap(), block);
-                let item = |position| items.at(position).unwrap_or(usize::MAX);
-                let worker = read_block(engine.heap(), block, began_ns, &item, batch.deaths());
-                match workers.iter_mut().find(|known| known.pid == worker.pid) {
-                    Some(known) => merge(known, worker),
-                    None => workers.push(worker),
-                }
-                block = head.next.load(Ordering::Relaxed);
+                let noted = Noted {
+                    heap: engine.heap(),
+                    block,
+                    began_ns: caller.began_ns,
+                    items,
+                };
+                let open = noted.cut_short(batch.deaths());
+                let runs = noted.runs().chain(open);
+                caller.trace.noted.add(noted.visit(), runs);
+                block = noted.head().next.load(Ordering::Relaxed);
             }
         }
-        workers.sort_by_key(|worker| worker.pid);
-        for (index, worker) in workers.iter_mut().enumerate() {
-            worker.name = format!("worker {index}");
-            worker.spans.sort_by_key(|span| span.start);
-        }
-        caller.began_ns += monotonic_ns() - started_ns;
     }
 
     /// The results are in order: their trace is complete.
@@ -352,83 +333,77 @@ impl Notes {
     }
 }
 
-fn read_block(
-    heap: &Heap,
+/// A block of notes that its worker writes no more.
+struct Noted<'a> {
+    heap: &'a Heap,
     block: Offset,
+    /// When the map began.
     began_ns: u64,
-    item: &dyn Fn(u64) -> usize,
-    deaths: &[Death],
-) -> trace::Worker {
-    let head = head(heap, block);
-    let pid = head.pid.load(Ordering::Relaxed);
-    let since = |ns: u64| Duration::from_nanos(ns.saturating_sub(began_ns));
-    let n_spans = head.n_spans.load(Ordering::Acquire);
-    let mut spans: Vec<trace::Span> = (0..n_spans)
-        .map(|index| {
-            let span = span(heap, block, index);
+    /// What the job's positions stand for.
+    items: Items<'a>,
+}
+
+impl Noted<'_> {
+    fn head(&self) -> &Head {
+        head(self.heap, self.block)
+    }
+
+    fn visit(&self) -> Visit {
+        let head = self.head();
+        let pid = head.pid.load(Ordering::Relaxed);
+        Visit {
+            pid: pid as i32,
+            tid: pid,
+            arrived: self.since(head.arrived_ns.load(Ordering::Relaxed)),
+            found: self.since(head.found_ns.load(Ordering::Relaxed)),
+        }
+    }
+
+    fn runs(&self) -> impl Iterator<Item = Span> {
+        let n_runs = self.head().n_runs.load(Ordering::Acquire);
+        (0..n_runs).map(|index| {
+            let run = run(self.heap, self.block, index);
             let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
-            trace::Span {
-                first_item: item(word(&span.first)),
-                n_items: word(&span.n_values) as usize,
-                start: since(word(&span.began_ns)),
-                end: since(word(&span.ended_ns)),
-                decoding: Duration::from_nanos(word(&span.decoding_ns)),
-                encoding: Duration::from_nanos(word(&span.encoding_ns)),
+            Span {
+                first_item: self.item(word(&run.first)),
+                n_items: word(&run.n_values) as usize,
+                start: self.since(word(&run.began_ns)),
+                end: self.since(word(&run.ended_ns)),
+                decoding: Duration::from_nanos(word(&run.decoding_ns)),
+                encoding: Duration::from_nanos(word(&run.encoding_ns)),
                 is_cut_short: false,
             }
         })
-        .collect();
-    if head.left_ns.load(Ordering::Relaxed) == 0
-        && let Some(death) = deaths.iter().find(|death| death.pid as u64 == pid)
-    {
-        spans.extend(cut_short(head, death, &spans, item, &since));
     }
-    let arrived = since(head.arrived_ns.load(Ordering::Relaxed));
-    let last = spans.last().map_or(arrived, |span| span.end);
-    trace::Worker {
-        name: String::new(),
-        pid: pid as i32,
-        tid: pid,
-        arrived,
-        finding: vec![arrived..since(head.found_ns.load(Ordering::Relaxed)).max(arrived)],
-        // A worker that died has not said so.
-        left: since(head.left_ns.load(Ordering::Relaxed)).max(last),
-        spans,
-    }
-}
 
-/// The run that a worker was at when it died: it is told of no further than to that position.
-fn cut_short(
-    head: &Head,
-    death: &Death,
-    whole: &[trace::Span],
-    item: &dyn Fn(u64) -> usize,
-    since: &dyn Fn(u64) -> Duration,
-) -> Option<trace::Span> {
-    let began_ns = head.open_ns.load(Ordering::Acquire);
-    let first = head.open_first.load(Ordering::Relaxed);
-    let last = death.position.filter(|&last| last >= first)?;
-    let start = since(began_ns);
-    // A block that is full, or a run that had ended, whose span is there.
-    if began_ns == 0 || whole.last().is_some_and(|span| span.start == start) {
-        return None;
+    /// The run that the worker was at when it died: it is told of no further than to that position.
+    fn cut_short(&self, deaths: &[Death]) -> Option<Span> {
+        let head = self.head();
+        let pid = head.pid.load(Ordering::Relaxed);
+        let death = deaths.iter().find(|death| death.pid as u64 == pid)?;
+        let began_ns = head.open_ns.load(Ordering::Acquire);
+        let first = head.open_first.load(Ordering::Relaxed);
+        let last = death.position.filter(|&last| last >= first)?;
+        let start = self.since(began_ns);
+        // A block that is full, or a run that had ended, whose span is there.
+        if began_ns == 0 || self.runs().last().is_some_and(|span| span.start == start) {
+            return None;
+        }
+        Some(Span {
+            first_item: self.item(first),
+            n_items: (last - first) as usize + 1,
+            start,
+            end: self.since(death.noticed_ns),
+            is_cut_short: true,
+            ..Span::default()
+        })
     }
-    Some(trace::Span {
-        first_item: item(first),
-        n_items: (last - first) as usize + 1,
-        start,
-        end: since(death.noticed_ns),
-        is_cut_short: true,
-        ..trace::Span::default()
-    })
-}
 
-/// A worker's further block: of the same job, with the same arrival, or of one that made up for it.
-fn merge(known: &mut trace::Worker, more: trace::Worker) {
-    if more.arrived != known.arrived {
-        known.finding.extend(more.finding);
+    fn since(&self, ns: u64) -> Duration {
+        Duration::from_nanos(ns.saturating_sub(self.began_ns))
     }
-    known.arrived = known.arrived.min(more.arrived);
-    known.left = known.left.max(more.left);
-    known.spans.extend(more.spans);
+
+    fn item(&self, position: u64) -> usize {
+        self.items.at(position).unwrap_or(usize::MAX)
+    }
 }

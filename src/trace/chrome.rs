@@ -21,7 +21,7 @@ pub(super) fn json(trace: &Trace) -> String {
     for (phase, start, end) in trace.caller_steps() {
         events.push(caller.event(phase.name(), "caller", start, end, "{}"));
     }
-    for worker in &trace.workers {
+    for worker in trace.workers() {
         let track = Track {
             pid: worker.pid,
             tid: worker.tid,

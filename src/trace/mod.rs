@@ -11,6 +11,7 @@
 //! ```
 
 mod chrome;
+mod noted;
 mod overheads;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use crate::figure::{Figure, Timeline};
 
+pub(crate) use noted::{Noted, Visit};
 pub use overheads::{Overheads, Phase};
 
 /// A map's results, and where its time went.
@@ -65,11 +67,19 @@ impl<T> fmt::Display for Traced<T> {
 /// assert_eq!(last.first_item + last.n_items, 24);
 /// assert!(last.end <= trace.wall() && !last.is_cut_short);
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Trace {
     pub(crate) caller: Caller,
-    pub(crate) workers: Vec<Worker>,
+    pub(crate) noted: Noted,
 }
+
+impl PartialEq for Trace {
+    fn eq(&self, other: &Trace) -> bool {
+        self.caller == other.caller && self.workers() == other.workers()
+    }
+}
+
+impl Eq for Trace {}
 
 /// The caller's steps: when each was over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -163,7 +173,7 @@ impl Trace {
 
     /// Those who ran at least one item.
     pub fn workers(&self) -> &[Worker] {
-        &self.workers
+        self.noted.workers()
     }
 
     /// What the time on the wall is made of.
@@ -186,7 +196,7 @@ impl Trace {
         for (phase, start, end) in self.caller_steps() {
             chart = chart.span("caller", phase.name(), "", start, end);
         }
-        for worker in &self.workers {
+        for worker in self.workers() {
             for span in &worker.spans {
                 let kind = if span.is_cut_short { "died" } else { "run" };
                 chart = chart.span(&worker.name, kind, &span.label(), span.start, span.end);

@@ -103,11 +103,12 @@ impl Overheads {
         );
         // Publishing is the beginning of waking.
         let wake_from = caller.forked;
-        let n_workers = trace.workers.len() as u32;
-        let last_left = trace.workers.iter().map(|worker| worker.left).max();
+        let workers = trace.workers();
+        let n_workers = workers.len() as u32;
+        let last_left = workers.iter().map(|worker| worker.left).max();
         let last_left = last_left.unwrap_or(wake_from).min(caller.returned);
         overheads.add(Phase::Return, caller.returned.saturating_sub(last_left));
-        for worker in &trace.workers {
+        for worker in workers {
             let sum = |part: fn(&super::Span) -> Duration| -> Duration {
                 worker.spans.iter().map(part).sum()
             };
@@ -196,14 +197,14 @@ impl fmt::Display for Overheads {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Caller, Span, Worker};
+    use super::super::{Caller, Noted, Span, Visit};
     use super::*;
 
     fn us(n: u64) -> Duration {
         Duration::from_micros(n)
     }
 
-    fn worker(arrived: u64, finding: u64, spans: &[(u64, u64)], left: u64) -> Worker {
+    fn worker(pid: i32, arrived: u64, finding: u64, spans: &[(u64, u64)]) -> (Visit, Vec<Span>) {
         let span = |&(start, end): &(u64, u64)| Span {
             n_items: 1,
             start: us(start),
@@ -212,18 +213,23 @@ mod tests {
             encoding: us(2),
             ..Span::default()
         };
-        Worker {
-            name: "worker 0".to_owned(),
-            pid: 7,
-            tid: 7,
+        let visit = Visit {
+            pid,
+            tid: pid as u64,
             arrived: us(arrived),
-            finding: vec![us(arrived)..us(arrived + finding)],
-            left: us(left),
-            spans: spans.iter().map(span).collect(),
-        }
+            found: us(arrived + finding),
+        };
+        (visit, spans.iter().map(span).collect())
     }
 
-    pub(crate) fn trace() -> Trace {
+    fn trace() -> Trace {
+        let mut noted = Noted::default();
+        for (visit, spans) in [
+            worker(7, 40, 4, &[(45, 80), (85, 140)]),
+            worker(8, 60, 0, &[(60, 100)]),
+        ] {
+            noted.add(visit, spans);
+        }
         Trace {
             caller: Caller {
                 pid: 1,
@@ -232,10 +238,7 @@ mod tests {
                 returned: us(150),
                 collated: us(170),
             },
-            workers: vec![
-                worker(40, 4, &[(45, 80), (85, 140)], 142),
-                worker(60, 0, &[(60, 100)], 102),
-            ],
+            noted,
         }
     }
 
@@ -245,7 +248,7 @@ mod tests {
         assert_eq!(overheads.get(Phase::Wake), us((30 + 50) / 2));
         assert_eq!(overheads.get(Phase::FindFunction), us(2));
         assert_eq!(overheads.get(Phase::Idle), us(40 / 2));
-        assert_eq!(overheads.get(Phase::Return), us(8));
+        assert_eq!(overheads.get(Phase::Return), us(10));
         assert_eq!(overheads.total(), us(170));
         assert_eq!(overheads.total(), overheads.wall());
     }

@@ -1,0 +1,144 @@
+//! What the workers of a map have noted, and who they were. It is taken as it comes while the map is timed,
+//! and put in order when somebody asks.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use super::{Span, Worker};
+
+/// Once that a worker was at a map: it came, found the function, ran chunks, and left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Visit {
+    pub(crate) pid: i32,
+    /// What tells its rows apart from others of the process in the export.
+    pub(crate) tid: u64,
+    pub(crate) arrived: Duration,
+    /// The same as `arrived` for who had it already.
+    pub(crate) found: Duration,
+}
+
+/// The visits to a map, each with its spans.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Noted {
+    /// With the number of spans that were noted up to its end.
+    visits: Vec<(Visit, usize)>,
+    spans: Vec<Span>,
+    workers: OnceLock<Vec<Worker>>,
+}
+
+impl Noted {
+    /// Notes a visit. One who comes again later is the same worker; one with the same arrival is still there.
+    pub(crate) fn add(&mut self, visit: Visit, spans: impl IntoIterator<Item = Span>) {
+        self.spans.extend(spans);
+        self.visits.push((visit, self.spans.len()));
+    }
+
+    /// Who was there, each with its spans in the order of time.
+    pub(crate) fn workers(&self) -> &[Worker] {
+        self.workers.get_or_init(|| self.in_order())
+    }
+
+    fn in_order(&self) -> Vec<Worker> {
+        let mut workers: Vec<Worker> = Vec::new();
+        let mut start = 0;
+        for &(visit, end) in &self.visits {
+            let known = workers
+                .iter()
+                .position(|worker| (worker.pid, worker.tid) == (visit.pid, visit.tid));
+            let index = known.unwrap_or_else(|| {
+                workers.push(Worker::that(visit));
+                workers.len() - 1
+            });
+            workers[index].was_there(visit, &self.spans[start..end]);
+            start = end;
+        }
+        workers.sort_by_key(|worker| (worker.pid, worker.tid));
+        for (index, worker) in workers.iter_mut().enumerate() {
+            worker.name = format!("worker {index}");
+            worker.spans.sort_by_key(|span| span.start);
+        }
+        workers
+    }
+}
+
+impl Worker {
+    fn that(visit: Visit) -> Worker {
+        Worker {
+            name: String::new(),
+            pid: visit.pid,
+            tid: visit.tid,
+            arrived: visit.arrived,
+            finding: Vec::new(),
+            left: visit.arrived,
+            spans: Vec::new(),
+        }
+    }
+
+    fn was_there(&mut self, visit: Visit, spans: &[Span]) {
+        let is_new = self
+            .finding
+            .iter()
+            .all(|found| found.start != visit.arrived);
+        if is_new && visit.found > visit.arrived {
+            self.finding.push(visit.arrived..visit.found);
+        }
+        let ends = spans.iter().map(|span| span.end);
+        self.left = ends.fold(self.left.max(visit.found), Duration::max);
+        self.arrived = self.arrived.min(visit.arrived);
+        self.spans.extend_from_slice(spans);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn us(n: u64) -> Duration {
+        Duration::from_micros(n)
+    }
+
+    fn visit(pid: i32, arrived: u64, found: u64) -> Visit {
+        Visit {
+            pid,
+            tid: pid as u64,
+            arrived: us(arrived),
+            found: us(found),
+        }
+    }
+
+    fn span(first_item: usize, start: u64, end: u64) -> Span {
+        Span {
+            first_item,
+            n_items: 1,
+            start: us(start),
+            end: us(end),
+            ..Span::default()
+        }
+    }
+
+    #[test]
+    fn who_comes_again_is_the_same_worker() {
+        let mut noted = Noted::default();
+        noted.add(visit(9, 5, 6), [span(0, 7, 8)]);
+        // A stack gives the last block of notes first.
+        noted.add(visit(4, 1, 3), [span(3, 20, 25), span(4, 25, 30)]);
+        noted.add(visit(4, 1, 3), [span(1, 4, 10), span(2, 10, 20)]);
+        noted.add(visit(4, 40, 41), [span(5, 42, 43)]);
+        let [four, nine] = noted.workers() else {
+            panic!("{noted:?}")
+        };
+        assert_eq!((four.name(), nine.name()), ("worker 0", "worker 1"));
+        let items: Vec<usize> = four.spans().iter().map(|span| span.first_item).collect();
+        assert_eq!(items, [1, 2, 3, 4, 5]);
+        assert_eq!(four.finding, [us(1)..us(3), us(40)..us(41)]);
+        assert_eq!((four.arrived, four.left), (us(1), us(43)));
+        assert_eq!((nine.n_items(), nine.left), (1, us(8)));
+    }
+
+    #[test]
+    fn who_had_the_function_did_not_look_for_it() {
+        let mut noted = Noted::default();
+        noted.add(visit(4, 1, 1), [span(0, 1, 2)]);
+        assert!(noted.workers()[0].finding.is_empty());
+    }
+}
