@@ -183,7 +183,10 @@ impl<'a> Recorder<'a> {
         run.began_ns.store(self.began_ns, Ordering::Relaxed);
         run.ended_ns.store(ended_ns, Ordering::Relaxed);
         let spent_ns = ended_ns - self.began_ns;
-        let in_all = |timed_ns: u64| timed_ns.saturating_mul(n_values) / self.n_timed.max(1);
+        let in_all = |timed_ns: u64| match self.n_timed {
+            0 => 0,
+            n_timed => timed_ns.saturating_mul(n_values) / n_timed,
+        };
         let decoding_ns = in_all(self.decoding_ns.get()).min(spent_ns);
         let encoding_ns = in_all(self.encoding_ns).min(spent_ns - decoding_ns);
         run.decoding_ns.store(decoding_ns, Ordering::Relaxed);
