@@ -44,7 +44,7 @@ CELLS = [
     ("kill -9", "count = 0; raise(9);", None),
     ("a limit", "%limit memory 500M", None),
     ("more memory than that", "count = 0; std::hint::black_box(vec![1_u8; 2 << 30]).len()", None),
-    ("a worker that wants as much", "pool.map(|n: usize| vec![1_u8; n].len(), [1, 2 << 30])", None),
+    ("a worker that wants as much", "pool.map(|n: usize| std::hint::black_box(vec![1_u8; n]).len(), [1, 2 << 30])", None),
     ("a worker that exits", "count = 0; pool.map(|x: i32| -> i32 { if x == 2 { std::process::exit(1) } x }, 0..4);", None),
     ("the holder of a lock dies", "let held = lock.recover()?; count = 0; std::process::abort();", None),
     ("a forked child that panics", 'if fork() == 0 { count = 0; panic!("in the child") };', None),
