@@ -314,16 +314,15 @@ impl Notes {
         for (job, items) in batch.jobs() {
             let mut block = engine.job(job).records();
             while block != 0 {
-                let noted = Noted {
+                let notes = Block {
                     heap: engine.heap(),
                     block,
                     began_ns: caller.began_ns,
                     items,
                 };
-                let open = noted.cut_short(batch.deaths());
-                let runs = noted.runs().chain(open);
-                caller.trace.noted.add(noted.visit(), runs);
-                block = noted.head().next.load(Ordering::Relaxed);
+                let runs = notes.runs().chain(notes.cut_short(batch.deaths()));
+                caller.trace.noted.add(notes.visit(), runs);
+                block = notes.head().next.load(Ordering::Relaxed);
             }
         }
     }
@@ -337,7 +336,7 @@ impl Notes {
 }
 
 /// A block of notes that its worker writes no more.
-struct Noted<'a> {
+struct Block<'a> {
     heap: &'a Heap,
     block: Offset,
     /// When the map began.
@@ -346,7 +345,7 @@ struct Noted<'a> {
     items: Items<'a>,
 }
 
-impl Noted<'_> {
+impl Block<'_> {
     fn head(&self) -> &Head {
         head(self.heap, self.block)
     }

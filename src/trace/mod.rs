@@ -67,19 +67,11 @@ impl<T> fmt::Display for Traced<T> {
 /// assert_eq!(last.first_item + last.n_items, 24);
 /// assert!(last.end <= trace.wall() && !last.is_cut_short);
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trace {
     pub(crate) caller: Caller,
     pub(crate) noted: Noted,
 }
-
-impl PartialEq for Trace {
-    fn eq(&self, other: &Trace) -> bool {
-        self.caller == other.caller && self.workers() == other.workers()
-    }
-}
-
-impl Eq for Trace {}
 
 /// The caller's steps: when each was over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -105,7 +97,6 @@ pub struct Worker {
     pub(crate) arrived: Duration,
     /// When it looked for the function: once, and again if it made up for one that died.
     pub(crate) finding: Vec<Range<Duration>>,
-    pub(crate) left: Duration,
     pub(crate) spans: Vec<Span>,
 }
 
@@ -137,6 +128,13 @@ impl Worker {
             .iter()
             .map(|found| found.end - found.start)
             .sum()
+    }
+
+    /// When it was last seen: at the end of its last item, or of its search for the function.
+    pub(crate) fn left(&self) -> Duration {
+        let found = self.finding.iter().map(|found| found.end);
+        let ended = self.spans.iter().map(|span| span.end);
+        found.chain(ended).fold(self.arrived, Duration::max)
     }
 
     /// How long it was at its items.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Span, Worker};
 
 /// Once that a worker was at a map: it came, found the function, ran chunks, and left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Visit {
     pub(crate) pid: i32,
     /// What tells its rows apart from others of the process in the export.
@@ -46,10 +46,10 @@ impl Noted {
                 .iter()
                 .position(|worker| (worker.pid, worker.tid) == (visit.pid, visit.tid));
             let index = known.unwrap_or_else(|| {
-                workers.push(Worker::that(visit));
+                workers.push(Worker::of(visit));
                 workers.len() - 1
             });
-            workers[index].was_there(visit, &self.spans[start..end]);
+            workers[index].add(visit, &self.spans[start..end]);
             start = end;
         }
         workers.sort_by_key(|worker| (worker.pid, worker.tid));
@@ -61,20 +61,27 @@ impl Noted {
     }
 }
 
+impl PartialEq for Noted {
+    fn eq(&self, other: &Noted) -> bool {
+        self.workers() == other.workers()
+    }
+}
+
+impl Eq for Noted {}
+
 impl Worker {
-    fn that(visit: Visit) -> Worker {
+    fn of(visit: Visit) -> Worker {
         Worker {
             name: String::new(),
             pid: visit.pid,
             tid: visit.tid,
             arrived: visit.arrived,
             finding: Vec::new(),
-            left: visit.arrived,
             spans: Vec::new(),
         }
     }
 
-    fn was_there(&mut self, visit: Visit, spans: &[Span]) {
+    fn add(&mut self, visit: Visit, spans: &[Span]) {
         let is_new = self
             .finding
             .iter()
@@ -82,8 +89,6 @@ impl Worker {
         if is_new && visit.found > visit.arrived {
             self.finding.push(visit.arrived..visit.found);
         }
-        let ends = spans.iter().map(|span| span.end);
-        self.left = ends.fold(self.left.max(visit.found), Duration::max);
         self.arrived = self.arrived.min(visit.arrived);
         self.spans.extend_from_slice(spans);
     }
@@ -131,8 +136,8 @@ mod tests {
         let items: Vec<usize> = four.spans().iter().map(|span| span.first_item).collect();
         assert_eq!(items, [1, 2, 3, 4, 5]);
         assert_eq!(four.finding, [us(1)..us(3), us(40)..us(41)]);
-        assert_eq!((four.arrived, four.left), (us(1), us(43)));
-        assert_eq!((nine.n_items(), nine.left), (1, us(8)));
+        assert_eq!((four.arrived, four.left()), (us(1), us(43)));
+        assert_eq!((nine.n_items(), nine.left()), (1, us(8)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Trace;
+use super::{Trace, Worker};
 use crate::figure::{Figure, Stacked, Unit};
 
 /// A step of a map's journey.
@@ -105,7 +105,7 @@ impl Overheads {
         let wake_from = caller.forked;
         let workers = trace.workers();
         let n_workers = workers.len() as u32;
-        let last_left = workers.iter().map(|worker| worker.left).max();
+        let last_left = workers.iter().map(Worker::left).max();
         let last_left = last_left.unwrap_or(wake_from).min(caller.returned);
         overheads.add(Phase::Return, caller.returned.saturating_sub(last_left));
         for worker in workers {
@@ -115,7 +115,7 @@ impl Overheads {
             let (decoding, encoding) = (sum(|span| span.decoding), sum(|span| span.encoding));
             let wake = worker.arrived.saturating_sub(wake_from);
             let working = worker.busy();
-            let present = worker.left.saturating_sub(worker.arrived);
+            let present = worker.left().saturating_sub(worker.arrived);
             let claiming = present.saturating_sub(worker.finding() + working);
             let there = last_left.saturating_sub(wake_from);
             let parts = [
