@@ -207,6 +207,31 @@ fn a_lesson_asks_for_predictions_and_meets_them() {
             "{}: {asked} asked, {met} met",
             lesson.name
         );
+        for text in code.iter().filter(|text| text.contains(".against(")) {
+            assert!(
+                text.contains(".misconception("),
+                "{}: no misconception is named: {text}",
+                lesson.name
+            );
+        }
+    }
+}
+
+/// JupyterLab at 1280 points with its file browser, or at 800 without, shows some 85 columns.
+#[test]
+fn the_number_to_change_is_on_the_screen() {
+    for (lesson, notebook) in lessons() {
+        for cell in cells(&notebook) {
+            let text = source(cell);
+            for line in text.lines().filter(|line| line.contains("predict(")) {
+                let n_columns = line.chars().count();
+                assert!(
+                    n_columns <= 80,
+                    "{}: {n_columns} columns: {line}",
+                    lesson.name
+                );
+            }
+        }
     }
 }
 
