@@ -228,6 +228,11 @@ pub(crate) enum Cause {
     Signalled {
         signal: i32,
     },
+    /// By a signal that a panic raises which nothing can catch, and what this and earlier panics said.
+    Aborted {
+        signal: i32,
+        panics: String,
+    },
     /// By `SIGKILL`, and so many processes of the control group have ended for lack of memory.
     KilledPerhapsForMemory {
         n_ended: u64,
@@ -237,6 +242,9 @@ pub(crate) enum Cause {
         limit: Duration,
     },
     Interrupted,
+    /// The argument could not be turned into bytes.
+    Argument(String),
+    /// The result could not be turned into bytes.
     Encode(String),
     Decode(String),
     FunctionNotFound(String),
@@ -253,6 +261,63 @@ impl Cause {
             .unwrap_or_else(|| "a value that is not text".to_owned());
         Cause::Panicked { message, location }
     }
+
+    /// The same with what the worker's panics said since the last that was caught, if one of them may have been the
+    /// reason.
+    pub(crate) fn after(self, panics: String) -> Cause {
+        const BY_PANIC: [Signal; 3] = [Signal::SIGABRT, Signal::SIGILL, Signal::SIGTRAP];
+        match self {
+            Cause::Signalled { signal }
+                if !panics.is_empty() && BY_PANIC.iter().any(|by| *by as i32 == signal) =>
+            {
+                Cause::Aborted { signal, panics }
+            }
+            cause => cause,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    /// What became of the task, as the end of a sentence.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Panicked { message, location } if location.is_empty() => {
+                write!(f, "panicked: {message}")
+            }
+            Cause::Panicked { message, location } => {
+                write!(f, "panicked at {location}: {message}")
+            }
+            Cause::Exited { code } => write!(f, "exited with code {code} before the task was done"),
+            Cause::Signalled { signal } => by_signal(f, *signal),
+            Cause::Aborted { signal, panics } => {
+                by_signal(f, *signal)?;
+                write!(f, "; before that it {panics}")
+            }
+            Cause::KilledPerhapsForMemory { n_ended } => write!(
+                f,
+                "was ended by signal 9 (SIGKILL), perhaps because memory ran out: the system has ended \
+                 {n_ended} process{} of this control group for that",
+                if *n_ended == 1 { "" } else { "es" }
+            ),
+            Cause::Vanished => f.write_str("died, and somebody else took its exit status"),
+            Cause::TimedOut { limit } => {
+                write!(
+                    f,
+                    "took longer than the pool's limit of {limit:?} and was ended"
+                )
+            }
+            Cause::Interrupted => f.write_str("was interrupted"),
+            Cause::Argument(why) => write!(f, "was not run: its argument could not be sent: {why}"),
+            Cause::Encode(why) => write!(f, "ran, but its result could not be sent: {why}"),
+            Cause::Decode(why) => write!(f, "could not be read: {why}"),
+            Cause::FunctionNotFound(why) => write!(f, "has no function to run: {why}"),
+            Cause::NotRun(why) => write!(f, "was not run: {why}"),
+        }
+    }
+}
+
+fn by_signal(f: &mut fmt::Formatter<'_>, signal: i32) -> fmt::Result {
+    write!(f, "was ended by signal {signal} ({})", signal_name(signal))
 }
 
 impl TaskError {
@@ -284,7 +349,7 @@ impl TaskError {
     /// The signal that ended the process, for example 9 after `kill -9`.
     pub fn signal(&self) -> Option<i32> {
         match self.0.cause {
-            Cause::Signalled { signal } => Some(signal),
+            Cause::Signalled { signal } | Cause::Aborted { signal, .. } => Some(signal),
             Cause::KilledPerhapsForMemory { .. } => Some(Signal::SIGKILL as i32),
             _ => None,
         }
@@ -325,6 +390,7 @@ impl TaskError {
             self.0.cause,
             Cause::Exited { .. }
                 | Cause::Signalled { .. }
+                | Cause::Aborted { .. }
                 | Cause::KilledPerhapsForMemory { .. }
                 | Cause::Vanished
         )
@@ -343,7 +409,7 @@ impl TaskError {
 
     /// The argument or the result could not be turned into bytes.
     pub fn is_encode(&self) -> bool {
-        matches!(self.0.cause, Cause::Encode(_))
+        matches!(self.0.cause, Cause::Argument(_) | Cause::Encode(_))
     }
 
     /// The argument or the result could not be read back from its bytes.
@@ -377,30 +443,7 @@ impl TaskError {
     }
 
     fn reason(&self) -> String {
-        match &self.0.cause {
-            Cause::Panicked { message, location } if location.is_empty() => {
-                format!("panicked: {message}")
-            }
-            Cause::Panicked { message, location } => format!("panicked at {location}: {message}"),
-            Cause::Exited { code } => format!("exited with code {code} before the task was done"),
-            Cause::Signalled { signal } => {
-                format!("was ended by signal {signal} ({})", signal_name(*signal))
-            }
-            Cause::KilledPerhapsForMemory { n_ended } => format!(
-                "was ended by signal 9 (SIGKILL), perhaps because memory ran out: the system has ended \
-                 {n_ended} process{} of this control group for that",
-                if *n_ended == 1 { "" } else { "es" }
-            ),
-            Cause::Vanished => "died, and somebody else took its exit status".to_owned(),
-            Cause::TimedOut { limit } => {
-                format!("took longer than the pool's limit of {limit:?} and was ended")
-            }
-            Cause::Interrupted => "was interrupted".to_owned(),
-            Cause::Encode(why) => format!("ran, but its result could not be sent: {why}"),
-            Cause::Decode(why) => format!("could not be read: {why}"),
-            Cause::FunctionNotFound(why) => format!("has no function to run: {why}"),
-            Cause::NotRun(why) => format!("was not run: {why}"),
-        }
+        self.0.cause.to_string()
     }
 }
 

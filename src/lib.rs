@@ -109,6 +109,7 @@
 //!   lies in what [`shared`], [`sync`] or [`channel`] made.
 //! - Linux only: it stands on `fork`, futexes, robust locks and shared objects.
 
+mod caught;
 pub mod channel;
 // A page, not a part of the library.
 #[cfg(any(doc, doctest))]

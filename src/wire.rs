@@ -15,7 +15,8 @@ use bincode::serde::Compat;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Error, Result};
+use crate::caught::Payload;
+use crate::error::{Cause, Error, Result};
 use crate::sys::copy;
 
 /// bincode allocates what a length announces before it looks at what is there, unless that is over
@@ -73,6 +74,12 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         None => Ok(value),
         Some(_) => Err(left_over(bytes.len())),
     }
+}
+
+/// Why there is no value if the type's own `Deserialize` has panicked.
+pub(crate) fn panicked(payload: &Payload) -> Error {
+    let cause = Cause::panicked(payload.value(), String::new());
+    Error::decode_message(format!("cannot decode: the type's own Deserialize {cause}"))
 }
 
 fn decoder(bytes: &[u8]) -> Result<DecoderImpl<SliceReader<'_>, impl Config, ()>> {

@@ -28,12 +28,12 @@
 mod pool;
 mod report;
 
-use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::caught::{self, Payload};
 use crate::error::Result;
 
 pub use pool::GilPool;
@@ -120,11 +120,20 @@ impl Gil {
             threads.into_iter().map(|thread| thread.join()).collect()
         });
         let mut report = GilReport::new(self.is_enabled, started.elapsed());
+        let mut first_panic = None;
         for outcome in outcomes {
             match outcome {
                 Ok((value, thread)) => report.push(value, thread),
-                Err(payload) => resume_unwind(payload),
+                // Of others that panicked as well, what they carry is dropped before the first goes on.
+                Err(payload) => {
+                    let payload = Payload::from(payload);
+                    first_panic.get_or_insert(payload);
+                }
             }
+        }
+        if let Some(payload) = first_panic {
+            caught::drop_quietly(report);
+            payload.resume();
         }
         report
     }

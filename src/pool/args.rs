@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use crate::caught;
 use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::wire::{self, Sink};
@@ -74,9 +75,9 @@ impl<A> Spent<A> {
         }
     }
 
-    /// Drops the argument that was held longest.
+    /// Drops the argument that was held longest. Its destructor is the user's, and results are being collected.
     pub(super) fn drop_one(&mut self) {
-        self.args.pop_front();
+        caught::drop_quietly(self.args.pop_front());
     }
 }
 

@@ -83,6 +83,20 @@ impl Part {
     }
 }
 
+/// A batch whose memory is given back when this is dropped.
+struct GivenBack<'t, T: Transport> {
+    batch: Option<Batch<T>>,
+    transport: &'t T,
+}
+
+impl<T: Transport> Drop for GivenBack<'_, T> {
+    fn drop(&mut self) {
+        if let Some(batch) = self.batch.take() {
+            batch.give_back(self.transport);
+        }
+    }
+}
+
 impl<T: Transport> Batch<T> {
     /// Publishes `function` over encoded arguments.
     pub(super) fn publish(
@@ -95,7 +109,7 @@ impl<T: Transport> Batch<T> {
             .failures
             .into_iter()
             .map(|(item, error)| {
-                let cause = Cause::Encode(format!("its argument: {error}"));
+                let cause = Cause::Argument(error.to_string());
                 (item, TaskError::new(Some(item), None, cause))
             })
             .collect();
@@ -204,14 +218,25 @@ impl<T: Transport> Batch<T> {
         &self.deaths
     }
 
-    /// Has what has come of it taken, and gives all memory back.
+    /// Has what has come of it taken, and gives all memory back, also when results are not taken to the end.
     pub(super) fn collect(mut self, transport: &T, results: &mut dyn Collect) {
+        let (failures, n_deaths) = (
+            std::mem::take(&mut self.failures),
+            std::mem::take(&mut self.n_deaths),
+        );
+        let batch = GivenBack {
+            batch: Some(self),
+            transport,
+        };
         results.take_rest(Landed {
-            failures: std::mem::take(&mut self.failures),
-            n_deaths: std::mem::take(&mut self.n_deaths),
-            visit: &|visitor| self.visit(transport, visitor),
+            failures,
+            n_deaths,
+            visit: &|visitor| {
+                if let Some(batch) = &batch.batch {
+                    batch.visit(transport, visitor);
+                }
+            },
         });
-        self.give_back(transport);
     }
 
     /// Gives all memory back.

@@ -17,6 +17,7 @@ use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::robust::Lifeline;
 
+use super::last_panic::LastPanic;
 use super::plan::Schedule;
 
 /// How many jobs can wait; the owner of a full queue waits until the oldest is done, and puts aside what
@@ -36,6 +37,8 @@ pub(super) struct Board {
     pub(super) completion: Completion,
     pub(super) seats: [Seat; MAX_WORKERS],
     jobs: [Job; N_JOBS],
+    /// For each seat, what its worker's panics said.
+    pub(super) last_panics: [LastPanic; MAX_WORKERS],
 }
 
 /// Where the owner sleeps until a job is done.
@@ -313,9 +316,16 @@ impl Job {
             .fetch_add(n_items.saturating_sub(first), Ordering::SeqCst);
     }
 
-    /// Whether every position is complete, by the count of those who did it.
+    /// Whether every position is complete, by the count of those who did it. A count that is too high would be a mistake of
+    /// this library's; it ends the job, so that the mistake is an item without a result and not a map without an end.
     pub(super) fn is_done(&self) -> bool {
-        self.done.load(Ordering::Acquire) == self.n_items.load(Ordering::Relaxed)
+        let (done, n_items) = (&self.done, self.n_items.load(Ordering::Relaxed));
+        let n_done = done.load(Ordering::Acquire);
+        debug_assert!(
+            n_done <= n_items,
+            "{n_done} positions of {n_items} are done"
+        );
+        n_done >= n_items
     }
 }
 

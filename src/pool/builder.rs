@@ -2,11 +2,11 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::caught;
 use crate::cpus::cpu_count;
 use crate::error::{Error, Result};
 
@@ -157,7 +157,7 @@ impl Builder {
 extern "C" fn run_shipped<F: Fn()>() -> bool {
     // SAFETY: a type without size has no state to be invalid, and the builder held such a value.
     let f: &F = unsafe { NonNull::dangling().as_ref() };
-    catch_unwind(AssertUnwindSafe(f)).is_ok()
+    caught::run(f).is_ok()
 }
 
 impl fmt::Debug for Builder {

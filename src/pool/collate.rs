@@ -5,7 +5,8 @@ use std::mem::MaybeUninit;
 
 use serde::de::DeserializeOwned;
 
-use crate::error::{Cause, Outcome, TaskError};
+use crate::caught;
+use crate::error::{Cause, Error, Outcome, TaskError};
 use crate::wire;
 
 use super::args::LARGE_BYTES;
@@ -85,9 +86,8 @@ impl<'m, R: DeserializeOwned> Collector<'m, R> {
                 }
             }
             Values::Encoded(values) => {
-                for (position, bytes) in (run.first..).zip(values.take(run.n_values as usize)) {
-                    self.put(items.at(position), bytes, true);
-                }
+                let mut values = (run.first..).zip(values.take(run.n_values as usize));
+                self.put_all(items, &mut values, true);
             }
             Values::Failure(pid, cause) => {
                 if let Some(item) = items.at(run.first).filter(|_| run.n_values > 0) {
@@ -98,12 +98,43 @@ impl<'m, R: DeserializeOwned> Collector<'m, R> {
         }
     }
 
+    /// Puts encoded values in their places, and says whether one was new. Where the type's own decoder panics, that
+    /// is the item's error, and the next value follows.
+    fn put_all<'v>(
+        &mut self,
+        items: Items<'_>,
+        values: &mut impl Iterator<Item = (u64, &'v [u8])>,
+        has_ended: bool,
+    ) -> bool {
+        let (mut put_any, mut at) = (false, None);
+        while let Err(payload) = caught::call(&mut || {
+            for (position, bytes) in values.by_ref() {
+                at = items.at(position);
+                put_any |= self.put(at, bytes, has_ended);
+            }
+        }) {
+            if let Some(item) = at {
+                self.fail(item, &wire::panicked(&payload));
+            }
+        }
+        put_any
+    }
+
+    fn fail(&mut self, item: usize, error: &Error) {
+        let cause = Cause::Decode(format!("its result: {error}"));
+        self.failures.push((item, task_error(item, None, cause)));
+    }
+
     /// Puts an encoded value in its place, unless it is there already; says whether it did.
     fn put(&mut self, item: Option<usize>, bytes: &[u8], has_ended: bool) -> bool {
         let Some(item) = item.filter(|&item| !self.slots.filled.has(item)) else {
             return false;
         };
         if bytes.len() >= LARGE_BYTES {
+            // It may have been looked at before the batch had ended.
+            if self.failures.iter().any(|(failed, _)| *failed == item) {
+                return false;
+            }
             (self.make_way)(has_ended);
         }
         match wire::decode(bytes) {
@@ -112,8 +143,7 @@ impl<'m, R: DeserializeOwned> Collector<'m, R> {
                 true
             }
             Err(error) => {
-                let cause = Cause::Decode(format!("its result: {error}"));
-                self.failures.push((item, task_error(item, None, cause)));
+                self.fail(item, &error);
                 false
             }
         }
@@ -126,9 +156,8 @@ impl<R: DeserializeOwned> Collect for Collector<'_, R> {
         visit(&mut |items, run| {
             if let Values::Encoded(values) = run.values {
                 let values = (run.first..).zip(values.take(run.n_values as usize));
-                for (position, bytes) in values.filter(|(_, bytes)| bytes.len() >= LARGE_BYTES) {
-                    took_any |= self.put(items.at(position), bytes, false);
-                }
+                let mut large = values.filter(|(_, bytes)| bytes.len() >= LARGE_BYTES);
+                took_any |= self.put_all(items, &mut large, false);
             }
         });
         took_any

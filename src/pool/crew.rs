@@ -264,6 +264,7 @@ impl Crew {
     fn start_there(&mut self, seat_index: usize, first: u64) -> Result<()> {
         let seat = &Board::of(&self.heap).seats[seat_index];
         seat.lifeline.reset()?;
+        Board::of(&self.heap).last_panics[seat_index].clear();
         seat.run.store(0, Ordering::Relaxed);
         seat.n_tasks.store(0, Ordering::Relaxed);
         seat.is_up.store(0, Ordering::Relaxed);
@@ -369,7 +370,9 @@ impl Crew {
                 position: lane::running(&self.heap, seat),
                 pid,
                 noticed_ns,
-                cause: end.cause(),
+                cause: end
+                    .cause()
+                    .after(Board::of(&heap).last_panics[seat_index].read()),
             },
         }
     }

@@ -10,6 +10,7 @@ use crate::wire::Sink;
 
 use super::board::{ArgSpan, Job, NO_BYTES, Seat};
 use super::lane::Lane;
+use super::last_panic::LastPanic;
 use super::recorder::Recorder;
 use super::transport::{Port, Slots};
 
@@ -18,6 +19,7 @@ pub(super) struct Desk<'a> {
     heap: &'a Heap,
     job: &'a Job,
     seat: &'a Seat,
+    last_panic: &'a LastPanic,
     /// No further chunk is claimed once the worker has run this many tasks in its life.
     max_tasks: u64,
     /// Whether each chunk is a single position.
@@ -30,11 +32,17 @@ pub(super) struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    pub(super) fn new(heap: &'a Heap, job: &'a Job, seat: &'a Seat, max_tasks: u64) -> Desk<'a> {
+    pub(super) fn new(
+        heap: &'a Heap,
+        job: &'a Job,
+        (seat, last_panic): (&'a Seat, &'a LastPanic),
+        max_tasks: u64,
+    ) -> Desk<'a> {
         Desk {
             heap,
             job,
             seat,
+            last_panic,
             max_tasks,
             claims_singly: job.claims_singly(),
             lane: Lane::new(heap, job, seat),
@@ -82,6 +90,11 @@ impl Port for Desk<'_> {
 
     fn numbers(&self) -> *const u8 {
         self.heap.at(self.job.args.load(Ordering::Relaxed))
+    }
+
+    fn last_panic(&self) -> Option<&'static LastPanic> {
+        // SAFETY: a worker keeps the pool's memory mapped until its process ends.
+        Some(unsafe { &*std::ptr::from_ref(self.last_panic) })
     }
 
     #[inline]

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::unistd::Pid;
 
+use crate::caught;
 use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::launch::{Launch, forget_launch};
@@ -200,7 +201,7 @@ extern "C" fn enter() {
         && order.entry == (entry_address() - base) as u64
     {
         // A panic must not unwind into the loader, and never lead to `main`.
-        let _ = std::panic::catch_unwind(|| {
+        let _ = caught::run(|| {
             // The loader runs this before anything could have started a thread.
             forget_launch(VARIABLE, &path);
             follow(order)

@@ -30,9 +30,11 @@ mod fresh;
 mod growing;
 mod imap;
 mod lane;
+mod last_panic;
 mod map;
 #[cfg(test)]
 mod messages;
+mod panics;
 mod pending;
 mod plan;
 mod record;

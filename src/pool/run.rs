@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::caught;
 use crate::error::{Error, Outcome, Result, TaskError};
 
 use super::args::{Arguments, Spent};
@@ -84,7 +85,7 @@ where
     watch(&flight);
     // Who takes a dead worker's place inherits the arguments anew: they stay until all tasks have ended.
     let mut spent = args.into_iter();
-    let mut make_way = |has_ended: bool| drop(has_ended.then(|| spent.next()));
+    let mut make_way = |has_ended: bool| caught::drop_quietly(has_ended.then(|| spent.next()));
     let outcome = flight.land_in_place_of(&mut make_way, notes);
     workers.join();
     outcome.map_err(Failed::Items)

@@ -3,19 +3,19 @@
 //! What is generic, and so compiled anew into every notebook cell that maps, is only the innermost
 //! loop (the "steps" at the end of this file); it reaches everything else through a [`Task`].
 
-use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
+use std::io::Write;
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex};
-use std::thread;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::caught;
 use crate::error::{Cause, Error, Result};
 use crate::sys::atomic::Ordering;
 use crate::wire;
 
 use super::callable::Callable;
+use super::panics::PanicNotes;
 use super::transport::{Port, Slots, Step, Transport};
 
 /// What a function's name leads to in a worker: code that runs a job to its end.
@@ -29,6 +29,8 @@ pub(super) struct Task<'a, T: Transport> {
     /// The claimed chunk's positions that are still to be done.
     next: u64,
     end: u64,
+    /// Whether what runs belongs to no position: the one before `next` has its answer, and its result is being dropped.
+    is_between: bool,
     /// How many positions were completed.
     n_done: u64,
 }
@@ -39,6 +41,7 @@ impl<'a, T: Transport> Task<'a, T> {
             port,
             next: 0,
             end: 0,
+            is_between: false,
             n_done: 0,
         }
     }
@@ -50,17 +53,31 @@ impl<'a, T: Transport> Task<'a, T> {
 
     /// Runs `step` on every chunk that can be claimed, until none is left. What a step stops short with, or
     /// a panic of it, becomes the answer to the position that it was at; the chunk then goes on behind it.
+    ///
+    /// A position that has its answer gets no second one: a result whose destructor panics was sent all the same.
     pub(super) fn run_chunks(&mut self, stride: usize, step: &mut Step<'_, T>) {
-        let panics = PanicNotes::listen();
+        let panics = PanicNotes::listen(self.port.last_panic());
+        let mut has_told = false;
         while let Some((first, end)) = self.port.claim() {
             (self.next, self.end) = (first, end);
             while self.next < self.end {
                 let before = self.next;
                 self.port.begin(before, self.end - before, stride);
-                let outcome = catch_unwind(AssertUnwindSafe(|| step(self)));
-                if let Err(cause) = outcome.unwrap_or_else(|panic| Err(panics.explain(&*panic))) {
-                    self.port.fail(self.next, &cause);
-                    self.next += 1;
+                let outcome = caught::run(|| step(self));
+                let outcome = outcome.unwrap_or_else(|panic| Err(panics.explain(&panic)));
+                let is_answered = std::mem::take(&mut self.is_between);
+                match outcome {
+                    Err(cause) if is_answered => {
+                        // Told once: it is the same for each of a type's values.
+                        if !std::mem::replace(&mut has_told, true) {
+                            tell_of_drop(&cause);
+                        }
+                    }
+                    Err(cause) => {
+                        self.port.fail(self.next, &cause);
+                        self.next += 1;
+                    }
+                    Ok(()) => {}
                 }
                 let n_run = self.next - before;
                 self.port.end(n_run);
@@ -81,57 +98,6 @@ impl<'a, T: Transport> Task<'a, T> {
     fn item(&self) -> usize {
         let items = self.port.items();
         items.map_or(self.next, |items| items[self.next as usize]) as usize
-    }
-}
-
-/// Listens to panics while a job runs, so that a task's panic is told to the map's caller instead
-/// of being printed by a process that the user does not see. Other threads' panics are printed.
-struct PanicNotes {
-    last: Arc<Mutex<Option<Cause>>>,
-    /// The hook that was there before, to be put back.
-    before: Option<Arc<Hook>>,
-}
-
-type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send + 'static>;
-
-impl PanicNotes {
-    fn listen() -> PanicNotes {
-        let last = Arc::new(Mutex::new(None));
-        let before = Arc::new(take_hook());
-        let (notes, others) = (Arc::clone(&last), Arc::clone(&before));
-        let task_thread = thread::current().id();
-        set_hook(Box::new(move |info| {
-            if thread::current().id() != task_thread {
-                return others(info);
-            }
-            let location = info.location().map(ToString::to_string).unwrap_or_default();
-            if let Ok(mut notes) = notes.lock() {
-                *notes = Some(Cause::panicked(info.payload(), location));
-            }
-        }));
-        PanicNotes {
-            last,
-            before: Some(before),
-        }
-    }
-
-    fn explain(&self, payload: &(dyn std::any::Any + Send)) -> Cause {
-        let noted = self.last.lock().ok().and_then(|mut notes| notes.take());
-        // A payload that was thrown without the hook (`resume_unwind`) has no location.
-        noted.unwrap_or_else(|| Cause::panicked(payload, String::new()))
-    }
-}
-
-impl Drop for PanicNotes {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            return;
-        }
-        drop(take_hook());
-        // With our hook gone, nobody else holds the one before.
-        if let Some(hook) = self.before.take().and_then(Arc::into_inner) {
-            set_hook(hook);
-        }
     }
 }
 
@@ -277,21 +243,39 @@ where
     T: Transport,
 {
     while task.next < task.end {
-        let argument = argument(&task.port, task.item()).map_err(why)?;
+        let argument = argument(&task.port, task.item()).map_err(no_argument)?;
         task.port.decoded();
         let result = f.call(argument);
         let encode = &mut |sink: &mut dyn wire::Sink| wire::encode(&result, sink);
-        task.port.commit(encode).map_err(why)?;
+        task.port.commit(encode).map_err(not_sent)?;
         task.next += 1;
+        task.is_between = true;
+        drop(result);
+        task.is_between = false;
     }
     Ok(())
 }
 
-/// Why a position has no result whose argument or result has not come through.
-fn why(error: Error) -> Cause {
+/// Prints what no item's error can say: the result has arrived.
+#[cold]
+fn tell_of_drop(cause: &Cause) {
+    let pid = std::process::id();
+    let _ = writeln!(
+        std::io::stderr(),
+        "in worker process {pid}, a task's result was sent, and then dropping it {cause}"
+    );
+}
+
+/// Why a position was not run whose argument has not come through.
+fn no_argument(error: Error) -> Cause {
     if error.is_decode() {
-        Cause::Decode(error.to_string())
+        Cause::Decode(format!("its argument: {error}"))
     } else {
-        Cause::Encode(error.to_string())
+        Cause::Argument(error.to_string())
     }
+}
+
+/// Why a position has no result that was run.
+fn not_sent(error: Error) -> Cause {
+    Cause::Encode(error.to_string())
 }

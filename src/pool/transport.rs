@@ -21,6 +21,7 @@ use crate::error::{Cause, Error, Result};
 use crate::sys::atomic::AtomicU64;
 use crate::wire::Sink;
 
+use super::last_panic::LastPanic;
 use super::plan::Schedule;
 use super::task::Task;
 use super::watched::Look;
@@ -86,6 +87,9 @@ pub(super) trait Port {
 
     /// Where the arguments are that are plain numbers: one for each item, aligned.
     fn numbers(&self) -> *const u8;
+
+    /// Where panics are noted that this worker may not survive; `None` if the owner could not read it.
+    fn last_panic(&self) -> Option<&'static LastPanic>;
 
     /// Begins a run: the answers to `n` positions from `first` on, numbers of `stride` bytes each, or
     /// encoded values for a `stride` of 0. A worker for whose answers there is no room ends here.

@@ -3,12 +3,12 @@
 //! Nothing is encoded. What the planner, the chunks and the trace are is the same as among processes.
 
 use std::mem::MaybeUninit;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use std::vec::IntoIter;
 
+use crate::caught;
 use crate::error::{Cause, Outcome, TaskError};
 
 use super::diary::Diary;
@@ -145,8 +145,8 @@ impl<'s, A, R> Items<'s, A, R> {
 
 /// Runs a task in this process; its panic becomes the item's error.
 pub(crate) fn run_caught<R>(item: usize, task: impl FnOnce() -> R) -> Outcome<R> {
-    catch_unwind(AssertUnwindSafe(task)).map_err(|payload| {
-        let cause = Cause::panicked(&*payload, String::new());
+    caught::run(task).map_err(|payload| {
+        let cause = Cause::panicked(payload.value(), String::new());
         TaskError::new(Some(item), Some(std::process::id() as i32), cause)
     })
 }

@@ -1,8 +1,8 @@
 //! A worker's life: wait for a job, find its function, run it, leave it, until the queue is closed.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::caught;
 use crate::error::{Cause, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::Ordering;
@@ -43,7 +43,7 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
     seat.lifeline.hold();
     child::pass_interrupts();
     if let Some(initializer) = duty.initializer
-        && catch_unwind(AssertUnwindSafe(initializer)).is_err()
+        && caught::run(initializer).is_err()
     {
         child::exit_now(FAILED_TO_START);
     }
@@ -129,7 +129,7 @@ impl Worker<'_> {
         self.seat.run.store(0, Ordering::Release);
         let done = job.done.fetch_add(n_done, Ordering::SeqCst) + n_done;
         self.seat.position.store(position + 1, Ordering::SeqCst);
-        let is_complete = n_done > 0 && done == job.n_items.load(Ordering::Relaxed);
+        let is_complete = n_done > 0 && done >= job.n_items.load(Ordering::Relaxed);
         // From here on the owner may reuse the job; what is read of it then causes at worst a
         // wake-up for nothing.
         if is_complete || job.degraded.load(Ordering::SeqCst) != 0 {
@@ -138,7 +138,9 @@ impl Worker<'_> {
     }
 
     fn run(&mut self, job: &Job) -> u64 {
-        let desk = Desk::new(self.duty.heap, job, self.seat, self.duty.max_tasks);
+        let last_panic = &self.board.last_panics[self.duty.seat_index];
+        let seat = (self.seat, last_panic);
+        let desk = Desk::new(self.duty.heap, job, seat, self.duty.max_tasks);
         let mut task = Task::new(desk);
         let record = job.function.load(Ordering::Relaxed);
         match (record, self.duty.local) {

@@ -1,12 +1,12 @@
 //! A closure in a child process, and its value back.
 
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Cause, Result, TaskError};
+use crate::caught::{self, Payload};
+use crate::error::{Cause, Error, Result, TaskError};
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::child::{self, Ended, Side};
@@ -46,17 +46,13 @@ impl<T: Serialize + DeserializeOwned> Process<T> {
     /// As [`fork`](super::fork).
     ///
     /// # Fork safety
-    /// A panic in `f` ends the child's closure and becomes the error of [`join`](Process::join).
+    /// A panic in `f`, or in its value's `Serialize`, ends the child's closure and becomes the error of
+    /// [`join`](Process::join). The value is sent before it is dropped in the child, so a panic of its
+    /// destructor is printed and changes nothing.
     pub fn spawn(f: impl FnOnce() -> T) -> Result<Process<T>> {
         let heap = Heap::new(size_of::<Answer>())?;
         match child::fork()? {
-            Side::Child => {
-                let code = match catch_unwind(AssertUnwindSafe(|| answer(&heap, f))) {
-                    Ok(Ok(())) => 0,
-                    Ok(Err(_)) | Err(_) => 1,
-                };
-                child::exit_now(code)
-            }
+            Side::Child => child::exit_now(i32::from(!answer(&heap, f))),
             Side::Parent(pid) => Ok(Process {
                 child: Child::of(pid),
                 heap,
@@ -84,7 +80,9 @@ impl<T: Serialize + DeserializeOwned> Process<T> {
                     wire::decode(cause).unwrap_or_else(|error| Cause::Decode(error.to_string())),
                 )),
                 [_, value @ ..] => {
-                    wire::decode(value).map_err(|error| fail(Cause::Decode(error.to_string())))
+                    let decoded = caught::run(|| wire::decode(value));
+                    let decoded = decoded.unwrap_or_else(|payload| Err(wire::panicked(&payload)));
+                    decoded.map_err(|error| fail(Cause::Decode(format!("its result: {error}"))))
                 }
                 [] => Err(fail(Cause::Vanished)),
             },
@@ -114,21 +112,38 @@ impl<T> Process<T> {
     }
 }
 
-/// Runs the closure in the child and commits what became of it: a byte that says whether it is a
-/// value or a cause, and that, encoded.
-fn answer<T: Serialize>(heap: &Heap, f: impl FnOnce() -> T) -> Result<()> {
+/// Runs the closure in the child and commits what became of it; false if there is no room even for a reason.
+fn answer<T: Serialize>(heap: &Heap, f: impl FnOnce() -> T) -> bool {
+    let outcome = caught::run(f);
     let mut bytes = vec![VALUE];
-    let failure = match catch_unwind(AssertUnwindSafe(f)) {
-        Ok(value) => wire::encode(&value, &mut bytes)
-            .err()
-            .map(|error| Cause::Encode(error.to_string())),
-        Err(payload) => Some(Cause::panicked(&*payload, String::new())),
+    let encoded = match &outcome {
+        Ok(value) => caught::run(|| wire::encode(value, &mut bytes))
+            .map_err(|payload| panicked(&payload))
+            .and_then(|encoded| encoded.map_err(not_sent)),
+        Err(payload) => Err(panicked(payload)),
     };
-    if let Some(cause) = failure {
-        bytes.clear();
-        bytes.push(CAUSE);
-        wire::encode(&cause, &mut bytes)?;
-    }
+    let committed = encoded
+        .and_then(|()| commit(heap, &bytes).map_err(not_sent))
+        .or_else(|cause| {
+            bytes = vec![CAUSE];
+            wire::encode(&cause, &mut bytes)?;
+            commit(heap, &bytes)
+        });
+    // The parent has its answer, whatever the value's destructor does.
+    caught::drop_quietly(outcome);
+    committed.is_ok()
+}
+
+fn panicked(payload: &Payload) -> Cause {
+    Cause::panicked(payload.value(), String::new())
+}
+
+fn not_sent(error: Error) -> Cause {
+    Cause::Encode(error.to_string())
+}
+
+/// Commits an answer: a byte that says whether a value or a cause follows, and that, encoded.
+fn commit(heap: &Heap, bytes: &[u8]) -> Result<()> {
     let place = heap.take(size_of::<u64>() + bytes.len())?;
     // SAFETY: the block was just taken with room for the length and the bytes.
     unsafe {

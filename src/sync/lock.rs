@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::caught;
 use crate::error::{Error, Result};
 use crate::shared::heap::Heap;
 use crate::sys::atomic::{AtomicU64, Ordering};
@@ -108,6 +109,9 @@ impl<T: Serialize + DeserializeOwned> Lock<T> {
     /// `is_owner_died()` if the last holder died with it: the lock is free then, and the value as
     /// it was before that holder; call again to go on. `is_invalid_input()` if this process holds
     /// the lock already. `is_decode()` if the value cannot be decoded.
+    ///
+    /// # Panics
+    /// With the panic of the value's own `Deserialize`; the lock is free then.
     #[doc(alias = "acquire")]
     pub fn lock(&self) -> Result<LockGuard<'_, T>> {
         self.guard(self.state().mutex.lock(None))
@@ -158,29 +162,23 @@ impl<T: Serialize + DeserializeOwned> Lock<T> {
 
     fn guard(&self, locked: Locked) -> Result<LockGuard<'_, T>> {
         let mutex = &self.state().mutex;
-        match locked {
-            Locked::Taken => {}
+        let held = match locked {
+            Locked::Taken => Held(mutex),
             Locked::FromDead(pid) => {
                 mutex.unlock();
                 return Err(Error::owner_died("a lock", pid, UNTOUCHED));
             }
             Locked::Busy => return Err(Error::timed_out("waiting for a lock")),
             Locked::Own => return Err(held_already()),
-        }
-        match self.load() {
-            Ok(value) => Ok(LockGuard {
-                lock: self,
-                value: Some(value),
-                is_changed: false,
-                is_held: true,
-                began_in_panic: std::thread::panicking(),
-                not_send: PhantomData,
-            }),
-            Err(error) => {
-                mutex.unlock();
-                Err(error)
-            }
-        }
+        };
+        Ok(LockGuard {
+            lock: self,
+            value: Some(self.load()?),
+            is_changed: false,
+            held: Some(held),
+            began_in_panic: std::thread::panicking(),
+            not_send: PhantomData,
+        })
     }
 
     /// Decodes the value; the caller holds the mutex.
@@ -235,6 +233,19 @@ impl<T> Lock<T> {
     }
 }
 
+/// The mutex for as long as this process has it: whatever the value's own `Serialize` and `Deserialize` do
+/// meanwhile, a panic included, it is released.
+struct Held<'a>(&'a Mutex);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // A child that was forked meanwhile has a copy of this, but not the mutex.
+        if self.0.is_mine() {
+            self.0.unlock();
+        }
+    }
+}
+
 impl<T> Drop for Lock<T> {
     fn drop(&mut self) {
         if self.state().mutex.let_go() {
@@ -259,7 +270,7 @@ pub struct LockGuard<'a, T: Serialize + DeserializeOwned> {
     /// `None` once it was taken out by `unlock_into`.
     value: Option<T>,
     is_changed: bool,
-    is_held: bool,
+    held: Option<Held<'a>>,
     began_in_panic: bool,
     /// The C library's list of held locks is the thread's own.
     not_send: PhantomData<*const ()>,
@@ -288,17 +299,14 @@ impl<'a, T: Serialize + DeserializeOwned> LockGuard<'a, T> {
     }
 
     fn release(&mut self) -> Result<()> {
-        let mutex = &self.lock.state().mutex;
         // A child that was forked meanwhile has a copy of the guard, but not the lock.
-        if !std::mem::take(&mut self.is_held) || !mutex.is_mine() {
+        let Some(_held) = self.held.take().filter(|held| held.0.is_mine()) else {
             return Ok(());
-        }
-        let outcome = match &self.value {
+        };
+        match &self.value {
             Some(value) if self.is_changed => self.lock.store(value),
             _ => Ok(()),
-        };
-        mutex.unlock();
-        outcome
+        }
     }
 }
 
@@ -326,15 +334,14 @@ impl<T: Serialize + DeserializeOwned> DerefMut for LockGuard<'_, T> {
 impl<T: Serialize + DeserializeOwned> Drop for LockGuard<'_, T> {
     /// # Panics
     /// If the changed value cannot be published; [`unlock`](LockGuard::unlock) gives an error
-    /// instead.
+    /// instead. With the panic of the value's own `Serialize`. The lock is free then, and the value as it was
+    /// when it was locked.
     fn drop(&mut self) {
-        let panics = std::thread::panicking();
-        if panics && !self.began_in_panic {
-            self.is_changed = false;
-        }
-        if let Err(error) = self.release()
-            && !panics
-        {
+        if std::thread::panicking() {
+            self.is_changed &= self.began_in_panic;
+            // A second panic would end the process.
+            let _ = caught::run(|| self.release());
+        } else if let Err(error) = self.release() {
             panic!("the value of a lock was not changed: {error}");
         }
     }

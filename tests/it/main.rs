@@ -24,6 +24,7 @@ mod support;
 mod sync;
 mod tidy;
 mod traces;
+mod user_code;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -49,6 +50,7 @@ fn main() {
         ("shared", shared::TESTS),
         ("sync", sync::TESTS),
         ("channel", channel::TESTS),
+        ("user_code", user_code::TESTS),
         ("chaos", chaos::TESTS),
         ("interface", interface::TESTS),
         ("tidy", tidy::TESTS),

@@ -7,6 +7,7 @@ use crate::error::{Cause, Error, Result};
 use crate::sys::atomic::AtomicU64;
 use crate::wire::Sink;
 
+use super::super::last_panic::LastPanic;
 use super::super::task::Task;
 use super::super::transport::{Port, Slots};
 use super::{Args, Content, Job, Report, Run};
@@ -124,6 +125,10 @@ impl Port for Remote<'_> {
             Args::Numbers(numbers) => numbers.as_ptr().cast(),
             Args::Values(_) => std::ptr::null(),
         }
+    }
+
+    fn last_panic(&self) -> Option<&'static LastPanic> {
+        None
     }
 
     fn begin(&mut self, first: u64, n: u64, stride: usize) {

@@ -20,6 +20,7 @@ mod pool {
     pub(crate) mod board;
     #[path = "../../tests/loom/src/jobs.rs"]
     pub(crate) mod jobs;
+    mod last_panic;
     pub(crate) mod plan;
     pub(crate) mod sleep;
 }

@@ -1,0 +1,505 @@
+//! The user's own code where it is called by the library: destructors, panic payloads, `Serialize` and
+//! `Deserialize` that panic. Nothing is held and nothing half counted while such code runs.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+
+use forklore::{
+    Condition, Error, Gil, Lock, Map, Pool, Process, Queue, Serial, TaskError, ThreadPool,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::starts::{METHODS, pool};
+use crate::support::{power, tests};
+
+tests![
+    a_result_whose_drop_panics_is_a_result,
+    a_payload_whose_drop_panics_is_an_items_error,
+    an_initializer_may_throw_anything,
+    results_that_panic_when_they_are_read_are_their_items_errors,
+    a_process_value_may_panic_in_each_of_its_parts,
+    an_argument_that_cannot_be_sent_was_not_run,
+    a_lock_is_free_again_whatever_its_value_does,
+    a_queue_loses_a_message_that_panics_and_no_other,
+    a_death_tells_the_panics_that_led_to_it,
+];
+
+fn here() -> u32 {
+    std::process::id()
+}
+
+/// A result that can be dropped by its owner only.
+#[derive(Debug, Serialize, Deserialize)]
+struct OnlyHere {
+    x: u32,
+    owner: u32,
+}
+
+impl Drop for OnlyHere {
+    fn drop(&mut self) {
+        assert!(here() == self.owner, "the drop of {}", self.x);
+    }
+}
+
+/// Panics when it is dropped, and that panic's payload as well.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic_any(Bomb);
+    }
+}
+
+fn values(results: Vec<Result<OnlyHere, TaskError>>) -> Vec<u32> {
+    results
+        .into_iter()
+        .map(|result| result.unwrap().x)
+        .collect()
+}
+
+fn a_result_whose_drop_panics_is_a_result() {
+    let owner = here();
+    for method in METHODS {
+        for (n_workers, n_items, chunk) in [(1, 1, 1), (1, 3, 3), (2, 2, 1), (2, 40, 7)] {
+            let pool = pool(method, n_workers);
+            let all: Vec<u32> = (0..n_items).collect();
+            let args = || all.iter().map(|&x| (x, owner));
+            let shipped = |(x, owner)| OnlyHere { x, owner };
+            let mapped = pool.map_chunked(shipped, args(), chunk);
+            assert_eq!(
+                mapped.iter().map(|result| result.x).collect::<Vec<_>>(),
+                all
+            );
+            assert_eq!(values(pool.try_map(shipped, args())), all);
+            assert_eq!(
+                values(pool.try_map(|(x, _)| OnlyHere { x, owner }, args())),
+                all
+            );
+            assert_eq!(pool.apply(shipped, (7, owner)).x, 7);
+            assert_eq!(pool.imap(shipped, args()).count(), all.len());
+            assert_eq!(
+                pool.map_async(shipped, args().collect::<Vec<_>>())
+                    .get()
+                    .unwrap()
+                    .len(),
+                all.len()
+            );
+        }
+    }
+    // Beside items that fail, each answers for itself.
+    let pool = Pool::with_workers(1).unwrap();
+    let results = pool.try_map(
+        |(x, owner)| {
+            assert!(x % 3 != 1, "{x} is bad");
+            OnlyHere { x, owner }
+        },
+        (0..9).map(|x| (x, owner)),
+    );
+    for (item, result) in results.iter().enumerate() {
+        match result {
+            Ok(result) => assert_eq!(result.x as usize, item),
+            Err(error) => {
+                assert_eq!(error.item(), Some(item));
+                assert_eq!(error.message(), format!("{item} is bad"));
+            }
+        }
+    }
+    assert_eq!(results.iter().filter(|result| result.is_err()).count(), 3);
+}
+
+fn check_bombs(results: &[Result<u32, TaskError>]) {
+    assert_eq!(results.len(), 4);
+    for (item, result) in results.iter().enumerate() {
+        match item {
+            1 | 2 => {
+                let error = result.as_ref().unwrap_err();
+                assert!(error.is_panicked() && error.item() == Some(item), "{error}");
+            }
+            _ => assert_eq!(*result, Ok(item as u32)),
+        }
+    }
+}
+
+fn throw(x: u32) -> u32 {
+    if x == 1 || x == 2 { panic_any(Bomb) } else { x }
+}
+
+fn a_payload_whose_drop_panics_is_an_items_error() {
+    let owner = here();
+    for method in METHODS {
+        let pool = pool(method, 2);
+        let pids = pool.pids();
+        check_bombs(&pool.try_map(throw, 0..4));
+        let captured = 1;
+        check_bombs(&pool.try_map(|x| throw(x) * captured, 0..4));
+        assert_eq!(pool.pids(), pids, "a panic costs no worker");
+    }
+    assert!(
+        Process::spawn(|| panic_any(Bomb))
+            .map(Process::<()>::join)
+            .unwrap()
+            .unwrap_err()
+            .is_panicked()
+    );
+    check_bombs(&Serial.try_map(throw, 0..4));
+    let threads = ThreadPool::with_workers(2).unwrap();
+    check_bombs(&threads.try_map(throw, 0..4));
+    drop(threads);
+    check_bombs(&Gil::new().pool(2).unwrap().try_map(throw, 0..4));
+    let both = catch_unwind(|| Gil::new().threads(3, |_, number| throw(number as u32)));
+    std::mem::forget(both.map(|_| ()).unwrap_err());
+    assert_eq!(here(), owner, "no worker runs its parent's program");
+}
+
+fn an_initializer_may_throw_anything() {
+    let owner = here();
+    for method in METHODS {
+        let builder = Pool::builder().workers(2).start_method(method);
+        let pool = builder.initializer(|| panic_any(Bomb)).build().unwrap();
+        let results = pool.try_map(power, 0..3);
+        assert_eq!(here(), owner, "no worker runs its parent's program");
+        for result in results {
+            let error = result.unwrap_err();
+            assert!(
+                error.to_string().contains("initializer panicked"),
+                "{error}"
+            );
+        }
+    }
+}
+
+/// A value that its owner cannot read, and perhaps a worker cannot write.
+#[derive(Debug)]
+struct Touchy {
+    x: u32,
+    padding: Vec<u8>,
+    panics_in_serialize: bool,
+    panics_in_deserialize: bool,
+}
+
+impl Touchy {
+    fn new(x: u32, n_bytes: usize) -> Touchy {
+        Touchy {
+            x,
+            padding: vec![1; n_bytes],
+            panics_in_serialize: false,
+            panics_in_deserialize: false,
+        }
+    }
+}
+
+impl Serialize for Touchy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert!(!self.panics_in_serialize, "{} is not written", self.x);
+        (self.x, &self.padding, self.panics_in_deserialize).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Touchy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (x, padding, panics): (u32, Vec<u8>, bool) = Deserialize::deserialize(deserializer)?;
+        assert!(!panics, "{x} is not read");
+        Ok(Touchy {
+            x,
+            padding,
+            panics_in_serialize: false,
+            panics_in_deserialize: false,
+        })
+    }
+}
+
+/// How much memory this process shares with others, in bytes.
+fn shared_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssShmem:"));
+    let kb = line.unwrap().split_whitespace().next().unwrap();
+    kb.parse::<u64>().unwrap() << 10
+}
+
+fn results_that_panic_when_they_are_read_are_their_items_errors() {
+    fn odd_ones_panic(x: u32) -> Touchy {
+        Touchy {
+            panics_in_deserialize: x % 2 == 1,
+            ..Touchy::new(x, if x < 4 { 200_000 } else { 1_000 })
+        }
+    }
+    std::panic::set_hook(Box::new(|_| ()));
+    for method in METHODS {
+        let pool = pool(method, 2);
+        let mut after_first = 0;
+        for round in 0..20 {
+            let results = pool.try_map(odd_ones_panic, 0..20);
+            for (item, result) in results.iter().enumerate() {
+                match result {
+                    Ok(value) => assert_eq!((value.x as usize, item % 2), (item, 0)),
+                    Err(error) => {
+                        assert!(error.is_decode() && error.item() == Some(item), "{error}");
+                        assert!(error.to_string().contains("is not read"), "{error}");
+                    }
+                }
+            }
+            assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 10);
+            let mapped = catch_unwind(AssertUnwindSafe(|| pool.map(odd_ones_panic, 0..20)));
+            assert!(mapped.is_err());
+            let mut stream = pool.imap(odd_ones_panic, 0..20);
+            let streamed = (0..20).filter(|_| {
+                catch_unwind(AssertUnwindSafe(|| stream.next())).is_ok_and(|next| next.is_some())
+            });
+            assert_eq!(streamed.count(), 10);
+            let pending = pool.map_async(odd_ones_panic, 0..20);
+            assert!(pending.get().unwrap_err().is_decode());
+            if round == 1 {
+                after_first = shared_bytes();
+            }
+        }
+        // Each round's results are more than half a megabyte.
+        assert!(
+            shared_bytes() < after_first + (4 << 20),
+            "memory is not given back"
+        );
+        assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
+    }
+    drop(std::panic::take_hook());
+}
+
+fn a_process_value_may_panic_in_each_of_its_parts() {
+    let owner = here();
+    let child = Process::spawn(|| OnlyHere { x: 3, owner }).unwrap();
+    assert_eq!(child.join().unwrap().x, 3);
+    let child = Process::spawn(|| Touchy {
+        panics_in_serialize: true,
+        ..Touchy::new(4, 0)
+    });
+    let error = child.unwrap().join().unwrap_err();
+    assert!(
+        error.is_panicked() && error.message() == "4 is not written",
+        "{error}"
+    );
+    let child = Process::spawn(|| Touchy {
+        panics_in_deserialize: true,
+        ..Touchy::new(5, 0)
+    });
+    let error = child.unwrap().join().unwrap_err();
+    assert!(
+        error.is_decode() && error.to_string().contains("5 is not read"),
+        "{error}"
+    );
+}
+
+/// An argument or result that refuses to be written.
+#[derive(Debug)]
+struct Unwritable(u32);
+
+impl Serialize for Unwritable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            1 => Err(serde::ser::Error::custom("1 is private")),
+            x => x.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Unwritable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let x = u32::deserialize(deserializer)?;
+        if x == 2 {
+            return Err(serde::de::Error::custom("2 is foreign"));
+        }
+        Ok(Unwritable(x))
+    }
+}
+
+fn an_argument_that_cannot_be_sent_was_not_run() {
+    for method in METHODS {
+        let pool = pool(method, 1);
+        let results = pool.try_map(|Unwritable(x)| x, (0..4).map(Unwritable));
+        assert_eq!((&results[0], &results[3]), (&Ok(0), &Ok(3)));
+        let error = results[1].as_ref().unwrap_err();
+        let text = error.to_string();
+        assert!(error.is_encode() && error.item() == Some(1), "{text}");
+        assert!(
+            text.contains("was not run: its argument could not be sent"),
+            "{text}"
+        );
+        assert!(
+            text.contains("1 is private") && !text.contains("result"),
+            "{text}"
+        );
+        let error = results[2].as_ref().unwrap_err();
+        let text = error.to_string();
+        assert!(error.is_decode() && text.contains("its argument"), "{text}");
+        assert!(
+            text.contains("2 is foreign") && !text.contains("result"),
+            "{text}"
+        );
+        let results = pool.try_map(Unwritable, 0..4);
+        let text = results[1].as_ref().unwrap_err().to_string();
+        assert!(
+            text.contains("ran, but its result could not be sent"),
+            "{text}"
+        );
+        let text = results[2].as_ref().unwrap_err().to_string();
+        assert!(text.contains("its result"), "{text}");
+    }
+}
+
+/// Whether another process gets the lock, and what it finds there.
+fn elsewhere(lock: &Lock<Touchy>) -> u32 {
+    let child = Process::spawn(|| {
+        let long = std::time::Duration::from_secs(20);
+        lock.lock_timeout(long)
+            .map_err(|error: Error| error.to_string())
+            .map(|guard| guard.x)
+    });
+    child.unwrap().join().unwrap().unwrap()
+}
+
+fn a_lock_is_free_again_whatever_its_value_does() {
+    let panics = |f: &mut dyn FnMut()| assert!(catch_unwind(AssertUnwindSafe(f)).is_err());
+    // Its Serialize, at each way to release it.
+    let lock = Lock::new(Touchy::new(1, 10)).unwrap();
+    let changed = Condition::new().unwrap();
+    let spoiled = || {
+        let mut guard = lock.lock().unwrap();
+        guard.x = 2;
+        guard.panics_in_serialize = true;
+        guard
+    };
+    panics(&mut || drop(spoiled()));
+    assert_eq!(elsewhere(&lock), 1);
+    panics(&mut || spoiled().unlock().unwrap());
+    assert_eq!(elsewhere(&lock), 1);
+    panics(&mut || drop(changed.wait(spoiled())));
+    panics(&mut || drop(changed.wait_while(spoiled(), |_| true)));
+    assert_eq!(elsewhere(&lock), 1);
+    // A guard that is taken while a panic is on its way is released, and the panic goes on.
+    struct Late<'a>(&'a dyn Fn());
+    impl Drop for Late<'_> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+    panics(&mut || {
+        let _late = Late(&|| drop(spoiled()));
+        panic!("first");
+    });
+    assert_eq!(elsewhere(&lock), 1);
+    // The pool's tasks, and a worker that holds it and panics.
+    let pool = Pool::with_workers(2).unwrap();
+    let results = pool.try_map(|_: u8| drop(spoiled()), 0..4);
+    assert!(
+        results
+            .iter()
+            .all(|result| result.as_ref().unwrap_err().is_panicked())
+    );
+    assert_eq!(elsewhere(&lock), 1);
+    // Its Deserialize, at each way to take it.
+    let lock = Lock::new(Touchy {
+        panics_in_deserialize: true,
+        ..Touchy::new(3, 10)
+    });
+    let lock = lock.unwrap();
+    for _ in 0..2 {
+        panics(&mut || drop(lock.lock()));
+        panics(&mut || drop(lock.try_lock()));
+        panics(&mut || drop(lock.recover()));
+    }
+    let child = Process::spawn(|| drop(lock.lock())).unwrap();
+    assert_eq!(child.join().unwrap_err().message(), "3 is not read");
+    let mut lock = Some(lock);
+    panics(&mut || drop(lock.take().unwrap().into_inner()));
+}
+
+fn a_queue_loses_a_message_that_panics_and_no_other() {
+    let queue = Queue::<Touchy>::bounded(4).unwrap();
+    let (sender, receiver) = forklore::pipe::<Touchy>().unwrap();
+    for n_bytes in [0, 100_000] {
+        let unread = || Touchy {
+            panics_in_deserialize: true,
+            ..Touchy::new(1, n_bytes)
+        };
+        let unwritten = || Touchy {
+            panics_in_serialize: true,
+            ..Touchy::new(2, n_bytes)
+        };
+        assert!(catch_unwind(AssertUnwindSafe(|| queue.send(unwritten()))).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| sender.send(unwritten()))).is_err());
+        queue.send(unread()).unwrap();
+        sender.send(unread()).unwrap();
+        queue.send(Touchy::new(3, n_bytes)).unwrap();
+        sender.send(Touchy::new(3, n_bytes)).unwrap();
+        assert!(catch_unwind(AssertUnwindSafe(|| queue.recv())).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| receiver.recv())).is_err());
+        let child = Process::spawn(|| (queue.recv().unwrap().x, receiver.recv().unwrap().x));
+        assert_eq!(child.unwrap().join().unwrap(), (3, 3));
+    }
+    assert!(queue.is_empty());
+}
+
+fn a_death_tells_the_panics_that_led_to_it() {
+    struct Second;
+    impl Drop for Second {
+        fn drop(&mut self) {
+            panic!("the second");
+        }
+    }
+    extern "C" fn cannot_unwind(x: u32) {
+        panic!("out of C: {x}");
+    }
+    fn die(x: u32) -> u32 {
+        match x {
+            1 => {
+                let _second = Second;
+                panic!("the first");
+            }
+            2 => cannot_unwind(x),
+            3 => {
+                let _ = catch_unwind(|| panic!("is caught"));
+                std::process::abort();
+            }
+            4 => panic!("is an error"),
+            5 => std::process::abort(),
+            _ => (),
+        }
+        x
+    }
+    for method in METHODS {
+        let pool = pool(method, 1);
+        let one = 1;
+        for results in [
+            pool.try_map(die, 0..7),
+            pool.try_map(|x| die(x) * one, 0..7),
+        ] {
+            let texts: Vec<String> = results
+                .iter()
+                .map(|result| {
+                    result
+                        .as_ref()
+                        .map_or_else(ToString::to_string, |_| String::new())
+                })
+                .collect();
+            for (item, words) in [
+                (
+                    1,
+                    &["SIGABRT", "the first", "the second", "user_code.rs"][..],
+                ),
+                (2, &["SIGABRT", "out of C: 2", "user_code.rs"]),
+                (3, &["SIGABRT", "is caught"]),
+                (4, &["is an error"]),
+                (5, &["SIGABRT"]),
+            ] {
+                assert!(
+                    words.iter().all(|word| texts[item].contains(word)),
+                    "{}",
+                    texts[item]
+                );
+            }
+            assert!(results[1].as_ref().unwrap_err().is_died());
+            assert_eq!(results[2].as_ref().unwrap_err().signal(), Some(6));
+            // A panic that became an item's error says nothing of a later death.
+            assert!(!texts[5].contains("panicked"), "{}", texts[5]);
+            assert_eq!((&results[0], &results[6]), (&Ok(0), &Ok(6)));
+        }
+    }
+}
