@@ -92,11 +92,11 @@ mod tests {
                 drop_quietly(Endless);
             }
         }
-        let payload = run(|| {
+        let payload = run(|| -> () {
             let _late = Late;
             panic!("first");
-        });
-        let payload = payload.map(|()| ()).unwrap_err();
+        })
+        .unwrap_err();
         assert_eq!(payload.value().downcast_ref::<&str>(), Some(&"first"));
     }
 

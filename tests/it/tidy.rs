@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 
 use crate::support::tests;
 
-tests![modules_use_only_lower_layers, files_have_one_job];
+tests![
+    modules_use_only_lower_layers,
+    files_have_one_job,
+    panics_are_caught_in_one_place
+];
 
 /// The library's layers, bottom up; a module uses only those above it in this list.
 /// `ARCHITECTURE.md` has the same table.
@@ -39,6 +43,25 @@ fn files_have_one_job() {
         for file in sources(layer) {
             let n_lines = fs::read_to_string(&file).unwrap().lines().count();
             assert!(n_lines <= 700, "{} has {n_lines} lines", file.display());
+        }
+    }
+}
+
+/// What a caught panic carries may panic when it is dropped; one module knows that.
+fn panics_are_caught_in_one_place() {
+    for layer in LAYERS.iter().filter(|layer| **layer != "caught") {
+        for file in sources(layer) {
+            let text = fs::read_to_string(&file).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or(&text);
+            let mut lines = code
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
+            let catches = lines.any(|line| line.contains("catch_unwind"));
+            assert!(
+                !catches,
+                "{} catches panics: use caught::run",
+                file.display()
+            );
         }
     }
 }

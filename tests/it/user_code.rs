@@ -3,9 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 
-use forklore::{
-    Condition, Error, Gil, Lock, Map, Pool, Process, Queue, Serial, TaskError, ThreadPool,
-};
+use forklore::{Condition, Error, Gil, Lock, Pool, Process, Queue, Serial, TaskError, ThreadPool};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::starts::{METHODS, pool};
@@ -22,6 +20,24 @@ tests![
     a_queue_loses_a_message_that_panics_and_no_other,
     a_death_tells_the_panics_that_led_to_it,
 ];
+
+/// Prints no panics until it is dropped: the tests' own come back as their failures.
+struct Quiet;
+
+impl Quiet {
+    fn new() -> Quiet {
+        std::panic::set_hook(Box::new(|_| ()));
+        Quiet
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            drop(std::panic::take_hook());
+        }
+    }
+}
 
 fn here() -> u32 {
     std::process::id()
@@ -57,6 +73,7 @@ fn values(results: Vec<Result<OnlyHere, TaskError>>) -> Vec<u32> {
 }
 
 fn a_result_whose_drop_panics_is_a_result() {
+    let _quiet = Quiet::new();
     let owner = here();
     for method in METHODS {
         for (n_workers, n_items, chunk) in [(1, 1, 1), (1, 3, 3), (2, 2, 1), (2, 40, 7)] {
@@ -124,6 +141,7 @@ fn throw(x: u32) -> u32 {
 }
 
 fn a_payload_whose_drop_panics_is_an_items_error() {
+    let _quiet = Quiet::new();
     let owner = here();
     for method in METHODS {
         let pool = pool(method, 2);
@@ -151,6 +169,7 @@ fn a_payload_whose_drop_panics_is_an_items_error() {
 }
 
 fn an_initializer_may_throw_anything() {
+    let _quiet = Quiet::new();
     let owner = here();
     for method in METHODS {
         let builder = Pool::builder().workers(2).start_method(method);
@@ -218,13 +237,13 @@ fn shared_bytes() -> u64 {
 }
 
 fn results_that_panic_when_they_are_read_are_their_items_errors() {
+    let _quiet = Quiet::new();
     fn odd_ones_panic(x: u32) -> Touchy {
         Touchy {
             panics_in_deserialize: x % 2 == 1,
             ..Touchy::new(x, if x < 4 { 200_000 } else { 1_000 })
         }
     }
-    std::panic::set_hook(Box::new(|_| ()));
     for method in METHODS {
         let pool = pool(method, 2);
         let mut after_first = 0;
@@ -260,10 +279,10 @@ fn results_that_panic_when_they_are_read_are_their_items_errors() {
         );
         assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
     }
-    drop(std::panic::take_hook());
 }
 
 fn a_process_value_may_panic_in_each_of_its_parts() {
+    let _quiet = Quiet::new();
     let owner = here();
     let child = Process::spawn(|| OnlyHere { x: 3, owner }).unwrap();
     assert_eq!(child.join().unwrap().x, 3);
@@ -311,6 +330,7 @@ impl<'de> Deserialize<'de> for Unwritable {
 }
 
 fn an_argument_that_cannot_be_sent_was_not_run() {
+    let _quiet = Quiet::new();
     for method in METHODS {
         let pool = pool(method, 1);
         let results = pool.try_map(|Unwritable(x)| x, (0..4).map(Unwritable));
@@ -356,6 +376,7 @@ fn elsewhere(lock: &Lock<Touchy>) -> u32 {
 }
 
 fn a_lock_is_free_again_whatever_its_value_does() {
+    let _quiet = Quiet::new();
     let panics = |f: &mut dyn FnMut()| assert!(catch_unwind(AssertUnwindSafe(f)).is_err());
     // Its Serialize, at each way to release it.
     let lock = Lock::new(Touchy::new(1, 10)).unwrap();
@@ -412,6 +433,7 @@ fn a_lock_is_free_again_whatever_its_value_does() {
 }
 
 fn a_queue_loses_a_message_that_panics_and_no_other() {
+    let _quiet = Quiet::new();
     let queue = Queue::<Touchy>::bounded(4).unwrap();
     let (sender, receiver) = forklore::pipe::<Touchy>().unwrap();
     for n_bytes in [0, 100_000] {
@@ -438,6 +460,7 @@ fn a_queue_loses_a_message_that_panics_and_no_other() {
 }
 
 fn a_death_tells_the_panics_that_led_to_it() {
+    let _quiet = Quiet::new();
     struct Second;
     impl Drop for Second {
         fn drop(&mut self) {

@@ -146,7 +146,11 @@ fn what_cannot_be_encoded_or_decoded_is_an_error_of_its_item() {
     let args = [1, 2, 3, 4, 5, 6].map(Odd).into();
     let results = map(&mut messages, less, args, terms(Schedule::Fixed(3), 0));
     let words = |index: usize| results[index].as_ref().unwrap_err().to_string();
-    assert!(words(0).contains("its argument: "), "{}", words(0));
+    assert!(
+        words(0).contains("its argument could not be sent: "),
+        "{}",
+        words(0)
+    );
     assert!(words(1).contains("nobody reads 2"), "{}", words(1));
     assert_eq!(results[2], Ok(Odd(0)));
     assert!(words(3).contains("there is no 1"), "{}", words(3));
