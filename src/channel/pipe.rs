@@ -126,8 +126,15 @@ impl Gate {
     fn count_self(&self, is_counted: bool) -> Result<()> {
         let mut writer = self.writer.borrow_mut();
         if !is_counted {
+            if writer.is_some() && !self.reader.can_make_writer() {
+                return Err(Error::os(
+                    "cannot wait at this pipe without a limit while this process has its other side too: that \
+                     takes a mounted /proc; drop the other side, give a timeout, or use a Queue",
+                    std::io::ErrorKind::Unsupported.into(),
+                ));
+            }
             *writer = None;
-        } else if self.n_wakers.get() > 0 && writer.is_none() {
+        } else if self.n_wakers.get() > 0 && writer.as_ref().is_none_or(WriteEnd::is_shut) {
             *writer = Some(self.reader.writer()?);
         }
         Ok(())

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::launch::{Launch, forget_launch};
 use crate::sys::line::Line;
-use crate::sys::{child, object};
+use crate::sys::{child, descriptor, object};
 
 use super::record;
 use super::server;
@@ -212,6 +212,7 @@ extern "C" fn enter() {
 
 fn follow(order: Order) {
     child::die_with(Pid::from_raw(order.owner as i32));
+    descriptor::fill_standard();
     child::keep_zombies();
     let Ok(heap) = Heap::attach(inherited_file(order.heap as RawFd)) else {
         return;

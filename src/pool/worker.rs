@@ -54,7 +54,7 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
         seat,
         functions: HashMap::new(),
         spinner: Spinner::new(duty.max_spinners + 1),
-        is_settled: false,
+        has_channels: duty.local.is_none(),
     };
     let mut position = seat.position.load(Ordering::SeqCst);
     while worker.wait_for_job(position) {
@@ -79,8 +79,8 @@ struct Worker<'a> {
     /// What was found for each function record: where its code is, or why it is not.
     functions: HashMap<Offset, Result<Trampoline<Engine>>>,
     spinner: Spinner,
-    /// Whether it has slept, and before that put away what it does not need.
-    is_settled: bool,
+    /// Whether it may have inherited channels' ends, and no task of its own needs them while it sleeps.
+    has_channels: bool,
 }
 
 impl Worker<'_> {
@@ -92,10 +92,10 @@ impl Worker<'_> {
         if self.board.has_job(position) || self.spin(position) {
             return true;
         }
-        if !std::mem::replace(&mut self.is_settled, true) && self.duty.local.is_none() {
-            // What this process inherited of channels, no task can use; without this it would
-            // count as a sender for as long as the pool lives.
-            fifo::close_inherited();
+        if self.has_channels {
+            // It would otherwise count as a sender for as long as the pool lives. A task that uses a channel
+            // counts again, until the worker next sleeps.
+            self.has_channels = fifo::shut_writers();
         }
         sleep::until(&self.seat.state, || {
             self.board.has_job(position) || self.board.is_closed() || self.is_dismissed()

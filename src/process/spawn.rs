@@ -39,6 +39,10 @@ pub struct Process<T> {
 /// child stores it with release, the parent loads it with acquire after the child's end.
 type Answer = AtomicU64;
 
+/// A value has half of the machine's memory at most, as the child has a copy of its own; so there may be
+/// thousands of processes.
+const ADDRESSES_PART: usize = 16;
+
 impl<T: Serialize + DeserializeOwned> Process<T> {
     /// Forks a child that runs `f`.
     ///
@@ -50,7 +54,7 @@ impl<T: Serialize + DeserializeOwned> Process<T> {
     /// [`join`](Process::join). The value is sent before it is dropped in the child, so a panic of its
     /// destructor is printed and changes nothing.
     pub fn spawn(f: impl FnOnce() -> T) -> Result<Process<T>> {
-        let heap = Heap::new(size_of::<Answer>())?;
+        let heap = Heap::of_part(size_of::<Answer>(), ADDRESSES_PART)?;
         match child::fork()? {
             Side::Child => child::exit_now(i32::from(!answer(&heap, f))),
             Side::Parent(pid) => Ok(Process {

@@ -81,7 +81,12 @@ impl Heap {
     /// Reserves a region, with `reserved` bytes at its start, zeroed, for the owner's own use
     /// (behind the allocator's words; see [`reserved`](Heap::reserved)).
     pub(crate) fn new(reserved: usize) -> Result<Heap> {
-        Heap::over(Region::reserve()?, reserved)
+        Heap::over(Region::reserve(1)?, reserved)
+    }
+
+    /// As [`new`](Heap::new), with a `part` of the addresses: for what there may be thousands of.
+    pub(crate) fn of_part(reserved: usize, part: usize) -> Result<Heap> {
+        Heap::over(Region::reserve(part)?, reserved)
     }
 
     /// As [`new`](Heap::new), but with at most `limit` bytes of addresses: a process has 128 TiB of

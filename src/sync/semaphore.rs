@@ -14,6 +14,7 @@ use crate::shared::placed::{Placed, Shareable};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::futex;
 use crate::sys::mutex::{Kind, Locked, Mutex, PULSE, deadline_in};
+use crate::sys::thread::Look;
 
 /// Lets a limited number of processes do something at the same time.
 ///
@@ -122,7 +123,12 @@ impl Semaphore {
     /// # Errors
     /// `is_owner_died()`, as [`acquire`](Semaphore::acquire).
     pub fn try_acquire(&self) -> Result<Option<Permit<'_>>> {
-        self.look()
+        let found = self.look()?;
+        let is_free_now = |permit: &Mutex| permit.take_from_dead(Look::Quick);
+        if found.is_none() && self.state.permits().iter().any(is_free_now) {
+            return self.look();
+        }
+        Ok(found)
     }
 
     /// How many permits are free at this moment.
@@ -154,7 +160,9 @@ impl Semaphore {
             }
             let now = Instant::now();
             if deadline.is_some_and(|deadline| deadline <= now) {
-                break Err(timed_out());
+                break self
+                    .try_acquire()
+                    .and_then(|found| found.ok_or_else(timed_out));
             }
             let pulse = now + PULSE;
             self.sleep(deadline.map_or(pulse, |at| at.min(pulse)));
@@ -166,7 +174,7 @@ impl Semaphore {
     /// Takes a permit if one is free.
     fn look(&self) -> Result<Option<Permit<'_>>> {
         for permit in self.state.permits() {
-            match permit.try_lock() {
+            match permit.try_take() {
                 Locked::Taken => {
                     return Ok(Some(Permit {
                         mutex: permit,

@@ -13,10 +13,21 @@ use nix::unistd::{ForkResult, Pid};
 
 use crate::error::{Error, Result, signal_name};
 
-/// How many threads this process has: the kernel keeps one folder for each.
+/// How many threads this process has, or 2 where only that can be told that there are several.
 pub(crate) fn n_threads() -> usize {
-    // `/proc/self/task` has one link for itself, one for its parent, and one for each thread.
-    nix::sys::stat::stat("/proc/self/task").map_or(1, |stat| (stat.st_nlink as usize).max(3) - 2)
+    // What this asks for is so already in a process with one thread, and refused in any other (unshare(2)).
+    // SAFETY: the call takes a number, and changes nothing.
+    if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
+        return 1;
+    }
+    let is_refused = Errno::last() == Errno::EINVAL;
+    // The kernel keeps a folder for each thread: `/proc/self/task` has one link for itself, one for its parent, and
+    // one for each of them.
+    match nix::sys::stat::stat("/proc/self/task") {
+        Ok(folder) => (folder.st_nlink as usize).max(3) - 2,
+        Err(_) if is_refused => 2,
+        Err(_) => 1,
+    }
 }
 
 /// How many threads this process has, not counting those that were joined a moment ago: `join` returns
@@ -172,6 +183,11 @@ pub(crate) fn is_stopped(pid: i32) -> bool {
 /// Whether a process has ended; it may wait to be reaped.
 pub(crate) fn has_ended(pid: i32) -> bool {
     state(pid).is_none_or(|state| "ZX".contains(state))
+}
+
+/// Whether a process has ended and waits to be reaped; false where `/proc` does not tell.
+pub(crate) fn is_zombie(pid: i32) -> bool {
+    state(pid).is_some_and(|state| "ZX".contains(state))
 }
 
 fn state(pid: i32) -> Option<char> {

@@ -4,13 +4,18 @@
 //! a pipe's open ends through forks, exits and kills. No value that matters goes through these
 //! pipes, only bytes that wake.
 
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
 use std::time::Instant;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::stat::{Mode, fchmod};
 
+use super::descriptor::above_standard;
 use crate::error::{Error, Result};
 
 /// The end that sleeps.
@@ -21,21 +26,30 @@ pub(crate) struct ReadEnd(std::io::PipeReader);
 #[derive(Debug)]
 pub(crate) struct WriteEnd(std::io::PipeWriter);
 
-/// Marks the descriptors of this module, for [`close_inherited`]: the number of the signal to send
+/// Marks the descriptors of this module, for [`shut_writers`]: the number of the signal to send
 /// when input comes, which is never sent because nobody asked for signals (fcntl(2), `F_SETSIG`).
 const MARK: i32 = 47;
 
 /// Makes a pipe.
 pub(crate) fn fifo() -> Result<(ReadEnd, WriteEnd)> {
-    let (reader, writer) = std::io::pipe().map_err(|error| {
+    let ends = std::io::pipe().and_then(|(reader, writer)| {
+        Ok((
+            above_standard(reader.into())?,
+            above_standard(writer.into())?,
+        ))
+    });
+    let (reader, writer) = ends.map_err(|error| {
         Error::os(
             "cannot make a pipe (see ulimit -n for how many files a process may have)",
             error,
         )
     })?;
+    // A process that has changed its user since may make a write end again.
+    let everyone = Mode::from_bits_truncate(0o666);
+    fchmod(&reader, everyone).map_err(cannot_prepare)?;
     prepare(reader.as_fd())?;
     prepare(writer.as_fd())?;
-    Ok((ReadEnd(reader), WriteEnd(writer)))
+    Ok((ReadEnd(reader.into()), WriteEnd(writer.into())))
 }
 
 impl ReadEnd {
@@ -63,16 +77,30 @@ impl ReadEnd {
         while (&self.0).read(&mut bytes).is_ok_and(|n| n == bytes.len()) {}
     }
 
+    /// Whether this process could make another write end.
+    pub(crate) fn can_make_writer(&self) -> bool {
+        Path::new(&self.path()).exists()
+    }
+
     /// Makes another write end of the same pipe.
     pub(crate) fn writer(&self) -> Result<WriteEnd> {
-        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
-        let file = std::fs::OpenOptions::new()
+        let path = self.path();
+        let file = OpenOptions::new()
             .write(true)
             .open(&path)
-            .map_err(|error| Error::os(&format!("cannot open {path} again"), error))?;
+            .and_then(|file| above_standard(file.into()))
+            .map_err(|error| {
+                Error::os(
+                    &format!("cannot open {path} again, which takes a mounted /proc"),
+                    error,
+                )
+            })?;
         prepare(file.as_fd())?;
-        let fd = std::os::fd::OwnedFd::from(file);
-        Ok(WriteEnd(fd.into()))
+        Ok(WriteEnd(file.into()))
+    }
+
+    fn path(&self) -> String {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd())
     }
 }
 
@@ -81,34 +109,66 @@ impl WriteEnd {
     pub(crate) fn wake(&self) {
         let _ = (&self.0).write(&[1]);
     }
+
+    /// Whether this process has [shut](shut_writers) this end.
+    pub(crate) fn is_shut(&self) -> bool {
+        !is_marked(self.0.as_raw_fd())
+    }
 }
 
 fn prepare(fd: BorrowedFd<'_>) -> Result<()> {
-    fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
-        .map_err(|errno| Error::os("cannot prepare a pipe", errno.into()))?;
+    fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(cannot_prepare)?;
     // SAFETY: the call takes numbers and changes a property of this descriptor only.
     unsafe { libc::fcntl(fd.as_raw_fd(), F_SETSIG, MARK) };
     Ok(())
 }
 
-/// Closes all descriptors of this module that this process has inherited.
+fn cannot_prepare(errno: nix::errno::Errno) -> Error {
+    Error::os("cannot prepare a pipe", errno.into())
+}
+
+fn is_marked(fd: i32) -> bool {
+    // SAFETY: the call takes numbers.
+    unsafe { libc::fcntl(fd, F_GETSIG) == MARK }
+}
+
+/// Stops this process from being counted as a writer, for as long as it does nothing; false if it has none of this
+/// module's pipes.
 ///
-/// For a process that will never use them, but lives on: it would be counted as a writer. The
-/// values that own the descriptors must never be used or dropped in this process.
-pub(crate) fn close_inherited() {
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
-        return;
+/// The numbers stay taken: the values that own them may be used again later (a function without captured state
+/// finds them in a static), and must not meet other files there.
+pub(crate) fn shut_writers() -> bool {
+    let is_writer = |fd: &i32| {
+        // SAFETY: the call takes numbers.
+        let flags = unsafe { libc::fcntl(*fd, libc::F_GETFL) };
+        flags & libc::O_ACCMODE == libc::O_WRONLY
     };
-    let fds: Vec<i32> = entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
-    for fd in fds {
-        // SAFETY: the calls take numbers. A descriptor with this mark was made here, and by the
-        // caller's promise nobody uses it any more in this process.
-        unsafe {
-            if libc::fcntl(fd, F_GETSIG) == MARK {
-                libc::close(fd);
-            }
+    let mut pipes = open_descriptors();
+    pipes.retain(|fd| is_marked(*fd));
+    let mut writers = pipes.iter().copied().filter(is_writer).peekable();
+    // A read end, which refuses what is written to it, of a pipe that is no one else's.
+    if writers.peek().is_some()
+        && let Ok((nothing, _)) = std::io::pipe()
+    {
+        for fd in writers {
+            // SAFETY: the call takes numbers. A descriptor with this mark was made here.
+            unsafe { libc::dup3(nothing.as_raw_fd(), fd, libc::O_CLOEXEC) };
+        }
+    }
+    !pipes.is_empty()
+}
+
+/// The numbers that may be open: those that are, where `/proc` tells.
+fn open_descriptors() -> Vec<i32> {
+    /// More would take milliseconds to look at.
+    const MOST: u64 = 4096;
+    match std::fs::read_dir("/proc/self/fd") {
+        Ok(entries) => entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect(),
+        Err(_) => {
+            let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((MOST, MOST));
+            (0..limit.min(MOST) as i32).collect()
         }
     }
 }
@@ -134,5 +194,33 @@ mod tests {
         reader.sleep(Instant::now() + Duration::from_secs(60));
         reader.drain();
         reader.sleep(Instant::now());
+    }
+
+    #[test]
+    fn an_end_that_is_shut_is_not_counted_and_keeps_its_number() {
+        // SAFETY: the child makes a pipe, looks at it, and ends.
+        match unsafe { nix::unistd::fork() }.unwrap() {
+            nix::unistd::ForkResult::Child => {
+                let is_right = std::panic::catch_unwind(|| {
+                    let (reader, writer) = fifo().unwrap();
+                    let (number, again) = (writer.0.as_raw_fd(), reader.writer().unwrap());
+                    assert!(shut_writers() && !reader.has_writer());
+                    assert!(again.is_shut());
+                    again.wake();
+                    // SAFETY: the call takes numbers.
+                    assert_ne!(unsafe { libc::fcntl(number, libc::F_GETFD) }, -1);
+                    assert!(reader.can_make_writer() && !reader.writer().unwrap().is_shut());
+                });
+                // SAFETY: takes no memory of ours.
+                unsafe { libc::_exit(i32::from(is_right.is_err())) }
+            }
+            nix::unistd::ForkResult::Parent { child } => {
+                let ended = nix::sys::wait::waitpid(child, None).unwrap();
+                assert!(
+                    matches!(ended, nix::sys::wait::WaitStatus::Exited(_, 0)),
+                    "{ended:?}"
+                );
+            }
+        }
     }
 }

@@ -181,6 +181,10 @@ fn spawn(arguments: &[CString], environment: &[CString], files: &[BorrowedFd<'_>
     };
     match code {
         0 => Ok(pid),
+        libc::ENOENT => Err(Error::os(
+            "cannot start this program again without a mounted /proc; use StartMethod::Fork",
+            std::io::Error::from_raw_os_error(code),
+        )),
         code => Err(Error::os(
             "cannot start a process (see ulimit -u, and the memory that is left)",
             std::io::Error::from_raw_os_error(code),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::descriptor::above_standard;
 use crate::error::{Error, Result};
 
 /// One end. Closed when it is dropped, and then the other end reads its end.
@@ -20,13 +21,15 @@ const MESSAGE_BYTES: usize = size_of::<Message>();
 
 /// Makes a line.
 pub(crate) fn line() -> Result<(Line, Line)> {
-    let (here, there) = UnixStream::pair().map_err(|error| {
-        Error::os(
-            "cannot make a socket (see ulimit -n for how many files a process may have)",
-            error,
-        )
-    })?;
-    Ok((Line(here), Line(there)))
+    let end = |stream: UnixStream| above_standard(stream.into()).map(|file| Line(file.into()));
+    UnixStream::pair()
+        .and_then(|(here, there)| Ok((end(here)?, end(there)?)))
+        .map_err(|error| {
+            Error::os(
+                "cannot make a socket (see ulimit -n for how many files a process may have)",
+                error,
+            )
+        })
 }
 
 impl Line {

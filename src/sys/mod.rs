@@ -5,6 +5,7 @@ pub(crate) mod atomic;
 pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod copy;
+pub(crate) mod descriptor;
 pub(crate) mod fifo;
 pub(crate) mod futex;
 pub(crate) mod launch;
@@ -15,12 +16,7 @@ mod process_id;
 pub(crate) mod pthread;
 pub(crate) mod region;
 pub(crate) mod robust;
+pub(crate) mod thread;
 
-pub(crate) use process_id::process_id;
-
-/// The calling thread, by the system's number. (glibc has had a function for it since 2.30 only, and on a cluster's
-/// nodes it may be 2.17.)
-pub(crate) fn thread_id() -> u32 {
-    // SAFETY: has no preconditions.
-    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
-}
+pub(crate) use process_id::{pid_namespace, process_id};
+pub(crate) use thread::thread_id;

@@ -8,15 +8,17 @@
 //!
 //! The kernel's help has holes of a few nanoseconds: if a process that was woken is killed before
 //! it takes the lock, while a third takes it without knowing of further sleepers, nobody wakes
-//! those. So nobody sleeps longer than a [`PULSE`] without looking. As long as nobody dies, no wake-up is
+//! those. So nobody sleeps longer than a [`PULSE`] without looking. And it marks at most 2,048 locks of a thread
+//! that dies (`ROBUST_LIST_LIMIT`): for those beyond, who waits looks whether the holder lives. As long as nobody dies, no wake-up is
 //! lost: `tests/loom` runs this very file, and those in `sync`, through all orders, without any pulse.
 
 use std::time::{Duration, Instant};
 
-use super::atomic::{AtomicU32, Ordering};
+use super::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::futex::{self, LOOKS};
+use super::pid_namespace;
 use super::pthread::Robust;
-use super::thread_id;
+use super::thread::{self, Look, thread_id};
 use crate::error::Result;
 
 pub(crate) use super::futex::PULSE;
@@ -58,11 +60,12 @@ pub(crate) enum Tried {
 #[repr(C)]
 pub(crate) struct Mutex {
     raw: Robust,
-    /// The id of the thread that took the lock last (of a main thread: the pid). Written by the
-    /// holder; read by whoever takes the lock next, to tell who died, which the futex word does
-    /// not. Relaxed: the lock orders it. A holder that is killed between taking and writing is
-    /// told under its predecessor's name.
-    holder: AtomicU32,
+    /// The thread that took the lock last: below its id (of a main thread: the pid), above the pid namespace that
+    /// the id is of, or 0. Written by the holder; read by whoever takes the lock next, to tell who died, which the
+    /// futex word does not, and by who waits, to tell whether the holder lives. Relaxed: the lock orders it for the
+    /// former, and the latter compares it with the futex word. A holder that is killed between taking and writing
+    /// is told under its predecessor's name.
+    holder: AtomicU64,
 }
 
 impl Mutex {
@@ -71,16 +74,24 @@ impl Mutex {
         self.raw.init(kind)
     }
 
-    /// Takes the lock if nobody has it.
+    /// Takes the lock if nobody that lives has it.
     pub(crate) fn try_lock(&self) -> Locked {
+        match self.try_take() {
+            Locked::Busy if self.take_from_dead(Look::Quick) => self.try_take(),
+            locked => locked,
+        }
+    }
+
+    /// As [`try_lock`](Mutex::try_lock), where the kernel's mark is enough.
+    pub(crate) fn try_take(&self) -> Locked {
         match self.raw.try_lock() {
             Tried::Taken => {
-                self.holder.store(self.holding_tid(), Ordering::Relaxed);
+                self.holder.store(self.own_name(), Ordering::Relaxed);
                 Locked::Taken
             }
             Tried::FromDead => {
-                let dead = self.holder.swap(self.holding_tid(), Ordering::Relaxed);
-                Locked::FromDead(dead)
+                let dead = self.holder.swap(self.own_name(), Ordering::Relaxed);
+                Locked::FromDead(dead as u32)
             }
             Tried::Held if self.is_mine() => Locked::Own,
             Tried::Held => Locked::Busy,
@@ -98,7 +109,7 @@ impl Mutex {
                 continue;
             }
             looks += 1;
-            let locked = self.try_lock();
+            let locked = self.try_take();
             if locked != Locked::Busy {
                 if slept {
                     // Others may sleep too: releasing must wake one of them.
@@ -111,6 +122,9 @@ impl Mutex {
             }
             let now = Instant::now();
             if deadline.is_some_and(|deadline| deadline <= now) {
+                if self.take_from_dead(Look::Thorough) {
+                    continue;
+                }
                 return Locked::Busy;
             }
             if let Some(held) = self.announce_sleeper() {
@@ -140,6 +154,14 @@ impl Mutex {
         if seen & futex::TID_MASK == 0 || seen & futex::OWNER_DIED != 0 {
             return None;
         }
+        let look = match seen & futex::WAITERS {
+            0 => Look::Quick,
+            // Another thread waits already, or this one has, for a pulse.
+            _ => Look::Thorough,
+        };
+        if self.take_from_dead(look) {
+            return None;
+        }
         let held = seen | futex::WAITERS;
         word.compare_exchange(seen, held, Ordering::Relaxed, Ordering::Relaxed)
             .ok()
@@ -160,7 +182,28 @@ impl Mutex {
     /// Who died with the lock, if that is the last thing that happened to it.
     pub(crate) fn dead_holder(&self) -> Option<u32> {
         let is_dead = self.word().load(Ordering::Acquire) & futex::OWNER_DIED != 0;
-        is_dead.then(|| self.holder.load(Ordering::Relaxed))
+        is_dead.then(|| self.holder.load(Ordering::Relaxed) as u32)
+    }
+
+    /// Marks the lock as the kernel does if its holder has died without a mark; whether that was so.
+    pub(crate) fn take_from_dead(&self, look: Look) -> bool {
+        let word = self.word();
+        let seen = word.load(Ordering::Acquire);
+        let tid = seen & futex::TID_MASK;
+        let name = self.holder.load(Ordering::Relaxed);
+        // An id tells of a thread only in the namespace that it is of.
+        let is_known = pid_namespace().is_some_and(|namespace| name == name_of(tid, namespace));
+        if tid == 0 || seen & futex::OWNER_DIED != 0 || !is_known || !thread::has_ended(tid, look) {
+            return false;
+        }
+        let marked = seen & futex::WAITERS | futex::OWNER_DIED;
+        let changed = word.compare_exchange(seen, marked, Ordering::AcqRel, Ordering::Relaxed);
+        changed.is_ok()
+    }
+
+    /// What the holder, which this thread is, writes about itself.
+    fn own_name(&self) -> u64 {
+        name_of(self.holding_tid(), pid_namespace().unwrap_or(0))
     }
 
     /// Releases a lock whose memory is about to go, if this thread has it (a guard was forgotten):
@@ -183,6 +226,10 @@ impl Mutex {
     fn holding_tid(&self) -> u32 {
         self.word().load(Ordering::Relaxed) & futex::TID_MASK
     }
+}
+
+fn name_of(tid: u32, namespace: u32) -> u64 {
+    u64::from(namespace) << 32 | u64::from(tid)
 }
 
 /// When a wait of `timeout` that starts now is over; `None` if that is beyond all clocks.

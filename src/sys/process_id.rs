@@ -1,4 +1,4 @@
-//! This process's number, for those who ask all the time.
+//! This process's id, and the namespace that ids are of, for those who ask all the time.
 //!
 //! glibc asks the kernel each time since 2.25, which takes 200 ns, and a map asks at every step whether the
 //! memory that it is about to use is still this process's. Here the number stands on a page that the kernel
@@ -12,48 +12,89 @@ use std::ptr::{self, NonNull};
 
 use super::atomic::{AtomicPtr, AtomicU32, Ordering};
 
+/// What is noted on the page, each 0 before it was asked for.
+#[repr(C)]
+struct Note {
+    id: AtomicU32,
+    namespace: AtomicU32,
+}
+
 /// Where this process's number is noted; null before anybody has asked. Nobody waits for whoever is the
 /// first: it might be forked meanwhile, and never be done.
-static WORD: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+static NOTE: AtomicPtr<Note> = AtomicPtr::new(ptr::null_mut());
 /// Stands for a page that the kernel does not wipe; always 0.
-static NO_PAGE: AtomicU32 = AtomicU32::new(0);
-/// What the word lies on. The kernel rounds up to a page.
+static NO_PAGE: Note = Note {
+    id: AtomicU32::new(0),
+    namespace: AtomicU32::new(0),
+};
+/// What the note lies on. The kernel rounds up to a page.
 const PAGE_BYTES: usize = 1;
 
 /// This process's number.
 #[inline]
 pub(crate) fn process_id() -> u32 {
-    let word = NonNull::new(WORD.load(Ordering::Acquire));
-    // SAFETY: what is there lives as long as the process, and is never written but atomically.
-    let word = word.map_or_else(first_word, |word| unsafe { word.as_ref() });
-    match word.load(Ordering::Relaxed) {
-        0 => ask(word),
+    let note = note();
+    match note.id.load(Ordering::Relaxed) {
+        0 => ask(note),
         id => id,
     }
 }
 
+/// A number of the pid namespace of which this process's id is; `None` where it cannot be told.
+#[inline]
+pub(crate) fn pid_namespace() -> Option<u32> {
+    let note = note();
+    let namespace = match note.namespace.load(Ordering::Relaxed) {
+        0 => ask_namespace(note),
+        namespace => namespace,
+    };
+    (namespace != UNKNOWN).then_some(namespace)
+}
+
+/// The namespace where `/proc` does not tell.
+const UNKNOWN: u32 = u32::MAX;
+
+#[inline]
+fn note() -> &'static Note {
+    let note = NonNull::new(NOTE.load(Ordering::Acquire));
+    // SAFETY: what is there lives as long as the process, and is never written but atomically.
+    note.map_or_else(first_note, |note| unsafe { note.as_ref() })
+}
+
 #[cold]
-fn ask(word: &AtomicU32) -> u32 {
+fn ask(note: &Note) -> u32 {
     let id = std::process::id();
-    if !ptr::eq(word, &NO_PAGE) {
-        word.store(id, Ordering::Relaxed);
+    if !ptr::eq(note, &NO_PAGE) {
+        note.id.store(id, Ordering::Relaxed);
     }
     id
 }
 
 #[cold]
-fn first_word() -> &'static AtomicU32 {
-    let word = wiped_page().map_or(&raw const NO_PAGE, |page| page.as_ptr().cast_const());
+fn ask_namespace(note: &Note) -> u32 {
+    // Without a page, it would be asked each time.
+    if ptr::eq(note, &NO_PAGE) {
+        return UNKNOWN;
+    }
+    let namespace = nix::sys::stat::stat("/proc/self/ns/pid");
+    let namespace = namespace.map_or(UNKNOWN, |file| file.st_ino as u32);
+    note.namespace.store(namespace, Ordering::Relaxed);
+    namespace
+}
+
+#[cold]
+fn first_note() -> &'static Note {
+    let note = wiped_page().map_or(&raw const NO_PAGE, |page| page.as_ptr().cast_const());
     let null = ptr::null_mut();
-    let known = WORD.compare_exchange(null, word.cast_mut(), Ordering::AcqRel, Ordering::Acquire);
+    let known = NOTE.compare_exchange(null, note.cast_mut(), Ordering::AcqRel, Ordering::Acquire);
     // Of two threads that are the first, one has mapped its page for nothing.
-    let word = known.map_or_else(|known| known.cast_const(), |_| word);
-    // SAFETY: it is a page that is never unmapped, zeroed and so a word, or the static.
-    unsafe { &*word }
+    let note = known.map_or_else(|known| known.cast_const(), |_| note);
+    // SAFETY: it is a page that is never unmapped, zeroed and so a note, or the static.
+    unsafe { &*note }
 }
 
 /// A page of zeros, which is one again in each child.
-fn wiped_page() -> Option<NonNull<AtomicU32>> {
+fn wiped_page() -> Option<NonNull<Note>> {
     /// An advice that there is not: a system that takes it would take any, and follow none.
     const NO_ADVICE: i32 = -1;
     // SAFETY: a new mapping at an address of the kernel's choice touches no memory that exists, and the
@@ -88,11 +129,12 @@ mod tests {
 
     #[test]
     fn a_child_has_a_number_of_its_own() {
+        let namespace = pid_namespace();
         assert_eq!(process_id(), std::process::id());
         // SAFETY: the child reads and writes one word, asks the kernel, and ends.
         let code = match unsafe { fork() }.unwrap() {
             ForkResult::Child => {
-                let is_its_own = process_id() == std::process::id();
+                let is_its_own = process_id() == std::process::id() && pid_namespace() == namespace;
                 // SAFETY: takes no memory of ours.
                 unsafe { libc::_exit(i32::from(!is_its_own)) }
             }
@@ -105,6 +147,6 @@ mod tests {
     #[test]
     fn without_a_page_the_kernel_is_asked_each_time() {
         assert_eq!(ask(&NO_PAGE), std::process::id());
-        assert_eq!(NO_PAGE.load(Ordering::Relaxed), 0);
+        assert_eq!(NO_PAGE.id.load(Ordering::Relaxed), 0);
     }
 }

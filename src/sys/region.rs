@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 
 use nix::sys::resource::{Resource, getrlimit};
+use nix::unistd::SysconfVar;
 
+use super::descriptor::above_standard;
 use crate::error::{Error, Result};
 
 /// A reservation of address space, shared by fork; memory is taken page by page on first touch.
@@ -29,22 +31,36 @@ fn file_without_a_name() -> io::Result<OwnedFd> {
     };
     match fd {
         -1 => Err(io::Error::last_os_error()),
-        // SAFETY: the descriptor is new and nobody else's.
-        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
+        // SAFETY: the descriptor is new and has no other owner.
+        fd => above_standard(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
     }
 }
 
-/// What is asked for first. Address space costs nothing; a machine that forbids overcommitment or
-/// limits address space (`ulimit -v`) gets less.
-const LARGEST: usize = 1 << 40;
+/// What is asked for: this many times the machine's memory, rounded up to a power of two, within
+/// [`LEAST_ASKED`] and [`MOST_ASKED`]. Blocks of one size are not reused for another, so a region takes more
+/// addresses than it ever holds memory.
+const TIMES_MEMORY: usize = 8;
+/// A machine with little memory may get more of it.
+const LEAST_ASKED: usize = 1 << 36;
+/// A process has 128 TiB of addresses, for all its regions.
+const MOST_ASKED: usize = 1 << 40;
 /// Less than this is of no use to a pool.
 const SMALLEST: usize = 1 << 24;
 
+/// As large as anything could ever need on this machine. Address space costs nothing; a machine that forbids
+/// overcommitment or limits address space (`ulimit -v`) gets less.
+fn ample_bytes() -> usize {
+    let number = |name| nix::unistd::sysconf(name).ok().flatten().unwrap_or(0) as usize;
+    let memory = number(SysconfVar::_PHYS_PAGES).saturating_mul(number(SysconfVar::PAGE_SIZE));
+    let bytes = memory.saturating_mul(TIMES_MEMORY);
+    bytes.clamp(LEAST_ASKED, MOST_ASKED).next_power_of_two()
+}
+
 impl Region {
-    /// Reserves as much as the system allows, from 1 TiB down to 16 MiB; of a process's limited
-    /// addresses (`ulimit -v`), a quarter of what is left.
-    pub(crate) fn reserve() -> Result<Region> {
-        Region::reserve_at_most(LARGEST)
+    /// Reserves a `part` of what is ample on this machine, or what the system allows, down to 16 MiB; of a
+    /// process's limited addresses (`ulimit -v`), at most a quarter of what is left.
+    pub(crate) fn reserve(part: usize) -> Result<Region> {
+        Region::reserve_at_most(ample_bytes() / part)
     }
 
     /// Reserves `largest` bytes, or the largest part of it that the system allows.
@@ -63,7 +79,7 @@ impl Region {
         })?;
         // A file beyond this limit would be answered with a signal (setrlimit(2)).
         let limit = getrlimit(Resource::RLIMIT_FSIZE).map_or(u64::MAX, |(soft, _)| soft);
-        let largest = LARGEST.min(usize::try_from(limit).unwrap_or(usize::MAX));
+        let largest = ample_bytes().min(usize::try_from(limit).unwrap_or(usize::MAX));
         Region::largest_of(largest, |bytes| {
             nix::unistd::ftruncate(&file, bytes as i64)
                 .map_err(|errno| Error::os("cannot size a file of shared memory", errno.into()))?;
@@ -118,25 +134,42 @@ impl Region {
             libc::mmap(
                 std::ptr::null_mut(),
                 bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
+                // Not yet: a process that locks whatever it maps (`mlockall` with `MCL_FUTURE`) would be given
+                // all of it here and now.
+                libc::PROT_NONE,
                 libc::MAP_SHARED | anonymous | libc::MAP_NORESERVE,
                 file.map_or(-1, |file| file.as_raw_fd()),
                 0,
             )
         };
         if base == libc::MAP_FAILED {
-            return Err(Error::last_os(&format!(
-                "cannot reserve {bytes} bytes of shared memory (see ulimit -v and \
-                 /proc/sys/vm/overcommit_memory)"
-            )));
+            return Err(no_room(bytes, io::Error::last_os_error()));
         }
         let base =
             NonNull::new(base.cast()).ok_or_else(|| Error::last_os("mmap gave no address"))?;
-        Ok(Region {
+        let region = Region {
             base,
             bytes,
             file: None,
-        })
+        };
+        region.make_usable()?;
+        Ok(region)
+    }
+
+    /// Makes the mapping readable and writable, so that pages come on first touch and not otherwise.
+    fn make_usable(&self) -> Result<()> {
+        let base = self.base.as_ptr().cast();
+        // SAFETY: the calls change properties of this mapping alone, which holds nothing yet.
+        let code = unsafe {
+            libc::munlock(base, self.bytes);
+            // A core dump would touch every page of shared memory to look what is in it.
+            libc::madvise(base, self.bytes, libc::MADV_DONTDUMP);
+            libc::mprotect(base, self.bytes, libc::PROT_READ | libc::PROT_WRITE)
+        };
+        match code {
+            0 => Ok(()),
+            _ => Err(no_room(self.bytes, io::Error::last_os_error())),
+        }
     }
 
     pub(crate) fn base(&self) -> NonNull<u8> {
@@ -166,12 +199,38 @@ impl Region {
     }
 }
 
+/// What stands in the way of a mapping, as far as it can be told.
+fn no_room(bytes: usize, error: io::Error) -> Error {
+    let overcommit = std::fs::read_to_string("/proc/sys/vm/overcommit_memory");
+    let hint = if error.raw_os_error() == Some(libc::EAGAIN) {
+        "this process locks its memory (mlockall), and may lock no more: see ulimit -l"
+    } else if address_limit().is_some() {
+        "this process's addresses are limited: see ulimit -v"
+    } else if overcommit.is_ok_and(|mode| mode.trim() == "2") {
+        "this machine promises no more memory than it has: see /proc/sys/vm/overcommit_memory"
+    } else {
+        "this process's addresses, or its number of mappings, are used up: each pool, process, channel and lock \
+         that is alive has some; drop those that are done"
+    };
+    Error::os(
+        &format!("cannot reserve {bytes} bytes of shared memory ({hint})"),
+        error,
+    )
+}
+
+/// How many bytes of addresses this process may have, if that is limited.
+fn address_limit() -> Option<usize> {
+    match getrlimit(Resource::RLIMIT_AS) {
+        Ok((soft, _)) if soft != nix::sys::resource::RLIM_INFINITY => Some(soft as usize),
+        _ => None,
+    }
+}
+
 /// How much of this process's addresses a region may take, so that something is left for the
 /// process itself, and for the next region.
 fn share_of_addresses() -> usize {
-    let limit = match getrlimit(Resource::RLIMIT_AS) {
-        Ok((soft, _)) if soft != nix::sys::resource::RLIM_INFINITY => soft as usize,
-        _ => return usize::MAX,
+    let Some(limit) = address_limit() else {
+        return usize::MAX;
     };
     // The first number is how many pages of addresses are taken (proc(5)).
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
@@ -180,7 +239,7 @@ fn share_of_addresses() -> usize {
         .next()
         .and_then(|n| n.parse().ok())
         .unwrap_or(0);
-    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+    let page = nix::unistd::sysconf(SysconfVar::PAGE_SIZE);
     let page = page.ok().flatten().unwrap_or(4096) as usize;
     let left = limit.saturating_sub(pages * page);
     // A power of two, which halves well.
@@ -217,7 +276,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_reads_as_zero() {
-        let region = Region::reserve().unwrap();
+        let region = Region::reserve(1).unwrap();
         let byte = region.base().as_ptr();
         // SAFETY: offset 0 lies in the region, and no other process has it.
         unsafe {

@@ -21,6 +21,7 @@ mod shared;
 mod starts;
 mod streams;
 mod support;
+mod surroundings;
 mod sync;
 mod tidy;
 mod traces;
@@ -52,6 +53,7 @@ fn main() {
         ("channel", channel::TESTS),
         ("user_code", user_code::TESTS),
         ("chaos", chaos::TESTS),
+        ("surroundings", surroundings::TESTS),
         ("interface", interface::TESTS),
         ("tidy", tidy::TESTS),
     ];

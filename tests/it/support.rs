@@ -119,6 +119,7 @@ pub fn run_if_asked() {
         crate::streams::SCENES,
         crate::progress::SCENES,
         crate::parallel::SCENES,
+        crate::surroundings::SCENES,
     ];
     for (scene, play) in scenes.into_iter().flatten() {
         if *scene == name {
