@@ -16,6 +16,9 @@
 //! The stock evcxr kernel gets blocks of its own convention. Everything else gets the bundle's plain text.
 //! Only the first of these can change what it has shown; elsewhere a [`Live`] shows its first and its last state.
 
+#[doc(hidden)]
+pub mod cell;
+
 use std::fmt::{self, Debug, Write as _};
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -322,137 +325,6 @@ impl Timeit {
     pub fn evcxr_display(&self) {
         println!("{self}");
     }
-}
-
-/// What the kernel puts around a learner's code. Not for others: it changes with the kernel.
-#[doc(hidden)]
-pub mod cell {
-    use super::*;
-
-    #[doc(hidden)]
-    pub use crate::{
-        __forklore_clock_start as start, __forklore_clock_stop as stop, __forklore_time as time,
-        __forklore_timeit as timeit,
-    };
-
-    /// What the kernel imports into every session. It does so by one line, as evcxr gives several any order.
-    #[doc(hidden)]
-    pub mod names {
-        pub use super::{EvcxrDisplay as _, time as _t, timeit as _ti};
-    }
-
-    /// Shows the value of a cell's last expression.
-    ///
-    /// evcxr appends `.evcxr_display()` to that expression. A type's own method of that name is inherent and comes
-    /// first; this trait, which every session imports, gives it to all the others that implement `Debug`.
-    pub trait EvcxrDisplay {
-        /// Shows the value, unless it is `()`.
-        fn evcxr_display(&self);
-    }
-
-    impl<T: Debug + ?Sized> EvcxrDisplay for T {
-        #[inline(always)]
-        fn evcxr_display(&self) {
-            show_value(std::any::type_name::<T>(), &self);
-        }
-    }
-
-    #[inline(never)]
-    fn show_value(type_name: &str, value: &dyn Debug) {
-        if type_name == "()" {
-            return;
-        }
-        // As the kernel's `:fmt` and `:types` say.
-        let is_set = |name| std::env::var_os(name).is_some();
-        let mut text = match is_set("FORKLORE_PRETTY") {
-            true => format!("{value:#?}"),
-            false => format!("{value:?}"),
-        };
-        if is_set("FORKLORE_TYPES") {
-            text = format!(": {} = {text}", without_paths(type_name));
-        }
-        let bundle = Bundle::text(text);
-        match Listener::detect() {
-            Listener::Forklore => send(&message("result", None, &bundle)),
-            _ => show(&bundle),
-        }
-    }
-
-    /// `Vec<Option<i32>>` of `alloc::vec::Vec<core::option::Option<i32>>`.
-    fn without_paths(type_name: &str) -> String {
-        let mut short = String::new();
-        for part in type_name.split("::") {
-            let name_start = short
-                .trim_end_matches(|c: char| c.is_alphanumeric() || c == '_')
-                .len();
-            short.truncate(name_start);
-            short.push_str(part);
-        }
-        short
-    }
-
-    #[cfg(test)]
-    #[test]
-    fn types_are_shown_without_their_paths() {
-        let name = std::any::type_name::<(&str, Vec<Option<i32>>)>();
-        assert_eq!(without_paths(name), "(&str, Vec<Option<i32>>)");
-    }
-
-    /// Prints what a clock has measured.
-    #[inline(never)]
-    pub fn say(measured: &dyn fmt::Display) {
-        println!("{measured}");
-    }
-}
-
-/// `%%time`, first line: a clock, by the name that the cell gives it.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __forklore_clock_start {
-    ($clock:ident) => {
-        let $clock = $crate::timing::Stopwatch::start();
-    };
-}
-
-/// `%%time`, last line: stops the clock, after the last expression if there is one, and prints. The expression's
-/// temporaries live to the end of the statement, as they would without the clock.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __forklore_clock_stop {
-    ($clock:ident) => {
-        $crate::display::cell::say(&$clock.stop())
-    };
-    ($clock:ident, $value:expr) => {
-        match ($value, $clock.stop()) {
-            (value, times) => {
-                $crate::display::cell::say(&times);
-                value
-            }
-        }
-    };
-}
-
-/// `%time`: measures one expression, prints, and gives its value.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __forklore_time {
-    ($value:expr) => {
-        match ($crate::timing::Stopwatch::start(), $value) {
-            (clock, value) => {
-                $crate::display::cell::say(&clock.stop());
-                value
-            }
-        }
-    };
-}
-
-/// `%timeit`: measures one expression many times.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __forklore_timeit {
-    ($value:expr) => {
-        $crate::timing::timeit(|| $value)
-    };
 }
 
 #[cfg(test)]

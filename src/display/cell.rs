@@ -1,0 +1,191 @@
+//! What the kernel puts around a learner's code. Not for others: it changes with the kernel.
+
+use std::fmt::{self, Debug};
+use std::process::ExitCode;
+
+use super::{Bundle, Listener, message, send, show};
+
+#[doc(hidden)]
+pub use crate::{
+    __forklore_clock_start as start, __forklore_clock_stop as stop, __forklore_local as local,
+    __forklore_time as time, __forklore_timeit as timeit,
+};
+
+/// What the kernel imports into every session. It does so by one line, as evcxr gives several any order.
+#[doc(hidden)]
+pub mod names {
+    pub use super::{EvcxrDisplay as _, local as _l, time as _t, timeit as _ti};
+}
+
+/// Shows the value of a cell's last expression.
+///
+/// evcxr appends `.evcxr_display()` to that expression. A type's own method of that name is inherent and comes
+/// first; this trait, which every session imports, gives it to all the others that implement `Debug`.
+pub trait EvcxrDisplay {
+    /// Shows the value, unless it is `()`.
+    fn evcxr_display(&self);
+}
+
+impl<T: Debug + ?Sized> EvcxrDisplay for T {
+    #[inline(always)]
+    fn evcxr_display(&self) {
+        show_value(std::any::type_name::<T>(), &self);
+    }
+}
+
+#[inline(never)]
+fn show_value(type_name: &str, value: &dyn Debug) {
+    if type_name == "()" {
+        return;
+    }
+    // As the kernel's `:fmt` and `:types` say.
+    let is_set = |name| std::env::var_os(name).is_some();
+    let mut text = match is_set("FORKLORE_PRETTY") {
+        true => format!("{value:#?}"),
+        false => format!("{value:?}"),
+    };
+    if is_set("FORKLORE_TYPES") {
+        text = format!(": {} = {text}", without_paths(type_name));
+    }
+    let bundle = Bundle::text(text);
+    match Listener::detect() {
+        Listener::Forklore => send(&message("result", None, &bundle)),
+        _ => show(&bundle),
+    }
+}
+
+/// `Vec<Option<i32>>` of `alloc::vec::Vec<core::option::Option<i32>>`.
+fn without_paths(type_name: &str) -> String {
+    let mut short = String::new();
+    for part in type_name.split("::") {
+        let name_start = short
+            .trim_end_matches(|c: char| c.is_alphanumeric() || c == '_')
+            .len();
+        short.truncate(name_start);
+        short.push_str(part);
+    }
+    short
+}
+
+#[cfg(test)]
+#[test]
+fn types_are_shown_without_their_paths() {
+    let name = std::any::type_name::<(&str, Vec<Option<i32>>)>();
+    assert_eq!(without_paths(name), "(&str, Vec<Option<i32>>)");
+}
+
+/// What a program's `main` may return.
+#[diagnostic::on_unimplemented(
+    message = "`main` returns `{Self}`, and a cell runs a `main` that returns `()`, a `Result` or an `ExitCode`"
+)]
+pub trait Outcome {
+    /// The error that the program ends with, as it would print it.
+    fn error(self) -> Option<String>;
+}
+
+impl Outcome for () {
+    fn error(self) -> Option<String> {
+        None
+    }
+}
+
+impl Outcome for ExitCode {
+    fn error(self) -> Option<String> {
+        (self != ExitCode::SUCCESS).then(|| format!("`main` returned {self:?}"))
+    }
+}
+
+impl<T: Outcome, E: Debug> Outcome for Result<T, E> {
+    fn error(self) -> Option<String> {
+        match self {
+            Ok(value) => value.error(),
+            Err(error) => Some(format!("Error: {error:?}")),
+        }
+    }
+}
+
+/// Ends a cell that holds a program, with what its `main` returned.
+///
+/// # Errors
+///
+/// When the program failed: what it would have printed.
+pub fn ended(outcome: impl Outcome) -> Result<(), String> {
+    outcome.error().map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+#[test]
+fn a_program_fails_as_it_would_without_a_notebook() {
+    assert_eq!(ended(()), Ok(()));
+    assert_eq!(ended(ExitCode::SUCCESS), Ok(()));
+    assert!(ended(ExitCode::from(3)).unwrap_err().contains("3"));
+    assert_eq!(ended(Ok::<_, String>(())), Ok(()));
+    let failed: Result<ExitCode, &str> = Err("no");
+    assert_eq!(ended(failed), Err("Error: \"no\"".to_owned()));
+    assert!(ended(Ok::<_, String>(ExitCode::FAILURE)).is_err());
+}
+
+/// Prints what a clock has measured.
+#[inline(never)]
+pub fn say(measured: &dyn fmt::Display) {
+    println!("{measured}");
+}
+
+/// `%%time`, first line: a clock, by the name that the cell gives it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __forklore_clock_start {
+    ($clock:ident) => {
+        let $clock = $crate::timing::Stopwatch::start();
+    };
+}
+
+/// `%%time`, last line: stops the clock, after the last expression if there is one, and prints. The expression's
+/// temporaries live to the end of the statement, as they would without the clock.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __forklore_clock_stop {
+    ($clock:ident) => {
+        $crate::display::cell::say(&$clock.stop())
+    };
+    ($clock:ident, $value:expr) => {
+        match ($value, $clock.stop()) {
+            (value, times) => {
+                $crate::display::cell::say(&times);
+                value
+            }
+        }
+    };
+}
+
+/// `%time`: measures one expression, prints, and gives its value.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __forklore_time {
+    ($value:expr) => {
+        match ($crate::timing::Stopwatch::start(), $value) {
+            (clock, value) => {
+                $crate::display::cell::say(&clock.stop());
+                value
+            }
+        }
+    };
+}
+
+/// `%timeit`: measures one expression many times.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __forklore_timeit {
+    ($value:expr) => {
+        $crate::timing::timeit(|| $value)
+    };
+}
+
+/// A `let` that evcxr does not see, so that it does not keep the variable for later cells. `_l!(` is as long as `let `.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __forklore_local {
+    ($($code:tt)*) => {
+        let $($code)*;
+    };
+}
