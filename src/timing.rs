@@ -178,7 +178,19 @@ fn snapshots_in_words() -> &'static str {
 /// println!("{measured}");
 /// assert!(measured.best() <= measured.mean());
 /// ```
-pub fn timeit<T>(mut f: impl FnMut() -> T) -> Timeit {
+pub fn timeit<T>(f: impl FnMut() -> T) -> Timeit {
+    timeit_with(None, N_RUNS, f)
+}
+
+/// Measures `f` as [`timeit`] does, with as many calls in a run as `loops` says, and as many runs as `n_runs` says.
+/// At least one of each is made.
+///
+/// # Example
+/// ```
+/// let measured = forklore::timing::timeit_with(Some(10), 3, || (0..1000u64).sum::<u64>());
+/// assert_eq!((measured.loops(), measured.runs().len()), (10, 3));
+/// ```
+pub fn timeit_with<T>(loops: Option<u32>, n_runs: usize, mut f: impl FnMut() -> T) -> Timeit {
     let mut run = |loops: u32| {
         let started = Instant::now();
         for _ in 0..loops {
@@ -186,16 +198,17 @@ pub fn timeit<T>(mut f: impl FnMut() -> T) -> Timeit {
         }
         started.elapsed()
     };
-    let mut loops: u32 = 1;
+    let is_chosen = loops.is_none();
+    let mut loops = loops.unwrap_or(1).max(1);
     let mut first = run(loops);
-    while first < LEAST_RUN && loops < 1 << 30 {
+    while is_chosen && first < LEAST_RUN && loops < 1 << 30 {
         // Aim a little past the goal: the last step shall be the last.
         let factor = LEAST_RUN.as_secs_f64() * 1.2 / first.as_secs_f64().max(1e-9);
         loops = (f64::from(loops) * factor.clamp(2.0, 100.0)) as u32;
         first = run(loops);
     }
     let runs = std::iter::once(first)
-        .chain((1..N_RUNS).map(|_| run(loops)))
+        .chain((1..n_runs).map(|_| run(loops)))
         .map(|run| run.as_secs_f64() / f64::from(loops))
         .collect();
     Timeit { loops, runs }

@@ -6,6 +6,8 @@
 
 use ra_ap_syntax::{Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxToken, TextSize};
 
+use crate::cell::is_command;
+
 /// What a console shall do with a cell.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Completeness {
@@ -104,7 +106,7 @@ fn is_open(token: &SyntaxToken) -> bool {
 fn without_commands(code: &str) -> String {
     let mut leading = true;
     let lines = code.split_inclusive('\n').map(|line| {
-        let is_command = line.starts_with('!') || line.trim_start_matches(' ').starts_with(':');
+        let is_command = is_command(line);
         leading &= is_command || line.trim().is_empty() || line.starts_with("//");
         if leading && is_command { "\n" } else { line }
     });

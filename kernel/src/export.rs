@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use ra_ap_syntax::ast::{self, HasName};
 use ra_ap_syntax::{AstNode, SyntaxNode};
 
-use crate::cell::{Body, PRELUDE};
+use crate::cell::{Body, PRELUDE, is_command};
 
 /// Writes the project into a folder that is new or empty.
 ///
@@ -91,7 +91,6 @@ fn program(cells: &[String], has_library: bool) -> Program {
 
 /// The cell with evcxr's commands blanked.
 fn rust_of(cell: &str) -> String {
-    let is_command = |line: &str| line.starts_with('!') || line.trim_start().starts_with(':');
     let mut leading = true;
     let lines = cell.lines().map(|line| {
         leading &= is_command(line) || line.trim().is_empty() || line.starts_with("//");

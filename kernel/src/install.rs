@@ -78,6 +78,7 @@ impl Spec {
                     "file_extension": ".rs",
                     "pygments_lexer": "rust",
                     "codemirror_mode": "rust",
+                    "nbconvert_exporter": "script",
                 },
             },
         }))

@@ -6,6 +6,7 @@ mod cache;
 pub mod cell;
 pub mod cli;
 pub mod complete;
+pub mod cursor;
 pub mod doctor;
 pub mod export;
 pub mod frame;

@@ -172,12 +172,15 @@ macro_rules! __forklore_time {
     };
 }
 
-/// `%timeit`: measures one expression many times.
+/// `%timeit`: measures one expression many times, as often as `-n` and `-r` say.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __forklore_timeit {
     ($value:expr) => {
         $crate::timing::timeit(|| $value)
+    };
+    ($value:expr, $loops:expr, $n_runs:expr) => {
+        $crate::timing::timeit_with($loops, $n_runs, || $value)
     };
 }
 

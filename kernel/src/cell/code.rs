@@ -23,6 +23,14 @@ impl Body {
         }
     }
 
+    /// Whether this is the whole body of a function.
+    pub(super) fn is_correct(code: &str) -> bool {
+        let text = format!("{PROLOGUE}{code}{EPILOGUE}");
+        SourceFile::parse(&text, Edition::Edition2024)
+            .errors()
+            .is_empty()
+    }
+
     /// A place in the parsed text as a place in the code.
     pub(crate) fn offset(&self, size: TextSize) -> usize {
         usize::from(size)

@@ -113,8 +113,39 @@ pub(super) fn commands_end(code: &str) -> usize {
         .sum()
 }
 
-pub(super) fn is_command(line: &str) -> bool {
-    line.starts_with('!') || line.trim_start_matches(' ').starts_with(':')
+/// Whether a leading line is evcxr's or the shell's, and not Rust: `::std::mem::swap(…)` is a path, `!true` a negation.
+pub(crate) fn is_command(line: &str) -> bool {
+    if let Some(negated) = line.strip_prefix('!') {
+        return !is_expression(negated);
+    }
+    let line = line.trim_start_matches(' ');
+    line.starts_with(':') && !line.starts_with("::")
+}
+
+/// Whether what stands behind a `!` is Rust. `ls` and `script.sh` would be, too, so it has to look like nothing else.
+fn is_expression(text: &str) -> bool {
+    let text = text.trim();
+    let word_len = text.find(|c: char| !is_name(c)).unwrap_or(text.len());
+    let (word, rest) = text.split_at(word_len);
+    let is_literal =
+        matches!(word, "true" | "false") || text.starts_with(|c: char| c.is_ascii_digit());
+    let is_call = !word.is_empty()
+        && (rest.starts_with(['(', '['])
+            || rest.starts_with("::")
+            || (rest.starts_with('.') && rest.contains('(')));
+    let is_rust = is_literal || is_call || text.starts_with(['(', '!', '*']);
+    is_rust && Body::is_correct(text)
+}
+
+/// Gives a leading line of Rust that evcxr would take for a command a blank that tells it otherwise.
+pub(super) fn shield_first_line(code: &mut String) {
+    let start = commands_end(code);
+    let rest = &code[start..];
+    if rest.starts_with('!') {
+        code.insert(start, ' ');
+    } else if rest.trim_start_matches(' ').starts_with("::") {
+        code.insert(start, '\t');
+    }
 }
 
 fn begins_line(code: &str, at: usize) -> bool {

@@ -31,8 +31,8 @@ pub(super) enum Form {
 static MAGICS: &[Magic] = &[
     Magic { name: "%time", arguments: "CODE", what: "run the rest of the line and say how long it took", form: Form::Code(timed::statement) },
     Magic { name: "%%time", arguments: "", what: "the same for the whole cell", form: Form::Rust(timed::cell) },
-    Magic { name: "%timeit", arguments: "CODE", what: "run the rest of the line many times and say how long it takes", form: Form::Code(timed::statement) },
-    Magic { name: "%%timeit", arguments: "", what: "the same for the whole cell, in a scope of its own", form: Form::Rust(timed::cell) },
+    Magic { name: "%timeit", arguments: "[-n LOOPS] [-r RUNS] CODE", what: "run the rest of the line many times and say how long it takes", form: Form::Code(timed::statement) },
+    Magic { name: "%%timeit", arguments: "[-n LOOPS] [-r RUNS]", what: "the same for the whole cell, in a scope of its own", form: Form::Rust(timed::cell) },
     Magic { name: "%profile", arguments: "debug|release", what: "compile the cells to come with checks for overflow and debug assertions and without optimisation, or the other way round (the default)", form: Form::Line(profile) },
     Magic { name: "%warnings", arguments: "on|off", what: "whether the compiler's warnings about a cell are shown (the default)", form: Form::Line(warnings) },
     Magic { name: "%who", arguments: "", what: "list the variables with their types", form: Form::Line(who) },
@@ -44,6 +44,11 @@ static MAGICS: &[Magic] = &[
     Magic { name: "%%bash", arguments: "[OPTIONS]", what: "run the cell with bash", form: Form::Text(script) },
     Magic { name: "%%python", arguments: "[OPTIONS]", what: "run the cell with the machine's python3", form: Form::Text(script) },
     Magic { name: "%%writefile", arguments: "[-a] FILE", what: "write the cell to a file, or append it with -a", form: Form::Text(write_file) },
+    Magic { name: "%%html", arguments: "", what: "show the cell as HTML", form: Form::Text(show) },
+    Magic { name: "%%javascript", arguments: "", what: "have the browser run the cell, where the front end trusts the notebook", form: Form::Text(show) },
+    Magic { name: "%%latex", arguments: "", what: "show the cell as LaTeX", form: Form::Text(show) },
+    Magic { name: "%%markdown", arguments: "", what: "show the cell as Markdown", form: Form::Text(show) },
+    Magic { name: "%%svg", arguments: "", what: "show the cell as an SVG picture", form: Form::Text(show) },
     Magic { name: "%lsmagic", arguments: "", what: "list these", form: Form::Line(list_magics) },
 ];
 
@@ -96,6 +101,19 @@ pub fn magics_with_prefix(prefix: &str) -> impl Iterator<Item = &'static str> {
         .iter()
         .map(|magic| magic.name)
         .filter(move |name| name.starts_with(prefix))
+}
+
+/// What `?%name` says, if there is such a magic.
+pub fn magic_help(name: &str) -> Option<String> {
+    find(name).map(Magic::help)
+}
+
+/// The words that a magic may get: none if it takes Rust, which is `None`.
+pub fn words_for(name: &str) -> Option<Vec<&'static str>> {
+    let magic = find(name)?;
+    let is_word = |word: &&str| word.starts_with(|c: char| c.is_ascii_lowercase());
+    let words = magic.arguments.split(['|', '[', ']', ' ']).filter(is_word);
+    (!magic.takes_rust()).then(|| words.collect())
 }
 
 /// What `%lsmagic` says.
@@ -215,7 +233,7 @@ fn limit(name: &str, arguments: &str) -> Result<Step, Mistake> {
 fn export(name: &str, arguments: &str) -> Result<Step, Mistake> {
     match arguments {
         "" => Err(misused(name)),
-        folder => Ok(Step::Do(Action::Export(folder.to_owned()))),
+        folder => Ok(Step::Do(Action::Export(unquoted(folder).to_owned()))),
     }
 }
 
@@ -262,11 +280,33 @@ fn script(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> {
     })))
 }
 
+fn show(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> {
+    let mime_type = match name {
+        "%%html" => "text/html",
+        "%%javascript" => "application/javascript",
+        "%%latex" => "text/latex",
+        "%%svg" => "image/svg+xml",
+        _ => "text/markdown",
+    };
+    let text = text.to_owned();
+    alone(name, arguments, Step::Do(Action::Show { mime_type, text }))
+}
+
+/// A file's name as in a shell: with spaces if it is in quotes.
+fn unquoted(name: &str) -> &str {
+    let quoted = ['"', '\''].into_iter().find_map(|quote| {
+        let name = name.strip_prefix(quote)?.strip_suffix(quote)?;
+        (!name.contains(quote)).then_some(name)
+    });
+    quoted.unwrap_or(name)
+}
+
 fn write_file(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> {
     let (appends, path) = match arguments.strip_prefix("-a ") {
         Some(path) => (true, path.trim()),
         None => (false, arguments),
     };
+    let path = unquoted(path);
     if path.is_empty() || path == "-a" {
         return Err(misused(name));
     }

@@ -17,7 +17,9 @@
 mod code;
 mod commands;
 mod lines;
+mod locals;
 mod magics;
+mod program;
 mod timed;
 
 use std::fmt;
@@ -26,8 +28,10 @@ use lines::{LineMagic, blank, cell_magic, commands_end, line_magics};
 use magics::{Form, list, unknown, usage};
 
 pub(crate) use code::Body;
+pub(crate) use lines::is_command;
+pub(crate) use locals::{as_locals, closures, once_more, with_drops};
 pub(crate) use magics::bytes_of;
-pub use magics::{MemoryLimit, Profile, bytes_in_words, magics_with_prefix};
+pub use magics::{MemoryLimit, Profile, bytes_in_words, magic_help, magics_with_prefix, words_for};
 pub use timed::PRELUDE;
 
 /// What to do with a cell, in order; when a step fails, those behind it are left out.
@@ -78,6 +82,13 @@ pub enum Action {
         /// Whether what the file holds is kept.
         appends: bool,
         /// What is written.
+        text: String,
+    },
+    /// `%%html` and its like: shows the cell.
+    Show {
+        /// What it is.
+        mime_type: &'static str,
+        /// What is shown.
         text: String,
     },
     /// `?name`: says what is known about a name.
@@ -141,6 +152,7 @@ pub fn plan(text: &str) -> Result<Plan, Mistake> {
 
 /// Plans a cell whose first line is not of another language.
 fn plan_lines(mut code: String) -> Result<Plan, Mistake> {
+    lines::shield_first_line(&mut code);
     let asks_for_help = code.trim() == ":help";
     let mut doings = Vec::new();
     for found in line_magics(&code) {
@@ -176,6 +188,7 @@ fn plan_lines(mut code: String) -> Result<Plan, Mistake> {
         code = rewrite(&code, &found)?;
     }
     keep_leading_docs(&mut code);
+    program::add_call(&mut code);
     if !code.trim().is_empty() {
         plan.steps.push(Step::Run(code));
     }
@@ -210,7 +223,8 @@ fn question(text: &str) -> Option<&str> {
 fn describe(name: &str) -> Step {
     match magics::find(name) {
         Some(magic) => Step::Say(magic.help()),
-        None => Step::Do(Action::Describe(name.to_owned())),
+        // A macro's name is without the mark of its calls.
+        None => Step::Do(Action::Describe(name.trim_end_matches('!').to_owned())),
     }
 }
 

@@ -17,9 +17,13 @@ const CLOCK_START: &str = "forklore::display::cell::start!(_clock);";
 const CLOCK_STOP: &str = "forklore::display::cell::stop!(_clock";
 const TIMEIT_CELL: &str = "forklore::display::cell::timeit!({";
 
+/// How many runs `%timeit` makes where `-r` does not say.
+const N_RUNS: usize = 7;
+
 /// `%%time` and `%%timeit`: the lines below, timed.
 pub(super) fn cell(text: &str, name: &str, arguments: &str) -> Result<String, Mistake> {
-    if !arguments.is_empty() {
+    let options = Options::of(name, arguments);
+    if options.len < arguments.len() {
         let line = &name[1..];
         return Err(usage(&format!(
             "`{name}` times the lines below it; to time one line, write `{line} {arguments}`"
@@ -29,7 +33,7 @@ pub(super) fn cell(text: &str, name: &str, arguments: &str) -> Result<String, Mi
     Ok(if name == "%%time" {
         time_cell(rest, from)
     } else {
-        timeit_cell(rest, from)
+        timeit_cell(rest, from, &options)
     })
 }
 
@@ -41,11 +45,13 @@ pub(super) fn statement(code: &str, magic: &LineMagic) -> Result<String, Mistake
             "`{name}` needs something to time on its line: `{name} f(x)`"
         ))
     };
-    if code[magic.name_end..magic.line_end].trim().is_empty() {
+    let options = Options::of(&name, &code[magic.name_end..magic.line_end]);
+    let code_start = magic.name_end + options.len;
+    if code[code_start..magic.line_end].trim().is_empty() {
         return Err(nothing());
     }
     let mut code = code.to_owned();
-    blank(&mut code, magic.start, magic.name_end);
+    blank(&mut code, magic.start, code_start);
     let from = commands_end(&code);
     let body = Body::parse(&code[from..]);
     let statement = body
@@ -87,13 +93,62 @@ pub(super) fn statement(code: &str, magic: &LineMagic) -> Result<String, Mistake
         "{}{borrow}",
         if is_repeated { TIMEIT_ONE } else { TIME_ONE }
     );
-    code.insert(end, ')');
+    code.insert_str(end, &format!("{})", options.as_arguments()));
     code.insert_str(start, &call);
     // The call takes the room that the magic had, if that is on the same line.
     if !code[magic.start..start].contains('\n') {
         code.replace_range(magic.start..magic.start + call.len(), "");
     }
     Ok(code)
+}
+
+/// IPython's options of `%timeit`: `-n LOOPS` and `-r RUNS`.
+#[derive(Default)]
+struct Options {
+    loops: Option<u32>,
+    n_runs: Option<usize>,
+    /// How much of the text they are.
+    len: usize,
+}
+
+impl Options {
+    fn of(name: &str, text: &str) -> Options {
+        let mut options = Options::default();
+        let takes_options = name.ends_with("timeit");
+        while takes_options {
+            let rest = text[options.len..].trim_start();
+            let Some(after) = rest.strip_prefix("-n").or(rest.strip_prefix("-r")) else {
+                break;
+            };
+            let digits = after.trim_start();
+            let end = digits
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(digits.len());
+            // `-n * 2` is Rust.
+            let (Ok(number), true) = (digits[..end].parse::<u32>(), is_end(&digits[end..])) else {
+                break;
+            };
+            match rest.starts_with("-n") {
+                true => options.loops = Some(number),
+                false => options.n_runs = Some(number as usize),
+            }
+            options.len = text.len() - digits.len() + end;
+        }
+        options
+    }
+
+    /// What the library's macro gets behind the expression.
+    fn as_arguments(&self) -> String {
+        let Options { loops, n_runs, .. } = self;
+        match (loops, n_runs) {
+            (None, None) => String::new(),
+            _ => format!(", {loops:?}, {}", n_runs.unwrap_or(N_RUNS)),
+        }
+    }
+}
+
+fn is_end(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(char::is_whitespace)
 }
 
 /// The cell without its first line, and where the Rust in it begins after evcxr's commands.
@@ -121,9 +176,10 @@ fn timed_lines<'a>(text: &'a str, name: &str) -> Result<(&'a str, usize), Mistak
 }
 
 /// `%%timeit`: the cell as the body of a closure.
-fn timeit_cell(rest: &str, first: usize) -> String {
+fn timeit_cell(rest: &str, first: usize, options: &Options) -> String {
     let (commands, body) = rest.split_at(first);
-    format!("{commands}{TIMEIT_CELL}{body}\n}})")
+    let arguments = options.as_arguments();
+    format!("{commands}{TIMEIT_CELL}{body}\n}}{arguments})")
 }
 
 /// `%%time`: a clock is started in the first line's place and stopped around the last expression, or after the last statement.

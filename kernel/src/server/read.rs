@@ -38,7 +38,7 @@ pub(super) async fn next_message(from: &mut RouterRecvConnection, channel: &str)
 }
 
 fn message_of(mut raw: RawMessage) -> serde_json::Result<JupyterMessage> {
-    let header: Header = serde_json::from_slice(&raw.jparts[0])?;
+    let header = header_of(&raw.jparts[0])?;
     let mut content: Value = serde_json::from_slice(&raw.jparts[3])?;
     fill_in(&header.msg_type, &mut content);
     let read = JupyterMessageContent::from_type_and_content(&header.msg_type, content);
@@ -56,12 +56,25 @@ fn message_of(mut raw: RawMessage) -> serde_json::Result<JupyterMessage> {
         zmq_identities: raw.zmq_identities,
         header,
         // Without a parent, this is an empty object, which is no header.
-        parent_header: serde_json::from_slice(&raw.jparts[1]).ok(),
+        parent_header: header_of(&raw.jparts[1]).ok(),
         metadata: serde_json::from_slice(&raw.jparts[2])?,
         content,
         buffers: raw.jparts.split_off(4),
         channel: None,
     })
+}
+
+/// A header. All it needs is an id and a type.
+fn header_of(json: &[u8]) -> serde_json::Result<Header> {
+    let mut header: Value = serde_json::from_slice(json)?;
+    let defaults = json!({
+        "username": "",
+        "session": "",
+        "date": "1970-01-01T00:00:00Z",
+        "version": "5.0",
+    });
+    put_defaults(&mut header, defaults);
+    serde_json::from_value(header)
 }
 
 /// Gives what is missing or null the value that the protocol says it then has.
@@ -89,6 +102,10 @@ fn fill_in(msg_type: &str, content: &mut Value) {
         "comm_open" | "comm_msg" | "comm_close" => json!({"data": {}}),
         _ => return,
     };
+    put_defaults(content, defaults);
+}
+
+fn put_defaults(content: &mut Value, defaults: Value) {
     let (Some(content), Value::Object(defaults)) = (content.as_object_mut(), defaults) else {
         return;
     };
@@ -142,6 +159,26 @@ mod tests {
                 matches!(read, JupyterMessageContent::HistoryRequest(_)),
                 "{kind}"
             );
+        }
+    }
+
+    #[test]
+    fn a_header_needs_an_id_and_a_type() {
+        for rest in [
+            "",
+            r#", "username": null, "session": null, "version": null, "date": null"#,
+            r#", "username": "u", "date": "2026-11-30T09:00:00.000000Z", "more": 1"#,
+        ] {
+            let json = format!(r#"{{"msg_id": "1", "msg_type": "execute_request"{rest}}}"#);
+            let header = header_of(json.as_bytes());
+            assert_eq!(
+                header.map(|header| header.msg_id).ok(),
+                Some("1".to_owned()),
+                "{json}"
+            );
+        }
+        for json in ["{}", "[]", r#"{"msg_id": null, "msg_type": "a"}"#] {
+            assert!(header_of(json.as_bytes()).is_err(), "{json}");
         }
     }
 

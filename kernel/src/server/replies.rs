@@ -30,7 +30,8 @@ pub(super) fn kernel_info() -> KernelInfoReply {
             file_extension: Some(".rs".to_owned()),
             pygments_lexer: Some("rust".to_owned()),
             codemirror_mode: Some(CodeMirrorMode::Simple("rust".to_owned())),
-            nbconvert_exporter: Some("rust".to_owned()),
+            // What a language without an exporter of its own has.
+            nbconvert_exporter: Some("script".to_owned()),
         },
         banner: concat!(
             "forklore ",

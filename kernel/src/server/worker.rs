@@ -17,8 +17,9 @@ use super::replies::{self, message};
 use super::shared::{Shared, lock};
 use crate::cell;
 use crate::complete::{byte_of_cursor, cursor_of_byte};
+use crate::cursor;
 use crate::procs;
-use crate::session::{self, CellError, Inspection, Options, Session};
+use crate::session::{self, CellError, Completions, Inspection, Options, Session};
 
 /// Makes rust-analyzer read the standard library, which takes seconds.
 const ANALYSED_FIRST: &str = "let list = vec![1]; list.";
@@ -261,59 +262,121 @@ impl Worker {
     /// Completes at a cursor. What cannot be completed has no completions; that is no error.
     fn complete(&mut self, code: &str, cursor: usize) -> Value {
         let at = byte_of_cursor(code, cursor);
-        let line = code[..at].rfind('\n').map_or(0, |newline| newline + 1);
-        let magic = code[line..at].trim_start();
-        if magic.starts_with('%') {
-            let matches: Vec<_> = cell::magics_with_prefix(magic).collect();
-            let start = cursor_of_byte(code, at - magic.len());
+        if let Some((start, matches)) = complete_magic(code, at) {
+            let start = cursor_of_byte(code, start);
             return completed(&matches, start, cursor, Value::Array(Vec::new()));
         }
         let analysed = cell::without_magics(code);
+        let is_of_another_language = analysed.trim().is_empty() && !code.trim().is_empty();
         let found = match self.session() {
-            Ok(session) => session.complete(&analysed, at).unwrap_or_default(),
-            Err(_) => return completed(&[], cursor, cursor, Value::Array(Vec::new())),
+            Ok(session) if !is_of_another_language => complete_word(session, &analysed, at),
+            _ => return completed(&[], cursor, cursor, Value::Array(Vec::new())),
         };
         let start = cursor_of_byte(code, found.start_bytes);
         let end = cursor_of_byte(code, found.end_bytes.max(found.start_bytes));
         // The library's trait that shows results would be offered after every dot.
         let wanted = found.candidates.iter().filter(|c| !is_internal(&c.text));
-        let types: Vec<Value> = wanted
-            .clone()
-            .map(|candidate| {
-                json!({
-                    "text": candidate.text,
-                    "type": candidate.kind,
-                    "signature": candidate.label,
-                    "start": start,
-                    "end": end,
-                })
-            })
-            .collect();
-        let matches: Vec<&str> = wanted.map(|candidate| candidate.text.as_str()).collect();
+        let mut matches: Vec<String> = Vec::new();
+        let mut types: Vec<Value> = Vec::new();
+        for candidate in wanted {
+            let text = cursor::inserted(&candidate.text, &candidate.kind, &candidate.label);
+            if matches.contains(&text) {
+                continue;
+            }
+            types.push(json!({
+                "text": text,
+                "type": candidate.kind,
+                "signature": candidate.label,
+                "start": start,
+                "end": end,
+            }));
+            matches.push(text);
+        }
         completed(&matches, start, end, Value::Array(types))
     }
 
     fn inspect(&mut self, code: &str, cursor: usize) -> Value {
         let at = byte_of_cursor(code, cursor);
-        let analysed = cell::without_magics(code);
-        let found = match self.session() {
-            Ok(session) => session.inspect(&analysed, at).unwrap_or_default(),
-            Err(_) => None,
-        };
         let mut data = Map::new();
-        if let Some(found) = &found {
+        let magic = cursor::magic_at(code, at).and_then(cell::magic_help);
+        if let Some(help) = magic {
+            data.insert("text/plain".to_owned(), json!(help));
+        } else if let Some(found) = self.find(&cell::without_magics(code), at) {
             data.insert("text/plain".to_owned(), json!(found.plain));
             data.insert("text/html".to_owned(), json!(found.html));
         }
-        json!({"status": "ok", "found": found.is_some(), "data": data, "metadata": {}})
+        json!({"status": "ok", "found": !data.is_empty(), "data": data, "metadata": {}})
+    }
+
+    /// What is known about the name at byte `at`.
+    fn find(&mut self, code: &str, at: usize) -> Option<Inspection> {
+        let session = self.session().ok()?;
+        let mut best: Option<Inspection> = None;
+        for text in cursor::subjects(code, at) {
+            let Some(found) = session.inspect(&text, text.len()).ok().flatten() else {
+                continue;
+            };
+            // Where the text ends too early, a type may not be known.
+            let is_sure = !found.plain.contains("{unknown}");
+            if best.is_none() || is_sure {
+                best = Some(found);
+            }
+            if is_sure {
+                break;
+            }
+        }
+        best
+    }
+}
+
+/// Where the cursor is in a magic's line: what may stand there, and where it begins.
+fn complete_magic(code: &str, at: usize) -> Option<(usize, Vec<String>)> {
+    let line = code[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let magic = code[line..at].trim_start();
+    if !magic.starts_with('%') {
+        return None;
+    }
+    let Some((name, _)) = magic.split_once(|c: char| c.is_whitespace()) else {
+        let matches = cell::magics_with_prefix(magic).map(str::to_owned);
+        return Some((at - magic.len(), matches.collect()));
+    };
+    let start = cursor::word_start(code, at);
+    let words = cell::words_for(name)?.into_iter();
+    let matches = words.filter(|word| word.starts_with(&code[start..at]));
+    Some((start, matches.map(str::to_owned).collect()))
+}
+
+/// Completes the word before byte `at`. A word that analysis takes for something else, as `enum` in `list.enum`, is left
+/// out, and the candidates are those that begin with it.
+fn complete_word(session: &mut Session, code: &str, at: usize) -> Completions {
+    let start = cursor::word_start(code, at);
+    let word = &code[start..at];
+    if !cursor::is_keyword(word) {
+        let found = session.complete(code, at).unwrap_or_default();
+        if word.is_empty() || !found.candidates.is_empty() {
+            return found;
+        }
+    }
+    let without_word = format!("{}{}", &code[..start], &code[at..]);
+    let mut found = session.complete(&without_word, start).unwrap_or_default();
+    found
+        .candidates
+        .retain(|candidate| candidate.text.starts_with(word));
+    Completions {
+        start_bytes: start,
+        end_bytes: at,
+        ..found
     }
 }
 
 fn is_internal(name: &str) -> bool {
-    name.starts_with("evcxr_") || name == "_t" || name == "_clock"
+    let is_macro = ["_t!", "_ti!", "_l!"]
+        .iter()
+        .any(|macro_name| name.starts_with(macro_name));
+    name.starts_with("evcxr_") || name == "_clock" || is_macro
 }
 
-fn completed(matches: &[&str], start: usize, end: usize, types: Value) -> Value {
+fn completed(matches: &[String], start: usize, end: usize, types: Value) -> Value {
     json!({
         "status": "ok",
         "matches": matches,

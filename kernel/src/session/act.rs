@@ -1,5 +1,6 @@
 //! What a session does besides running Rust: the magics' other half (see `cell` for the first).
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -77,6 +78,11 @@ impl Session {
                 appends,
                 text,
             } => return self.write(&path, appends, &text),
+            Action::Show { mime_type, text } => {
+                let contents = HashMap::from([(mime_type.to_owned(), text)]);
+                self.link
+                    .show(Raw::Stdout(output::display_frame(&contents)));
+            }
             Action::Describe(_) => {}
         }
         Ok(())

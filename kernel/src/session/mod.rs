@@ -15,6 +15,7 @@ mod diagnostic;
 mod folder;
 mod home;
 mod link;
+mod locals;
 mod manifest;
 mod tools;
 
@@ -154,6 +155,8 @@ pub struct Session {
     shows_warnings: bool,
     /// The code that has run and was not rolled back, cell by cell.
     committed: Vec<String>,
+    /// The variables of the running cell that no later one has.
+    unkept: Vec<(String, locals::Why)>,
     /// The library's sources, if cells can use it.
     library: Option<PathBuf>,
     // Last: its processes are gone when the folder goes.
@@ -257,6 +260,7 @@ impl Session {
             written: String::new(),
             shows_warnings: true,
             committed: Vec::new(),
+            unkept: Vec::new(),
             library: warm.map(|warm| warm.library().to_owned()),
             folder,
         };
@@ -304,6 +308,7 @@ impl Session {
             ":clear" => return self.reset(),
             _ => self.execute_code(code)?,
         }
+        self.tell_unkept();
         self.committed.push(code.to_owned());
         Ok(())
     }
@@ -322,7 +327,7 @@ impl Session {
         if self.is_offline && may_add_dependency(code) {
             return self.run_online(code);
         }
-        self.run(code)
+        self.run_with_closures(code)
     }
 
     /// Runs the first cell that may add a dependency.
@@ -331,11 +336,11 @@ impl Session {
         // evcxr writes it anew when it compiles, but tries the dependency before that.
         let _ = std::fs::remove_file(self.folder.path().join(".cargo/config.toml"));
         let Some(home) = self.home.take() else {
-            return self.run(code);
+            return self.run_with_closures(code);
         };
         let before = self.dependencies();
         home.use_own();
-        let result = self.run(code);
+        let result = self.run_with_closures(code);
         if self.dependencies() == before {
             // It added none, perhaps because there is no network: then the shared library still serves.
             home.use_shared();
@@ -400,6 +405,11 @@ impl Session {
                 "Interrupt",
                 "the session was shut down while the cell ran",
             ));
+        }
+        if !end.was_interrupted
+            && let Some((instead, unkept)) = self.instead(&result, &said, code)
+        {
+            return self.run_unkept(instead, unkept, code);
         }
         if !matches!(result, Err(evcxr::Error::CompilationErrors(_))) {
             self.warn(&said, code);

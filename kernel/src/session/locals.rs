@@ -1,0 +1,289 @@
+//! Variables that evcxr cannot keep for later cells: the cell runs, and they are its own (see `cell::locals`).
+
+use std::fmt::Write;
+
+use evcxr::EvalOutputs;
+use serde_json::Value;
+
+use super::{CellError, Raw, Session};
+use crate::cell;
+
+/// What evcxr says, before the name in backquotes, of a variable whose type it cannot write.
+const REFUSALS: [&str; 2] = [
+    "The variable `",
+    "Couldn't automatically determine type of variable `",
+];
+/// The compiler's errors about a value that does not live as long as the session.
+const OF_LIFETIMES: [&str; 10] = [
+    "E0310", "E0373", "E0499", "E0502", "E0503", "E0505", "E0506", "E0521", "E0597", "E0716",
+];
+/// The one about a variable that is moved while another borrows from it.
+const MOVED_WHILE_BORROWED: &str = "E0505";
+/// By these the generated file's lines are told that give a variable to the store.
+const PUT: &str = "evcxr_variable_store.put_variable::<";
+const PUT_IN_ANALYSIS: &str = "evcxr_variable_store(";
+
+/// Why a variable is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    Closure,
+    /// Its type has no name: something with a closure in it, an `impl Trait`.
+    Nameless,
+    Borrows,
+}
+
+impl Why {
+    fn in_words(self) -> &'static str {
+        match self {
+            Why::Closure => {
+                "a closure has no type to keep it by; box it: `let f: Box<dyn Fn(i32) -> i32> = Box::new(…);`"
+            }
+            Why::Nameless => "its type has no name to keep it by; collect or box it",
+            Why::Borrows => "it borrows from another variable; clone it to keep it",
+        }
+    }
+}
+
+/// What stands in the way of a cell.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// Variables that cannot be kept.
+    unkept: Vec<(String, Why)>,
+    /// Variables that are not kept, but borrow until the end of the cell from one that is.
+    to_drop: Vec<String>,
+}
+
+impl Session {
+    /// Runs a cell. A closure that it gives a name to is kept as a function pointer, or is the cell's own.
+    pub(super) fn run_with_closures(&mut self, code: &str) -> Result<(), CellError> {
+        let variables = self.variables();
+        let known = variables.iter().map(|(name, _)| name.as_str());
+        let has_library = self.library.is_some();
+        let Some(closures) = cell::closures(code, known).filter(|_| has_library) else {
+            return self.run(code);
+        };
+        let mut again = false;
+        if let Some(pointers) = closures.as_pointers {
+            match self.run_unkept(pointers.code, closures_of(pointers.names), code) {
+                Err(error) if has_not_run(&error) => again = true,
+                ended => return ended,
+            }
+        }
+        let unkept = closures.as_locals;
+        let code_again = if again {
+            cell::once_more(&unkept.code)
+        } else {
+            unkept.code
+        };
+        self.run_unkept(code_again, closures_of(unkept.names), code)
+    }
+
+    /// What to run instead of a cell that evcxr refused, if that was for want of a place to keep a variable.
+    pub(super) fn instead(
+        &self,
+        result: &Result<EvalOutputs, evcxr::Error>,
+        said: &[Value],
+        code: &str,
+    ) -> Option<(String, Vec<(String, Why)>)> {
+        self.library.as_ref()?;
+        let refused = Refused::of(result, said);
+        if !refused.to_drop.is_empty() && refused.unkept.is_empty() {
+            let is_dropped = |name: &String| code.contains(&format!("drop({name});"));
+            let new = (!refused.to_drop.iter().all(is_dropped))
+                .then(|| cell::with_drops(code, &refused.to_drop))?;
+            return Some((cell::once_more(&new), Vec::new()));
+        }
+        let names: Vec<String> = refused
+            .unkept
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect();
+        let unkept = cell::as_locals(code, &names)?;
+        let why = |name: &String| {
+            let known = refused.unkept.iter().find(|(refused, _)| refused == name);
+            known.map_or(Why::Nameless, |(_, why)| *why)
+        };
+        let reasons = unkept.names.iter().map(|name| (name.clone(), why(name)));
+        Some((cell::once_more(&unkept.code), reasons.collect()))
+    }
+
+    /// Runs the cell in another form; errors show it as it was.
+    pub(super) fn run_unkept(
+        &mut self,
+        code: String,
+        reasons: Vec<(String, Why)>,
+        written: &str,
+    ) -> Result<(), CellError> {
+        let n_before = self.unkept.len();
+        self.unkept.extend(reasons);
+        self.run(&code).map_err(|mut error| {
+            self.unkept.truncate(n_before);
+            for part in &mut error.traceback {
+                *part = cell::as_written(part, written, &code);
+            }
+            error
+        })
+    }
+
+    /// Says which variables of the cell that has run are gone.
+    pub(super) fn tell_unkept(&mut self) {
+        let unkept = std::mem::take(&mut self.unkept);
+        let mut text = String::new();
+        for why in [Why::Closure, Why::Nameless, Why::Borrows] {
+            let names: Vec<String> = unkept
+                .iter()
+                .filter(|(_, its_why)| *its_why == why)
+                .map(|(name, _)| format!("`{name}`"))
+                .collect();
+            if !names.is_empty() {
+                let start = if text.is_empty() { "note: " } else { "; " };
+                let names = names.join(", ");
+                let _ = write!(text, "{start}no later cell has {names}: {}", why.in_words());
+            }
+        }
+        if !text.is_empty() {
+            self.link.show(Raw::Stderr((text + "\n").into_bytes()));
+        }
+    }
+}
+
+fn closures_of(names: Vec<String>) -> Vec<(String, Why)> {
+    names.into_iter().map(|name| (name, Why::Closure)).collect()
+}
+
+/// Whether the cell failed before any of it ran.
+fn has_not_run(error: &CellError) -> bool {
+    matches!(error.ename.as_str(), "CompileError" | "Error")
+}
+
+impl Refused {
+    fn of(result: &Result<EvalOutputs, evcxr::Error>, said: &[Value]) -> Refused {
+        match result {
+            Ok(_) => Refused::default(),
+            Err(evcxr::Error::CompilationErrors(_)) => Refused::by_compiler(said),
+            Err(error) => Refused::by_evcxr(&error.to_string()),
+        }
+    }
+
+    fn by_evcxr(message: &str) -> Refused {
+        let name = REFUSALS.iter().find_map(|start| {
+            let (name, _) = message.strip_prefix(start)?.split_once('`')?;
+            Some(name.to_owned())
+        });
+        let why = match message.contains("is a closure") {
+            true => Why::Closure,
+            false => Why::Nameless,
+        };
+        Refused {
+            unkept: name.into_iter().map(|name| (name, why)).collect(),
+            to_drop: Vec::new(),
+        }
+    }
+
+    fn by_compiler(said: &[Value]) -> Refused {
+        let mut refused = Refused::default();
+        for message in said {
+            let code = message["code"]["code"].as_str().unwrap_or_default();
+            if message["level"] != "error" || !OF_LIFETIMES.contains(&code) {
+                continue;
+            }
+            for span in message["spans"].as_array().into_iter().flatten() {
+                let label = span["label"].as_str().unwrap_or_default();
+                let is_the_move = code == MOVED_WHILE_BORROWED && span["is_primary"] == true;
+                if let Some(name) = dropped_name(label) {
+                    refused.to_drop.push(name);
+                } else if let Some(name) = put_name(span).filter(|_| !is_the_move) {
+                    let is_known = refused.unkept.iter().any(|(known, _)| *known == name);
+                    if !is_known {
+                        refused.unkept.push((name, Why::Borrows));
+                    }
+                }
+            }
+        }
+        refused
+    }
+}
+
+/// The variable that the line of a place in the generated file gives to the store.
+fn put_name(span: &Value) -> Option<String> {
+    let line = span["text"][0]["text"].as_str()?.trim();
+    let name = match line.strip_prefix(PUT_IN_ANALYSIS) {
+        Some(rest) => rest.split_once(')')?.0,
+        None => {
+            line.strip_prefix(PUT)?;
+            line.rsplit_once(", ")?.1.strip_suffix(");")?
+        }
+    };
+    Some(name.to_owned())
+}
+
+/// The variable in "borrow might be used here, when `guard` is dropped and runs ...".
+fn dropped_name(label: &str) -> Option<String> {
+    let (_, rest) = label.split_once("might be used here, when `")?;
+    let (name, _) = rest.split_once("` is dropped")?;
+    Some(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn error(code: &str, spans: Value) -> Value {
+        json!({"level": "error", "code": {"code": code}, "spans": spans})
+    }
+
+    #[test]
+    fn a_refusal_of_evcxr_names_the_variable() {
+        for (message, why) in [
+            (
+                "The variable `f` is a closure, which cannot be persisted.\nYou",
+                Why::Closure,
+            ),
+            (
+                "The variable `f` has type `impl Fn()` which cannot be persisted.",
+                Why::Nameless,
+            ),
+            (
+                "Couldn't automatically determine type of variable `f`.\nPlease",
+                Why::Nameless,
+            ),
+        ] {
+            let refused = Refused::by_evcxr(message);
+            assert_eq!(refused.unkept, [("f".to_owned(), why)], "{message}");
+        }
+        assert_eq!(Refused::by_evcxr("no such command"), Refused::default());
+    }
+
+    #[test]
+    fn a_borrower_is_told_from_what_it_borrows_from() {
+        let line = |name: &str, kind: &str| json!([{"text": format!("evcxr_variable_store.put_variable::<{kind}>(stringify!({name}), {name});")}]);
+        let said = [
+            error(
+                "E0505",
+                json!([
+                    {"is_primary": true, "label": "move out of `v` occurs here", "text": line("v", "Vec<i32>")},
+                    {"is_primary": false, "label": "borrow later used here", "text": line("first", "&i32")},
+                ]),
+            ),
+            error(
+                "E0308",
+                json!([{"is_primary": true, "label": null, "text": line("other", "u8")}]),
+            ),
+        ];
+        let refused = Refused::by_compiler(&said);
+        assert_eq!(refused.unkept, [("first".to_owned(), Why::Borrows)]);
+        assert!(refused.to_drop.is_empty());
+    }
+
+    #[test]
+    fn a_guard_is_dropped_before_its_lock_is_moved() {
+        let label = "borrow might be used here, when `guard` is dropped and runs the `Drop` code";
+        let said = [error(
+            "E0505",
+            json!([{"is_primary": false, "label": label, "text": []}]),
+        )];
+        assert_eq!(Refused::by_compiler(&said).to_drop, ["guard"]);
+    }
+}
