@@ -19,7 +19,7 @@
 #[doc(hidden)]
 pub mod cell;
 
-use std::fmt::{self, Debug, Write as _};
+use std::fmt::{Debug, Write as _};
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -135,7 +135,7 @@ pub(crate) fn with_drops(code: &str, names: &[String]) -> String {
     let mut new = code.to_owned();
     let mut before = String::new();
     // The value is shown before: its statement is no longer the last.
-    if let Some(tail) = cell.tail {
+    if let Some(tail) = &cell.tail {
         let range = tail.text_range();
         new.insert_str(cell.place(range.end()), ").evcxr_display();");
         new.insert(cell.place(range.start()), '(');

@@ -211,6 +211,12 @@ fn magics_are_read() {
     };
     assert_eq!(done("%%writefile a.txt\n1"), write(false));
     assert_eq!(done("%%writefile -a a.txt\n1\n"), write(true));
+    for name in ["\"a b.txt\"", "'a b.txt'", "a b.txt"] {
+        let write = done(&format!("%%writefile {name}\n1"));
+        assert!(matches!(write, Action::Write { path, .. } if path == "a b.txt"));
+    }
+    let svg = done("%%svg\n<svg/>");
+    assert!(matches!(svg, Action::Show { mime_type: "image/svg+xml", text } if text == "<svg/>"));
 }
 
 #[test]
@@ -252,6 +258,7 @@ fn a_question_is_a_name_and_nothing_else() {
         done("std::vec::Vec?"),
         Action::Describe("std::vec::Vec".to_owned())
     );
+    assert_eq!(done("println!?"), Action::Describe("println".to_owned()));
     assert!(matches!(&steps("?%limit")[..], [Step::Say(text)] if text.contains("512M")));
     for text in ["f()?", "name?;", "(name)?", "let x = name?", "a.b?", "?"] {
         assert_eq!(run(text), text);
@@ -269,6 +276,148 @@ fn the_documentation_of_the_first_item_is_kept() {
         "//// No documentation.\n1"
     );
     assert_eq!(run("// A comment.\nfn f() {}"), "// A comment.\nfn f() {}");
+}
+
+#[test]
+fn a_program_runs_its_main_once() {
+    let call = |text: &str| {
+        let run = run(text);
+        run.strip_prefix(text).map(|call| call.trim().to_owned())
+    };
+    let ended = "forklore::display::cell::ended(main())?;";
+    for (text, expected) in [
+        ("fn main() { f() }", ended),
+        (
+            "// A program.\nuse a::b;\nmod c {}\npub fn main() -> Result<(), E> { f() }\nfn f() {}",
+            ended,
+        ),
+        ("make!(Widget);\nfn main() {}", ended),
+        (":dep a\n#![allow(unused)]\nfn main() {}", ended),
+        ("#[tokio::main]\nasync fn main() {}", ended),
+        (
+            "async fn main() {}",
+            "forklore::display::cell::ended(main().await)?;",
+        ),
+        ("fn main() -> ! { loop {} }", "main();"),
+        ("fn main() {}\nmain();", ""),
+        ("fn main() {}\nmain()", ""),
+        ("let a = 1;\nfn main() {}", ""),
+        ("fn main() {}\nprintln!(\"a\");", ""),
+        ("fn main(x: u8) {}", ""),
+        ("fn main<T>() {}", ""),
+        ("mod a { fn main() {} }", ""),
+        ("fn main() {", ""),
+    ] {
+        assert_eq!(call(text).as_deref(), Some(expected), "{text}");
+    }
+    // What kind of crate it is, is the session's business.
+    let program = "#![crate_type = \"bin\"]\nfn main() {}";
+    assert_eq!(run(program).lines().next(), Some(" ".repeat(22).as_str()));
+}
+
+#[test]
+fn rust_that_looks_like_a_command_is_rust() {
+    for (text, expected) in [
+        ("!true", " !true"),
+        ("!0u8", " !0u8"),
+        ("!done(1) && x", " !done(1) && x"),
+        ("!v.is_empty()", " !v.is_empty()"),
+        ("!(a && b)", " !(a && b)"),
+        ("::std::mem::swap(a, b)", "\t::std::mem::swap(a, b)"),
+        ("// why\n!true", "// why\n !true"),
+        ("!ls", "!ls"),
+        ("!true; echo a", "!true; echo a"),
+        ("!script.sh --all", "!script.sh --all"),
+        ("!7z x archive", "!7z x archive"),
+    ] {
+        assert_eq!(run(text), expected);
+    }
+}
+
+#[test]
+fn timeit_takes_the_options_of_ipython() {
+    assert_eq!(
+        run("%timeit -n 10 f(x)"),
+        format!("{}_ti!(f(x), Some(10), 7)", " ".repeat(9))
+    );
+    assert_eq!(run("%timeit -r3 f(x)").trim(), "_ti!(f(x), None, 3)");
+    assert_eq!(run("%timeit -n * 2").trim(), "_ti!(-n * 2)");
+    assert!(run("%%timeit -n 5 -r 2\nf(x)").ends_with("f(x)\n}, Some(5), 2)"));
+}
+
+#[test]
+fn variables_of_the_cell_alone() {
+    let names = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| name.to_string())
+            .collect::<Vec<_>>()
+    };
+    let unkept = as_locals(
+        "let a = 1;\nlet (f, b) = (|x| x, 2); f(b)\n",
+        &names(&["f"]),
+    )
+    .unwrap();
+    assert_eq!(unkept.code, "let a = 1;\n_l!((f, b) = (|x| x, 2)); f(b)\n");
+    assert_eq!(unkept.names, ["f", "b"]);
+    assert_eq!(as_locals("let a = 1;", &names(&["b"])), None);
+    assert_eq!(as_locals("if let Some(b) = c {}", &names(&["b"])), None);
+    let dropped = |code| with_drops(code, &names(&["g"]));
+    assert_eq!(
+        dropped("let g = 1; g + 1"),
+        "let g = 1; (g + 1).evcxr_display(); drop(g);"
+    );
+    assert_eq!(dropped("let g = 1;"), "let g = 1;\n drop(g);");
+    assert_eq!(
+        once_more("!ls\n:dep a\n:timing\nf()"),
+        "   \n:dep a\n       \nf()"
+    );
+}
+
+#[test]
+fn a_closure_that_captures_nothing_is_a_function_pointer() {
+    let pointers = |code: &str| {
+        closures(code, ["kept"])?
+            .as_pointers
+            .map(|unkept| unkept.code)
+    };
+    for (code, expected) in [
+        (
+            "let f = |x: i32| x + 1; f(1)",
+            Some("let f: fn(i32) -> _ = |x: i32| x + 1; f(1)"),
+        ),
+        (
+            "let mut f = || -> u8 { 1 };",
+            Some("let mut f: fn() -> u8 = || -> u8 { 1 };"),
+        ),
+        (
+            "let f = |a, b: &str| a;",
+            Some("let f: fn(_, &str) -> _ = |a, b: &str| a;"),
+        ),
+        (
+            "let f = |kept: u8| kept;",
+            Some("let f: fn(u8) -> _ = |kept: u8| kept;"),
+        ),
+        ("let f = |x: u8| x + kept;", None),
+        ("let a = 1; let f = move || a;", None),
+        ("let a = 1; let f = || println!(\"{a}\");", None),
+        ("let f: fn(u8) -> u8 = |x| x;", None),
+        ("let f = 1 | 2;", None),
+        ("let f = |x| x; let f = f(1);", None),
+    ] {
+        assert_eq!(pointers(code).as_deref(), expected, "{code}");
+    }
+    let both = closures("let a = 1; let f = |x| x; let g = || a;", []).unwrap();
+    let pointers = both.as_pointers.unwrap();
+    assert_eq!(
+        pointers.code,
+        "let a = 1; let f: fn(_) -> _ = |x| x; _l!(g = || a);"
+    );
+    assert_eq!(pointers.names, ["g"]);
+    assert_eq!(
+        both.as_locals.code,
+        "let a = 1; _l!(f = |x| x); _l!(g = || a);"
+    );
 }
 
 #[test]
