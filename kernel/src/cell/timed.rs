@@ -114,27 +114,29 @@ struct Options {
 impl Options {
     fn of(name: &str, text: &str) -> Options {
         let mut options = Options::default();
-        let takes_options = name.ends_with("timeit");
-        while takes_options {
-            let rest = text[options.len..].trim_start();
-            let Some(after) = rest.strip_prefix("-n").or(rest.strip_prefix("-r")) else {
-                break;
-            };
-            let digits = after.trim_start();
-            let end = digits
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(digits.len());
-            // `-n * 2` is Rust.
-            let (Ok(number), true) = (digits[..end].parse::<u32>(), is_end(&digits[end..])) else {
-                break;
-            };
-            match rest.starts_with("-n") {
-                true => options.loops = Some(number),
-                false => options.n_runs = Some(number as usize),
-            }
-            options.len = text.len() - digits.len() + end;
+        if !name.ends_with("timeit") {
+            return options;
         }
+        while options.take_one(text).is_some() {}
         options
+    }
+
+    /// Reads the option that comes next, if one does.
+    fn take_one(&mut self, text: &str) -> Option<()> {
+        let rest = text[self.len..].trim_start();
+        let after = rest.strip_prefix("-n").or(rest.strip_prefix("-r"))?;
+        let digits = after.trim_start();
+        let end = digits.find(|c: char| !c.is_ascii_digit());
+        let (number, behind) = digits.split_at(end.unwrap_or(digits.len()));
+        // `-n * 2` is Rust.
+        let is_option = behind.is_empty() || behind.starts_with(char::is_whitespace);
+        let number: u32 = number.parse().ok().filter(|_| is_option)?;
+        match rest.starts_with("-n") {
+            true => self.loops = Some(number),
+            false => self.n_runs = Some(number as usize),
+        }
+        self.len = text.len() - behind.len();
+        Some(())
     }
 
     /// What the library's macro gets behind the expression.
@@ -145,10 +147,6 @@ impl Options {
             _ => format!(", {loops:?}, {}", n_runs.unwrap_or(N_RUNS)),
         }
     }
-}
-
-fn is_end(rest: &str) -> bool {
-    rest.is_empty() || rest.starts_with(char::is_whitespace)
 }
 
 /// The cell without its first line, and where the Rust in it begins after evcxr's commands.
