@@ -116,12 +116,13 @@ impl Error {
         )
     }
 
-    /// The same for a closure that was mapped, in whatever pool.
-    pub(crate) fn for_closure(mut self) -> Self {
+    /// The same for a function that is not shipped, in whatever pool; `why` says what it is.
+    pub(crate) fn for_closure(mut self, why: &str) -> Self {
+        let (cannot, _) = self.message.split_once("; ").unwrap_or((&self.message, ""));
         self.message = format!(
-            "this function has captured something, which only workers forked for the call can \
-             inherit: let it capture nothing and get what it needs from its arguments, or: {}",
-            self.message
+            "{why}, so that only workers forked for the call could run it, but {cannot}; pass a function \
+             that captures nothing and gets what it needs from its arguments, or make the call while \
+             there is one thread"
         );
         self
     }
@@ -166,17 +167,31 @@ impl Error {
     }
 
     pub(crate) fn encode(source: bincode::error::EncodeError) -> Self {
-        Error::new(Kind::Encode, format!("cannot encode: {source}")).because(source)
+        let hint = match source {
+            bincode::error::EncodeError::Serde(_) => NO_NAMES,
+            _ => "",
+        };
+        Error::new(Kind::Encode, format!("cannot encode: {source}{hint}")).because(source)
     }
 
     pub(crate) fn decode(source: bincode::error::DecodeError) -> Self {
-        Error::new(Kind::Decode, format!("cannot decode: {source}")).because(source)
+        // What the type's own Deserialize says needs no explanation.
+        let hint = match source {
+            bincode::error::DecodeError::OtherString(_) => "",
+            _ => NO_NAMES,
+        };
+        Error::new(Kind::Decode, format!("cannot decode: {source}{hint}")).because(source)
     }
 
     pub(crate) fn decode_message(message: impl Into<String>) -> Self {
         Error::new(Kind::Decode, message)
     }
 }
+
+/// What is likely wrong with a value that cannot be read from its own bytes.
+pub(crate) const NO_NAMES: &str = " (values travel without the names of their fields, so a type with a serde attribute that needs them, \
+    such as skip_serializing_if, flatten, untagged or tag, cannot; send a String of serde_json instead, or write its \
+    Serialize and Deserialize alike)";
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

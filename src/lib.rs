@@ -102,6 +102,11 @@
 //!   numbers fast, vectors of them and strings in one piece, everything else value by value. What a
 //!   closure captures is not copied at all, but forking costs about 0.2 ms for each worker of the
 //!   call, and more in a process with much memory.
+//! - Values travel **without the names of their fields** (bincode), so serde attributes that need names do not
+//!   survive. A type with `skip_serializing_if`, `flatten`, `untagged` or `tag` is an error that says so. Of an enum with
+//!   `skip_deserializing` (or `skip`) on one variant, another variant may come back, without an error. A field with `skip` has its
+//!   default in whatever was sent; in a closure's own workers, which inherit the arguments, and on threads it keeps its value.
+//!   Send such a value as a `String` of `serde_json`.
 //! - A panic, exit or death is an error; an endless task is one only in a pool with a
 //!   [`timeout`](pool::Builder::timeout). Without it a map waits, also for a worker that somebody has
 //!   stopped (`SIGSTOP`), until that is continued.

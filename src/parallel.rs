@@ -24,6 +24,7 @@
 
 use std::cell::OnceCell;
 use std::fmt;
+use std::io::Write;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -338,7 +339,8 @@ impl Parallel {
 
     fn tell(&self, message: fmt::Arguments<'_>) {
         if self.verbosity > 0 {
-            eprintln!("Parallel: {message}");
+            // Nobody may be there to read it, and the results are worth more.
+            let _ = writeln!(std::io::stderr(), "Parallel: {message}");
         }
     }
 }

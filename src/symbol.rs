@@ -4,13 +4,18 @@
 //! and a notebook's cells are objects that are loaded one after the other. The pair of path and
 //! offset means the same in both: the worker loads the path, once, and adds the offset.
 //! The names of the functions do not matter, so closures and generics have one too.
+//!
+//! A path is a name too, and may name another file tomorrow: plugins are rebuilt, unloaded and loaded again. So a symbol says which
+//! file its maker had mapped, and a process that has mapped another one under this path does not run that one's code.
 
-use std::os::unix::ffi::OsStrExt;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::sys::object;
+use crate::sys::object::{self, MappedFile, Mapping};
 
 /// Where a function is, in terms that hold in any process that can load the same file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,12 +24,14 @@ pub(crate) struct Symbol {
     object: PathBuf,
     /// The function's distance from where the object was loaded, in bytes.
     offset: u64,
-    /// Which file the path named when the symbol was made; zeroes for the program itself.
-    file: FileId,
+    /// The file that the symbol's maker had mapped there; zeroes for the program itself, or if that is unknown.
+    file: MappedFile,
+    /// What the file at the path was like then; zeroes for the program itself, or if there was none.
+    state: FileState,
 }
 
-/// A file's device, inode, size and time of change: a rebuilt file is another file.
-type FileId = [u64; 5];
+/// A file's size and time of change.
+type FileState = [u64; 3];
 
 impl Symbol {
     /// Names the function at `address`.
@@ -37,16 +44,30 @@ impl Symbol {
                 "no loaded object holds the function at {address:p}"
             ))
         })?;
-        let file = if object.path.as_os_str().is_empty() {
-            FileId::default()
-        } else {
-            // The file may be gone already; whoever has loaded it can still call into it.
-            file_id(&object.path).unwrap_or_default()
-        };
+        let offset = (address as usize - object.base) as u64;
+        if object.path.as_os_str().is_empty() {
+            return Ok(Symbol {
+                object: object.path,
+                offset,
+                file: MappedFile::default(),
+                state: FileState::default(),
+            });
+        }
+        let mapping = object::mapping_at(address as usize);
+        let file = mapping
+            .as_ref()
+            .map_or_else(MappedFile::default, |mapping| mapping.file);
+        // A file without a path was deleted or replaced; who has loaded it can still call into it.
+        let is_there = mapping
+            .as_ref()
+            .is_none_or(|mapping| mapping.path.is_some());
+        let object = absolute(object.path, mapping);
+        let state = is_there.then(|| state_of(&object)).flatten();
         Ok(Symbol {
-            offset: (address as usize - object.base) as u64,
-            object: object.path,
+            object,
+            offset,
             file,
+            state: state.unwrap_or_default(),
         })
     }
 
@@ -54,25 +75,80 @@ impl Symbol {
     ///
     /// # Errors
     /// `is_function_not_found()`, naming the file, if it is gone, was replaced, or has no code there.
-    pub(crate) fn resolve(&self) -> Result<*const ()> {
-        let object = object::load(&self.object).map_err(|error| self.explain(error))?;
-        let address = object.base.wrapping_add(self.offset as usize);
-        let path = self.object.display();
-        if !self.object.as_os_str().is_empty()
-            && file_id(&self.object)
-                .is_some_and(|now| self.file != FileId::default() && now != self.file)
-        {
-            return Err(Error::function_not_found(format!(
-                "{path} was replaced since the function was passed; run the cell that defines it again"
-            )));
-        }
+    pub(crate) fn resolve(&self, known: &mut KnownFiles) -> Result<*const ()> {
+        let base = if self.object.as_os_str().is_empty() {
+            object::load(&self.object)?.base
+        } else {
+            self.base(known)?
+        };
+        let address = base.wrapping_add(self.offset as usize);
         if !object::is_executable(address) {
             return Err(Error::function_not_found(format!(
-                "there is no code at offset {:#x} of {path}",
-                self.offset
+                "there is no code at offset {:#x} of {}",
+                self.offset,
+                self.object.display()
             )));
         }
         Ok(address as *const ())
+    }
+
+    /// Where this process has the very file that the symbol's maker had.
+    fn base(&self, known: &mut KnownFiles) -> Result<usize> {
+        if self.file == MappedFile::default() {
+            self.check_state()?;
+            return self.load(&self.object);
+        }
+        // It may be here under whatever name: inherited, or loaded before.
+        let here = object::code_of(self.file).and_then(object::holding);
+        if let Some(object) = here {
+            return match *known.entry(self.file).or_insert(self.state) {
+                then if [then, self.state].contains(&FileState::default())
+                    || then == self.state =>
+                {
+                    Ok(object.base)
+                }
+                _ => Err(self.replaced("was overwritten while this worker had it loaded")),
+            };
+        }
+        self.check_state()?;
+        // The loader goes by names first, and would give what it had once loaded under this one. A name that it has not
+        // heard yet makes it look which file that is.
+        let mut name = self.object.clone();
+        let mut before = None;
+        loop {
+            let base = self.load(&name)?;
+            let address = base.wrapping_add(self.offset as usize);
+            if object::mapping_at(address).is_some_and(|mapping| mapping.file == self.file) {
+                known.insert(self.file, self.state);
+                return Ok(base);
+            }
+            if before.replace(base) == Some(base) {
+                return Err(self.replaced(REPLACED));
+            }
+            name = another_name(&name);
+        }
+    }
+
+    fn load(&self, name: &Path) -> Result<usize> {
+        let object = object::load(name).map_err(|error| self.explain(error))?;
+        Ok(object.base)
+    }
+
+    /// Checks that the file at the path is as it was when the symbol was made.
+    fn check_state(&self) -> Result<()> {
+        match state_of(&self.object) {
+            Some(now) if self.state != FileState::default() && now != self.state => {
+                Err(self.replaced(REPLACED))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn replaced(&self, how: &str) -> Error {
+        let path = self.object.display();
+        Error::function_not_found(format!(
+            "{path} {how}; run the cell that defines it again, or load the new file and make a new pool"
+        ))
     }
 
     fn explain(&self, error: Error) -> Error {
@@ -86,10 +162,15 @@ impl Symbol {
         ))
     }
 
+    /// Whether it is a function of the program itself, which is never unloaded.
+    pub(crate) fn is_programs(&self) -> bool {
+        self.object.as_os_str().is_empty()
+    }
+
     /// The symbol as bytes, for a worker to read.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.offset.to_le_bytes().to_vec();
-        for part in self.file {
+        for part in self.file.into_iter().chain(self.state) {
             bytes.extend(part.to_le_bytes());
         }
         bytes.extend(self.object.as_os_str().as_bytes());
@@ -106,20 +187,34 @@ impl Symbol {
         Ok(Symbol {
             offset: numbers.next().ok_or_else(short)?,
             file: std::array::from_fn(|_| numbers.next().unwrap_or_default()),
+            state: std::array::from_fn(|_| numbers.next().unwrap_or_default()),
             object: PathBuf::from(std::ffi::OsStr::from_bytes(path)),
         })
     }
 }
 
-fn file_id(path: &Path) -> Option<FileId> {
+/// For each file that a process has found functions in, what it was like then.
+pub(crate) type KnownFiles = HashMap<MappedFile, FileState>;
+
+const REPLACED: &str = "was replaced since the function was passed";
+
+/// The path of a loaded object in terms that hold in another folder: the mapping's, or else the loader's own.
+pub(crate) fn absolute(path: PathBuf, mapping: Option<Mapping>) -> PathBuf {
+    let mapped = mapping.and_then(|mapping| mapping.path);
+    mapped.unwrap_or_else(|| std::path::absolute(&path).unwrap_or(path))
+}
+
+/// The same file by another name: with one more `/.` before the last part.
+fn another_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().as_bytes().to_vec();
+    let last = name.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+    name.splice(last..last, *b"/.");
+    PathBuf::from(OsString::from_vec(name))
+}
+
+fn state_of(path: &Path) -> Option<FileState> {
     let stat = std::fs::metadata(path).ok()?;
-    Some([
-        stat.dev(),
-        stat.ino(),
-        stat.size(),
-        stat.mtime() as u64,
-        stat.mtime_nsec() as u64,
-    ])
+    Some([stat.size(), stat.mtime() as u64, stat.mtime_nsec() as u64])
 }
 
 #[cfg(test)]
@@ -136,7 +231,10 @@ mod tests {
         let symbol = Symbol::of(answer as *const ()).unwrap();
         let again = Symbol::from_bytes(&symbol.to_bytes()).unwrap();
         assert_eq!(again, symbol);
-        assert_eq!(again.resolve().unwrap(), answer as *const ());
+        assert_eq!(
+            again.resolve(&mut KnownFiles::new()).unwrap(),
+            answer as *const ()
+        );
     }
 
     proptest! {
@@ -146,7 +244,7 @@ mod tests {
                 Ok(symbol) => {
                     prop_assert_eq!(symbol.to_bytes(), bytes);
                     // Nothing is to be found there, and finding that out does no harm.
-                    let _ = symbol.resolve();
+                    let _ = symbol.resolve(&mut KnownFiles::new());
                 }
                 Err(error) => prop_assert!(error.is_decode() && bytes.len() < 48),
             }
@@ -154,8 +252,8 @@ mod tests {
 
         #[test]
         fn any_offset_into_the_program_is_code_or_an_error(offset: u64) {
-            let symbol = Symbol { object: PathBuf::new(), offset, file: FileId::default() };
-            if let Ok(address) = symbol.resolve() {
+            let symbol = Symbol { object: PathBuf::new(), offset, file: [0; 2], state: [0; 3] };
+            if let Ok(address) = symbol.resolve(&mut KnownFiles::new()) {
                 prop_assert!(object::is_executable(address as usize));
             }
         }
@@ -165,7 +263,7 @@ mod tests {
     fn a_deleted_file_is_named() {
         let mut symbol = Symbol::of(answer as *const ()).unwrap();
         symbol.object = PathBuf::from("/nowhere/libcode_7.so");
-        let error = symbol.resolve().unwrap_err();
+        let error = symbol.resolve(&mut KnownFiles::new()).unwrap_err();
         assert!(error.is_function_not_found());
         assert!(
             error
@@ -176,12 +274,37 @@ mod tests {
     }
 
     #[test]
+    fn a_library_is_found_by_its_file_and_not_by_another_of_its_name() {
+        let function = libc::getpid as *const ();
+        let mut known = KnownFiles::new();
+        let symbol = Symbol::of(function).unwrap();
+        assert!(symbol.object.is_absolute());
+        assert_eq!(symbol.resolve(&mut known).unwrap(), function);
+        // Whatever the path names by now, the file is here.
+        let mut moved = symbol.clone();
+        moved.object = PathBuf::from("/nowhere/libc.so");
+        assert_eq!(moved.resolve(&mut known).unwrap(), function);
+        let mut rebuilt = symbol.clone();
+        rebuilt.file[1] += 1 << 40;
+        let error = rebuilt.resolve(&mut known).unwrap_err();
+        assert!(error.to_string().contains("was replaced"), "{error}");
+        let mut overwritten = symbol;
+        overwritten.state[0] += 1;
+        let error = overwritten.resolve(&mut known).unwrap_err();
+        assert!(error.to_string().contains("was overwritten"), "{error}");
+        assert_eq!(
+            another_name(Path::new("/a/b.so")),
+            PathBuf::from_iter([OsString::from("/a/./b.so")])
+        );
+    }
+
+    #[test]
     fn an_offset_without_code_is_refused() {
         let mut symbol = Symbol::of(answer as *const ()).unwrap();
         symbol.offset = u64::MAX / 2;
         assert!(
             symbol
-                .resolve()
+                .resolve(&mut KnownFiles::new())
                 .unwrap_err()
                 .to_string()
                 .contains("no code")

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::caught::Payload;
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Error, NO_NAMES, Result};
 use crate::sys::copy;
 
 /// bincode allocates what a length announces before it looks at what is there, unless that is over
@@ -92,7 +92,7 @@ fn decoder(bytes: &[u8]) -> Result<DecoderImpl<SliceReader<'_>, impl Config, ()>
 
 fn left_over(n_bytes: usize) -> Error {
     Error::decode_message(format!(
-        "cannot decode: the value ends before its {n_bytes} bytes do"
+        "cannot decode: the value ends before its {n_bytes} bytes do{NO_NAMES}"
     ))
 }
 

@@ -10,6 +10,28 @@ pub(crate) trait Callable<A> {
     fn call(&self, arg: A) -> Self::Output;
 }
 
+/// Why a function of this type (a `C`, or the `F` in it) has a size, in words: it has captured something, or it is a pointer and not
+/// the function that it points to.
+pub(super) fn why_not_shipped<F>() -> String {
+    let name = std::any::type_name::<F>();
+    // What the user wrote is inside of one of the wrappers below.
+    let wrapped = name.split_once("callable::").and_then(|(_, wrapper)| {
+        let (_, inner) = wrapper.split_once('<')?;
+        inner.strip_suffix('>')
+    });
+    let name = wrapped.unwrap_or(name);
+    let is_pointer = ["fn(", "for<", "unsafe fn(", "extern ", "unsafe extern "]
+        .iter()
+        .any(|start| name.starts_with(start));
+    if is_pointer {
+        format!("this is a pointer to a function ({name}), not the function itself")
+    } else if name.starts_with('&') || name.contains("dyn ") {
+        format!("this is a reference to a function ({name}), not the function itself")
+    } else {
+        "this function has captured something".to_owned()
+    }
+}
+
 /// A function of one argument.
 #[derive(Clone, Copy)]
 pub(crate) struct Unary<F>(pub(crate) F);
@@ -74,3 +96,24 @@ spread!(A B C);
 spread!(A B C D);
 spread!(A B C D E);
 spread!(A B C D E F);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_are_told_from_closures() {
+        fn why<F: Fn(u64) -> u64>(_: &F) -> String {
+            why_not_shipped::<Unary<F>>()
+        }
+        let n = 1;
+        let closure = |x| x + n;
+        assert_eq!(why(&closure), "this function has captured something");
+        let pointer: fn(u64) -> u64 = |x| x;
+        assert!(why(&pointer).contains("pointer to a function (fn(u64) -> u64)"));
+        assert!(why(&&closure).contains("reference to a function (&"));
+        let boxed: Box<dyn Fn(u64) -> u64> = Box::new(closure);
+        assert!(why(&boxed).contains("reference to a function"));
+        assert!(why_not_shipped::<extern "C" fn()>().contains("pointer"));
+    }
+}

@@ -25,7 +25,7 @@ use super::board::{Board, Job, JobSpec, N_JOBS, SPINNING};
 use super::crew::{Crew, Settings, check_number};
 use super::desk::Desk;
 use super::lane;
-use super::record;
+use super::record::Records;
 use super::recorder;
 use super::sleep;
 use super::spin::{self, Spinner};
@@ -51,7 +51,7 @@ pub(super) struct Engine {
     aside: HashMap<u64, Job>,
     /// Those of them that were collected since.
     discarded: RefCell<Vec<u64>>,
-    functions: HashMap<usize, Offset>,
+    functions: Records,
     is_closed: bool,
     /// No worker is to be started any more.
     is_terminated: bool,
@@ -100,7 +100,7 @@ impl Engine {
             open: BTreeMap::new(),
             aside: HashMap::new(),
             discarded: RefCell::default(),
-            functions: HashMap::new(),
+            functions: Records::default(),
             is_closed: false,
             is_terminated: false,
             spinner: Spinner::new(n_cpus),
@@ -152,13 +152,7 @@ impl Engine {
 
     /// The shared record of a function's name, made on first use.
     pub(super) fn function(&mut self, trampoline: Trampoline<Engine>) -> Result<Offset> {
-        let address = trampoline as *const ();
-        if let Some(&record) = self.functions.get(&(address as usize)) {
-            return Ok(record);
-        }
-        let record = record::write(&self.heap, address)?;
-        self.functions.insert(address as usize, record);
-        Ok(record)
+        self.functions.of(&self.heap, trampoline as *const ())
     }
 
     /// How many tasks were ever finished on each seat.

@@ -21,6 +21,7 @@ use nix::unistd::Pid;
 use crate::caught;
 use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
+use crate::symbol::{self, KnownFiles};
 use crate::sys::launch::{Launch, forget_launch};
 use crate::sys::line::Line;
 use crate::sys::{child, descriptor, object};
@@ -184,7 +185,7 @@ fn own_place() -> Option<(usize, std::path::PathBuf)> {
     let path = if object.path.as_os_str().is_empty() {
         object.path
     } else {
-        std::path::absolute(object.path).ok()?
+        symbol::absolute(object.path, object::mapping_at(entry_address()))
     };
     Some((object.base, path))
 }
@@ -226,7 +227,7 @@ fn follow(order: Order) {
 /// Works as the order says, in a process that has not inherited the initialiser.
 pub(super) fn work(heap: &Heap, order: Order) -> ! {
     child::name_process(c"forklore-worker");
-    let initializer = || match record::find(heap, order.initializer) {
+    let initializer = || match record::find(heap, order.initializer, &mut KnownFiles::new()) {
         Ok(address) => {
             // SAFETY: the record names a `ShippedInitializer`, and `find` has checked that the file
             // is the same and that there is code at the place.

@@ -10,7 +10,7 @@ use crate::caught;
 use crate::error::{Error, Outcome, Result, TaskError};
 
 use super::args::{Arguments, Spent};
-use super::callable::{Callable, Nullary};
+use super::callable::{Callable, Nullary, why_not_shipped};
 use super::crew::Settings;
 use super::engine::Engine;
 use super::flight::{Flight, Function, Shared};
@@ -77,7 +77,7 @@ where
         run: run_inherited::<C, A, Engine>,
         call: std::ptr::from_ref(&call).cast(),
     };
-    let workers = fork_for(pool, call, n_items, None).map_err(fail)?;
+    let workers = fork_for(pool, call, why_not_shipped::<C>, n_items, None).map_err(fail)?;
     notes.forked();
     let mut encoded = inherited(n_items);
     encoded.traced = notes.is_on();
@@ -143,7 +143,14 @@ where
         run: run_inherited::<C, A, Engine>,
         call: std::ptr::from_ref(&*call).cast(),
     };
-    let workers = fork_for(pool, local, n_items, Some(Box::new((call, owned)))).map_err(fail)?;
+    let workers = fork_for(
+        pool,
+        local,
+        why_not_shipped::<C>,
+        n_items,
+        Some(Box::new((call, owned))),
+    )
+    .map_err(fail)?;
     let flight = Flight::launch(
         &workers,
         Function::Inherited,
@@ -172,7 +179,7 @@ where
         run: run_inherited_on_encoded::<C, A, Engine>,
         call: std::ptr::from_ref(f).cast(),
     };
-    let workers = fork_for(pool, call, usize::MAX, None)?;
+    let workers = fork_for(pool, call, why_not_shipped::<C>, usize::MAX, None)?;
     Ok((workers, Function::Inherited))
 }
 
@@ -184,11 +191,12 @@ where
 {
     let n_seats = pool.n_workers();
     if size_of::<F>() != 0 {
-        let error = Error::invalid_input(
-            "a broadcast runs on workers that exist already and have not inherited what this \
-             closure captured; let it capture nothing, and share values through what was made \
-             before the pool",
-        );
+        let error = Error::invalid_input(format!(
+            "{}, and a broadcast runs on workers that exist already and have not inherited that; \
+             pass a function that captures nothing, and share values through what was made before \
+             the pool",
+            why_not_shipped::<F>()
+        ));
         return Failed::Call {
             error,
             n_items: n_seats,
@@ -247,10 +255,11 @@ where
     flight.map(Some).map_err(fail)
 }
 
-/// Forks workers that inherit a call, no more than there are items.
+/// Forks workers that inherit a call, no more than there are items. `why_not_shipped` says what made that necessary.
 fn fork_for(
     pool: &Shared,
     call: LocalCall,
+    why_not_shipped: fn() -> String,
     n_items: usize,
     inherited: Option<Box<dyn std::any::Any>>,
 ) -> Result<Rc<Shared>> {
@@ -263,7 +272,7 @@ fn fork_for(
     };
     Shared::start(settings, inherited).map_err(|error| {
         if error.is_multi_threaded() {
-            return error.for_closure();
+            return error.for_closure(&why_not_shipped());
         }
         error
     })

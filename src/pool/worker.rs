@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::caught;
 use crate::error::{Cause, Result};
 use crate::shared::heap::{Heap, Offset};
+use crate::symbol::KnownFiles;
 use crate::sys::atomic::Ordering;
 use crate::sys::{child, fifo};
 
@@ -53,6 +54,7 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
         board,
         seat,
         functions: HashMap::new(),
+        files: KnownFiles::new(),
         spinner: Spinner::new(duty.max_spinners + 1),
         has_channels: duty.local.is_none(),
     };
@@ -78,6 +80,8 @@ struct Worker<'a> {
     seat: &'a Seat,
     /// What was found for each function record: where its code is, or why it is not.
     functions: HashMap<Offset, Result<Trampoline<Engine>>>,
+    /// The files that they were found in.
+    files: KnownFiles,
     spinner: Spinner,
     /// Whether it may have inherited channels' ends, and no task of its own needs them while it sleeps.
     has_channels: bool,
@@ -163,15 +167,15 @@ impl Worker<'_> {
         let heap = self.duty.heap;
         self.functions
             .entry(record)
-            .or_insert_with(|| find(heap, record))
+            .or_insert_with(|| find(heap, record, &mut self.files))
             .as_ref()
             .copied()
             .map_err(|error| Cause::FunctionNotFound(error.to_string()))
     }
 }
 
-fn find(heap: &Heap, record: Offset) -> Result<Trampoline<Engine>> {
-    let address = record::find(heap, record)?;
+fn find(heap: &Heap, record: Offset, files: &mut KnownFiles) -> Result<Trampoline<Engine>> {
+    let address = record::find(heap, record, files)?;
     // SAFETY: the record was made from a `Trampoline`, and `find` has checked that the file is the
     // same and that there is code at the place.
     Ok(unsafe { std::mem::transmute::<*const (), Trampoline<Engine>>(address) })

@@ -26,8 +26,8 @@ pub(crate) use screen::{Line, Screen};
 ///
 /// An item is done when the next one is asked for.
 ///
-/// # Panics
-/// As `println!` does, if the output cannot be written.
+/// Output that cannot be written, because its reader is gone, is left out. (In a notebook of the forklore kernel it panics
+/// then, as `println!` does.)
 ///
 /// # Example
 /// ```

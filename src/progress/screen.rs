@@ -1,7 +1,7 @@
 //! Where progress is shown, and how: in a notebook, in a terminal, or at the end.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write as _};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -138,7 +138,7 @@ impl Screen {
         match Listener::detect() {
             Listener::Forklore => Screen::Notebook(None),
             Listener::Evcxr => Screen::AtTheEnd { on_stdout: true },
-            Listener::Other if std::io::stderr().is_terminal() => {
+            Listener::Other if io::stderr().is_terminal() => {
                 Screen::Terminal(MultiProgress::new(), Vec::new())
             }
             Listener::Other => Screen::AtTheEnd { on_stdout: false },
@@ -180,10 +180,17 @@ impl Screen {
         match self {
             Screen::Notebook(_) => {}
             Screen::Terminal(_, bars) => bars.iter().for_each(ProgressBar::abandon),
-            Screen::AtTheEnd { on_stdout: true } => println!("{}", text(lines, elapsed)),
-            Screen::AtTheEnd { on_stdout: false } => eprintln!("{}", text(lines, elapsed)),
+            Screen::AtTheEnd { on_stdout } => print(*on_stdout, &text(lines, elapsed)),
         }
     }
+}
+
+/// Prints a line. Nobody may be there to read it (a broken pipe), and what progresses is worth more than that.
+fn print(on_stdout: bool, line: &str) {
+    let _ = match on_stdout {
+        true => writeln!(io::stdout(), "{line}"),
+        false => writeln!(io::stderr(), "{line}"),
+    };
 }
 
 /// A terminal's bar: the counts are ours, as everywhere, and come as its message.

@@ -24,6 +24,106 @@ pub(crate) fn holding(address: usize) -> Option<Object> {
     search.found
 }
 
+/// How many objects were ever unloaded from this process: while it stays the same, so does what each address of a
+/// loaded object means.
+pub(crate) fn n_unloaded() -> u64 {
+    unsafe extern "C" fn first(
+        info: *mut libc::dl_phdr_info,
+        size: usize,
+        n_unloaded: *mut libc::c_void,
+    ) -> i32 {
+        if size >= size_of::<libc::dl_phdr_info>() {
+            // SAFETY: `info` is the loader's, valid for this call and as large as it says; `n_unloaded` is the number
+            // below.
+            unsafe { *n_unloaded.cast::<u64>() = (*info).dlpi_subs };
+        }
+        1
+    }
+    let mut n_unloaded = 0u64;
+    // SAFETY: `first` gets back the pointer given here, and the walk ends, with the first object, before this returns.
+    unsafe {
+        libc::dl_iterate_phdr(Some(first), (&raw mut n_unloaded).cast());
+    }
+    n_unloaded
+}
+
+/// A file that is mapped into memory: its device and inode. As `/proc/self/maps` has them, so they are to be compared with
+/// each other only: what `stat` says of a file on an overlay may be another device.
+pub(crate) type MappedFile = [u64; 2];
+
+/// What a part of this process's memory is mapped from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    pub(crate) file: MappedFile,
+    /// The file's absolute path; `None` if it has none any more.
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// The mapping that covers an address, if it is one of a file.
+pub(crate) fn mapping_at(address: usize) -> Option<Mapping> {
+    let lines = std::fs::read("/proc/self/maps").ok()?;
+    let mut lines = lines.split(|&byte| byte == b'\n').filter_map(Line::of);
+    let line = lines.find(|line| (line.start..line.end).contains(&address))?;
+    line.mapping()
+}
+
+/// An address at which code of a file is mapped.
+pub(crate) fn code_of(file: MappedFile) -> Option<usize> {
+    let lines = std::fs::read("/proc/self/maps").ok()?;
+    let mut lines = lines.split(|&byte| byte == b'\n').filter_map(Line::of);
+    let line = lines.find(|line| line.file == file && line.is_code)?;
+    Some(line.start)
+}
+
+/// A line of `/proc/PID/maps` (proc(5)).
+struct Line<'a> {
+    start: usize,
+    end: usize,
+    is_code: bool,
+    file: MappedFile,
+    path: &'a [u8],
+}
+
+impl<'a> Line<'a> {
+    fn of(line: &'a [u8]) -> Option<Line<'a>> {
+        // start-end permissions offset major:minor inode, and behind blanks the path, which may have blanks itself.
+        let mut rest = line;
+        let mut word = || {
+            let n_blanks = rest.iter().take_while(|&&byte| byte == b' ').count();
+            let begun = &rest[n_blanks..];
+            let n = begun.iter().take_while(|&&byte| byte != b' ').count();
+            rest = &begun[n..];
+            std::str::from_utf8(&begun[..n]).ok()
+        };
+        let (start, end) = word()?.split_once('-')?;
+        let is_code = word()?.contains('x');
+        word()?;
+        let (major, minor) = word()?.split_once(':')?;
+        let inode = word()?.parse().ok()?;
+        let hex = |digits| u64::from_str_radix(digits, 16).ok();
+        Some(Line {
+            start: hex(start)? as usize,
+            end: hex(end)? as usize,
+            is_code,
+            file: [hex(major)? << 32 | hex(minor)?, inode],
+            path: rest.trim_ascii_start(),
+        })
+    }
+
+    fn mapping(&self) -> Option<Mapping> {
+        // Memory of no file has no inode.
+        if self.file[1] == 0 {
+            return None;
+        }
+        let has_path = self.path.starts_with(b"/") && !self.path.ends_with(b" (deleted)");
+        let path = has_path.then(|| PathBuf::from(OsStr::from_bytes(self.path)));
+        Some(Mapping {
+            file: self.file,
+            path,
+        })
+    }
+}
+
 /// Where the object at `path` (empty: the program itself) lies, loading it if it is not there yet.
 pub(crate) fn load(path: &Path) -> Result<Object> {
     if path.as_os_str().is_empty() {
@@ -181,6 +281,42 @@ mod tests {
         let local = 0u8;
         assert_eq!(holding(std::ptr::from_ref(&local) as usize), None);
         assert!(!is_executable(std::ptr::from_ref(&local) as usize));
+    }
+
+    #[test]
+    fn a_library_is_found_by_its_file() {
+        let address = libc::getpid as *const () as usize;
+        let mapping = mapping_at(address).unwrap();
+        let path = mapping.path.unwrap();
+        assert!(path.is_absolute() && path.to_string_lossy().contains("libc"));
+        let code = code_of(mapping.file).unwrap();
+        assert_eq!(holding(code), holding(address));
+        let local = 0u8;
+        assert_eq!(mapping_at(std::ptr::from_ref(&local) as usize), None);
+        assert_eq!(code_of([0, 0xffff_ffff_ffff]), None);
+        assert_eq!(n_unloaded(), n_unloaded());
+    }
+
+    #[test]
+    fn lines_of_the_maps_are_read() {
+        let read = |line: &'static str| Line::of(line.as_bytes());
+        let line = read("7f00-7f10 r-xp 00001000 08:1f 4711      /usr/lib/my lib.so").unwrap();
+        assert_eq!((line.start, line.end, line.is_code), (0x7f00, 0x7f10, true));
+        let mapping = line.mapping().unwrap();
+        assert_eq!(mapping.file, [8 << 32 | 0x1f, 4711]);
+        assert_eq!(mapping.path, Some(PathBuf::from("/usr/lib/my lib.so")));
+        let gone = read("7f00-7f10 r--p 0 08:01 4711 /tmp/a.so (deleted)").unwrap();
+        assert_eq!(gone.mapping().unwrap().path, None);
+        assert_eq!(
+            read("7f00-7f10 rw-p 0 00:00 0 [heap]").unwrap().mapping(),
+            None
+        );
+        assert!(
+            ["", "7f00", "7f00-7f10 r-xp 0 08 1", "x-y r-xp 0 08:01 1"]
+                .map(read)
+                .iter()
+                .all(Option::is_none)
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod limits;
 mod maps;
 mod memory;
 mod parallel;
+mod plugins;
 mod pools;
 mod processes;
 mod progress;
@@ -42,6 +43,7 @@ fn main() {
         ("parallel", parallel::TESTS),
         ("limits", limits::TESTS),
         ("starts", starts::TESTS),
+        ("plugins", plugins::TESTS),
         ("traces", traces::TESTS),
         ("reliability", reliability::TESTS),
         ("exhaustion", exhaustion::TESTS),

@@ -4,9 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use forklore::{Backend, BatchSize, Map, Parallel, Pool, Serial, ThreadPool};
 
-use crate::support::{Scene, play, power, text};
+use crate::support::{Scene, play, power, scene, text};
 
-pub const SCENES: &[Scene] = &[("a talkative map", a_talkative_map)];
+pub const SCENES: &[Scene] = &[
+    ("a talkative map", a_talkative_map),
+    ("a talkative map to nobody", a_talkative_map_to_nobody),
+];
 
 crate::support::tests![
     every_backend_gives_the_same,
@@ -15,6 +18,7 @@ crate::support::tests![
     what_cannot_be_is_an_error_that_says_the_way_out,
     a_task_that_fails_is_an_error,
     it_tells_as_much_as_is_asked_for,
+    nobody_need_read_what_it_tells,
     a_large_input_is_shared_and_not_copied,
     one_word_changes_who_does_the_work,
 ];
@@ -188,4 +192,30 @@ fn one_word_changes_who_does_the_work() {
         expected
     );
     assert_eq!(work(&ThreadPool::with_workers(2).unwrap()), expected);
+}
+
+/// Exits with code 0 if nothing is lost.
+fn a_talkative_map_to_nobody() {
+    let expected: Vec<u64> = (0..100).map(power).collect();
+    for backend in BACKENDS {
+        let parallel = Parallel::jobs(2)
+            .backend(backend)
+            .verbose(50)
+            .progress(true);
+        assert_eq!(parallel.map(power, 0..100u64), expected);
+    }
+    let pool = Pool::with_workers(2).unwrap();
+    assert_eq!(pool.with_progress().map(power, 0..100u64), expected);
+    assert_eq!(
+        forklore::progress(0..100u64).map(power).collect::<Vec<_>>(),
+        expected
+    );
+}
+
+fn nobody_need_read_what_it_tells() {
+    // Standard error of a program whose reader is gone.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = scene("a talkative map to nobody");
+    assert!(command.stderr(writer).output().unwrap().status.success());
 }

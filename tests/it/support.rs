@@ -120,6 +120,7 @@ pub fn run_if_asked() {
         crate::progress::SCENES,
         crate::parallel::SCENES,
         crate::surroundings::SCENES,
+        crate::plugins::SCENES,
     ];
     for (scene, play) in scenes.into_iter().flatten() {
         if *scene == name {

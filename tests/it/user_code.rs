@@ -19,6 +19,8 @@ tests![
     a_lock_is_free_again_whatever_its_value_does,
     a_queue_loses_a_message_that_panics_and_no_other,
     a_death_tells_the_panics_that_led_to_it,
+    what_cannot_travel_is_told_why,
+    a_pointer_to_a_function_is_told_from_a_closure,
 ];
 
 /// Prints no panics until it is dropped: the tests' own come back as their failures.
@@ -525,4 +527,124 @@ fn a_death_tells_the_panics_that_led_to_it() {
             assert_eq!((&results[0], &results[6]), (&Ok(0), &Ok(6)));
         }
     }
+}
+
+fn what_cannot_travel_is_told_why() {
+    let _quiet = Quiet::new();
+    #[derive(Serialize, Deserialize)]
+    struct Sparse {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        maybe: Option<u32>,
+        x: u32,
+    }
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Number(u32),
+        Text(String),
+    }
+    #[derive(Serialize, Deserialize)]
+    struct Flat {
+        #[serde(flatten)]
+        rest: std::collections::BTreeMap<String, u32>,
+    }
+    let pool = Pool::with_workers(1).unwrap();
+    let sparse = |x| Sparse {
+        maybe: (x > 0).then_some(x),
+        x,
+    };
+    let errors = [
+        pool.try_map(|x| sparse(x).x + sparse(x).maybe.unwrap_or(0), [0])
+            .pop()
+            .unwrap()
+            .map(drop)
+            .err(),
+        pool.try_map(sparse, [0]).pop().unwrap().map(drop).err(),
+        pool.try_map(Either::Number, [0])
+            .pop()
+            .unwrap()
+            .map(drop)
+            .err(),
+        pool.try_map(|x: u32| Either::Text(x.to_string()), [0])
+            .pop()
+            .unwrap()
+            .map(drop)
+            .err(),
+        pool.try_map(
+            |_: u32| Flat {
+                rest: [("a".to_owned(), 1)].into(),
+            },
+            [0],
+        )
+        .pop()
+        .unwrap()
+        .map(drop)
+        .err(),
+        pool.try_map(|sparse: Sparse| sparse.x, [sparse(0)])
+            .pop()
+            .unwrap()
+            .map(drop)
+            .err(),
+        Process::spawn(|| sparse(0)).unwrap().join().map(drop).err(),
+    ];
+    let [none, told @ ..] = errors;
+    assert_eq!(none, None);
+    for error in told {
+        let text = error.unwrap().to_string();
+        assert!(
+            text.contains("skip_serializing_if, flatten, untagged"),
+            "{text}"
+        );
+    }
+    // What the type itself says stands alone.
+    let error = pool
+        .try_map(Unwritable, [2])
+        .pop()
+        .unwrap()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("2 is foreign") && !error.contains("flatten"),
+        "{error}"
+    );
+}
+
+fn a_pointer_to_a_function_is_told_from_a_closure() {
+    let pool = pool(forklore::StartMethod::Forkserver, 1);
+    let (send, receive) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || receive.recv());
+    let told = |error: TaskError| error.to_string();
+    let pointer: fn(u64) -> u64 = power;
+    let text = told(pool.try_map(pointer, [1]).pop().unwrap().unwrap_err());
+    assert!(
+        text.contains("pointer to a function (fn(u64) -> u64)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("2 threads") && !text.contains("Forkserver"),
+        "{text}"
+    );
+    let text = told(
+        pool.try_map(&power as &dyn Fn(u64) -> u64, [1])
+            .pop()
+            .unwrap()
+            .unwrap_err(),
+    );
+    assert!(text.contains("reference to a function"), "{text}");
+    let text = told(pool.apply_async(pointer, 1).get().unwrap_err());
+    assert!(text.contains("pointer to a function"), "{text}");
+    let n = 1;
+    let text = told(
+        pool.try_map(|x: u64| x + n, [1])
+            .pop()
+            .unwrap()
+            .unwrap_err(),
+    );
+    assert!(
+        text.contains("has captured something") && !text.contains("Forkserver"),
+        "{text}"
+    );
+    assert_eq!(pool.map(power, [2]), [1024]);
+    drop(send);
+    let _ = thread.join().unwrap();
 }
