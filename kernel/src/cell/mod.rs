@@ -16,6 +16,7 @@
 
 mod code;
 mod commands;
+mod items;
 mod lines;
 mod locals;
 mod magics;
@@ -188,6 +189,8 @@ fn plan_lines(mut code: String) -> Result<Plan, Mistake> {
         code = rewrite(&code, &found)?;
     }
     keep_leading_docs(&mut code);
+    items::configure(&mut code);
+    items::export_macros(&mut code);
     program::add_call(&mut code);
     if !code.trim().is_empty() {
         plan.steps.push(Step::Run(code));

@@ -46,6 +46,31 @@ def test_timeit(kernel):
     assert "per call" in kernel.ok("%%timeit\nlet n = 100u64;\n(0..n).sum::<u64>()").stdout
 
 
+def test_timeit_as_often_as_it_is_told(kernel):
+    assert "2 runs of 10 calls" in kernel.ok("%timeit -n 10 -r 2 (0..100u64).sum::<u64>()").stdout
+    assert "3 runs of 5 calls" in kernel.ok("%%timeit -n5 -r3\nlet n = 100u64;\n(0..n).sum::<u64>()").stdout
+
+
+def test_a_cell_of_another_kind_is_shown(kernel):
+    for magic, mime in {
+        "html": "text/html",
+        "latex": "text/latex",
+        "markdown": "text/markdown",
+        "svg": "image/svg+xml",
+        "javascript": "application/javascript",
+    }.items():
+        [shown] = kernel.ok(f"%%{magic}\n<b>1 % 2</b>\n").of_type("display_data")
+        assert shown["data"][mime].strip() == "<b>1 % 2</b>", shown
+
+
+def test_rust_that_begins_like_a_command_is_rust(kernel):
+    kernel.ok("let mut a = 1; let mut b = 2;")
+    kernel.ok("::std::mem::swap(&mut a, &mut b);")
+    for cell, result in {"(a, b)": "(2, 1)", "!true": "false", "!0u8": "255", "!(a > b)": "false"}.items():
+        assert kernel.ok(cell).result == result, cell
+    assert "rust" in str(kernel.ok("!echo rust").messages)
+
+
 def test_errors_in_timed_code_point_into_the_cell(kernel):
     for cell in ("%time nowhere(1)", "%%time\nlet a = 1;\nnowhere(1)"):
         failed = kernel.run(cell)
@@ -135,6 +160,8 @@ def test_writefile(kernel, tmp_path):
     assert str(file) in kernel.ok(f"%%writefile {file}\none\n%two").stdout
     kernel.ok(f"%%writefile -a {file}\nthree")
     assert file.read_text() == "one\n%two\nthree\n"
+    kernel.ok(f'%%writefile "{file}"\nquoted')
+    assert file.read_text() == "quoted\n"
     failed = kernel.run("%%writefile /nowhere/at/all\nx")
     assert failed.reply["content"]["ename"] == "WriteError"
 
@@ -144,6 +171,8 @@ def test_questions_are_answered_in_the_pager(kernel):
     for cell in ("?add_one", "add_one?"):
         [page] = kernel.ok(cell).reply["content"]["payload"]
         assert page["source"] == "page" and "fn add_one" in page["data"]["text/plain"]
+    [page] = kernel.ok("println!?").reply["content"]["payload"]
+    assert "standard output" in page["data"]["text/plain"]
     assert "512M" in kernel.ok("?%limit").stdout
     assert kernel.run("?no_such_name").reply["content"]["ename"] == "NotFound"
 

@@ -1,5 +1,6 @@
 """A notebook that is run by a program fails where a cell fails, and only there."""
 
+import functools
 import subprocess
 import sys
 
@@ -50,3 +51,20 @@ def test_nbmake_fails_the_notebook_whose_cell_fails(tmp_path):
     assert ran.returncode == 1 and "1 failed, 1 passed" in ran.stdout, ran.stdout + ran.stderr
     assert "broken.ipynb" in ran.stdout.split("short test summary")[1], ran.stdout
     assert "assertion `left == right` failed" in ran.stdout, ran.stdout
+
+
+@pytest.mark.parametrize("to", ["script", "markdown", "html", "slides", "asciidoc", "notebook"])
+def test_nbconvert_exports_a_notebook_that_has_run(tmp_path, to):
+    file = tmp_path / "run.ipynb"
+    nbformat.write(ran_once(), file)
+    command = [sys.executable, "-m", "nbconvert", "--to", to, "--output", "exported", str(file)]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    [exported] = tmp_path.glob("exported*")
+    assert "fn exported" in exported.read_text().replace("&nbsp;", " ") or to in ("html", "slides")
+    assert to != "script" or exported.suffix == ".rs"
+
+
+@functools.cache
+def ran_once():
+    return run("fn exported() -> u8 { 7 }", "exported()")

@@ -15,6 +15,7 @@ def test_kernel_info(kernel):
     assert content["implementation"] == "forklore"
     assert content["language_info"]["name"] == "rust"
     assert content["language_info"]["file_extension"] == ".rs"
+    assert content["language_info"]["nbconvert_exporter"] == "script"
 
 
 def test_a_cell_with_a_value_and_one_without(kernel):
@@ -212,3 +213,54 @@ def test_heartbeat(kernel):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     kernel.client.hb_channel.pause()
+
+
+def test_inspect_finds_the_name_that_the_cursor_is_in(kernel):
+    kernel.ok("/// Shines.\nfn silver() -> u8 { 1 }\nlet s = 'x'; let list = vec![1, 2];")
+
+    def inspect(code, cursor):
+        content = kernel.reply(kernel.client.inspect(code, cursor))["content"]
+        return content["data"].get("text/plain", "")
+
+    for cursor in range(7):
+        assert "Shines" in inspect("silver", cursor), cursor
+    for cursor in (8, 10, 13, 15):
+        assert "Prints to the standard output" in inspect("let a = println!(\"\");", cursor), cursor
+    assert "index" in inspect("list.iter().enumerate()", 14)
+    assert "Shines" in inspect("let a = (1, silver(), 2);", 14)
+    # Between the parentheses of a call, it is about what is called.
+    assert "Shines" in inspect("silver(", 7)
+    assert "u64" in inspect("let golden = 5_u64;", 6)
+    assert "how long it took" in inspect("%time silver()", 3)
+
+
+def test_completions_can_be_used_as_they_are(kernel):
+    kernel.ok("let mut text = String::new(); let list = vec![1]; let maybe = Some(1);")
+
+    def complete(code, cursor=None):
+        content = kernel.reply(kernel.client.complete(code, len(code) if cursor is None else cursor))["content"]
+        return content["matches"], code[content["cursor_start"] : content["cursor_end"]]
+
+    for code, match, replaced in [
+        ("%time list.le", "len()", "le"),
+        ("%timeit -n 10 text.push_s", "push_str()", "push_s"),
+        ("let a = 1;\n%time maybe.is_so", "is_some()", "is_so"),
+        ("text.push_s", "push_str()", "push_s"),
+        ("list.in", "insert()", "in"),
+        ("list.iter().enum", "enumerate()", "enum"),
+        ("list.as", "as_slice()", "as"),
+        ("let b = Som", "Some()", "Som"),
+        ("%profile de", "debug", "de"),
+    ]:
+        matches, word = complete(code)
+        assert match in matches, (code, matches)
+        assert word == replaced, (code, word)
+        assert not [text for text in matches if "$" in text], matches
+    assert complete("%%bash\nls tex")[0] == []
+
+
+def test_a_header_without_a_user_is_answered(kernel):
+    message = kernel.client.session.msg("kernel_info_request", {})
+    message["header"]["username"] = None
+    kernel.client.session.send(kernel.client.shell_channel.socket, message)
+    assert kernel.reply(message["header"]["msg_id"])["content"]["status"] == "ok"

@@ -66,6 +66,8 @@ def expected(example, folder):
     for run in range(2):
         place = Path(folder, str(run))
         place.mkdir()
+        # What says where it is, is not the same twice.
+        program = program.rename(Path(place, "program"))
         try:
             ran = subprocess.run([program], stdin=subprocess.DEVNULL, capture_output=True, cwd=place, timeout=SECONDS)
         except subprocess.TimeoutExpired:
@@ -93,6 +95,7 @@ def wrong(example, right, kernel):
 
 def compare(examples, kernel):
     """The number of programs that can be compared, and what is wrong with which."""
+
     def ask(example):
         with tempfile.TemporaryDirectory() as folder:
             return expected(example, folder)

@@ -1,0 +1,213 @@
+//! Items as they are in a file: what is configured out is not there, and a macro is there for the functions before it.
+//!
+//! evcxr keeps one item of each name, the last of a cell, and gives them to the compiler in any order.
+
+use ra_ap_syntax::ast::{self, HasAttrs};
+use ra_ap_syntax::{AstNode, SyntaxKind, SyntaxNode};
+
+use super::code::Body;
+use super::lines::{blank, commands_end};
+
+/// Makes a macro visible in all of the crate, and not only behind it.
+const EXPORT: &str = "#[macro_export] ";
+
+/// Blanks what `#[cfg(…)]` leaves out of the cell, and such attributes where they leave it in. One that only the compiler
+/// can decide stays.
+pub(super) fn configure(code: &mut String) {
+    if !code.contains("cfg") {
+        return;
+    }
+    let from = commands_end(code);
+    let body = Body::parse(&code[from..]);
+    let mut places = Vec::new();
+    for statement in body.statements() {
+        // The attributes of an expression statement are its expression's.
+        let attributes: Vec<_> = outer_attributes(&statement).collect();
+        for attribute in &attributes {
+            match condition(attribute).and_then(|condition| holds(&condition)) {
+                Some(true) => places.push(attribute.syntax().text_range()),
+                Some(false) => places.push(statement.text_range()),
+                None => {}
+            }
+        }
+    }
+    for range in places {
+        let place = |size| from + body.offset(size);
+        blank(code, place(range.start()), place(range.end()));
+    }
+}
+
+/// Marks the cell's macros so that it does not matter where in the crate they stand.
+pub(super) fn export_macros(code: &mut String) {
+    if !code.contains("macro_rules") {
+        return;
+    }
+    let from = commands_end(code);
+    let body = Body::parse(&code[from..]);
+    let macros: Vec<_> = body
+        .statements()
+        .filter_map(ast::MacroRules::cast)
+        .collect();
+    for definition in macros.into_iter().rev() {
+        let is_exported = definition.attrs().any(|attribute| {
+            attribute
+                .syntax()
+                .text()
+                .to_string()
+                .contains("macro_export")
+        });
+        if let Some(token) = definition.macro_rules_token().filter(|_| !is_exported) {
+            code.insert_str(from + body.offset(token.text_range().start()), EXPORT);
+        }
+    }
+}
+
+fn outer_attributes(statement: &SyntaxNode) -> impl Iterator<Item = ast::Attr> + use<> {
+    let owner = match statement.kind() {
+        SyntaxKind::EXPR_STMT => statement.first_child(),
+        _ => Some(statement.clone()),
+    };
+    let children = owner
+        .into_iter()
+        .flat_map(|owner| owner.children().collect::<Vec<_>>());
+    children
+        .filter_map(ast::Attr::cast)
+        .filter(|attribute| attribute.excl_token().is_none())
+}
+
+/// What stands between the parentheses of `#[cfg(…)]`.
+fn condition(attribute: &ast::Attr) -> Option<String> {
+    let text = attribute.syntax().text().to_string();
+    let inner = text.strip_prefix("#[")?.strip_suffix(']')?.trim();
+    let rest = inner.strip_prefix("cfg")?.trim_start();
+    Some(rest.strip_prefix('(')?.strip_suffix(')')?.to_owned())
+}
+
+/// Whether a condition holds for the crate of the cells, where that is known without the compiler.
+fn holds(condition: &str) -> Option<bool> {
+    let condition = condition.trim();
+    if let Some((name, inner)) = condition.split_once('(') {
+        let inner = inner.trim_end().strip_suffix(')')?;
+        let parts: Vec<Option<bool>> = parts_of(inner).into_iter().map(holds).collect();
+        let has = |value| parts.contains(&Some(value));
+        let is_known = parts.iter().all(Option::is_some);
+        return match name.trim() {
+            "all" if has(false) => Some(false),
+            "all" => is_known.then_some(true),
+            "any" if has(true) => Some(true),
+            "any" => is_known.then_some(false),
+            "not" => parts.first().copied().flatten().map(|holds| !holds),
+            _ => None,
+        };
+    }
+    match condition.split_once('=') {
+        Some((name, value)) => {
+            let value = value.trim().strip_prefix('"')?.strip_suffix('"')?;
+            has_value(name.trim(), value)
+        }
+        None => match condition {
+            "true" | "unix" => Some(cfg!(unix) || condition == "true"),
+            // Nothing that only `--cfg` sets is set.
+            "debug_assertions" | "overflow_checks" => None,
+            _ => Some(false),
+        },
+    }
+}
+
+fn has_value(name: &str, value: &str) -> Option<bool> {
+    let width = usize::BITS.to_string();
+    let is = match name {
+        "target_os" => std::env::consts::OS,
+        "target_arch" => std::env::consts::ARCH,
+        "target_family" => std::env::consts::FAMILY,
+        "target_pointer_width" => &width,
+        "target_endian" if cfg!(target_endian = "little") => "little",
+        "panic" => "unwind",
+        // The crate of the cells has none.
+        "feature" => return Some(false),
+        _ => return None,
+    };
+    Some(is == value)
+}
+
+/// What stands between the commas that are in no parentheses.
+fn parts_of(text: &str) -> Vec<&str> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 0_i32, 0);
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts.retain(|part| !part.trim().is_empty());
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_those_of_the_cells() {
+        for (condition, expected) in [
+            ("unix", Some(cfg!(unix))),
+            ("windows", Some(false)),
+            ("test", Some(false)),
+            ("some_condition", Some(false)),
+            ("panic = \"unwind\"", Some(true)),
+            ("not(panic = \"unwind\")", Some(false)),
+            ("all()", Some(true)),
+            ("any()", Some(false)),
+            (
+                "all(unix, not(windows), any(test, target_os = \"linux\",))",
+                Some(cfg!(target_os = "linux")),
+            ),
+            ("debug_assertions", None),
+            ("any(debug_assertions, unix)", Some(true)),
+            ("all(debug_assertions, unix)", None),
+            ("target_feature = \"sse2\"", None),
+        ] {
+            assert_eq!(holds(condition), expected, "{condition}");
+        }
+    }
+
+    #[test]
+    fn what_is_configured_out_is_blank() {
+        let configured = |code: &str| {
+            let mut code = code.to_owned();
+            configure(&mut code);
+            code.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let two = "#[cfg(unix)]\nfn f() {}\n#[cfg(not(unix))]\nfn f() { no() }";
+        assert_eq!(configured(two), "fn f() {}");
+        assert_eq!(
+            configured("#[cfg(windows)]\nuse std::os::windows;\nf()"),
+            "f()"
+        );
+        assert_eq!(configured("#[cfg(unix)] { let a = 1; }"), "{ let a = 1; }");
+        assert_eq!(
+            configured("#[cfg(test)]\nmod tests { #[test] fn t() {} }"),
+            ""
+        );
+        assert_eq!(configured("#[cfg(unix)] f(1);"), "f(1);");
+        let kept = "#[cfg(debug_assertions)] f(1);";
+        assert_eq!(configured(kept), kept);
+    }
+
+    #[test]
+    fn a_macro_is_exported_once() {
+        let mut code = ":dep a\n#[macro_export]\nmacro_rules! a { () => {} }\n  macro_rules! b { () => {} }\nb!()".to_owned();
+        export_macros(&mut code);
+        assert_eq!(code.matches(EXPORT.trim()).count(), 2);
+        assert!(
+            code.contains("\n  #[macro_export] macro_rules! b {"),
+            "{code}"
+        );
+    }
+}
