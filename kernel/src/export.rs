@@ -70,7 +70,8 @@ fn program(cells: &[String], has_library: bool) -> Program {
     for (index, cell) in cells.iter().enumerate() {
         dependencies.extend(cell.lines().filter_map(dependency));
         let mut statements = String::new();
-        take_cell(&rust_of(cell), has_library, &mut items, &mut statements);
+        let rust = with_main_renamed(&rust_of(cell));
+        take_cell(&rust, has_library, &mut items, &mut statements);
         if !statements.is_empty() {
             body.push_str(&format!("\n    // Cell {}\n{statements}", index + 1));
         }
@@ -101,6 +102,25 @@ fn rust_of(cell: &str) -> String {
         }
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The cell with another name for a `main` of its own, and in calls of it: the project has one too.
+fn with_main_renamed(cell: &str) -> String {
+    let body = Body::parse(cell);
+    let mut new = cell.to_owned();
+    let tokens: Vec<_> = body
+        .tokens()
+        .filter(|token| !token.kind().is_trivia())
+        .collect();
+    for at in (1..tokens.len()).rev() {
+        let [name, after] = [at - 1, at].map(|at| tokens[at].text());
+        let before = at.checked_sub(2).map_or("", |at| tokens[at].text());
+        if name == "main" && after == "(" && !matches!(before, ":" | "::" | ".") {
+            let start = body.offset(tokens[at - 1].text_range().start());
+            new.replace_range(start..start + name.len(), "main_of_the_cell");
+        }
+    }
+    new
 }
 
 /// `:dep` as a line of a manifest.
@@ -381,6 +401,17 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
 }
 ";
         assert!(text.ends_with(expected), "{text}");
+    }
+
+    #[test]
+    fn a_program_in_a_cell_has_another_name_in_the_project() {
+        let text = main_of(&["fn main() { main::f(); a.main(); }\nmain();"]);
+        assert_eq!(text.matches("fn main(").count(), 1, "{text}");
+        assert!(
+            text.contains("fn main_of_the_cell() { main::f(); a.main(); }"),
+            "{text}"
+        );
+        assert!(text.contains("    main_of_the_cell();"), "{text}");
     }
 
     #[test]

@@ -81,11 +81,13 @@ def wrong(example, right, kernel):
     """Pastes the program into a cell. Says what is wrong with what the cell does, or None."""
     kernel.run(":clear")
     ran = kernel.run(example.cell)
-    end = {"ok": "ok"}.get(ran.status)
-    if end is None:
-        end = "refused" if ran.reply["content"]["ename"] in ("CompileError", "Error") else "fails"
+    content = ran.reply["content"]
+    end = "ok" if ran.status == "ok" else "fails"
+    # The stock kernel names every error alike.
+    if end == "fails" and content.get("ename", "Error") in ("CompileError", "Error"):
+        end = "refused"
     if end != right.end:
-        return f"the cell {end}, the program {right.end}: {ran.reply['content'].get('evalue', '')[:200]!r}"
+        return f"the cell {end}, the program {right.end}: {content.get('evalue', '')[:200]!r}"
     if len(right.outputs) == 1 and end != "refused":
         [output] = right.outputs
         if ran.stdout != output:
