@@ -59,6 +59,9 @@ pub(super) struct Engine {
     n_cpus: usize,
 }
 
+/// The part of a pool's addresses that one call gets.
+const CALL_PART: usize = 8;
+
 #[derive(Default)]
 struct OpenJob {
     deaths: Vec<Death>,
@@ -90,7 +93,11 @@ impl Engine {
     }
 
     fn idle(settings: &Rc<Settings>) -> Result<Engine> {
-        let heap = Rc::new(start::heap(settings.method, Board::BYTES)?);
+        let heap = Rc::new(match settings.local {
+            None => start::heap(settings.method, Board::BYTES)?,
+            // Beside the pool's own memory, once for each worker's call.
+            Some(_) => Heap::of_part(Board::BYTES, CALL_PART)?,
+        });
         let n_cpus = cpus::runnable();
         Ok(Engine {
             owner: process_id(),

@@ -20,6 +20,7 @@ use super::plan::Schedule;
 use super::recorder::Notes;
 use super::task::Trampoline;
 use super::transport::{Encoded, Transport};
+use super::turns::Turns;
 use super::watched::Look;
 
 /// When a map that runs is first looked at for large results; and the next time, if there were some.
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     wanted: RefCell<Vec<Weak<Cell>>>,
     /// Batches that nobody wants any more and that have not ended yet.
     orphans: RefCell<Vec<Batch>>,
+    /// Calls that have workers forked for them.
+    turns: Rc<Turns>,
     /// What the workers have inherited and the owner must keep for those that it starts later.
     _inherited: Option<Box<dyn std::any::Any>>,
 }
@@ -67,12 +70,17 @@ impl Shared {
             settings,
             wanted: RefCell::default(),
             orphans: RefCell::default(),
+            turns: Rc::default(),
             _inherited: inherited,
         }))
     }
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub(super) fn turns(&self) -> &Rc<Turns> {
+        &self.turns
     }
 
     pub(super) fn n_workers(&self) -> usize {
@@ -137,6 +145,8 @@ impl Shared {
 
     /// Closes, and waits until what is wanted is there and every worker has ended.
     pub(super) fn join(&self) {
+        self.close();
+        self.turns.finish(self.n_workers());
         self.end(|shared, engine| {
             engine.close();
             for cell in shared
@@ -159,6 +169,7 @@ impl Shared {
 
     /// Kills the workers.
     pub(super) fn terminate(&self) {
+        self.turns.give_up("the pool was terminated");
         self.end(|_, engine| engine.terminate());
     }
 

@@ -1,20 +1,24 @@
 //! Results that are still on their way.
 
 use std::fmt;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
 use crate::error::TaskError;
 
-use super::flight::Flight;
+use super::flight::{Flight, Shared};
 use super::run::Failed;
+use super::turns::{Start, Turn};
 
 /// A result that workers are still at work on, from [`Pool::apply_async`](super::Pool::apply_async) or
 /// [`Pool::map_async`](super::Pool::map_async).
 ///
-/// The workers need no help: the result comes into being whether somebody waits or not. Dropping it
-/// lets nobody begin what was not begun yet.
+/// The workers need no help: the result comes into being whether this process waits or not. Only a function that has
+/// captured something may have to wait for its turn, while the pool has as many workers at such calls as it may: it
+/// is begun when this process next waits for one of these results, begins another call, or joins the pool. Dropping
+/// a result cancels what was not begun yet.
 ///
 /// # Fork safety
 /// The result belongs to the process that asked for it; in a forked child it is an error.
@@ -30,43 +34,66 @@ use super::run::Failed;
 /// ```
 #[must_use = "a result that is dropped is not worked on"]
 pub struct Pending<T> {
-    state: State,
-    land: fn(State) -> Result<T, TaskError>,
+    state: State<T>,
+    land: fn(Flight) -> Result<T, TaskError>,
 }
 
 /// Where the results come from.
-enum State {
+enum State<T> {
     Flying(Flight),
+    /// Workers are forked for it when its turn comes.
+    InTurn(Rc<Shared>, Rc<Turn<T>>),
+    Ended(Result<T, TaskError>),
+}
+
+/// What came of beginning a call.
+pub(super) enum Begun {
     /// There were no arguments.
     Empty,
-    Failed(TaskError),
+    Flying(Flight),
+    /// It takes its turn.
+    InTurn(Rc<Shared>, Start),
 }
 
-impl<R: DeserializeOwned> Pending<R> {
-    pub(super) fn one(outcome: Result<Option<Flight>, Failed<R>>) -> Pending<R> {
-        Pending {
-            state: State::of(outcome),
-            land: |state| {
-                state.land().and_then(|mut results| {
-                    results
-                        .pop()
-                        .ok_or_else(|| TaskError::not_run(0, "it has no argument"))
-                })
+impl<R: DeserializeOwned + 'static> Pending<R> {
+    pub(super) fn one(outcome: Result<Begun, Failed<R>>) -> Pending<R> {
+        let outcome = outcome.map_err(Failed::first_error);
+        Pending::new(
+            outcome,
+            || Err(no_argument()),
+            |flight| {
+                let last = land(flight)?.pop();
+                last.ok_or_else(no_argument)
             },
-        }
+        )
     }
 }
 
-impl<R: DeserializeOwned> Pending<Vec<R>> {
-    pub(super) fn all(outcome: Result<Option<Flight>, Failed<R>>) -> Pending<Vec<R>> {
-        Pending {
-            state: State::of(outcome),
-            land: State::land,
-        }
+impl<R: DeserializeOwned + 'static> Pending<Vec<R>> {
+    pub(super) fn all(outcome: Result<Begun, Failed<R>>) -> Pending<Vec<R>> {
+        let outcome = outcome.map_err(Failed::first_error);
+        Pending::new(outcome, || Ok(Vec::new()), land)
     }
 }
 
-impl<T> Pending<T> {
+impl<T: 'static> Pending<T> {
+    fn new(
+        outcome: Result<Begun, TaskError>,
+        nothing: fn() -> Result<T, TaskError>,
+        land: fn(Flight) -> Result<T, TaskError>,
+    ) -> Pending<T> {
+        let state = match outcome {
+            Ok(Begun::Flying(flight)) => State::Flying(flight),
+            Ok(Begun::InTurn(pool, start)) => {
+                let turn = Turn::take(pool.turns(), pool.n_workers(), start, land);
+                State::InTurn(pool, turn)
+            }
+            Ok(Begun::Empty) => State::Ended(nothing()),
+            Err(error) => State::Ended(Err(error)),
+        };
+        Pending { state, land }
+    }
+
     /// Whether the result, or the error, is there.
     pub fn ready(&self) -> bool {
         self.wait(Duration::ZERO)
@@ -74,9 +101,11 @@ impl<T> Pending<T> {
 
     /// Waits for the result, but no longer than `timeout`; false if it is not there.
     pub fn wait(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now().checked_add(timeout);
         match &self.state {
-            State::Flying(flight) => flight.wait(Instant::now().checked_add(timeout)),
-            State::Empty | State::Failed(_) => true,
+            State::Flying(flight) => flight.wait(deadline),
+            State::InTurn(pool, turn) => turn.wait(pool.n_workers(), deadline),
+            State::Ended(_) => true,
         }
     }
 
@@ -86,11 +115,15 @@ impl<T> Pending<T> {
     /// The first item's error, as [`Pool::try_map`](super::Pool::try_map) gives it; the others have
     /// been run.
     pub fn get(self) -> Result<T, TaskError> {
-        (self.land)(self.state)
+        match self.state {
+            State::Flying(flight) => (self.land)(flight),
+            State::InTurn(pool, turn) => turn.land(pool.n_workers()),
+            State::Ended(outcome) => outcome,
+        }
     }
 }
 
-impl<T> fmt::Debug for Pending<T> {
+impl<T: 'static> fmt::Debug for Pending<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pending")
             .field("ready", &self.ready())
@@ -98,22 +131,11 @@ impl<T> fmt::Debug for Pending<T> {
     }
 }
 
-impl State {
-    fn of<R>(outcome: Result<Option<Flight>, Failed<R>>) -> State {
-        match outcome {
-            Ok(Some(flight)) => State::Flying(flight),
-            Ok(None) => State::Empty,
-            Err(failed) => State::Failed(failed.first_error()),
-        }
-    }
+fn land<R: DeserializeOwned>(flight: Flight) -> Result<Vec<R>, TaskError> {
+    let results = flight.land();
+    results.map_err(|results| Failed::Items(results).first_error())
+}
 
-    fn land<R: DeserializeOwned>(self) -> Result<Vec<R>, TaskError> {
-        match self {
-            State::Flying(flight) => flight
-                .land()
-                .map_err(|results| Failed::Items(results).first_error()),
-            State::Empty => Ok(Vec::new()),
-            State::Failed(error) => Err(error),
-        }
-    }
+fn no_argument() -> TaskError {
+    TaskError::not_run(0, "it has no argument")
 }

@@ -14,11 +14,13 @@ use super::callable::{Callable, Nullary, why_not_shipped};
 use super::crew::Settings;
 use super::engine::Engine;
 use super::flight::{Flight, Function, Shared};
+use super::pending::Begun;
 use super::plan::Schedule;
 use super::recorder::Notes;
 use super::start::StartMethod;
 use super::task::{Inherited, run_inherited, run_inherited_on_encoded, run_shipped};
 use super::transport::Encoded;
+use super::turns::Start;
 use super::worker::LocalCall;
 
 /// Runs `f` over `args` and waits for the results. `notes` say where the time went, if they are on.
@@ -108,32 +110,29 @@ pub(super) fn outcomes<R>(outcome: std::result::Result<Vec<R>, Failed<R>>) -> Ve
     }
 }
 
-/// Begins to run `f` over `args`, which live on with the flight. `None` if there are none.
+/// Begins to run `f` over `args`, which live on with the flight, or lets it wait for its turn.
 pub(super) fn begin<C, A>(
     pool: &Rc<Shared>,
     f: C,
     args: impl Iterator<Item = A>,
-) -> std::result::Result<Option<Flight>, Failed<C::Output>>
+) -> std::result::Result<Begun, Failed<C::Output>>
 where
     C: Callable<A> + 'static,
     A: Serialize + DeserializeOwned + 'static,
     C::Output: Serialize,
 {
     if size_of::<C>() == 0 {
-        return ship::<C, A>(
-            pool,
-            args,
-            pool.settings().schedule,
-            &mut Spent::dropped(),
-            &mut Notes::default(),
-        );
+        let schedule = pool.settings().schedule;
+        let (mut spent, mut notes) = (Spent::dropped(), Notes::default());
+        let flight = ship::<C, A>(pool, args, schedule, &mut spent, &mut notes)?;
+        return Ok(flight.map_or(Begun::Empty, Begun::Flying));
     }
     let owned: Box<(C, Vec<A>)> = Box::new((f, args.collect()));
     let n_items = owned.1.len();
     let fail = |error| Failed::Call { error, n_items };
     drop(pool.open_engine().map_err(fail)?);
     if n_items == 0 {
-        return Ok(None);
+        return Ok(Begun::Empty);
     }
     let call = Box::new(Inherited {
         f: &raw const owned.0,
@@ -143,21 +142,32 @@ where
         run: run_inherited::<C, A, Engine>,
         call: std::ptr::from_ref(&*call).cast(),
     };
-    let workers = fork_for(
-        pool,
+    let n_workers = pool.n_workers().min(n_items);
+    let inherited = Box::new((call, owned));
+    let pool = Rc::clone(pool);
+    let begin = begin_inherited(
+        Rc::clone(&pool),
         local,
         why_not_shipped::<C>,
         n_items,
-        Some(Box::new((call, owned))),
-    )
-    .map_err(fail)?;
-    let flight = Flight::launch(
-        &workers,
-        Function::Inherited,
-        inherited(n_items),
-        pool.settings().schedule,
+        inherited,
     );
-    flight.map(Some).map_err(fail)
+    Ok(Begun::InTurn(pool, Start { n_workers, begin }))
+}
+
+/// What forks workers for a call and launches it. What does not depend on the function is here.
+fn begin_inherited(
+    pool: Rc<Shared>,
+    local: LocalCall,
+    why_not_shipped: fn() -> String,
+    n_items: usize,
+    call: Box<dyn std::any::Any>,
+) -> Box<dyn FnOnce() -> Result<Flight>> {
+    Box::new(move || {
+        let workers = fork_for(&pool, local, why_not_shipped, n_items, Some(call))?;
+        let schedule = pool.settings().schedule;
+        Flight::launch(&workers, Function::Inherited, inherited(n_items), schedule)
+    })
 }
 
 /// What will call `f` on arguments that come one by one: the pool itself, or workers forked for

@@ -26,6 +26,7 @@ mod surroundings;
 mod sync;
 mod tidy;
 mod traces;
+mod turns;
 mod user_code;
 
 use libtest_mimic::{Arguments, Trial};
@@ -56,6 +57,7 @@ fn main() {
         ("user_code", user_code::TESTS),
         ("chaos", chaos::TESTS),
         ("surroundings", surroundings::TESTS),
+        ("turns", turns::TESTS),
         ("interface", interface::TESTS),
         ("tidy", tidy::TESTS),
     ];
