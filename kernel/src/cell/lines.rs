@@ -106,7 +106,7 @@ pub(super) fn extent(code: &str) -> (usize, usize) {
 }
 
 /// Where evcxr's leading `:commands` and `!shell` lines, comments and blank lines end.
-pub(super) fn commands_end(code: &str) -> usize {
+pub(crate) fn commands_end(code: &str) -> usize {
     code.split_inclusive('\n')
         .take_while(|line| is_command(line) || line.trim().is_empty() || line.starts_with("//"))
         .map(str::len)

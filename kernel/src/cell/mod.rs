@@ -25,11 +25,11 @@ mod timed;
 
 use std::fmt;
 
-use lines::{LineMagic, blank, cell_magic, commands_end, line_magics};
+use lines::{LineMagic, blank, cell_magic, line_magics};
 use magics::{Form, list, unknown, usage};
 
 pub(crate) use code::Body;
-pub(crate) use lines::is_command;
+pub(crate) use lines::{commands_end, is_command};
 pub(crate) use locals::{as_locals, closures, once_more, with_drops};
 pub(crate) use magics::bytes_of;
 pub use magics::{MemoryLimit, Profile, bytes_in_words, magic_help, magics_with_prefix, words_for};
@@ -243,18 +243,6 @@ fn keep_leading_docs(code: &mut String) {
         }
         start += line.len();
     }
-}
-
-/// A compiler's text about what was run, with the lines as the learner wrote them: lines were rewritten so that every
-/// place in them is still the same.
-pub fn as_written(text: &str, written: &str, run: &str) -> String {
-    let mut text = text.to_owned();
-    for (written, run) in written.lines().zip(run.lines()) {
-        if written != run && !run.trim().is_empty() {
-            text = text.replace(run, written);
-        }
-    }
-    text
 }
 
 /// The cell with its magics blanked out, every other character where it was: for completion, inspection, and the

@@ -421,16 +421,6 @@ fn a_closure_that_captures_nothing_is_a_function_pointer() {
 }
 
 #[test]
-fn errors_show_what_was_written() {
-    let written = "let a = 1;\n%time let b = nope(a);\nb";
-    let error = "2 |   let b = _t!(nope(a));\n  |               ^^^^ not found";
-    assert_eq!(
-        as_written(error, written, &run(written)),
-        "2 | %time let b = nope(a);\n  |               ^^^^ not found"
-    );
-}
-
-#[test]
 fn without_magics_keeps_every_place() {
     assert_eq!(without_magics("%time x.\n"), "      x.\n");
     assert_eq!(without_magics("%%time\nx"), "      \nx");

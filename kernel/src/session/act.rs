@@ -30,16 +30,10 @@ impl Session {
     /// failed are left out.
     pub fn run_cell(&mut self, code: &str) -> Result<Option<Inspection>, CellError> {
         let mut told = None;
-        code.clone_into(&mut self.written);
         for step in cell::plan(code)?.steps {
             match step {
                 Step::Say(text) => self.say(&text),
-                Step::Run(run) => self.execute(&run).map_err(|mut error| {
-                    for part in &mut error.traceback {
-                        *part = cell::as_written(part, code, &run);
-                    }
-                    error
-                })?,
+                Step::Run(run) => self.execute_for(code, &run)?,
                 Step::Do(Action::Describe(name)) => told = Some(self.describe_name(&name)?),
                 Step::Do(action) => self.act(action)?,
             }

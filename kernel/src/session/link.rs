@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::Raw;
 use super::folder::{self, Folder};
+use super::places::Places;
 use crate::frame::{Failure, Frame, Limit, Reader, Status, ToKernel, ToSupervisor};
 use crate::procs::{self, Pid};
 
@@ -28,6 +29,8 @@ pub(super) struct Link {
     folder: Option<PathBuf>,
     /// Nobody asked for what the session's own first cells write.
     is_silent: AtomicBool,
+    /// What the cells' programs say of their own places.
+    pub(super) places: Places,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -80,6 +83,7 @@ impl Link {
             output,
             folder: folder.is_owned().then(|| folder.path().to_owned()),
             is_silent: AtomicBool::new(true),
+            places: Places::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -133,7 +137,9 @@ impl Link {
                         self.changed.notify_all();
                     }
                     ToKernel::Stdout(bytes) => self.show(Raw::Stdout(bytes)),
-                    ToKernel::Stderr(bytes) => self.show(Raw::Stderr(bytes)),
+                    ToKernel::Stderr(bytes) => {
+                        self.show(Raw::Stderr(self.places.reword(bytes)));
+                    }
                     ToKernel::Waits(n_answers) => self.show(Raw::Waits(n_answers)),
                     ToKernel::Ended(failure) => {
                         self.lock().ended = Some(failure);
@@ -265,7 +271,9 @@ impl Link {
 
     /// Gives bytes to the output.
     pub(super) fn show(&self, raw: Raw) {
-        if !self.is_silent.load(Ordering::Relaxed) {
+        // Standard error may have nothing yet that is complete.
+        let is_empty = matches!(&raw, Raw::Stdout(bytes) | Raw::Stderr(bytes) if bytes.is_empty());
+        if !is_empty && !self.is_silent.load(Ordering::Relaxed) {
             (self.output)(raw);
         }
     }

@@ -64,7 +64,7 @@ impl Session {
         };
         let mut again = false;
         if let Some(pointers) = closures.as_pointers {
-            match self.run_unkept(pointers.code, closures_of(pointers.names), code) {
+            match self.run_unkept(&pointers.code, closures_of(pointers.names)) {
                 Err(error) if has_not_run(&error) => again = true,
                 ended => return ended,
             }
@@ -75,7 +75,7 @@ impl Session {
         } else {
             unkept.code
         };
-        self.run_unkept(code_again, closures_of(unkept.names), code)
+        self.run_unkept(&code_again, closures_of(unkept.names))
     }
 
     /// What to run instead of a cell that evcxr refused, if that was for want of a place to keep a variable.
@@ -107,22 +107,16 @@ impl Session {
         Some((cell::once_more(&unkept.code), reasons.collect()))
     }
 
-    /// Runs the cell in another form; errors show it as it was.
+    /// Runs the cell in another form.
     pub(super) fn run_unkept(
         &mut self,
-        code: String,
+        code: &str,
         reasons: Vec<(String, Why)>,
-        written: &str,
     ) -> Result<(), CellError> {
         let n_before = self.unkept.len();
         self.unkept.extend(reasons);
-        self.run(&code).map_err(|mut error| {
-            self.unkept.truncate(n_before);
-            for part in &mut error.traceback {
-                *part = cell::as_written(part, written, &code);
-            }
-            error
-        })
+        self.run(code)
+            .inspect_err(|_| self.unkept.truncate(n_before))
     }
 
     /// Says which variables of the cell that has run are gone.

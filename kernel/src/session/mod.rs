@@ -17,9 +17,10 @@ mod home;
 mod link;
 mod locals;
 mod manifest;
+mod places;
 mod tools;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -157,6 +158,8 @@ pub struct Session {
     committed: Vec<String>,
     /// The variables of the running cell that no later one has.
     unkept: Vec<(String, locals::Why)>,
+    /// Variables that are no longer there, and the index of the cell which that is due to.
+    gone: HashMap<String, usize>,
     /// The library's sources, if cells can use it.
     library: Option<PathBuf>,
     // Last: its processes are gone when the folder goes.
@@ -261,6 +264,7 @@ impl Session {
             shows_warnings: true,
             committed: Vec::new(),
             unkept: Vec::new(),
+            gone: HashMap::new(),
             library: warm.map(|warm| warm.library().to_owned()),
             folder,
         };
@@ -298,22 +302,48 @@ impl Session {
     /// When the cell does not compile, or ended in any other way than by reaching its end.
     /// Then every variable is as it was before.
     pub fn execute(&mut self, code: &str) -> Result<(), CellError> {
+        self.execute_for(code, code)
+    }
+
+    /// Runs Rust in the place of what was `written`, which differs from it within lines only.
+    fn execute_for(&mut self, written: &str, code: &str) -> Result<(), CellError> {
+        written.clone_into(&mut self.written);
+        let result = self.execute_written(code);
+        self.written.clear();
+        result
+    }
+
+    fn execute_written(&mut self, code: &str) -> Result<(), CellError> {
         if self.is_analysis_stale {
             // Completion loads the manifest anew when it differs from what was loaded last.
             let _ = self.context.completions("", 0);
             self.is_analysis_stale = false;
         }
+        let before: HashSet<String> = self.variables().into_iter().map(|(name, _)| name).collect();
         match code.trim() {
             ":restart" => return self.restart(),
             ":clear" => return self.reset(),
             _ => self.execute_code(code)?,
         }
         self.tell_unkept();
+        self.note_gone(&before);
         self.committed.push(code.to_owned());
         Ok(())
     }
 
+    /// Takes note of the variables that the cell which has just ended has moved away.
+    fn note_gone(&mut self, before: &HashSet<String>) {
+        let after: HashSet<String> = self.variables().into_iter().map(|(name, _)| name).collect();
+        self.gone.retain(|name, _| !after.contains(name));
+        let cell = self.committed.len();
+        let gone = before.difference(&after).cloned();
+        self.gone.extend(gone.map(|name| (name, cell)));
+    }
+
     fn execute_code(&mut self, code: &str) -> Result<(), CellError> {
+        if let Some(error) = diagnostic::wrong_main(self.cells(code)) {
+            return Err(error);
+        }
         if self.is_early
             && code
                 .lines()
@@ -322,6 +352,8 @@ impl Session {
             // The dependency is part of the level that goes (see `manifest`).
             self.is_early = false;
             let dependency = self.dependency.clone().unwrap_or_default();
+            // What is compiled has a line more.
+            self.written.clear();
             return self.run(&format!("{dependency}{code}"));
         }
         if self.is_offline && may_add_dependency(code) {
@@ -378,6 +410,7 @@ impl Session {
     fn reset(&mut self) -> Result<(), CellError> {
         self.run(":clear")?;
         self.committed.clear();
+        self.gone.clear();
         let mut code = String::new();
         if let Some(dependency) = &self.dependency {
             code.push_str(if self.is_early { "" } else { dependency });
@@ -397,8 +430,11 @@ impl Session {
             return Err(CellError::new("Error", "the session has been shut down"));
         }
         compiler::forget(self.folder.path());
+        let generated = self.folder.path().join("src/lib.rs");
+        self.link.places.begin(self.cells(code), generated);
         let result = self.context.execute(code);
         let end = self.link.end_cell();
+        self.link.show(Raw::Stderr(self.link.places.end()));
         let said = compiler::messages(self.folder.path());
         if self.link.is_shut_down() {
             return Err(CellError::new(
@@ -409,7 +445,7 @@ impl Session {
         if !end.was_interrupted
             && let Some((instead, unkept)) = self.instead(&result, &said, code)
         {
-            return self.run_unkept(instead, unkept, code);
+            return self.run_unkept(&instead, unkept);
         }
         if !matches!(result, Err(evcxr::Error::CompilationErrors(_))) {
             self.warn(&said, code);
@@ -434,10 +470,15 @@ impl Session {
             (Err(evcxr::Error::CompilationErrors(errors)), None) => {
                 let cells = self.cells(code);
                 let shows_warnings = self.shows_warnings;
+                let generated = self.context.last_source().unwrap_or_default();
+                if let Some(typed) = diagnostic::with_types(&said, cells, generated.clone()) {
+                    return self.run(&typed);
+                }
                 Err(diagnostic::compile_error(
                     &errors,
                     &said,
                     cells,
+                    generated,
                     shows_warnings,
                 ))
             }
@@ -445,18 +486,12 @@ impl Session {
                 SUPERVISOR_LOST,
                 "the processes of the session were killed from outside: all variables are lost",
             )),
-            (Err(error), None) => Err(CellError::new("Error", self.explain(error.to_string()))),
+            (Err(error), None) => {
+                let said = error.to_string();
+                let refused = diagnostic::refused(&said, self.cells(code), self.has_rust_src);
+                Err(refused.unwrap_or_else(|| CellError::new("Error", said)))
+            }
         }
-    }
-
-    /// evcxr's own words, and what it cannot know.
-    fn explain(&self, message: String) -> String {
-        if !self.has_rust_src && message.starts_with("Couldn't automatically determine type") {
-            return format!(
-                "{message}\nOr let the kernel know the types: `rustup component add rust-src`, then restart it."
-            );
-        }
-        message
     }
 
     /// Shows what evcxr's own commands answer: one thing, in one or more MIME types.
@@ -476,16 +511,25 @@ impl Session {
         if !self.shows_warnings {
             return;
         }
-        for text in diagnostic::warnings(said, self.cells(code)) {
-            let text = crate::cell::as_written(&text, &self.written, code);
-            self.link.show(Raw::Stderr(text.into_bytes()));
+        let generated = || self.context.last_source().unwrap_or_default();
+        for text in diagnostic::warnings(said, self.cells(code), generated) {
+            // Front ends show standard error on red, as if something had failed.
+            let contents = HashMap::from([("text/plain".to_owned(), text)]);
+            let frame = output::display_frame(&contents);
+            self.link.show(Raw::Stdout(frame));
         }
     }
 
     fn cells<'a>(&'a self, code: &'a str) -> diagnostic::Cells<'a> {
         diagnostic::Cells {
             code,
+            // Empty for what the kernel itself runs.
+            written: match self.written.is_empty() {
+                true => code,
+                false => &self.written,
+            },
             earlier: &self.committed,
+            gone: &self.gone,
         }
     }
 
@@ -495,7 +539,7 @@ impl Session {
             let source = self.context.last_source().unwrap_or_default();
             error
                 .traceback
-                .extend(diagnostic::place(place, &source, code));
+                .extend(diagnostic::place(place, self.cells(code), source));
         }
         error.traceback.push(match failure.rolled_back {
             true => "every variable is as it was before this cell".to_owned(),

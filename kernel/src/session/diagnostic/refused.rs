@@ -1,0 +1,84 @@
+//! Variables that evcxr refuses to keep: its words name evcxr and no place, these name the `let` and what to do.
+
+use ra_ap_syntax::{AstNode, ast};
+
+use super::message::{Label, Message, Place};
+use super::source::{Sources, Spot};
+use super::{Cells, in_a_line, render};
+use crate::cell;
+use crate::session::CellError;
+
+/// evcxr's sentences, what is to be said instead of them, and the way out.
+const SENTENCES: [(&str, &str, &str); 4] = [
+    (
+        "is a closure",
+        "is a closure, which has no type that could be written down, so it cannot be kept for later cells",
+        "box it, as in `let f: Box<dyn Fn(i32) -> i32> = Box::new(|x| x + 1);`, or put the code into a block `{ … }`",
+    ),
+    (
+        "determine type of variable",
+        "needs an explicit type: the kernel could not find it out",
+        "write the type, as in `let x: Vec<u8> = …;`, or put the code into a block `{ … }`",
+    ),
+    (
+        "cannot be persisted",
+        "has a type that could not be written down, so it cannot be kept for later cells",
+        "give it a type that has a name, such as a `Box<dyn Trait>`, or put the code into a block `{ … }`",
+    ),
+    (
+        "contains a reference",
+        "borrows from another variable, so it cannot be kept for later cells",
+        "give it a value of its own, or put the code into a block `{ … }`",
+    ),
+];
+
+/// What rust-analyzer would need to know the types of the standard library.
+const WITHOUT_SOURCES: &str =
+    "or let the kernel know the types: `rustup component add rust-src`, then restart it";
+
+/// The error for a variable that evcxr refuses to keep, if that is what it says.
+pub(in crate::session) fn refused(
+    said: &str,
+    cells: Cells<'_>,
+    has_rust_src: bool,
+) -> Option<CellError> {
+    let sentence = SENTENCES
+        .iter()
+        .find(|(theirs, _, _)| said.contains(theirs))?;
+    let variable = said.split_once("ariable `")?.1.split('`').next()?;
+    let mut message = Message::new("error", format!("`{variable}` {}", sentence.1));
+    if let Some(spot) = definition(cells, variable) {
+        message.labels.push(Label {
+            place: Place::Cell(spot),
+            is_primary: true,
+            text: None,
+        });
+    }
+    message.children.push(Message::new("help", sentence.2));
+    let mut evalue = in_a_line(&message);
+    if !has_rust_src && said.contains("determine type") {
+        message.children.push(Message::new("help", WITHOUT_SOURCES));
+        evalue = format!("{evalue}; {WITHOUT_SOURCES}");
+    }
+    let sources = Sources::new(cells, String::new());
+    Some(CellError {
+        ename: "CompileError".to_owned(),
+        evalue,
+        traceback: vec![render::render(&message, &sources)],
+    })
+}
+
+/// Where a cell defines a variable.
+fn definition(cells: Cells<'_>, variable: &str) -> Option<Spot> {
+    // What was compiled has the same lines, and its magics do not hinder the parser.
+    let from = cell::commands_end(cells.code);
+    let body = cell::Body::parse(&cells.code[from..]);
+    let lets = body.statements().filter_map(ast::LetStmt::cast);
+    let patterns = lets.filter_map(|statement| statement.pat());
+    let nodes = patterns.flat_map(|pattern| pattern.syntax().descendants().collect::<Vec<_>>());
+    let names = nodes.filter_map(ast::Name::cast);
+    let name = names.filter(|name| name.text() == variable).last()?;
+    let range = name.syntax().text_range();
+    let bytes = from + body.offset(range.start())..from + body.offset(range.end());
+    Some(Sources::new(cells, String::new()).in_cell(bytes))
+}

@@ -1,0 +1,313 @@
+//! What a message says, in words that make sense to who reads the cell only.
+
+use std::ops::Range;
+
+use serde_json::Value;
+
+use super::message::{Concern, Label, Message, Place, array};
+use super::source::{Sources, Spot, Text};
+
+/// What only generated code contains.
+const GENERATED: [&str; 9] = [
+    "evcxr",
+    "Evcxr",
+    "run_user_code_",
+    "catch_unwind",
+    "AssertUnwindSafe",
+    "_ti!(",
+    "_t!(",
+    "_l!(",
+    "forklore::display::cell",
+];
+/// How rustc names what follows the cell.
+const AFTER: [&str; 3] = ["`evcxr_variable_store`", "`)`", "`}`"];
+/// Where the library keeps a session's variables.
+const STORE: &str = "forklore/src/store.rs";
+const END: &str = "the end of the cell";
+
+/// Whether a text mentions generated code.
+pub(super) fn is_generated(text: &str) -> bool {
+    GENERATED.iter().any(|word| text.contains(word))
+}
+
+/// A text without what the learner cannot know; `None` where nothing would be left.
+pub(super) fn in_words(text: &str) -> Option<String> {
+    let text = text.replace("`evcxr_variable_store`", END);
+    (!is_generated(&text)).then_some(text)
+}
+
+/// A crate's file without the folders of this machine.
+pub(super) fn crate_file(path: &str) -> String {
+    // A dependency in cargo's folder, the standard library, and the library in its cache.
+    for (before, n_folders) in [
+        ("/registry/src/", 1),
+        ("/library/", 0),
+        ("/git/checkouts/", 0),
+    ] {
+        if let Some((_, rest)) = path.split_once(before) {
+            return rest
+                .splitn(n_folders + 1, '/')
+                .last()
+                .unwrap_or(rest)
+                .to_owned();
+        }
+    }
+    match path.rsplit_once("/src/") {
+        Some((_, file)) if path.contains("forklore") => format!("forklore/src/{file}"),
+        _ => path.to_owned(),
+    }
+}
+
+/// Whether a note shows where the variables are kept.
+pub(super) fn is_about_store(message: &Message) -> bool {
+    let mut labels = message.labels.iter();
+    labels.any(|label| matches!(&label.place, Place::Crate { file, .. } if file == STORE))
+}
+
+/// Whether an error is there only because variables are kept: what it complains of is in generated code.
+pub(super) fn is_due_to_keeping(json: &Value, sources: &Sources<'_>) -> bool {
+    let mut primary = array(&json["spans"])
+        .iter()
+        .filter(|span| span["is_primary"] == true);
+    let is_move = json["code"]["code"] == "E0505";
+    is_move && primary.any(|span| line_of(span, sources).and_then(stored_variable).is_some())
+}
+
+fn line_of<'s>(span: &Value, sources: &'s Sources<'_>) -> Option<&'s str> {
+    let line = usize::try_from(span["line_start"].as_u64()?).ok()?;
+    sources
+        .generated_line(line)
+        .filter(|_| span["file_name"] == "src/lib.rs")
+}
+
+/// Says what rustc says of generated code in words about the cell.
+pub(super) fn reword(message: &mut Message, json: &Value, sources: &Sources<'_>) {
+    name_the_end(message, json, sources);
+    explain_variables(message, json, sources);
+    explain_gone(message, sources);
+    explain_return(message, sources);
+    explain_question_mark(message);
+    advise_dep(message);
+    advise_first_line(message, sources);
+    message.title = in_words(&message.title).unwrap_or_else(|| match message.concern() {
+        Concern::Elsewhere => "the cell does not fit into the code around it".to_owned(),
+        _ => "this does not fit into a cell".to_owned(),
+    });
+}
+
+/// What rustc finds behind the cell is the cell's end to its reader.
+fn name_the_end(message: &mut Message, json: &Value, sources: &Sources<'_>) {
+    if message.level != "error" || message.labels.iter().any(|label| label.is_primary) {
+        return;
+    }
+    let primary = array(&json["spans"])
+        .iter()
+        .find(|span| span["is_primary"] == true);
+    let line = primary.and_then(|span| usize::try_from(span["line_start"].as_u64()?).ok());
+    let is_syntax = message.code.is_none();
+    let is_cut = is_syntax || is_generated(&message.title);
+    let Some(spot) = line
+        .and_then(|line| sources.end_before(line))
+        .filter(|_| is_cut)
+    else {
+        return;
+    };
+    message.title = message
+        .title
+        .replace("this file contains", "the cell contains");
+    if let Some((expected, found)) = message.title.split_once("found ")
+        && AFTER.contains(&found)
+    {
+        message.title = format!("{expected}found {END}");
+    }
+    if is_generated(&message.title) {
+        message.title = "the cell ends where more is expected".to_owned();
+        message.code = None;
+        message.children.clear();
+    }
+    let text = (message.labels.is_empty()).then(|| "the cell ends here".to_owned());
+    message.labels.push(Label {
+        place: Place::Cell(spot),
+        is_primary: true,
+        text,
+    });
+}
+
+/// A variable comes from the store, and goes there at the end: rustc's words about these lines become notes.
+fn explain_variables(message: &mut Message, json: &Value, sources: &Sources<'_>) {
+    let borrows = matches!(
+        message.code.as_deref(),
+        Some("E0597" | "E0499" | "E0502" | "E0505" | "E0716")
+    );
+    let mut notes = Vec::new();
+    for span in array(&json["spans"]) {
+        let Some(line) = line_of(span, sources) else {
+            continue;
+        };
+        let label = span["label"].as_str().unwrap_or_default();
+        if loaded_variable(line).is_some() && label.contains("because") {
+            notes.extend(in_words(label));
+        } else if let Some(name) = stored_variable(line) {
+            if borrows {
+                notes.push(format!("`{name}` is kept for later cells, so it may not borrow from another variable: give it a value of its own, or put the code into a block `{{ … }}`"));
+            } else if message.code.as_deref() == Some("E0381") {
+                notes.push(format!(
+                    "`{name}` is kept for later cells at the end of this one"
+                ));
+            }
+        }
+    }
+    for note in notes {
+        let note = Message::new("note", note);
+        if !message.children.contains(&note) {
+            message.children.push(note);
+        }
+    }
+    let asks_for_mut = |child: &&Value| {
+        let spans = array(&child["spans"]).iter();
+        let mut insertions = spans.filter(|span| span["suggested_replacement"] == "mut ");
+        insertions.any(|span| line_of(span, sources).and_then(loaded_variable).is_some())
+    };
+    let child = array(&json["children"]).iter().find(asks_for_mut);
+    let line = child.and_then(|child| line_of(&child["spans"][0], sources));
+    if let Some(name) = line.and_then(loaded_variable) {
+        let help = format!("to change `{name}`, make it mutable first: `let mut {name} = {name};`");
+        message.children.push(Message::new("help", help));
+    }
+}
+
+/// The variable that a generated line takes from the store.
+fn loaded_variable(line: &str) -> Option<&str> {
+    let name = line.trim_start().strip_prefix("let ")?;
+    let (name, value) = name.split_once(" = ")?;
+    let is_load = value.starts_with("evcxr_variable_store.take_variable");
+    is_load.then(|| name.strip_prefix("mut ").unwrap_or(name))
+}
+
+/// The variable that a generated line puts into the store.
+pub(super) fn stored_variable(line: &str) -> Option<&str> {
+    if !line
+        .trim_start()
+        .starts_with("evcxr_variable_store.put_variable")
+    {
+        return None;
+    }
+    let (_, rest) = line.split_once("(stringify!(")?;
+    rest.split_once(')').map(|(name, _)| name)
+}
+
+/// A variable that was there before an earlier cell.
+fn explain_gone(message: &mut Message, sources: &Sources<'_>) {
+    let name = message.title.strip_prefix("cannot find value `");
+    let name = name.and_then(|rest| rest.split('`').next());
+    let Some((name, cell)) = name.and_then(|name| sources.gone(name)) else {
+        return;
+    };
+    let code = sources.text(Text::Earlier(cell));
+    let (title, bytes) = match last_word(code, name) {
+        Some(bytes) => (format!("`{name}` was moved by an earlier cell"), bytes),
+        None => (
+            format!("`{name}` was lost when an earlier cell defined its type again"),
+            0..0,
+        ),
+    };
+    let mut note = Message::new("note", title);
+    let text = Text::Earlier(cell);
+    note.labels.push(Label {
+        place: Place::Cell(Spot { text, bytes }),
+        is_primary: true,
+        text: None,
+    });
+    // What looks alike is none of it.
+    message.children = vec![note];
+}
+
+/// Where a name stands last in a text.
+fn last_word(text: &str, name: &str) -> Option<Range<usize>> {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let is_word = |at: &usize| {
+        !text[..*at].ends_with(is_part) && !text[at + name.len()..].starts_with(is_part)
+    };
+    let found = text
+        .match_indices(name)
+        .map(|(at, _)| at)
+        .filter(is_word)
+        .last();
+    found.map(|at| at..at + name.len())
+}
+
+/// A `return` that is in no function leaves what evcxr has put around the cell, which returns something of its own.
+fn explain_return(message: &mut Message, sources: &Sources<'_>) {
+    let is_return = |label: &Label| match &label.place {
+        Place::Cell(spot) if label.is_primary && spot.text == Text::Cell => {
+            let text = sources.text(Text::Cell);
+            let before = text[..spot.bytes.start].trim_end();
+            text[spot.bytes.start..].starts_with("return") || before.ends_with("return")
+        }
+        _ => false,
+    };
+    let code = message.code.as_deref();
+    let is_about_type = matches!(code, Some("E0308" | "E0069"));
+    let is_generated =
+        is_generated(&message.title) || message.labels.iter().all(|label| label.is_primary);
+    if is_about_type && is_generated && message.labels.iter().any(is_return) {
+        message.title = "`return` outside of a function".to_owned();
+        message.code = None;
+        for label in &mut message.labels {
+            label.text = label
+                .is_primary
+                .then(|| "a cell returns nothing".to_owned());
+        }
+        let help = "to leave a part of a cell, give it a name: `'part: { … break 'part; … }`";
+        message.children = vec![Message::new("help", help)];
+    }
+}
+
+/// A cell ends with `?` if the error can be shown.
+fn explain_question_mark(message: &mut Message) {
+    if message.code.as_deref() != Some("E0277") || !message.title.contains("EvcxrUserCodeError") {
+        return;
+    }
+    message.title = "`?` in a cell needs an error that can be shown".to_owned();
+}
+
+/// In a cell, crates are added by a command.
+fn advise_dep(message: &mut Message) {
+    for child in &mut message.children {
+        let Some((_, rest)) = child.title.split_once("`cargo add ") else {
+            continue;
+        };
+        if let Some((krate, _)) = rest.split_once('`') {
+            child.title = format!(
+                "if you wanted to use a crate named `{krate}`, add it with `:dep {krate}` in a cell of its own"
+            );
+        }
+    }
+}
+
+/// Commands stand before a cell's Rust.
+fn advise_first_line(message: &mut Message, sources: &Sources<'_>) {
+    if message.level != "error" || message.code.is_some() {
+        return;
+    }
+    let text = sources.text(Text::Cell);
+    let command = message.labels.iter().find_map(|label| match &label.place {
+        Place::Cell(spot) if label.is_primary && spot.text == Text::Cell => {
+            let begin = text[..spot.bytes.start]
+                .rfind('\n')
+                .map_or(0, |newline| newline + 1);
+            let line = text[begin..].lines().next()?.trim_start();
+            let word = line.strip_prefix(':')?.split_whitespace().next()?;
+            word.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+                .then_some(word)
+        }
+        _ => None,
+    });
+    if let Some(command) = command {
+        let help = format!(
+            "commands stand before a cell's Rust: put the line with `:{command}` first, or into a cell of its own"
+        );
+        message.children.push(Message::new("help", help));
+    }
+}

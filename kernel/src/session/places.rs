@@ -1,0 +1,242 @@
+//! What a program says of its own places: `dbg!`, a thread's panic and their like name lines of the generated file.
+//!
+//! They go to standard error, and become lines of the cell on their way to the front end.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::diagnostic::{self, Cells};
+
+/// How the compiler calls the generated file.
+const FILE: &[u8] = b"src/lib.rs";
+
+/// Rewrites what is written to standard error.
+#[derive(Default)]
+pub(super) struct Places(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    cell: Cell,
+    /// The end of what came last, if it may be the beginning of a place.
+    held: Vec<u8>,
+    /// The last byte that was passed on.
+    before: u8,
+    known: HashMap<(u32, u32), Option<String>>,
+}
+
+/// The cell that runs.
+#[derive(Default)]
+struct Cell {
+    /// Where the file is that was compiled.
+    generated: PathBuf,
+    code: String,
+    written: String,
+    earlier: Vec<String>,
+}
+
+impl Places {
+    /// A cell begins: places are of its program from now on.
+    pub(super) fn begin(&self, cells: Cells<'_>, generated: PathBuf) {
+        let mut state = self.lock();
+        state.cell = Cell {
+            generated,
+            code: cells.code.to_owned(),
+            written: cells.written.to_owned(),
+            earlier: cells.earlier.to_vec(),
+        };
+        state.known.clear();
+    }
+
+    /// What the learner reads of these bytes. A place that is not complete is held back until more comes.
+    pub(super) fn reword(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let mut state = self.lock();
+        if state.held.is_empty() && !contains(&bytes, FILE) {
+            state.before = bytes.last().copied().unwrap_or(state.before);
+            return bytes;
+        }
+        let mut text = std::mem::take(&mut state.held);
+        text.extend(bytes);
+        state.reword(&text)
+    }
+
+    /// What was held back: no more comes.
+    pub(super) fn end(&self) -> Vec<u8> {
+        let mut state = self.lock();
+        let mut held = std::mem::take(&mut state.held);
+        if !held.is_empty() {
+            // What ends a number ends the place.
+            held.push(b' ');
+            held = state.reword(&held);
+            held.pop();
+        }
+        held
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn reword(&mut self, text: &[u8]) -> Vec<u8> {
+        let mut reworded = Vec::with_capacity(text.len());
+        let mut at = 0;
+        while let Some(found) = find(&text[at..], FILE) {
+            let start = at + found;
+            let before = text[..start].last().copied().unwrap_or(self.before);
+            reworded.extend_from_slice(&text[at..start]);
+            at = start + FILE.len();
+            // The file of that name of another crate.
+            let is_path = before.is_ascii_alphanumeric() || b"/_-.".contains(&before);
+            match parse(&text[at..]) {
+                _ if is_path => reworded.extend_from_slice(FILE),
+                Parsed::Place { line, column, len } => {
+                    match self.name(line, column) {
+                        Some(name) => reworded.extend_from_slice(name.as_bytes()),
+                        None => reworded.extend_from_slice(&text[start..at + len]),
+                    }
+                    at += len;
+                }
+                Parsed::Other => reworded.extend_from_slice(FILE),
+                Parsed::Incomplete => {
+                    self.held = text[start..].to_vec();
+                    at = text.len();
+                }
+            }
+        }
+        reworded.extend_from_slice(&text[at..]);
+        self.before = reworded.last().copied().unwrap_or(self.before);
+        reworded
+    }
+
+    fn name(&mut self, line: u32, column: u32) -> Option<String> {
+        let cell = &self.cell;
+        let find = || {
+            let generated = std::fs::read_to_string(&cell.generated).ok()?;
+            let cells = Cells {
+                code: &cell.code,
+                written: &cell.written,
+                earlier: &cell.earlier,
+                gone: &HashMap::new(),
+            };
+            diagnostic::name(cells, generated, line, column)
+        };
+        self.known
+            .entry((line, column))
+            .or_insert_with(find)
+            .clone()
+    }
+}
+
+enum Parsed {
+    Place { line: u32, column: u32, len: usize },
+    Other,
+    Incomplete,
+}
+
+/// `:12:5` at the beginning of a text.
+fn parse(text: &[u8]) -> Parsed {
+    let Some((line, after_line)) = number(text) else {
+        return unfinished(text);
+    };
+    let Some((column, len)) = number(&text[after_line..]) else {
+        return unfinished(&text[after_line..]);
+    };
+    let len = after_line + len;
+    if len == text.len() {
+        return Parsed::Incomplete;
+    }
+    Parsed::Place { line, column, len }
+}
+
+/// `:12`, which ends where the text goes on; and where that is.
+fn number(text: &[u8]) -> Option<(u32, usize)> {
+    let digits = text.strip_prefix(b":")?;
+    let n_digits = digits
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let number = std::str::from_utf8(&digits[..n_digits])
+        .ok()?
+        .parse()
+        .ok()?;
+    Some((number, 1 + n_digits))
+}
+
+fn unfinished(text: &[u8]) -> Parsed {
+    match text {
+        [] | [b':'] => Parsed::Incomplete,
+        _ => Parsed::Other,
+    }
+}
+
+fn contains(text: &[u8], wanted: &[u8]) -> bool {
+    find(text, wanted).is_some()
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len())
+        .position(|window| window == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program whose second line is the cell's first, in a file of its own.
+    fn places(name: &str) -> Places {
+        let name = format!("forklore-places-{name}-{}", std::process::id());
+        let generated = std::env::temp_dir().join(name);
+        std::fs::write(&generated, "fn run() {\ndbg!(1);\n}\n").unwrap();
+        let cells = Cells {
+            code: "dbg!(1);",
+            written: "dbg!(1);",
+            earlier: &[],
+            gone: &HashMap::new(),
+        };
+        let places = Places::default();
+        places.begin(cells, generated);
+        places
+    }
+
+    #[test]
+    fn a_place_is_the_cell_s_in_whatever_pieces_it_comes() {
+        let places = places("pieces");
+        let shown = |pieces: &[&str]| {
+            let reworded = pieces
+                .iter()
+                .map(|piece| places.reword(piece.as_bytes().to_vec()));
+            let shown: Vec<u8> = reworded.flatten().collect();
+            String::from_utf8([shown, places.end()].concat()).unwrap()
+        };
+        // As the standard library writes it.
+        let pieces = [
+            "[",
+            "src/lib.rs",
+            ":",
+            "2",
+            ":",
+            "1",
+            "] ",
+            "1",
+            " = ",
+            "1",
+            "\n",
+        ];
+        assert_eq!(shown(&pieces), "[cell:1:1] 1 = 1\n");
+        assert_eq!(shown(&[&pieces.concat()]), "[cell:1:1] 1 = 1\n");
+        assert_eq!(shown(&["at src/lib.rs:2:1"]), "at cell:1:1");
+        for other in [
+            "/x/src/lib.rs:2:1 ",
+            "src/lib.rs",
+            "src/lib.rs:2",
+            "src/lib.rs is a file\n",
+            "src/lib.rs:99:1\n",
+        ] {
+            assert_eq!(shown(&[other]), other);
+        }
+        assert_eq!(shown(&["/x/", "src/lib.rs", ":2:1 "]), "/x/src/lib.rs:2:1 ");
+        std::fs::remove_file(&places.lock().cell.generated).unwrap();
+    }
+}
