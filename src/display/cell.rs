@@ -185,10 +185,12 @@ macro_rules! __forklore_timeit {
 }
 
 /// A `let` that evcxr does not see, so that it does not keep the variable for later cells. `_l!(` is as long as `let `.
+/// The cell is told so; that nothing uses the variable is no news.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __forklore_local {
     ($($code:tt)*) => {
+        #[allow(unused_variables)]
         let $($code)*;
     };
 }

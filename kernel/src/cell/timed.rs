@@ -2,10 +2,10 @@
 
 use ra_ap_syntax::{AstNode, SyntaxNode, ast};
 
-use super::Mistake;
 use super::code::{Body, expression, is_place};
 use super::lines::{LineMagic, blank, commands_end, is_command, line_magics};
 use super::magics::usage;
+use super::{Mistake, program};
 
 /// What every session imports first: the trait that shows values, and the macros that measure.
 pub const PRELUDE: &str = "use forklore::display::cell::names::*;";
@@ -31,7 +31,9 @@ pub(super) fn cell(text: &str, name: &str, arguments: &str) -> Result<String, Mi
     }
     let (rest, from) = timed_lines(text, name)?;
     Ok(if name == "%%time" {
-        time_cell(rest, from)
+        let mut rest = rest.to_owned();
+        program::add_call(&mut rest);
+        time_cell(&rest, from)
     } else {
         timeit_cell(rest, from, &options)
     })

@@ -42,6 +42,8 @@ def test_the_end_of_a_program_is_that_of_its_cell(kernel):
         assert failed.reply["content"]["ename"] == ename, failed
     never = kernel.run("fn main() -> ! {\n    panic!(\"never\")\n}")
     assert never.reply["content"]["evalue"] == "never", never
+    timed = kernel.ok("%%time\nfn main() { println!(\"timed\"); }").stdout
+    assert timed.startswith("timed\n") and "Wall time" in timed
     wrong = kernel.run("fn main() -> u8 { 1 }")
     assert wrong.status == "error" and "main" in wrong.reply["content"]["evalue"], wrong
     assert kernel.ok("kept").result == "3"
@@ -79,7 +81,10 @@ def test_what_has_no_name_or_borrows_is_the_cell_s_own(kernel):
         assert ran.result == result and f"`{name}`" in ran.stderr, ran
     assert kernel.ok("(numbers.len(), words.len())").result == "(3, 3)"
     # What is wrong is said in the words of the cell.
-    failed = kernel.run("let wrong = &numbers[0];\nlet text: String = *wrong;")
+    assert kernel.ok("let unused = numbers.iter();").stderr.startswith("note: ")
+    failed = kernel.run('let f = |x: i32| x + "a"; f(1)')
+    assert '| let f = |x: i32| x + "a";' in "\n".join(failed.reply["content"]["traceback"]), failed
+    failed = kernel.run("let wrong = &numbers[0]; let text: String = *wrong;")
     traceback = "\n".join(failed.reply["content"]["traceback"])
     assert "mismatched types" in traceback and "_l!" not in traceback, traceback
 
