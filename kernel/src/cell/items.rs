@@ -62,6 +62,21 @@ pub(super) fn export_macros(code: &mut String) {
     }
 }
 
+/// Writes a method that is called `gen`, as rand's was for years, as the cells' edition wants it, where that is a keyword.
+pub(super) fn escape_gen(code: &mut String) {
+    if !code.contains(".gen") {
+        return;
+    }
+    let from = commands_end(code);
+    let body = Body::parse(&code[from..]);
+    let tokens: Vec<_> = body.tokens().collect();
+    for pair in tokens.windows(2).rev() {
+        if pair[0].text() == "." && pair[1].text() == "gen" {
+            code.insert_str(from + body.offset(pair[1].text_range().start()), "r#");
+        }
+    }
+}
+
 fn outer_attributes(statement: &SyntaxNode) -> impl Iterator<Item = ast::Attr> + use<> {
     let owner = match statement.kind() {
         SyntaxKind::EXPR_STMT => statement.first_child(),
@@ -198,6 +213,16 @@ mod tests {
         assert_eq!(configured("#[cfg(unix)] f(1);"), "f(1);");
         let kept = "#[cfg(debug_assertions)] f(1);";
         assert_eq!(configured(kept), kept);
+    }
+
+    #[test]
+    fn a_method_may_be_called_gen() {
+        let mut code =
+            "let x: u8 = rng.gen();\nrng.gen::<f64>(); rng.gen_range(0..3); \".gen()\"".to_owned();
+        escape_gen(&mut code);
+        let expected =
+            "let x: u8 = rng.r#gen();\nrng.r#gen::<f64>(); rng.gen_range(0..3); \".gen()\"";
+        assert_eq!(code, expected);
     }
 
     #[test]

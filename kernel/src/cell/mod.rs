@@ -191,6 +191,7 @@ fn plan_lines(mut code: String) -> Result<Plan, Mistake> {
     keep_leading_docs(&mut code);
     items::configure(&mut code);
     items::export_macros(&mut code);
+    items::escape_gen(&mut code);
     program::add_call(&mut code);
     if !code.trim().is_empty() {
         plan.steps.push(Step::Run(code));

@@ -96,7 +96,10 @@ fn time_of_a_cell_starts_and_stops_a_clock() {
         "forklore::display::cell::start!(_clock);\nlet v = f(); // x\nforklore::display::cell::stop!(_clock);"
     );
     let program = run("%%time\nfn main() {}");
-    assert!(program.ends_with("ended(main())?;\nforklore::display::cell::stop!(_clock);"), "{program}");
+    assert!(
+        program.ends_with("ended(main())?;\nforklore::display::cell::stop!(_clock);"),
+        "{program}"
+    );
     assert!(run("\n \n%%time\nf()").starts_with("\n \nforklore"));
     assert!(run("%%time\nlet v = f();\nv").ends_with("_clock, &\nv)"));
     assert!(run("%%time\n:dep x\nf()").starts_with("\n:dep x\nforklore"));
