@@ -255,6 +255,8 @@ pub(crate) enum Cause {
     Vanished,
     TimedOut {
         limit: Duration,
+        /// Its worker was killed for it, which takes the privileges that the owner started it with.
+        is_ended: bool,
     },
     Interrupted,
     /// The argument could not be turned into bytes.
@@ -315,12 +317,15 @@ impl fmt::Display for Cause {
                 if *n_ended == 1 { "" } else { "es" }
             ),
             Cause::Vanished => f.write_str("died, and somebody else took its exit status"),
-            Cause::TimedOut { limit } => {
-                write!(
-                    f,
-                    "took longer than the pool's limit of {limit:?} and was ended"
-                )
-            }
+            Cause::TimedOut { limit, is_ended } => write!(
+                f,
+                "took longer than the pool's limit of {limit:?}, {}",
+                if *is_ended {
+                    "and was ended"
+                } else {
+                    "and may not be ended by this process, which has given up privileges; the pool is closed"
+                }
+            ),
             Cause::Interrupted => f.write_str("was interrupted"),
             Cause::Argument(why) => write!(f, "was not run: its argument could not be sent: {why}"),
             Cause::Encode(why) => write!(f, "ran, but its result could not be sent: {why}"),

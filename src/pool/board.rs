@@ -35,6 +35,8 @@ pub(super) struct Board {
     pub(super) closed: AtomicU32,
     _line: [u8; 48],
     pub(super) completion: Completion,
+    /// Tells the workers that their owner is gone. The owner holds it from before the first worker starts.
+    pub(super) owner: Lifeline,
     pub(super) seats: [Seat; MAX_WORKERS],
     jobs: [Job; N_JOBS],
     /// For each seat, what its worker's panics said.

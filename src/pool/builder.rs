@@ -85,7 +85,15 @@ impl Builder {
     /// The limit counts for each task, not for the whole map, and is enforced while somebody waits:
     /// in `map` and its like, in `imap`'s `next`, in [`Pending`](super::Pending)'s `ready`, `wait` and
     /// `get`, in `join`. No thread keeps time, so a pending result that nobody asks for may take as
-    /// long as it likes. A task is ended within an eighth of the limit (at least 1 ms) after it.
+    /// long as it likes. A task is ended within an eighth of the limit (at least 1 ms) after it. Time in which the
+    /// waiting process itself was stopped (Ctrl-Z, a debugger) is not counted. The
+    /// [initialiser](Builder::initializer) has the same limit, but at least 1 s.
+    ///
+    /// What ends is the worker. Programs that its task had started (`Command`) go on, without a parent that
+    /// waits for them. To have them ended too, let the task set `PR_SET_PDEATHSIG` in them (`pre_exec`, prctl(2)).
+    ///
+    /// A process that gives up its privileges after it has made a pool may not end workers that kept theirs.
+    /// A task over its limit is an error then as well, and the pool is closed.
     ///
     /// # Example
     /// ```standalone_crate

@@ -4,6 +4,8 @@
 //! it retires after enough tasks, it is dismissed because the pool shrinks, or the pool is closed.
 //! Only the first is anybody's misfortune.
 
+mod farewell;
+
 use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
@@ -18,6 +20,7 @@ use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::child::{self, Ended};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::futex;
+use crate::sys::robust;
 
 use super::board::{AWAKE, Board, MAX_WORKERS, Seat};
 use super::fresh::{self, ShippedInitializer};
@@ -26,7 +29,7 @@ use super::plan::Schedule;
 use super::record;
 use super::sleep;
 use super::start::{StartMethod, Starter};
-use super::time_limit::TimeLimit;
+use super::time_limit::{self, TimeLimit};
 use super::transport::Death;
 use super::worker::{self, Duty, LocalCall};
 
@@ -63,8 +66,6 @@ const SIGKILL: i32 = Signal::SIGKILL as i32;
 const MAX_FAILED_STARTS: u32 = 3;
 /// How long a death's cause is waited for before the death is reported without it.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-/// How long a worker may take to leave a closed pool before the owner looks what holds it up.
-const FAREWELL: Duration = Duration::from_millis(100);
 
 /// The workers of one engine.
 pub(super) struct Crew {
@@ -81,6 +82,8 @@ pub(super) struct Crew {
     n_ended_for_memory: u64,
     /// Workers that are dead but whose memory the kernel is still freeing.
     dying: Vec<i32>,
+    /// Workers that this process may not kill. They leave when their task is done.
+    spared: Vec<i32>,
     time_limit: Option<TimeLimit>,
     starter: Starter,
     /// Where the initialiser's name is written, once it was.
@@ -118,7 +121,10 @@ impl End {
             return Cause::KilledPerhapsForMemory { n_ended };
         }
         match (self.overran, self.ended) {
-            (Some(limit), _) => Cause::TimedOut { limit },
+            (Some(limit), _) => Cause::TimedOut {
+                limit,
+                is_ended: true,
+            },
             (None, Ended::Exited(code)) => Cause::Exited { code },
             (None, Ended::Signalled(signal)) => Cause::Signalled { signal },
             (None, Ended::Unknown) => Cause::Vanished,
@@ -151,7 +157,10 @@ impl Crew {
             failed_starts: Vec::new(),
             n_ended_for_memory: 0,
             dying: Vec::new(),
-            time_limit: settings.timeout.map(TimeLimit::new),
+            spared: Vec::new(),
+            time_limit: settings
+                .timeout
+                .map(|limit| TimeLimit::new(limit, settings.initializer.is_some())),
             starter: Starter::new(settings.method),
             initializer: 0,
             start_failure: String::new(),
@@ -313,10 +322,9 @@ impl Crew {
     pub(super) fn see_off(&mut self) {
         let n_wanted = self.settings.n_workers.get();
         for seat in n_wanted..self.pids.len() {
-            if let Some(pid) = self.pids[seat].take() {
-                self.bid_farewell(pid);
-            }
+            self.dying.extend(self.pids[seat].take());
         }
+        self.bid_farewell();
         self.pids.truncate(n_wanted);
     }
 
@@ -334,13 +342,33 @@ impl Crew {
                 Some((monotonic_ns(), self.last_words(pid)))
             } else if thorough {
                 let reaped = self.starter.try_reap(pid);
-                reaped.map(|ended| (monotonic_ns(), ended))
+                let ended = reaped.filter(|_| self.is_off(seat, pid));
+                ended.map(|ended| (monotonic_ns(), ended))
             } else {
                 None
             };
             leavers.extend(ended.map(|ended| self.bury(seat, pid, ended)));
         }
         leavers
+    }
+
+    /// Makes sure that a worker that is taken for dead is. The OS spares a dead server's worker that has
+    /// changed its credentials, and it must not go on beside its successor.
+    fn is_off(&self, seat: usize, pid: i32) -> bool {
+        let lifeline = &Board::of(&self.heap).seats[seat].lifeline;
+        if !lifeline.is_held_by(pid) {
+            return true;
+        }
+        // While it holds its lifeline, the pid is its.
+        child::kill(pid, Signal::SIGKILL);
+        let deadline = Instant::now() + LAST_WORDS;
+        while !lifeline.is_cut() && Instant::now() < deadline {
+            let seen = lifeline.word().load(Ordering::Acquire);
+            if !robust::is_marked(seen) {
+                futex::wait(lifeline.word(), seen, Some(deadline));
+            }
+        }
+        lifeline.is_cut()
     }
 
     fn bury(&mut self, seat_index: usize, pid: i32, (noticed_ns, ended): (u64, Ended)) -> Leaver {
@@ -353,13 +381,14 @@ impl Crew {
         self.pids[seat_index] = None;
         let is_retired = seat.is_retired.load(Ordering::Acquire) != 0;
         let was_up = seat.is_up.load(Ordering::Acquire) != 0;
-        self.note_start(seat_index, pid, (!was_up).then_some(ended));
+        let overran = self
+            .time_limit
+            .as_mut()
+            .and_then(|limit| limit.forget(seat_index));
+        self.note_start(seat_index, pid, (!was_up).then_some((ended, overran)));
         let end = End {
             ended,
-            overran: self
-                .time_limit
-                .as_mut()
-                .and_then(|limit| limit.forget(seat_index)),
+            overran,
             n_ended_for_memory: self.look_for_lack_of_memory(ended),
             lacked_room: seat.lacks_room.load(Ordering::Acquire) != 0,
         };
@@ -389,7 +418,7 @@ impl Crew {
     }
 
     /// Notes whether the worker that has left a seat had ever been ready.
-    fn note_start(&mut self, seat: usize, pid: i32, failed: Option<Ended>) {
+    fn note_start(&mut self, seat: usize, pid: i32, failed: Option<(Ended, Option<Duration>)>) {
         let n_seats = self.failed_starts.len().max(seat + 1);
         self.failed_starts.resize(n_seats, 0);
         let n_failed = &mut self.failed_starts[seat];
@@ -398,11 +427,18 @@ impl Crew {
                 *n_failed = 0;
                 return;
             }
-            Some(Ended::Exited(worker::FAILED_TO_START)) => {
+            Some((_, Some(limit))) if self.settings.initializer.is_some() => {
+                *n_failed = MAX_FAILED_STARTS;
+                let limit = limit.max(time_limit::SHORTEST_START);
+                format!(
+                    "the pool's initializer took longer than its limit of {limit:?} (see timeout)"
+                )
+            }
+            Some((Ended::Exited(worker::FAILED_TO_START), _)) => {
                 *n_failed = MAX_FAILED_STARTS;
                 "the pool's initializer panicked".to_owned()
             }
-            Some(ended) => {
+            Some((ended, _)) => {
                 *n_failed += 1;
                 format!("process {pid} {ended} before it was ready to run anything")
             }
@@ -414,10 +450,41 @@ impl Crew {
         seat < self.settings.n_workers.get() && self.failed_starts[seat] < MAX_FAILED_STARTS
     }
 
-    /// Kills workers that have been at one task for too long.
-    pub(super) fn kill_overdue(&mut self) {
+    /// Kills workers that have been at one task for too long. Those that this process may not kill leave
+    /// their seats as if they were dead.
+    pub(super) fn kill_overdue(&mut self) -> Vec<Leaver> {
+        let Some(limit) = &mut self.time_limit else {
+            return Vec::new();
+        };
+        let spared = limit.kill_overdue(&self.heap, &self.pids);
+        let leave = |seat| self.spare(seat);
+        spared.into_iter().filter_map(leave).collect()
+    }
+
+    fn spare(&mut self, seat_index: usize) -> Option<Leaver> {
+        let pid = self.pids[seat_index].take()?;
+        self.spared.push(pid);
+        let limit = self.settings.timeout?;
+        let seat = &Board::of(&self.heap).seats[seat_index];
+        Some(Leaver {
+            seat: seat_index,
+            job: Some(seat.position.load(Ordering::Acquire)),
+            death: Death {
+                position: lane::running(&self.heap, seat),
+                pid,
+                noticed_ns: monotonic_ns(),
+                cause: Cause::TimedOut {
+                    limit,
+                    is_ended: false,
+                },
+            },
+        })
+    }
+
+    /// Tells how long the owner has slept between two looks at the workers' progress.
+    pub(super) fn slept(&mut self, slept: Duration) {
         if let Some(limit) = &mut self.time_limit {
-            limit.kill_overdue(&self.heap, &self.pids);
+            limit.forgive(slept);
         }
     }
 
@@ -444,42 +511,5 @@ impl Crew {
             self.dying.push(pid);
             Ended::Unknown
         })
-    }
-
-    /// Waits until every worker of a closed pool has ended. What is in the queue must have been
-    /// waited for: who dies now is not replaced.
-    pub(super) fn join(&mut self) {
-        let pids: Vec<i32> = self.pids.iter_mut().filter_map(Option::take).collect();
-        for pid in pids.into_iter().chain(std::mem::take(&mut self.dying)) {
-            self.bid_farewell(pid);
-        }
-        self.starter.end();
-    }
-
-    /// Waits for a worker that has nothing left to run. One that somebody has stopped would never
-    /// leave, and is killed.
-    fn bid_farewell(&self, pid: i32) {
-        let starter = &self.starter;
-        while starter
-            .reap_before(pid, Instant::now() + FAREWELL)
-            .is_none()
-        {
-            if child::is_stopped(pid) {
-                child::kill(pid, Signal::SIGKILL);
-            }
-        }
-    }
-
-    /// Kills the workers, whatever they do, and reaps them.
-    pub(super) fn terminate(&mut self) {
-        let pids: Vec<i32> = self.pids.iter_mut().filter_map(Option::take).collect();
-        for &pid in &pids {
-            child::kill(pid, Signal::SIGKILL);
-        }
-        for pid in pids.into_iter().chain(std::mem::take(&mut self.dying)) {
-            self.bid_farewell(pid);
-        }
-        self.starter.end();
-        self.start_failure = "the pool was terminated".to_owned();
     }
 }

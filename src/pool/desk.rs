@@ -6,9 +6,10 @@ use crate::error::{Cause, Error, Result};
 use crate::shared::heap::Heap;
 use crate::sys::atomic::Ordering;
 use crate::sys::child;
+use crate::sys::robust::Lifeline;
 use crate::wire::Sink;
 
-use super::board::{ArgSpan, Job, NO_BYTES, Seat};
+use super::board::{ArgSpan, Board, Job, NO_BYTES, Seat};
 use super::lane::Lane;
 use super::last_panic::LastPanic;
 use super::recorder::Recorder;
@@ -20,6 +21,8 @@ pub(super) struct Desk<'a> {
     job: &'a Job,
     seat: &'a Seat,
     last_panic: &'a LastPanic,
+    /// Nothing is claimed for an owner that is gone.
+    owner: &'a Lifeline,
     /// No further chunk is claimed once the worker has run this many tasks in its life.
     max_tasks: u64,
     /// Whether each chunk is a single position.
@@ -43,6 +46,7 @@ impl<'a> Desk<'a> {
             job,
             seat,
             last_panic,
+            owner: &Board::of(heap).owner,
             max_tasks,
             claims_singly: job.claims_singly(),
             lane: Lane::new(heap, job, seat),
@@ -66,7 +70,8 @@ impl Port for Desk<'_> {
         if let Some(recorder) = &mut self.recorder {
             recorder.found();
         }
-        let may_claim = self.seat.n_tasks.load(Ordering::Relaxed) < self.max_tasks;
+        let may_claim =
+            self.seat.n_tasks.load(Ordering::Relaxed) < self.max_tasks && !self.owner.is_cut();
         may_claim.then(|| self.job.claim()).flatten()
     }
 

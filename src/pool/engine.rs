@@ -22,7 +22,7 @@ use crate::sys::{futex, process_id};
 
 use super::args::{self, Arguments};
 use super::board::{Board, Job, JobSpec, N_JOBS, SPINNING};
-use super::crew::{Crew, Settings, check_number};
+use super::crew::{Crew, Leaver, Settings, check_number};
 use super::desk::Desk;
 use super::lane;
 use super::record::Records;
@@ -98,6 +98,9 @@ impl Engine {
             // Beside the pool's own memory, once for each worker's call.
             Some(_) => Heap::of_part(Board::BYTES, CALL_PART)?,
         });
+        let lifeline = &Board::of(&heap).owner;
+        lifeline.reset()?;
+        lifeline.hold();
         let n_cpus = cpus::runnable();
         Ok(Engine {
             owner: process_id(),
@@ -271,19 +274,25 @@ impl Engine {
     /// places. With `thorough`, also those that died before they held their lifeline.
     fn replace_dead(&mut self, thorough: bool) {
         for leaver in self.crew.leavers(thorough) {
-            if let Some(id) = leaver.job
-                && let Some(job) = self.open.get_mut(&id)
-            {
-                job.deaths.push(leaver.death);
-                let board = Board::of(&self.heap);
-                board.job(id).degraded.store(1, Ordering::SeqCst);
-                // The job ends when everybody has left it, and who slept through it never came.
-                self.crew.wake(usize::MAX);
-            }
-            if self.crew.is_wanted(leaver.seat) && self.needs_workers() {
+            let seat = leaver.seat;
+            self.note(leaver);
+            if self.crew.is_wanted(seat) && self.needs_workers() {
                 // A place that stays empty is tried again with the next job.
-                let _ = self.crew.start(leaver.seat, self.first_open());
+                let _ = self.crew.start(seat, self.first_open());
             }
+        }
+    }
+
+    /// Notes in which job a worker has left.
+    fn note(&mut self, leaver: Leaver) {
+        if let Some(id) = leaver.job
+            && let Some(job) = self.open.get_mut(&id)
+        {
+            job.deaths.push(leaver.death);
+            let board = Board::of(&self.heap);
+            board.job(id).degraded.store(1, Ordering::SeqCst);
+            // The job ends when everybody has left it, and who slept through it never came.
+            self.crew.wake(usize::MAX);
         }
     }
 
@@ -296,6 +305,12 @@ impl Engine {
         if self.is_terminated {
             return Err(Error::closed());
         }
+        let lifeline = &Board::of(&self.heap).owner;
+        if lifeline.is_cut() {
+            // The thread that made the pool has ended, and its workers with it; now this one has the pool.
+            lifeline.reset()?;
+            lifeline.hold();
+        }
         let outcome = self.crew.fill_seats(self.first_open());
         if self.has_workers() { Ok(()) } else { outcome }
     }
@@ -305,6 +320,15 @@ impl Engine {
         let tail = Board::of(&self.heap).tail.load(Ordering::Relaxed);
         let oldest = self.open.keys().next().copied().unwrap_or(tail);
         oldest.max(tail.saturating_sub(N_JOBS as u64))
+    }
+}
+
+impl Drop for Engine {
+    /// Lets go of the lifeline, which lies in memory that may be unmapped after this.
+    fn drop(&mut self) {
+        if self.owner == process_id() && !Board::of(&self.heap).owner.cut() {
+            std::mem::forget(Rc::clone(&self.heap));
+        }
     }
 }
 
@@ -365,7 +389,14 @@ impl Transport for Engine {
         let mut may_spin = true;
         let mut next_thorough_look = Instant::now() + BACKSTOP;
         loop {
-            self.crew.kill_overdue();
+            let spared = self.crew.kill_overdue();
+            if !spared.is_empty() {
+                // They still write into this pool's memory: it takes no more work.
+                self.is_closed = true;
+                self.is_terminated = true;
+                Board::of(&self.heap).owner.cut();
+                spared.into_iter().for_each(|leaver| self.note(leaver));
+            }
             self.replace_dead(false);
             if self.has_ended(ids) {
                 return true;
@@ -376,7 +407,9 @@ impl Transport for Engine {
             if std::mem::take(&mut may_spin) && self.spin(ids) {
                 return true;
             }
+            let asleep_since = Instant::now();
             self.sleep(ids, deadline);
+            self.crew.slept(asleep_since.elapsed());
             if Instant::now() >= next_thorough_look {
                 self.replace_dead(true);
                 next_thorough_look = Instant::now() + BACKSTOP;

@@ -26,6 +26,9 @@ use super::watched::Look;
 /// When a map that runs is first looked at for large results; and the next time, if there were some.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 
+/// How long a pool that is closed waits for tasks whose results are not wanted.
+const LEFT_WITHIN: Duration = Duration::from_millis(100);
+
 /// A pool's engine, shared with whatever of the pool's work outlives a call.
 pub(super) struct Shared {
     engine: RefCell<Engine>,
@@ -143,7 +146,8 @@ impl Shared {
         self.end(|_, engine| engine.close());
     }
 
-    /// Closes, and waits until what is wanted is there and every worker has ended.
+    /// Closes, and waits until what is wanted is there and every worker has ended. Those that are at something
+    /// that is not wanted any more are killed.
     pub(super) fn join(&self) {
         self.close();
         self.turns.finish(self.n_workers());
@@ -159,11 +163,18 @@ impl Shared {
                     batch.wait(engine, None);
                 }
             }
-            for mut batch in shared.orphans.borrow_mut().drain(..) {
-                batch.wait(engine, None);
-                batch.give_back(engine);
+            // The workers may just be about to leave these.
+            let deadline = Instant::now() + LEFT_WITHIN;
+            let mut orphans = shared.orphans.borrow_mut();
+            if orphans
+                .iter_mut()
+                .all(|batch| batch.wait(engine, Some(deadline)))
+            {
+                orphans.drain(..).for_each(|batch| batch.give_back(engine));
+                engine.join();
+            } else {
+                engine.terminate();
             }
-            engine.join();
         });
     }
 

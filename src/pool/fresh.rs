@@ -14,17 +14,18 @@
 //! the loader has finished its work, and the standard library needs no `main`.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::unistd::Pid;
 
-use crate::caught;
 use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::symbol::{self, KnownFiles};
+use crate::sys::child::{self, Branch};
 use crate::sys::launch::{Launch, forget_launch};
 use crate::sys::line::Line;
-use crate::sys::{child, descriptor, object};
+use crate::sys::{descriptor, object};
 
 use super::record;
 use super::server;
@@ -201,22 +202,20 @@ extern "C" fn enter() {
     if let (Some(order), Some((base, path))) = (order, place)
         && order.entry == (entry_address() - base) as u64
     {
-        // A panic must not unwind into the loader, and never lead to `main`.
-        let _ = caught::run(|| {
-            // The loader runs this before anything could have started a thread.
-            forget_launch(VARIABLE, &path);
-            follow(order)
-        });
-        child::exit_now(worker::FAILED_TO_START);
+        follow(order, &path);
     }
 }
 
-fn follow(order: Order) {
+/// Neither a return nor a panic leads back to the loader, and so to `main`.
+fn follow(order: Order, object: &Path) -> ! {
+    let _branch = Branch::enter();
+    // The loader runs this before anything could have started a thread.
+    forget_launch(VARIABLE, object);
     child::die_with(Pid::from_raw(order.owner as i32));
     descriptor::fill_standard();
     child::keep_zombies();
     let Ok(heap) = Heap::attach(inherited_file(order.heap as RawFd)) else {
-        return;
+        child::exit_now(worker::FAILED_TO_START)
     };
     match order.line {
         Some(line) => server::serve(&heap, order, Line::inherited(inherited_file(line as RawFd))),

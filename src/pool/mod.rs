@@ -101,8 +101,12 @@ pub(crate) use within::{Hands, Pause, lock, run as run_within};
 /// # Fork safety
 /// A pool must be made while the process has one thread, unless its workers are started in another
 /// way than by fork ([`StartMethod`]). In a forked child (and after a notebook
-/// cell was rolled back) the same value starts workers of its own on its next use. Workers die
-/// with the process that forked them.
+/// cell was rolled back) the same value starts workers of its own on its next use. Workers end
+/// with the process that made the pool: however it ends, also if it replaces its program (`exec`), and also if
+/// workers have changed their credentials (`setuid` and its like).
+///
+/// A worker that is at work dies at once with its owner, with two exceptions, in which it ends after the task that it is
+/// at: its owner has replaced its program, or it has changed its credentials since it last waited for work.
 ///
 /// # Example
 /// ```standalone_crate
@@ -492,12 +496,16 @@ impl Pool {
     }
 
     /// Closes the pool and waits until everything that was begun is done and every worker has ended.
-    /// None is left then.
+    /// None is left then. A task whose [`Pending`] or iterator was dropped is not waited for: if it still runs,
+    /// its worker is killed.
     pub fn join(&self) {
         self.shared.join();
     }
 
     /// Kills the workers at once, whatever they are doing, and closes the pool.
+    ///
+    /// A worker that this process may not kill, because it has given up the privileges with which it made the
+    /// pool, leaves as soon as its task is done; for those at work, this waits for a second at most.
     pub fn terminate(&self) {
         self.shared.terminate();
     }
@@ -520,9 +528,14 @@ impl Pool {
 impl_map!(Pool, imap);
 
 impl Drop for Pool {
-    /// Closes the pool and waits for its workers, where they are this process's.
+    /// Closes the pool and waits for its workers, where they are this process's. While a panic unwinds, it kills
+    /// them: what they would still do, its owner no longer waits for.
     fn drop(&mut self) {
-        self.shared.join();
+        if std::thread::panicking() {
+            self.shared.terminate();
+        } else {
+            self.shared.join();
+        }
     }
 }
 

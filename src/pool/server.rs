@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The workers are the server's children, and die with it as it dies with the owner (both by
-//! `PR_SET_PDEATHSIG`). So it is the server that reaps them, and only when it is asked: a pid stays
+//! `PR_SET_PDEATHSIG`), or else when they see that the owner is gone. So it is the server that reaps them, and only when it is asked: a pid stays
 //! taken until the owner knows how its worker ended.
 
 use std::cell::RefCell;
@@ -53,6 +53,14 @@ pub(super) struct Server {
 impl Server {
     /// Launches a server for workers as the order says.
     pub(super) fn launch(heap: &Heap, order: Order) -> Result<Server> {
+        if child::has_children_elsewhere() {
+            // Its pids would be those of another PID namespace, and here of other processes.
+            return Err(Error::os(
+                "cannot start a server in the PID namespace that this process has made for its children \
+                 (unshare); use StartMethod::Fork, or make the pool first",
+                std::io::ErrorKind::Unsupported.into(),
+            ));
+        }
         let (here, there) = line()?;
         let pid = fresh::launch(heap, order, Some(&there))?;
         Ok(Server {
@@ -119,6 +127,8 @@ impl Drop for Server {
     /// Ends the server, and with it whatever workers there are still.
     fn drop(&mut self) {
         if self.owner == process_id() {
+            // A server that this process may not kill ends when its line does.
+            self.line.shut();
             child::kill(self.pid, Signal::SIGKILL);
             child::reap(self.pid);
         }
@@ -132,7 +142,7 @@ pub(super) fn serve(heap: &Heap, order: Order, line: Line) -> ! {
     while let Some([what, number, n_workers]) = line.receive() {
         let answer = if what == START {
             match child::fork() {
-                Ok(Side::Child) => {
+                Ok(Side::Child(_branch)) => {
                     drop(line);
                     fresh::work(heap, order.for_seat(number as u64, n_workers as u64));
                 }

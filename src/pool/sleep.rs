@@ -12,18 +12,21 @@
 
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::futex;
+use crate::sys::robust::{self, Lifeline};
 
 use super::board::{ASLEEP, AWAKE, Completion};
 
-/// A worker sleeps until `is_over`, which it looks at again whenever it is [woken](wake).
-pub(super) fn until(state: &AtomicU32, is_over: impl Fn() -> bool) {
+/// A worker sleeps until `is_over`, which it looks at again whenever it is [woken](wake), or until its owner
+/// is gone, whose lifeline it sleeps on as well.
+pub(super) fn until(state: &AtomicU32, owner: &Lifeline, is_over: impl Fn() -> bool) {
     loop {
         state.store(ASLEEP, Ordering::SeqCst);
-        if is_over() {
+        let lifeline = owner.word().load(Ordering::SeqCst);
+        if robust::is_marked(lifeline) || is_over() {
             state.store(AWAKE, Ordering::SeqCst);
             return;
         }
-        futex::wait(state, ASLEEP, None);
+        futex::wait_either((state, ASLEEP), (owner.word(), lifeline));
     }
 }
 

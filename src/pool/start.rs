@@ -72,7 +72,7 @@ impl Starter {
     pub(super) fn start(&mut self, duty: &Duty<'_>, order: Order) -> Result<i32> {
         match self {
             Starter::Fork => match child::fork()? {
-                Side::Child => worker::work(duty),
+                Side::Child(_branch) => worker::work(duty),
                 Side::Parent(pid) => Ok(pid),
             },
             Starter::Spawn => fresh::launch(duty.heap, order, None),
@@ -98,7 +98,7 @@ impl Starter {
 
     /// Waits until a worker has ended or `deadline` has passed, and reaps it if it has ended.
     pub(super) fn reap_before(&self, pid: i32, deadline: Instant) -> Option<Ended> {
-        child::reap_before_by(pid, deadline, || self.try_reap(pid))
+        child::reap_before_by(pid, Some(deadline), || self.try_reap(pid))
     }
 
     /// Ends what was started beside the workers.

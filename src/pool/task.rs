@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::caught;
 use crate::error::{Cause, Error, Result};
+use crate::sys::Origin;
 use crate::sys::atomic::Ordering;
 use crate::wire;
 
@@ -33,6 +34,8 @@ pub(super) struct Task<'a, T: Transport> {
     is_between: bool,
     /// How many positions were completed.
     n_done: u64,
+    /// The process that runs it; what a task of it forks, and lets return, is another.
+    origin: Origin,
 }
 
 impl<'a, T: Transport> Task<'a, T> {
@@ -43,6 +46,7 @@ impl<'a, T: Transport> Task<'a, T> {
             end: 0,
             is_between: false,
             n_done: 0,
+            origin: Origin::here(),
         }
     }
 
@@ -64,6 +68,7 @@ impl<'a, T: Transport> Task<'a, T> {
                 let before = self.next;
                 self.port.begin(before, self.end - before, stride);
                 let outcome = caught::run(|| step(self));
+                self.origin.check();
                 let outcome = outcome.unwrap_or_else(|panic| Err(panics.explain(&panic)));
                 let is_answered = std::mem::take(&mut self.is_between);
                 match outcome {
@@ -212,7 +217,7 @@ where
     let Slots { first, n_committed } = task.port.slots();
     let slots = first.cast::<C::Output>();
     let n_before = n_committed.load(Ordering::Relaxed);
-    let start = task.next;
+    let (start, origin) = (task.next, task.origin);
     // Only a job that makes up for another has to look its items up.
     let is_in_order = task.port.items().is_none();
     while task.next < task.end {
@@ -223,6 +228,7 @@ where
         };
         // SAFETY: the caller vouches for the arguments.
         let result = f.call(unsafe { args.add(item).read() });
+        origin.check();
         let index = task.next - start;
         // SAFETY: the run was begun with room for the whole chunk, aligned for any number.
         unsafe { slots.add(index as usize).write(result) };
@@ -246,6 +252,7 @@ where
         let argument = argument(&task.port, task.item()).map_err(no_argument)?;
         task.port.decoded();
         let result = f.call(argument);
+        task.origin.check();
         let encode = &mut |sink: &mut dyn wire::Sink| wire::encode(&result, sink);
         task.port.commit(encode).map_err(not_sent)?;
         task.next += 1;

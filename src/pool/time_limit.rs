@@ -23,9 +23,15 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 /// was at before.
 const STOPS_WITHIN: Duration = Duration::from_millis(50);
 
+/// So long an initialiser may take at least, however little time a task has: it runs while the machine is busy
+/// with starting processes.
+pub(super) const SHORTEST_START: Duration = Duration::from_secs(1);
+
 /// How long each worker has been where it is.
 pub(super) struct TimeLimit {
     limit: Duration,
+    /// Whether workers run something of the user's before they are ready.
+    has_initializer: bool,
     /// For each seat, what its worker was last seen at, and since when.
     seen: Vec<Option<(Progress, Instant)>>,
     /// The seats whose workers were killed.
@@ -39,6 +45,8 @@ struct Progress {
     run: Offset,
     /// The position that is running, if one is.
     position: Option<u64>,
+    /// It runs its initialiser.
+    is_starting: bool,
 }
 
 impl Progress {
@@ -47,14 +55,16 @@ impl Progress {
             job: seat.position.load(Ordering::Acquire),
             run: seat.run.load(Ordering::Acquire),
             position: lane::running(heap, seat),
+            is_starting: seat.lifeline.is_held() && seat.is_up.load(Ordering::Acquire) == 0,
         }
     }
 }
 
 impl TimeLimit {
-    pub(super) fn new(limit: Duration) -> TimeLimit {
+    pub(super) fn new(limit: Duration, has_initializer: bool) -> TimeLimit {
         TimeLimit {
             limit,
+            has_initializer,
             seen: Vec::new(),
             killed: Vec::new(),
         }
@@ -63,6 +73,15 @@ impl TimeLimit {
     /// After how long to look again.
     pub(super) fn interval(&self) -> Duration {
         (self.limit / LOOKS_PER_LIMIT).max(SHORTEST_INTERVAL)
+    }
+
+    /// Counts a sleep of the owner between two looks for no longer than it should have been. It is longer when
+    /// the owner was stopped, and then its workers may have been stopped with it (Ctrl-Z, a debugger).
+    pub(super) fn forgive(&mut self, slept: Duration) {
+        let excess = slept.saturating_sub(self.interval());
+        for (_, since) in self.seen.iter_mut().flatten() {
+            *since = since.checked_add(excess).unwrap_or(*since);
+        }
     }
 
     /// Forgets a worker that has left its seat; the limit, if it was killed for having passed it.
@@ -75,9 +94,11 @@ impl TimeLimit {
         Some(self.limit)
     }
 
-    /// Kills every worker that has been at one task for longer than the limit, and every one that
-    /// was stopped for as long while it should have begun one.
-    pub(super) fn kill_overdue(&mut self, heap: &Heap, pids: &[Option<i32>]) {
+    /// Kills every worker that has been at one task or at its initialiser for longer than the limit, and every
+    /// one that was stopped for as long while it should have begun one. Returns the seats of those that this
+    /// process may not kill.
+    pub(super) fn kill_overdue(&mut self, heap: &Heap, pids: &[Option<i32>]) -> Vec<usize> {
+        let mut spared = Vec::new();
         self.seen.resize(self.seen.len().max(pids.len()), None);
         let board = Board::of(heap);
         let now = Instant::now();
@@ -92,18 +113,27 @@ impl TimeLimit {
                     continue;
                 }
             };
-            if now.duration_since(since) < self.limit || self.killed.contains(&index) {
+            let is_starting = progress.is_starting && self.has_initializer;
+            let limit = if is_starting {
+                self.limit.max(SHORTEST_START)
+            } else {
+                self.limit
+            };
+            if now.duration_since(since) < limit || self.killed.contains(&index) {
                 continue;
             }
-            let is_at_it = match progress.position {
-                Some(_) => holds_still(pid, || Progress::of(heap, seat) == progress),
-                None => board.has_job(progress.job) && child::is_stopped(pid),
+            let is_at_it = if is_starting || progress.position.is_some() {
+                holds_still(pid, || Progress::of(heap, seat) == progress)
+            } else {
+                board.has_job(progress.job) && child::is_stopped(pid)
             };
-            if is_at_it {
-                child::kill(pid, Signal::SIGKILL);
+            if is_at_it && child::kill(pid, Signal::SIGKILL) {
                 self.killed.push(index);
+            } else if is_at_it {
+                spared.push(index);
             }
         }
+        spared
     }
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Cause, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::symbol::KnownFiles;
 use crate::sys::atomic::Ordering;
-use crate::sys::{child, fifo};
+use crate::sys::{Origin, child, fifo};
 
 use super::board::{AWAKE, Board, Job, SPINNING, Seat};
 use super::desk::Desk;
@@ -43,11 +43,15 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
     let seat = &board.seats[duty.seat_index];
     seat.lifeline.hold();
     child::pass_interrupts();
+    let origin = Origin::here();
     if let Some(initializer) = duty.initializer
         && caught::run(initializer).is_err()
     {
         child::exit_now(FAILED_TO_START);
     }
+    origin.check();
+    // The initialiser may have changed this process's credentials.
+    child::rearm();
     seat.is_up.store(1, Ordering::Release);
     let mut worker = Worker {
         duty,
@@ -65,6 +69,9 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
         if seat.n_tasks.load(Ordering::Relaxed) >= duty.max_tasks {
             break;
         }
+    }
+    if board.owner.is_cut() {
+        board.owner.pass_on();
     }
     // This is no death, whatever the reason was.
     seat.is_retired.store(1, Ordering::Release);
@@ -90,10 +97,15 @@ struct Worker<'a> {
 impl Worker<'_> {
     /// Waits until there is a job at `position`; false if none will come, or none for this worker.
     fn wait_for_job(&mut self, position: u64) -> bool {
-        if self.is_dismissed() {
+        if self.is_dismissed() || self.board.owner.is_cut() {
             return false;
         }
-        if self.board.has_job(position) || self.spin(position) {
+        if self.board.has_job(position) {
+            return true;
+        }
+        // A task may have changed this process's credentials. Nothing waits for this worker now.
+        child::rearm();
+        if self.spin(position) {
             return true;
         }
         if self.has_channels {
@@ -101,7 +113,7 @@ impl Worker<'_> {
             // counts again, until the worker next sleeps.
             self.has_channels = fifo::shut_writers();
         }
-        sleep::until(&self.seat.state, || {
+        sleep::until(&self.seat.state, &self.board.owner, || {
             self.board.has_job(position) || self.board.is_closed() || self.is_dismissed()
         });
         self.board.has_job(position) && !self.is_dismissed()

@@ -1,19 +1,25 @@
 //! The system call, with a child that cannot fall out of its branch.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::error::{Result, signal_name};
-use crate::sys::child::{self, Ended, Side};
+use crate::sys::child::{self, Branch, Ended, Side};
+use crate::sys::mutex::deadline_in;
 use crate::sys::process_id;
 
 /// Forks this process: it returns twice, once in each of two processes with the same memory.
 ///
 /// In the child, the [`ChildGuard`] ends the process when it is dropped, so a child never returns
 /// into code that was meant for the parent, whatever path it takes: the end of its branch, `?`, or a
-/// panic. The child dies with its parent, and runs none of its parent's exit handlers.
+/// panic. The child dies with its parent, and runs none of its parent's exit handlers (`atexit`), also not
+/// when it calls [`std::process::exit`] (with glibc; other C libraries run them then). Signals are handled and blocked
+/// as in the parent, so [`Child::terminate`] does in the child what `SIGTERM` does in the parent.
+///
+/// The OS forgets that a child is to die with its parent when the child changes its credentials (`setuid` and its
+/// like, also there and back; prctl(2)), and when the parent replaces its program (`exec`). Such a child ends by itself only.
 ///
 /// # Errors
 /// `is_multi_threaded()` if the process has more than one thread: the others do not exist in the
@@ -35,7 +41,7 @@ use crate::sys::process_id;
 pub fn fork() -> Result<Fork> {
     Ok(match child::fork()? {
         Side::Parent(pid) => Fork::Parent(Child::of(pid)),
-        Side::Child => Fork::Child(ChildGuard { _private: () }),
+        Side::Child(branch) => Fork::Child(ChildGuard { _branch: branch }),
     })
 }
 
@@ -87,12 +93,12 @@ impl Child {
     /// Waits until the child has ended, but no longer than `timeout`; `None` if it has not.
     pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Exit> {
         if self.is_mine() && self.ended.is_none() {
-            self.ended = child::reap_before(self.pid, Instant::now() + timeout);
+            self.ended = child::reap_before(self.pid, deadline_in(timeout));
         }
         self.ended.map(Exit)
     }
 
-    /// Asks the child to end (`SIGTERM`).
+    /// Asks the child to end (`SIGTERM`), which it may ignore; [`kill`](Child::kill) does not ask.
     pub fn terminate(&mut self) {
         self.signal(Signal::SIGTERM);
     }
@@ -110,11 +116,11 @@ impl Child {
         *self.ended.get_or_insert_with(|| child::reap(pid))
     }
 
-    fn signal(&mut self, signal: Signal) {
-        // A pid that was reaped may be somebody else's by now.
-        if self.is_mine() && self.is_alive() {
-            child::kill(self.pid, signal);
-        }
+    /// False if this process may not: it has given up the privileges that the child has.
+    fn signal(&mut self, signal: Signal) -> bool {
+        // A pid that was reaped may be another process's by now.
+        let is_there = self.is_mine() && self.is_alive();
+        !is_there || child::kill(self.pid, signal)
     }
 
     fn is_mine(&self) -> bool {
@@ -124,8 +130,10 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        self.kill();
-        self.reap();
+        // A child that may not be killed ends when it likes.
+        if self.signal(Signal::SIGKILL) {
+            self.reap();
+        }
     }
 }
 
@@ -171,18 +179,12 @@ impl fmt::Display for Exit {
 /// Held by a forked child. Dropping it ends the process: with code 0, or 101 while panicking.
 #[derive(Debug)]
 pub struct ChildGuard {
-    _private: (),
+    _branch: Branch,
 }
 
 impl ChildGuard {
     /// Ends the child with an exit code.
     pub fn exit(self, code: i32) -> ! {
         child::exit_now(code)
-    }
-}
-
-impl Drop for ChildGuard {
-    fn drop(&mut self) {
-        child::exit_now(if std::thread::panicking() { 101 } else { 0 })
     }
 }

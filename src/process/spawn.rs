@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::caught::{self, Payload};
 use crate::error::{Cause, Error, Result, TaskError};
 use crate::shared::heap::{Heap, Offset};
+use crate::sys::Origin;
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::child::{self, Ended, Side};
 use crate::wire;
@@ -52,11 +53,14 @@ impl<T: Serialize + DeserializeOwned> Process<T> {
     /// # Fork safety
     /// A panic in `f`, or in its value's `Serialize`, ends the child's closure and becomes the error of
     /// [`join`](Process::join). The value is sent before it is dropped in the child, so a panic of its
-    /// destructor is printed and changes nothing.
+    /// destructor is printed and changes nothing. `SIGTERM` ends the child, also if its parent handles or blocks it.
     pub fn spawn(f: impl FnOnce() -> T) -> Result<Process<T>> {
         let heap = Heap::of_part(size_of::<Answer>(), ADDRESSES_PART)?;
         match child::fork()? {
-            Side::Child => child::exit_now(i32::from(!answer(&heap, f))),
+            Side::Child(_branch) => {
+                child::heed_termination();
+                child::exit_now(i32::from(!answer(&heap, f)))
+            }
             Side::Parent(pid) => Ok(Process {
                 child: Child::of(pid),
                 heap,
@@ -105,7 +109,7 @@ impl<T> Process<T> {
         self.child.is_alive()
     }
 
-    /// Asks the child to end (`SIGTERM`).
+    /// Asks the child to end (`SIGTERM`): it does, unless its closure handles the signal.
     pub fn terminate(&mut self) {
         self.child.terminate();
     }
@@ -118,7 +122,9 @@ impl<T> Process<T> {
 
 /// Runs the closure in the child and commits what became of it; false if there is no room even for a reason.
 fn answer<T: Serialize>(heap: &Heap, f: impl FnOnce() -> T) -> bool {
+    let origin = Origin::here();
     let outcome = caught::run(f);
+    origin.check();
     let mut bytes = vec![VALUE];
     let encoded = match &outcome {
         Ok(value) => caught::run(|| wire::encode(value, &mut bytes))

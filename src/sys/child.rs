@@ -47,8 +47,35 @@ fn n_threads_settled() -> usize {
 pub(crate) enum Side {
     /// The process that called; the number is the child's pid.
     Parent(i32),
-    /// The new process.
-    Child,
+    /// The new process, and what keeps it in its branch.
+    Child(Branch),
+}
+
+/// Held by a child for as long as it lives. Dropping it ends the process, so a child never returns or unwinds
+/// into what was meant for its parent, whatever path it takes.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    _private: (),
+}
+
+/// The exit code of a child that panicked out of its branch, as that of a program whose `main` panics.
+const PANICKED: i32 = 101;
+
+impl Branch {
+    /// The branch of a process that was started for what follows, and by no fork of [`fork`].
+    pub(crate) fn enter() -> Branch {
+        Branch { _private: () }
+    }
+}
+
+impl Drop for Branch {
+    fn drop(&mut self) {
+        exit_now(if std::thread::panicking() {
+            PANICKED
+        } else {
+            0
+        })
+    }
 }
 
 /// Forks, if this process has one thread only. The child dies with its parent.
@@ -62,17 +89,24 @@ pub(crate) fn fork() -> Result<Side> {
         return Err(Error::multi_threaded(n_threads));
     }
     // What is buffered would otherwise be printed twice.
-    let _ = std::io::stdout().flush();
-    let _ = std::io::stderr().flush();
+    flush();
     let parent = nix::unistd::getpid();
     // SAFETY: this is the process's only thread, so the child's memory is in no state that the
     // parent's would not be in after an ordinary call.
     match unsafe { nix::unistd::fork() } {
         Ok(ForkResult::Parent { child }) => Ok(Side::Parent(child.as_raw())),
         Ok(ForkResult::Child) => {
+            // First of all: what follows may end this process already.
+            let branch = Branch::enter();
             die_with(parent);
-            Ok(Side::Child)
+            skip_inherited_exit_handlers();
+            Ok(Side::Child(branch))
         }
+        Err(Errno::ENOMEM) if has_children_elsewhere() => Err(Error::os(
+            "cannot fork a process: the PID namespace that this process has made with unshare has lost its first \
+             process, or the memory is full",
+            Errno::ENOMEM.into(),
+        )),
         Err(errno) => Err(Error::os(
             "cannot fork a process (see ulimit -u, and the memory that is left)",
             errno.into(),
@@ -80,12 +114,31 @@ pub(crate) fn fork() -> Result<Side> {
     }
 }
 
+/// Whether this process's children live in another PID namespace than itself (unshare(2), `CLONE_NEWPID`).
+pub(crate) fn has_children_elsewhere() -> bool {
+    let namespace = |name| std::fs::read_link(format!("/proc/self/ns/{name}")).ok();
+    match (namespace("pid"), namespace("pid_for_children")) {
+        (Some(own), Some(theirs)) => own != theirs,
+        // Before the first child is there, the new one cannot be read.
+        (Some(_), None) => std::fs::symlink_metadata("/proc/self/ns/pid_for_children").is_ok(),
+        _ => false,
+    }
+}
+
 /// Asks the kernel to kill this process when its parent dies, and dies if that has happened already.
 pub(crate) fn die_with(parent: Pid) {
-    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
-    if nix::unistd::getppid() != parent {
+    rearm();
+    let now = nix::unistd::getppid();
+    // A parent outside of this process's PID namespace has no pid here (pid_namespaces(7)).
+    if now != parent && now.as_raw() != 0 {
         exit_now(1);
     }
+}
+
+/// Asks the kernel once more to kill this process when its parent dies: it forgets that when a process's
+/// credentials change, also there and back (prctl(2), `PR_SET_PDEATHSIG`).
+pub(crate) fn rearm() {
+    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
 }
 
 /// Gives this process a name for `ps` and `top`, of at most 15 bytes.
@@ -101,10 +154,69 @@ pub(crate) fn keep_from_programs(fd: RawFd) {
 
 /// Ends the process without running anything of its parent's: no destructors, no `atexit` handlers.
 pub(crate) fn exit_now(code: i32) -> ! {
-    let _ = std::io::stdout().flush();
-    let _ = std::io::stderr().flush();
+    if n_threads() == 1 {
+        flush();
+    } else {
+        flush_in_time();
+    }
     // SAFETY: `_exit` takes no memory of ours.
     unsafe { libc::_exit(code) }
+}
+
+/// How long a process that ends waits for a lock of its standard output that a thread may hold for ever, which
+/// a task has left behind.
+const FLUSHED_WITHIN: Duration = Duration::from_millis(300);
+
+/// Writes what is buffered.
+fn flush() {
+    let _ = std::io::stdout().flush();
+    let _ = std::io::stderr().flush();
+}
+
+/// As [`flush`], in a process with other threads. The standard library cannot try the lock, so it is one more
+/// thread that may wait for it in vain.
+fn flush_in_time() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    let flusher = std::thread::Builder::new().spawn(move || {
+        flush();
+        let _ = done.send(());
+    });
+    if flusher.is_ok() {
+        let _ = is_done.recv_timeout(FLUSHED_WITHIN);
+    }
+}
+
+/// Makes `exit` in a forked child end the process without the exit handlers that its parent has registered: they
+/// are run in reverse order (exit(3)), and this is the first of the child's. Those that the child registers are run.
+#[cfg(target_env = "gnu")]
+fn skip_inherited_exit_handlers() {
+    unsafe extern "C" {
+        fn on_exit(
+            handler: extern "C" fn(libc::c_int, *mut libc::c_void),
+            argument: *mut libc::c_void,
+        ) -> libc::c_int;
+    }
+    extern "C" fn end(status: libc::c_int, _: *mut libc::c_void) {
+        // SAFETY: null stands for all of the C library's streams. `_exit` takes no memory of ours.
+        unsafe {
+            libc::fflush(std::ptr::null_mut());
+            libc::_exit(status)
+        }
+    }
+    // SAFETY: the handler takes what this call is documented to give it, and uses no memory.
+    unsafe { on_exit(end, std::ptr::null_mut()) };
+}
+
+/// Other C libraries have handlers without a status only, which cannot end the process with its own.
+#[cfg(not(target_env = "gnu"))]
+fn skip_inherited_exit_handlers() {}
+
+/// Lets `SIGTERM` end this process, whatever its parent does about the signal.
+pub(crate) fn heed_termination() {
+    let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: there is no handler that could run.
+    let _ = unsafe { signal::sigaction(Signal::SIGTERM, &action) };
+    let _ = SigSet::from(Signal::SIGTERM).thread_unblock();
 }
 
 /// Lets an interrupt pass this process by: its parent decides what it means.
@@ -206,15 +318,15 @@ pub(crate) fn reap(pid: i32) -> Ended {
     }
 }
 
-/// Waits until a child has ended or `deadline` has passed, and reaps it if it has ended.
-pub(crate) fn reap_before(pid: i32, deadline: Instant) -> Option<Ended> {
+/// Waits until a child has ended or `deadline` has passed, if there is one, and reaps it if it has ended.
+pub(crate) fn reap_before(pid: i32, deadline: Option<Instant>) -> Option<Ended> {
     reap_before_by(pid, deadline, || try_reap(pid))
 }
 
 /// As [`reap_before`], where `try_reap` knows who reaps.
 pub(crate) fn reap_before_by(
     pid: i32,
-    deadline: Instant,
+    deadline: Option<Instant>,
     mut try_reap: impl FnMut() -> Option<Ended>,
 ) -> Option<Ended> {
     let mut nap = Duration::from_micros(50);
@@ -222,7 +334,9 @@ pub(crate) fn reap_before_by(
         if let Some(ended) = try_reap() {
             return Some(ended);
         }
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.map_or(Duration::MAX, |at| {
+            at.saturating_duration_since(Instant::now())
+        });
         if left.is_zero() {
             return None;
         }
@@ -246,8 +360,8 @@ fn wait_for_exit(pid: i32, left: Duration, nap: &mut Duration) {
         std::os::fd::AsFd::as_fd(&fd),
         nix::poll::PollFlags::POLLIN,
     )];
-    let timeout = nix::poll::PollTimeout::try_from(left + Duration::from_millis(1))
-        .unwrap_or(nix::poll::PollTimeout::MAX);
+    let timeout = left.saturating_add(Duration::from_millis(1));
+    let timeout = nix::poll::PollTimeout::try_from(timeout).unwrap_or(nix::poll::PollTimeout::MAX);
     let _ = nix::poll::poll(&mut fds, timeout);
 }
 
@@ -260,7 +374,7 @@ fn reap_with(pid: i32, flags: WaitPidFlag) -> Option<Ended> {
     }
 }
 
-/// Sends a signal to a child of ours that was not reaped yet.
-pub(crate) fn kill(pid: i32, signal: Signal) {
-    let _ = signal::kill(Pid::from_raw(pid), signal);
+/// Sends a signal to a child of ours that was not reaped yet; false if this process may not.
+pub(crate) fn kill(pid: i32, signal: Signal) -> bool {
+    signal::kill(Pid::from_raw(pid), signal) != Err(Errno::EPERM)
 }

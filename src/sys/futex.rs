@@ -92,43 +92,70 @@ fn op_and_wake_all(word: &AtomicU32, op: i32) {
 /// most [`BLIND_NAP`], so that a caller that looks at its other words after each nap still gets on.
 pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], deadline: Instant) {
     let words = &words[..words.len().min(MAX_WORDS)];
-    let mut waiters: [libc::futex_waitv; MAX_WORDS] =
-        // SAFETY: the type is plain integers, for which zero is a value.
-        unsafe { std::mem::zeroed() };
-    for (waiter, (word, expected)) in waiters.iter_mut().zip(words) {
-        waiter.val = u64::from(*expected);
-        waiter.uaddr = word.as_ptr() as u64;
-        waiter.flags = libc::FUTEX2_SIZE_U32 as u32;
+    let mut waiters = [no_waiter(); MAX_WORDS];
+    for (waiter, &word) in waiters.iter_mut().zip(words) {
+        *waiter = waiter_on(word);
     }
     let until = monotonic_deadline(deadline);
-    // SAFETY: the first `words.len()` waiters are initialised and their words outlive the call.
+    if !wait_for_any(&waiters[..words.len()], Some(&until)) {
+        nap(words, deadline.min(Instant::now() + BLIND_NAP));
+    }
+}
+
+/// Sleeps while both words hold what is expected of them, until one is woken, or a signal.
+///
+/// Without `futex_waitv`, it sleeps on the first word and for at most [`IDLE_NAP`].
+pub(crate) fn wait_either(first: (&AtomicU32, u32), second: (&AtomicU32, u32)) {
+    if !wait_for_any(&[waiter_on(first), waiter_on(second)], None) {
+        nap(&[first, second], Instant::now() + IDLE_NAP);
+    }
+}
+
+fn waiter_on((word, expected): (&AtomicU32, u32)) -> libc::futex_waitv {
+    let mut waiter = no_waiter();
+    waiter.val = u64::from(expected);
+    waiter.uaddr = word.as_ptr() as u64;
+    waiter.flags = libc::FUTEX2_SIZE_U32 as u32;
+    waiter
+}
+
+fn no_waiter() -> libc::futex_waitv {
+    // SAFETY: the type is plain integers, for which zero is a value.
+    unsafe { std::mem::zeroed() }
+}
+
+/// False if this process has no such call: an older kernel's, or one that a container's filter refuses.
+fn wait_for_any(waiters: &[libc::futex_waitv], until: Option<&libc::timespec>) -> bool {
+    // SAFETY: the waiters were made of words that outlive the call; the time is null or outlives it too.
     let result = unsafe {
         libc::syscall(
             libc::SYS_futex_waitv,
             waiters.as_ptr(),
-            words.len(),
+            waiters.len(),
             0,
-            &raw const until,
+            until.map_or(std::ptr::null(), std::ptr::from_ref),
             libc::CLOCK_MONOTONIC,
         )
     };
-    if result == -1 && last_errno() == libc::ENOSYS {
-        let (word, expected) = words[0];
-        if words[1..]
-            .iter()
-            .all(|(word, expected)| word.load(Ordering::Acquire) == *expected)
-        {
-            wait(
-                word,
-                expected,
-                Some(deadline.min(Instant::now() + BLIND_NAP)),
-            );
-        }
+    result != -1 || !matches!(last_errno(), libc::ENOSYS | libc::EPERM)
+}
+
+/// Sleeps on the first word until `deadline`, unless one of the others has changed.
+fn nap(words: &[(&AtomicU32, u32)], deadline: Instant) {
+    let [(word, expected), others @ ..] = words else {
+        return;
+    };
+    let is_unchanged =
+        |(word, expected): &(&AtomicU32, u32)| word.load(Ordering::Acquire) == *expected;
+    if others.iter().all(is_unchanged) {
+        wait(word, *expected, Some(deadline));
     }
 }
 
-/// How long a death can stay unnoticed on kernels without `futex_waitv`.
+/// How long a worker's death can stay unnoticed without `futex_waitv`.
 const BLIND_NAP: Duration = Duration::from_millis(2);
+/// How long an idle worker can outlive its owner without `futex_waitv`.
+const IDLE_NAP: Duration = Duration::from_secs(1);
 
 fn monotonic_deadline(deadline: Instant) -> libc::timespec {
     // `Instant` does not tell its clock reading, so the distance is added to the clock's own.

@@ -38,6 +38,11 @@ impl Line {
         Line(file.into())
     }
 
+    /// Ends the line for both sides.
+    pub(crate) fn shut(&self) {
+        let _ = self.0.shutdown(std::net::Shutdown::Both);
+    }
+
     /// Says something; false if nobody is at the other end.
     pub(crate) fn send(&self, message: Message) -> bool {
         let bytes = message.map(i64::to_le_bytes);

@@ -18,5 +18,5 @@ pub(crate) mod region;
 pub(crate) mod robust;
 pub(crate) mod thread;
 
-pub(crate) use process_id::{pid_namespace, process_id};
+pub(crate) use process_id::{Origin, pid_namespace, process_id};
 pub(crate) use thread::thread_id;

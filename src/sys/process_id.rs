@@ -61,6 +61,45 @@ fn note() -> &'static Note {
     note.map_or_else(first_note, |note| unsafe { note.as_ref() })
 }
 
+/// Knows the process that made it from all that were forked since: what a task forks may return from the task,
+/// and would go on as a second worker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    word: &'static AtomicU32,
+    id: u32,
+}
+
+impl Origin {
+    pub(crate) fn here() -> Origin {
+        let id = process_id();
+        let note = note();
+        Origin {
+            word: &note.id,
+            // An older kernel's process cannot tell without asking, which is too dear after each task.
+            id: if ptr::eq(note, &NO_PAGE) { 0 } else { id },
+        }
+    }
+
+    /// Whether this is that process. Costs a load.
+    #[inline]
+    pub(crate) fn is_here(self) -> bool {
+        self.word.load(Ordering::Relaxed) == self.id
+    }
+
+    /// Ends a process that is another one.
+    #[inline]
+    pub(crate) fn check(self) {
+        if !self.is_here() {
+            end_copy();
+        }
+    }
+}
+
+#[cold]
+fn end_copy() -> ! {
+    super::child::exit_now(0)
+}
+
 #[cold]
 fn ask(note: &Note) -> u32 {
     let id = std::process::id();
@@ -131,10 +170,15 @@ mod tests {
     fn a_child_has_a_number_of_its_own() {
         let namespace = pid_namespace();
         assert_eq!(process_id(), std::process::id());
+        let origin = Origin::here();
+        assert!(origin.is_here());
         // SAFETY: the child reads and writes one word, asks the kernel, and ends.
         let code = match unsafe { fork() }.unwrap() {
             ForkResult::Child => {
-                let is_its_own = process_id() == std::process::id() && pid_namespace() == namespace;
+                let is_its_own = !origin.is_here()
+                    && process_id() == std::process::id()
+                    && !origin.is_here()
+                    && pid_namespace() == namespace;
                 // SAFETY: takes no memory of ours.
                 unsafe { libc::_exit(i32::from(!is_its_own)) }
             }

@@ -19,14 +19,14 @@ pub(crate) struct Robust(UnsafeCell<MaybeUninit<libc::pthread_mutex_t>>);
 unsafe impl Sync for Robust {}
 
 impl Robust {
-    /// Makes the mutex, in zeroed memory, before any other process can know of it.
+    /// Makes the mutex, in zeroed memory or where one was that no thread holds, while no other process uses it.
     pub(crate) fn init(&self, kind: Kind) -> Result<()> {
         let kind = match kind {
             Kind::Plain => libc::PTHREAD_MUTEX_ERRORCHECK,
             Kind::Reentrant => libc::PTHREAD_MUTEX_RECURSIVE,
         };
-        // SAFETY: the attribute is initialised before it is used and destroyed after; the mutex is
-        // nobody else's yet.
+        // SAFETY: the attribute is initialised before it is used and destroyed after; no other
+        // process uses the mutex.
         let code = unsafe {
             let mut attributes = MaybeUninit::uninit();
             let attributes = attributes.as_mut_ptr();

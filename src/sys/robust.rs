@@ -6,72 +6,72 @@
 //! process's memory: a death is known within 50 µs, where a pidfd or `SIGCHLD` of a process that
 //! held 1 GiB takes 90 ms.
 //!
-//! A worker locks a robust `pthread` mutex in shared memory when it starts and never unlocks it.
-//! Its first word is the futex word; the format is the kernel's.
-
-use std::cell::UnsafeCell;
-use std::mem::MaybeUninit;
+//! A worker takes a robust mutex in shared memory when it starts and never gives it back, and so does
+//! the owner of a pool: each sleeps on the other's word beside its own. The kernel also marks what a
+//! process holds that replaces its program (execve(2)), which no signal tells, and it asks nobody's
+//! credentials, which a signal of a parent's death does.
 
 use super::atomic::{AtomicU32, Ordering};
 use super::futex;
-use crate::error::{Error, Result};
+use super::mutex::Kind;
+use super::pthread::Robust;
+use super::thread_id;
+use crate::error::Result;
 
-/// A robust mutex in shared memory, held by one process for as long as that lives.
+/// A robust mutex in shared memory, held by one thread for as long as that lives.
 #[repr(C, align(64))]
-pub(crate) struct Lifeline {
-    mutex: UnsafeCell<MaybeUninit<libc::pthread_mutex_t>>,
-}
-
-// SAFETY: the mutex is made to be used by several processes at once, and `word` is atomic.
-unsafe impl Sync for Lifeline {}
+pub(crate) struct Lifeline(Robust);
 
 impl Lifeline {
-    /// Makes the word anew, held by nobody. Only the pool's owner calls this, and only while no
-    /// process holds the word: before a worker is forked for it.
+    /// Makes the word as it is before any process holds it. Only a pool's owner calls this, and only while no
+    /// process holds the word: before it takes it itself, or a worker is started for it.
     pub(crate) fn reset(&self) -> Result<()> {
-        // SAFETY: the attribute is initialised before it is used and destroyed after; the mutex is
-        // exclusively ours (see above).
-        let code = unsafe {
-            let mut attributes = MaybeUninit::uninit();
-            libc::pthread_mutexattr_init(attributes.as_mut_ptr());
-            libc::pthread_mutexattr_setpshared(
-                attributes.as_mut_ptr(),
-                libc::PTHREAD_PROCESS_SHARED,
-            );
-            libc::pthread_mutexattr_setrobust(attributes.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST);
-            self.mutex.get().write(MaybeUninit::zeroed());
-            let code = libc::pthread_mutex_init(self.mutex.get().cast(), attributes.as_ptr());
-            libc::pthread_mutexattr_destroy(attributes.as_mut_ptr());
-            code
-        };
-        match code {
-            0 => Ok(()),
-            _ => Err(Error::os(
-                "cannot make a robust lock",
-                std::io::Error::from_raw_os_error(code),
-            )),
-        }
+        self.0.init(Kind::Plain)
     }
 
     /// Ties the word to the calling thread's life.
     pub(crate) fn hold(&self) {
-        // SAFETY: `reset` made the mutex before this process was forked.
-        unsafe {
-            libc::pthread_mutex_lock(self.mutex.get().cast());
-        }
+        let _ = self.0.try_lock();
         // The kernel wakes a sleeper only if the word says that there may be one.
         self.word().fetch_or(futex::WAITERS, Ordering::Release);
     }
 
-    /// The futex word, to sleep on beside others.
-    pub(crate) fn word(&self) -> &AtomicU32 {
-        // SAFETY: the mutex begins with its 32-bit futex word, which every process changes only
-        // atomically, and lives as long as `self`.
-        unsafe { AtomicU32::from_ptr(self.mutex.get().cast()) }
+    /// Marks the word as the holder's death would, and wakes all who sleep on it. False if another thread
+    /// of this process holds it: then its memory must stay, because the C library's list leads there.
+    pub(crate) fn cut(&self) -> bool {
+        self.0.unlock();
+        let holder = self.word().fetch_or(futex::OWNER_DIED, Ordering::SeqCst) & futex::TID_MASK;
+        self.pass_on();
+        holder == 0 || holder == thread_id()
     }
 
-    /// Whether the process that held the word has died.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.word().load(Ordering::Acquire) & futex::OWNER_DIED != 0
+    /// Wakes all who sleep on the word. The kernel wakes only one when the holder dies, and that one the others.
+    pub(crate) fn pass_on(&self) {
+        futex::wake(self.word(), u32::MAX);
     }
+
+    /// The futex word, to sleep on beside others.
+    pub(crate) fn word(&self) -> &AtomicU32 {
+        self.0.word()
+    }
+
+    /// Whether a thread that lives holds the word.
+    pub(crate) fn is_held(&self) -> bool {
+        self.word().load(Ordering::Acquire) & futex::TID_MASK != 0
+    }
+
+    /// Whether the main thread of this process holds the word, and lives.
+    pub(crate) fn is_held_by(&self, pid: i32) -> bool {
+        self.word().load(Ordering::Acquire) & futex::TID_MASK == pid as u32
+    }
+
+    /// Whether the holder has died, replaced its program, or [cut](Lifeline::cut) the word.
+    pub(crate) fn is_cut(&self) -> bool {
+        is_marked(self.word().load(Ordering::Acquire))
+    }
+}
+
+/// Whether a lifeline's word says that its holder is gone.
+pub(crate) fn is_marked(word: u32) -> bool {
+    word & futex::OWNER_DIED != 0
 }

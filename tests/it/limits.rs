@@ -6,7 +6,10 @@ use forklore::{Pool, SharedArray};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{is_running, power, tests, wait_until};
+use crate::starts::METHODS;
+use crate::support::{
+    Scene, is_running, power, scene_argument, scene_with, tests, text, wait_until,
+};
 
 tests![
     a_task_that_takes_too_long_is_ended_and_named,
@@ -24,7 +27,12 @@ tests![
     a_pool_grows_and_shrinks,
     a_pool_is_resized_while_it_works,
     limits_of_nothing_are_refused,
+    time_in_which_all_were_stopped_does_not_count,
+    an_initializer_has_a_limit_too,
+    a_pool_with_an_endless_initializer_ends,
 ];
+
+pub const SCENES: &[Scene] = &[("all_are_stopped", all_are_stopped)];
 
 /// Long enough for quick tasks on a machine that is busy, short enough to wait for.
 const LIMIT: Duration = Duration::from_millis(300);
@@ -314,4 +322,96 @@ fn a_pool_is_resized_while_it_works() {
 fn limits_of_nothing_are_refused() {
     let builder = Pool::builder().workers(1).timeout(Duration::ZERO);
     assert!(builder.build().unwrap_err().is_invalid_input());
+}
+
+/// The limit of tasks that are stopped for longer.
+const LONG_LIMIT: Duration = Duration::from_millis(1500);
+
+fn all_are_stopped() {
+    let argument = scene_argument();
+    let (method, path) = argument.split_once(' ').unwrap();
+    let named = |known: &forklore::StartMethod| format!("{known:?}") == method;
+    let method = METHODS.into_iter().find(named).unwrap();
+    let builder = Pool::builder().workers(2).start_method(method);
+    let pool = builder.timeout(LONG_LIMIT).build().unwrap();
+    // Has more to do after the stop, so that its owner looks at it once more.
+    let work = |path: String| {
+        std::fs::write(path, "").unwrap();
+        let begun = cpu_time();
+        while cpu_time() < begun + Duration::from_millis(100) {}
+        7
+    };
+    assert_eq!(pool.try_map(work, [path.to_owned()]), [Ok(7)]);
+    println!("done");
+}
+
+/// How long this thread has run.
+fn cpu_time() -> Duration {
+    let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+    nix::time::clock_gettime(clock).unwrap().into()
+}
+
+fn time_in_which_all_were_stopped_does_not_count() {
+    use std::os::unix::process::CommandExt;
+
+    let scenes: Vec<_> = METHODS
+        .iter()
+        .map(|method| {
+            let name = format!("forklore-stopped-{}-{method:?}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            let argument = format!("{method:?} {}", path.display());
+            let scene = scene_with("all_are_stopped", &argument)
+                .process_group(0)
+                .spawn()
+                .unwrap();
+            (scene, path)
+        })
+        .collect();
+    let signal_all = |signal| {
+        for (scene, _) in &scenes {
+            kill(Pid::from_raw(-(scene.id() as i32)), signal).unwrap();
+        }
+    };
+    for (_, path) in &scenes {
+        wait_until(|| path.exists());
+        std::fs::remove_file(path).unwrap();
+    }
+    signal_all(Signal::SIGSTOP);
+    // What is tested is that this time does not count.
+    std::thread::sleep(LONG_LIMIT + LONG_LIMIT / 2);
+    signal_all(Signal::SIGCONT);
+    for (scene, _) in scenes {
+        let output = scene.wait_with_output().unwrap();
+        assert!(text(&output).contains("done"), "{}", text(&output));
+    }
+}
+
+fn an_initializer_has_a_limit_too() {
+    let pools = METHODS.map(|method| {
+        let builder = Pool::builder().workers(2).start_method(method);
+        builder
+            .timeout(LIMIT)
+            .initializer(|| hang())
+            .build()
+            .unwrap()
+    });
+    for pool in pools {
+        for error in pool
+            .try_map(power, 0..4)
+            .into_iter()
+            .map(Result::unwrap_err)
+        {
+            let message = error.to_string();
+            assert!(
+                error.is_not_run() && message.contains("initializer took longer"),
+                "{message}"
+            );
+        }
+    }
+}
+
+/// Nothing is ever run in it.
+fn a_pool_with_an_endless_initializer_ends() {
+    let builder = Pool::builder().workers(2).timeout(LIMIT);
+    drop(builder.initializer(|| hang()).build().unwrap());
 }

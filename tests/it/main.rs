@@ -7,8 +7,10 @@
 mod channel;
 mod chaos;
 mod deaths;
+mod endings;
 mod exhaustion;
 mod interface;
+mod lifelines;
 mod limits;
 mod maps;
 mod memory;
@@ -40,6 +42,8 @@ fn main() {
         ("maps", maps::TESTS),
         ("streams", streams::TESTS),
         ("deaths", deaths::TESTS),
+        ("lifelines", lifelines::TESTS),
+        ("endings", endings::TESTS),
         ("pools", pools::TESTS),
         ("parallel", parallel::TESTS),
         ("limits", limits::TESTS),

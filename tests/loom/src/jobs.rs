@@ -8,11 +8,21 @@ use super::board::{AWAKE, Completion, Job, JobSpec, SPINNING};
 use super::plan::Schedule;
 use super::sleep;
 use crate::explore;
+use crate::shared::placed::zeroed;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sys::futex;
+use crate::sys::robust::Lifeline;
+use crate::sys::{futex, pthread, spawn};
 
 pub(crate) const MODELS: &[(&str, fn())] = &[
     ("a worker misses no job", a_worker_misses_no_job),
+    (
+        "no worker outlives its owner",
+        no_worker_outlives_its_owner,
+    ),
+    (
+        "no worker outlives its owner's last call",
+        no_worker_outlives_its_owners_last_call,
+    ),
     (
         "results of single items arrive",
         results_of_single_items_arrive,
@@ -27,30 +37,84 @@ pub(crate) const MODELS: &[(&str, fn())] = &[
 /// As [`explore`] takes it: three still take no more than seconds.
 const MAX_PREEMPTIONS: usize = 3;
 
+/// What a sleeping worker and its owner have in common.
+struct Watch {
+    tail: AtomicU64,
+    states: [AtomicU32; 2],
+    owner: Box<Lifeline>,
+}
+
+impl Watch {
+    /// Held by the calling thread.
+    fn new() -> Arc<Watch> {
+        let owner = zeroed::<Lifeline>();
+        owner.reset().unwrap();
+        owner.hold();
+        Arc::new(Watch {
+            tail: AtomicU64::new(0),
+            states: [AtomicU32::new(AWAKE), AtomicU32::new(AWAKE)],
+            owner,
+        })
+    }
+
+    /// Sleeps as a worker does until there is a job or no owner any more.
+    fn sleep(&self, worker: usize) {
+        let has_job = || self.tail.load(Ordering::SeqCst) > 0;
+        sleep::until(&self.states[worker], &self.owner, has_job);
+        if self.owner.is_cut() {
+            self.owner.pass_on();
+        } else {
+            assert!(has_job());
+        }
+    }
+}
+
 /// Publishes a job as the engine does, to a worker that spins for a while and then sleeps.
 fn a_worker_misses_no_job() {
     explore(MAX_PREEMPTIONS, || {
-        let words = Arc::new((AtomicU64::new(0), AtomicU32::new(AWAKE)));
-        let worker = thread::spawn({
-            let words = Arc::clone(&words);
+        let watch = Watch::new();
+        let worker = spawn(2, {
+            let watch = Arc::clone(&watch);
             move || {
-                let (tail, state) = &*words;
-                let has_job = || tail.load(Ordering::SeqCst) > 0;
+                let state = &watch.states[0];
                 state.store(SPINNING, Ordering::SeqCst);
-                let found = has_job();
+                let found = watch.tail.load(Ordering::SeqCst) > 0;
                 state.store(AWAKE, Ordering::SeqCst);
                 if !found {
-                    sleep::until(state, has_job);
+                    watch.sleep(0);
                 }
             }
         });
-        let (tail, state) = &*words;
-        tail.store(1, Ordering::SeqCst);
+        watch.tail.store(1, Ordering::SeqCst);
         // Who spins will see it.
-        if state.load(Ordering::SeqCst) != SPINNING {
-            sleep::wake(state);
+        if watch.states[0].load(Ordering::SeqCst) != SPINNING {
+            sleep::wake(&watch.states[0]);
         }
         worker.join().unwrap();
+    });
+}
+
+/// The kernel wakes one worker when the owner dies, and that one the other.
+fn no_worker_outlives_its_owner() {
+    two_workers_end(|_| pthread::die());
+}
+
+/// The same when the owner kills them, and may not.
+fn no_worker_outlives_its_owners_last_call() {
+    two_workers_end(|watch| assert!(watch.owner.cut()));
+}
+
+fn two_workers_end(end: fn(&Watch)) {
+    explore(2, move || {
+        let watch = Watch::new();
+        let workers = [0, 1].map(|worker| {
+            let watch = Arc::clone(&watch);
+            spawn(worker as u32 + 2, move || watch.sleep(worker))
+        });
+        end(&watch);
+        for worker in workers {
+            worker.join().unwrap();
+        }
     });
 }
 

@@ -19,6 +19,7 @@ pub(crate) mod placed {
     use crate::error::Result;
     use crate::sys::atomic::AtomicU32;
     use crate::sys::mutex::Mutex;
+    use crate::sys::robust::Lifeline;
 
     /// # Safety
     /// The type is made of `AtomicU32`s.
@@ -32,6 +33,8 @@ pub(crate) mod placed {
     unsafe impl Shareable for AtomicU32 {}
     // SAFETY: it is made of three.
     unsafe impl Shareable for Mutex {}
+    // SAFETY: it is made of two, and of room for more.
+    unsafe impl Shareable for Lifeline {}
 
     pub(crate) struct Placed<T: Shareable>(Box<T>);
 

@@ -55,6 +55,10 @@ pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], _deadline: Instant) {
     sleep(words);
 }
 
+pub(crate) fn wait_either(first: (&AtomicU32, u32), second: (&AtomicU32, u32)) {
+    sleep(&[first, second]);
+}
+
 fn sleep(words: &[(&AtomicU32, u32)]) {
     let mut sleepers = SLEEPERS.lock().unwrap();
     let is_changed =

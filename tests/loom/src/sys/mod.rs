@@ -7,6 +7,7 @@ pub(crate) mod futex;
 #[path = "../../../../src/sys/mutex.rs"]
 pub(crate) mod mutex;
 pub(crate) mod pthread;
+#[path = "../../../../src/sys/robust.rs"]
 pub(crate) mod robust;
 
 loom::thread_local! {

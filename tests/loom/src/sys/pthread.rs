@@ -21,6 +21,7 @@ loom::thread_local! {
 
 impl Robust {
     pub(crate) fn init(&self, kind: Kind) -> Result<()> {
+        self.word.store(0, Ordering::Relaxed);
         let is_reentrant = u32::from(matches!(kind, Kind::Reentrant));
         self.is_reentrant.store(is_reentrant, Ordering::Relaxed);
         Ok(())
