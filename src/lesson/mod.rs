@@ -1,6 +1,6 @@
 //! What the course's notebooks are carried by: predictions, fair measurements, figures, checks.
 //!
-//! A lesson's cell shall say what is measured and nothing else; how often it is repeated, whether
+//! A lesson's cell says what is measured and nothing else; how often it is repeated, whether
 //! the machine was quiet enough to tell, and how it is drawn is decided here. Everything is
 //! shown through [`crate::display`], as HTML and, with the same facts, as the text of its `Debug`.
 //!
@@ -20,6 +20,8 @@
 //! asserts ratios and inequalities, and [`Comparison::verdict`] answers
 //! [`Verdict::Inconclusive`] rather than something wrong.
 
+mod by_workers;
+mod calls;
 mod compare;
 mod exercises;
 mod predict;
@@ -30,6 +32,8 @@ mod shares;
 mod show;
 mod sweep;
 
+pub use by_workers::by_workers;
+pub use calls::{Called, called};
 pub use compare::{Cases, Comparison, Verdict, compare};
 pub use exercises::{Checked, check};
 pub use predict::{Judged, Measured, Prediction, predict};

@@ -166,6 +166,11 @@ impl Pool {
             .map_or_else(|_| Vec::new(), |mut engine| engine.pids())
     }
 
+    /// How many tasks its workers have finished.
+    pub(crate) fn n_tasks(&self) -> u64 {
+        self.shared.n_tasks().iter().sum()
+    }
+
     /// Applies `f` to every argument and returns the results in the arguments' order.
     ///
     /// Which worker runs what is decided while it runs: whoever is free takes the next chunk.

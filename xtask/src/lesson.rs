@@ -22,10 +22,11 @@ pub struct Lesson {
 }
 
 impl Lesson {
-    /// The file with the exercises' solutions and typical wrong answers.
+    /// The file with the exercises' solutions and typical wrong answers. It is not beside the notebook: who works
+    /// in that folder would find them before looking for them.
     pub fn exercises(&self) -> PathBuf {
-        self.path
-            .with_file_name(format!("{}-exercises.json", self.number))
+        let answers = crate::repository().join("xtask/answers");
+        answers.join(format!("{}-exercises.json", self.number))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Lesson 02: what fork gives to whom.
 
-use super::Finding;
+use super::{Finding, untouched, wrong};
 
 /// The check cell's errands: what the child is to exit with, and what can arrive of it.
 const ERRANDS: [(i32, i32); 4] = [(0, 0), (7, 7), (42, 42), (300, 44)];
@@ -8,16 +8,16 @@ const ERRANDS: [(i32, i32); 4] = [(0, 0), (7, 7), (42, 42), (300, 44)];
 /// 02.1: `errand(code)` for each of [`ERRANDS`].
 pub(super) fn exit_codes(answers: &[Option<i32>]) -> Finding {
     if answers.len() != ERRANDS.len() {
-        return Err("leave the check cell as it was: it makes four calls".into());
+        return wrong("leave the check cell as it was: it makes four calls".into());
     }
     if answers.iter().all(Option::is_none) {
-        return Err(
+        return untouched(
             "no child came back with anything: fill in the three arms, or open hint 1.".into(),
         );
     }
     for (answer, (asked, wanted)) in answers.iter().zip(ERRANDS) {
         if *answer != Some(wanted) {
-            return Err(format!(
+            return wrong(format!(
                 "`errand({asked})` gave {answer:?}, expected Some({wanted}). {}",
                 likely_cause(answers, *answer, asked)
             ));
@@ -51,10 +51,10 @@ fn likely_cause(answers: &[Option<i32>], answer: Option<i32>, asked: i32) -> &'s
 pub(super) fn diverged((pid, in_child, in_parent): &(u32, u64, u64)) -> Finding {
     let (wanted_child, wanted_parent) = (20, 11);
     if (*pid, *in_child, *in_parent) == (0, 0, 0) {
-        return Err("nothing is forked yet: fill in the gap, or open hint 1.".into());
+        return untouched("nothing is forked yet: fill in the gap, or open hint 1.".into());
     }
     if *pid == std::process::id() {
-        return Err(format!(
+        return wrong(format!(
             "process {pid} did the child's part, and that is the parent itself. Take the id *inside* \
              the closure that is handed to `Process::spawn`: only that runs in the child."
         ));
@@ -82,7 +82,7 @@ pub(super) fn diverged((pid, in_child, in_parent): &(u32, u64, u64)) -> Finding 
         (20, 10) => "The child is right. The parent has yet to add 1 to its own number.",
         _ => "The child doubles its number, the parent adds 1 to its own, both after the fork.",
     };
-    Err(format!(
+    wrong(format!(
         "expected {wanted_child} in the child and {wanted_parent} in the parent, got {in_child} and \
          {in_parent}. {cause}"
     ))
@@ -94,10 +94,12 @@ const PLANS: [(f64, f64, f64); 3] = [(1000.0, 4.0, 0.0), (1000.0, 4.0, 0.25), (2
 /// 02.3: `physical_mb(resident, children, share)` for each of [`PLANS`].
 pub(super) fn memory(answers: &[f64]) -> Finding {
     if answers.len() != PLANS.len() {
-        return Err("leave the check cell as it was: it makes three calls".into());
+        return wrong("leave the check cell as it was: it makes three calls".into());
     }
     if answers.iter().all(|answer| *answer == 0.0) {
-        return Err("`physical_mb` is 0 for everything: fill in the gap, or open hint 1.".into());
+        return untouched(
+            "`physical_mb` is 0 for everything: fill in the gap, or open hint 1.".into(),
+        );
     }
     let all = |rule: fn(f64, f64, f64) -> f64| {
         let mut pairs = answers.iter().zip(PLANS);
@@ -124,7 +126,7 @@ pub(super) fn memory(answers: &[f64]) -> Finding {
         .zip(answers)
         .find(|((mb, n, share), answer)| (*answer - (mb + n * share * mb)).abs() >= 1e-6)
         .unwrap_or((&PLANS[0], &answers[0]));
-    Err(format!(
+    wrong(format!(
         "`physical_mb({mb}, {n}, {share})` gave {answer}, expected {}. {cause}",
         mb + n * share * mb
     ))

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::thread::{self, ThreadId};
 
-use super::Finding;
+use super::{Finding, untouched, wrong};
 
 /// 03.1: what four threads made of the numbers from 1 to 100, in order.
 pub(super) fn parts(answers: &[(ThreadId, u64)]) -> Finding {
     const WANTED: [u64; 4] = [325, 950, 1_575, 2_200];
     if answers.is_empty() {
-        return Err("there are no parts yet: fill in the gap, or open hint 1.".into());
+        return untouched("there are no parts yet: fill in the gap, or open hint 1.".into());
     }
     let sums: Vec<u64> = answers.iter().map(|answer| answer.1).collect();
     let who: HashSet<ThreadId> = answers.iter().map(|answer| answer.0).collect();
@@ -21,18 +21,18 @@ pub(super) fn parts(answers: &[(ThreadId, u64)]) -> Finding {
         } else {
             "The parts are those of `numbers.chunks(25)`, in order."
         };
-        return Err(format!(
+        return wrong(format!(
             "the sums are {sums:?}, expected {WANTED:?}. {cause}"
         ));
     }
     if who.contains(&thread::current().id()) {
-        return Err(
+        return wrong(
             "the sums are right, but they were made on this very thread. Start one for each part (hint 1)."
                 .into(),
         );
     }
     if who.len() < WANTED.len() {
-        return Err(format!(
+        return wrong(format!(
             "the sums are right, but {} thread did all the parts, expected 4. Start one for each part.",
             who.len()
         ));
@@ -46,7 +46,14 @@ const COUNTS: [(u64, u64); 3] = [(4, 1_000), (3, 50), (0, 50)];
 /// 03.2: `count(…)` for each of [`COUNTS`].
 pub(super) fn counts(answers: &[u64]) -> Finding {
     if answers.len() != COUNTS.len() {
-        return Err("leave the check cell as it was: it makes three calls".into());
+        return wrong("leave the check cell as it was: it makes three calls".into());
+    }
+    if answers.iter().all(|answer| *answer == 0) {
+        return untouched(
+            "`count(4, 1000)` gave 0, expected 4000. The common counter stays as it was: what does each thread count \
+             in (hint 1)?"
+                .into(),
+        );
     }
     for (answer, (n_threads, n)) in answers.iter().copied().zip(COUNTS) {
         let wanted = n_threads * n;
@@ -54,9 +61,7 @@ pub(super) fn counts(answers: &[u64]) -> Finding {
             continue;
         }
         let cause = match answer {
-            0 => {
-                "Every thread counts in a copy that `move` gave it, and the common counter stays as it was."
-            }
+            0 => "The common counter stays as it was: what does each thread count in (hint 1)?",
             _ if answer == n => {
                 "That is one thread's share: the counter was written over, and not added to."
             }
@@ -67,7 +72,7 @@ pub(super) fn counts(answers: &[u64]) -> Finding {
             }
             _ => "That is more than was counted.",
         };
-        return Err(format!(
+        return wrong(format!(
             "`count({n_threads}, {n})` gave {answer}, expected {wanted}. {cause}"
         ));
     }
@@ -97,17 +102,17 @@ pub(super) fn choices(answers: &[&'static str; 4]) -> Finding {
         ),
     ];
     if answers.iter().all(|answer| answer.is_empty()) {
-        return Err("write `\"threads\"` or `\"processes\"` for each of the four.".into());
+        return untouched("write `\"threads\"` or `\"processes\"` for each of the four.".into());
     }
     for (index, (answer, (wanted, why))) in answers.iter().zip(WANTED).enumerate() {
         let number = index + 1;
         if !["threads", "processes"].contains(answer) {
-            return Err(format!(
+            return wrong(format!(
                 "number {number} is `{answer}`; expected `threads` or `processes`"
             ));
         }
         if *answer != wanted {
-            return Err(format!("number {number}: {wanted}, rather. {why}"));
+            return wrong(format!("number {number}: {wanted}, rather. {why}"));
         }
     }
     Ok("what changes is shared, what may break is kept apart.".into())
@@ -133,7 +138,7 @@ mod tests {
     #[test]
     fn each_wrong_count_has_its_message() {
         assert!(said(counts(&[4_000, 150, 0])).starts_with("solved"));
-        assert!(said(counts(&[0, 0, 0])).contains("`move`"));
+        assert!(said(counts(&[0, 0, 0])).contains("what does each thread count"));
         assert!(said(counts(&[1_000, 50, 0])).contains("written over"));
         assert!(said(counts(&[3_987, 150, 0])).contains("lost"));
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::gil::GilReport;
 
-use super::Finding;
+use super::{Finding, untouched, wrong};
 
 /// The native calls of the exercises.
 const DOWNLOAD: Duration = Duration::from_millis(50);
@@ -30,7 +30,7 @@ fn holds_during<R>(report: &GilReport<R>, call: Duration) -> bool {
 /// 04.1: three threads that were to download side by side.
 pub(super) fn released(report: &GilReport<u64>) -> Finding {
     if report.wall() < DOWNLOAD {
-        return Err(
+        return wrong(
             "The download is gone. All three steps are needed; only the lock is to be released during \
              the second."
                 .into(),
@@ -55,9 +55,13 @@ pub(super) fn released(report: &GilReport<u64>) -> Finding {
         "The lock was released, and taken again before the download began. The download belongs *into* \
          `allow_threads` (hint 2)."
     } else {
-        "Whoever downloads keeps the lock, so the others wait for nothing (hint 1)."
+        return untouched(
+            "threads held the lock for 50 ms and longer, expected far less. A thread that downloads keeps the lock, \
+             so the others wait for nothing (hint 1)."
+                .into(),
+        );
     };
-    Err(format!(
+    wrong(format!(
         "threads held the lock for 50 ms and longer, expected far less. {cause}"
     ))
 }
@@ -73,10 +77,12 @@ const RUNS: [(u64, u64, u64, bool); 4] = [
 /// 04.2: `done_after_ms(…)` for each of [`RUNS`].
 pub(super) fn done_after(answers: &[u64]) -> Finding {
     if answers.len() != RUNS.len() {
-        return Err("leave the check cell as it was: it makes four calls".into());
+        return wrong("leave the check cell as it was: it makes four calls".into());
     }
     if answers.iter().all(|answer| *answer == 0) {
-        return Err("`done_after_ms` is 0 for everything: fill in the gap, or open hint 1.".into());
+        return untouched(
+            "`done_after_ms` is 0 for everything: fill in the gap, or open hint 1.".into(),
+        );
     }
     let right = |n: u64, compute: u64, wait: u64, lock_on: bool| match lock_on {
         true => n * compute + wait,
@@ -98,7 +104,7 @@ pub(super) fn done_after(answers: &[u64]) -> Finding {
         } else {
             "With the lock the computing queues; without it every thread is on its own (hints)."
         };
-        return Err(format!(
+        return wrong(format!(
             "`done_after_ms({n}, {compute}, {wait}, {lock_on})` gave {answer}, expected {wanted}. {cause}"
         ));
     }
@@ -115,8 +121,10 @@ pub(super) fn deposited((balance, report): &(u64, GilReport<()>)) -> Finding {
     } else if *balance > DEPOSITS {
         "A payment was counted twice. One `fetch_add` is the whole of it."
     } else if *balance < DEPOSITS {
-        "Payments are lost: between a thread's read and its write another one wrote. Do not release the \
-         lock in between, or make it one step (hint 2)."
+        return untouched(format!(
+            "after {DEPOSITS} payments of 1 the balance is {balance}: payments are lost. What can happen between a \
+             thread's read and its write (hint 1)?"
+        ));
     } else if report.wall() < 3 * RECEIPT {
         "The balance is right, but the receipts were not printed."
     } else if holds_during(report, RECEIPT) {
@@ -125,7 +133,7 @@ pub(super) fn deposited((balance, report): &(u64, GilReport<()>)) -> Finding {
     } else {
         return Ok("twelve payments, twelve receipts, and the printer stopped nobody.".into());
     };
-    Err(format!(
+    wrong(format!(
         "after {DEPOSITS} payments of 1 the balance is {balance}. {cause}"
     ))
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Finding;
+use super::{Finding, untouched, wrong};
 
 /// For each of the check cell's four measurements: the right number of workers, the most that were
 /// tried, and the number that was fastest.
@@ -11,7 +11,7 @@ const MEASUREMENTS: [[usize; 3]; 4] = [[2, 16, 4], [4, 16, 4], [1, 4, 1], [8, 16
 /// 05.1: `right_n(…)` for each of [`MEASUREMENTS`].
 pub(super) fn right_n(answers: &[usize]) -> Finding {
     if answers.len() != MEASUREMENTS.len() {
-        return Err("leave the check cell as it was: it makes four calls".into());
+        return wrong("leave the check cell as it was: it makes four calls".into());
     }
     let all = |column: usize| {
         let wanted = MEASUREMENTS.iter().map(|row| row[column]);
@@ -20,9 +20,10 @@ pub(super) fn right_n(answers: &[usize]) -> Finding {
     if all(0) {
         return Ok("2, 4, 1 and 8: as many as bring something, and no more.".into());
     }
-    let cause = if answers.iter().all(|answer| *answer == 0) {
-        "fill in the gap, or open hint 1."
-    } else if all(1) {
+    if answers.iter().all(|answer| *answer == 0) {
+        return untouched("`right_n` is 0 for everything: fill in the gap, or open hint 1.".into());
+    }
+    let cause = if all(1) {
         "More workers are not more speed: look at the speed-ups beyond the knee."
     } else if all(2) {
         "That is the fastest each time, if only by a hair. How few workers reach 95 % of it?"
@@ -31,7 +32,7 @@ pub(super) fn right_n(answers: &[usize]) -> Finding {
     } else {
         "The first in the row whose speed-up is at least 0.95 times the best one (hints)."
     };
-    Err(format!("got {answers:?}, expected [2, 4, 1, 8]. {cause}"))
+    wrong(format!("got {answers:?}, expected [2, 4, 1, 8]. {cause}"))
 }
 
 /// The check cell's sessions: cores, megabytes, those of the parent, those of each worker.
@@ -44,10 +45,10 @@ const SESSIONS: [[usize; 4]; 3] = [
 /// 05.2: `fitting(…)` for each of [`SESSIONS`].
 pub(super) fn fitting(answers: &[usize]) -> Finding {
     if answers.len() != SESSIONS.len() {
-        return Err("leave the check cell as it was: it makes three calls".into());
+        return wrong("leave the check cell as it was: it makes three calls".into());
     }
     if answers.iter().all(|answer| *answer == 0) {
-        return Err("`fitting` is 0 for everything: fill in the gap, or open hint 1.".into());
+        return untouched("`fitting` is 0 for everything: fill in the gap, or open hint 1.".into());
     }
     let all = |rule: fn([usize; 4]) -> usize| {
         answers
@@ -67,7 +68,7 @@ pub(super) fn fitting(answers: &[usize]) -> Finding {
     } else {
         "What the parent leaves, divided by what each worker needs; no more than cores; at least 1."
     };
-    Err(format!("got {answers:?}, expected [4, 2, 1]. {cause}"))
+    wrong(format!("got {answers:?}, expected [4, 2, 1]. {cause}"))
 }
 
 /// 05.3: the ids of two workers that shall have ended, and the squares.
@@ -79,17 +80,15 @@ pub(super) fn nobody_left((pids, squares): &(Vec<i32>, Vec<u64>)) -> Finding {
         .collect();
     let wanted: Vec<u64> = (0..10).map(|x| x * x).collect();
     if !left.is_empty() {
-        Err(format!(
-            "the workers {left:?} are still there. Somebody has to end the pool and wait for it (hint 1)."
-        ))
+        untouched(format!("the workers {left:?} are still there (hint 1)."))
     } else if *squares != wanted {
-        Err(format!(
-            "nobody is left, but nothing was done either. The squares are {squares:?}, expected {wanted:?}."
+        wrong(format!(
+            "no worker is left, but nothing was done either. The squares are {squares:?}, expected {wanted:?}."
         ))
     } else if pids.is_empty() {
-        Err("there are no process ids. When you asked for the process ids, had the pool ended already?".into())
+        wrong("there are no process ids. When you asked for the process ids, had the pool ended already?".into())
     } else if pids.len() != 2 {
-        Err(format!("{} worker, expected 2", pids.len()))
+        wrong(format!("{} worker, expected 2", pids.len()))
     } else {
         Ok(format!(
             "{pids:?} have done their work, and there is no trace of them."

@@ -1,6 +1,6 @@
 //! Lesson 06: a fair comparison, a map by hand, and how a map is cut into chunks.
 
-use super::Finding;
+use super::{Finding, untouched, wrong};
 
 /// The check cell's measurements: nanoseconds and items in series, then in parallel.
 const MEASURED: [[f64; 4]; 3] = [
@@ -12,10 +12,10 @@ const MEASURED: [[f64; 4]; 3] = [
 /// 06.1: `per_item_ratio(…)` for each of [`MEASURED`].
 pub(super) fn fair_ratios(answers: &[f64]) -> Finding {
     if answers.len() != MEASURED.len() {
-        return Err("leave the check cell as it was: it makes three calls".into());
+        return wrong("leave the check cell as it was: it makes three calls".into());
     }
     if answers.iter().all(|answer| *answer == 0.0) {
-        return Err(
+        return untouched(
             "`per_item_ratio` is 0 for everything: fill in the gap, or open hint 1.".into(),
         );
     }
@@ -39,7 +39,7 @@ pub(super) fn fair_ratios(answers: &[f64]) -> Finding {
     } else {
         "Divide each time by its number of items, then the parallel one by the serial one."
     };
-    Err(format!(
+    wrong(format!(
         "`per_item_ratio(16200, 10, 1730000, 24)` gave {:.1}, expected 44.5. {cause}",
         answers[0]
     ))
@@ -48,19 +48,33 @@ pub(super) fn fair_ratios(answers: &[f64]) -> Finding {
 /// The check cell's calls of `by_hand`: how many numbers from 0 on, and the most chunks.
 const BY_HAND: [(u64, usize); 2] = [(12, 3), (10, 4)];
 
+/// What [`by_hand`] judges: chunks and results of each call.
+pub(super) type ByHand = Vec<(Vec<Vec<u64>>, Vec<u64>)>;
+
+/// 06.2: [`by_hand`], and whether the pool's workers had a part in it.
+pub(super) fn by_hand_on_a_pool((answers, on_pool): &(ByHand, bool)) -> Finding {
+    let solved = by_hand(answers)?;
+    match on_pool {
+        true => Ok(solved),
+        false => wrong(
+            "the results are right, but no worker of the pool had a part in it: this process did all the work. \
+             Map the chunks with `pool.map(map_chunk, …)` (hint 2)."
+                .into(),
+        ),
+    }
+}
+
 /// 06.2: the chunks and the results of `by_hand` for each of [`BY_HAND`].
 pub(super) fn by_hand(answers: &[(Vec<Vec<u64>>, Vec<u64>)]) -> Finding {
     if answers.len() != BY_HAND.len() {
-        return Err("leave the check cell as it was: it makes two calls".into());
+        return wrong("leave the check cell as it was: it makes two calls".into());
     }
     if answers.iter().all(|(chunks, _)| chunks.is_empty()) {
-        return Err("there are no chunks yet: fill in the gap, or open hint 1.".into());
+        return untouched("there are no chunks yet: fill in the gap, or open hint 1.".into());
     }
     for ((chunks, results), (n_numbers, n)) in answers.iter().zip(BY_HAND) {
         if let Some(cause) = what_is_wrong(chunks, results, n_numbers, n) {
-            return Err(format!(
-                "`by_hand` over {n_numbers} numbers in at most {n} chunks: {cause}"
-            ));
+            return wrong(format!("`by_hand(pool, 0..{n_numbers}, {n})`: {cause}"));
         }
     }
     Ok("split, mapped and collated, and nothing had to be sorted.".into())
@@ -69,27 +83,66 @@ pub(super) fn by_hand(answers: &[(Vec<Vec<u64>>, Vec<u64>)]) -> Finding {
 fn what_is_wrong(chunks: &[Vec<u64>], results: &[u64], n_numbers: u64, n: usize) -> Option<String> {
     let numbers: Vec<u64> = (0..n_numbers).collect();
     let expected: Vec<u64> = numbers.iter().map(|x| x.pow(10)).collect();
+    chunks_are_wrong(chunks, &numbers, n).or_else(|| {
+        if results == numbers {
+            Some("the results are the numbers themselves: nothing was mapped (hint 2).".into())
+        } else if results.is_empty() {
+            Some("there are no results: map the chunks, and collate (hint 2).".into())
+        } else if results != expected {
+            Some(format!("expected {expected:?}, got {results:?}."))
+        } else {
+            None
+        }
+    })
+}
+
+/// What is wrong with a split of `numbers` into `n` chunks. Right is every split in order whose largest chunk
+/// is no larger than it must be: 3, 3, 3, 1 as well as 3, 3, 2, 2.
+fn chunks_are_wrong(chunks: &[Vec<u64>], numbers: &[u64], n: usize) -> Option<String> {
     let mut split = chunks.concat();
     let in_order = split.is_sorted();
     split.sort_unstable();
+    let size = numbers.len().div_ceil(n);
+    let largest = chunks.iter().map(Vec::len).max().unwrap_or(0);
+    let is_size_n = numbers.chunks(n).eq(chunks.iter().map(Vec::as_slice));
     if split.len() < numbers.len() {
-        let n_lost = numbers.len() - split.len();
+        let lost = match numbers.len() - split.len() {
+            1 => "1 number is".to_owned(),
+            n_lost => format!("{n_lost} numbers are"),
+        };
         Some(format!(
-            "{n_lost} numbers are in no chunk. The last chunk takes what is left (hint 1)."
+            "{lost} in no chunk. The last chunk takes what is left (hint 1)."
+        ))
+    } else if is_size_n && largest != size {
+        Some(format!(
+            "these are chunks of {n} numbers, and {n} is how many chunks there are to be. `chunks` takes the \
+             size of a chunk (hint 1)."
         ))
     } else if chunks.len() > n {
+        let cause = match largest < size {
+            true => "Round the size up, not down (hint 1).",
+            false => "With that size the numbers fit into fewer.",
+        };
         Some(format!(
-            "more than {n} chunks, {} of them. Round the size up, not down (hint 1).",
+            "more than {n} chunks, {} of them. {cause}",
             chunks.len()
         ))
     } else if !in_order {
         Some("the chunks are not in order: the results would have to be sorted afterwards.".into())
     } else if split != numbers {
         Some("the chunks do not hold each number once.".into())
-    } else if results == numbers {
-        Some("the results are the numbers themselves: nothing was mapped (hint 2).".into())
-    } else if results != expected {
-        Some(format!("expected {expected:?}, got {results:?}."))
+    } else if chunks.len() == 1 {
+        Some(format!(
+            "everything is in a single chunk: one worker does it all, and the others look on. Make {n} chunks \
+             (hint 1)."
+        ))
+    } else if chunks.iter().any(Vec::is_empty) {
+        Some("a chunk is empty: it would wake a worker for nothing.".into())
+    } else if largest > size {
+        Some(format!(
+            "the largest chunk holds {largest} numbers, and {size} would do: the worker that has it keeps the \
+             others waiting (hint 1)."
+        ))
     } else {
         None
     }
@@ -112,15 +165,15 @@ fn expected(items: usize, workers: usize) -> Vec<usize> {
 /// 06.3: `plan(items, workers)` for each of [`CALLS`].
 pub(super) fn chunk_sizes(answers: &[Vec<usize>]) -> Finding {
     if answers.len() != CALLS.len() {
-        return Err("leave the check cell as it was: it makes four calls".into());
+        return wrong("leave the check cell as it was: it makes four calls".into());
     }
     if answers.iter().all(Vec::is_empty) {
-        return Err("`plan` makes no chunks at all: fill in the gap, or open hint 1.".into());
+        return untouched("`plan` makes no chunks at all: fill in the gap, or open hint 1.".into());
     }
     for (answer, (items, workers)) in answers.iter().zip(CALLS) {
         let wanted = expected(items, workers);
         if *answer != wanted {
-            return Err(format!(
+            return wrong(format!(
                 "`plan({items}, {workers})` gave {}, expected {}. {}",
                 in_words(answer),
                 in_words(&wanted),
@@ -210,11 +263,19 @@ mod tests {
         let results: Vec<u64> = numbers.iter().map(|x| x.pow(10)).collect();
         let chunks: Vec<Vec<u64>> = numbers.chunks(3).map(<[u64]>::to_vec).collect();
         assert_eq!(what_is_wrong(&chunks, &results, 10, 4), None);
-        assert!(
-            what_is_wrong(&chunks, &results, 10, 3)
-                .unwrap()
-                .contains("more than 3")
-        );
+        let by =
+            |size: usize| -> Vec<Vec<u64>> { numbers.chunks(size).map(<[u64]>::to_vec).collect() };
+        let wrong =
+            |chunks: &[Vec<u64>], n| what_is_wrong(chunks, &results, 10, n).unwrap_or_default();
+        assert!(wrong(&by(2), 4).contains("Round the size up"));
+        assert!(wrong(&by(10), 4).contains("single chunk"));
+        assert!(wrong(&by(4), 4).contains("size of a chunk"));
+        assert!(wrong(&by(5), 4).contains("5 numbers, and 3 would do"));
+        assert!(wrong(&chunks[..3], 4).contains("1 number is in no chunk"));
+        let even: Vec<Vec<u64>> = [0..3, 3..6, 6..8, 8..10].map(Iterator::collect).into();
+        assert_eq!(wrong(&even, 4), "");
+        let empty: Vec<Vec<u64>> = [0..3, 3..6, 6..6, 6..10].map(Iterator::collect).into();
+        assert!(wrong(&empty, 4).contains("is empty"));
         assert!(
             what_is_wrong(&chunks[..3], &results, 10, 4)
                 .unwrap()

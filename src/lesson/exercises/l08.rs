@@ -1,6 +1,6 @@
 //! Lesson 08: threads or processes.
 
-use super::Finding;
+use super::{Finding, untouched, wrong};
 
 /// 08.1: the six scenarios: what to choose, and why not something else.
 const SCENARIOS: [(&str, &str); 6] = [
@@ -33,23 +33,23 @@ const SCENARIOS: [(&str, &str); 6] = [
 /// 08.1: the choices for [`SCENARIOS`].
 pub(super) fn choices(answers: &[&'static str]) -> Finding {
     if answers.len() != SCENARIOS.len() {
-        return Err("leave the check cell as it was: it has six answers".into());
+        return wrong("leave the check cell as it was: it has six answers".into());
     }
     let is_known = |answer: &str| ["threads", "processes", "serial"].contains(&answer);
     if answers.iter().all(|answer| !is_known(answer)) {
-        return Err(
+        return untouched(
             "answer each with `\"threads\"`, `\"processes\"` or `\"serial\"`; hint 1 helps.".into(),
         );
     }
     for (index, (answer, (wanted, why))) in answers.iter().zip(SCENARIOS).enumerate() {
         let number = index + 1;
         if !is_known(answer) {
-            return Err(format!(
+            return wrong(format!(
                 "scenario {number}: `{answer}` is none of `threads`, `processes`, `serial`."
             ));
         }
         if *answer != wanted {
-            return Err(format!(
+            return wrong(format!(
                 "scenario {number} is better without `{answer}`. {why}"
             ));
         }
@@ -65,13 +65,11 @@ pub(super) fn who_ran(answer: &Result<(Vec<u32>, Vec<u32>), String>) -> Finding 
     let (by_threads, by_processes) = match answer {
         Ok(both) => both,
         Err(error) => {
-            return Err(format!(
-                "it was refused: “{error}” In which order are the two made? (hint 1)"
-            ));
+            return untouched(format!("it was refused: “{error}” (hint 1)"));
         }
     };
     if by_threads.is_empty() || by_processes.is_empty() {
-        return Err(
+        return wrong(
             "four tasks by threads and four by processes: one of the lists is empty.".into(),
         );
     }
@@ -87,15 +85,15 @@ pub(super) fn who_ran(answer: &Result<(Vec<u32>, Vec<u32>), String>) -> Finding 
             "threads are part of process {here}; the pool's workers have ids of their own. Processes \
              first, then threads."
         )),
-        (true, _, true, _) => Err(format!(
+        (true, _, true, _) => wrong(format!(
             "the second four ran in process {here} too, this very process: they were threads' tasks. \
              Give them to a `Pool`."
         )),
-        (_, true, true, _) => Err("right, but the wrong way round: first the threads', then the processes'.".into()),
-        (_, true, _, true) => Err(
+        (_, true, true, _) => wrong("right, but the wrong way round: first the threads', then the processes'.".into()),
+        (_, true, _, true) => wrong(
             "the threads' tasks ran in other processes: give the first four to a `ThreadPool`.".into(),
         ),
-        _ => Err("some of the tasks ran here and some elsewhere: one pool for the first four, the other \
+        _ => wrong("some of the tasks ran here and some elsewhere: one pool for the first four, the other \
                   for the rest."
             .into()),
     }
@@ -129,6 +127,6 @@ mod tests {
         assert!(message(Ok((there.clone(), here.clone()))).contains("the wrong way round"));
         assert!(message(Ok((there.clone(), there.clone()))).contains("the threads' tasks"));
         assert!(message(Ok((here, vec![]))).contains("empty"));
-        assert!(message(Err("2 threads".into())).contains("In which order"));
+        assert!(message(Err("2 threads".into())).contains("2 threads"));
     }
 }

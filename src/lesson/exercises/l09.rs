@@ -1,6 +1,6 @@
 //! Lesson 09: what a number of tasks allows, how to balance them, and results that arrive.
 
-use super::Finding;
+use super::{Finding, untouched, wrong};
 
 /// The check cell's calls: tasks and workers, and the best speed-up.
 const CAPS: [((usize, usize), f64); 5] = [
@@ -14,10 +14,10 @@ const CAPS: [((usize, usize), f64); 5] = [
 /// 09.1: `cap(…)` for each of [`CAPS`].
 pub(super) fn caps(answers: &[f64]) -> Finding {
     if answers.len() != CAPS.len() {
-        return Err("leave the check cell as it was: it makes five calls".into());
+        return wrong("leave the check cell as it was: it makes five calls".into());
     }
     if answers.iter().all(|answer| *answer == 0.0) {
-        return Err("`cap` is 0 for everything: fill in the gap, or open hint 1.".into());
+        return untouched("`cap` is 0 for everything: fill in the gap, or open hint 1.".into());
     }
     for (answer, ((tasks, workers), wanted)) in answers.iter().zip(CAPS) {
         if (answer - wanted).abs() < 1e-9 {
@@ -33,7 +33,7 @@ pub(super) fn caps(answers: &[f64]) -> Finding {
         } else {
             "Tasks divided by rounds; 1 if there is no task (hints)."
         };
-        return Err(format!(
+        return wrong(format!(
             "`cap({tasks}, {workers})` gave {answer:.2}, expected {wanted:.2}. {cause}"
         ));
     }
@@ -52,10 +52,10 @@ const CUTS: [((usize, usize), usize); 5] = [
 /// 09.2: `stripes(…)` for each of [`CUTS`].
 pub(super) fn stripes(answers: &[usize]) -> Finding {
     if answers.len() != CUTS.len() {
-        return Err("leave the check cell as it was: it makes five calls".into());
+        return wrong("leave the check cell as it was: it makes five calls".into());
     }
     if answers.iter().all(|answer| *answer == 0) {
-        return Err("`stripes` is 0 for everything: fill in the gap, or open hint 1.".into());
+        return untouched("`stripes` is 0 for everything: fill in the gap, or open hint 1.".into());
     }
     for (answer, ((images, workers), wanted)) in answers.iter().copied().zip(CUTS) {
         if answer == wanted {
@@ -68,7 +68,7 @@ pub(super) fn stripes(answers: &[usize]) -> Finding {
         } else {
             "That leaves a worker idle in the last round. Cut them into more pieces (hint 2)."
         };
-        return Err(format!(
+        return wrong(format!(
             "`stripes({images}, {workers})` gave {answer}, expected {wanted}. {cause}"
         ));
     }
@@ -81,18 +81,22 @@ pub(super) fn arrived(squares: &[u64]) -> Finding {
     if squares == wanted {
         return Ok("ten squares, written by workers and read by their parent.".into());
     }
+    if squares == [0; 10] {
+        return untouched(format!(
+            "got {squares:?}, expected {wanted:?}. The parent's array was never written to: to which memory did the \
+             workers write (hint 1)?"
+        ));
+    }
     let cause = if squares.len() != wanted.len() {
         "Ten were asked for. Were the numbers taken from the array before the workers had written to it?"
-    } else if squares.iter().all(|square| *square == 0) {
-        "Each worker wrote to a copy of its own, and the copies ended with the workers' call (hint 1)."
     } else if squares[1..].iter().all(|square| *square == 0) {
-        "All wrote to the same place, over each other. Number i belongs into place i."
+        "All wrote to the same place, over each other. Number i belongs at index i."
     } else if squares[1..].contains(&0) {
         "Some places were never written: is every number mapped?"
     } else {
-        "Number i belongs into place i, squared."
+        "Number i belongs at index i, squared."
     };
-    Err(format!("got {squares:?}, expected {wanted:?}. {cause}"))
+    wrong(format!("got {squares:?}, expected {wanted:?}. {cause}"))
 }
 
 #[cfg(test)]
@@ -119,7 +123,7 @@ mod tests {
     #[test]
     fn squares_that_did_not_arrive_have_a_reason() {
         assert!(said(arrived(&[0, 1, 4, 9, 16, 25, 36, 49, 64, 81])).starts_with("solved"));
-        assert!(said(arrived(&[0; 10])).contains("a copy of its own"));
+        assert!(said(arrived(&[0; 10])).contains("to which memory"));
         assert!(said(arrived(&[81, 0, 0, 0, 0, 0, 0, 0, 0, 0])).contains("same place"));
         assert!(said(arrived(&[0, 1, 4, 9, 16, 0, 0, 0, 0, 0])).contains("never written"));
         assert!(said(arrived(&[0; 11])).contains("before the workers"));

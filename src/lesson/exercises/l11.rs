@@ -1,6 +1,6 @@
 //! Lesson 11: chunks that balance, shares that are fair.
 
-use super::Finding;
+use super::{Finding, untouched, wrong};
 
 /// The check cell's calls: rows and workers.
 const CALLS: [(usize, usize); 4] = [(120, 2), (120, 4), (6_000, 4), (3, 4)];
@@ -34,25 +34,31 @@ fn ideal(rows: usize, workers: usize) -> f64 {
 /// 11.1: `chunk_size(rows, workers)` for each of [`CALLS`].
 pub(super) fn chunk_sizes(answers: &[usize]) -> Finding {
     if answers.len() != CALLS.len() {
-        return Err("leave the check cell as it was: it makes four calls".into());
+        return wrong("leave the check cell as it was: it makes four calls".into());
     }
     for (&chunk, (rows, workers)) in answers.iter().zip(CALLS) {
         let call = format!("`chunk_size({rows}, {workers})` gave {chunk}");
         if chunk == 0 {
-            return Err(format!(
+            return wrong(format!(
                 "{call}: a chunk of 0 rows never gets anywhere. Round up, or take at least 1 (hint 2)."
             ));
         }
         let n_chunks = rows.div_ceil(chunk);
         let per_worker = n_chunks.div_ceil(workers);
         if per_worker > CHUNKS_PER_WORKER {
-            return Err(format!(
+            return wrong(format!(
                 "{call}: that is {per_worker} chunks per worker, more than {CHUNKS_PER_WORKER}. The \
                  balance is perfect, and every chunk must be claimed (hint 1)."
             ));
         }
         let times = makespan(rows, workers, chunk) / ideal(rows, workers);
         if times > TOLERANCE {
+            if answers == CALLS.map(|(rows, workers): (usize, usize)| rows.div_ceil(workers)) {
+                return untouched(format!(
+                    "{call}: the makespan is {times:.2} times the ideal, expected at most {TOLERANCE}; an even split is \
+                     not an even time (hint 1)."
+                ));
+            }
             let cause = match n_chunks {
                 1 => "one worker does everything, and the others look on",
                 n if n <= workers => {
@@ -60,7 +66,7 @@ pub(super) fn chunk_sizes(answers: &[usize]) -> Finding {
                 }
                 _ => "better, and not enough: the last large chunk makes the others wait (hint 2)",
             };
-            return Err(format!(
+            return wrong(format!(
                 "{call}: the makespan is {times:.2} times the ideal, expected at most {TOLERANCE}; {cause}."
             ));
         }
@@ -76,7 +82,7 @@ pub(super) fn shares(answers: &[Vec<Vec<usize>>]) -> Finding {
         .map(Vec::len)
         .eq(ARRAYS.map(|(n_tasks, _)| n_tasks));
     if !sizes_fit {
-        return Err("leave the check cell as it was: it asks for 4 and for 3 shares".into());
+        return wrong("leave the check cell as it was: it asks for 4 and for 3 shares".into());
     }
     for (tasks, (n_tasks, rows)) in answers.iter().zip(ARRAYS) {
         let array = format!("{n_tasks} tasks, {rows} rows");
@@ -85,7 +91,7 @@ pub(super) fn shares(answers: &[Vec<Vec<usize>>]) -> Finding {
             match n_times.get_mut(row) {
                 Some(n) => *n += 1,
                 None => {
-                    return Err(format!(
+                    return wrong(format!(
                         "{array}: there is no row {row}; they are numbered from 0 to {}.",
                         rows - 1
                     ));
@@ -93,12 +99,12 @@ pub(super) fn shares(answers: &[Vec<Vec<usize>>]) -> Finding {
             }
         }
         if let Some(row) = n_times.iter().position(|n| *n > 1) {
-            return Err(format!(
+            return wrong(format!(
                 "{array}: row {row} is computed more than once. Each task shall have rows of its own."
             ));
         }
         if let Some(row) = n_times.iter().position(|n| *n == 0) {
-            return Err(format!(
+            return wrong(format!(
                 "{array}: row {row} is computed by nobody. What is left over when {rows} rows are \
                  divided by {n_tasks}?"
             ));
@@ -109,7 +115,11 @@ pub(super) fn shares(answers: &[Vec<Vec<usize>>]) -> Finding {
         let largest = loads.fold(0.0, f64::max);
         let average = (0..rows).map(|row| work(row, rows)).sum::<f64>() / n_tasks as f64;
         if largest > TOLERANCE * average {
-            return Err(format!(
+            let is_block = tasks
+                .iter()
+                .all(|share| share.windows(2).all(|pair| pair[1] == pair[0] + 1));
+            let judge = if is_block { untouched } else { wrong };
+            return judge(format!(
                 "{array}: every row once, but the largest share is {:.2} times the average, expected at \
                  most {TOLERANCE}. The last rows have most of the work: share them out (hint 1).",
                 largest / average

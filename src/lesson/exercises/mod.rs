@@ -21,6 +21,7 @@ mod progress;
 use std::any::Any;
 use std::fmt;
 
+use super::calls::Called;
 use super::show::{self, BLUE, GREEN};
 
 /// Every exercise of the course, and who judges its answers.
@@ -48,10 +49,18 @@ const EXERCISES: &[(&str, Judge)] = &[
     ("05.2", |answer| judge_all(answer, l05::fitting)),
     ("05.3", |answer| judge(answer, l05::nobody_left)),
     ("06.1", |answer| judge_all(answer, l06::fair_ratios)),
-    ("06.2", |answer| judge_all(answer, l06::by_hand)),
+    ("06.2", |answer| match answer.is::<l06::ByHand>() {
+        true => judge_all(answer, l06::by_hand),
+        false => judge(answer, l06::by_hand_on_a_pool),
+    }),
     ("06.3", |answer| judge_all(answer, l06::chunk_sizes)),
     ("07.1", |answer| judge_all(answer, l07::break_even)),
-    ("07.2", |answer| judge(answer, l07::crossover)),
+    ("07.2", |answer| {
+        match answer.downcast_ref::<(f64, f64, f64)>() {
+            Some(&(answer, low, high)) => l07::crossover(&(answer, low, high, true)),
+            None => judge(answer, l07::crossover),
+        }
+    }),
     ("07.3", |answer| judge_all(answer, l07::amdahl)),
     ("07.4", |answer| judge_all(answer, l07::chunks)),
     ("08.1", |answer| judge_all(answer, l08::choices)),
@@ -75,7 +84,11 @@ pub fn check(exercise: &str, answer: &dyn Any) -> Checked {
     let finding = match EXERCISES.iter().find(|(name, _)| *name == exercise) {
         Some((_, judge)) => {
             let finding = judge(answer);
-            progress::note(exercise, finding.is_ok());
+            match &finding {
+                Ok(_) => progress::note(exercise, true),
+                Err(NotYet::Wrong(_)) => progress::note(exercise, false),
+                Err(NotYet::Untouched(_)) => {}
+            }
             finding
         }
         None => {
@@ -83,7 +96,7 @@ pub fn check(exercise: &str, answer: &dyn Any) -> Checked {
                 .iter()
                 .map(|(name, _)| format!("`{name}`"))
                 .collect();
-            Err(format!(
+            wrong(format!(
                 "there is no exercise `{exercise}`; there are {}",
                 known.join(", ")
             ))
@@ -95,31 +108,63 @@ pub fn check(exercise: &str, answer: &dyn Any) -> Checked {
     }
 }
 
-/// What a judge finds: why the answer is right, or what is wrong with it and what that often means.
-type Finding = Result<String, String>;
+/// What a judge finds: why the answer is right, or why it is not yet.
+type Finding = Result<String, NotYet>;
+
+/// An answer that is not right yet.
+#[derive(Clone, PartialEq, Eq)]
+enum NotYet {
+    /// The starter, as it was: where to begin. It is no attempt, so it is not noted.
+    Untouched(String),
+    /// What is wrong with it and what that often means.
+    Wrong(String),
+}
+
+impl NotYet {
+    fn text(&self) -> &str {
+        match self {
+            NotYet::Untouched(text) | NotYet::Wrong(text) => text,
+        }
+    }
+}
+
+fn wrong(text: String) -> Finding {
+    Err(NotYet::Wrong(text))
+}
+
+fn untouched(text: String) -> Finding {
+    Err(NotYet::Untouched(text))
+}
 
 /// Hands an answer of the right type to its judge.
 fn judge<T: 'static>(answer: &dyn Any, judge: fn(&T) -> Finding) -> Finding {
     match answer.downcast_ref::<T>() {
         Some(answer) => judge(answer),
-        None => Err(another_type::<T>()),
+        None => another_type::<T>(),
     }
 }
 
-/// As [`judge`], for the answers of several calls.
-fn judge_all<T: 'static>(answers: &dyn Any, judge: fn(&[T]) -> Finding) -> Finding {
-    match answers.downcast_ref::<Vec<T>>() {
-        Some(answers) => judge(answers),
-        None => Err(another_type::<Vec<T>>()),
+/// As [`judge`], for the results of several calls. One that panicked is told before anything else.
+fn judge_all<T: Clone + 'static>(answers: &dyn Any, judge: fn(&[T]) -> Finding) -> Finding {
+    if let Some(answers) = answers.downcast_ref::<Vec<T>>() {
+        return judge(answers);
     }
+    let Some(calls) = answers.downcast_ref::<Vec<Called<T>>>() else {
+        return another_type::<Vec<Called<T>>>();
+    };
+    if let Some(panicked) = calls.iter().find_map(Called::panicked) {
+        return wrong(panicked);
+    }
+    let results: Vec<T> = calls.iter().flat_map(|call| call.outcome.clone()).collect();
+    judge(&results)
 }
 
-fn another_type<T>() -> String {
-    format!(
+fn another_type<T>() -> Finding {
+    wrong(format!(
         "the answer has another type than the exercise asks for: expected `{}`; leave the check cell \
          as it was",
         std::any::type_name::<T>()
-    )
+    ))
 }
 
 /// The verdict on an answer. The last expression of a cell: shows it.
@@ -141,12 +186,12 @@ impl Checked {
             Ok(text) => (
                 GREEN,
                 format!("✓ exercise {}: solved.", self.exercise),
-                text,
+                text.as_str(),
             ),
-            Err(text) => (
+            Err(not_yet) => (
                 BLUE,
                 format!("○ exercise {}: not yet.", self.exercise),
-                text,
+                not_yet.text(),
             ),
         };
         let body = show::code(&show::escape(text));
@@ -158,7 +203,7 @@ impl fmt::Debug for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.finding {
             Ok(text) => write!(f, "exercise {}: solved. {text}", self.exercise),
-            Err(text) => write!(f, "exercise {}: not yet. {text}", self.exercise),
+            Err(not_yet) => write!(f, "exercise {}: not yet. {}", self.exercise, not_yet.text()),
         }
     }
 }
@@ -171,7 +216,7 @@ mod tests {
     pub(super) fn said(finding: Finding) -> String {
         match finding {
             Ok(text) => format!("solved: {text}"),
-            Err(text) => text,
+            Err(not_yet) => not_yet.text().to_owned(),
         }
     }
 
