@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::figure::{Figure, Strip};
 
 use super::predict::Measured;
-use super::quiet::{Others, PLAIN, Watch};
+use super::quiet::{Others, Watch};
 use super::show::{self, GREEN, ORANGE};
 
 /// A batch shorter than this measures the clock.
@@ -47,6 +47,8 @@ pub struct Cases<'a> {
 
 struct Case<'a> {
     name: String,
+    /// How many cores it needs at the same time; none said means all.
+    n_cores: Option<usize>,
     /// Does the work so many times, and says how long that took.
     batch: Box<dyn FnMut(u32) -> Duration + 'a>,
 }
@@ -74,8 +76,32 @@ impl<'a> Cases<'a> {
     fn batches(mut self, name: &str, batch: impl FnMut(u32) -> Duration + 'a) -> Self {
         self.cases.push(Case {
             name: name.to_owned(),
+            n_cores: None,
             batch: Box::new(batch),
         });
+        self
+    }
+
+    /// Says how many cores the case before needs at the same time, if not all of them: 1 for a loop, 0 for what sleeps.
+    /// Other programs disturb it the less, the fewer that are.
+    ///
+    /// # Example
+    /// ```
+    /// use forklore::lesson::compare;
+    ///
+    /// let compared = compare("two sums")
+    ///     .case("short", || (0..1_000u64).map(std::hint::black_box).sum::<u64>())
+    ///     .needs(1)
+    ///     .case("long", || (0..9_000u64).map(std::hint::black_box).sum::<u64>())
+    ///     .needs(1)
+    ///     .run();
+    /// assert!(compared.ratio("long", "short") > 1.0);
+    /// ```
+    #[must_use]
+    pub fn needs(mut self, n_cores: usize) -> Self {
+        if let Some(case) = self.cases.last_mut() {
+            case.n_cores = Some(n_cores);
+        }
         self
     }
 
@@ -97,10 +123,12 @@ impl<'a> Cases<'a> {
             }
         }
         let others = watch.stop();
-        let names = self.cases.into_iter().map(|case| case.name).collect();
+        let cases = self.cases.into_iter();
+        let (names, n_cores) = cases.map(|case| (case.name, case.n_cores)).unzip();
         Comparison {
             title: self.title,
             names,
+            n_cores,
             rounds,
             others,
         }
@@ -137,6 +165,8 @@ pub enum Verdict {
 pub struct Comparison {
     title: String,
     names: Vec<String>,
+    /// How many cores each case needs at the same time; none said means all.
+    n_cores: Vec<Option<usize>>,
     /// Seconds per call: a list for each case, in which the places with the same index were
     /// measured one after another.
     rounds: Vec<Vec<f64>>,
@@ -183,7 +213,8 @@ impl Comparison {
     ///
     /// When there is no case of one of these names.
     pub fn verdict(&self, one: &str, other: &str) -> Verdict {
-        verdict_of(&self.ratios(one, other), &self.others)
+        let needs = [one, other].map(|name| self.n_cores[self.index(name)]);
+        verdict_between(&self.ratios(one, other), &self.others, needs)
     }
 
     fn ratios(&self, one: &str, other: &str) -> Vec<f64> {
@@ -207,30 +238,49 @@ impl Comparison {
             })
     }
 
-    /// The first case against each of the others, in a sentence.
+    /// The first case against each of the others, in a sentence, and once for all why some cannot be told.
     fn sentences(&self) -> Vec<String> {
         let first = &self.names[0];
         let sentence = |other: &String| match self.verdict(other, first) {
             Verdict::Slower => {
                 let ratio = show::number(self.ratio(other, first));
-                format!("`{other}` takes {ratio} times as long as `{first}`.")
+                Some(format!(
+                    "`{other}` takes {ratio} times as long as `{first}`."
+                ))
             }
             Verdict::Faster => {
                 let ratio = show::number(self.ratio(first, other));
-                format!("`{other}` is {ratio} times as fast as `{first}`.")
+                Some(format!("`{other}` is {ratio} times as fast as `{first}`."))
             }
-            Verdict::Alike => format!("`{other}` and `{first}` take about equally long."),
-            Verdict::Inconclusive if self.others.disturb() => format!(
-                "Inconclusive for `{other}` and `{first}`: {}. Run the cell again when the machine \
-                 is quiet.",
+            Verdict::Alike => Some(format!("`{other}` and `{first}` take about equally long.")),
+            Verdict::Inconclusive => None,
+        };
+        let told = self.names[1..].iter().filter_map(sentence);
+        told.chain(self.doubt()).collect()
+    }
+
+    /// Which cases cannot be told from the first, and why.
+    fn doubt(&self) -> Option<String> {
+        let first = &self.names[0];
+        let doubtful = self.names[1..]
+            .iter()
+            .filter(|other| self.verdict(other, first) == Verdict::Inconclusive);
+        let doubtful: Vec<String> = doubtful.map(|name| format!("`{name}`")).collect();
+        let (last, before) = doubtful.split_last()?;
+        let names = match before {
+            [] => last.clone(),
+            before => format!("{} or {last}", before.join(", ")),
+        };
+        Some(match self.others.disturb() {
+            true => format!(
+                "Inconclusive for {names} against `{first}`: {}. Run the cell again when the machine is quiet.",
                 self.others
             ),
-            Verdict::Inconclusive => format!(
-                "Inconclusive: the runs of `{other}` and `{first}` differ too much to tell, as they \
-                 do where the machine is busy with something else. Run the cell again."
+            false => format!(
+                "Inconclusive for {names} against `{first}`: the runs differ too much to tell, as they do where the \
+                 machine is busy with something else. Run the cell again."
             ),
-        };
-        self.names[1..].iter().map(sentence).collect()
+        })
     }
 
     fn is_conclusive(&self) -> bool {
@@ -259,10 +309,12 @@ impl Comparison {
 
     /// Called by evcxr to show a cell's value.
     pub fn evcxr_display(&self) {
-        let (colour, mark) = if self.is_conclusive() {
-            (GREEN, "Measured:")
-        } else {
-            (ORANGE, "Careful:")
+        let first = &self.names[0];
+        let is_told = |name: &String| self.verdict(name, first) != Verdict::Inconclusive;
+        let (colour, mark) = match self.is_conclusive() {
+            true => (GREEN, "Measured:"),
+            false if self.names[1..].iter().any(is_told) => (ORANGE, "Measured, in part:"),
+            false => (ORANGE, "Careful:"),
         };
         let sentences = show::escape(&self.sentences().join(" "));
         let body = show::boxed(colour, mark, &show::code(&sentences));
@@ -282,18 +334,28 @@ impl fmt::Debug for Comparison {
     }
 }
 
+/// What the ratios of some rounds say of work that needs all cores.
+pub(super) fn verdict_of(ratios: &[f64], others: &Others) -> Verdict {
+    verdict_between(ratios, others, [None, None])
+}
+
 /// What the ratios of some rounds say, but for a few outliers. Where others were in the way, only a
 /// difference that they cannot have made is one.
-pub(super) fn verdict_of(ratios: &[f64], others: &Others) -> Verdict {
-    let is_disturbed = others.disturb();
-    let same = if is_disturbed { PLAIN } else { SAME };
+fn verdict_between(ratios: &[f64], others: &Others, needs: [Option<usize>; 2]) -> Verdict {
+    let n_cores = needs.map(|needed| needed.unwrap_or(usize::MAX));
+    let is_disturbed = others.disturb_on(n_cores[0].max(n_cores[1]));
+    let least = |slower, faster| match is_disturbed {
+        true => others.least_ratio(slower, faster),
+        false => SAME,
+    };
+    let [one, other] = needs;
     let mut ratios = ratios.to_vec();
     ratios.sort_by(f64::total_cmp);
     let n_outliers = (ratios.len() as f64 * OUTLIERS) as usize;
     let (low, high) = (ratios[n_outliers], ratios[ratios.len() - 1 - n_outliers]);
-    if low > same {
+    if low > least(one, other) {
         Verdict::Slower
-    } else if high < 1.0 / same {
+    } else if high < 1.0 / least(other, one) {
         Verdict::Faster
     } else if !is_disturbed && low > 1.0 / ALIKE && high < ALIKE {
         Verdict::Alike
@@ -310,6 +372,7 @@ mod tests {
         Comparison {
             title: "a test".into(),
             names: vec!["one".into(), "other".into()],
+            n_cores: vec![None, None],
             rounds: vec![one.to_vec(), other.to_vec()],
             others: Others::on_two(0.1),
         }
@@ -378,6 +441,68 @@ mod tests {
         let plain = beside_loops(&[1e-6; 9], &[1e-3; 9]);
         assert_eq!(plain.verdict("other", "one"), Verdict::Slower);
         assert_eq!(plain.verdict("one", "other"), Verdict::Faster);
+    }
+
+    #[test]
+    fn work_on_few_cores_is_trusted_where_load_cannot_have_made_the_difference() {
+        let needing = |n_cores: [usize; 2], one: f64, other: f64| Comparison {
+            n_cores: n_cores.map(Some).into(),
+            ..beside_loops(&[one; 9], &[other; 9])
+        };
+        // Four threads that sleep, one after another or side by side.
+        let asleep = needing([0, 0], 0.080, 0.021);
+        assert_eq!(asleep.verdict("one", "other"), Verdict::Slower);
+        // A copy of the memory against a fork.
+        assert_eq!(
+            needing([1, 1], 1.0, 9.4).verdict("other", "one"),
+            Verdict::Slower
+        );
+        assert_eq!(
+            needing([1, 1], 1.0, 1.2).verdict("other", "one"),
+            Verdict::Inconclusive
+        );
+        // Two threads may look faster than one by what the system gives them more.
+        let gil = needing([1, 2], 0.517, 0.374);
+        assert_eq!(gil.verdict("other", "one"), Verdict::Inconclusive);
+        assert_eq!(
+            needing([1, 2], 3.0, 1.0).verdict("other", "one"),
+            Verdict::Faster
+        );
+        // And slower by any amount.
+        assert_eq!(
+            needing([1, 2], 1.0, 5.6).verdict("other", "one"),
+            Verdict::Inconclusive
+        );
+    }
+
+    #[test]
+    fn a_program_on_the_other_core_does_not_disturb_what_needs_one() {
+        let beside_one = Comparison {
+            n_cores: vec![Some(1), Some(1)],
+            others: Others::on_two(1.0),
+            ..comparison(&[1.0; 9], &[1.1; 9])
+        };
+        assert_eq!(beside_one.verdict("other", "one"), Verdict::Slower);
+        let needs_both = Comparison {
+            n_cores: vec![Some(1), None],
+            ..beside_one
+        };
+        assert_eq!(needs_both.verdict("other", "one"), Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn the_reason_for_a_doubt_is_given_once() {
+        let mut many = beside_loops(&[1.0; 9], &[1.1; 9]);
+        many.names.extend(["third".to_owned(), "fourth".to_owned()]);
+        many.rounds.extend([vec![1.2; 9], vec![100.0; 9]]);
+        many.n_cores.extend([None, None]);
+        let text = format!("{many:?}");
+        assert_eq!(text.matches("other programs used").count(), 1, "{text}");
+        assert!(
+            text.contains("Inconclusive for `other` or `third` against `one`"),
+            "{text}"
+        );
+        assert!(text.contains("`fourth` takes 100 times as long"), "{text}");
     }
 
     #[test]

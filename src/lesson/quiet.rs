@@ -16,9 +16,11 @@ use crate::sys::clock;
 
 /// So much of a processor may be used by others: a browser, a clock in the corner of the screen.
 const TOLERATED: f64 = 0.3;
-/// Whoever wins by this factor in spite of the others has won. Beside a busy loop per core, two workers have been seen to
+/// A difference by this factor is not the others' doing. Beside a busy loop per core, two workers have been seen to
 /// take 5.6 times as long as one, in every round.
-pub(super) const PLAIN: f64 = 10.0;
+const PLAIN: f64 = 10.0;
+/// What the others may add to two pieces of work that they disturb alike.
+const UNEVEN: f64 = 1.25;
 
 /// Begins to look at the processors that this process may run on.
 pub(super) struct Watch {
@@ -84,11 +86,35 @@ impl Others {
         }
     }
 
-    /// Whether they were in the way: on a node of 64 processors of which 4 are this job's, others may
-    /// use 60.
+    /// Whether they were in the way of work that needs all of the processors that it may use: on a node of
+    /// 64 processors of which 4 are this job's, others may use 60.
     pub(super) fn disturb(&self) -> bool {
-        let spare = self.n_allowed.saturating_sub(self.n_usable) as f64;
-        self.n_cpus > spare + TOLERATED
+        self.disturb_on(self.n_usable)
+    }
+
+    /// Whether they were in the way of work that needs `n_cores` at the same time. What sleeps needs none, and
+    /// one to wake on.
+    pub(super) fn disturb_on(&self, n_cores: usize) -> bool {
+        let n_needed = n_cores.clamp(1, self.n_usable.max(1));
+        let spare = self.n_allowed.saturating_sub(n_needed) as f64;
+        // A loop on each core leaves two thirds of one to a thread of ours: what is spare is not quite free.
+        let is_part = n_needed < self.n_usable;
+        let tolerated = if is_part { TOLERATED / 2.0 } else { TOLERATED };
+        self.n_cpus > spare + tolerated
+    }
+
+    /// How many times as long as the faster of two pieces of work the slower one must take, in nearly every round,
+    /// to be slower in spite of the others. `None` stands for all cores that there are.
+    ///
+    /// The system shares out processors by the thread. So work that keeps `n` threads busy gets up to `n` times as much
+    /// as work that keeps one busy, and may look faster by that; and work whose threads wait for each other may be
+    /// held up by all of them in turn, for which there is no bound. What needs one core or none is disturbed as
+    /// its like is.
+    pub(super) fn least_ratio(&self, slower: Option<usize>, faster: Option<usize>) -> f64 {
+        match (slower, faster) {
+            (Some(0 | 1), Some(n_cores)) => UNEVEN * n_cores.max(1) as f64,
+            _ => PLAIN,
+        }
     }
 }
 

@@ -1,0 +1,31 @@
+//! Memory in pages of the ordinary size.
+
+use nix::sys::prctl;
+use nix::unistd::{SysconfVar, sysconf};
+
+use crate::error::{Error, Result};
+
+/// Has Linux give this process, and the children that it will fork, memory in ordinary pages only, and answers
+/// with their size in bytes.
+///
+/// Where huge pages (2 MB) are on, a fork copies a page table 512 times as short, and a write by a child copies 2 MB
+/// instead of 4 KB: what a lesson says of the cost of a page could not be seen. The setting stays until the process ends.
+/// Memory that has huge pages already keeps them.
+///
+/// # Errors
+///
+/// When the system refuses.
+///
+/// # Example
+/// ```
+/// let page: usize = forklore::lesson::use_ordinary_pages()?;
+/// assert!(page >= 4096 && page.is_power_of_two());
+/// # Ok::<(), forklore::Error>(())
+/// ```
+pub fn use_ordinary_pages() -> Result<usize> {
+    prctl::set_thp_disable(true)
+        .map_err(|errno| Error::os("cannot switch huge pages off", errno.into()))?;
+    let size = sysconf(SysconfVar::PAGE_SIZE)
+        .map_err(|errno| Error::os("cannot ask for the size of a page", errno.into()))?;
+    Ok(size.unwrap_or(4096) as usize)
+}
