@@ -102,39 +102,21 @@ impl Canvas {
         );
     }
 
-    /// A line through points, solid or dashed, in a row's colour.
-    pub(super) fn path(&mut self, row: usize, is_dashed: bool, points: &[(f64, f64)]) {
+    /// A line through points in a row's colour, solid, or with these dashes.
+    pub(super) fn path(&mut self, row: usize, dashes: Option<&str>, points: &[(f64, f64)]) {
         let points: Vec<String> = points
             .iter()
             .map(|(x, y)| format!("{x:.1},{y:.1}"))
             .collect();
-        let dashes = if is_dashed {
-            " stroke-dasharray=\"7 4\""
-        } else {
-            ""
-        };
+        let dashes = dashes.map_or(String::new(), |dashes| {
+            format!(" stroke-dasharray=\"{dashes}\"")
+        });
         let _ = write!(
             self.body,
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"{dashes}/>",
             points.join(" "),
             colour(row)
         );
-    }
-
-    /// Begins a part of which nothing is seen outside of a box.
-    pub(super) fn clip(&mut self, (left, top): (f64, f64), (right, bottom): (f64, f64)) {
-        let _ = write!(
-            self.body,
-            "<clipPath id=\"{ID}c\"><rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" \
-             height=\"{:.1}\"/></clipPath><g clip-path=\"url(#{ID}c)\">",
-            right - left,
-            bottom - top
-        );
-    }
-
-    /// Ends what [`clip`](Canvas::clip) began.
-    pub(super) fn end_clip(&mut self) {
-        self.body.push_str("</g>");
     }
 
     /// An area in a row's colour and pattern; `hint` appears under the pointer.

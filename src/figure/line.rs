@@ -167,9 +167,9 @@ impl Line {
         let mut top = 6.0;
         if names.len() > 1 || names.iter().any(|name| !name.is_empty()) {
             top = canvas.legend(top, &names, |canvas, index, (x, y)| {
-                let is_reference = self.series[index].is_reference;
-                canvas.path(index, is_reference, &[(x - 11.0, y), (x + 11.0, y)]);
-                if !is_reference {
+                let dashes = self.dashes(index);
+                canvas.path(index, dashes, &[(x - 11.0, y), (x + 11.0, y)]);
+                if dashes.is_none() {
                     canvas.mark(index, (x, y), 1.0);
                 }
             });
@@ -187,7 +187,7 @@ impl Line {
         }
         let bottom = top + PLOT_HEIGHT;
         let ends = self.y.ends.map(|(low, high)| [low, high]);
-        let values = self.values(|p| p.y).chain(ends.into_iter().flatten());
+        let values = self.values_of_y().chain(ends.into_iter().flatten());
         let y_axis = Axis::over_or_zero(self.y.scale, values, (bottom, top));
         let widest = y_axis
             .ticks(self.y.unit, false)
@@ -201,11 +201,14 @@ impl Line {
         let middle = f64::midpoint(left, right);
         canvas.text((middle, bottom + 38.0), Anchor::Middle, &self.x.name);
         self.draw_marks(&mut canvas, &x_axis, (top, bottom));
-        canvas.clip((left - 6.0, top - 6.0), (right + 6.0, bottom + 6.0));
+        let plot = Plot {
+            axes: [&x_axis, &y_axis],
+            from: (left, top),
+            to: (right, bottom),
+        };
         for (index, series) in self.series.iter().enumerate() {
-            series.draw(&mut canvas, index, &x_axis, &y_axis);
+            series.draw(&mut canvas, index, self.dashes(index), &plot);
         }
-        canvas.end_clip();
         canvas.height = bottom + 48.0;
         Figure::new(&self.title, self.description(), canvas, self.table())
     }
@@ -220,6 +223,37 @@ impl Line {
                 canvas.text((x, top - 8.0), Anchor::Middle, name);
             }
         }
+    }
+
+    /// What tells a reference from the others without its colour: the first has other dashes than the second.
+    fn dashes(&self, index: usize) -> Option<&'static str> {
+        const DASHES: [&str; 3] = ["7 4", "2 4", "12 4 2 4"];
+        let n_before = self.series[..index]
+            .iter()
+            .filter(|s| s.is_reference)
+            .count();
+        self.series[index]
+            .is_reference
+            .then(|| DASHES[n_before % DASHES.len()])
+    }
+
+    /// The values that the axis must cover: those that were measured, as far as they spread, and the references beside
+    /// them.
+    fn values_of_y(&self) -> impl Iterator<Item = f64> {
+        let xs: Vec<f64> = self.values(|p| p.x).collect();
+        let first = xs.iter().copied().fold(f64::INFINITY, f64::min);
+        let last = xs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let beside = move |point: &&Point| (first..=last).contains(&point.x);
+        let references = self.series.iter().filter(|series| series.is_reference);
+        let references = references.flat_map(move |series| series.points.iter().filter(beside));
+        let points = self.series.iter().flat_map(|series| &series.points);
+        let spreads = points.filter_map(|point| point.spread);
+        let spreads = spreads.flat_map(|(low, high)| [low, high]);
+        let values: Vec<f64> = self.values(|p| p.y).collect();
+        values
+            .into_iter()
+            .chain(references.map(|point| point.y))
+            .chain(spreads)
     }
 
     /// The values that the axes must cover.
@@ -311,18 +345,82 @@ impl Line {
     }
 }
 
+/// Where lines are drawn: what leaves it is cut off.
+struct Plot<'a> {
+    axes: [&'a Axis; 2],
+    from: (f64, f64),
+    to: (f64, f64),
+}
+
+impl Plot<'_> {
+    fn at(&self, (x, y): (f64, f64)) -> (f64, f64) {
+        (self.axes[0].at(x), self.axes[1].at(y))
+    }
+
+    fn holds(&self, (x, y): (f64, f64)) -> bool {
+        let within = |value: f64, low: f64, high: f64| (low - 0.5..=high + 0.5).contains(&value);
+        within(x, self.from.0, self.to.0) && within(y, self.from.1, self.to.1)
+    }
+
+    /// The part of a straight line that lies in it (Liang and Barsky).
+    fn cut(&self, one: (f64, f64), other: (f64, f64)) -> Option<[(f64, f64); 2]> {
+        let (dx, dy) = (other.0 - one.0, other.1 - one.1);
+        let edges = [
+            (-dx, one.0 - self.from.0),
+            (dx, self.to.0 - one.0),
+            (-dy, one.1 - self.from.1),
+            (dy, self.to.1 - one.1),
+        ];
+        let (mut enters, mut leaves) = (0.0_f64, 1.0_f64);
+        for (step, room) in edges {
+            if step == 0.0 && room < -0.5 {
+                return None;
+            } else if step < 0.0 {
+                enters = enters.max(room / step);
+            } else if step > 0.0 {
+                leaves = leaves.min(room / step);
+            }
+        }
+        let at = |share: f64| (one.0 + share * dx, one.1 + share * dy);
+        (enters < leaves).then(|| [at(enters), at(leaves)])
+    }
+
+    /// The pieces of a line through points that lie in it.
+    fn pieces(&self, points: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
+        let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
+        for pair in points.windows(2) {
+            let Some([from, to]) = self.cut(pair[0], pair[1]) else {
+                continue;
+            };
+            match pieces.last_mut() {
+                Some(piece) if piece.last() == Some(&from) => piece.push(to),
+                _ => pieces.push(vec![from, to]),
+            }
+        }
+        pieces
+    }
+}
+
 impl Series {
-    fn draw(&self, canvas: &mut Canvas, index: usize, x_axis: &Axis, y_axis: &Axis) {
-        let place = |point: &Point| (x_axis.at(point.x), y_axis.at(point.y));
-        let places: Vec<(f64, f64)> = self.points.iter().map(place).collect();
-        canvas.path(index, self.is_reference, &places);
+    fn draw(&self, canvas: &mut Canvas, index: usize, dashes: Option<&str>, plot: &Plot) {
+        let points = self.points.iter();
+        let places: Vec<(f64, f64)> = points.map(|point| plot.at((point.x, point.y))).collect();
+        for piece in plot.pieces(&places) {
+            canvas.path(index, dashes, &piece);
+        }
         if self.is_reference {
             return;
         }
         let mut marked_until = f64::NEG_INFINITY;
         for (point, place) in self.points.iter().zip(places) {
             if let Some((low, high)) = point.spread {
-                canvas.whisker((place.0, y_axis.at(low)), (place.0, y_axis.at(high)));
+                let [low, high] = [low, high].map(|y| plot.at((point.x, y)));
+                if let Some([low, high]) = plot.cut(low, high) {
+                    canvas.whisker(low, high);
+                }
+            }
+            if !plot.holds(place) {
+                continue;
             }
             // Marks that would cover each other are no marks but a thick line.
             if place.0 >= marked_until || place.0 < marked_until - 2.0 * MARK_APART {
@@ -353,7 +451,55 @@ mod tests {
         // In the legend and in the plot.
         assert_eq!(svg.matches("<circle").count(), 3);
         assert_eq!(svg.matches("stroke-dasharray=\"7 4\"").count(), 2);
-        assert!(svg.contains("clip-path"));
+    }
+
+    /// The numbers of all attributes of this name.
+    fn numbers(svg: &str, attribute: &str) -> Vec<f64> {
+        let mark = format!(" {attribute}=\"");
+        let parts = svg.split(&mark).skip(1);
+        let values = parts.filter_map(|part| part.split('"').next());
+        let words = values.flat_map(|value| value.split([' ', ',']));
+        words.flat_map(str::parse).collect()
+    }
+
+    #[test]
+    fn nothing_leaves_the_plot() {
+        let flat = Line::new("a lock")
+            .series("on", &[(1.0, 1.0), (2.0, 0.98), (4.0, 1.01)])
+            .reference("a core each", &[(1.0, 1.0), (2.0, 2.0)])
+            .figure();
+        assert!(flat.svg().contains(">2<"), "{}", flat.svg());
+        let steep = Line::new("beyond the axis")
+            .y_between(0.0, 4.0)
+            .series_between("m", &[(1.0, 1.0, 2.0, 90.0), (2.0, 3.0, 50.0, 90.0)])
+            .reference("r", &[(0.5, -40.0), (9.0, 900.0)])
+            .figure()
+            .svg();
+        for points in steep.split("<polyline points=\"").skip(1) {
+            let points = points.split('"').next().unwrap_or_default();
+            for y in points
+                .split(' ')
+                .filter_map(|point| point.split(',').nth(1)?.parse::<f64>().ok())
+            {
+                assert!((0.0..=PLOT_HEIGHT + 80.0).contains(&y), "{y} in {points}");
+            }
+        }
+        assert!(
+            numbers(&steep, "y2")
+                .iter()
+                .all(|y| (0.0..=PLOT_HEIGHT + 80.0).contains(y))
+        );
+    }
+
+    #[test]
+    fn references_are_told_apart_without_colours() {
+        let svg = speed_up()
+            .reference("half", &[(1.0, 0.5), (4.0, 0.5)])
+            .figure()
+            .svg();
+        assert!(
+            svg.contains("stroke-dasharray=\"7 4\"") && svg.contains("stroke-dasharray=\"2 4\"")
+        );
     }
 
     #[test]

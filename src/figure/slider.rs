@@ -209,9 +209,9 @@ impl Sliding {
             ),
         };
         format!(
-            "<section id=\"{id}\" aria-label=\"{title}\" style=\"max-width:{:.0}em\"><p style=\"margin:.5em 0 0\">\
+            "<div role=\"group\" id=\"{id}\" aria-label=\"{title}\" style=\"max-width:{:.0}em\"><p style=\"margin:.5em 0 0\">\
              <strong>{title}</strong></p><div data-controls style=\"display:none\">{}</div>\
-             <div data-stage>{}</div>{folded}<script>{}</script></section>",
+             <div data-stage>{}</div>{folded}<script>{}</script></div>",
             WIDTH / 13.0,
             self.controls(&id),
             self.frame(start),
