@@ -114,6 +114,13 @@ impl Shared {
         Encoder::encode(&heap, args, spent)
     }
 
+    /// Gives the memory of encoded arguments back that nothing will be run on.
+    pub(super) fn forget(&self, encoded: Encoded<Arguments>) {
+        if let Ok(engine) = self.engine_mut() {
+            engine.discard_args(encoded.args);
+        }
+    }
+
     /// The engine of a pool that takes tasks.
     pub(super) fn open_engine(&self) -> Result<RefMut<'_, Engine>> {
         let engine = self.engine_mut()?;

@@ -252,9 +252,14 @@ where
         // Every item is to be told of the error.
         args.by_ref().for_each(drop);
     }
-    drop(args);
+    // The iterator's destructor is the user's, and the arguments are nobody's yet.
+    let dropped = caught::run(|| drop(args));
     let fail = |error| Failed::Call { error, n_items };
     let mut encoded = encoded.map_err(fail)?;
+    if let Err(payload) = dropped {
+        pool.forget(encoded);
+        payload.resume();
+    }
     encoded.traced = notes.is_on();
     notes.encoded();
     if n_items == 0 {

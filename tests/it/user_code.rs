@@ -14,6 +14,7 @@ tests![
     a_payload_whose_drop_panics_is_an_items_error,
     an_initializer_may_throw_anything,
     results_that_panic_when_they_are_read_are_their_items_errors,
+    arguments_that_panic_cost_no_memory,
     a_process_value_may_panic_in_each_of_its_parts,
     an_argument_that_cannot_be_sent_was_not_run,
     a_lock_is_free_again_whatever_its_value_does,
@@ -277,6 +278,50 @@ fn results_that_panic_when_they_are_read_are_their_items_errors() {
         // The results of each round after that have a megabyte.
         assert!(
             shared_bytes() < after_first + (2 << 20),
+            "memory is not given back"
+        );
+        assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
+    }
+}
+
+/// Arguments whose iterator panics: at an item, when one is written, or when it is dropped.
+fn arguments_that_panic_cost_no_memory() {
+    let _quiet = Quiet::new();
+    struct Last;
+    impl Drop for Last {
+        fn drop(&mut self) {
+            panic!("the drop of an iterator");
+        }
+    }
+    for method in METHODS {
+        let pool = pool(method, 1);
+        let text = |_| "x".repeat(300_000);
+        let mut after_first = 0;
+        for round in 0..6 {
+            let panics = |f: &mut dyn FnMut()| assert!(catch_unwind(AssertUnwindSafe(f)).is_err());
+            panics(&mut || {
+                let last = Last;
+                let args = (0..3).map(move |x| (&last, text(x)).1);
+                drop(pool.try_map(|text: String| text.len(), args));
+            });
+            panics(&mut || {
+                let args = (0..3).map(|x| if x == 2 { panic!("two") } else { text(x) });
+                drop(pool.try_map(|text: String| text.len(), args));
+            });
+            panics(&mut || {
+                let last = Touchy {
+                    panics_in_serialize: true,
+                    ..Touchy::new(1, 10)
+                };
+                let args = [(text(0), Touchy::new(0, 10)), (text(1), last)];
+                drop(pool.try_map(|(text, _): (String, Touchy)| text.len(), args));
+            });
+            if round == 1 {
+                after_first = shared_bytes();
+            }
+        }
+        assert!(
+            shared_bytes() < after_first + (1 << 20),
             "memory is not given back"
         );
         assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
