@@ -98,6 +98,11 @@ pub(crate) use within::{Hands, Pause, lock, run as run_within};
 /// it in its worker, where it starts workers anew. They die with the worker, whatever ends that.
 /// Nobody counts the processes: eight workers that make pools of eight are 72.
 ///
+/// # Plugins
+/// A shared object that was loaded with `dlopen` may map over its host's pool, and be unloaded, rebuilt and loaded
+/// again: workers run the code of the very file that the caller has loaded, or the item's error says that it was replaced. Put a new
+/// build in the place of the old file (by a rename, as linkers do), and do not overwrite the old one: workers may have it mapped.
+///
 /// # Fork safety
 /// A pool must be made while the process has one thread, unless its workers are started in another
 /// way than by fork ([`StartMethod`]). In a forked child (and after a notebook
