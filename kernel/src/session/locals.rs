@@ -1,5 +1,6 @@
 //! Variables that evcxr cannot keep for later cells: the cell runs, and they are its own (see `cell::locals`).
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use evcxr::EvalOutputs;
@@ -7,6 +8,7 @@ use serde_json::Value;
 
 use super::{CellError, Raw, Session};
 use crate::cell;
+use crate::output;
 
 /// What evcxr says, before the name in backquotes, of a variable whose type it cannot write.
 const REFUSALS: [&str; 2] = [
@@ -136,7 +138,10 @@ impl Session {
             }
         }
         if !text.is_empty() {
-            self.link.show(Raw::Stderr((text + "\n").into_bytes()));
+            // As warnings are: nothing has failed, and front ends show standard error on red.
+            let contents = HashMap::from([("text/plain".to_owned(), text)]);
+            self.link
+                .show(Raw::Stdout(output::display_frame(&contents)));
         }
     }
 }

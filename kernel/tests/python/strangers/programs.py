@@ -27,6 +27,8 @@ from strangers import pages
 EDITION = "2024"
 # What a program of the documentation may take. Those that take longer are servers, which do not end.
 SECONDS = 10
+# What the kernel may take for a cell, also where all processors are busy: a deadline only catches hangs.
+DEADLINE = 600
 # Errors of a program that needs a crate, a file beside it, or another kind of crate.
 NEEDS_MORE = ("E0432", "E0433", "E0463", "E0583", "E0554", "E0601")
 
@@ -79,8 +81,8 @@ def expected(example, folder):
 
 def wrong(example, right, kernel):
     """Pastes the program into a cell. Says what is wrong with what the cell does, or None."""
-    kernel.run(":clear")
-    ran = kernel.run(example.cell)
+    kernel.run(":clear", timeout=DEADLINE)
+    ran = kernel.run(example.cell, timeout=DEADLINE)
     content = ran.reply["content"]
     end = "ok" if ran.status == "ok" else "fails"
     # The stock kernel names every error alike.
@@ -96,7 +98,7 @@ def wrong(example, right, kernel):
 
 
 def compare(examples, kernel):
-    """The number of programs that can be compared, and what is wrong with which."""
+    """The number of programs that can be compared, and what is wrong with which, which is also printed."""
 
     def ask(example):
         with tempfile.TemporaryDirectory() as folder:
@@ -111,6 +113,7 @@ def compare(examples, kernel):
             fault = wrong(example, right, kernel)
             if fault:
                 faults[example.name] = fault
+                print(f"{example.name}: {fault}", flush=True)
     return n_compared, faults
 
 
@@ -140,8 +143,6 @@ def main():
             chosen = [example for example in found if options.only in example.name]
             n_compared, faults = compare(chosen, kernel)
             kernel.stop()
-        for name, fault in faults.items():
-            print(f"{name}: {fault}")
         print(f"{book}: {n_compared - len(faults)} of {n_compared} do what they do without a notebook ({options.kernel})")
 
 
