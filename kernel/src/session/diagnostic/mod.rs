@@ -9,8 +9,8 @@
 //! cells. rustc's own text shows that file, so it is not used: each place is looked up in the cells, what has no place
 //! there is left out, and the message is drawn again with the cells as its sources.
 
+mod main_function;
 mod message;
-mod program;
 mod refused;
 mod render;
 mod source;
@@ -24,8 +24,8 @@ use evcxr::CompilationError;
 use ra_ap_syntax::SyntaxKind;
 use serde_json::Value;
 
+pub(super) use self::main_function::wrong_main;
 use self::message::{Label, Message, array};
-pub(super) use self::program::wrong_main;
 pub(super) use self::refused::refused;
 use self::source::Sources;
 pub(super) use self::types::with_types;
@@ -274,4 +274,4 @@ pub(super) fn place(place: &Place, cells: Cells<'_>, generated: String) -> Vec<S
 }
 
 #[cfg(test)]
-mod tests;
+mod message_tests;
