@@ -248,7 +248,11 @@ fn an_owner_gives_up_privileges() {
     idle.terminate();
     assert!(pids.iter().all(|&pid| !is_running(pid)), "{method}");
     // The task may not be ended, and goes on; the map does not.
-    let task = |folder: String| if folder.is_empty() { () } else { hold(folder) };
+    let task = |folder: String| {
+        if !folder.is_empty() {
+            hold(folder);
+        }
+    };
     let results = limited.try_map(task, [folder.to_owned(), String::new()]);
     let error = results[0].as_ref().unwrap_err();
     let message = error.to_string();
