@@ -96,6 +96,10 @@ def look_at(page, path):
             if page.evaluate("() => Reveal.isLastSlide()"):
                 break
             page.evaluate("() => Reveal.next()")
+        # A section within a slide would be a slide to reveal.js, and all behind it would not be looked at.
+        n_slides = page.evaluate("() => Reveal.getTotalSlides()")
+        if n_parts != n_slides:
+            complaints.append(f"{n_parts} slides were looked at, and there are {n_slides}")
     else:
         # Unfolded, so that what is inside is looked at, too.
         complaints += keyboard(page)

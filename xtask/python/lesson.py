@@ -14,6 +14,7 @@ and code cells tagged `forklore-only` are left out.
 """
 
 import argparse
+import copy
 import html
 import json
 import re
@@ -221,6 +222,10 @@ def write_page(notebook, path, name):
     """Writes a page that needs no network: no scripts from elsewhere."""
     from nbconvert import HTMLExporter
 
+    # Raw cells are not on a page, so what is said of the next one would be said of another.
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        cell.source = re.sub(r"\n\n\*The next cell is not run on the kernel.*?\*(?=\n|$)", "", cell.source, flags=re.DOTALL)
     exporter = HTMLExporter(require_js_url="", mathjax_url="", mermaid_js_url="")
     resources = {"metadata": {"name": title_of(notebook, name)}}
     page, _ = exporter.from_notebook_node(notebook, resources)

@@ -11,8 +11,8 @@ const BEFORE_LUNCH: u32 = 165;
 /// Courses begin at nine.
 const START: u32 = 9 * 60;
 
-/// What an afternoon can hold: the core of it.
-pub const HALF_DAY: [&str; 4] = ["02", "04", "06", "07"];
+/// What an afternoon can hold: the session that all need, and the core of it.
+pub const HALF_DAY: [&str; 5] = ["00", "02", "04", "06", "07"];
 /// What a day can hold: all of the core, and which pool to take.
 pub const FULL_DAY: [&str; 9] = ["00", "01", "02", "03", "04", "05", "06", "07", "08"];
 

@@ -62,6 +62,16 @@ fn no_outputs_are_committed() {
     }
 }
 
+/// Who works in the folder of the lessons finds no answers there.
+#[test]
+fn the_answers_are_not_beside_the_notebooks() {
+    for entry in fs::read_dir(lesson::folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        assert_ne!(ending, Some("json"), "{} holds answers", path.display());
+    }
+}
+
 #[test]
 fn cells_have_stable_ids() {
     for (lesson, notebook) in lessons() {
