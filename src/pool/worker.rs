@@ -113,6 +113,8 @@ impl Worker<'_> {
             // counts again, until the worker next sleeps.
             self.has_channels = fifo::shut_writers();
         }
+        // A worker that is killed while it sleeps would take with it what its tasks have printed.
+        child::flush_c_streams_if_alone();
         sleep::until(&self.seat.state, &self.board.owner, || {
             self.board.has_job(position) || self.board.is_closed() || self.is_dismissed()
         });

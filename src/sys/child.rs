@@ -167,10 +167,25 @@ pub(crate) fn exit_now(code: i32) -> ! {
 /// a task has left behind.
 const FLUSHED_WITHIN: Duration = Duration::from_millis(300);
 
-/// Writes what is buffered.
+/// Writes what is buffered, also by C code.
 fn flush() {
     let _ = std::io::stdout().flush();
     let _ = std::io::stderr().flush();
+    flush_c_streams();
+}
+
+/// Writes what C code has printed and the C library has buffered.
+fn flush_c_streams() {
+    // SAFETY: null stands for all streams that have something to write (fflush(3)).
+    unsafe { libc::fflush(std::ptr::null_mut()) };
+}
+
+/// As [`flush_c_streams`], in a process with one thread only: another could hold a stream's lock for good. Takes
+/// some 0.2 µs if there is nothing.
+pub(crate) fn flush_c_streams_if_alone() {
+    if n_threads() == 1 {
+        flush_c_streams();
+    }
 }
 
 /// As [`flush`], in a process with other threads. The standard library cannot try the lock, so it is one more

@@ -33,6 +33,7 @@ support::tests![
     a_lock_is_not_taken_from_another_namespace,
     without_proc,
     a_pipe_outlives_its_makers_user,
+    what_c_code_prints_arrives_once,
 ];
 
 pub const SCENES: &[Scene] = &[
@@ -42,6 +43,7 @@ pub const SCENES: &[Scene] = &[
     ("another namespace", another_namespace),
     ("without proc", in_an_empty_folder),
     ("another user", another_user),
+    ("c prints", c_prints),
 ];
 
 fn method() -> StartMethod {
@@ -457,4 +459,49 @@ fn another_user() {
     }
     drop(sender);
     assert_eq!(child.join().unwrap(), 10);
+}
+
+fn what_c_code_prints_arrives_once() {
+    for (method, _) in METHODS {
+        let output = scene_with("c prints", method).output().unwrap();
+        assert!(output.status.success(), "{method}: {}", text(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        let mut expected = ["parent", "process", "fork"].map(str::to_owned).to_vec();
+        expected.extend(
+            ["shipped", "captured"]
+                .iter()
+                .flat_map(|kind| (0..4).map(move |item| format!("{kind} {item}"))),
+        );
+        expected.sort_unstable();
+        assert_eq!(lines, expected, "{method}");
+    }
+}
+
+/// Prints as C code does: into a pipe, it is buffered.
+fn puts(line: &str) {
+    let line = std::ffi::CString::new(line).unwrap();
+    // SAFETY: the text ends with a zero.
+    unsafe { libc::puts(line.as_ptr()) };
+}
+
+fn c_prints() {
+    puts("parent");
+    let pool = Pool::builder().workers(1).start_method(method());
+    let pool = pool.build().unwrap();
+    pool.map(|item: u32| puts(&format!("shipped {item}")), 0..4);
+    let kind = String::from("captured");
+    pool.map(|item: u32| puts(&format!("{kind} {item}")), 0..4);
+    Process::spawn(|| puts("process")).unwrap().join().unwrap();
+    match forklore::fork().unwrap() {
+        forklore::Fork::Child(guard) => {
+            puts("fork");
+            guard.exit(0);
+        }
+        forklore::Fork::Parent(child) => assert!(child.wait().is_success()),
+    }
+    // A worker that sleeps has written what it had.
+    support::wait_for_sleep(pool.pids()[0]);
+    pool.terminate();
 }
