@@ -93,6 +93,81 @@
 //! [`Map`]. Who comes from `multiprocessing`, `concurrent.futures` or joblib finds what they know on
 //! the page [`coming_from_python`].
 //!
+//! # Fork safety: what a worker has of its parent
+//!
+//! A forked worker is a copy of this process as it was *when the worker was forked*: with the pool, or when it took a
+//! dead worker's place. So is what it knows:
+//!
+//! - **Statics, thread-locals, environment variables and the working directory** are those of that moment. A static
+//!   that is set after the pool was made is not set in its workers. A closure that captures something is run by
+//!   workers that are forked for the call, and sees today's. With [`StartMethod::Forkserver`] and
+//!   [`StartMethod::Spawn`], statics are as in a program that has just started.
+//! - **Open files** stay open in an idle worker for as long as the pool lives: a pipe to a program that was started
+//!   before the pool does not end when this process closes it, a listener's port stays taken, a file lock
+//!   (`flock`) stays held. Make pools before those, or use [`StartMethod::Forkserver`] or [`StartMethod::Spawn`],
+//!   whose workers inherit only standard input, output and error. (The library's own channels are not affected.)
+//! - **Random generators** that this process has used go on from the same state in every worker, and so give the same
+//!   numbers: see below.
+//! - **Exit handlers** (`atexit`) of this process run in a child that calls [`std::process::exit`].
+//! - **Locked memory**: `mlockall` with `MCL_CURRENT` while a pool, a channel, a lock or a [`Process`] is alive takes
+//!   memory for all that they have reserved. Use `MCL_ONFAULT` with it, or call it before.
+//!
+//! # Random numbers
+//!
+//! A generator that is kept in a static or a thread-local, as `rand::rng()`, `fastrand` and the keys of a
+//! [`HashMap`](std::collections::HashMap) are, is copied by a fork together with its state. Seed a generator in the
+//! task, from the item's number: then the numbers differ between items, and are the same in each run, whatever worker
+//! runs what. An [initialiser](pool::Builder::initializer) may seed it once per worker instead, from
+//! [`std::process::id`].
+//!
+//! ```standalone_crate
+//! # fn main() -> forklore::Result<()> {
+//! /// A small generator, after splitmix64; with the `rand` crate, `StdRng::seed_from_u64(seed)`.
+//! fn random(state: &mut u64) -> f64 {
+//!     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+//!     let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+//!     (mixed >> 11) as f64 / (1u64 << 53) as f64
+//! }
+//!
+//! let walk = |item: u64| {
+//!     let mut state = item; // the seed
+//!     (0..100).map(|_| random(&mut state) - 0.5).sum::<f64>()
+//! };
+//! let pool = forklore::Pool::with_workers(2)?;
+//! let ends = pool.map(walk, 0..1000);
+//! assert_eq!(ends, pool.map(walk, 0..1000));
+//! assert_ne!(ends[0], ends[1]);
+//! # Ok(()) }
+//! ```
+//!
+//! # In tests
+//!
+//! The standard harness runs each `#[test]` on a thread of its own, also with `--test-threads=1`, so a pool cannot fork
+//! there. A test of code that uses pools either takes [`StartMethod::Forkserver`], with functions that capture
+//! nothing:
+//!
+//! ```standalone_crate
+//! use forklore::{Pool, StartMethod};
+//!
+//! fn doubles_are_even() {
+//!     let builder = Pool::builder().workers(2).start_method(StartMethod::Forkserver);
+//!     let pool = builder.build().unwrap();
+//!     assert!(pool.map(|x: u64| 2 * x, 0..10).iter().all(|x| x % 2 == 0));
+//! }
+//!
+//! // As `#[test]` runs it:
+//! std::thread::spawn(doubles_are_even).join().unwrap();
+//! ```
+//!
+//! or is a program of its own, whose `main` calls the tests one after the other (the crate `libtest-mimic` gives it
+//! the standard harness's options). In `Cargo.toml`, for `tests/pools.rs`:
+//!
+//! ```toml
+//! [[test]]
+//! name = "pools"
+//! harness = false
+//! ```
+//!
 //! # Trade-offs
 //!
 //! - A process can be forked only while it has **one thread**; with more, the child would inherit
@@ -110,6 +185,8 @@
 //! - A panic, exit or death is an error; an endless task is one only in a pool with a
 //!   [`timeout`](pool::Builder::timeout). Without it a map waits, also for a worker that somebody has
 //!   stopped (`SIGSTOP`), until that is continued.
+//! - Shared memory reserves addresses, of which a process has 128 TiB, and no memory. There is room for thousands of
+//!   processes, channels and locks at a time, and for hundreds of pools (eight times the machine's memory for each).
 //! - What a task changes in its memory is the worker's own and is not seen by the caller, unless it
 //!   lies in what [`shared`], [`sync`] or [`channel`] made.
 //! - Linux only: it stands on `fork`, futexes, robust locks and shared objects.

@@ -45,6 +45,9 @@ const MAX_BYTES: u64 = 1 << 24;
 /// something else counts as one until it ends or drops it, because it might send; a [`Pool`'s](crate::Pool)
 /// idle workers do not count.
 ///
+/// All this takes a mounted `/proc`. Without it, a process that has both sides cannot wait without a limit: it drops
+/// one, gives a timeout, or uses a [`Queue`](crate::Queue).
+///
 /// # Example
 /// ```standalone_crate
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -41,7 +41,9 @@ use super::worker::{self, Duty};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum StartMethod {
-    /// Forks this process: fastest, and workers have all that it has.
+    /// Forks this process: fastest, and workers have all that it has when they are forked. That includes its open
+    /// files: make a pool before pipes to other programs, listeners and file locks, which its idle workers would
+    /// hold open, or use another method ([Fork safety](crate#fork-safety-what-a-worker-has-of-its-parent)).
     #[default]
     Fork,
     /// A fresh process of the same program, which has one thread and little memory, forks workers
