@@ -108,7 +108,6 @@
 //!   whose workers inherit only standard input, output and error. (The library's own channels are not affected.)
 //! - **Random generators** that this process has used go on from the same state in every worker, and so give the same
 //!   numbers: see below.
-//! - **Exit handlers** (`atexit`) of this process run in a child that calls [`std::process::exit`].
 //! - **Locked memory**: `mlockall` with `MCL_CURRENT` while a pool, a channel, a lock or a [`Process`] is alive takes
 //!   memory for all that they have reserved. Use `MCL_ONFAULT` with it, or call it before.
 //!
