@@ -88,7 +88,10 @@ def wrong_lines(cell, text):
     lines = cell.splitlines()
     is_cell = True
     for line in text.splitlines():
-        if place := FILE.match(line):
+        # A suggestion shows what the line would be.
+        if line.startswith("help: "):
+            is_cell = False
+        elif place := FILE.match(line):
             is_cell = place.group(1).startswith("cell")
         shown = SOURCE_LINE.match(line)
         if not shown or not is_cell or "..." in line:
