@@ -5,9 +5,12 @@
 //! the lines that are printed are evcxr's; what does not depend on a variable's type is compiled here.
 
 use std::any::{Any, TypeId};
+use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::ops::Deref;
 use std::sync::Arc;
+use std::thread::LocalKey;
 
 /// Printed where an early end with `?` is to be reported.
 pub const USER_ERROR_OCCURRED: &str = "EVCXR_ERROR_OCCURRED";
@@ -68,7 +71,10 @@ impl VariableStore {
         };
         let is_same = (**value).type_id() == expected;
         if !is_same {
-            eprintln!("The type of the variable {name} was redefined, so was lost.");
+            eprintln!(
+                "The type of the variable {name} was redefined, so it is lost: \
+                 a crate that it comes from was compiled again, or its type was defined again."
+            );
             println!("{VARIABLE_CHANGED_TYPE}{name}");
         }
         is_same
@@ -80,6 +86,34 @@ impl VariableStore {
             Some(value) => value,
             None => panic!("Variable '{name}' has gone missing"),
         }
+    }
+}
+
+/// What the kernel makes of a `thread_local!`: a static, which all cells share, where the macro makes a constant that
+/// each cell would have for itself.
+pub struct Key<T: 'static> {
+    /// In a cell, because the compiler would put a constant's value into each cell.
+    key: UnsafeCell<LocalKey<T>>,
+}
+
+// SAFETY: nothing changes the key once it is made.
+unsafe impl<T: 'static> Sync for Key<T> {}
+
+impl<T: 'static> Key<T> {
+    /// Gives all cells the key that one of them has made.
+    pub const fn new(key: LocalKey<T>) -> Key<T> {
+        Key {
+            key: UnsafeCell::new(key),
+        }
+    }
+}
+
+impl<T: 'static> Deref for Key<T> {
+    type Target = LocalKey<T>;
+
+    fn deref(&self) -> &LocalKey<T> {
+        // SAFETY: nothing changes it, so there is no other way to it than this one, which reads.
+        unsafe { &*self.key.get() }
     }
 }
 
@@ -133,6 +167,15 @@ mod tests {
         store.put_variable("a", 1_u8);
         assert!(!store.check_variable::<u16>("a"));
         assert!(store.check_variable::<u16>("b"));
+    }
+
+    #[test]
+    fn a_key_is_the_thread_s_own() {
+        thread_local! { static COUNT: std::cell::Cell<u8> = const { std::cell::Cell::new(1) }; }
+        static SHARED: Key<std::cell::Cell<u8>> = Key::new(COUNT);
+        SHARED.set(2);
+        assert_eq!(COUNT.get(), 2);
+        assert_eq!(std::thread::spawn(|| SHARED.get()).join().unwrap(), 1);
     }
 
     #[test]

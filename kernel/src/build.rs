@@ -12,8 +12,8 @@
 //! of versions, cargo's configuration. Where a crate is used whose sources may change, nothing is written down.
 //!
 //! On its way the cell's text gets the library's variable store in the place of evcxr's (see `forklore::store`):
-//! most of what rustc did for a small cell was to compile that. Lines and bytes stay where they are, as evcxr
-//! and the kernel find the cell's lines by them.
+//! most of what rustc did for a small cell was to compile that. It also gets what the session knows of its definitions (see
+//! `definitions`). Lines stay where they are, as evcxr and the kernel find the cell's lines by them.
 //!
 //! `tools/build` and `tools/wrapper` are this program. What it does is not for the processes that run the cells. It starts
 //! what it was told the paths of; should one of these lead back to it, a variable in its environment ends that at once.
@@ -28,6 +28,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::definitions::{lost, rewrite, statics};
 use crate::kept::{Compiled, Kept};
 
 /// The folder of the tools, in a session's folder.
@@ -67,6 +68,8 @@ const FAILED: i32 = 101;
 /// The name of evcxr's crate for cells, the file that is made of it, and its source.
 const CRATE: &str = "ctx";
 const MADE: &str = "libctx.so";
+/// Of rustc's options, what tells crates of one name apart.
+const METADATA: &str = "metadata=";
 const SOURCE: &str = "src/lib.rs";
 
 /// Builds a cell, and does not return, where this program was started by one of its names in a session's tools.
@@ -91,12 +94,16 @@ pub(crate) fn run_if_asked() {
     }));
 }
 
-/// Does what `cargo build` would do for a cell. Gives the exit status, if it is not cargo's own.
+/// Does what `cargo build` or `cargo check` would do for a cell. Gives the exit status, if it is not cargo's own.
 fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<i32> {
     enter(BUILDS)?;
     let said = tools.join(SAID);
     let _ = fs::remove_file(&said);
-    let text = put_store_in_place(tools)?;
+    if arguments.iter().all(|word| word != "build") {
+        complete_text(tools)?;
+        return Err(cargo(tools, &arguments)?.exec());
+    }
+    let text = complete_text(tools)?;
     let kept = Kept::of(tools, &text, &arguments)?;
     // evcxr moves what was made to where it wants to have it.
     if let Some(compiled) = kept.find(tools.join(MADE)) {
@@ -114,13 +121,8 @@ fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<i32> {
     }
     let _ = fs::remove_file(&record);
     fs::write(tools.join(CAUSE), &cause)?;
-    let real = fs::read(tools.join(REAL))?;
-    let real = Path::new(OsStr::from_bytes(real.trim_ascii_end()));
-    let mut cargo = Command::new(outside(tools, real.to_owned())?);
-    cargo.args(&arguments);
-    cargo
-        .env(BUILDS, "1")
-        .env(WRAPPER_VARIABLE, tools.join("wrapper"));
+    let mut cargo = cargo(tools, &arguments)?;
+    cargo.env(WRAPPER_VARIABLE, tools.join("wrapper"));
     if !kept.is_wanted {
         return Err(cargo.exec());
     }
@@ -130,6 +132,15 @@ fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<i32> {
         kept.keep(&compiled)?;
     }
     Ok(ended.code().unwrap_or(FAILED))
+}
+
+/// Cargo itself.
+fn cargo(tools: &Path, arguments: &[OsString]) -> io::Result<Command> {
+    let real = fs::read(tools.join(REAL))?;
+    let real = Path::new(OsStr::from_bytes(real.trim_ascii_end()));
+    let mut cargo = Command::new(outside(tools, real.to_owned())?);
+    cargo.args(arguments).env(BUILDS, "1");
+    Ok(cargo)
 }
 
 /// Runs rustc as cargo did, and keeps what it says where the kernel looks for it. Gives what came of it, if cargo could
@@ -193,6 +204,7 @@ fn wrapped(tools: &Path, words: Vec<OsString>) -> io::Result<Command> {
     let program = rustc.words.first().cloned().unwrap_or_default();
     let program = outside(tools, PathBuf::from(program))?;
     if rustc.is_for_a_cell() {
+        rustc.make_one_crate();
         rustc.words.push("-Clink-arg=-Wl,-O0".into());
         if env::var_os(OTHER_WRAPPER).is_none() {
             rustc.write(&tools.join(RECORD), fs::read(tools.join(CAUSE))?)?;
@@ -288,6 +300,16 @@ impl Rustc {
         makes && self.value_of("--crate-name") == Some(OsStr::new(CRATE))
     }
 
+    /// Makes all cells the same crate for the compiler: cargo would name it after its dependencies, and the types that
+    /// cells define would be others after each `:dep`.
+    fn make_one_crate(&mut self) {
+        for word in &mut self.words {
+            if word.as_bytes().starts_with(METADATA.as_bytes()) {
+                *word = format!("{METADATA}forklore").into();
+            }
+        }
+    }
+
     fn value_of(&self, option: &str) -> Option<&OsStr> {
         let at = self.words.iter().position(|word| word == option)?;
         Some(self.words.get(at + 1)?)
@@ -332,22 +354,34 @@ fn may_have_sources_that_change(manifest: &str) -> bool {
     dependencies.is_none_or(|dependencies| dependencies.contains("path"))
 }
 
-/// Puts the library's store into the cell's text, where the cell is compiled with the library. Gives the text.
-fn put_store_in_place(tools: &Path) -> io::Result<String> {
-    let text = fs::read_to_string(SOURCE)?;
+/// Adds to the cell's text what evcxr does not know, and gives it.
+fn complete_text(tools: &Path) -> io::Result<String> {
+    let mut text = fs::read_to_string(SOURCE)?;
+    let mut is_new = false;
+    let unwrap = |_: &Path, text: &str| rewrite::unwrap(text);
+    for complete in [with_store_in_place, lost::answer, unwrap, statics::export] {
+        if let Some(new) = complete(tools, &text) {
+            (text, is_new) = (new, true);
+        }
+    }
+    if is_new {
+        fs::write(SOURCE, &text)?;
+    }
+    Ok(text)
+}
+
+/// Puts the library's store into the cell's text, where the cell is compiled with the library.
+fn with_store_in_place(tools: &Path, text: &str) -> Option<String> {
     let library = fs::read(tools.join(LIBRARY)).unwrap_or_default();
     let library = Path::new(OsStr::from_bytes(&library));
-    let manifest = fs::read_to_string("Cargo.toml")?;
-    if library.as_os_str().is_empty()
-        || !manifest.contains(&format!("forklore = {{ path = {library:?} }}"))
-    {
-        return Ok(text);
+    let manifest = fs::read_to_string("Cargo.toml").ok()?;
+    let has_library = !library.as_os_str().is_empty()
+        && manifest.contains(&format!("forklore = {{ path = {library:?} }}"));
+    if has_library {
+        with_library_s_store(text)
+    } else {
+        None
     }
-    let with_store = with_library_s_store(&text);
-    if let Some(text) = &with_store {
-        fs::write(SOURCE, text)?;
-    }
-    Ok(with_store.unwrap_or(text))
 }
 
 const STORE_BEGINS: &str = "\nmod evcxr_internal_runtime {";
@@ -455,6 +489,17 @@ mod tests {
             let back: Vec<OsString> = split(&join(words.iter().cloned())).collect();
             assert_eq!(back, words);
         }
+    }
+
+    #[test]
+    fn cells_are_one_crate_whatever_they_depend_on() {
+        let words = ["rustc", "--crate-name", "ctx", "-C", "metadata=0123"];
+        let mut rustc = Rustc {
+            words: words.map(OsString::from).to_vec(),
+            variables: Vec::new(),
+        };
+        rustc.make_one_crate();
+        assert_eq!(rustc.words[3..], ["-C", "metadata=forklore"]);
     }
 
     #[test]

@@ -43,7 +43,9 @@ pub(crate) fn folder() -> Result<PathBuf> {
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
-    let home = || from("HOME").map(|home| home.join(".cache"));
+    // The system's own list of users knows it where HOME is not set.
+    let home = || std::env::home_dir().filter(|home| home.is_absolute());
+    let home = || home().map(|home| home.join(".cache"));
     let Some(cache) = from("XDG_CACHE_HOME").or_else(home) else {
         bail!("there is no cache folder: set HOME or XDG_CACHE_HOME");
     };

@@ -7,6 +7,7 @@ pub mod cell;
 pub mod cli;
 pub mod complete;
 pub mod cursor;
+mod definitions;
 pub mod doctor;
 pub mod export;
 pub mod frame;

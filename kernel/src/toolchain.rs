@@ -16,11 +16,11 @@ use crate::sources;
 /// The file in a prelude's folder.
 pub(crate) const PRELUDE: &str = "prelude.so";
 /// Changes when what is kept changes its form.
-const FORMAT: u32 = 9;
+const FORMAT: u32 = 10;
 
 /// The user's own home of cargo. (Cargo sets the variable for what it runs.)
 pub(crate) fn own_cargo_home() -> Option<PathBuf> {
-    let home = || Some(Path::new(&std::env::var_os("HOME")?).join(".cargo"));
+    let home = || Some(std::env::home_dir()?.join(".cargo"));
     std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(home)
@@ -46,6 +46,11 @@ impl Compiler {
             let output = Command::new(&rustc).args(question).output().context(
                 "could not run rustc: install Rust from https://rustup.rs or put it on the PATH",
             )?;
+            if !output.status.success() {
+                // rustup's own words: it may be there without the toolchain that is asked for.
+                let said = String::from_utf8_lossy(&output.stderr);
+                bail!("rustc does not run: {}", said.trim());
+            }
             anyhow::Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         };
         Ok(Compiler {

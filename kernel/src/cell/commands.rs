@@ -13,10 +13,17 @@ pub(super) fn take(code: &mut String) -> Result<Vec<Step>, Mistake> {
         if let Some(action) = action(line)? {
             steps.push(Step::Do(action));
             blank(code, start, end);
+        } else if is_command(line) && line.trim_start().starts_with(":dep") {
+            code.replace_range(start..end, &modern(line));
         }
         start = end;
     }
     Ok(steps)
+}
+
+/// A dependency as cargo wants it today: notebooks still spell it as cargo did before 2024.
+fn modern(line: &str) -> String {
+    line.replace("default_features", "default-features")
 }
 
 fn action(line: &str) -> Result<Option<Action>, Mistake> {
@@ -33,10 +40,28 @@ fn action(line: &str) -> Result<Option<Action>, Mistake> {
             return Err(usage(message));
         }
         (":types", _) => Some(Action::ToggleTypes),
+        (":opt", "") => Some(Action::Optimise(None)),
+        (":opt", level) => Some(Action::Optimise(Some(optimisation(level)?))),
         (":quit", _) => {
             let message = "a kernel is ended where it was started: in JupyterLab's menu, Kernel, Shut Down Kernel";
             return Err(usage(message));
         }
         _ => None,
+    })
+}
+
+/// A level that the compiler knows, perhaps in quotation marks.
+pub(crate) fn opt_level(level: &str) -> Option<&'static str> {
+    let known = ["0", "1", "2", "3", "s", "z"];
+    known
+        .into_iter()
+        .find(|name| *name == level.trim_matches('"'))
+}
+
+fn optimisation(level: &str) -> Result<&'static str, Mistake> {
+    opt_level(level).ok_or_else(|| {
+        usage(&format!(
+            "`:opt {level}`: there is no such level; the levels are 0, 1, 2, 3, s and z"
+        ))
     })
 }

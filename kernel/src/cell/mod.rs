@@ -29,6 +29,7 @@ use lines::{LineMagic, blank, cell_magic, line_magics};
 use magics::{Form, list, unknown, usage};
 
 pub(crate) use code::Body;
+pub(crate) use commands::opt_level;
 pub(crate) use lines::{commands_end, is_command};
 pub(crate) use locals::{as_locals, closures, once_more, with_drops};
 pub(crate) use magics::bytes_of;
@@ -68,6 +69,8 @@ pub enum Action {
     Profile(Option<Profile>),
     /// `%warnings`: whether the compiler's warnings are shown, or says whether they are.
     Warnings(Option<bool>),
+    /// `:opt`: how much the cells to come are optimised; `None` switches between level 0 and 2.
+    Optimise(Option<&'static str>),
     /// `:fmt`: whether a value is shown one part a line.
     Pretty(bool),
     /// `:types`: shows values with their types, or no longer.

@@ -36,6 +36,9 @@ pub struct Descriptors {
     pub slots: [RawFd; 2],
 }
 
+/// Exported by cells that share statics with later ones (see `definitions::statics`).
+const STATICS: &CStr = c"FORKLORE_STATICS";
+
 type CellFunction = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 
 struct Runtime {
@@ -115,6 +118,13 @@ impl Runtime {
         let address = unsafe { libc::dlsym(object, function.as_ptr()) };
         if address.is_null() {
             return Err(format!("could not find the cell: {}", last_loader_error()));
+        }
+        // SAFETY: as above. The first instance of a static that is loaded this way is the one of all later cells.
+        unsafe {
+            if !libc::dlsym(object, STATICS.as_ptr()).is_null() {
+                let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_GLOBAL;
+                libc::dlopen(path.as_ptr(), flags);
+            }
         }
         // SAFETY: evcxr generates this function with this type, for the store that it returned last.
         self.variables = unsafe {

@@ -63,6 +63,7 @@ impl Session {
                 });
             }
             Action::Profile(profile) => return self.choose_profile(profile),
+            Action::Optimise(level) => return self.optimise(level),
             Action::Pretty(is_pretty) => return self.choose_format(is_pretty),
             Action::ToggleTypes => return self.toggle_types(),
             Action::Export(folder) => return self.export(&folder),
@@ -153,14 +154,13 @@ impl Session {
                 Profile::Debug => ("0", "true"),
                 Profile::Release => ("2", "false"),
             };
+            self.opt_level = level;
             for (name, value) in [
                 ("OPT_LEVEL", level),
                 ("DEBUG_ASSERTIONS", checks),
                 ("OVERFLOW_CHECKS", checks),
             ] {
-                let command = format!(":build_env CARGO_PROFILE_DEV_{name}={value}");
-                let set = self.context.execute(&command);
-                set.map_err(|error| CellError::new("Error", error.to_string()))?;
+                self.set_for_cells(name, value)?;
             }
             self.profile = profile;
         }
@@ -168,6 +168,28 @@ impl Session {
             Profile::Debug => "debug: cells are compiled with overflow checks and debug assertions, without optimisation; the library keeps its own\n",
             Profile::Release => "release: cells are compiled with optimisation, without overflow checks and debug assertions\n",
         });
+        Ok(())
+    }
+
+    /// Through cargo's environment: in evcxr's manifest the level is more than that (see `manifest`).
+    fn optimise(&mut self, level: Option<&'static str>) -> Result<(), CellError> {
+        let other = if self.opt_level == "2" { "0" } else { "2" };
+        self.set_opt_level(level.unwrap_or(other))?;
+        self.say(&format!("Optimization: {}\n", self.opt_level));
+        Ok(())
+    }
+
+    pub(super) fn set_opt_level(&mut self, level: &'static str) -> Result<(), CellError> {
+        self.set_for_cells("OPT_LEVEL", level)?;
+        self.opt_level = level;
+        Ok(())
+    }
+
+    /// Changes cargo's profile for cells, which is no profile of the library.
+    fn set_for_cells(&mut self, name: &str, value: &str) -> Result<(), CellError> {
+        let command = format!(":build_env CARGO_PROFILE_DEV_{name}={value}");
+        let set = self.context.execute(&command);
+        set.map_err(|error| CellError::new("Error", error.to_string()))?;
         Ok(())
     }
 

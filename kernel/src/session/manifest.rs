@@ -21,11 +21,13 @@
 //! The settings that evcxr meant for its profile are given through the environment instead, where there is also a say in them.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Result;
 
 use super::analysis;
+use crate::cell::opt_level;
 use crate::warm::Warm;
 
 const CONFIG_VARIABLE: &str = "EVCXR_CONFIG_DIR";
@@ -63,35 +65,56 @@ pub(super) fn environment(warm: Option<&Warm>) -> Vec<(String, OsString)> {
     environment
 }
 
-/// Whether the configuration can be given: not where the notebook's folder holds one, which evcxr prefers.
-pub(super) fn is_possible() -> bool {
-    !Path::new("evcxr.toml").exists()
-}
+/// What a notebook's folder may hold: evcxr would prefer it.
+const FILE: &str = "evcxr.toml";
 
 /// Points evcxr to a configuration in the session's folder, until it is dropped.
 pub(super) struct Configuration {
     previous: Option<OsString>,
+    /// The notebook's folder, if it holds a configuration.
+    notebook: Option<PathBuf>,
 }
 
 impl Configuration {
-    /// Writes the configuration.
-    pub(super) fn write(folder: &Path, warm: &Warm) -> Result<Configuration> {
+    /// Writes the configuration. What becomes of `user` starts in the notebook's folder, also where evcxr shall not
+    /// look there.
+    pub(super) fn write(folder: &Path, warm: &Warm, user: &mut Command) -> Result<Configuration> {
         let dependencies = analysis::dependencies(warm.library());
         let level = format!("2\n\n{DEPENDENCIES}\n{dependencies}[profile.release]");
         let text = format!(
             "[evcxr]\nopt_level = {level:?}\noffline_mode = {}\n",
             warm.is_complete()
         );
-        std::fs::write(folder.join("evcxr.toml"), text)?;
+        std::fs::write(folder.join(FILE), text)?;
         let previous = std::env::var_os(CONFIG_VARIABLE);
         // SAFETY: see `set_compiler_environment`.
         unsafe { std::env::set_var(CONFIG_VARIABLE, folder) };
-        Ok(Configuration { previous })
+        let notebook = std::env::current_dir().ok();
+        let notebook = notebook.filter(|notebook| notebook.join(FILE).exists());
+        if let Some(notebook) = &notebook {
+            user.current_dir(notebook);
+            std::env::set_current_dir(folder)?;
+        }
+        Ok(Configuration { previous, notebook })
+    }
+
+    /// The level of optimisation that the notebook's own configuration asks for. What else evcxr reads there on its own
+    /// is about folders and caches that are the kernel's.
+    pub(super) fn opt_level(&self) -> Option<&'static str> {
+        let text = std::fs::read_to_string(self.notebook.as_ref()?.join(FILE)).ok()?;
+        text.lines().find_map(|line| {
+            let (name, value) = line.split_once('=')?;
+            (name.trim() == "opt_level").then(|| opt_level(value.trim()))?
+        })
     }
 }
 
 impl Drop for Configuration {
     fn drop(&mut self) {
+        if let Some(notebook) = &self.notebook {
+            // It was the current folder a moment ago. Who has removed it since has no use for it.
+            let _ = std::env::set_current_dir(notebook);
+        }
         // SAFETY: as above.
         unsafe {
             match self.previous.take() {

@@ -12,6 +12,7 @@ mod act;
 mod analysis;
 mod compiler;
 mod diagnostic;
+mod environment;
 mod folder;
 mod home;
 mod link;
@@ -28,11 +29,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use evcxr::{CommandContext, EvalContext};
 
-use crate::cell::Profile;
+use crate::build::TOOLS;
+use crate::cell::{self, Profile};
+use crate::definitions::statics::{self, Numbered};
+use crate::definitions::{Definitions, Prepared, lost, rewrite};
 use crate::frame::{Failure, ToSupervisor};
 use crate::output;
 use crate::procs;
 use crate::supervisor;
+use crate::toolchain::Compiler;
 use crate::warm;
 use folder::Folder;
 pub(crate) use folder::remove_own as remove_folders;
@@ -137,10 +142,6 @@ pub struct Inspection {
 pub struct Session {
     context: CommandContext,
     link: Arc<Link>,
-    /// The command that adds the library.
-    dependency: Option<String>,
-    /// Whether the library is in the manifest without that command.
-    is_early: bool,
     /// Whether cargo must not use the network: until the first cell that adds a dependency.
     is_offline: bool,
     /// Cargo's home and the user's own, where they are not the same.
@@ -151,6 +152,11 @@ pub struct Session {
     is_analysis_stale: bool,
     /// How cells are compiled.
     profile: Profile,
+    opt_level: &'static str,
+    /// What the cells have defined.
+    definitions: Definitions,
+    /// What `definitions::statics` was told last.
+    told_statics: Vec<Numbered>,
     /// The cell as it was written, where what runs is not the same.
     written: String,
     shows_warnings: bool,
@@ -215,6 +221,11 @@ impl Session {
         let link = Link::open(&folder, output).context("could not open the supervisor's socket")?;
         let control = Control { link: link.clone() };
         let mut command = Command::new(program);
+        for name in environment::clear(&mut command) {
+            link.warn(&format!(
+                "{name} names a program that is not there: cells are compiled without it"
+            ));
+        }
         set_compiler_environment(folder.path(), warm, &mut command);
         let home = warm.and_then(warm::Warm::cargo_home);
         let home = home.map(|home| Home::enter(home, &mut command));
@@ -226,18 +237,26 @@ impl Session {
             Ok(prelude) => drop(command.env(crate::runtime::PRELUDE_VARIABLE, prelude)),
             Err(error) => link.warn(&format!("panics have no message: {error:#}")),
         }
-        let early = warm.filter(|_| manifest::is_possible());
-        let configuration = match early {
-            Some(warm) => Some(manifest::Configuration::write(folder.path(), warm)?),
+        let configuration = match warm {
+            Some(warm) => Some(manifest::Configuration::write(
+                folder.path(),
+                warm,
+                &mut command,
+            )?),
             None => None,
         };
-        if let Some(warm) = early {
+        if let Some(warm) = warm {
             warm.copy_lock_to(folder.path())?;
         }
         let tools = Tools::install(folder.path(), program, warm)?;
         command.env("PATH", tools.path());
-        let (context, outputs) = EvalContext::with_subprocess_command(command)
-            .map_err(|error| anyhow!("could not start the compiler: {error}"))?;
+        let (context, outputs) = EvalContext::with_subprocess_command(command).map_err(
+            |error| match Compiler::find() {
+                Err(reason) => reason.context("could not start the compiler"),
+                Ok(_) => anyhow!("could not start the compiler: {error}"),
+            },
+        )?;
+        let opt_level = configuration.as_ref().and_then(|own| own.opt_level());
         drop((configuration, tools));
         // Nothing of a cell's comes this way: only what the supervisor itself complains about.
         let complaints = link.clone();
@@ -256,10 +275,10 @@ impl Session {
             home,
             has_rust_src: warm.is_none_or(|warm| warm.standard_library().is_some()),
             is_analysis_stale: false,
-            dependency: warm
-                .map(|warm| format!(":dep forklore = {{ path = {:?} }}\n", warm.library())),
-            is_early: early.is_some(),
             profile: Profile::Release,
+            opt_level: "2",
+            definitions: Definitions::default(),
+            told_statics: Vec::new(),
             written: String::new(),
             shows_warnings: true,
             committed: Vec::new(),
@@ -274,6 +293,10 @@ impl Session {
                 error.traceback.join("\n")
             )
         })?;
+        if let Some(level) = opt_level {
+            let set = session.set_opt_level(level);
+            set.map_err(|error| anyhow!("{}", error.evalue))?;
+        }
         session.link.speak();
         Ok((session, control))
     }
@@ -283,14 +306,8 @@ impl Session {
     fn open(&mut self, warm: Option<&warm::Warm>) -> Result<(), CellError> {
         // Where a value moves a variable away, evcxr shows it by its own means.
         let mut code = format!(":fmt {}\n", output::value_format("{:?}"));
-        if let Some(warm) = warm {
-            if !self.is_early {
-                warm.copy_lock_to(self.folder.path())
-                    .map_err(|error| CellError::new("Error", error.to_string()))?;
-                code.push_str(if self.is_offline { ":offline 1\n" } else { "" });
-                code.push_str(self.dependency.as_deref().unwrap_or_default());
-            }
-            code.push_str(crate::cell::PRELUDE);
+        if warm.is_some() {
+            code.push_str(cell::PRELUDE);
         }
         self.run(&format!("{code}\nOk::<(), String>(())?;"))
     }
@@ -344,22 +361,74 @@ impl Session {
         if let Some(error) = diagnostic::wrong_main(self.cells(code)) {
             return Err(error);
         }
-        if self.is_early
-            && code
-                .lines()
-                .any(|line| line.trim_start().starts_with(":opt"))
-        {
-            // The dependency is part of the level that goes (see `manifest`).
-            self.is_early = false;
-            let dependency = self.dependency.clone().unwrap_or_default();
-            // What is compiled has a line more.
-            self.written.clear();
-            return self.run(&format!("{dependency}{code}"));
+        let (commands, rust) = code.split_at(cell::commands_end(code));
+        let variables = self.variables();
+        let defined = self
+            .context
+            .defined_item_names()
+            .map(str::to_owned)
+            .collect();
+        let mut prepared = self.definitions.prepare(rust, &variables, &defined);
+        self.tell_compiler(&prepared)?;
+        let may_lose = !prepared.lost.is_empty() || adds_dependency(code);
+        // Where there is nothing to run evcxr would not look at the variables, and say a cell later what is lost.
+        let looks = if prepared.only_defines && may_lose && !variables.is_empty() {
+            "\n();"
+        } else {
+            ""
+        };
+        let rewritten = prepared.rewritten.as_deref().unwrap_or(rust);
+        let run = [commands, rewritten, looks].concat();
+        let mut result = self.run_with_dependencies(&run);
+        if let (Err(error), Some(_)) = (&mut result, &prepared.rewritten) {
+            for part in &mut error.traceback {
+                *part = cell::as_written(part, code, &run);
+            }
+            if is_about_text(error) {
+                // What evcxr says of the cell as it was written has its columns, if it says the same.
+                match self.run_with_dependencies(code) {
+                    Err(other) if is_about_text(&other) => result = Err(other),
+                    Err(_) => {}
+                    Ok(()) => {
+                        prepared.after = prepared.after.as_written(&self.definitions);
+                        result = Ok(());
+                    }
+                }
+            }
         }
+        result?;
+        for (name, because_of) in &prepared.restarted {
+            self.link.warn(&format!(
+                "the static `{name}` starts again: `{because_of}` is another one from this cell on"
+            ));
+        }
+        self.definitions = prepared.after;
+        Ok(())
+    }
+
+    fn run_with_dependencies(&mut self, code: &str) -> Result<(), CellError> {
         if self.is_offline && may_add_dependency(code) {
-            return self.run_online(code);
+            self.run_online(code)
+        } else {
+            self.run_with_closures(code)
         }
-        self.run_with_closures(code)
+    }
+
+    /// Tells `build` what it cannot see of the cell that comes.
+    fn tell_compiler(&mut self, prepared: &Prepared) -> Result<(), CellError> {
+        let tools = self.folder.path().join(TOOLS);
+        let mut told = lost::write(&tools, &prepared.lost);
+        if prepared.after.statics() != self.told_statics {
+            told = told.and_then(|()| statics::write(&tools, prepared.after.statics()));
+            self.told_statics = prepared.after.statics().to_vec();
+        }
+        told.map_err(|error| {
+            let folder = self.folder.path().display();
+            CellError::new(
+                "Error",
+                format!("cannot write to the session's folder {folder}: {error}"),
+            )
+        })
     }
 
     /// Runs the first cell that may add a dependency.
@@ -411,12 +480,13 @@ impl Session {
         self.run(":clear")?;
         self.committed.clear();
         self.gone.clear();
-        let mut code = String::new();
-        if let Some(dependency) = &self.dependency {
-            code.push_str(if self.is_early { "" } else { dependency });
-            code.push_str(crate::cell::PRELUDE);
-        }
-        self.run(&format!("{code}\nOk::<(), String>(())?;"))
+        self.definitions = Definitions::default();
+        let prelude = if self.library.is_some() {
+            cell::PRELUDE
+        } else {
+            ""
+        };
+        self.run(&format!("{prelude}\nOk::<(), String>(())?;"))
     }
 
     fn control(&self) -> Control {
@@ -562,6 +632,7 @@ impl Session {
         let candidates = found.completions.into_iter();
         Ok(Completions {
             candidates: candidates
+                .filter(|c| !c.code.starts_with(rewrite::PREFIX))
                 .map(|c| Candidate {
                     text: c.code,
                     kind: c.kind.to_owned(),
@@ -656,10 +727,22 @@ fn set_compiler_environment(folder: &Path, warm: Option<&warm::Warm>, user: &mut
 
 /// Whether the cell may need a crate that is not there yet (a first `.await` adds tokio).
 fn may_add_dependency(code: &str) -> bool {
+    adds_dependency(code) || code.contains(".await")
+}
+
+/// Whether it is a compile error, and not about what the cell as it was written has twice.
+fn is_about_text(error: &CellError) -> bool {
+    let is_double = ["E0592", "E0119", "E0428"]
+        .iter()
+        .any(|code| error.evalue.contains(code));
+    error.ename == "CompileError" && !is_double
+}
+
+fn adds_dependency(code: &str) -> bool {
     let adds = |line: &str| {
         line.starts_with(":dep")
             || line.starts_with(":load_config")
             || line.starts_with("extern crate")
     };
-    code.lines().any(|line| adds(line.trim_start())) || code.contains(".await")
+    code.lines().any(|line| adds(line.trim_start()))
 }

@@ -30,15 +30,15 @@ else
 fi
 "#;
 
-/// What cargo says while it tries a dependency goes to evcxr, which shows it in an error, and to the kernel's standard
-/// error, for whoever waits.
+/// What cargo says while it tries a dependency goes to evcxr, which shows it in an error. What it downloads meanwhile goes
+/// to the kernel's standard error too, from where the cell shows it; the rest is about a manifest that nobody knows.
 const CARGO: &str = r#"#!/bin/sh
 tools=${0%/*}
 read -r real <"$tools/real"
 # Left by one that was killed.
 [ ! -e "$tools/Cargo.lock" ] || mv "$tools/Cargo.lock" Cargo.lock
 case " $* " in
-*" build "*)
+*" build "* | *" check "*)
     exec "$tools/build" "$@"
     ;;
 *" check "*)
@@ -50,7 +50,14 @@ case " $* " in
     if grep -q evcxr_dummy_validate_dep Cargo.toml; then
         [ ! -e Cargo.lock ] || cp Cargo.lock "$tools/Cargo.lock"
         exec 3>&1
-        status=$({ { "$real" "$@" 2>&1 >&3 3>&-; echo $? >&4; } | tee -a "/proc/$PPID/fd/2" >&2; } 4>&1)
+        status=$({ { "$real" "$@" 2>&1 >&3 3>&-; echo $? >&4; } | while IFS= read -r line; do
+            printf '%s\n' "$line" >&2
+            case "$line" in
+            *" Updating "* | *" Downloading "* | *" Downloaded "* | *" Blocking "*)
+                printf '%s\n' "$line" >>"/proc/$PPID/fd/2"
+                ;;
+            esac
+        done; } 4>&1)
         [ ! -e "$tools/Cargo.lock" ] || mv "$tools/Cargo.lock" Cargo.lock
         exit "$status"
     fi

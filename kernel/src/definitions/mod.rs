@@ -1,0 +1,241 @@
+//! What the session's cells have defined: every later cell is compiled with a copy of it.
+//!
+//! evcxr keeps items as text and compiles them again with each cell. Three things go wrong with that, and are put right here:
+//!
+//! - **A type that changes.** To the compiler a type's identity is its path and the names of its fields, so a variable
+//!   made before `struct S { a: u8 }` became `struct S { a: String }` would be read as what it is not. Which variables
+//!   hold a type that a cell changes is decided by the definitions' text (`types`), before the cell runs; the cell itself says it ([`lost`]).
+//! - **A static** would start again in every cell. Each is exported under a name that is its own until its cell is
+//!   run again, and the loader gives all cells the first one loaded ([`statics`]).
+//! - **What has no name**, or is made by a macro, is kept twice or not at all ([`rewrite`]).
+//!
+//! [`Definitions::prepare`] tells what a cell changes. It takes effect when the cell has succeeded.
+
+pub(crate) mod lost;
+pub(crate) mod rewrite;
+pub(crate) mod statics;
+mod types;
+
+use std::collections::{HashMap, HashSet};
+
+use ra_ap_syntax::{AstNode, SyntaxNode, ast};
+
+use crate::cell::Body;
+use lost::Lost;
+use statics::Numbered;
+use types::Type;
+
+/// The items of a session, as far as what follows depends on them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Definitions {
+    /// By name: what is a type, or what types are made of.
+    types: HashMap<String, Type>,
+    statics: Vec<Numbered>,
+    /// Numbers are never used twice: what failed may still be loaded.
+    n_numbered: u64,
+    table: rewrite::Table,
+}
+
+/// A cell, and what it changes.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// The cell as evcxr shall have it, where that is not as it was written.
+    pub(crate) rewritten: Option<String>,
+    /// The definitions once the cell has succeeded.
+    pub(crate) after: Definitions,
+    /// The variables that the cell loses.
+    pub(crate) lost: Vec<Lost>,
+    /// Earlier cells' statics that start again, each with the item on account of which.
+    pub(crate) restarted: Vec<(String, String)>,
+    /// Whether the cell has nothing to run: it only defines.
+    pub(crate) only_defines: bool,
+}
+
+impl Definitions {
+    /// What `code`, which has no commands in front, changes where these variables with these types exist, and items
+    /// with these names.
+    pub(crate) fn prepare(
+        &mut self,
+        code: &str,
+        variables: &[(String, String)],
+        defined: &HashSet<String>,
+    ) -> Prepared {
+        let mut after = self.clone();
+        let rewritten = rewrite::rewrite(&mut after.table, code, defined);
+        let body = Body::parse(rewritten.as_deref().unwrap_or(code));
+        let statements: Vec<SyntaxNode> = body.statements().collect();
+        let items: Vec<ast::Item> = statements
+            .iter()
+            .filter_map(|node| ast::Item::cast(node.clone()))
+            .collect();
+        let changed = types::define(&mut after.types, &items);
+        let mut lost: Vec<Lost> = variables
+            .iter()
+            .filter_map(|(variable, type_name)| {
+                let because_of = types::first_of(&changed, type_name)?;
+                Some(Lost {
+                    variable: variable.clone(),
+                    because_of,
+                })
+            })
+            .collect();
+        lost.sort_by(|a, b| a.variable.cmp(&b.variable));
+        let restarted = after.restart_statics(&changed);
+        after.number_statics(&items);
+        self.n_numbered = after.n_numbered;
+        Prepared {
+            rewritten,
+            after,
+            lost,
+            restarted,
+            only_defines: items.len() == statements.len(),
+        }
+    }
+
+    /// Forgets how the last cell was rewritten: it succeeded as it was.
+    pub(crate) fn as_written(mut self, before: &Definitions) -> Definitions {
+        self.table = before.table.clone();
+        self
+    }
+
+    /// The statics with the numbers in their exported names.
+    pub(crate) fn statics(&self) -> &[Numbered] {
+        &self.statics
+    }
+
+    /// Statics of a type that has changed cannot be shared with the cells before.
+    fn restart_statics(&mut self, changed: &types::Changed) -> Vec<(String, String)> {
+        let mut restarted = Vec::new();
+        for item in &mut self.statics {
+            if let Some(because_of) = types::first_of(changed, &item.text) {
+                self.n_numbered += 1;
+                item.number = self.n_numbered;
+                let names = item.names.iter().cloned();
+                restarted.extend(names.map(|name| (name, because_of.clone())));
+            }
+        }
+        restarted.sort();
+        restarted
+    }
+
+    /// A cell that is run again makes its statics again.
+    fn number_statics(&mut self, items: &[ast::Item]) {
+        for item in items {
+            let names = statics::names(item.syntax());
+            if names.is_empty() {
+                continue;
+            }
+            let text = statics::text(item.syntax());
+            let name = types::name(item);
+            let replaces = |known: &Numbered| name.is_some() && known.item == name;
+            self.statics
+                .retain(|known| known.text != text && !replaces(known));
+            self.n_numbered += 1;
+            self.statics.push(Numbered {
+                text,
+                item: name,
+                names,
+                number: self.n_numbered,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(list: &[(&str, &str)]) -> Vec<(String, String)> {
+        let own = |(name, of): &(&str, &str)| ((*name).to_owned(), (*of).to_owned());
+        list.iter().map(own).collect()
+    }
+
+    /// The variables that the last of these cells loses.
+    fn lost(cells: &[&str], existing: &[(&str, &str)]) -> Vec<String> {
+        let mut definitions = Definitions::default();
+        let mut lost = Vec::new();
+        for cell in cells {
+            let prepared = definitions.prepare(cell, &variables(existing), &HashSet::new());
+            lost = prepared
+                .lost
+                .into_iter()
+                .map(|lost| lost.variable)
+                .collect();
+            definitions = prepared.after;
+        }
+        lost
+    }
+
+    #[test]
+    fn a_type_that_changes_takes_along_whatever_holds_it_and_nothing_else() {
+        let first =
+            "struct S { a: u8 } struct Outer(Vec<S>); type Alias = Outer; trait T { fn f(&self); }";
+        let existing = [
+            ("s", "S"),
+            ("list", "alloc::vec::Vec<S>"),
+            ("outer", "Outer"),
+            ("alias", "Option<Alias>"),
+            ("dynamic", "Box<dyn T>"),
+            ("n", "i32"),
+            ("similar", "SS"),
+        ];
+        let all = ["alias", "list", "outer", "s"];
+        for changes in [
+            "struct S { a: u64 }",
+            "enum S { A }",
+            "fn S() {}",
+            "#[repr(C)] struct S { a: u8 }",
+        ] {
+            assert_eq!(lost(&[first, changes], &existing), all, "{changes}");
+        }
+        assert_eq!(
+            lost(&[first, "trait T { fn f(&self); fn g(&self); }"], &existing),
+            ["dynamic"]
+        );
+        for same in [
+            first,
+            "#[derive(Debug)]\n// Another comment.\nstruct S{a:u8}",
+            "impl S { fn f(&self) {} }",
+            "fn f() -> S { S { a: 1 } }",
+            "let S: u8 = 1;",
+        ] {
+            assert!(lost(&[first, same], &existing).is_empty(), "{same}");
+        }
+    }
+
+    #[test]
+    fn what_a_type_is_made_of_may_be_a_constant_or_in_a_module() {
+        let cells = [
+            "const N: usize = 2; struct S([u8; N]);",
+            "const N: usize = 3;",
+        ];
+        assert_eq!(lost(&cells, &[("s", "S")]), ["s"]);
+        let cells = [
+            "mod m { pub struct S(u8); pub fn f() {} }",
+            "mod m { pub struct S(u16); }",
+        ];
+        assert_eq!(lost(&cells, &[("s", "m::S")]), ["s"]);
+        let cells = [cells[0], "mod m { pub struct S(u8); pub fn g() {} }"];
+        assert!(lost(&cells, &[("s", "m::S")]).is_empty());
+    }
+
+    #[test]
+    fn a_static_keeps_its_number_until_its_cell_or_its_type_comes_again() {
+        let mut definitions = Definitions::default();
+        let mut numbers = |cell: &str| {
+            let prepared = definitions.prepare(cell, &[], &HashSet::new());
+            definitions = prepared.after;
+            let numbers = definitions.statics().iter().map(|item| item.number);
+            (numbers.collect::<Vec<_>>(), prepared.restarted)
+        };
+        let first =
+            "struct S(u8); static A: Mutex<S> = Mutex::new(S(1)); mod m { static B: u8 = 1; }";
+        assert_eq!(numbers(first), (vec![1, 2], vec![]));
+        assert_eq!(numbers("A.lock()"), (vec![1, 2], vec![]));
+        assert_eq!(
+            numbers("struct S(u16);"),
+            (vec![3, 2], vec![("A".to_owned(), "S".to_owned())])
+        );
+        assert_eq!(numbers("static A: u8 = 2;").0, [2, 4]);
+    }
+}

@@ -1,0 +1,55 @@
+//! What a user has told cargo through the environment, and must not reach the builds of cells.
+//!
+//! Cells and the library are compiled in one way in all sessions, or the prebuilt library would not fit. What the cells
+//! themselves start finds the environment as it was.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+use xtask::find_program;
+
+/// They change how the library is compiled.
+const PROFILE: [&str; 4] = [
+    "CARGO_INCREMENTAL",
+    "CARGO_BUILD_INCREMENTAL",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_BUILD_RUSTFLAGS",
+];
+/// They name programs through which cargo starts the compiler.
+const WRAPPERS: [&str; 4] = [
+    "RUSTC_WRAPPER",
+    "CARGO_BUILD_RUSTC_WRAPPER",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER",
+];
+
+/// Takes all this out of this process's environment, and leaves it in `user`'s. Gives the variables whose program is
+/// missing.
+pub(super) fn clear(user: &mut Command) -> Vec<&'static str> {
+    let mut missing = Vec::new();
+    for name in PROFILE.into_iter().chain(WRAPPERS) {
+        let Some(value) = std::env::var_os(name) else {
+            continue;
+        };
+        if WRAPPERS.contains(&name) {
+            if exists(&value) {
+                continue;
+            }
+            if !value.is_empty() {
+                missing.push(name);
+            }
+        }
+        user.env(name, value);
+        // SAFETY: see `set_compiler_environment`.
+        unsafe { std::env::remove_var(name) };
+    }
+    missing
+}
+
+fn exists(program: &OsString) -> bool {
+    let program = Path::new(program);
+    let is_path = program.components().count() > 1;
+    let by_name = || program.to_str().and_then(find_program).is_some();
+    (is_path && program.exists()) || (!is_path && by_name())
+}
