@@ -380,19 +380,16 @@ impl Session {
         let rewritten = prepared.rewritten.as_deref().unwrap_or(rust);
         let run = [commands, rewritten, looks].concat();
         let mut result = self.run_with_dependencies(&run);
-        if let (Err(error), Some(_)) = (&mut result, &prepared.rewritten) {
-            for part in &mut error.traceback {
-                *part = cell::as_written(part, code, &run);
-            }
-            if is_about_text(error) {
-                // What evcxr says of the cell as it was written has its columns, if it says the same.
-                match self.run_with_dependencies(code) {
-                    Err(other) if is_about_text(&other) => result = Err(other),
-                    Err(_) => {}
-                    Ok(()) => {
-                        prepared.after = prepared.after.as_written(&self.definitions);
-                        result = Ok(());
-                    }
+        if let (Err(error), Some(_)) = (&result, &prepared.rewritten)
+            && is_about_text(error)
+        {
+            // What evcxr says of the cell as it was written has its columns, if it says the same.
+            match self.run_with_dependencies(code) {
+                Err(other) if is_about_text(&other) => result = Err(other),
+                Err(_) => {}
+                Ok(()) => {
+                    prepared.after = prepared.after.as_written(&self.definitions);
+                    result = Ok(());
                 }
             }
         }
