@@ -28,6 +28,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::awaited;
 use crate::definitions::{lost, rewrite, statics};
 use crate::kept::{Compiled, Kept};
 
@@ -70,7 +71,7 @@ const CRATE: &str = "ctx";
 const MADE: &str = "libctx.so";
 /// Of rustc's options, what tells crates of one name apart.
 const METADATA: &str = "metadata=";
-const SOURCE: &str = "src/lib.rs";
+pub(crate) const SOURCE: &str = "src/lib.rs";
 
 /// Builds a cell, and does not return, where this program was started by one of its names in a session's tools.
 pub(crate) fn run_if_asked() {
@@ -412,6 +413,10 @@ fn with_library_s_store(text: &str) -> Option<String> {
     put(&mut text, begin..end, STORE)?;
     if let Some(begin) = text[..begin].find(ERROR) {
         put(&mut text, begin..begin + ERROR.len(), LIBRARY_S_ERROR)?;
+    }
+    if let Some((place, new)) = awaited::without_runtime(&text) {
+        // Where it does not fit, the cell gets the runtime.
+        let _ = put(&mut text, place, new);
     }
     Some(text)
 }

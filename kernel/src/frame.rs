@@ -3,7 +3,11 @@
 //! A frame is a kind (1 byte), a length (4 bytes, little endian) and as many bytes. The two ends are
 //! the same program in the same version, so nothing here has to last.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+
+use crate::aftermath::Aftermath;
 
 /// From the supervisor to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub enum ToSupervisor {
     Limit(Option<Limit>),
     /// To be answered with `Status`, then `Synced`.
     AskStatus(u64),
+    /// The code that comes is of this cell, as the user counts them.
+    Cell(u32),
 }
 
 /// How much memory the user process, and all that cells start, may use together.
@@ -85,8 +91,8 @@ pub struct Failure {
     pub message: String,
     /// Where, if it is known.
     pub place: Option<Place>,
-    /// Whether every variable is as it was before the cell.
-    pub rolled_back: bool,
+    /// What became of the variables, and of what earlier cells had started.
+    pub aftermath: Aftermath,
 }
 
 /// A place in a source file.
@@ -98,6 +104,12 @@ pub struct Place {
     pub line: u32,
     /// From 1.
     pub column: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
 }
 
 const HEADER_BYTES: usize = 5;
@@ -189,6 +201,7 @@ impl Frame for ToSupervisor {
             ToSupervisor::Script(words) => (16, serde_json::to_vec(words).unwrap_or_default()),
             ToSupervisor::Limit(limit) => (17, serde_json::to_vec(limit).unwrap_or_default()),
             ToSupervisor::AskStatus(number) => (18, number.to_le_bytes().to_vec()),
+            ToSupervisor::Cell(number) => (19, number.to_le_bytes().to_vec()),
         }
     }
 
@@ -203,6 +216,7 @@ impl Frame for ToSupervisor {
             16 => ToSupervisor::Script(serde_json::from_slice(&payload).ok()?),
             17 => ToSupervisor::Limit(serde_json::from_slice(&payload).ok()?),
             18 => ToSupervisor::AskStatus(u64::from_le_bytes(payload.try_into().ok()?)),
+            19 => ToSupervisor::Cell(u32::from_le_bytes(payload.try_into().ok()?)),
             _ => return None,
         })
     }
@@ -225,7 +239,7 @@ mod tests {
             name: "Panic".to_owned(),
             message: "ö\n\0".to_owned(),
             place: Some(place),
-            rolled_back: true,
+            aftermath: Aftermath::RolledBack(Vec::new()),
         };
         let sent = vec![
             ToKernel::Hello(-1),

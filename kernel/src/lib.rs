@@ -1,6 +1,8 @@
 //! The parts of the `forklore` kernel, as a library, so that tests can drive each of them.
 
+pub mod aftermath;
 pub mod allocator;
+mod awaited;
 mod build;
 mod cache;
 pub mod cell;

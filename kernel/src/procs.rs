@@ -92,6 +92,17 @@ pub fn children(pid: Pid) -> Vec<Pid> {
     found
 }
 
+/// The children that the main thread of `pid` has started; of all its threads, where Linux does not tell.
+pub fn children_of_main_thread(pid: Pid) -> Vec<Pid> {
+    match fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) {
+        Ok(line) => line
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .collect(),
+        Err(_) => children(pid),
+    }
+}
+
 /// Children, grandchildren and so on of `pid`: parents before their children.
 pub fn descendants(pid: Pid) -> Vec<Pid> {
     let mut found = children(pid);
@@ -142,6 +153,18 @@ pub fn reap(pid: Pid) -> Option<i32> {
     // SAFETY: `status` outlives the call.
     let reaped = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
     (reaped > 0).then_some(status)
+}
+
+/// Waits until the child `pid` has ended. Returns at once if it is nobody's to wait for.
+pub fn wait(pid: Pid) {
+    let mut status = 0;
+    if pid <= 0 {
+        return;
+    }
+    // SAFETY: `status` outlives the call.
+    while unsafe { libc::waitpid(pid, &raw mut status, 0) } == -1
+        && std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted
+    {}
 }
 
 /// Ends every descendant of this process but those in `spared` and their descendants, reaps those that are (or

@@ -1,8 +1,10 @@
 //! A cell's Rust as rust-analyzer's parser sees it.
 
 use ra_ap_syntax::{
-    AstNode, Edition, NodeOrToken, SourceFile, SyntaxNode, SyntaxToken, TextSize, ast,
+    AstNode, Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxNode, SyntaxToken, TextSize, ast,
 };
+
+use super::lines::commands_end;
 
 /// What a cell is wrapped in to be parsed: statements and items are those of a function.
 const PROLOGUE: &str = "fn f(){";
@@ -57,6 +59,39 @@ impl Body {
             .into_iter()
             .flat_map(|list| list.syntax().children())
     }
+}
+
+/// Whether a token belongs to the code itself, and not to a function, closure or `async` block in it.
+pub(crate) fn is_own(token: &SyntaxToken) -> bool {
+    let is_async_block = |node: &SyntaxNode| {
+        ast::BlockExpr::cast(node.clone()).is_some_and(|block| block.async_token().is_some())
+    };
+    let mut around = token.parent_ancestors();
+    let functions = token
+        .parent_ancestors()
+        .filter(|node| ast::Fn::can_cast(node.kind()));
+    // The outermost is the one that the code was wrapped in to be parsed.
+    functions.count() <= 1
+        && !around.any(|node| is_async_block(&node) || ast::ClosureExpr::can_cast(node.kind()))
+}
+
+/// The first line on which code returns, though it is no function's body.
+pub(super) fn line_of_return(code: &str) -> Option<usize> {
+    if !code.contains("return") {
+        return None;
+    }
+    let from = commands_end(code);
+    let body = Body::parse(&code[from..]);
+    let is_return = |token: &SyntaxToken| {
+        token.kind() == SyntaxKind::RETURN_KW
+            && token
+                .parent()
+                .is_some_and(|node| ast::ReturnExpr::can_cast(node.kind()))
+            && is_own(token)
+    };
+    let found = body.tokens().find(is_return)?;
+    let at = from + body.offset(found.text_range().start());
+    Some(1 + code[..at].matches('\n').count())
 }
 
 /// The expression of an expression statement, with or without its semicolon.

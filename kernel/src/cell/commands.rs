@@ -1,8 +1,9 @@
-//! evcxr's commands that the kernel has a part in, because what it shows and when it ends is its own.
+//! evcxr's commands that the kernel has a part in, because what it shows and when it ends is its own, and lines for the
+//! shell, which evcxr would run in the kernel's process and show at their end.
 
 use super::lines::{blank, commands_end, is_command};
 use super::magics::usage;
-use super::{Action, Mistake, Step};
+use super::{Action, Mistake, Script, Step};
 
 /// Takes these commands out of the code.
 pub(super) fn take(code: &mut String) -> Result<Vec<Step>, Mistake> {
@@ -29,6 +30,14 @@ fn modern(line: &str) -> String {
 fn action(line: &str) -> Result<Option<Action>, Mistake> {
     if !is_command(line) {
         return Ok(None);
+    }
+    if let Some(command) = line.strip_prefix('!') {
+        return Ok(Some(Action::Script(Script {
+            program: "sh",
+            arguments: Vec::new(),
+            text: command.trim().to_owned(),
+            file: "command.sh",
+        })));
     }
     let (name, arguments) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
     Ok(match (name, arguments.trim()) {

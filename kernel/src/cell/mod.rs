@@ -9,7 +9,7 @@
 //! implements `Debug`. So one compile is enough where stock evcxr needs two, an own `evcxr_display` still wins
 //! because it is inherent, and what has neither gets evcxr's second attempt with its usual error.
 //!
-//! evcxr's own `:commands` and `!shell` lines pass through untouched.
+//! evcxr's own `:commands` pass through untouched, but for those in `commands`.
 //!
 //! Nothing happens here: a [`Plan`] says what shall happen, and `session` does it. A cell's Rust is one step of it,
 //! because a cell is one transaction.
@@ -28,7 +28,7 @@ use std::fmt;
 use lines::{LineMagic, blank, cell_magic, line_magics};
 use magics::{Form, list, unknown, usage};
 
-pub(crate) use code::Body;
+pub(crate) use code::{Body, is_own};
 pub(crate) use commands::opt_level;
 pub(crate) use lines::{commands_end, is_command};
 pub(crate) use locals::{as_locals, closures, once_more, with_drops};
@@ -190,6 +190,14 @@ fn plan_lines(mut code: String) -> Result<Plan, Mistake> {
     }
     while let Some((found, rewrite)) = first_to_rewrite(&code) {
         code = rewrite(&code, &found)?;
+    }
+    if let Some(line) = code::line_of_return(&code) {
+        return Err(Mistake {
+            name: "CompileError",
+            message: format!(
+                "`return` on line {line} leaves a function, and a cell is none: use `if` and `else`, or write a function and call it"
+            ),
+        });
     }
     keep_leading_docs(&mut code);
     items::configure(&mut code);

@@ -32,7 +32,6 @@ fn plain_cells_are_not_touched() {
         "1 + 1",
         "let x = 5;\nx",
         ":dep rand = \"0.9\"\nuse rand::Rng;",
-        "!ls\n",
         "let a = 7\n  % 4;",
         "let a = 7\n%b;",
         "let s = \"\n%time x\n\";",
@@ -41,6 +40,47 @@ fn plain_cells_are_not_touched() {
         "f(1,\n%y)",
     ] {
         assert_eq!(run(text), text);
+    }
+}
+
+#[test]
+fn a_line_for_the_shell_is_a_script() {
+    let plan = plan("// before\n!echo $HOME\n! ls\nlet a = !1;").unwrap();
+    let [
+        Step::Do(Action::Script(first)),
+        Step::Do(Action::Script(second)),
+        Step::Run(rust),
+    ] = &plan.steps[..]
+    else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(
+        (first.program, &*first.text, &*second.text),
+        ("sh", "echo $HOME", "ls")
+    );
+    assert_eq!(
+        rust.trim_start_matches("// before"),
+        "\n           \n    \nlet a = !1;"
+    );
+}
+
+#[test]
+fn a_cell_is_no_function_to_return_from() {
+    for code in [
+        "let a = 1;\nif a > 0 { return; }",
+        "\nreturn Err(\"no\".into());",
+    ] {
+        let mistake = plan(code).unwrap_err();
+        assert!(mistake.message.contains("`return` on line 2"), "{mistake}");
+    }
+    for code in [
+        "fn f() -> u8 { return 1; }",
+        "let f = |x: u8| { return x; };",
+        "let a = async { return 1; };",
+        "// return\nprintln!(\"return\");",
+        "impl T for A { fn f(&self) { return; } }",
+    ] {
+        assert!(plan(code).is_ok(), "{code}");
     }
 }
 
@@ -330,12 +370,14 @@ fn rust_that_looks_like_a_command_is_rust() {
         ("!(a && b)", " !(a && b)"),
         ("::std::mem::swap(a, b)", "\t::std::mem::swap(a, b)"),
         ("// why\n!true", "// why\n !true"),
-        ("!ls", "!ls"),
-        ("!true; echo a", "!true; echo a"),
-        ("!script.sh --all", "!script.sh --all"),
-        ("!7z x archive", "!7z x archive"),
     ] {
         assert_eq!(run(text), expected);
+    }
+    for text in ["!ls", "!true; echo a", "!script.sh --all", "!7z x archive"] {
+        let Action::Script(script) = done(text) else {
+            panic!("{text}")
+        };
+        assert_eq!(script.text, text[1..]);
     }
 }
 

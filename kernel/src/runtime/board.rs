@@ -30,6 +30,9 @@ pub struct Board {
     has_hook: AtomicBool,
     /// Panics in the user process during this cell, caught ones included. Written by the user process.
     panics: AtomicU32,
+    /// Whether the last panic has not been shown: it may be the one that ends the cell, whose error shows it. Set by the
+    /// user process' panic hook, taken by that and by the supervisor.
+    is_panic_held: AtomicBool,
     /// Panics in forked children of the user process during this cell. Written by those.
     child_panics: AtomicU32,
     /// The signal of a fault, 0 if there was none. Written by the user process' signal handler.
@@ -85,6 +88,23 @@ impl Board {
         self.child_panics.store(0, Ordering::Relaxed);
         self.fault_signal.store(0, Ordering::Relaxed);
         self.panic_text_bytes.store(0, Ordering::Relaxed);
+        self.is_panic_held.store(false, Ordering::Relaxed);
+    }
+
+    /// The last panic is not shown before it is known whether the cell catches it.
+    pub(super) fn hold_panic(&self) {
+        self.is_panic_held.store(true, Ordering::Relaxed);
+    }
+
+    /// What a panic that was held says, as the standard library would have shown it. Only once.
+    pub fn take_held_panic(&self) -> Option<String> {
+        let is_held = self.is_panic_held.swap(false, Ordering::Relaxed);
+        let (message, place) = self.last_panic().filter(|_| is_held)?;
+        Some(match place.file.as_str() {
+            // The place is one in the code that was generated around the cell.
+            "src/lib.rs" => format!("thread 'main' panicked: {message}\n"),
+            _ => format!("thread 'main' panicked at {place}:\n{message}\n"),
+        })
     }
 
     /// Makes this process the one that runs cells.
@@ -256,6 +276,12 @@ mod tests {
         assert_eq!(board.panics(), (3, 0));
         board.clear();
         assert_eq!((board.last_panic(), board.panics()), (None, (0, 0)));
+        board.note_panic(b"caught", b"src/lib.rs", 1, 1);
+        assert_eq!(board.take_held_panic(), None);
+        board.hold_panic();
+        let held = board.take_held_panic().unwrap();
+        assert_eq!(held, "thread 'main' panicked: caught\n");
+        assert_eq!(board.take_held_panic(), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod keeper;
 mod prelude;
 mod script;
 mod snapshot;
+mod store;
 
 use std::ffi::{CStr, CString, c_void};
 use std::os::fd::RawFd;
@@ -18,6 +19,7 @@ use std::os::fd::RawFd;
 use board::Board;
 use keeper::Keeper;
 use snapshot::Side;
+use store::Store;
 
 pub use prelude::SOURCE as PRELUDE_SOURCE;
 
@@ -46,7 +48,9 @@ struct Runtime {
     descriptors: Descriptors,
     prelude: Option<prelude::Prelude>,
     /// evcxr's store of variables: made, read and written by the cells' own code.
-    variables: *mut c_void,
+    variables: Store,
+    /// The variables that the cell which comes may change, where its failure may have to be undone in this process.
+    guard: Option<String>,
     /// Keeps the cells' pipes and sockets for a snapshot, once there is one of these.
     keeper: Option<Keeper>,
 }
@@ -60,7 +64,8 @@ pub fn run(board: &'static Board, descriptors: Descriptors) -> ! {
         board,
         descriptors,
         prelude,
-        variables: std::ptr::null_mut(),
+        variables: Store(std::ptr::null_mut()),
+        guard: None,
         keeper: None,
     };
     runtime.snapshot(0, "READY");
@@ -87,6 +92,10 @@ impl Runtime {
         if let Some(words) = message.strip_prefix("SCRIPT ") {
             return send(self.descriptors.control, &script::run(words));
         }
+        if let Some(names) = message.strip_prefix("GUARD ") {
+            self.guard = Some(names.to_owned());
+            return;
+        }
         let mut words = message.splitn(4, ' ');
         let command = words.next();
         let slot = words.next().and_then(|slot| slot.parse().ok()).unwrap_or(0);
@@ -103,8 +112,30 @@ impl Runtime {
         }
     }
 
-    /// Loads the shared object at `path` and calls `function`, as evcxr's own runtime does.
+    /// Runs a cell: where it is guarded, the supervisor decides what becomes of what it has changed.
     fn call(&mut self, path: &str, function: &str) -> Result<(), String> {
+        let Some(names) = self.guard.take() else {
+            return self.call_unguarded(path, function);
+        };
+        let guarded = self.variables.guard(&names);
+        let called = self.call_unguarded(path, function);
+        let mut restores = false;
+        if called.is_ok() {
+            send(self.descriptors.control, &format!("RETURNED {guarded}"));
+            let answer = receive(self.descriptors.control).unwrap_or_default();
+            let children = answer.strip_prefix("SETTLE restore");
+            restores = children.is_some();
+            for child in children.unwrap_or_default().split_whitespace() {
+                // It was killed, and nobody else waits for it.
+                crate::procs::wait(child.parse().unwrap_or(0));
+            }
+        }
+        self.variables.settle(restores);
+        called
+    }
+
+    /// Loads the shared object at `path` and calls `function`, as evcxr's own runtime does.
+    fn call_unguarded(&mut self, path: &str, function: &str) -> Result<(), String> {
         let own_pid = std::process::id();
         let path = CString::new(path).map_err(|error| error.to_string())?;
         let function = CString::new(function).map_err(|error| error.to_string())?;
@@ -129,7 +160,7 @@ impl Runtime {
         // SAFETY: evcxr generates this function with this type, for the store that it returned last.
         self.variables = unsafe {
             let function: CellFunction = std::mem::transmute::<*mut c_void, CellFunction>(address);
-            function(self.variables)
+            Store(function(self.variables.0))
         };
         self.flush();
         if std::process::id() != own_pid {

@@ -12,7 +12,7 @@ use crate::runtime::board::Board;
 /// The prelude's source, to be compiled as a `cdylib` with `-C prefer-dynamic`.
 pub const SOURCE: &str = include_str!("prelude_source.rs");
 
-type OnPanic = extern "C" fn(*const u8, usize, *const u8, usize, u32, u32) -> bool;
+type OnPanic = extern "C" fn(*const u8, usize, *const u8, usize, u32, u32) -> u8;
 
 // The hook has nothing else to reach it by. Written once, before the hook is installed.
 static BOARD: AtomicPtr<Board> = AtomicPtr::new(std::ptr::null_mut());
@@ -55,7 +55,18 @@ impl Prelude {
     }
 }
 
-/// Notes the panic. Returns whether it happened on a main thread, whose name the cells' library does not know.
+/// Whose panic it is, in the numbers that the prelude knows.
+#[derive(Clone, Copy)]
+enum Panicked {
+    /// A thread's. The cell goes on, so it is shown.
+    Thread = 0,
+    /// The main thread's of a process that the cell forked. Its name the cells' library does not know.
+    Child = 1,
+    /// The cell's own. Not shown, as the cell's error may be about to.
+    Cell = 2,
+}
+
+/// Notes the panic, and says whose it is.
 extern "C" fn on_panic(
     message: *const u8,
     message_bytes: usize,
@@ -63,18 +74,31 @@ extern "C" fn on_panic(
     file_bytes: usize,
     line: u32,
     column: u32,
-) -> bool {
+) -> u8 {
     // SAFETY: the prelude passes two valid strings; the board was stored before it got this function.
-    unsafe {
-        let board = &*BOARD.load(Ordering::Relaxed);
-        let message = std::slice::from_raw_parts(message, message_bytes);
-        board.note_panic(
-            message,
+    let (board, message, file) = unsafe {
+        (
+            &*BOARD.load(Ordering::Relaxed),
+            std::slice::from_raw_parts(message, message_bytes),
             std::slice::from_raw_parts(file, file_bytes),
-            line,
-            column,
-        );
-        // By number, because glibc has had a function for it since 2.30 only.
-        libc::syscall(libc::SYS_gettid) == i64::from(libc::getpid())
+        )
+    };
+    // By number, because glibc has had a function for it since 2.30 only.
+    // SAFETY: both have no preconditions.
+    let is_main = unsafe { libc::syscall(libc::SYS_gettid) == i64::from(libc::getpid()) };
+    let panicked = match (is_main, board.is_user()) {
+        (false, _) => Panicked::Thread,
+        (true, false) => Panicked::Child,
+        (true, true) => Panicked::Cell,
+    };
+    if let (Panicked::Cell, Some(caught)) = (panicked, board.take_held_panic()) {
+        // The cell went on after it.
+        // SAFETY: the buffer is valid for its length.
+        unsafe { libc::write(2, caught.as_ptr().cast(), caught.len()) };
     }
+    board.note_panic(message, file, line, column);
+    if let Panicked::Cell = panicked {
+        board.hold_panic();
+    }
+    panicked as u8
 }

@@ -3,7 +3,12 @@
 use std::io::Write;
 use std::panic::PanicHookInfo;
 
-type OnPanic = extern "C" fn(*const u8, usize, *const u8, usize, u32, u32) -> bool;
+type OnPanic = extern "C" fn(*const u8, usize, *const u8, usize, u32, u32) -> u8;
+
+/// The main thread of a process that a cell has forked.
+const CHILD: u8 = 1;
+/// The cell itself: its error shows the panic, or the kernel, where the cell catches it.
+const CELL: u8 = 2;
 
 #[unsafe(no_mangle)]
 pub extern "C" fn forklore_prelude_install(on_panic: OnPanic) {
@@ -14,13 +19,20 @@ pub extern "C" fn forklore_prelude_install(on_panic: OnPanic) {
             Some(place) => (place.file(), place.line(), place.column()),
             None => ("", 0, 0),
         };
-        let is_cell = on_panic(message.as_ptr(), message.len(), file.as_ptr(), file.len(), line, column);
-        if file != "src/lib.rs" || std::env::var_os("RUST_BACKTRACE").is_some() {
+        let panicked = on_panic(message.as_ptr(), message.len(), file.as_ptr(), file.len(), line, column);
+        if std::env::var_os("RUST_BACKTRACE").is_some() {
+            return usual(info);
+        }
+        let unnamed = match panicked {
+            CELL => return,
+            CHILD => "main",
+            _ => "<unnamed>",
+        };
+        if file != "src/lib.rs" {
             return usual(info);
         }
         // The place is one in the code that was generated around the cell: the error has the cell's own line.
         let thread = std::thread::current();
-        let unnamed = if is_cell { "main" } else { "<unnamed>" };
         let text = format!("thread '{}' panicked: {message}\n", thread.name().unwrap_or(unnamed));
         let _ = std::io::stderr().write_all(text.as_bytes());
     }));

@@ -239,7 +239,10 @@ impl Worker {
     }
 
     fn run_cell(&mut self, code: &str) -> Result<Option<Inspection>, CellError> {
-        self.session()?.run_cell(code)
+        let number = self.execution_count as u32;
+        let session = self.session()?;
+        session.count(number);
+        session.run_cell(code)
     }
 
     /// Evaluates expressions after the cell, each as a cell of its own whose value goes into the reply. What one of

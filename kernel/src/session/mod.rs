@@ -160,6 +160,8 @@ pub struct Session {
     /// The cell as it was written, where what runs is not the same.
     written: String,
     shows_warnings: bool,
+    /// The number of the cell that runs, as the user counts them.
+    number: u32,
     /// The code that has run and was not rolled back, cell by cell.
     committed: Vec<String>,
     /// The variables of the running cell that no later one has.
@@ -281,6 +283,7 @@ impl Session {
             told_statics: Vec::new(),
             written: String::new(),
             shows_warnings: true,
+            number: 0,
             committed: Vec::new(),
             unkept: Vec::new(),
             gone: HashMap::new(),
@@ -312,12 +315,17 @@ impl Session {
         self.run(&format!("{code}\nOk::<(), String>(())?;"))
     }
 
+    /// The cell that comes has this number: messages about what it starts name it so.
+    pub fn count(&mut self, number: u32) {
+        self.number = number;
+    }
+
     /// Runs a cell. Everything it wrote has been given to the output before this returns.
     ///
     /// # Errors
     ///
     /// When the cell does not compile, or ended in any other way than by reaching its end.
-    /// Then every variable is as it was before.
+    /// Then the variables have their values from before, or the error names those that do not.
     pub fn execute(&mut self, code: &str) -> Result<(), CellError> {
         self.execute_for(code, code)
     }
@@ -496,6 +504,7 @@ impl Session {
         if !self.link.begin_cell() {
             return Err(CellError::new("Error", "the session has been shut down"));
         }
+        self.link.tell(&ToSupervisor::Cell(self.number));
         compiler::forget(self.folder.path());
         let generated = self.folder.path().join("src/lib.rs");
         self.link.places.begin(self.cells(code), generated);
@@ -608,14 +617,7 @@ impl Session {
                 .traceback
                 .extend(diagnostic::place(place, self.cells(code), source));
         }
-        error.traceback.push(match failure.rolled_back {
-            true => "every variable is as it was before this cell".to_owned(),
-            false if matches!(failure.name.as_str(), "Panic" | "QuestionMark") => {
-                "no snapshot was taken before this cell: variables that it made or moved are lost"
-                    .to_owned()
-            }
-            false => "no snapshot was taken before this cell: all variables are lost".to_owned(),
-        });
+        error.traceback.push(failure.aftermath.to_string());
         error
     }
 

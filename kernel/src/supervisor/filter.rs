@@ -3,9 +3,17 @@
 //! The code that evcxr generates around a cell prints some of its messages. Those are taken out; everything else goes on,
 //! byte for byte and at once, except a tail that may yet become such a line.
 
+use data_encoding::HEXLOWER;
+
+use crate::frame::Place;
+
 const MARK: &[u8] = b"EVCXR_";
 const PANIC: &[u8] = b"EVCXR_PANIC_NOTIFICATION\n";
 const USER_ERROR: &[u8] = b"EVCXR_ERROR_OCCURRED\n";
+/// The library's, with line, column, text and file.
+const TOLD_ERROR: &[u8] = b"EVCXR_ERROR_OCCURRED ";
+/// The longest that such a line may be.
+const TOLD_BYTES: usize = 16 << 10;
 const CHANGED_TYPE: &[u8] = b"EVCXR_VARIABLE_CHANGED_TYPE:";
 const NAME_BYTES: usize = 200;
 
@@ -14,10 +22,19 @@ const NAME_BYTES: usize = 200;
 pub enum Control {
     /// The cell panicked.
     Panic,
-    /// A `?` of the cell met an error.
-    UserError,
+    /// A `?` of the cell met an error, which is known where the library told it.
+    UserError(Option<UserError>),
     /// This variable's type has been defined again: nothing has run, evcxr tries again without it.
     ChangedType(String),
+}
+
+/// An error that ended a cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserError {
+    /// What it says of itself.
+    pub text: String,
+    /// Where the `?` is.
+    pub place: Place,
 }
 
 /// See the module's text.
@@ -93,13 +110,28 @@ impl Filter {
 }
 
 fn control_line(text: &[u8], has_output: bool) -> Match {
-    for (line, control) in [(PANIC, Control::Panic), (USER_ERROR, Control::UserError)] {
+    for (line, control) in [
+        (PANIC, Control::Panic),
+        (USER_ERROR, Control::UserError(None)),
+    ] {
         if text.starts_with(line) {
             return Match::Whole(control, line.len());
         }
         if line.starts_with(text) {
             return Match::Partly;
         }
+    }
+    if let Some(told) = text.strip_prefix(TOLD_ERROR) {
+        return match told.iter().position(|byte| *byte == b'\n') {
+            Some(end) => match parse_told(&told[..end]) {
+                Some(error) => {
+                    Match::Whole(Control::UserError(Some(error)), TOLD_ERROR.len() + end + 1)
+                }
+                None => Match::No,
+            },
+            None if told.len() < TOLD_BYTES => Match::Partly,
+            None => Match::No,
+        };
     }
     if has_output {
         return Match::No;
@@ -125,6 +157,20 @@ fn control_line(text: &[u8], has_output: bool) -> Match {
         None if name.len() < NAME_BYTES => Match::Partly,
         _ => Match::No,
     }
+}
+
+/// `LINE COLUMN TEXT FILE`, the text in hexadecimal digits.
+fn parse_told(told: &[u8]) -> Option<UserError> {
+    let mut words = std::str::from_utf8(told).ok()?.splitn(4, ' ');
+    let (line, column) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let text = HEXLOWER.decode(words.next()?.as_bytes()).ok()?;
+    let place = Place {
+        file: words.next()?.to_owned(),
+        line,
+        column,
+    };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    Some(UserError { text, place })
 }
 
 #[cfg(test)]
@@ -153,7 +199,7 @@ mod tests {
             Control::ChangedType("x".to_owned()),
             Control::ChangedType("r#y".to_owned()),
             Control::Panic,
-            Control::UserError,
+            Control::UserError(None),
         ];
         for n in 1..text.len() {
             assert_eq!(
@@ -162,6 +208,29 @@ mod tests {
                 "pieces of {n}"
             );
         }
+    }
+
+    #[test]
+    fn the_error_that_ended_a_cell_is_read_in_any_pieces() {
+        let text = b"EVCXR_ERROR_OCCURRED 7 12 c3b6206e6f0a src/lib.rs\nend";
+        let error = UserError {
+            text: "\u{f6} no\n".to_owned(),
+            place: Place {
+                file: "src/lib.rs".to_owned(),
+                line: 7,
+                column: 12,
+            },
+        };
+        for n in 1..text.len() {
+            let found = vec![Control::UserError(Some(error.clone()))];
+            assert_eq!(
+                run(text, n, true),
+                (b"end".to_vec(), found),
+                "pieces of {n}"
+            );
+        }
+        let other: &[u8] = b"EVCXR_ERROR_OCCURRED 7 12 zz src/lib.rs\n";
+        assert_eq!(run(other, 5, true), (other.to_vec(), Vec::new()));
     }
 
     #[test]

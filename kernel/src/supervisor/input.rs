@@ -5,6 +5,9 @@
 //! (Where the system hides that, with Yama's strictest settings, only the library's `input` asks, and an interrupt ends
 //! any other read.) A cell that may not ask finds the end of file, because the pipe then has no writer. (It can get one again: a pipe
 //! can be opened through `/proc` like a file.)
+//!
+//! A terminal says with Ctrl-D that its input ends. A front end's field has no such key, so an answer does: see
+//! [`Input::answer`].
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -16,6 +19,11 @@ use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
 use crate::procs::{self, Pid};
+
+/// An answer that ends the input: Ctrl-D, as a terminal sends it, and as one can type it into any field.
+const ENDS: [&[u8]; 2] = [b"\x04", b"^D"];
+/// What the standard library reads at once where lines are wanted. What reads to the end asks for other amounts.
+const LINES: u64 = 8192;
 
 /// How long a cell may wait until it is noticed.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -32,6 +40,10 @@ pub struct Input {
     n_answers: u64,
     /// For which number of answers the kernel has been told that the cell waits.
     told: Option<u64>,
+    /// Whether what waits reads until the input ends.
+    reads_to_end: bool,
+    /// Whether the input ends behind what is pending.
+    is_ended: bool,
     looked_at: Instant,
 }
 
@@ -45,6 +57,8 @@ impl Input {
             pending: Vec::new(),
             n_answers: 0,
             told: None,
+            reads_to_end: false,
+            is_ended: false,
             looked_at: Instant::now(),
         };
         Ok((input, its_reader))
@@ -57,6 +71,8 @@ impl Input {
         self.pending.clear();
         self.n_answers = 0;
         self.told = None;
+        self.reads_to_end = false;
+        self.is_ended = false;
         self.writer = if is_allowed {
             reopen(&self.reader, OpenOptions::new().write(true)).ok()
         } else {
@@ -64,10 +80,20 @@ impl Input {
         };
     }
 
-    /// Takes an answer for the cell.
+    /// Takes an answer for the cell. One that is, or ends with, Ctrl-D or `^D` ends the input for this cell; so does an
+    /// empty one, for a read that goes on until the input ends.
     pub fn answer(&mut self, bytes: &[u8]) {
         self.n_answers += 1;
-        self.pending.extend_from_slice(bytes);
+        let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let last = ENDS.iter().find_map(|end| line.strip_suffix(*end));
+        match last {
+            Some(rest) => {
+                self.pending.extend_from_slice(rest);
+                self.is_ended = true;
+            }
+            None if line.is_empty() && self.reads_to_end => self.is_ended = true,
+            None => self.pending.extend_from_slice(bytes),
+        }
         self.write();
     }
 
@@ -79,6 +105,9 @@ impl Input {
         };
         let n_written = writer.write(&self.pending).unwrap_or(0);
         self.pending.drain(..n_written);
+        if self.is_ended && self.pending.is_empty() {
+            self.writer = None;
+        }
     }
 
     /// The pipe, where something still has to be written to it.
@@ -99,8 +128,12 @@ impl Input {
             return None;
         }
         self.looked_at = Instant::now();
-        let waits = self.pending.is_empty() && self.is_empty() && self.has_reader(user);
-        self.told = waits.then_some(self.n_answers);
+        let waits = self.pending.is_empty() && self.is_empty();
+        let reader = waits.then(|| self.reader_of(user)).flatten();
+        self.told = reader.map(|n_bytes| {
+            self.reads_to_end = n_bytes != LINES;
+            self.n_answers
+        });
         self.told
     }
 
@@ -111,18 +144,22 @@ impl Input {
         n_bytes == 0
     }
 
-    /// Whether the user process, or a process that it waits for, sleeps in a read of the pipe.
-    fn has_reader(&self, user: Pid) -> bool {
+    /// How much the user process, or a process that it waits for, wants to read, if it sleeps in a read of the pipe.
+    fn reader_of(&self, user: Pid) -> Option<u64> {
+        let reads = |process: Pid, thread: Pid| match state(process, thread) {
+            State::Reads(n_bytes) if self.is_standard_input(process) => Some(n_bytes),
+            _ => None,
+        };
         match state(user, user) {
-            State::Busy => false,
-            State::Reads => self.is_standard_input(user),
+            State::Busy => None,
+            State::Reads(_) => reads(user, user),
             State::WaitsForChild => procs::descendants(user)
                 .into_iter()
-                .any(|pid| state(pid, pid) == State::Reads && self.is_standard_input(pid)),
+                // Other programs read lines in any amounts.
+                .find_map(|pid| reads(pid, pid).map(|_| LINES)),
             State::Sleeps => {
                 let mut others = threads(user).into_iter().filter(|thread| *thread != user);
-                others.any(|thread| state(user, thread) == State::Reads)
-                    && self.is_standard_input(user)
+                others.find_map(|thread| reads(user, thread))
             }
         }
     }
@@ -148,8 +185,8 @@ enum State {
     Sleeps,
     /// It waits for a child. (Other waits are not worth a look at the children, which may be a pool's that is timed.)
     WaitsForChild,
-    /// It waits in a `read` of descriptor 0.
-    Reads,
+    /// It waits in a `read` of descriptor 0, for at most so many bytes.
+    Reads(u64),
 }
 
 fn state(pid: Pid, thread: Pid) -> State {
@@ -161,7 +198,10 @@ fn state(pid: Pid, thread: Pid) -> State {
 fn parse_state(line: &str) -> State {
     let mut words = line.split_whitespace();
     match words.next().map(str::parse::<libc::c_long>) {
-        Some(Ok(libc::SYS_read)) if words.next() == Some("0x0") => State::Reads,
+        Some(Ok(libc::SYS_read)) if words.next() == Some("0x0") => {
+            let n_bytes = words.nth(1).and_then(|word| word.strip_prefix("0x"));
+            State::Reads(n_bytes.map_or(0, |word| u64::from_str_radix(word, 16).unwrap_or(0)))
+        }
         Some(Ok(libc::SYS_wait4 | libc::SYS_waitid)) => State::WaitsForChild,
         Some(Ok(_)) => State::Sleeps,
         _ => State::Busy,
@@ -194,7 +234,7 @@ mod tests {
             parse_state(&format!(
                 "{read} 0x0 0x7ffe 0x2000 0x0 0x0 0x0 0x7ffe 0x7f\n"
             )),
-            State::Reads
+            State::Reads(LINES)
         );
         assert_eq!(
             parse_state(&format!(
@@ -228,6 +268,27 @@ mod tests {
         assert_eq!(&text[..4], b"two\n");
         input.allow(false);
         assert_eq!(reader.read(&mut text).unwrap(), 0);
+    }
+
+    #[test]
+    fn an_answer_ends_the_input() {
+        let (mut input, its_reader) = Input::open().unwrap();
+        let mut reader = File::from(its_reader);
+        for (answers, reads_to_end, expected) in [
+            (&["a\n", "\x04\n"][..], false, "a\n"),
+            (&["a^D\n"], false, "a"),
+            (&["a\n", "\n"], true, "a\n"),
+            (&["\n", "^D\n"], false, "\n"),
+        ] {
+            input.allow(true);
+            input.reads_to_end = reads_to_end;
+            for answer in answers {
+                input.answer(answer.as_bytes());
+            }
+            let mut text = String::new();
+            reader.read_to_string(&mut text).unwrap();
+            assert_eq!(text, expected, "{answers:?}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //! It has one thread and never blocks for long: output that the kernel does not take stays in the pipes, so a slow
 //! front end slows the cell down, while an interrupt is still heard.
 
+mod end;
 mod filter;
 mod input;
 mod lifetime;
@@ -26,6 +27,8 @@ mod limit;
 mod memory;
 mod run;
 mod script;
+mod threads;
+mod touched;
 mod user;
 mod verdict;
 mod watch;

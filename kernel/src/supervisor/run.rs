@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use super::filter::Control;
+use super::touched::Touched;
 use super::verdict::{self, Evidence};
 use crate::frame::{Failure, Limit};
 use crate::procs::Pid;
@@ -23,6 +24,10 @@ pub(super) struct Run {
     n_panics_believed: u32,
     n_child_panics_hidden: u32,
     pub(super) stderr_tail: Vec<u8>,
+    /// What the cell may change, where its failure can be undone in its process.
+    pub(super) touched: Option<Touched>,
+    /// The failure that has been undone so.
+    pub(super) unwound: Option<Failure>,
     /// Whether it is a program in another language.
     pub(super) is_script: bool,
     /// Why the script was ended, if it was.
@@ -47,6 +52,8 @@ impl Run {
             n_panics_believed: 0,
             n_child_panics_hidden: 0,
             stderr_tail: Vec::new(),
+            touched: None,
+            unwound: None,
             is_script: false,
             ended_because: None,
             memory_allowed_bytes: u64::MAX,
@@ -65,7 +72,12 @@ impl Run {
     }
 
     /// What there is to know about the end of the user process.
-    pub(super) fn evidence(&self, board: &Board, limit: &Limit) -> Evidence {
+    pub(super) fn evidence(
+        &self,
+        board: &Board,
+        limit: &Limit,
+        has_lost_threads: bool,
+    ) -> Evidence {
         Evidence {
             fault: board.fault(),
             panic: board.last_panic(),
@@ -75,6 +87,7 @@ impl Run {
                 .clone()
                 .bytes
                 .map(|bytes| (bytes, limit.origin.clone())),
+            has_lost_threads,
             was_out_of_memory: verdict::out_of_memory_kills() > self.kills_before,
         }
     }
@@ -101,7 +114,7 @@ impl Run {
                 return false;
             }
         }
-        if control == Control::UserError {
+        if control == Control::UserError(None) {
             self.user_error = self.last_stderr.clone();
         }
         self.found.push(control);

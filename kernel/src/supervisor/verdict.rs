@@ -1,5 +1,7 @@
 //! What a cell's end means, in words.
 
+use super::filter::UserError;
+use crate::aftermath::Aftermath;
 use crate::cell::bytes_in_words;
 use crate::frame::{Failure, Place};
 use crate::runtime::board::Fault;
@@ -37,6 +39,8 @@ pub struct Evidence {
     pub stderr_tail: String,
     /// The memory limit, in bytes, and where it comes from.
     pub limit: Option<(u64, String)>,
+    /// Whether threads of earlier cells have ended in a rollback.
+    pub has_lost_threads: bool,
     /// Whether the system counted a process of ours that was killed for want of memory.
     pub was_out_of_memory: bool,
 }
@@ -116,27 +120,46 @@ pub fn of_panic(evidence: &Evidence) -> Failure {
                     why_not(evidence)
                 )
             });
+            let message = in_other_words(message, place, evidence) + &want.unwrap_or_default();
             Failure {
                 place: Some(place.clone()),
-                ..failure("Panic", message.clone() + &want.unwrap_or_default())
+                ..failure("Panic", message)
             }
         }
         None => failure("Panic", "the cell panicked".to_owned()),
     }
 }
 
-/// A `?` of the cell met an error, whose text is what came last on standard error.
-pub fn of_user_error(stderr: &[u8]) -> Failure {
-    let text = String::from_utf8_lossy(stderr);
-    let text = text.trim();
-    failure(
-        "QuestionMark",
-        if text.is_empty() {
-            "a ? in the cell met an error".to_owned()
-        } else {
-            text.to_owned()
-        },
-    )
+/// A panic's message, with what libraries cannot know of a notebook.
+fn in_other_words(message: &str, place: &Place, evidence: &Evidence) -> String {
+    // A handle's result comes from its thread.
+    let is_join = place.file.contains("library/std/src/thread") && message.contains("`None`");
+    if is_join && evidence.has_lost_threads {
+        return "the thread of this `JoinHandle` ended without a result when a cell was rolled back; \
+                run the cell again that starts it"
+            .to_owned();
+    }
+    if message.starts_with("there is no reactor running") {
+        return format!(
+            "{message}; a cell with an `.await` has one, as `tokio::spawn(…).await`, or make your own: \
+             `let runtime = tokio::runtime::Runtime::new()?;`"
+        );
+    }
+    message.to_owned()
+}
+
+/// A `?` of the cell met an error. Where the library did not tell it, its text is what came last on standard error.
+pub fn of_user_error(told: Option<&UserError>, stderr: &[u8]) -> Failure {
+    let stderr = String::from_utf8_lossy(stderr);
+    let text = told.map_or(&*stderr, |error| &error.text).trim();
+    let message = match text {
+        "" => "a ? in the cell met an error".to_owned(),
+        text => text.to_owned(),
+    };
+    Failure {
+        place: told.map(|error| error.place.clone()),
+        ..failure("QuestionMark", message)
+    }
 }
 
 /// A failure of this kind, with nothing more known. To be rolled back.
@@ -145,7 +168,7 @@ pub fn failure(name: &str, message: String) -> Failure {
         name: name.to_owned(),
         message,
         place: None,
-        rolled_back: true,
+        aftermath: Aftermath::RolledBack(Vec::new()),
     }
 }
 
@@ -204,6 +227,33 @@ mod tests {
             }),
             ..Evidence::default()
         }
+    }
+
+    #[test]
+    fn panics_that_come_of_the_notebook_say_so() {
+        let panicked = |message: &str, file: &str, has_lost_threads| {
+            let place = Place {
+                file: file.to_owned(),
+                line: 1,
+                column: 1,
+            };
+            let evidence = Evidence {
+                panic: Some((message.to_owned(), place)),
+                has_lost_threads,
+                ..Evidence::default()
+            };
+            of_panic(&evidence).message
+        };
+        let (none, std) = (
+            "called `Option::unwrap()` on a `None` value",
+            "/rustc/1/library/std/src/thread/mod.rs",
+        );
+        assert!(panicked(none, std, true).contains("was rolled back"));
+        assert_eq!(panicked(none, std, false), none);
+        assert_eq!(panicked(none, "src/lib.rs", true), none);
+        let reactor =
+            "there is no reactor running, must be called from the context of a Tokio 1.x runtime";
+        assert!(panicked(reactor, "tokio/src/lib.rs", false).contains("`.await` has one"));
     }
 
     #[test]
@@ -314,7 +364,13 @@ mod tests {
 
     #[test]
     fn a_question_mark_takes_the_text_from_standard_error() {
-        assert_eq!(of_user_error(b"no such file\n").message, "no such file");
-        assert_eq!(of_user_error(b"\n").message, "a ? in the cell met an error");
+        assert_eq!(
+            of_user_error(None, b"no such file\n").message,
+            "no such file"
+        );
+        assert_eq!(
+            of_user_error(None, b"\n").message,
+            "a ? in the cell met an error"
+        );
     }
 }

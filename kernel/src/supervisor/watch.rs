@@ -10,13 +10,14 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 
-use super::filter::{Control, Filter};
+use super::filter::Filter;
 use super::lifetime::{clean_environment, clean_up_after_kernel, detach};
 use super::limit;
-use super::run::{Run, forgotten_by};
+use super::run::Run;
+use super::threads::Threads;
 use super::user::User;
-use super::verdict::{self, Death, Evidence};
-use crate::frame::{self, Failure, Frame, Limit, ToKernel, ToSupervisor};
+use super::verdict::{self, Death};
+use crate::frame::{self, Frame, Limit, ToKernel, ToSupervisor};
 use crate::procs::{self, Pid};
 use crate::runtime::board::Board;
 use crate::runtime::checkpoint::{self, Checkpoint};
@@ -26,11 +27,12 @@ use crate::runtime::{receive, send};
 const OUTBOX_BYTES: usize = 1 << 20;
 /// A tail that may become a control line is held back so long.
 const HOLD: u16 = 10;
-const NOT_UTF8: &[u8] = b"\xff the cell was rolled back\n";
+/// evcxr returns an error for it, commits nothing, and keeps its idea of the variables.
+pub(super) const NOT_UTF8: &[u8] = b"\xff the cell was rolled back\n";
 
 pub(super) struct Snapshot {
     pub(super) pid: Pid,
-    slot: usize,
+    pub(super) slot: usize,
 }
 
 pub(super) enum Phase {
@@ -62,7 +64,10 @@ pub(super) struct Watch {
     script: Option<Vec<String>>,
     was_asked_to_leave: bool,
     /// Variables that evcxr was told to forget in the runs just before, in which nothing else happened.
-    forgotten: Vec<String>,
+    pub(super) forgotten: Vec<String>,
+    pub(super) threads: Threads,
+    /// The cell that comes or runs, as the user counts them.
+    pub(super) cell: u32,
 }
 
 /// Serves until kernel or evcxr are gone, then ends every process of the session.
@@ -96,6 +101,8 @@ pub fn run(socket: &Path) -> io::Result<()> {
         script: None,
         was_asked_to_leave: false,
         forgotten: Vec::new(),
+        threads: Threads::default(),
+        cell: 0,
     };
     limit::impose([watch.user.pid], watch.limit.bytes);
     watch.tell(&ToKernel::Hello(std::process::id() as i32));
@@ -287,6 +294,7 @@ impl Watch {
                 }
                 ToSupervisor::AllowInput(is_allowed) => self.user.input.allow(is_allowed),
                 ToSupervisor::Input(bytes) => self.user.input.answer(&bytes),
+                ToSupervisor::Cell(number) => self.cell = number,
             }
         }
     }
@@ -317,7 +325,7 @@ impl Watch {
         }
     }
 
-    fn ask_for_snapshot(&mut self) {
+    pub(super) fn ask_for_snapshot(&mut self) {
         send(self.user.control.as_raw_fd(), "SNAPSHOT 0");
         self.phase = Phase::Settling;
     }
@@ -353,7 +361,9 @@ impl Watch {
         self.board.clear();
         self.filter.clear();
         let forgotten = std::mem::take(&mut self.forgotten);
-        self.phase = Phase::Running(Box::new(Run::new(self.others(), forgotten)));
+        let mut run = Run::new(self.others(), forgotten);
+        self.guard(&mut run);
+        self.phase = Phase::Running(Box::new(run));
         self.begin_memory();
         let slot = self
             .snapshot
@@ -450,6 +460,9 @@ impl Watch {
                     self.phase = Phase::Idle;
                 }
             }
+            "RETURNED" if matches!(self.phase, Phase::Running(_)) => {
+                self.settle(message["RETURNED".len()..].trim());
+            }
             "DONE" if matches!(self.phase, Phase::Running(_)) => self.finish_cell(snapshot),
             "SCRIPTED" if matches!(self.phase, Phase::Running(_)) => {
                 self.finish_script(slot as i32)
@@ -476,85 +489,6 @@ impl Watch {
         if let Some(before) = std::mem::replace(&mut self.keeper, keeper) {
             end(before);
         }
-    }
-
-    /// The cell's function has returned: decides which of the two snapshots is kept.
-    fn finish_cell(&mut self, new: Option<Snapshot>) {
-        self.drain();
-        let Phase::Running(run) = &mut self.phase else {
-            return;
-        };
-        let found = std::mem::take(&mut run.found);
-        let failure = if found.contains(&Control::Panic) {
-            Some(verdict::of_panic(&run.evidence(self.board, &self.limit)))
-        } else if found.contains(&Control::UserError) {
-            Some(verdict::of_user_error(&run.user_error))
-        } else {
-            None
-        };
-        if let Some(failure) = failure.clone().filter(|_| self.snapshot.is_some()) {
-            if let Some(new) = new {
-                end(new.pid);
-            }
-            self.roll_back(failure);
-            return;
-        }
-        // Without a snapshot evcxr does what it can: it drops the variables that the cell took or made.
-        let failure = failure.map(|failure| Failure {
-            rolled_back: false,
-            ..failure
-        });
-        self.forgotten = forgotten_by(&run.forgotten, &found);
-        self.phase = Phase::Idle;
-        self.tell(&ToKernel::Ended(failure));
-        for control in &found {
-            answer_evcxr(match control {
-                Control::Panic => "EVCXR_PANIC_NOTIFICATION\n".to_owned(),
-                Control::UserError => "EVCXR_ERROR_OCCURRED\n".to_owned(),
-                Control::ChangedType(name) => format!("EVCXR_VARIABLE_CHANGED_TYPE:{name}\n"),
-            });
-        }
-        answer_evcxr("EVCXR_EXECUTION_COMPLETE\n");
-        if let Some(old) = std::mem::replace(&mut self.snapshot, new) {
-            end(old.pid);
-        }
-    }
-
-    /// Ends the user process and what the cell started, wakes the snapshot and reports the failure.
-    pub(super) fn roll_back(&mut self, failure: Failure) {
-        let Phase::Running(run) = &self.phase else {
-            return;
-        };
-        let is_script = run.is_script;
-        let mut spared = run.earlier.clone();
-        spared.extend(self.snapshot.as_ref().map(|snapshot| snapshot.pid));
-        spared.extend(self.keeper);
-        procs::kill(self.user.pid, libc::SIGKILL);
-        procs::end_descendants(&spared, Duration::from_millis(500));
-        self.drain();
-        let rolled_back = self.restore();
-        self.tell(&ToKernel::Ended(Some(Failure {
-            rolled_back,
-            ..failure
-        })));
-        if rolled_back && !is_script {
-            answer_evcxr(NOT_UTF8);
-        }
-    }
-
-    /// Wakes the snapshot. Without one the session's variables are lost: the supervisor leaves, and evcxr starts another one.
-    fn restore(&mut self) -> bool {
-        let Some(snapshot) = self.snapshot.take() else {
-            self.phase = Phase::Leaving;
-            return false;
-        };
-        self.user.pid = snapshot.pid;
-        self.phase = Phase::Settling;
-        send(
-            self.user.slots[snapshot.slot].as_raw_fd(),
-            &format!("TAKE {}", 1 - snapshot.slot),
-        );
-        true
     }
 
     // ---- signals and deaths ----
@@ -586,47 +520,16 @@ impl Watch {
             }
         }
     }
-
-    fn user_died(&mut self, death: Death) {
-        match &self.phase {
-            Phase::Running(_) => {
-                self.drain();
-                let Phase::Running(run) = &self.phase else {
-                    return;
-                };
-                let evidence = run.evidence(self.board, &self.limit);
-                self.roll_back(verdict::of_death(death, &evidence));
-            }
-            Phase::Idle => {
-                let why = verdict::of_death(death, &Evidence::default()).name;
-                let restored = self.restore();
-                let outcome = if restored {
-                    "every variable was kept"
-                } else {
-                    "all variables are lost"
-                };
-                let text = format!(
-                    "forklore: the process of your cells ended between two cells ({why}): {outcome}\n"
-                );
-                self.tell(&ToKernel::Stderr(text.into_bytes()));
-            }
-            Phase::Settling | Phase::Leaving => self.phase = Phase::Leaving,
-        }
-    }
 }
 
 /// Ends a child of the supervisor and waits until it is gone.
-fn end(pid: Pid) {
+pub(super) fn end(pid: Pid) {
     procs::kill(pid, libc::SIGKILL);
-    let mut status = 0;
-    // SAFETY: `status` outlives the call. An error means that it has been reaped already.
-    while unsafe { libc::waitpid(pid, &raw mut status, 0) } == -1
-        && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
-    {}
+    procs::wait(pid);
 }
 
 /// Writes a line to evcxr, which waits for it. If evcxr is gone, its input tells.
-fn answer_evcxr(line: impl AsRef<[u8]>) {
+pub(super) fn answer_evcxr(line: impl AsRef<[u8]>) {
     let mut stdout = io::stdout().lock();
     let _ = stdout
         .write_all(line.as_ref())

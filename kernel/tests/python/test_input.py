@@ -88,3 +88,25 @@ def test_what_a_cell_did_not_read_is_not_the_next_one_s(kernel):
     asked(kernel)
     kernel.client.input("fresh")
     assert kernel.finish(cell).result == '"fresh\\n"'
+
+
+READ_ALL = "use std::io::Read; let mut text = String::new(); std::io::stdin().read_to_string(&mut text)?; text"
+LINES = "std::io::stdin().lines().map(|line| line.unwrap()).collect::<Vec<_>>()"
+
+
+@pytest.mark.parametrize("end", ["\x04", "^D"])
+@pytest.mark.parametrize("cell, result", [(READ_ALL, '"a\\n\\nb\\n"'), (LINES, '["a", "", "b"]')], ids=["all", "lines"])
+def test_an_answer_ends_the_input(kernel, cell, result, end):
+    msg_id = kernel.start(cell)
+    for answer in ("a\n\nb", end):
+        asked(kernel)
+        kernel.client.input(answer)
+    assert kernel.finish(msg_id).result == result
+
+
+def test_an_empty_answer_ends_what_is_read_to_its_end(kernel):
+    msg_id = kernel.start(READ_ALL)
+    for answer in ("a", "b", ""):
+        asked(kernel)
+        kernel.client.input(answer)
+    assert kernel.finish(msg_id).result == '"a\\nb\\n"'

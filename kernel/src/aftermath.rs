@@ -1,0 +1,144 @@
+//! What a failed cell has cost, and how that is said.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What became of the variables, and of what earlier cells had started. Shown as a line of the cell's error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Aftermath {
+    /// Every variable is as it was before the cell. These threads of earlier cells have ended.
+    RolledBack(Vec<Ended>),
+    /// The cell was unwound in its process, so all that earlier cells had started still runs.
+    Unwound {
+        /// Variables that the cell may have changed.
+        changed: Vec<String>,
+        /// Variables that the cell had moved away.
+        lost: Vec<String>,
+    },
+    /// The cell was unwound in its process, and nothing is known about the variables.
+    Unguarded,
+    /// The process is gone, and there was no snapshot.
+    Lost,
+}
+
+/// Threads that ended with a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The cell that had started them.
+    pub cell: u32,
+    /// How many.
+    pub n_threads: usize,
+    /// The names that some of them had.
+    pub names: Vec<String>,
+}
+
+impl fmt::Display for Aftermath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Aftermath::RolledBack(ended) => {
+                f.write_str("every variable is as it was before this cell")?;
+                match ended.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, "; {}", in_words(ended)),
+                }
+            }
+            Aftermath::Unwound { changed, lost } => {
+                if changed.is_empty() && lost.is_empty() {
+                    return f.write_str(
+                        "every variable is as it was before this cell; what earlier cells started still runs",
+                    );
+                }
+                f.write_str("what earlier cells started still runs")?;
+                if !changed.is_empty() {
+                    write!(f, "; this cell may have changed {}", list(changed))?;
+                }
+                if !lost.is_empty() {
+                    write!(f, "; {} is lost, because this cell moved it", list(lost))?;
+                }
+                f.write_str("; every other variable is as it was before this cell")
+            }
+            Aftermath::Unguarded => f.write_str(
+                "no snapshot was taken before this cell: variables that it made or moved are lost",
+            ),
+            Aftermath::Lost => {
+                f.write_str("no snapshot was taken before this cell: all variables are lost")
+            }
+        }
+    }
+}
+
+/// Which threads have ended, and what that means for the cells to come.
+pub fn in_words(ended: &[Ended]) -> String {
+    let n_threads: usize = ended.iter().map(|ended| ended.n_threads).sum();
+    let of_cell = |ended: &Ended| {
+        let names = match ended.names.is_empty() {
+            true => String::new(),
+            false => format!(", {}", list(&ended.names)),
+        };
+        format!("{} of cell [{}]{names}", ended.n_threads, ended.cell)
+    };
+    let cells: Vec<String> = ended.iter().map(of_cell).collect();
+    let (threads, they) = match n_threads {
+        1 => ("1 thread", "it"),
+        _ => (&*format!("{n_threads} threads"), "they"),
+    };
+    let mut text = format!(
+        "{threads} of earlier cells ended ({}): do not wait for {}, nor for a lock or channel that {they} held; \
+         run those cells again",
+        cells.join("; "),
+        if n_threads == 1 { "it" } else { "them" },
+    );
+    if ended
+        .iter()
+        .any(|ended| ended.names.iter().any(|name| name.starts_with("tokio-r")))
+    {
+        text.push_str(", though `.await` has a new runtime");
+    }
+    text
+}
+
+fn list(names: &[String]) -> String {
+    let names = names.iter().map(|name| format!("`{name}`"));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_line_names_what_was_lost() {
+        let ended = |cell, n_threads, its: &[&str]| Ended {
+            cell,
+            n_threads,
+            names: names(its),
+        };
+        let text = Aftermath::RolledBack(vec![ended(2, 1, &[]), ended(5, 2, &["tokio-rt-worker"])]);
+        let text = text.to_string();
+        for part in [
+            "every variable is as it was",
+            "3 threads of earlier cells",
+            "1 of cell [2]; 2 of cell [5], `tokio-rt-worker`",
+            "`.await` has a new runtime",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        let one = Aftermath::RolledBack(vec![ended(2, 1, &["worker"])]).to_string();
+        assert!(
+            one.contains("1 thread of earlier cells") && !one.contains("await"),
+            "{one}"
+        );
+        let unwound = |changed: &[&str], lost: &[&str]| {
+            let (changed, lost) = (names(changed), names(lost));
+            Aftermath::Unwound { changed, lost }.to_string()
+        };
+        assert!(unwound(&[], &[]).starts_with("every variable is"));
+        let text = unwound(&["a", "b"], &["c"]);
+        assert!(text.contains("changed `a`, `b`; `c` is lost"), "{text}");
+    }
+}

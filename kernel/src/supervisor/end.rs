@@ -1,0 +1,255 @@
+//! How a cell ends, and what is done about one that failed.
+//!
+//! ```text
+//!  no threads of earlier cells      ──▶ DONE     ── failed ──▶ roll back: the snapshot takes over
+//!  threads of earlier cells         ──▶ RETURNED ── failed ──▶ stay: SETTLE puts the guarded variables back ──▶ DONE
+//!  died, interrupted, out of memory ───────────────────────▶ roll back
+//! ```
+//!
+//! A snapshot is exact, but it is a copy of one thread: other threads are not in it. So a panic or a failed `?` is undone in
+//! the process itself where there are such, as far as [`Touched`] knows how.
+
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use super::filter::Control;
+use super::run::{Run, forgotten_by};
+use super::threads;
+use super::touched::Touched;
+use super::verdict::{self, Death, Evidence};
+use super::watch::{NOT_UTF8, Phase, Snapshot, Watch, answer_evcxr, end};
+use crate::aftermath::{self, Aftermath, Ended};
+use crate::build;
+use crate::frame::{Failure, ToKernel};
+use crate::procs::{self, Pid};
+use crate::runtime::send;
+
+impl Watch {
+    /// A cell begins: has what it may change copied, if its failure must not cost the process.
+    pub(super) fn guard(&mut self, run: &mut Run) {
+        if !threads::has_several(self.user.pid) {
+            return;
+        }
+        let Some(folder) = std::env::var_os(super::FOLDER_VARIABLE) else {
+            return;
+        };
+        let source = std::path::Path::new(&folder).join(build::SOURCE);
+        let Ok(source) = std::fs::read_to_string(source) else {
+            return;
+        };
+        let touched = Touched::by(&source);
+        let names = touched.names();
+        send(self.user.control.as_raw_fd(), &format!("GUARD {names}"));
+        run.touched = Some(touched);
+    }
+
+    /// A guarded cell's function has returned, and these variables can be put back.
+    pub(super) fn settle(&mut self, guarded: &str) {
+        self.drain();
+        let failure = self.failure();
+        let Phase::Running(run) = &mut self.phase else {
+            return;
+        };
+        let command = match failure {
+            None => "SETTLE keep".to_owned(),
+            Some(failure) => {
+                let touched = run.touched.get_or_insert_default();
+                touched.forget(guarded);
+                let aftermath = Aftermath::Unwound {
+                    changed: touched.changed(),
+                    lost: touched.lost(),
+                };
+                run.unwound = Some(Failure {
+                    aftermath,
+                    ..failure
+                });
+                format!("SETTLE restore {}", self.end_what_the_cell_started())
+            }
+        };
+        send(self.user.control.as_raw_fd(), &command);
+    }
+
+    /// Ends the processes that the failed cell has started, whose process goes on. (Those that a thread of an earlier cell
+    /// started meanwhile are not its own.) Gives the children that the user process has to wait for.
+    fn end_what_the_cell_started(&self) -> String {
+        let Phase::Running(run) = &self.phase else {
+            return String::new();
+        };
+        let ours = self.ours();
+        let is_new = |pid: &Pid| !run.earlier.contains(pid) && !ours.contains(pid);
+        let end = |pid: Pid| {
+            let below = procs::descendants(pid);
+            for pid in below.into_iter().chain([pid]) {
+                procs::kill(pid, libc::SIGKILL);
+            }
+            pid
+        };
+        let mut children = procs::children_of_main_thread(self.user.pid);
+        children.retain(is_new);
+        let children = children.into_iter().map(|pid| end(pid).to_string());
+        let children = children.collect::<Vec<_>>().join(" ");
+        // Orphans, those of the children among them. They are reaped when the system says that they have ended.
+        let orphans = procs::children(std::process::id() as Pid);
+        orphans.into_iter().filter(is_new).map(end).for_each(drop);
+        children
+    }
+
+    /// Why the cell failed whose function has returned, if it did.
+    fn failure(&self) -> Option<Failure> {
+        let Phase::Running(run) = &self.phase else {
+            return None;
+        };
+        if run.found.contains(&Control::Panic) {
+            return Some(verdict::of_panic(&run.evidence(
+                self.board,
+                &self.limit,
+                self.threads.were_lost,
+            )));
+        }
+        run.found.iter().find_map(|control| match control {
+            Control::UserError(told) => {
+                Some(verdict::of_user_error(told.as_ref(), &run.user_error))
+            }
+            _ => None,
+        })
+    }
+
+    /// Shows the last panic if it is not what the cell ended with: the cell has caught it.
+    fn show_caught_panic(&mut self, failure: Option<&Failure>) {
+        let caught = self.board.take_held_panic();
+        let is_shown = failure.is_some_and(|failure| ["Panic", "Abort"].contains(&&*failure.name));
+        if let Some(text) = caught.filter(|_| !is_shown) {
+            self.tell(&ToKernel::Stderr(text.into_bytes()));
+        }
+    }
+
+    /// The cell's function has returned: decides which of the two snapshots is kept.
+    pub(super) fn finish_cell(&mut self, new: Option<Snapshot>) {
+        self.drain();
+        let failure = self.failure();
+        self.show_caught_panic(failure.as_ref());
+        let Phase::Running(run) = &mut self.phase else {
+            return;
+        };
+        let found = std::mem::take(&mut run.found);
+        if let Some(failure) = run.unwound.take() {
+            return self.stay(failure, new);
+        }
+        if let Some(failure) = failure.clone().filter(|_| self.snapshot.is_some()) {
+            if let Some(new) = new {
+                end(new.pid);
+            }
+            self.roll_back(failure);
+            return;
+        }
+        // Without a snapshot evcxr does what it can: it drops the variables that the cell took or made.
+        let failure = failure.map(|failure| Failure {
+            aftermath: Aftermath::Unguarded,
+            ..failure
+        });
+        self.forgotten = forgotten_by(&run.forgotten, &found);
+        self.phase = Phase::Idle;
+        self.tell(&ToKernel::Ended(failure));
+        for control in &found {
+            answer_evcxr(match control {
+                Control::Panic => "EVCXR_PANIC_NOTIFICATION\n".to_owned(),
+                Control::UserError(_) => "EVCXR_ERROR_OCCURRED\n".to_owned(),
+                Control::ChangedType(name) => format!("EVCXR_VARIABLE_CHANGED_TYPE:{name}\n"),
+            });
+        }
+        answer_evcxr("EVCXR_EXECUTION_COMPLETE\n");
+        self.go_on(new);
+    }
+
+    /// The cell failed and was undone in its process, which goes on.
+    fn stay(&mut self, failure: Failure, new: Option<Snapshot>) {
+        let loses =
+            matches!(&failure.aftermath, Aftermath::Unwound { lost, .. } if !lost.is_empty());
+        self.phase = Phase::Idle;
+        self.tell(&ToKernel::Ended(Some(failure)));
+        if loses {
+            // evcxr is to forget the variables that the cell moved, as it does after a panic.
+            answer_evcxr("EVCXR_PANIC_NOTIFICATION\nEVCXR_EXECUTION_COMPLETE\n");
+        } else {
+            answer_evcxr(NOT_UTF8);
+        }
+        self.go_on(new);
+    }
+
+    /// The process stays, with this snapshot of what it is now.
+    fn go_on(&mut self, new: Option<Snapshot>) {
+        if let Some(old) = std::mem::replace(&mut self.snapshot, new) {
+            end(old.pid);
+        }
+        self.threads.note(self.user.pid, self.cell);
+    }
+
+    /// Ends the user process and what the cell started, wakes the snapshot and reports the failure.
+    pub(super) fn roll_back(&mut self, failure: Failure) {
+        let Phase::Running(run) = &self.phase else {
+            return;
+        };
+        let is_script = run.is_script;
+        let mut spared = run.earlier.clone();
+        spared.extend(self.snapshot.as_ref().map(|snapshot| snapshot.pid));
+        spared.extend(self.keeper);
+        procs::kill(self.user.pid, libc::SIGKILL);
+        procs::end_descendants(&spared, Duration::from_millis(500));
+        self.drain();
+        self.show_caught_panic(Some(&failure));
+        let restored = self.restore();
+        let rolled_back = restored.is_some();
+        let aftermath = restored.map_or(Aftermath::Lost, Aftermath::RolledBack);
+        self.tell(&ToKernel::Ended(Some(Failure {
+            aftermath,
+            ..failure
+        })));
+        if rolled_back && !is_script {
+            answer_evcxr(NOT_UTF8);
+        }
+    }
+
+    /// Wakes the snapshot; gives the threads that have ended. Without one the session's variables are lost: the
+    /// supervisor leaves, and evcxr starts another one.
+    fn restore(&mut self) -> Option<Vec<Ended>> {
+        let Some(snapshot) = self.snapshot.take() else {
+            self.phase = Phase::Leaving;
+            return None;
+        };
+        self.user.pid = snapshot.pid;
+        self.phase = Phase::Settling;
+        send(
+            self.user.slots[snapshot.slot].as_raw_fd(),
+            &format!("TAKE {}", 1 - snapshot.slot),
+        );
+        Some(self.threads.take())
+    }
+
+    pub(super) fn user_died(&mut self, death: Death) {
+        match &self.phase {
+            Phase::Running(_) => {
+                self.drain();
+                let Phase::Running(run) = &self.phase else {
+                    return;
+                };
+                let evidence = run.evidence(self.board, &self.limit, self.threads.were_lost);
+                self.roll_back(verdict::of_death(death, &evidence));
+            }
+            Phase::Idle => {
+                let why = verdict::of_death(death, &Evidence::default()).name;
+                let outcome = match self.restore() {
+                    Some(ended) if ended.is_empty() => "every variable was kept".to_owned(),
+                    Some(ended) => {
+                        format!("every variable was kept; {}", aftermath::in_words(&ended))
+                    }
+                    None => "all variables are lost".to_owned(),
+                };
+                let text = format!(
+                    "forklore: the process of your cells ended between two cells ({why}): {outcome}\n"
+                );
+                self.tell(&ToKernel::Stderr(text.into_bytes()));
+            }
+            Phase::Settling | Phase::Leaving => self.phase = Phase::Leaving,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The threads of the user process, and the cells that started them: a rollback names what it costs.
+
+use std::fs;
+
+use crate::aftermath::Ended;
+use crate::procs::{Pid, Stat};
+
+/// The threads that the cells have started and that still ran after the last one.
+#[derive(Default)]
+pub(super) struct Threads {
+    known: Vec<Thread>,
+    /// Whether some have ended with their process.
+    pub(super) were_lost: bool,
+}
+
+struct Thread {
+    id: Pid,
+    /// Empty for one without a name of its own.
+    name: String,
+    cell: u32,
+}
+
+/// Whether a process has more than its main thread.
+pub(super) fn has_several(pid: Pid) -> bool {
+    Stat::of(pid).is_some_and(|process| process.n_threads > 1)
+}
+
+impl Threads {
+    /// A cell has ended: what runs now and did not before is its own.
+    pub(super) fn note(&mut self, pid: Pid, cell: u32) {
+        if !has_several(pid) {
+            return self.known.clear();
+        }
+        let main = name(pid, pid);
+        let mut known = std::mem::take(&mut self.known);
+        let ids = ids(pid).into_iter().filter(|id| *id != pid);
+        self.known = ids
+            .map(|id| match known.iter().position(|thread| thread.id == id) {
+                Some(at) => known.swap_remove(at),
+                None => Thread {
+                    id,
+                    // A thread that is given no name has that of the one that started it.
+                    name: Some(name(pid, id))
+                        .filter(|name| *name != main)
+                        .unwrap_or_default(),
+                    cell,
+                },
+            })
+            .collect();
+        self.known.sort_by_key(|thread| thread.id);
+    }
+
+    /// The process is another one now: these threads have ended with it, cell by cell.
+    pub(super) fn take(&mut self) -> Vec<Ended> {
+        let mut ended: Vec<Ended> = Vec::new();
+        self.were_lost |= !self.known.is_empty();
+        for thread in std::mem::take(&mut self.known) {
+            let found = ended.iter().position(|ended| ended.cell == thread.cell);
+            let at = found.unwrap_or_else(|| {
+                ended.push(Ended {
+                    cell: thread.cell,
+                    n_threads: 0,
+                    names: Vec::new(),
+                });
+                ended.len() - 1
+            });
+            ended[at].n_threads += 1;
+            if !thread.name.is_empty() && !ended[at].names.contains(&thread.name) {
+                ended[at].names.push(thread.name);
+            }
+        }
+        ended
+    }
+}
+
+fn ids(pid: Pid) -> Vec<Pid> {
+    let entries = fs::read_dir(format!("/proc/{pid}/task"));
+    let entries = entries.into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+fn name(pid: Pid, id: Pid) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/task/{id}/comm"));
+    name.unwrap_or_default().trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn threads_are_counted_by_the_cells_that_started_them() {
+        let pid = std::process::id() as Pid;
+        let mut threads = Threads::default();
+        // The test's own thread is none of the main thread, whatever else runs here.
+        threads.note(pid, 1);
+        let (stop, stopped) = mpsc::channel::<()>();
+        let (ready, is_ready) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("consumer".to_owned());
+        let thread = thread.spawn(move || {
+            ready.send(()).unwrap();
+            let _ = stopped.recv();
+        });
+        is_ready.recv().unwrap();
+        threads.note(pid, 2);
+        let ended = threads.take();
+        let second = ended.iter().find(|ended| ended.cell == 2).unwrap();
+        assert!(second.names.contains(&"consumer".to_owned()), "{ended:?}");
+        assert!(ended.iter().any(|ended| ended.cell == 1));
+        assert!(threads.take().is_empty());
+        drop(stop);
+        thread.unwrap().join().unwrap();
+    }
+}

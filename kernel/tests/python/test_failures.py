@@ -1,0 +1,92 @@
+"""What a failed cell costs: what earlier cells started lives on where it can, and what cannot is named."""
+
+import pytest
+
+CHANNELS = """use std::sync::{Arc, Mutex, mpsc};
+let (ask, asked) = mpsc::channel::<i32>(); let (answer, answers) = mpsc::channel::<i32>();
+let (held, is_held) = mpsc::channel::<()>(); let (release, released) = mpsc::channel::<()>();
+let shared = Arc::new(Mutex::new(0)); let also = shared.clone();
+let consumer = std::thread::Builder::new().name("consumer".into()).spawn(move || for n in asked { answer.send(n * 10).unwrap(); })?;
+let holder = std::thread::spawn(move || { let mut value = also.lock().unwrap(); held.send(()).unwrap(); released.recv().unwrap(); *value += 1; 7 });
+is_held.recv()?;
+let mut list = vec![1, 2]; let mut count = 0; let text = String::from("a");
+struct Own(Vec<u8>); let mut own = Own(vec![1]); let (kept, moved) = mpsc::channel::<u8>();"""
+
+FAILURES = {
+    "panic": ('list.push(3); count += 1; drop(text); panic!("on purpose");', "Panic"),
+    "question mark": ('list.push(3); count += 1; let text = 5; "x".parse::<i32>()?;', "QuestionMark"),
+    "panic of an earlier item": ("struct Fresh; list.clear(); fails(&list)", "Panic"),
+}
+
+
+def last_line(failed):
+    return failed.reply["content"]["traceback"][-1]
+
+
+def assert_alive(kernel):
+    assert kernel.ok("ask.send(2)?; answers.recv()?").result == "20"
+    assert kernel.ok("(&list, count, &text, own.0.len())").result == '([1, 2], 0, "a", 1)'
+
+
+@pytest.fixture(scope="module")
+def threads(kernel):
+    """Threads of earlier cells: one behind a channel, one that holds a mutex."""
+    kernel.ok("fn fails(list: &[i32]) -> i32 { list[5] }")
+    kernel.ok(CHANNELS)
+    yield
+    kernel.ok("%reset")
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_threads_of_earlier_cells_live_on_and_variables_are_as_they_were(kernel, threads, failure):
+    cell, ename = FAILURES[failure]
+    failed = kernel.run(cell)
+    assert failed.reply["content"]["ename"] == ename, failed
+    assert "what earlier cells started still runs" in last_line(failed), failed
+    assert "changed" not in last_line(failed) and "lost" not in last_line(failed), failed
+    assert_alive(kernel)
+    assert kernel.run("Fresh").status == "error"
+
+
+def test_what_cannot_be_put_back_is_named(kernel, threads):
+    failed = kernel.run('own.0.push(2); drop(moved); panic!("on purpose")')
+    assert "`own`" in last_line(failed) and "`moved` is lost" in last_line(failed), failed
+    assert "list" not in last_line(failed), failed
+    kernel.ok("own.0.truncate(1);")
+    assert_alive(kernel)
+    assert kernel.run("moved").status == "error"
+
+
+def test_a_mutex_that_a_thread_held_is_given_back(kernel, threads):
+    assert kernel.run("shared.try_lock().unwrap();").status == "error"
+    assert kernel.ok("release.send(())?; holder.join().unwrap()").result == "7"
+    assert kernel.ok("*shared.lock().unwrap()").result == "1"
+
+
+def test_a_crash_after_a_failure_keeps_the_variables(kernel, threads):
+    """The last of the threads: it ends them."""
+    assert kernel.run('list.push(4); panic!("on purpose")').status == "error"
+    failed = kernel.run("list.push(5); std::process::exit(3)")
+    assert "1 thread of earlier cells ended" in last_line(failed) and "`consumer`" in last_line(failed), failed
+    assert kernel.ok("&list").result == "[1, 2]"
+    failed = kernel.run("list.push(5); std::process::exit(3)")
+    assert "thread" not in last_line(failed), failed
+
+
+def test_a_failure_is_shown_once_and_placed(kernel):
+    failed = kernel.run('let a = 1;\nlet n: i32 = "x".parse()?;')
+    content = failed.reply["content"]
+    assert content["evalue"] == "invalid digit found in string" and not failed.stderr, failed
+    assert any("cell:2" in line for line in content["traceback"]), content
+    failed = kernel.run('let a = 1;\n\npanic!("on purpose {a}")')
+    assert not failed.stderr and "on purpose 1" in failed.reply["content"]["evalue"], failed
+    assert any("cell:3" in line for line in failed.reply["content"]["traceback"]), failed
+
+
+def test_a_panic_that_a_cell_catches_is_shown_where_std_shows_it(kernel):
+    ran = kernel.ok(
+        'for n in 0..2 { let _ = std::panic::catch_unwind(|| panic!("caught {n}")); }\n'
+        'std::thread::spawn(|| panic!("in a thread")).join().is_err()'
+    )
+    for text in ("caught 0", "caught 1", "in a thread"):
+        assert ran.stderr.count(text) == 1, ran

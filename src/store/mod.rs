@@ -1,0 +1,427 @@
+//! Where a notebook's variables are between its cells: evcxr's, compiled once.
+//!
+//! evcxr puts the text of such a store into every cell, where a hash map from names to values of any type is most of
+//! what the compiler has to do. The forklore kernel puts this module in the text's place. The names, what they do and
+//! the lines that are printed are evcxr's; what does not depend on a variable's type is compiled here.
+
+use std::any::{Any, TypeId};
+use std::cell::UnsafeCell;
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::ops::Deref;
+use std::panic::Location;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake};
+use std::thread::{LocalKey, Thread};
+
+mod copy;
+
+/// Printed where an early end with `?` is to be reported.
+pub const USER_ERROR_OCCURRED: &str = "EVCXR_ERROR_OCCURRED";
+const VARIABLE_CHANGED_TYPE: &str = "EVCXR_VARIABLE_CHANGED_TYPE:";
+
+/// The variables of a session, by name.
+#[repr(C)]
+pub struct VariableStore {
+    /// First: the kernel's process, which does not know the type, finds it at the store's address.
+    handle: Handle,
+    variables: HashMap<String, Variable>,
+    /// Copies of what the cell that runs may change.
+    guarded: Vec<(String, Variable)>,
+}
+
+/// What the process that runs the cells may do with a store. The kernel has the same definition.
+#[repr(C)]
+struct Handle {
+    mark: u64,
+    guard: unsafe extern "C" fn(*mut VariableStore, *mut u8, usize) -> usize,
+    settle: unsafe extern "C" fn(*mut VariableStore, bool),
+}
+
+/// Tells a store of this module from evcxr's own.
+const MARK: u64 = u64::from_le_bytes(*b"forkl-01");
+
+type Copy = fn(&dyn Any) -> Box<dyn Any>;
+
+struct Variable {
+    value: Box<dyn Any>,
+    /// Copies a value whose bytes are all of it.
+    copy: Option<Copy>,
+}
+
+/// What a tokio runtime is kept as, and who made it.
+struct Shared<T> {
+    maker: Maker,
+    value: Arc<T>,
+}
+
+/// The process, because a runtime's threads are nowhere else; and the cell, because each has its own copy of tokio, and
+/// that knows only threads which it has started itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Maker {
+    pid: u32,
+    cell: usize,
+}
+
+/// Has another address in every cell.
+static CELL: u8 = 0;
+
+impl Maker {
+    fn current() -> Maker {
+        Maker {
+            pid: std::process::id(),
+            cell: std::ptr::from_ref(&CELL) as usize,
+        }
+    }
+}
+
+impl VariableStore {
+    /// Keeps a value.
+    pub fn put_variable<T: 'static>(&mut self, name: &str, value: T) {
+        let copy = match std::mem::needs_drop::<T>() {
+            true => None,
+            false => Some(copy_bits::<T> as Copy),
+        };
+        self.put(name, Box::new(value), copy);
+    }
+
+    /// Whether the variable, if there is one of this name, has the type that the cell expects; says so if not.
+    pub fn check_variable<T: 'static>(&mut self, name: &str) -> bool {
+        self.check(name, TypeId::of::<T>())
+    }
+
+    /// Gives a value away.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such variable, or it has another type: a cell asks [`VariableStore::check_variable`] first.
+    pub fn take_variable<T: 'static>(&mut self, name: &str) -> T {
+        match self.take(name).downcast() {
+            Ok(value) => *value,
+            Err(_) => has_another_type(),
+        }
+    }
+
+    /// The value of this name, which is made where it is missing, and made again for another cell and another process.
+    /// The one before is never dropped: tasks may still run on it, or its threads may be gone and would be waited for.
+    ///
+    /// # Panics
+    ///
+    /// If the variable has another type.
+    pub fn lazy_arc<T: 'static, F: FnOnce() -> T>(&mut self, name: &str, create: F) -> Arc<T> {
+        let maker = Maker::current();
+        if let Some(kept) = self.variables.get(name) {
+            match kept.value.downcast_ref::<Shared<T>>() {
+                Some(shared) if shared.maker == maker => return Arc::clone(&shared.value),
+                Some(_) => std::mem::forget(self.variables.remove(name)),
+                None => has_another_type(),
+            }
+        }
+        let value = Arc::new(create());
+        let shared = Shared {
+            maker,
+            value: Arc::clone(&value),
+        };
+        self.put(name, Box::new(shared), None);
+        value
+    }
+
+    #[inline(never)]
+    fn put(&mut self, name: &str, value: Box<dyn Any>, copy: Option<Copy>) {
+        self.variables
+            .insert(name.to_owned(), Variable { value, copy });
+    }
+
+    #[inline(never)]
+    fn check(&mut self, name: &str, expected: TypeId) -> bool {
+        let Some(variable) = self.variables.get(name) else {
+            return true;
+        };
+        let is_same = (*variable.value).type_id() == expected;
+        if !is_same {
+            eprintln!(
+                "The type of the variable {name} was redefined, so it is lost: \
+                 a crate that it comes from was compiled again, or its type was defined again."
+            );
+            println!("{VARIABLE_CHANGED_TYPE}{name}");
+        }
+        is_same
+    }
+
+    #[inline(never)]
+    fn take(&mut self, name: &str) -> Box<dyn Any> {
+        match self.variables.remove(name) {
+            Some(variable) => variable.value,
+            None => panic!("Variable '{name}' has gone missing"),
+        }
+    }
+
+    /// Copies the variables of these names, as far as they can be copied; gives the names of those.
+    fn guard(&mut self, names: &str) -> String {
+        let mut budget_bytes = GUARDED_BYTES;
+        let mut guarded = Vec::new();
+        for name in names.split(' ') {
+            let copy = |variable: &Variable| copy::of(variable, &mut budget_bytes);
+            if let Some(variable) = self.variables.get(name).and_then(copy) {
+                self.guarded.push((name.to_owned(), variable));
+                guarded.push(name);
+            }
+        }
+        guarded.join(" ")
+    }
+
+    /// The cell has ended: puts the copies in the place of what it has left, or throws them away.
+    fn settle(&mut self, restores: bool) {
+        for (name, variable) in self.guarded.drain(..) {
+            if restores {
+                self.variables.insert(name, variable);
+            }
+        }
+    }
+}
+
+/// The most that is copied before a cell: a few milliseconds' worth.
+const GUARDED_BYTES: usize = 16 << 20;
+
+fn copy_bits<T: 'static>(value: &dyn Any) -> Box<dyn Any> {
+    match value.downcast_ref::<T>() {
+        // SAFETY: `put_variable` asks this only of a type that is not dropped: it owns nothing, so two of it are no
+        // more than one.
+        Some(value) => Box::new(unsafe { std::ptr::read(value) }),
+        None => has_another_type(),
+    }
+}
+
+unsafe extern "C" fn guard(store: *mut VariableStore, names: *mut u8, n_bytes: usize) -> usize {
+    // SAFETY: the kernel passes the store that a cell returned, while none runs, and a buffer of its own.
+    let (store, names) = unsafe { (&mut *store, std::slice::from_raw_parts_mut(names, n_bytes)) };
+    let guarded = store.guard(&String::from_utf8_lossy(names));
+    // These are some of the names, so there is room.
+    names[..guarded.len()].copy_from_slice(guarded.as_bytes());
+    guarded.len()
+}
+
+unsafe extern "C" fn settle(store: *mut VariableStore, restores: bool) {
+    // SAFETY: as above.
+    unsafe { (*store).settle(restores) };
+}
+
+/// What the kernel makes of a `thread_local!`: a static, which all cells share, where the macro makes a constant that
+/// each cell would have for itself.
+pub struct Key<T: 'static> {
+    /// In a cell, because the compiler would put a constant's value into each cell.
+    key: UnsafeCell<LocalKey<T>>,
+}
+
+// SAFETY: nothing changes the key once it is made.
+unsafe impl<T: 'static> Sync for Key<T> {}
+
+impl<T: 'static> Key<T> {
+    /// Gives all cells the key that one of them has made.
+    pub const fn new(key: LocalKey<T>) -> Key<T> {
+        Key {
+            key: UnsafeCell::new(key),
+        }
+    }
+}
+
+impl<T: 'static> Deref for Key<T> {
+    type Target = LocalKey<T>;
+
+    fn deref(&self) -> &LocalKey<T> {
+        // SAFETY: nothing changes it, so there is no other way to it than this one, which reads.
+        unsafe { &*self.key.get() }
+    }
+}
+
+/// What a cell ends with where `?` meets an error, which is shown.
+pub struct EvcxrUserCodeError {}
+
+impl<T: Display> From<T> for EvcxrUserCodeError {
+    #[track_caller]
+    fn from(error: T) -> Self {
+        report(&error, Location::caller());
+        EvcxrUserCodeError {}
+    }
+}
+
+/// The longest error that is shown whole.
+const ERROR_BYTES: usize = 4096;
+
+/// Tells the kernel that a `?` at this place met an error, in a line of its own: the text is in hexadecimal digits, so
+/// that nothing in it ends the line.
+#[cold]
+#[inline(never)]
+fn report(error: &dyn Display, place: &Location<'_>) {
+    let text = error.to_string();
+    let mut end = text.len().min(ERROR_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let digits: String = text[..end]
+        .bytes()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let (line, column, file) = (place.line(), place.column(), place.file());
+    println!("{USER_ERROR_OCCURRED} {line} {column} {digits} {file}");
+}
+
+#[cold]
+#[inline(never)]
+fn has_another_type() -> ! {
+    panic!("Variable changed type")
+}
+
+/// Stands where evcxr has a tokio runtime, in cells that do not await.
+pub struct Now;
+
+impl Now {
+    /// Runs a future that is never pending to its end; any other one too, without what a runtime would give it.
+    pub fn block_on<F: Future>(self, future: F) -> F::Output {
+        struct Unpark(Thread);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let mut future = std::pin::pin!(future);
+        let waker = Arc::new(Unpark(std::thread::current())).into();
+        let mut context = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+                return output;
+            }
+            std::thread::park();
+        }
+    }
+}
+
+/// Locks a mutex whose value no panic can have left unfinished, such as a runtime.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An empty store, which nobody ever frees: the cells hand its address on.
+#[inline(never)]
+pub fn create_variable_store() -> *mut VariableStore {
+    Box::into_raw(Box::new(empty()))
+}
+
+fn empty() -> VariableStore {
+    VariableStore {
+        handle: Handle {
+            mark: MARK,
+            guard,
+            settle,
+        },
+        variables: HashMap::new(),
+        guarded: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_taken_as_it_was_put() {
+        let mut store = empty();
+        store.put_variable("words", vec!["a".to_owned()]);
+        assert!(store.check_variable::<Vec<String>>("words"));
+        assert_eq!(store.take_variable::<Vec<String>>("words"), ["a"]);
+        assert!(store.variables.is_empty());
+    }
+
+    #[test]
+    fn another_type_is_noticed_and_what_is_not_there_is_no_mistake() {
+        let mut store = empty();
+        store.put_variable("a", 1_u8);
+        assert!(!store.check_variable::<u16>("a"));
+        assert!(store.check_variable::<u16>("b"));
+    }
+
+    #[test]
+    fn a_key_is_the_thread_s_own() {
+        thread_local! { static COUNT: std::cell::Cell<u8> = const { std::cell::Cell::new(1) }; }
+        static SHARED: Key<std::cell::Cell<u8>> = Key::new(COUNT);
+        SHARED.set(2);
+        assert_eq!(COUNT.get(), 2);
+        assert_eq!(std::thread::spawn(|| SHARED.get()).join().unwrap(), 1);
+    }
+
+    #[test]
+    fn what_is_shared_is_made_once() {
+        let mut store = empty();
+        let first = store.lazy_arc("runtime", || 1_u8);
+        let second = store.lazy_arc("runtime", || 2_u8);
+        assert!(Arc::ptr_eq(&first, &second));
+    }
+
+    #[test]
+    fn what_is_shared_is_made_again_for_another_maker() {
+        let mut store = empty();
+        let first = store.lazy_arc("runtime", || 1_u8);
+        let kept = store.variables.get_mut("runtime").unwrap();
+        kept.value.downcast_mut::<Shared<u8>>().unwrap().maker.pid += 1;
+        let second = store.lazy_arc("runtime", || 2_u8);
+        assert_eq!((*first, *second), (1, 2));
+    }
+
+    #[test]
+    fn what_a_cell_changed_or_moved_is_put_back() {
+        let mut store = empty();
+        store.put_variable("list", vec![1]);
+        store.put_variable("pair", (1_u8, [2_u16; 3]));
+        store.put_variable("text", "a".to_owned());
+        store.put_variable("channel", std::sync::mpsc::channel::<u8>());
+        let guarded = store.guard("list pair text channel missing");
+        assert_eq!(guarded, "list pair text");
+        store.put_variable("list", vec![1, 2]);
+        store.take_variable::<(u8, [u16; 3])>("pair");
+        store.take_variable::<String>("text");
+        store.settle(true);
+        assert_eq!(store.take_variable::<Vec<i32>>("list"), [1]);
+        assert_eq!(
+            store.take_variable::<(u8, [u16; 3])>("pair"),
+            (1, [2, 2, 2])
+        );
+        assert_eq!(store.take_variable::<String>("text"), "a");
+        assert!(store.guarded.is_empty());
+    }
+
+    #[test]
+    fn copies_are_thrown_away_where_the_cell_reached_its_end() {
+        let mut store = empty();
+        store.put_variable("list", vec![1]);
+        assert_eq!(store.guard("list"), "list");
+        store.put_variable("list", vec![1, 2]);
+        store.settle(false);
+        assert_eq!(store.take_variable::<Vec<i32>>("list"), [1, 2]);
+    }
+
+    #[test]
+    fn a_future_runs_to_its_end_here() {
+        assert_eq!(Now.block_on(async { 1 }), 1);
+        let (sender, receiver) = std::sync::mpsc::channel::<std::task::Waker>();
+        let waking = std::thread::spawn(move || receiver.recv().unwrap().wake());
+        let mut n_polls = 0;
+        let pending_once = std::future::poll_fn(|context| {
+            n_polls += 1;
+            if n_polls == 1 {
+                sender.send(context.waker().clone()).unwrap();
+                return Poll::Pending;
+            }
+            Poll::Ready(n_polls)
+        });
+        assert!(Now.block_on(pending_once) >= 2);
+        waking.join().unwrap();
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_copied() {
+        let mut store = empty();
+        store.put_variable("large", vec![0_u8; GUARDED_BYTES + 1]);
+        store.put_variable("small", 1);
+        assert_eq!(store.guard("large small"), "small");
+    }
+}
