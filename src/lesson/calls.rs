@@ -1,6 +1,8 @@
 //! Calls of a learner's function, each with its result, or with what it panicked with.
 
-use std::panic::{self, AssertUnwindSafe};
+use std::panic;
+
+use crate::caught::{self, Payload};
 
 /// Makes some calls of a function for [`check`](crate::lesson::check). One that panics is an answer too: the
 /// check names the call, and the notebook runs on.
@@ -37,18 +39,20 @@ pub struct Called<T> {
 pub fn called<T>(call: &str, function: impl FnOnce() -> T) -> Called<T> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
-    let outcome = panic::catch_unwind(AssertUnwindSafe(function));
+    let outcome = caught::run(function);
     panic::set_hook(hook);
     Called {
         call: call.to_owned(),
-        outcome: outcome.map_err(|payload| match payload.downcast::<String>() {
-            Ok(text) => *text,
-            Err(payload) => payload
-                .downcast_ref::<&str>()
-                .map_or("something that is no text", |text| text)
-                .to_owned(),
-        }),
+        outcome: outcome.map_err(|payload| message(&payload)),
     }
+}
+
+fn message(payload: &Payload) -> String {
+    let value = payload.value();
+    let text = value.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| value.downcast_ref::<&str>().copied())
+        .unwrap_or("a value that is not text")
+        .to_owned()
 }
 
 impl<T> Called<T> {
