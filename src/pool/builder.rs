@@ -11,9 +11,9 @@ use crate::cpus::cpu_count;
 use crate::error::{Error, Result};
 
 use super::Pool;
+use super::callable::why_not_shipped;
 use super::crew::{Initializer, Settings};
 use super::flight::Shared;
-use super::fresh::ShippedInitializer;
 use super::plan::Schedule;
 use super::start::StartMethod;
 
@@ -43,11 +43,15 @@ impl Builder {
     }
 
     /// What each worker runs once when it starts, also one that replaces another. For workers that
-    /// are not forked from this process, it must have captured nothing.
+    /// are not forked from this process, it must have captured nothing, and be the function itself: not a pointer to one.
     pub fn initializer<F: Fn() + 'static>(mut self, f: F) -> Builder {
         self.initializer = Some(Initializer {
             run: Rc::new(f),
-            shipped: (size_of::<F>() == 0).then_some(run_shipped::<F> as ShippedInitializer),
+            shipped: if size_of::<F>() == 0 {
+                Ok(run_shipped::<F>)
+            } else {
+                Err(why_not_shipped::<F>)
+            },
         });
         self
     }
@@ -138,12 +142,16 @@ impl Builder {
                 "no task ends within a limit of 0 s; give a longer one, or none",
             ));
         }
-        let captures = |initializer: &Initializer| initializer.shipped.is_none();
-        if self.method != StartMethod::Fork && self.initializer.as_ref().is_some_and(captures) {
-            return Err(Error::invalid_input(
-                "the pool's initializer has captured something, which workers that are not forked \
-                 from this process do not inherit; let it capture nothing, or use StartMethod::Fork",
-            ));
+        if self.method != StartMethod::Fork
+            && let Some(Initializer {
+                shipped: Err(why), ..
+            }) = &self.initializer
+        {
+            return Err(Error::invalid_input(format!(
+                "the pool's initializer cannot be sent to workers that are not forked from this process: {}; give a \
+                 function or a closure that has captured nothing, or use StartMethod::Fork",
+                why()
+            )));
         }
         let settings = Settings {
             n_workers: Cell::new(self.n_workers.unwrap_or_else(cpu_count)),

@@ -55,8 +55,8 @@ pub(super) struct Settings {
 #[derive(Clone)]
 pub(super) struct Initializer {
     pub(super) run: Rc<dyn Fn()>,
-    /// The same for a worker that inherits nothing; `None` if it has captured state.
-    pub(super) shipped: Option<ShippedInitializer>,
+    /// The same for a worker that inherits nothing, or why there is none.
+    pub(super) shipped: Result<ShippedInitializer, fn() -> String>,
 }
 
 const SIGKILL: i32 = Signal::SIGKILL as i32;
@@ -285,7 +285,7 @@ impl Crew {
         let initializer = self.settings.initializer.as_ref();
         if self.initializer == 0
             && self.settings.method != StartMethod::Fork
-            && let Some(shipped) = initializer.and_then(|initializer| initializer.shipped)
+            && let Some(shipped) = initializer.and_then(|initializer| initializer.shipped.ok())
         {
             self.initializer = record::write(&self.heap, shipped as *const ())?;
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::caught::{self, Payload};
 use crate::error::{Outcome, Result};
 
 use super::args::Spent;
@@ -33,6 +34,8 @@ pub(super) struct Stream<C, I: Iterator> {
     /// Workers that were forked for this stream have inherited it from here.
     _f: Box<C>,
     args: Fuse<I>,
+    /// The panic of the arguments' iterator, kept until the results of what came before it are taken.
+    panic: Option<Payload>,
     /// The place of the next argument in the input.
     next_index: usize,
     chunk_items: usize,
@@ -61,6 +64,7 @@ where
             function,
             _f: f,
             args: args.fuse(),
+            panic: None,
             next_index: 0,
             chunk_items: 1,
         })
@@ -75,6 +79,11 @@ where
     ) -> Option<(usize, Vec<Outcome<C::Output>>)> {
         if let Err(error) = self.fill_window() {
             panic!("{error}");
+        }
+        if self.window.is_empty()
+            && let Some(panic) = self.panic.take()
+        {
+            panic.resume();
         }
         let which = if in_order {
             0
@@ -99,8 +108,12 @@ where
 
     fn fill_window(&mut self) -> Result<()> {
         let capacity = CHUNKS_PER_WORKER * self.shared.n_workers();
-        while self.window.len() < capacity {
+        while self.window.len() < capacity && self.panic.is_none() {
             let args = self.args.by_ref().take(self.chunk_items);
+            let args = UntilPanic {
+                args,
+                panic: &mut self.panic,
+            };
             let encoded = self.shared.encode(args, &mut Spent::dropped())?;
             let n_items = encoded.n_items;
             if n_items == 0 {
@@ -128,6 +141,33 @@ where
             Flight::wait_for_any(self.window.iter().map(|chunk| &chunk.flight));
         }
         None
+    }
+}
+
+/// Arguments that end where their iterator panics: what it had given before is not lost.
+struct UntilPanic<'a, I> {
+    args: I,
+    panic: &'a mut Option<Payload>,
+}
+
+impl<I: Iterator> Iterator for UntilPanic<'_, I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<I::Item> {
+        if self.panic.is_some() {
+            return None;
+        }
+        match caught::run(|| self.args.next()) {
+            Ok(next) => next,
+            Err(panic) => {
+                *self.panic = Some(panic);
+                None
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.args.size_hint()
     }
 }
 

@@ -338,8 +338,8 @@ impl Pool {
     /// Dropping the iterator lets nobody begin what was not begun yet.
     ///
     /// # Panics
-    /// When the result of a task that panicked, or whose worker died, would be next; the iterator
-    /// can be used further. As [`map`](Pool::map) if the pool is closed.
+    /// When the result of a task that panicked, or whose worker died, would be next, or after the last result
+    /// before a panic of the arguments' iterator; the iterator can be used further. As [`map`](Pool::map) if the pool is closed.
     ///
     /// # Example
     /// ```standalone_crate

@@ -7,8 +7,8 @@
 //! copy). A process that dies between taking a block and hanging it into a list that the owner
 //! knows loses that block for the pool's life, which is a few addresses and at most a page.
 //!
-//! Sizes are powers of two. That wastes addresses, of which there is a terabyte, and no memory:
-//! a page that nobody touches is not there.
+//! Sizes are powers of two. That wastes addresses, of which a region has several times more than the
+//! machine has memory (see `Region`), and no memory: a page that no process touches is not there.
 
 use std::ops::RangeInclusive;
 use std::os::fd::{BorrowedFd, OwnedFd};

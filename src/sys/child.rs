@@ -180,8 +180,8 @@ fn flush_c_streams() {
     unsafe { libc::fflush(std::ptr::null_mut()) };
 }
 
-/// As [`flush_c_streams`], in a process with one thread only: another could hold a stream's lock for good. Takes
-/// some 0.2 µs if there is nothing.
+/// As [`flush_c_streams`], in a process with one thread only: another could hold a stream's lock for good. If
+/// there is nothing to write, it takes 0.2 µs, most of it to ask for the number of threads.
 pub(crate) fn flush_c_streams_if_alone() {
     if n_threads() == 1 {
         flush_c_streams();

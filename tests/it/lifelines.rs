@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forklore::{Pool, Process, StartMethod};
 use nix::sys::signal::{Signal, kill};
@@ -65,11 +65,18 @@ fn folder() -> PathBuf {
     std::env::temp_dir().join(name)
 }
 
-/// A task that says that it runs, and ends when the gate is no more.
+/// After this time, no test waits for a task any more.
+const HELD_AT_MOST: Duration = Duration::from_secs(120);
+
+/// A task that says that it runs, and ends when the gate is no more. It does not outlive a test that failed.
 fn hold(folder: String) {
     let folder = Path::new(&folder);
     fs::write(folder.join(std::process::id().to_string()), "").unwrap();
+    let deadline = Instant::now() + HELD_AT_MOST;
     while folder.join("gate").exists() {
+        if Instant::now() > deadline {
+            std::process::exit(1);
+        }
         std::thread::yield_now();
     }
 }

@@ -6,12 +6,14 @@
 
 mod channel;
 mod chaos;
+mod cpython;
 mod deaths;
 mod endings;
 mod exhaustion;
 mod interface;
 mod lifelines;
 mod limits;
+mod loky;
 mod maps;
 mod memory;
 mod parallel;
@@ -62,6 +64,8 @@ fn main() {
         ("chaos", chaos::TESTS),
         ("surroundings", surroundings::TESTS),
         ("turns", turns::TESTS),
+        ("cpython", cpython::TESTS),
+        ("loky", loky::TESTS),
         ("interface", interface::TESTS),
         ("tidy", tidy::TESTS),
     ];
