@@ -134,6 +134,6 @@ mod tests {
         assert!(said.starts_with("`chunk(9, 0)` panicked:"), "{said}");
         assert!(said.contains(".max(1)"), "{said}");
         let odd = called("odd()", || -> u8 { panic::panic_any(7) });
-        assert!(odd.panicked().unwrap().contains("no text"));
+        assert!(odd.panicked().unwrap().contains("a value that is not text"));
     }
 }
