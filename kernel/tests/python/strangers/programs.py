@@ -33,10 +33,6 @@ DEADLINE = 600
 NEEDS_MORE = ("E0432", "E0433", "E0463", "E0583", "E0554", "E0601")
 
 
-# What a sample leaves out: a macro that makes items makes them where `main` does not find them.
-NOT_YET = ("rust-by-example/macros/designators.html#1",)
-
-
 @dataclass(frozen=True)
 class Expected:
     """What a program does without a notebook."""
@@ -127,7 +123,7 @@ def sample(book, n, seed):
     if found is None:
         return None
     chosen = set(random.Random(seed).sample(range(len(found)), min(n, len(found))))
-    return [example for at, example in enumerate(found) if at in chosen and example.name not in NOT_YET]
+    return [example for at, example in enumerate(found) if at in chosen]
 
 
 def main():
