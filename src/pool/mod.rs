@@ -111,7 +111,7 @@ pub(crate) use within::{Hands, Pause, lock, run as run_within};
 /// workers have changed their credentials (`setuid` and its like).
 ///
 /// A worker that is at work dies at once with its owner, with two exceptions, in which it ends after the task that it is
-/// at: its owner has replaced its program, or it has changed its credentials since it last waited for work.
+/// at: its owner has replaced its program, or it has changed its credentials since it last slept.
 ///
 /// # Example
 /// ```standalone_crate

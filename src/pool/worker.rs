@@ -103,11 +103,11 @@ impl Worker<'_> {
         if self.board.has_job(position) {
             return true;
         }
-        // A task may have changed this process's credentials. Nothing waits for this worker now.
-        child::rearm();
         if self.spin(position) {
             return true;
         }
+        // A task may have changed this process's credentials. Nothing waits for this worker now.
+        child::rearm();
         if self.has_channels {
             // It would otherwise count as a sender for as long as the pool lives. A task that uses a channel
             // counts again, until the worker next sleeps.
