@@ -91,8 +91,10 @@ extern "C" fn on_panic(
         (true, false) => Panicked::Child,
         (true, true) => Panicked::Cell,
     };
-    if let (Panicked::Cell, Some(caught)) = (panicked, board.take_held_panic()) {
-        // The cell went on after it.
+    if !matches!(panicked, Panicked::Child)
+        && let Some(caught) = board.take_held_panic()
+    {
+        // The cell went on after it, and the board has room for one.
         // SAFETY: the buffer is valid for its length.
         unsafe { libc::write(2, caught.as_ptr().cast(), caught.len()) };
     }
