@@ -21,6 +21,7 @@ use crate::sys::child::{self, Ended};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::futex;
 use crate::sys::robust;
+use crate::sys::thread::{self, Look};
 
 use super::board::{AWAKE, Board, MAX_WORKERS, Seat};
 use super::fresh::{self, ShippedInitializer};
@@ -356,7 +357,8 @@ impl Crew {
     /// changed its credentials, and it must not go on beside its successor.
     fn is_off(&self, seat: usize, pid: i32) -> bool {
         let lifeline = &Board::of(&self.heap).seats[seat].lifeline;
-        if !lifeline.is_held_by(pid) {
+        // The OS marks at most 2,048 words of a thread that dies: a worker with more locks may leave this one as it was.
+        if !lifeline.is_held_by(pid) || thread::has_ended(pid as u32, Look::Thorough) {
             return true;
         }
         // While it holds its lifeline, the pid is its.
