@@ -142,17 +142,17 @@ pub(super) fn crossover(&(answer, low, high, is_measured): &(f64, f64, f64, bool
         wrong(format!(
             "{answer} is a thousand times too little: is that in milliseconds? Expected microseconds, {between}."
         ))
-    } else if !is_measured {
-        wrong(format!(
-            "no crossover was measured here, and {answer:.2} µs is not what the formula says: expected {between}."
-        ))
-    } else if answer < low {
-        wrong(format!(
-            "at {answer:.3} µs of work per item the serial map still wins; expected {between} (hint 1)."
-        ))
     } else {
+        let basis = match is_measured {
+            true => "",
+            false => "no crossover was measured here; by the formula, ",
+        };
+        let verdict = match answer < low {
+            true => "the serial map still wins",
+            false => "`pool.map` has long been winning",
+        };
         wrong(format!(
-            "at {answer:.2} µs of work per item `pool.map` has long been winning; expected {between} (hint 1)."
+            "{basis}at {answer:.3} µs of work per item {verdict}; expected {between} (hint 1)."
         ))
     }
 }
