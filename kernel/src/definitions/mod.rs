@@ -93,7 +93,7 @@ impl Definitions {
     }
 
     /// Forgets how the last cell was rewritten: it succeeded as it was.
-    pub(crate) fn as_written(mut self, before: &Definitions) -> Definitions {
+    pub(crate) fn written_after(mut self, before: &Definitions) -> Definitions {
         self.table = before.table.clone();
         self
     }

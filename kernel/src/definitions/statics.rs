@@ -52,10 +52,10 @@ pub(crate) fn write(tools: &Path, statics: &[Numbered]) -> io::Result<()> {
 
 /// An item's text without the comments before it, which in another file may be those of the item before.
 pub(super) fn text(item: &SyntaxNode) -> String {
-    let tokens = item
+    let mut tokens = item
         .descendants_with_tokens()
         .filter_map(NodeOrToken::into_token);
-    let first = tokens.skip_while(|token| token.kind().is_trivia()).next();
+    let first = tokens.find(|token| !token.kind().is_trivia());
     let start = first.map_or(0.into(), |token| {
         token.text_range().start() - item.text_range().start()
     });

@@ -396,7 +396,7 @@ impl Session {
                 Err(other) if is_about_text(&other) => result = Err(other),
                 Err(_) => {}
                 Ok(()) => {
-                    prepared.after = prepared.after.as_written(&self.definitions);
+                    prepared.after = prepared.after.written_after(&self.definitions);
                     result = Ok(());
                 }
             }

@@ -54,13 +54,9 @@ impl Touched {
         let end = source.rfind(END).unwrap_or(source.len());
         let (before, after) = source.split_at(end);
         let is_load = |line: &&str| line.trim_start().starts_with("let ") && line.contains(LOAD);
-        let begin = before
-            .lines()
-            .filter(is_load)
-            .next_back()
-            .map_or(0, |line| {
-                line.as_ptr() as usize - before.as_ptr() as usize + line.len()
-            });
+        let begin = before.lines().rfind(is_load).map_or(0, |line| {
+            line.as_ptr() as usize - before.as_ptr() as usize + line.len()
+        });
         let cell: Vec<&str> = before[begin..]
             .lines()
             .filter(|line| !line.trim_start().starts_with(STORE))
