@@ -125,7 +125,7 @@ MISTAKES = [
     ("std::", "expected identifier, found the end of the cell", ["cell:1:6"]),
     ("fn f() {\n    1", "the cell contains an unclosed delimiter", ["cell:1:8"]),
     ("1 }", "unexpected closing delimiter: `}`", ["cell:1:3"]),
-    ("return;", "`return` outside of a function", ["cell:1:1"]),
+    ("return;", "`return` on line 1 leaves a function, and a cell is none", ["write a function"]),
     ('let z = 1;\n:dep itoa = "1"', "expected", ["cell:2:1", "commands stand before a cell's Rust"]),
 ]
 

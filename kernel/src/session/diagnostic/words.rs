@@ -85,7 +85,6 @@ pub(super) fn reword(message: &mut Message, json: &Value, sources: &Sources<'_>)
     name_the_end(message, json, sources);
     explain_variables(message, json, sources);
     explain_gone(message, sources);
-    explain_return(message, sources);
     explain_question_mark(message);
     advise_dep(message);
     advise_first_line(message, sources);
@@ -234,33 +233,6 @@ fn last_word(text: &str, name: &str) -> Option<Range<usize>> {
         .filter(is_word)
         .last();
     found.map(|at| at..at + name.len())
-}
-
-/// A `return` that is in no function leaves what evcxr has put around the cell, which returns something of its own.
-fn explain_return(message: &mut Message, sources: &Sources<'_>) {
-    let is_return = |label: &Label| match &label.place {
-        Place::Cell(spot) if label.is_primary && spot.text == Text::Cell => {
-            let text = sources.text(Text::Cell);
-            let before = text[..spot.bytes.start].trim_end();
-            text[spot.bytes.start..].starts_with("return") || before.ends_with("return")
-        }
-        _ => false,
-    };
-    let code = message.code.as_deref();
-    let is_about_type = matches!(code, Some("E0308" | "E0069"));
-    let is_generated =
-        is_generated(&message.title) || message.labels.iter().all(|label| label.is_primary);
-    if is_about_type && is_generated && message.labels.iter().any(is_return) {
-        message.title = "`return` outside of a function".to_owned();
-        message.code = None;
-        for label in &mut message.labels {
-            label.text = label
-                .is_primary
-                .then(|| "a cell returns nothing".to_owned());
-        }
-        let help = "to leave a part of a cell, give it a name: `'part: { … break 'part; … }`";
-        message.children = vec![Message::new("help", help)];
-    }
 }
 
 /// A cell ends with `?` if the error can be shown.
