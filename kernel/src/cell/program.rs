@@ -96,12 +96,10 @@ fn call_of(function: &ast::Fn) -> Option<String> {
     });
     let is_async = function.async_token().is_some() && !is_made_ordinary;
     let call = if is_async { "main().await" } else { "main()" };
-    let never_returns = function
-        .ret_type()
-        .and_then(|returned| returned.ty())
-        .is_some_and(|returned| matches!(returned, ast::Type::NeverType(_)));
-    Some(match never_returns {
-        true => format!("{call};"),
-        false => format!("forklore::display::cell::ended({call})?;"),
+    let returned = function.ret_type().and_then(|returned| returned.ty());
+    Some(match returned {
+        // No error can come of it, and a session without the library runs it too.
+        None | Some(ast::Type::NeverType(_)) => format!("{call};"),
+        Some(_) => format!("forklore::display::cell::ended({call})?;"),
     })
 }

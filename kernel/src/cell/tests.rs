@@ -137,7 +137,7 @@ fn time_of_a_cell_starts_and_stops_a_clock() {
     );
     let program = run("%%time\nfn main() {}");
     assert!(
-        program.ends_with("ended(main())?;\nforklore::display::cell::stop!(_clock);"),
+        program.ends_with("main();\nforklore::display::cell::stop!(_clock);"),
         "{program}"
     );
     assert!(run("\n \n%%time\nf()").starts_with("\n \nforklore"));
@@ -331,16 +331,19 @@ fn a_program_runs_its_main_once() {
     };
     let ended = "forklore::display::cell::ended(main())?;";
     for (text, expected) in [
-        ("fn main() { f() }", ended),
+        ("fn main() { f() }", "main();"),
+        ("fn main() -> ExitCode { f() }", ended),
         (
             "// A program.\nuse a::b;\nmod c {}\npub fn main() -> Result<(), E> { f() }\nfn f() {}",
             ended,
         ),
-        ("make!(Widget);\nfn main() {}", ended),
-        (":dep a\n#![allow(unused)]\nfn main() {}", ended),
-        ("#[tokio::main]\nasync fn main() {}", ended),
+        ("make!(Widget);\nfn main() {}", "main();"),
+        (":dep a\n#![allow(unused)]\nfn main() {}", "main();"),
+        ("#[tokio::main]\nasync fn main() {}", "main();"),
+        ("#[tokio::main]\nasync fn main() -> Result<(), E> {}", ended),
+        ("async fn main() {}", "main().await;"),
         (
-            "async fn main() {}",
+            "async fn main() -> Result<(), E> {}",
             "forklore::display::cell::ended(main().await)?;",
         ),
         ("fn main() -> ! { loop {} }", "main();"),
