@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 from conftest import assert_gone
 
@@ -70,6 +71,10 @@ def test_without_rust_src_a_let_says_what_is_missing(new_kernel, tmp_path):
     for name, text in scripts.items():
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
+    # rustup takes a folder for a toolchain only if it has programs.
+    (tmp_path / "bin").mkdir()
+    for program in Path(real).parent.iterdir():
+        (tmp_path / "bin" / program.name).symlink_to(tmp_path / "rustc" if program.name == "rustc" else program)
     kernel = new_kernel(env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     assert kernel.ok("let typed: u64 = 5; typed + 1").result == "6"
     error = kernel.run('let text = String::from("x").repeat(2);').reply["content"]

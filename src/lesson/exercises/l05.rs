@@ -65,6 +65,10 @@ pub(super) fn fitting(answers: &[usize]) -> Finding {
         "The parent needs its memory too, and leaves the rest."
     } else if all(|[_, memory, parent, each]| (memory.saturating_sub(parent) / each).max(1)) {
         "The memory would do, but there would be more workers than cores."
+    } else if all(|[cores, memory, parent, each]| {
+        (memory.wrapping_sub(parent) / each).clamp(1, cores)
+    }) {
+        "Where the parent needs more than there is, a `usize` goes around to a huge number: `saturating_sub` stops at 0."
     } else {
         "What the parent leaves, divided by what each worker needs; no more than cores; at least 1."
     };
