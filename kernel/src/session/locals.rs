@@ -11,10 +11,8 @@ use crate::cell;
 use crate::output;
 
 /// What evcxr says, before the name in backquotes, of a variable whose type it cannot write.
-const REFUSALS: [&str; 2] = [
-    "The variable `",
-    "Couldn't automatically determine type of variable `",
-];
+const REFUSALS: [&str; 2] = ["The variable `", UNKNOWN_TYPE];
+const UNKNOWN_TYPE: &str = "Couldn't automatically determine type of variable `";
 /// The compiler's errors about a value that does not live as long as the session.
 const OF_LIFETIMES: [&str; 10] = [
     "E0310", "E0373", "E0499", "E0502", "E0503", "E0505", "E0506", "E0521", "E0597", "E0716",
@@ -88,6 +86,10 @@ impl Session {
         code: &str,
     ) -> Option<(String, Vec<(String, Why)>)> {
         self.library.as_ref()?;
+        if !self.has_rust_src && is_of_unknown_type(result) {
+            // Without the standard library's sources hardly any type is known. The error says how to get them.
+            return None;
+        }
         let refused = Refused::of(result, said);
         if !refused.to_drop.is_empty() && refused.unkept.is_empty() {
             let is_dropped = |name: &String| code.contains(&format!("drop({name});"));
@@ -153,6 +155,12 @@ fn closures_of(names: Vec<String>) -> Vec<(String, Why)> {
 /// Whether the cell failed before any of it ran.
 fn has_not_run(error: &CellError) -> bool {
     matches!(error.ename.as_str(), "CompileError" | "Error")
+}
+
+fn is_of_unknown_type(result: &Result<EvalOutputs, evcxr::Error>) -> bool {
+    result
+        .as_ref()
+        .is_err_and(|error| error.to_string().starts_with(UNKNOWN_TYPE))
 }
 
 impl Refused {
