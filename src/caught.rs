@@ -3,7 +3,7 @@
 //! What a panic carries is a value of the user's like any other, and its destructor may panic as well. Dropped
 //! behind the `catch_unwind` that gave it, such a payload would unwind on into code that believes nothing can happen any
 //! more: out of a worker, into the program that was forked. So a [`Payload`] catches what its own drop does, and the same
-//! holds for a value whose drop is nobody's business any more ([`drop_quietly`]).
+//! holds for a value whose drop no longer matters ([`drop_quietly`]).
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

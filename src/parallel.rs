@@ -339,7 +339,7 @@ impl Parallel {
 
     fn tell(&self, message: fmt::Arguments<'_>) {
         if self.verbosity > 0 {
-            // Nobody may be there to read it, and the results are worth more.
+            // Standard error may be a broken pipe, and the results are worth more.
             let _ = writeln!(std::io::stderr(), "Parallel: {message}");
         }
     }

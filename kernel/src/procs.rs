@@ -155,7 +155,7 @@ pub fn reap(pid: Pid) -> Option<i32> {
     (reaped > 0).then_some(status)
 }
 
-/// Waits until the child `pid` has ended. Returns at once if it is nobody's to wait for.
+/// Waits until the child `pid` has ended. Returns at once if it is no child of this process.
 pub fn wait(pid: Pid) {
     let mut status = 0;
     if pid <= 0 {

@@ -207,7 +207,7 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// Names the misconception that leads to the answer `value`. Whoever predicted that reads it, unless
+    /// Names the misconception that leads to the answer `value`. A learner who predicted that reads it, unless
     /// the measurement came to the same number.
     ///
     /// # Example

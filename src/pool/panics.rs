@@ -1,4 +1,4 @@
-//! Listens to the panics of tasks, so that the map's caller is told and not a terminal that nobody sees.
+//! Listens to the panics of tasks, so that the map's caller gets them, and not a terminal that the user does not see.
 
 use std::panic::{PanicHookInfo, set_hook, take_hook};
 use std::sync::{Arc, Mutex};
@@ -64,7 +64,7 @@ impl Drop for PanicNotes {
             return;
         }
         drop(take_hook());
-        // With our hook gone, nobody else holds the one before.
+        // With our hook gone, this is the only reference to the one before.
         if let Some(hook) = self.before.take().and_then(Arc::into_inner) {
             set_hook(hook);
         }

@@ -252,7 +252,7 @@ where
         // Every item is to be told of the error.
         args.by_ref().for_each(drop);
     }
-    // The iterator's destructor is the user's, and the arguments are nobody's yet.
+    // The iterator's destructor is the user's, and the arguments have no owner yet.
     let dropped = caught::run(|| drop(args));
     let fail = |error| Failed::Call { error, n_items };
     let mut encoded = encoded.map_err(fail)?;

@@ -216,11 +216,11 @@ impl Turns {
         self.waiting.borrow().is_empty() && self.running.borrow().is_empty()
     }
 
-    /// The next call, if it is content with so many workers, or is to have what it wants.
+    /// The next call, if this many workers are enough for it, or if it is to have what it wants.
     fn next_within(&self, n_free: usize, has_priority: bool) -> Option<Rc<dyn Call>> {
         let mut waiting = self.waiting.borrow_mut();
         loop {
-            // One that nobody wants any more was dropped.
+            // Its `Pending` was dropped.
             match waiting.front()?.upgrade() {
                 Some(call) if !has_priority && call.n_workers() > n_free => return None,
                 next => {

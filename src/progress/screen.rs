@@ -185,7 +185,7 @@ impl Screen {
     }
 }
 
-/// Prints a line. Nobody may be there to read it (a broken pipe), and what progresses is worth more than that.
+/// Prints a line. The output may be a broken pipe, and what progresses is worth more than that.
 fn print(on_stdout: bool, line: &str) {
     let _ = match on_stdout {
         true => writeln!(io::stdout(), "{line}"),

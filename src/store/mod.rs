@@ -301,7 +301,7 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An empty store, which nobody ever frees: the cells hand its address on.
+/// An empty store, which is never freed: the cells hand its address on.
 #[inline(never)]
 pub fn create_variable_store() -> *mut VariableStore {
     Box::into_raw(Box::new(empty()))

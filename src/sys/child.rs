@@ -163,7 +163,7 @@ pub(crate) fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// How long a process that ends waits for a lock of its standard output that a thread may hold for ever, which
+/// How long a process that ends waits for a lock of its standard output that a thread may hold forever, which
 /// a task has left behind.
 const FLUSHED_WITHIN: Duration = Duration::from_millis(300);
 

@@ -380,7 +380,7 @@ fn a_pool_ends_whatever_befell_its_workers() {
             let stays = pool.apply_async(|x: u64| x + 1, 6);
             kill(Pid::from_raw(pids[0]), Signal::SIGKILL).unwrap();
             kill(Pid::from_raw(pids[1]), Signal::SIGSTOP).unwrap();
-            // What nobody wants any more does not hold up the end.
+            // A call whose `Pending` was dropped does not delay the end.
             drop((pending, stays));
             end(pool);
             wait_until(|| pids.iter().all(|&pid| !is_running(pid)));

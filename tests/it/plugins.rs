@@ -83,7 +83,7 @@ impl Plugin {
 
     /// Unloads it, and checks that it is gone.
     fn unload(self, path: &Path) {
-        // SAFETY: nobody uses the plugin any more.
+        // SAFETY: nothing uses the plugin any more.
         unsafe { dlclose(self.0) };
         let maps = fs::read_to_string("/proc/self/maps").unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();

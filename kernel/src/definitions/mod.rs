@@ -39,7 +39,7 @@ pub(crate) struct Definitions {
 /// A cell, and what it changes.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// The cell as evcxr shall have it, where that is not as it was written.
+    /// The cell as evcxr gets it, where that differs from what was written.
     pub(crate) rewritten: Option<String>,
     /// The definitions once the cell has succeeded.
     pub(crate) after: Definitions,

@@ -125,7 +125,7 @@ impl Unnamed {
     }
 }
 
-/// The code as evcxr shall have it; `None` if that is as it is. `defined` are the names of all earlier items.
+/// The code as evcxr gets it; `None` if it is unchanged. `defined` are the names of all earlier items.
 pub(super) fn rewrite(table: &mut Table, code: &str, defined: &HashSet<String>) -> Option<String> {
     let body = Body::parse(code);
     let mut edits = Vec::new();

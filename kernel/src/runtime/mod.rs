@@ -126,7 +126,7 @@ impl Runtime {
             let children = answer.strip_prefix("SETTLE restore");
             restores = children.is_some();
             for child in children.unwrap_or_default().split_whitespace() {
-                // It was killed, and nobody else waits for it.
+                // It was killed, and only this process waits for it.
                 crate::procs::wait(child.parse().unwrap_or(0));
             }
         }

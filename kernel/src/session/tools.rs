@@ -31,7 +31,7 @@ fi
 "#;
 
 /// What cargo says while it tries a dependency goes to evcxr, which shows it in an error. What it downloads meanwhile goes
-/// to the kernel's standard error too, from where the cell shows it; the rest is about a manifest that nobody knows.
+/// to the kernel's standard error too, from where the cell shows it; the rest is about a manifest that the user never wrote.
 const CARGO: &str = r#"#!/bin/sh
 tools=${0%/*}
 read -r real <"$tools/real"

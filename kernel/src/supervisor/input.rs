@@ -185,7 +185,7 @@ enum State {
     Sleeps,
     /// It waits for a child. (Other waits are not worth a look at the children, which may be a pool's that is timed.)
     WaitsForChild,
-    /// It waits in a `read` of descriptor 0, for at most so many bytes.
+    /// It waits in a `read` of descriptor 0, for at most this many bytes.
     Reads(u64),
 }
 

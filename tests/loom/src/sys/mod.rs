@@ -19,7 +19,7 @@ pub(crate) fn thread_id() -> u32 {
     THREAD_ID.with(Cell::get)
 }
 
-/// Threads have one namespace, and the kernel marks all that they hold: nobody has to look.
+/// Threads have one namespace, and the kernel marks all that they hold: no waiter has to look.
 pub(crate) fn pid_namespace() -> Option<u32> {
     None
 }
