@@ -219,7 +219,7 @@ def learner(browser, arguments):
     )
     somebody.shoot("predicted")
     somebody.run_all()
-    expect("you predicted", somebody.said("guess.against("))
+    expect("you predicted", somebody.said(".against(compared"))
     somebody.shoot("prediction-beside-measurement")
     expect(f"exercise {name}: not yet", somebody.said(check).lower())
     somebody.shoot("not-yet")
