@@ -8,7 +8,7 @@ use super::lines::commands_end;
 
 /// What a cell is wrapped in to be parsed: statements and items are those of a function.
 const PROLOGUE: &str = "fn f(){";
-const EPILOGUE: &str = "\n}";
+pub(super) const EPILOGUE: &str = "\n}";
 
 /// The statements of a cell, parsed as the body of a function.
 pub(crate) struct Body {
@@ -61,17 +61,17 @@ impl Body {
     }
 }
 
-/// Whether a token belongs to the code itself, and not to a function, closure or `async` block in it.
+/// Whether a token belongs to the code itself, and not to an item, closure or `async` block in it.
 pub(crate) fn is_own(token: &SyntaxToken) -> bool {
     let is_async_block = |node: &SyntaxNode| {
         ast::BlockExpr::cast(node.clone()).is_some_and(|block| block.async_token().is_some())
     };
     let mut around = token.parent_ancestors();
-    let functions = token
+    let items = token
         .parent_ancestors()
-        .filter(|node| ast::Fn::can_cast(node.kind()));
-    // The outermost is the one that the code was wrapped in to be parsed.
-    functions.count() <= 1
+        .filter(|node| ast::Item::can_cast(node.kind()));
+    // The outermost is the function that the code was wrapped in to be parsed.
+    items.count() <= 1
         && !around.any(|node| is_async_block(&node) || ast::ClosureExpr::can_cast(node.kind()))
 }
 

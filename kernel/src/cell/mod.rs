@@ -16,6 +16,7 @@
 
 mod code;
 mod commands;
+mod file;
 mod items;
 mod lines;
 mod locals;
@@ -30,6 +31,7 @@ use magics::{Form, list, unknown, usage};
 
 pub(crate) use code::{Body, is_own};
 pub(crate) use commands::opt_level;
+pub(crate) use file::{HIDDEN_ERRORS, doubtful_items, without_own_crates};
 pub(crate) use lines::{commands_end, is_command};
 pub(crate) use locals::{as_locals, closures, once_more, with_drops};
 pub(crate) use magics::bytes_of;

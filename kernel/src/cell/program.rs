@@ -9,13 +9,11 @@ use ra_ap_syntax::{AstNode, Edition, SourceFile};
 use super::lines::{blank, commands_end};
 
 /// Attributes of a crate that say what kind of crate it is: the cells' is another, and would stay so.
-const OF_A_CRATE: [&str; 7] = [
+const OF_A_CRATE: [&str; 5] = [
     "crate_name",
     "crate_type",
     "no_main",
     "no_std",
-    "recursion_limit",
-    "type_length_limit",
     "windows_subsystem",
 ];
 
@@ -86,7 +84,8 @@ fn call_of(function: &ast::Fn) -> Option<String> {
     let name = function.name()?;
     let parameters = function.param_list()?;
     let has_parameters = parameters.params().next().is_some() || parameters.self_param().is_some();
-    if name.text() != "main" || has_parameters || function.generic_param_list().is_some() {
+    let is_generic = function.generic_param_list().is_some() || function.where_clause().is_some();
+    if name.text() != "main" || has_parameters || is_generic {
         return None;
     }
     // `#[tokio::main]` and its like make an ordinary function of it.

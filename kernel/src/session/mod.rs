@@ -369,6 +369,11 @@ impl Session {
         if let Some(error) = diagnostic::wrong_main(self.cells(code)) {
             return Err(error);
         }
+        if let Some(error) = diagnostic::hidden(self.cells(code), self.folder.path()) {
+            return Err(error);
+        }
+        let without = cell::without_own_crates(code);
+        let code = without.as_deref().unwrap_or(code);
         let (commands, rust) = code.split_at(cell::commands_end(code));
         let variables = self.variables();
         let defined = self
@@ -412,6 +417,22 @@ impl Session {
     }
 
     fn run_with_dependencies(&mut self, code: &str) -> Result<(), CellError> {
+        if !adds_dependency(code) {
+            return self.run_online_if_needed(code);
+        }
+        // evcxr asks cargo about the manifest before it writes the next one: with a dependency that cannot be had, it
+        // would ask in vain from then on.
+        let manifest = self.folder.path().join("Cargo.toml");
+        let before = std::fs::read(&manifest);
+        let result = self.run_online_if_needed(code);
+        if let (Err(_), Ok(before)) = (&result, before) {
+            // Where this fails, so will evcxr, which then says so.
+            let _ = std::fs::write(&manifest, before);
+        }
+        result
+    }
+
+    fn run_online_if_needed(&mut self, code: &str) -> Result<(), CellError> {
         if self.is_offline && may_add_dependency(code) {
             self.run_online(code)
         } else {
@@ -563,7 +584,7 @@ impl Session {
                 "the processes of the session were killed from outside: all variables are lost",
             )),
             (Err(error), None) => {
-                let said = error.to_string();
+                let said = diagnostic::without_level(&error.to_string()).to_owned();
                 let refused = diagnostic::refused(&said, self.cells(code), self.has_rust_src);
                 Err(refused.unwrap_or_else(|| CellError::new("Error", said)))
             }

@@ -192,3 +192,42 @@ def test_a_variable_that_needs_a_type_is_named_with_its_place(kernel):
     evalue, text = failure(kernel, "let n = { let unused = 1; 2 };\nlet all = \"1 2\".split(' ').collect();")
     assert "`all`" in text or "type annotations needed" in evalue, text
     assert "cell:2:5" in text and "unused" not in evalue, text
+
+
+def test_what_evcxr_keeps_from_the_compiler_is_an_error_all_the_same(kernel):
+    for cell, code, place in [
+        ("let a = 1;\nstruct Twice;\nstruct Twice;", "E0428", "cell:3:1"),
+        ("fn same() {}\nconst same: u8 = 1;", "E0428", "cell:2:1"),
+        ("use std::fmt::Result;\nuse std::io::Result;", "E0252", "cell:2:5"),
+        ("use std::fmt::self;", "E0429", "cell:1:13"),
+        ("extern crate core;\nstruct core;", "E0260", "cell:2:1"),
+        ("let b = 2; /* never closed", "E0758", "cell:1:12"),
+        ("/* never /* closed */", "E0758", "cell:1:1"),
+        ("const ONE: u8 = return 1;", "E0572", "cell:1:17"),
+        ("fn main() where u8: Copy {}", "E0646", "cell:1:11"),
+    ]:
+        failed = kernel.run(cell)
+        shown = plain("".join(failed.reply["content"].get("traceback", [failed.status])))
+        assert f"error[{code}]" in shown and place in shown, (cell, shown)
+    # The same import twice does no harm, and a limit may be raised.
+    kernel.ok("use std::fmt;\nuse std::fmt;")
+    kernel.ok("#![recursion_limit = \"256\"]\nfn main() {}")
+
+
+def test_a_crate_of_the_compiler_is_no_dependency(kernel):
+    cell = "extern crate std;\nextern crate alloc as heap;\nuse heap::collections::BTreeSet;\nBTreeSet::from([2, 1])"
+    assert kernel.ok(cell).result == "{1, 2}"
+    assert kernel.ok("heap::vec![7]").result == "[7]"
+
+
+def test_a_crate_that_does_not_exist_is_forgotten(new_kernel, tmp_path):
+    krate = tmp_path / "there"
+    (krate / "src").mkdir(parents=True)
+    (krate / "Cargo.toml").write_text('[package]\nname = "there"\nversion = "1.0.0"\nedition = "2021"\n')
+    (krate / "src/lib.rs").write_text("pub fn is() -> u8 { 5 }\n")
+    kernel = new_kernel()
+    failed = kernel.run("extern crate forklore_has_no_such_crate;")
+    assert "`forklore_has_no_such_crate`" in failed.reply["content"]["evalue"]
+    assert not failed.reply["content"]["evalue"].startswith("error"), failed
+    kernel.ok(f':dep there = {{ path = "{krate}" }}')
+    assert kernel.ok("extern crate there;\nthere::is()").result == "5"

@@ -8,7 +8,7 @@ use super::source::{Generated, Sources, Spot, Text};
 use super::words;
 
 /// The file that evcxr has compiled.
-const GENERATED: &str = "src/lib.rs";
+pub(super) const GENERATED: &str = "src/lib.rs";
 
 /// A message, or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq)]

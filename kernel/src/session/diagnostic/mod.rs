@@ -9,6 +9,7 @@
 //! cells. rustc's own text shows that file, so it is not used: each place is looked up in the cells, what has no place
 //! there is left out, and the message is drawn again with the cells as its sources.
 
+mod hidden;
 mod main_function;
 mod message;
 mod refused;
@@ -24,6 +25,7 @@ use evcxr::CompilationError;
 use ra_ap_syntax::SyntaxKind;
 use serde_json::Value;
 
+pub(super) use self::hidden::hidden;
 pub(super) use self::main_function::wrong_main;
 use self::message::{Label, Message, array};
 pub(super) use self::refused::refused;
@@ -230,7 +232,7 @@ fn plain(error: &CompilationError) -> String {
 }
 
 /// cargo's own messages begin with it, and so do ours.
-fn without_level(message: &str) -> &str {
+pub(super) fn without_level(message: &str) -> &str {
     message.trim_start().trim_start_matches("error: ")
 }
 

@@ -98,6 +98,16 @@ impl<'a> Sources<'a> {
         sources
     }
 
+    /// Of a file that has the cell's bytes where the cell has them.
+    pub(super) fn of_file(cells: Cells<'a>, file: String) -> Sources<'a> {
+        let mut sources = Sources::new(cells, file);
+        sources.pieces = vec![Piece {
+            generated: 0..sources.generated.len(),
+            cell: 0,
+        }];
+        sources
+    }
+
     fn find_pieces(&mut self) {
         let code = self.cells.code;
         let from = cell::commands_end(code);

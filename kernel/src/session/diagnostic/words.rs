@@ -25,9 +25,20 @@ const AFTER: [&str; 3] = ["`evcxr_variable_store`", "`)`", "`}`"];
 const STORE: &str = "forklore/src/store.rs";
 const END: &str = "the end of the cell";
 
+/// How rustc's notes begin about files that it wrote or read, which are none of the learner's.
+const ABOUT_FILES: [&str; 4] = [
+    "the full name for the type has been written to",
+    "consider using `--verbose` to print the full type name",
+    "first definition in `",
+    "second definition in the local crate",
+];
+/// The crate of the cells, in rustc's words.
+const CRATE: &str = "your crate (`ctx`)";
+
 /// Whether a text mentions generated code.
 pub(super) fn is_generated(text: &str) -> bool {
     GENERATED.iter().any(|word| text.contains(word))
+        || ABOUT_FILES.iter().any(|words| text.starts_with(words))
 }
 
 /// A text without what the learner cannot know; `None` where nothing would be left.
@@ -88,6 +99,9 @@ pub(super) fn reword(message: &mut Message, json: &Value, sources: &Sources<'_>)
     explain_question_mark(message);
     advise_dep(message);
     advise_first_line(message, sources);
+    for child in &mut message.children {
+        child.title = child.title.replace(CRATE, "the cell");
+    }
     message.title = in_words(&message.title).unwrap_or_else(|| match message.concern() {
         Concern::Elsewhere => "the cell does not fit into the code around it".to_owned(),
         _ => "this does not fit into a cell".to_owned(),

@@ -23,6 +23,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from strangers import pages
 
 EDITION = "2024"
+# What is no error in a cell, or another one, and why.
+KNOWN = {
+    "error_codes/E0365.html#1": "what a cell defines is public, so that later cells can use it",
+    "error_codes/E0463.html#1": "`extern crate` adds a crate of the registry",
+    "error_codes/E0577.html#1": "evcxr gives a crate's items to rustc in any order, and the other error comes first",
+    "error_codes/E0625.html#1": "a stable compiler refuses the feature first",
+    "error_codes/E0636.html#1": "a stable compiler refuses the feature first",
+    "error_codes/E0742.html#1": "as E0577",
+    "error_codes/E0752.html#1": "a cell runs an async `main`",
+}
 PLACE = re.compile(r"(?:cell|command_\d+):(\d+):(\d+)")
 # A line of a program as rustc shows it: number, bar, text.
 SOURCE_LINE = re.compile(r"^ *(\d+) +\| ?(.*)$")
@@ -79,7 +89,7 @@ def error_texts(ran):
     errors = ran.of_type("error")
     if ran.status == "error":
         errors.append(ran.reply["content"])
-    texts = [error["evalue"] for error in errors] + [line for error in errors for line in error["traceback"]]
+    texts = [text for error in errors for text in [error.get("evalue", ""), *error.get("traceback", [])]]
     return [re.sub("\x1b\\[[0-9;]*m", "", text) for text in texts]
 
 
@@ -141,7 +151,8 @@ def main():
     n_judged, wrong = compare(kernel, found)
     kernel.stop()
     for name, complained in wrong.items():
-        print(f"{name}: {'; '.join(complained)}")
+        reason = f" (known: {KNOWN[name]})" if name in KNOWN else ""
+        print(f"{name}: {'; '.join(complained)}{reason}")
     print(f"error index: {n_judged - len(wrong)} of {n_judged} are right ({options.kernel})")
 
 
