@@ -42,6 +42,14 @@ pub(super) struct Canvas {
     pub(super) height: f64,
 }
 
+/// A path of an image, as SVG writes it.
+pub(super) struct Stroke {
+    pub(super) colour: &'static str,
+    /// In points of the image.
+    pub(super) width: usize,
+    pub(super) path: String,
+}
+
 /// How a place's text lies to it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Anchor {
@@ -147,6 +155,66 @@ impl Canvas {
                 let _ = write!(self.body, "><title>{}</title></rect>", escape(hint));
             }
         }
+    }
+
+    /// An area of a plain colour, with an outline.
+    pub(super) fn swatch(&mut self, colour: &str, from: (f64, f64), size: (f64, f64)) {
+        self.rect(colour, from, size);
+    }
+
+    /// An outline with nothing in it.
+    pub(super) fn frame(&mut self, from: (f64, f64), size: (f64, f64)) {
+        self.rect("none", from, size);
+    }
+
+    fn rect(&mut self, fill: &str, from: (f64, f64), size: (f64, f64)) {
+        let _ = write!(
+            self.body,
+            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{fill}\" \
+             stroke=\"currentColor\"/>",
+            from.0, from.1, size.0, size.1
+        );
+    }
+
+    /// Strokes in plain colours, on a grid of whose points `scale` is the width and the height.
+    pub(super) fn image(&mut self, (x, y): (f64, f64), scale: (f64, f64), strokes: &[Stroke]) {
+        let _ = write!(
+            self.body,
+            "<g transform=\"translate({x:.1} {y:.1}) scale({:.4} {:.4})\" fill=\"none\" \
+             shape-rendering=\"crispEdges\">",
+            scale.0, scale.1
+        );
+        for stroke in strokes {
+            let _ = write!(
+                self.body,
+                "<path stroke=\"{}\" stroke-width=\"{}\" d=\"{}\"/>",
+                stroke.colour, stroke.width, stroke.path
+            );
+        }
+        self.body.push_str("</g>");
+    }
+
+    /// A line with a head at its end.
+    pub(super) fn arrow(&mut self, from: (f64, f64), to: (f64, f64), is_dashed: bool) {
+        const HEAD: f64 = 9.0;
+        let dashes = if is_dashed {
+            " stroke-dasharray=\"5 4\""
+        } else {
+            ""
+        };
+        let style = format!("stroke=\"currentColor\" stroke-width=\"1.5\"{dashes}");
+        let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+        let length = dx.hypot(dy).max(1e-9);
+        let (ux, uy) = (HEAD * dx / length, HEAD * dy / length);
+        self.line(from, (to.0 - ux, to.1 - uy), &style);
+        let (left, right) = ((-uy / 2.5, ux / 2.5), (uy / 2.5, -ux / 2.5));
+        let corner = |side: (f64, f64)| (to.0 - ux + side.0, to.1 - uy + side.1);
+        let (left, right) = (corner(left), corner(right));
+        let _ = write!(
+            self.body,
+            "<polygon points=\"{:.1},{:.1} {:.1},{:.1} {:.1},{:.1}\" fill=\"currentColor\"/>",
+            to.0, to.1, left.0, left.1, right.0, right.1
+        );
     }
 
     /// Text on an area of a row's colour, if there is room for it.

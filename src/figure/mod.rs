@@ -25,15 +25,18 @@
 //! | [`Bar`] | a number for each of a few things |
 //! | [`Stacked`] | what each of a few totals is made of |
 //! | [`Matrix`] | which of a few ways is best for each of a few things |
+//! | [`Raster`] | a grid of numbers as an image |
 //! | [`Timeline`] | who did what when: a row for each worker |
 //! | [`Slider`] | one of these for each setting of a slider, to be moved through |
 
 mod axis;
 mod bar;
 mod canvas;
+pub(crate) mod diagram;
 mod line;
 mod matrix;
 pub(crate) mod number;
+mod raster;
 mod slider;
 mod stacked;
 mod strip;
@@ -48,6 +51,7 @@ pub use bar::Bar;
 pub use line::Line;
 pub use matrix::Matrix;
 pub use number::Unit;
+pub use raster::Raster;
 pub use slider::{Slider, Sliding};
 pub use stacked::Stacked;
 pub use strip::Strip;
@@ -132,14 +136,20 @@ impl Figure {
     /// folded under it.
     pub fn html(&self) -> String {
         let style = "style=\"width:100%;min-width:26em;height:auto;color:inherit\">";
+        let numbers = match self.table.rows().is_empty() {
+            // A diagram.
+            true => String::new(),
+            false => format!(
+                "<details><summary>The numbers</summary>{}</details>",
+                self.table.html(&self.title)
+            ),
+        };
         format!(
             "<figure style=\"margin:.5em 0;max-width:{:.0}em\"><figcaption><strong>{}</strong>\
-             </figcaption><div style=\"overflow-x:auto\">{}</div><details><summary>The numbers\
-             </summary>{}</details></figure>",
+             </figcaption><div style=\"overflow-x:auto\">{}</div>{numbers}</figure>",
             WIDTH / 13.0,
             escape(&self.title),
-            self.element(style),
-            self.table.html(&self.title)
+            self.element(style)
         )
     }
 

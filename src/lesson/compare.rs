@@ -36,6 +36,7 @@ pub fn compare<'a>(title: &str) -> Cases<'a> {
     Cases {
         title: title.to_owned(),
         cases: Vec::new(),
+        baseline: None,
     }
 }
 
@@ -43,13 +44,15 @@ pub fn compare<'a>(title: &str) -> Cases<'a> {
 pub struct Cases<'a> {
     title: String,
     cases: Vec<Case<'a>>,
+    /// The name of the case that the others are set against; the first, if none is named.
+    baseline: Option<String>,
 }
 
 struct Case<'a> {
     name: String,
     /// How many cores it needs at the same time; none said means all.
     n_cores: Option<usize>,
-    /// Does the work so many times, and says how long that took.
+    /// Does the work this many times, and says how long that took.
     batch: Box<dyn FnMut(u32) -> Duration + 'a>,
 }
 
@@ -105,7 +108,32 @@ impl<'a> Cases<'a> {
         self
     }
 
+    /// Sets all cases against this one, and not against the first: so cases that have an order keep it in the figure.
+    ///
+    /// # Example
+    /// ```
+    /// use forklore::lesson::compare;
+    ///
+    /// let sum = |n: u64| (0..n).map(std::hint::black_box).sum::<u64>();
+    /// let compared = compare("sums")
+    ///     .case("100", || sum(100))
+    ///     .case("1,000", || sum(1_000))
+    ///     .case("10,000", || sum(10_000))
+    ///     .baseline("1,000")
+    ///     .run();
+    /// assert!(format!("{compared:?}").find("  100:") < format!("{compared:?}").find("  1,000:"));
+    /// ```
+    #[must_use]
+    pub fn baseline(mut self, name: &str) -> Self {
+        self.baseline = Some(name.to_owned());
+        self
+    }
+
     /// Measures: each case once to warm up, then in turns.
+    ///
+    /// # Panics
+    ///
+    /// When there is no case of the baseline's name.
     pub fn run(mut self) -> Comparison {
         let loops: Vec<u32> = self.cases.iter_mut().map(Case::loops).collect();
         let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); self.cases.len()];
@@ -125,13 +153,18 @@ impl<'a> Cases<'a> {
         let others = watch.stop();
         let cases = self.cases.into_iter();
         let (names, n_cores) = cases.map(|case| (case.name, case.n_cores)).unzip();
-        Comparison {
+        let mut comparison = Comparison {
             title: self.title,
             names,
             n_cores,
             rounds,
             others,
+            baseline: 0,
+        };
+        if let Some(name) = self.baseline {
+            comparison.baseline = comparison.index(&name);
         }
+        comparison
     }
 }
 
@@ -172,6 +205,8 @@ pub struct Comparison {
     rounds: Vec<Vec<f64>>,
     /// Who else was on the processors.
     others: Others,
+    /// The index of the case that the others are set against.
+    baseline: usize,
 }
 
 impl Comparison {
@@ -238,33 +273,42 @@ impl Comparison {
             })
     }
 
-    /// The first case against each of the others, in a sentence, and once for all why some cannot be told.
+    /// The baseline's name, and those of the cases that are set against it.
+    fn against(&self) -> (&String, impl Iterator<Item = &String>) {
+        let others = self.names.iter().enumerate();
+        let others = others.filter(|(index, _)| *index != self.baseline);
+        (&self.names[self.baseline], others.map(|(_, name)| name))
+    }
+
+    /// Each case against the baseline, in a sentence, and once for all why some cannot be told.
     fn sentences(&self) -> Vec<String> {
-        let first = &self.names[0];
-        let sentence = |other: &String| match self.verdict(other, first) {
+        let (baseline, others) = self.against();
+        let sentence = |other: &String| match self.verdict(other, baseline) {
             Verdict::Slower => {
-                let ratio = show::number(self.ratio(other, first));
+                let ratio = show::number(self.ratio(other, baseline));
                 Some(format!(
-                    "`{other}` takes {ratio} times as long as `{first}`."
+                    "`{other}` takes {ratio} times as long as `{baseline}`."
                 ))
             }
             Verdict::Faster => {
-                let ratio = show::number(self.ratio(first, other));
-                Some(format!("`{other}` is {ratio} times as fast as `{first}`."))
+                let ratio = show::number(self.ratio(baseline, other));
+                Some(format!(
+                    "`{other}` is {ratio} times as fast as `{baseline}`."
+                ))
             }
-            Verdict::Alike => Some(format!("`{other}` and `{first}` take about equally long.")),
+            Verdict::Alike => Some(format!(
+                "`{other}` and `{baseline}` take about equally long."
+            )),
             Verdict::Inconclusive => None,
         };
-        let told = self.names[1..].iter().filter_map(sentence);
-        told.chain(self.doubt()).collect()
+        others.filter_map(sentence).chain(self.doubt()).collect()
     }
 
-    /// Which cases cannot be told from the first, and why.
-    fn doubt(&self) -> Option<String> {
-        let first = &self.names[0];
-        let doubtful = self.names[1..]
-            .iter()
-            .filter(|other| self.verdict(other, first) == Verdict::Inconclusive);
+    /// Which cases cannot be told from the baseline, and why; `None` where all can be told.
+    pub fn doubt(&self) -> Option<String> {
+        let (baseline, others) = self.against();
+        let doubtful =
+            others.filter(|other| self.verdict(other, baseline) == Verdict::Inconclusive);
         let doubtful: Vec<String> = doubtful.map(|name| format!("`{name}`")).collect();
         let (last, before) = doubtful.split_last()?;
         let names = match before {
@@ -273,21 +317,18 @@ impl Comparison {
         };
         Some(match self.others.disturb() {
             true => format!(
-                "Inconclusive for {names} against `{first}`: {}. Run the cell again when the machine is quiet.",
+                "Inconclusive for {names} against `{baseline}`: {}. Run the cell again when the machine is quiet.",
                 self.others
             ),
             false => format!(
-                "Inconclusive for {names} against `{first}`: the runs differ too much to tell, as they do where the \
-                 machine is busy with something else. Run the cell again."
+                "Inconclusive for {names} against `{baseline}`: the runs differ too much to tell, as they do where \
+                 the machine is busy with something else. Run the cell again."
             ),
         })
     }
 
     fn is_conclusive(&self) -> bool {
-        let first = &self.names[0];
-        self.names[1..]
-            .iter()
-            .all(|name| self.verdict(name, first) != Verdict::Inconclusive)
+        self.doubt().is_none()
     }
 
     /// The title of a figure that is drawn from these times: where they tell nothing, it says so.
@@ -309,11 +350,11 @@ impl Comparison {
 
     /// Called by evcxr to show a cell's value.
     pub fn evcxr_display(&self) {
-        let first = &self.names[0];
-        let is_told = |name: &String| self.verdict(name, first) != Verdict::Inconclusive;
+        let (baseline, mut others) = self.against();
+        let is_told = |name: &String| self.verdict(name, baseline) != Verdict::Inconclusive;
         let (colour, mark) = match self.is_conclusive() {
             true => (GREEN, "Measured:"),
-            false if self.names[1..].iter().any(is_told) => (ORANGE, "Measured, in part:"),
+            false if others.any(is_told) => (ORANGE, "Measured, in part:"),
             false => (ORANGE, "Careful:"),
         };
         let sentences = show::escape(&self.sentences().join(" "));
@@ -375,6 +416,7 @@ mod tests {
             n_cores: vec![None, None],
             rounds: vec![one.to_vec(), other.to_vec()],
             others: Others::on_two(0.1),
+            baseline: 0,
         }
     }
 
@@ -529,6 +571,28 @@ mod tests {
         let order = order.into_inner();
         let measured = &order[order.len() - 2 * N_ROUNDS_LEAST..];
         assert!(measured.chunks(2).all(|pair| pair == b"ab"), "{measured:?}");
+    }
+
+    #[test]
+    fn cases_in_order_are_set_against_any_of_them() {
+        let told = |millis| move || Duration::from_millis(millis);
+        let compared = compare("chunks")
+            .timed("1", told(40))
+            .timed("10", told(10))
+            .timed("100", told(20))
+            .baseline("10")
+            .run();
+        let text = format!("{compared:?}");
+        assert!(
+            text.contains("`1` takes 4.00 times as long as `10`"),
+            "{text}"
+        );
+        assert!(
+            text.contains("`100` takes 2.00 times as long as `10`"),
+            "{text}"
+        );
+        assert!(text.find("  1:") < text.find("  10:"), "{text}");
+        assert_eq!(compared.doubt(), None);
     }
 
     #[test]

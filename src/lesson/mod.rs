@@ -25,12 +25,14 @@ mod calls;
 mod compare;
 mod exercises;
 mod pages;
+mod pictures;
 mod predict;
 mod quiet;
 mod race;
 mod session;
 mod shares;
 mod show;
+mod sliders;
 mod sweep;
 
 pub use by_workers::by_workers;
@@ -38,8 +40,12 @@ pub use calls::{Called, called};
 pub use compare::{Cases, Comparison, Verdict, compare};
 pub use exercises::{Checked, check};
 pub use pages::use_ordinary_pages;
+pub use pictures::{amdahl_bars, chunks_on_a_board, circle_of_locks, copy_on_write, memories};
 pub use predict::{Judged, Measured, Prediction, predict};
 pub use race::{Race, race};
 pub use session::{Session, session};
 pub use shares::{Shares, shares};
+pub use sliders::{
+    chunk_slider, noted_timeline, pays_slider, schedule_slider, serial_share_slider, turns_slider,
+};
 pub use sweep::{Sweep, sweep};

@@ -157,7 +157,7 @@ impl Race {
         Line::new(&self.title)
             .x("work per item", Unit::Seconds)
             .y(
-                &format!("{} is so many times as fast", self.names[1]),
+                &format!("{}, times as fast as {}", self.names[1], self.names[0]),
                 Unit::Times,
             )
             .log_log()

@@ -5,9 +5,19 @@ use std::time::Duration;
 
 use crate::figure::{Figure, Stacked, Unit};
 
-use super::show;
+use super::show::{self, ORANGE};
 
 /// Puts the parts of a time side by side.
+///
+/// # Example
+/// ```
+/// use forklore::lesson::shares;
+/// use std::time::Duration;
+///
+/// let parts = [("call", Duration::from_micros(30)), ("work", Duration::from_micros(2))];
+/// let told = shares("A call", &parts).doubt(Some("Do not rely on it: the machine was busy.".to_owned()));
+/// assert!(format!("{told:?}").contains("the machine was busy"));
+/// ```
 pub fn shares(title: &str, parts: &[(&str, Duration)]) -> Shares {
     let parts = parts
         .iter()
@@ -15,6 +25,7 @@ pub fn shares(title: &str, parts: &[(&str, Duration)]) -> Shares {
     Shares {
         title: title.to_owned(),
         parts: parts.collect(),
+        doubt: None,
     }
 }
 
@@ -24,9 +35,22 @@ pub struct Shares {
     title: String,
     /// Names and seconds.
     parts: Vec<(String, f64)>,
+    /// Why the measurements that they come from are not to be relied on.
+    doubt: Option<String>,
 }
 
 impl Shares {
+    /// Carries over a measurement's doubt, as [`Sweep::doubt`] and [`Comparison::doubt`] give it: parts are no better than
+    /// what they were measured with. The first doubt is kept, as one reason is enough.
+    ///
+    /// [`Sweep::doubt`]: super::Sweep::doubt
+    /// [`Comparison::doubt`]: super::Comparison::doubt
+    #[must_use]
+    pub fn doubt(mut self, doubt: Option<String>) -> Shares {
+        self.doubt = self.doubt.or(doubt);
+        self
+    }
+
     /// The parts as one bar.
     pub fn figure(&self) -> Figure {
         let parts: Vec<(&str, f64)> = self.parts.iter().map(|(name, s)| (&**name, *s)).collect();
@@ -36,7 +60,12 @@ impl Shares {
 
     /// Called by evcxr to show a cell's value.
     pub fn evcxr_display(&self) {
-        show::show(self.figure().html(), self);
+        let doubt = self.doubt.as_deref().map(show::escape);
+        let doubt = doubt.map(|doubt| show::boxed(ORANGE, "Careful:", &show::code(&doubt)));
+        show::show(
+            format!("{}{}", self.figure().html(), doubt.unwrap_or_default()),
+            self,
+        );
     }
 }
 
@@ -46,7 +75,10 @@ impl fmt::Debug for Shares {
         for (name, seconds) in &self.parts {
             write!(f, "\n  {name}: {}", show::time(*seconds))?;
         }
-        Ok(())
+        match &self.doubt {
+            Some(doubt) => write!(f, "\n{doubt}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -58,5 +90,14 @@ mod tests {
     fn parts_are_told_as_text_too() {
         let parts = shares("a call", &[("waking", Duration::from_micros(30))]);
         assert_eq!(format!("{parts:?}"), "a call\n  waking: 30.0 µs");
+    }
+
+    #[test]
+    fn parts_are_no_better_than_what_they_were_measured_with() {
+        let parts = || shares("a call", &[("waking", Duration::from_micros(30))]);
+        let doubts = ["the first", "the second"].map(|doubt| Some(doubt.to_owned()));
+        let [first, second] = doubts;
+        let told = format!("{:?}", parts().doubt(None).doubt(first).doubt(second));
+        assert!(told.ends_with("30.0 µs\nthe first"), "{told}");
     }
 }

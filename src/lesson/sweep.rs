@@ -114,13 +114,20 @@ impl Sweep {
             show::time(per_item),
             self.thing
         );
-        match self.others.disturb() {
-            true => format!(
-                "{found} Do not rely on it: {}. Run the cell again when the machine is quiet.",
-                self.others
-            ),
-            false => found,
+        match self.doubt() {
+            Some(doubt) => format!("{found} {doubt}"),
+            None => found,
         }
+    }
+
+    /// Why these numbers are not to be relied on, and whatever is computed from them neither; `None` if they are.
+    pub fn doubt(&self) -> Option<String> {
+        self.others.disturb().then(|| {
+            format!(
+                "Do not rely on it: {}. Run the cell again when the machine is quiet.",
+                self.others
+            )
+        })
     }
 
     /// The times against the number of items, and the line that was found.
@@ -155,9 +162,9 @@ impl Sweep {
     /// Called by evcxr to show a cell's value.
     pub fn evcxr_display(&self) {
         let figure = self.figure().html();
-        let (colour, mark) = match self.others.disturb() {
-            true => (ORANGE, "Careful:"),
-            false => (GREEN, "Measured:"),
+        let (colour, mark) = match self.doubt() {
+            Some(_) => (ORANGE, "Careful:"),
+            None => (GREEN, "Measured:"),
         };
         let found = show::boxed(colour, mark, &self.sentence());
         show::show(format!("{figure}{found}"), self);

@@ -1,0 +1,107 @@
+//! Boxes and arrows: for what is explained rather than measured.
+//!
+//! A diagram's words say all that it shows, so that it can be understood without being seen. It has no numbers.
+
+use super::Figure;
+use super::canvas::{Anchor, Canvas};
+use super::table::Table;
+
+/// How a box looks. Boxes of one kind look alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Only an outline; its text stands at its top.
+    Frame,
+    /// Filled with the palette's colour and pattern of this number.
+    Filled(usize),
+}
+
+/// A drawing of boxes and arrows, in units of which a figure is 640 wide.
+pub(crate) struct Diagram {
+    title: String,
+    description: String,
+    canvas: Canvas,
+}
+
+impl Diagram {
+    /// A diagram of this height, and everything that it shows in sentences.
+    pub(crate) fn new(title: &str, description: &str, height: f64) -> Diagram {
+        let mut canvas = Canvas::default();
+        canvas.height = height;
+        Diagram {
+            title: title.to_owned(),
+            description: description.to_owned(),
+            canvas,
+        }
+    }
+
+    /// A box with its text.
+    pub(crate) fn boxed(
+        mut self,
+        look: Look,
+        from: (f64, f64),
+        size: (f64, f64),
+        text: &str,
+    ) -> Diagram {
+        let middle = from.0 + size.0 / 2.0;
+        match look {
+            Look::Frame => {
+                self.canvas.frame(from, size);
+                self.canvas
+                    .text((middle, from.1 + 18.0), Anchor::Middle, text);
+            }
+            Look::Filled(kind) => {
+                self.canvas.area(kind, from, size, "");
+                let centre = (middle, from.1 + size.1 / 2.0);
+                self.canvas.text_on_area(kind, centre, size.0, text);
+            }
+        }
+        self
+    }
+
+    /// Text around a point.
+    pub(crate) fn text(mut self, at: (f64, f64), text: &str) -> Diagram {
+        self.canvas.text(at, Anchor::Middle, text);
+        self
+    }
+
+    /// An arrow.
+    pub(crate) fn arrow(mut self, from: (f64, f64), to: (f64, f64)) -> Diagram {
+        self.canvas.arrow(from, to, false);
+        self
+    }
+
+    /// An arrow for what is waited for, or asked and not given.
+    pub(crate) fn dashed_arrow(mut self, from: (f64, f64), to: (f64, f64)) -> Diagram {
+        self.canvas.arrow(from, to, true);
+        self
+    }
+
+    /// Draws.
+    pub(crate) fn figure(self) -> Figure {
+        Figure::new(&self.title, self.description, self.canvas, Table::new(&[]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diagram_has_words_and_no_numbers() {
+        let figure = Diagram::new("Two boxes", "A box points to another.", 100.0)
+            .boxed(Look::Frame, (0.0, 0.0), (90.0, 60.0), "one")
+            .boxed(Look::Filled(1), (200.0, 0.0), (90.0, 60.0), "other")
+            .arrow((90.0, 30.0), (200.0, 30.0))
+            .figure();
+        assert_eq!(figure.text(), "Two boxes\n\nA box points to another.");
+        assert!(!figure.html().contains("The numbers"));
+        for part in [
+            ">one<",
+            ">other<",
+            "<polygon",
+            "A box points to another.</desc>",
+        ] {
+            assert!(figure.svg().contains(part), "{part}");
+        }
+    }
+}
