@@ -5,7 +5,11 @@
 use forklore::{Pool, Result};
 
 fn count_primes(block: u64) -> usize {
-    let is_prime = |n: &u64| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0);
+    let is_prime = |n: &u64| {
+        (2..)
+            .take_while(|d| d * d <= *n)
+            .all(|d| !n.is_multiple_of(d))
+    };
     (block * 2_000..(block + 1) * 2_000)
         .filter(is_prime)
         .count()

@@ -72,10 +72,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             collect(&path, files);
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "rs" || extension == "md")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }
     }
@@ -103,9 +100,16 @@ fn reduced_manifest(text: &str) -> String {
                 manifest.push_str(shared.lines().find(is_key).expect("the workspace sets it"));
             }
             Some(_) => continue,
-            None if ["readme", "include", "keywords", "categories", "build"]
-                .iter()
-                .any(|key| line.starts_with(key)) =>
+            None if [
+                "readme",
+                "include",
+                "documentation",
+                "keywords",
+                "categories",
+                "build",
+            ]
+            .iter()
+            .any(|key| line.starts_with(key)) =>
             {
                 continue;
             }

@@ -166,20 +166,17 @@ impl Error {
         Error::os(what, std::io::Error::last_os_error())
     }
 
-    pub(crate) fn encode(source: bincode::error::EncodeError) -> Self {
-        let hint = match source {
-            bincode::error::EncodeError::Serde(_) => NO_NAMES,
-            _ => "",
-        };
+    pub(crate) fn encode<E>(source: E, hint: &str) -> Self
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
         Error::new(Kind::Encode, format!("cannot encode: {source}{hint}")).because(source)
     }
 
-    pub(crate) fn decode(source: bincode::error::DecodeError) -> Self {
-        // What the type's own Deserialize says needs no explanation.
-        let hint = match source {
-            bincode::error::DecodeError::OtherString(_) => "",
-            _ => NO_NAMES,
-        };
+    pub(crate) fn decode<E>(source: E, hint: &str) -> Self
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
         Error::new(Kind::Decode, format!("cannot decode: {source}{hint}")).because(source)
     }
 

@@ -190,6 +190,16 @@
 //!   lies in what [`shared`], [`sync`] or [`channel`] made.
 //! - Linux only: it stands on `fork`, futexes, robust locks and shared objects.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "forklore runs on Linux only: it stands on fork, futexes, robust locks and shared objects"
+);
+
+// The program on the front page is run as the others are.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct FrontPage;
+
 mod caught;
 pub mod channel;
 // A page, not a part of the library.

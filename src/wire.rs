@@ -4,13 +4,14 @@
 //! variable-width one. serde sees a `Vec<f64>` as so many single numbers; vectors of plain numbers,
 //! and strings, are copied in one piece instead, to the very same bytes.
 //!
-//! The generic functions here are thin: they are compiled anew in every notebook cell that maps.
+//! The generic functions here are thin: every notebook cell that maps compiles them again.
 
 use std::any::TypeId;
 
 use bincode::config::{Config, Configuration, Fixint, Limit, LittleEndian};
 use bincode::de::read::{Reader, SliceReader};
 use bincode::de::{Decode, Decoder, DecoderImpl};
+use bincode::error::{DecodeError, EncodeError};
 use bincode::serde::Compat;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,7 +53,7 @@ pub(crate) fn encode<T: Serialize>(value: &T, out: &mut dyn Sink) -> Result<()> 
     }
     bincode::serde::encode_into_writer(value, &mut Writer(out), CONFIG)
         .map(|_| ())
-        .map_err(Error::encode)
+        .map_err(refused)
 }
 
 /// Reads a value back from all of `bytes`.
@@ -69,7 +70,7 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         return result;
     }
     let mut decoder = decoder(bytes)?;
-    let Compat(value) = Compat::<T>::decode(&mut decoder).map_err(Error::decode)?;
+    let Compat(value) = Compat::<T>::decode(&mut decoder).map_err(not_a_value)?;
     match decoder.reader().peek_read(1) {
         None => Ok(value),
         Some(_) => Err(left_over(bytes.len())),
@@ -86,8 +87,27 @@ fn decoder(bytes: &[u8]) -> Result<DecoderImpl<SliceReader<'_>, impl Config, ()>
     let mut decoder = DecoderImpl::new(SliceReader::new(bytes), CONFIG, ());
     decoder
         .claim_bytes_read(LIMIT - bytes.len())
-        .map_err(Error::decode)?;
+        .map_err(not_a_value)?;
     Ok(decoder)
+}
+
+/// Why a value has no bytes.
+fn refused(source: EncodeError) -> Error {
+    let hint = match source {
+        EncodeError::Serde(_) => NO_NAMES,
+        _ => "",
+    };
+    Error::encode(source, hint)
+}
+
+/// Why bytes are no value.
+fn not_a_value(source: DecodeError) -> Error {
+    // What the type's own Deserialize says needs no explanation.
+    let hint = match source {
+        DecodeError::OtherString(_) => "",
+        _ => NO_NAMES,
+    };
+    Error::decode(source, hint)
 }
 
 fn left_over(n_bytes: usize) -> Error {
@@ -104,7 +124,7 @@ pub(crate) fn plain_size<T>() -> Option<usize> {
 struct Writer<'a>(&'a mut dyn Sink);
 
 impl bincode::enc::write::Writer for Writer<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::result::Result<(), bincode::error::EncodeError> {
+    fn write(&mut self, bytes: &[u8]) -> std::result::Result<(), EncodeError> {
         self.0.put(bytes);
         Ok(())
     }

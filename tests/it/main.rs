@@ -8,6 +8,7 @@ mod channel;
 mod chaos;
 mod cpython;
 mod deaths;
+mod documents;
 mod endings;
 mod exhaustion;
 mod interface;
@@ -68,6 +69,7 @@ fn main() {
         ("loky", loky::TESTS),
         ("interface", interface::TESTS),
         ("tidy", tidy::TESTS),
+        ("documents", documents::TESTS),
     ];
     let trials = groups
         .iter()
