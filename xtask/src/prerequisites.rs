@@ -45,7 +45,7 @@ pub fn check() -> Report {
     if !cfg!(target_os = "linux") {
         report.missing.push(Missing {
             what: "Linux: pools are built on fork, futex and pidfd as Linux has them".into(),
-            remedy: "use Linux, WSL 2, or the Binder link in README.md".into(),
+            remedy: "use Linux, WSL 2, or Binder (binder/README.md)".into(),
         });
     }
     check_rust(&mut report);
