@@ -20,8 +20,10 @@ const YELLOW: &str = "#F0E442";
 /// For rows of data, in the order in which they differ most.
 const PALETTE: [&str; 7] = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, YELLOW];
 
-/// How wide a figure is, in its own units, of which a letter is 13 high.
+/// How wide a figure is, in its own units.
 pub(super) const WIDTH: f64 = 640.0;
+/// How high its letters are, in the same units.
+pub(super) const LETTER_HEIGHT: f64 = 13.0;
 /// How much room is left at the right.
 pub(super) const RIGHT: f64 = 24.0;
 /// About how wide a letter is.

@@ -61,7 +61,10 @@ pub use timeline::{Span, Timeline};
 pub(crate) use canvas::{BLUE, GREEN, ORANGE};
 pub(crate) use number::escape;
 
-use canvas::{Canvas, WIDTH};
+use canvas::{Canvas, LETTER_HEIGHT, WIDTH};
+
+/// What a reader on a phone can still read.
+const SMALLEST_LETTER_PX: f64 = 11.0;
 
 /// A drawing, the same in words, and its numbers. See the [module](self).
 ///
@@ -135,7 +138,10 @@ impl Figure {
     /// The figure for a page: the drawing in the page's own colours under its title, and the numbers
     /// folded under it.
     pub fn html(&self) -> String {
-        let style = "style=\"width:100%;min-width:26em;height:auto;color:inherit\">";
+        // On a narrow screen it scrolls in its box: made narrower, its letters could not be read.
+        let narrowest = (WIDTH * SMALLEST_LETTER_PX / LETTER_HEIGHT).ceil();
+        let style =
+            format!("style=\"width:100%;min-width:{narrowest}px;height:auto;color:inherit\">");
         let numbers = match self.table.rows().is_empty() {
             // A diagram.
             true => String::new(),
@@ -147,9 +153,9 @@ impl Figure {
         format!(
             "<figure style=\"margin:.5em 0;max-width:{:.0}em\"><figcaption><strong>{}</strong>\
              </figcaption><div style=\"overflow-x:auto\">{}</div>{numbers}</figure>",
-            WIDTH / 13.0,
+            WIDTH / LETTER_HEIGHT,
             escape(&self.title),
-            self.element(style)
+            self.element(&style)
         )
     }
 
@@ -189,7 +195,7 @@ impl Figure {
         let id = canvas::id(&[&self.title, &self.description, &self.body]);
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" aria-labelledby=\"{id}t {id}d\" \
-             viewBox=\"0 0 {WIDTH} {:.0}\" font-family=\"sans-serif\" font-size=\"13\" {style}\
+             viewBox=\"0 0 {WIDTH} {:.0}\" font-family=\"sans-serif\" font-size=\"{LETTER_HEIGHT}\" {style}\
              <title id=\"{id}t\">{}</title><desc id=\"{id}d\">{}</desc>{}</svg>",
             self.height,
             escape(&self.title),
@@ -243,6 +249,14 @@ mod tests {
     fn only_a_document_of_its_own_brings_a_background() {
         assert!(bar().svg().contains("prefers-color-scheme"));
         assert!(!bar().html().contains("<style"));
+    }
+
+    #[test]
+    fn letters_are_large_enough_on_a_phone() {
+        let html = bar().html();
+        let (_, rest) = html.split_once("min-width:").unwrap();
+        let width_px: f64 = rest.split_once("px").unwrap().0.parse().unwrap();
+        assert!(width_px / WIDTH * LETTER_HEIGHT >= SMALLEST_LETTER_PX);
     }
 
     #[test]

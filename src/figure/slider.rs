@@ -5,7 +5,7 @@ use std::fmt;
 use crate::display::{self, Bundle};
 
 use super::Figure;
-use super::canvas::{WIDTH, id};
+use super::canvas::{LETTER_HEIGHT, WIDTH, id};
 use super::number::escape;
 
 /// Moves the figures onto the stage, shows the one that the sliders name, and takes the rest away.
@@ -212,7 +212,7 @@ impl Sliding {
             "<div role=\"group\" id=\"{id}\" aria-label=\"{title}\" style=\"max-width:{:.0}em\"><p style=\"margin:.5em 0 0\">\
              <strong>{title}</strong></p><div data-controls style=\"display:none\">{}</div>\
              <div data-stage>{}</div>{folded}<script>{}</script></div>",
-            WIDTH / 13.0,
+            WIDTH / LETTER_HEIGHT,
             self.controls(&id),
             self.frame(start),
             SCRIPT.replace("SLIDER_ID", &id),

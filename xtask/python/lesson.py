@@ -14,7 +14,6 @@ and code cells tagged `forklore-only` are left out.
 """
 
 import argparse
-import copy
 import html
 import json
 import re
@@ -181,6 +180,9 @@ def run_lesson(arguments):
                 break
     run.note_times()
     nbformat.write(run.nb, arguments.notebook)
+    # Loaded now: no cell should wait for what makes pages.
+    from page import write_page
+
     write_page(run.nb, arguments.page, arguments.lesson.stem)
     for complaint in complaints:
         say(f"  {complaint}")
@@ -199,40 +201,6 @@ def run_lesson(arguments):
         say("\n  it said:\n" + "\n".join(f"    {line}" for line in said.splitlines()[-40:]))
     say(f"\n  {len(cells) - number} cells were not run")
     return 1
-
-
-# JupyterLab's own colours for prompts and for some of the code are too pale to be read by everybody (WCAG 2, AA).
-CONTRAST = """<style>
-:root { --jp-cell-prompt-not-active-font-color: #595959; --jp-cell-prompt-not-active-opacity: 1; }
-.highlight .mi, .highlight .mf, .highlight .mh, .highlight .k, .highlight .kd { color: #006b00; }
-.highlight [class^="c"] { color: #2f6060; }
-.jp-RenderedHTMLCommon a:link, .jp-RenderedHTMLCommon a:visited { text-decoration: underline; }
-.highlight .o { color: #8a1ad6; }
-</style>
-</head>"""
-
-
-def title_of(notebook, otherwise):
-    """What the notebook says that it is called."""
-    about = notebook.metadata.get("forklore", {})
-    return f"{about['lesson']} · {about['title']}" if "title" in about else otherwise
-
-
-def write_page(notebook, path, name):
-    """Writes a page that needs no network: no scripts from elsewhere."""
-    from nbconvert import HTMLExporter
-
-    # Raw cells are not on a page, so what is said of the next one would be said of another.
-    notebook = copy.deepcopy(notebook)
-    for cell in notebook.cells:
-        cell.source = re.sub(r"\n\n\*The next cell is not run on the kernel.*?\*(?=\n|$)", "", cell.source, flags=re.DOTALL)
-    exporter = HTMLExporter(require_js_url="", mathjax_url="", mermaid_js_url="")
-    resources = {"metadata": {"name": title_of(notebook, name)}}
-    page, _ = exporter.from_notebook_node(notebook, resources)
-    # With no address to load from, the empty loaders are only noise in the page.
-    page = re.sub(r'<script src="[^"]*"></script>', "", page)
-    page = page.replace("</head>", CONTRAST, 1)
-    Path(path).write_text(page, encoding="utf-8")
 
 
 def source(lines):

@@ -6,7 +6,8 @@ The notebook may have been run or not; what its cells have put out comes with th
 becomes a slide follows from the lesson's pattern:
 
 - A heading of the second level begins a column of slides, one of the third level a slide in it. A cell that
-  does not fit below what is there begins another.
+  does not fit below what is there begins another, under the same heading.
+- The source of a cell that JupyterLab shows folded (`jupyter.source_hidden`), as it only draws, is left out.
 - A prediction stands on the slide of its question. What a cell shows has to be asked for.
 - Hints go to the speaker's notes; the solution is a slide of its own after its exercise.
 - Imports and cells for other kernels are left out, and so is what a check says to the unsolved starter.
@@ -24,20 +25,28 @@ from nbconvert import SlidesExporter
 from traitlets.config import Config
 
 HERE = Path(__file__).parent
-# What a slide holds, in lines of code. Text is counted as lines of so many characters.
-LINES = 19
-COLUMNS = 88
-FIGURE_LINES = 17
+# What a slide holds, in lines of text; what that is in points, the template says.
+LINES = 21
+LINE_PX = 32
+COLUMNS = 105
+CODE_LINE = 0.8
+HEADING_LINES = 2
+# A figure's own units are enlarged to the slide's width, up to the template's limit; it has a title, and its numbers folded.
+FIGURE_SCALE = 1.75
+HIGHEST_FIGURE_PX = 500
+FIGURE_FRAME = 3
 OUTPUT_ONLY = "output-only"
+VIEW_BOX = re.compile(r'viewBox="0 0 \S+ (\S+)"')
 FOLDED = re.compile(r"<details><summary>(.*?)</summary>\s*(.*?)\s*</details>", re.DOTALL)
 
 
 class Deck:
-    """Cells with the kind of slide that each begins, and how full the last slide is."""
+    """Cells with the kind of slide that each begins, how full the last slide is, and its heading."""
 
     def __init__(self):
         self.cells = []
         self.room = 0
+        self.heading = ""
 
     def add(self, cell, kind, n_lines):
         cell.metadata["slideshow"] = {"slide_type": kind}
@@ -48,11 +57,21 @@ class Deck:
         self.room -= n_lines
         self.cells.append(cell)
 
-    def text(self, source, kind=None):
-        if source.strip():
-            n_lines = text_lines(source)
-            kind = kind or ("-" if n_lines <= self.room else "subslide")
-            self.add(nbformat.v4.new_markdown_cell(source), kind, n_lines)
+    def add_or_go_on(self, cell, n_lines, kind="-"):
+        """Adds a cell to the slide, or to another with the same heading where there is no room left."""
+        if n_lines > self.room:
+            heading = f'### {self.heading} <span class="continued">(continued)</span>'
+            self.add(nbformat.v4.new_markdown_cell(heading), "subslide", HEADING_LINES)
+            kind = "-"
+        self.add(cell, kind, n_lines)
+
+    def text(self, source):
+        self.add_or_go_on(nbformat.v4.new_markdown_cell(source), text_lines(source))
+
+    def begin(self, source, kind):
+        """A slide that begins with a heading."""
+        self.heading = source.splitlines()[0].lstrip("# ")
+        self.add(nbformat.v4.new_markdown_cell(source), kind, text_lines(source))
 
     def notes(self, source):
         # In front of what has to be asked for: as a part of that, it would be hidden with it.
@@ -65,18 +84,13 @@ class Deck:
         self.cells.insert(place, note)
 
     def code(self, cell):
-        source, n_lines = cell.source, len(cell.source.splitlines()) + 1
-        kind = "-" if n_lines <= self.room else "subslide"
-        shown = nbformat.v4.new_code_cell(source)
-        self.add(shown, kind, n_lines)
+        self.add_or_go_on(nbformat.v4.new_code_cell(cell.source), code_lines(cell.source))
 
     def outputs(self, cell):
         for output in cell.outputs:
-            n_lines = output_lines(output)
-            kind = "fragment" if n_lines <= self.room else "subslide"
             shown = nbformat.v4.new_code_cell("", outputs=[output])
             shown.metadata["tags"] = [OUTPUT_ONLY]
-            self.add(shown, kind, n_lines)
+            self.add_or_go_on(shown, output_lines(output), "fragment")
 
 
 def text_lines(source):
@@ -84,12 +98,17 @@ def text_lines(source):
     return sum(1 + len(line) // COLUMNS for line in source.splitlines())
 
 
+def code_lines(source):
+    return CODE_LINE * len(source.splitlines()) + 1
+
+
 def output_lines(output):
     if output.output_type == "stream":
-        return len(output.text.splitlines()) + 1
+        return code_lines(output.text)
     data = output.get("data", {})
-    if "<svg" in data.get("text/html", "") or "image/svg+xml" in data:
-        return FIGURE_LINES
+    drawn = VIEW_BOX.search(data.get("text/html", "") or data.get("image/svg+xml", ""))
+    if drawn:
+        return min(float(drawn[1]) * FIGURE_SCALE, HIGHEST_FIGURE_PX) / LINE_PX + FIGURE_FRAME
     return len(data.get("text/plain", "").splitlines()) + 2
 
 
@@ -107,11 +126,11 @@ def paragraphs(source):
 
 
 def add_markdown(deck, source):
-    for block in paragraphs(source):
+    for block in filter(str.strip, paragraphs(source)):
         if block.startswith(("# ", "## ")):
-            deck.text(block, "slide")
+            deck.begin(block, "slide")
         elif block.startswith("### "):
-            deck.text(block, "subslide")
+            deck.begin(block, "subslide")
         else:
             deck.text(block)
 
@@ -126,18 +145,18 @@ def add_cell(deck, cell):
     if cell.cell_type == "raw" or name == "import":
         return
     if name == "header":
-        deck.text(header(cell.source), "slide")
+        deck.begin(header(cell.source), "slide")
     elif name.startswith("hints-"):
         hints = [f"**{title}.** {text}" for title, text in FOLDED.findall(cell.source)]
         deck.notes("\n\n".join(hints))
     elif name.startswith("solution-"):
         for _, text in FOLDED.findall(cell.source):
-            deck.text(f"### Solution\n\n{text}", "subslide")
+            deck.begin(f"### Solution\n\n{text}", "subslide")
     elif name.startswith("check-"):
         return
     elif cell.cell_type == "markdown":
         add_markdown(deck, cell.source.split("\n\n<small>")[0])
-    elif cell.source.strip():
+    elif cell.source.strip() and not cell.metadata.get("jupyter", {}).get("source_hidden"):
         deck.code(cell)
     notes = cell.metadata.get("forklore", {}).get("notes")
     if notes:
@@ -165,7 +184,7 @@ def page_of(notebook, reveal):
     config.TagRemovePreprocessor.remove_input_tags = {OUTPUT_ONLY}
     exporter = SlidesExporter(
         config=config,
-        template_name="forklore",
+        template_name="forklore-slides",
         extra_template_basedirs=[str(HERE / "templates")],
         exclude_input_prompt=True,
         exclude_output_prompt=True,

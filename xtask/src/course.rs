@@ -10,9 +10,10 @@ use clap::Subcommand;
 use serde::Deserialize;
 
 use crate::lesson::{self, How, Lesson};
+pub use crate::pages::write_index;
 use crate::progress::{self, Record};
 use crate::timetable::{FULL_DAY, HALF_DAY, timetable};
-use crate::{lab, python, slides};
+use crate::{lab, pages, python, slides};
 
 /// What can be done with the lessons of this checkout.
 #[derive(Debug, Subcommand)]
@@ -209,6 +210,7 @@ fn execute_into(
             Err(error) => failed.push(error.to_string()),
         }
     }
+    pages::lead_to_each_other(output, &lesson::all()?)?;
     if failed.is_empty() {
         Ok(executed)
     } else {
@@ -347,38 +349,9 @@ fn make_slides(lesson: &Lesson, no_run: bool, output: Option<&Path>) -> Result<(
 
 fn html(output: Option<&Path>) -> Result<()> {
     let folder = output.map_or_else(|| crate::lab_folder().join("course"), Path::to_path_buf);
-    let lessons = lesson::all()?;
-    let executed = execute_into(&lessons, "forklore", false, &folder)?;
-    let pages: Vec<PathBuf> = executed.into_iter().map(|files| files.page).collect();
-    println!("{}", write_index(&folder, &lessons, &pages)?.display());
+    execute_into(&lesson::all()?, "forklore", false, &folder)?;
+    println!("{}", folder.join(pages::INDEX).display());
     Ok(())
-}
-
-/// Writes the page that leads to the lessons' pages.
-///
-/// # Errors
-///
-/// When it cannot be written, or a notebook does not say what lesson it is.
-pub fn write_index(folder: &Path, lessons: &[Lesson], pages: &[PathBuf]) -> Result<PathBuf> {
-    let mut rows = String::new();
-    for (lesson, page) in lessons.iter().zip(pages) {
-        let about = about(lesson)?;
-        let page = page.file_name().unwrap_or_default().to_string_lossy();
-        let _ = write!(
-            rows,
-            "<li><a href=\"{page}\">{} · {}</a> ({} minutes)</li>",
-            lesson.number, about.title, about.minutes
-        );
-    }
-    let index = folder.join("index.html");
-    let page = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width\"><title>The course</title><style>body{{font-family:sans-serif;\
-         max-width:45em;margin:2em auto;padding:0 1em;line-height:1.5}}</style></head><body><main>\
-         <h1>The course</h1><ul>{rows}</ul></main></body></html>\n"
-    );
-    std::fs::write(&index, page).with_context(|| format!("cannot write {}", index.display()))?;
-    Ok(index)
 }
 
 #[cfg(test)]

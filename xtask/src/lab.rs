@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use crate::kernel::Kernel;
 use crate::python::Environment;
-use crate::{confine, kernel, lesson, prerequisites, python};
+use crate::{confine, kernel, lesson, pages, prerequisites, python};
 
 /// What `cargo lab` can be asked.
 #[derive(Debug, Args)]
@@ -233,6 +233,7 @@ fn run_all(
         }
     }
     drop(load);
+    pages::lead_to_each_other(&output, &lesson::all()?)?;
     if lessons.len() > 1 {
         println!("\n{table}");
     }

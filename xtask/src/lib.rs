@@ -9,6 +9,7 @@ pub mod course;
 pub mod kernel;
 pub mod lab;
 pub mod lesson;
+pub mod pages;
 pub mod prerequisites;
 pub mod progress;
 pub mod python;
