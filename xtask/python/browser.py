@@ -3,8 +3,9 @@
     browser.py --chromium PROGRAM pages PAGE...
     browser.py --chromium PROGRAM learner ADDRESS --lesson NN-exercises.json --shots FOLDER
 
-`pages`: a page must load nothing from a network, have no serious violation that axe-core finds, and be usable
-with the keyboard alone. In slides this is asked of every slide, and that it fits.
+`pages`: a page must load nothing from a network, have no serious violation that axe-core finds, light or dark, be usable
+with the keyboard alone, and be readable from a phone's width on. Slides are looked at one by one: each has to fit, to
+have a heading and its number, and no violation either.
 
 `learner`: goes the way of somebody who does a lesson: a prediction, all cells, an exercise that is not solved yet,
 and then is; and moves a slider. ADDRESS is the lesson in JupyterLab.
@@ -26,6 +27,34 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 GRAVE = ("serious", "critical")
 PATIENCE_MS = 300_000
+# A phone, a tablet, a laptop.
+WIDTHS = (390, 800, 1280)
+SMALLEST_LETTER_PX = 11
+# What is wrong with a page at the width that it has.
+NARROW = """smallest => {
+    const complaints = [];
+    const over = document.documentElement.scrollWidth - innerWidth;
+    if (over > 0) complaints.push(`it is ${over} points wider than the window`);
+    for (const text of document.querySelectorAll("svg text")) {
+        const size = text.getScreenCTM()?.a * parseFloat(getComputedStyle(text).fontSize);
+        if (text.getClientRects().length && size < smallest - 0.1) {
+            complaints.push(`a figure's letters are ${size.toFixed(1)} points high: ${text.textContent}`);
+            break;
+        }
+    }
+    return complaints;
+}"""
+# What is wrong with a slide.
+SLIDE = """() => {
+    const slide = Reveal.getCurrentSlide(), complaints = [];
+    const over = Math.max(slide.scrollHeight - slide.clientHeight, slide.scrollWidth - slide.clientWidth);
+    if (over > 2) complaints.push(`it does not fit by ${over} points, even when it is made smaller`);
+    if (!slide.querySelector("h1, h2, h3")) complaints.push("it has no heading");
+    const said = document.querySelector(".slide-number").innerText.replace(/\\s+/g, " ").trim();
+    const number = `${Reveal.getSlidePastCount() + 1} / ${Reveal.getTotalSlides()}`;
+    if (said !== number) complaints.push(`its number is ${number}, it says ${said}`);
+    return complaints;
+}"""
 # A cell that shows one slider.
 SLIDER = """use forklore::figure::{Line, Slider};
 Slider::new("powers").control("exponent", &["1", "2", "3"], 0).figures(|at| {
@@ -38,9 +67,9 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def violations(page):
+def violations(page, what="document"):
     """What axe-core finds on what is shown, if it is grave."""
-    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")["violations"]
+    found = page.evaluate(f"() => axe.run({what}, {{resultTypes: ['violations']}})")["violations"]
     first_of_its_kind = {}
     for violation in found:
         if violation["impact"] in GRAVE:
@@ -101,27 +130,32 @@ def look_at(page, path):
         if n_parts != n_slides:
             complaints.append(f"{n_parts} slides were looked at, and there are {n_slides}")
     else:
-        # Unfolded, so that what is inside is looked at, too.
-        complaints += keyboard(page)
-        complaints += violations(page)
+        complaints += look_at_page(page)
     complaints += [f"the page fetches {url}" for url in fetched if not url.startswith(("file:", "data:", "blob:"))]
     say(f"  {path.name}: {n_parts} looked at, {len(complaints)} complaints")
     return complaints
 
 
+def look_at_page(page):
+    # Unfolded, so that what is inside is looked at, too.
+    complaints = keyboard(page)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        complaints += [f"{scheme}: {what}" for what in violations(page)]
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        complaints += [f"{width} points wide: {what}" for what in page.evaluate(NARROW, SMALLEST_LETTER_PX)]
+    # What scrolls sideways is out of reach only where it does.
+    page.set_viewport_size({"width": WIDTHS[0], "height": 800})
+    return complaints + [f"{WIDTHS[0]} points wide: {what}" for what in violations(page)]
+
+
 def look_at_slide(page):
     while page.evaluate("() => Reveal.availableFragments().next"):
         page.evaluate("() => Reveal.nextFragment()")
-    over = page.evaluate(
-        """() => {
-            const slide = Reveal.getCurrentSlide();
-            return Math.max(slide.scrollHeight - slide.clientHeight, slide.scrollWidth - slide.clientWidth);
-        }"""
-    )
-    complaints = violations(page)
-    if over > 2:
-        complaints.append(f"it does not fit by {over} points, even when it is made smaller")
-    return complaints
+    # What is around the slides is the same for all.
+    what = "document" if page.evaluate("() => Reveal.isFirstSlide()") else "Reveal.getCurrentSlide()"
+    return page.evaluate(SLIDE) + violations(page, what)
 
 
 def pages(browser, arguments):

@@ -109,16 +109,18 @@ fn every_lesson_runs_on_our_kernel_and_its_exercises_do_what_they_say() {
     look_at_pages(environment, output.path());
 }
 
-/// No page loads anything or shuts anybody out: those of the course, the one that leads to them, and slides.
+/// No page loads anything or shuts anybody out: those of the course, the one that leads to them, and each lesson's slides.
 fn look_at_pages(environment: &Environment, folder: &Path) {
     let lessons = lesson::all().unwrap();
     let file = |lesson: &Lesson, ending: &str| folder.join(format!("{}.{ending}", lesson.name));
     let mut pages: Vec<PathBuf> = lessons.iter().map(|lesson| file(lesson, "html")).collect();
     let index = course::write_index(folder, &lessons, &pages).unwrap();
-    let shown = lesson::find("04").unwrap();
-    let deck = file(&shown, "slides.html");
-    slides::make(environment, &file(&shown, "ipynb"), &deck).unwrap();
-    pages.extend([index, deck]);
+    pages.push(index);
+    for lesson in &lessons {
+        let deck = file(lesson, "slides.html");
+        slides::make(environment, &file(lesson, "ipynb"), &deck).unwrap();
+        pages.push(deck);
+    }
     browser::look_at(&pages).unwrap();
 }
 

@@ -245,6 +245,22 @@ fn the_number_to_change_is_on_the_screen() {
     }
 }
 
+/// Dozens of lines that only draw keep a beginner, and a class before a slide, from what they draw.
+#[test]
+fn long_cells_that_draw_are_folded() {
+    for (lesson, notebook) in lessons() {
+        for cell in cells(&notebook) {
+            let (text, id) = (source(cell), cell["id"].as_str().unwrap_or_default());
+            let draws = text.contains(".figure()") || text.contains(".figures(");
+            let is_long = text.lines().count() >= 10;
+            if cell["cell_type"] == "code" && draws && is_long {
+                let is_folded = &cell["metadata"]["jupyter"]["source_hidden"];
+                assert_eq!(is_folded, true, "{}: {id} is not folded", lesson.name);
+            }
+        }
+    }
+}
+
 #[test]
 fn the_metadata_says_what_a_timetable_needs() {
     for (lesson, notebook) in lessons() {
