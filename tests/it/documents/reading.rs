@@ -1,0 +1,175 @@
+//! Reads the repository's files, and tells code from prose in its documents.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folders that programs make.
+const MADE: &[&str] = &[
+    ".git",
+    ".lab",
+    ".ipynb_checkpoints",
+    "__pycache__",
+    "artifacts",
+    "corpus",
+    "coverage",
+    "node_modules",
+    "target",
+];
+
+/// A document and its text.
+pub(super) struct Document {
+    pub(super) path: PathBuf,
+    pub(super) text: String,
+}
+
+impl Document {
+    pub(super) fn name(&self) -> &str {
+        name(&self.path)
+    }
+
+    /// The text with each piece of code replaced, so that lines keep their numbers.
+    pub(super) fn prose(&self) -> String {
+        let mut prose = String::new();
+        let mut is_fenced = false;
+        for line in self.text.lines() {
+            let is_fence = line.trim_start().starts_with("```");
+            if is_fence || is_fenced {
+                is_fenced ^= is_fence;
+            } else {
+                // Every second piece is code. A backtick without a partner begins none.
+                let pieces: Vec<&str> = line.split('`').collect();
+                let n_paired = pieces.len() - 1 - (pieces.len() - 1) % 2;
+                for (index, piece) in pieces.iter().enumerate() {
+                    let is_code = index % 2 == 1 && index < n_paired;
+                    prose.push_str(if is_code { "code" } else { piece });
+                }
+            }
+            prose.push('\n');
+        }
+        prose
+    }
+
+    /// What is set as code: spans between backticks, and commands in blocks for a shell.
+    pub(super) fn code(&self) -> Vec<&str> {
+        let mut code = Vec::new();
+        let mut block = None;
+        for line in self.text.lines() {
+            match (line.trim_start().strip_prefix("```"), block) {
+                (Some(language), None) => block = Some(language),
+                (Some(_), Some(_)) => block = None,
+                (None, Some("sh")) => code.push(line.split(" # ").next().unwrap().trim()),
+                (None, Some(_)) => {}
+                (None, None) => code.extend(line.split('`').skip(1).step_by(2)),
+            }
+        }
+        code
+    }
+
+    /// Where its links lead.
+    pub(super) fn links(&self) -> Vec<String> {
+        let prose = self.prose();
+        let targets = prose.split("](").skip(1);
+        let targets = targets.filter_map(|rest| Some(rest.split_once(')')?.0.to_owned()));
+        targets.collect()
+    }
+}
+
+/// All documents.
+pub(super) fn documents() -> Vec<Document> {
+    let documents = files().into_iter().filter(|file| file.ends_with(".md"));
+    documents
+        .map(|file| Document {
+            path: root().join(&file),
+            text: read(&file),
+        })
+        .collect()
+}
+
+/// Every piece of code in a document, with the document's name. A change log is left out: it also names what is gone.
+pub(super) fn named() -> Vec<(String, String)> {
+    let documents = documents()
+        .into_iter()
+        .filter(|document| document.name() != "CHANGELOG.md");
+    documents
+        .flat_map(|document| {
+            let spans = document.code().into_iter();
+            spans
+                .map(|span| (document.name().to_owned(), span.to_owned()))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// All text that is compiled, run or read by a program, and not the lists of words in these checks.
+pub(super) fn sources() -> Vec<String> {
+    let files = files().into_iter().filter(|file| {
+        !file.ends_with(".md")
+            && !file.ends_with(".png")
+            && !file.starts_with("tests/it/documents/")
+    });
+    files.map(|file| read(&file)).collect()
+}
+
+/// All files of the repository, and none that a program has made.
+pub(super) fn files() -> Vec<String> {
+    let mut files = Vec::new();
+    let mut folders = vec![root().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if MADE.iter().any(|made| path.ends_with(made)) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(name(&path).to_owned());
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The anchors of a document's headings, as GitHub makes them.
+pub(super) fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|heading| {
+            let heading = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = heading
+                .chars()
+                .filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+pub(super) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A file's text, by its path in the repository.
+pub(super) fn read(file: &str) -> String {
+    let bytes = fs::read(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn name(file: &Path) -> &str {
+    file.strip_prefix(root()).unwrap().to_str().unwrap()
+}
+
+/// Whether `word` occurs in the text, and not as a part of another.
+pub(super) fn has_word(text: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    text.match_indices(word).any(|(at, _)| {
+        !text[..at].ends_with(is_part) && !text[at + word.len()..].starts_with(is_part)
+    })
+}
+
+pub(super) fn is_identifier(word: &str) -> bool {
+    let mut chars = word.chars();
+    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
+        && chars.all(|c| c.is_alphanumeric() || c == '_')
+}
