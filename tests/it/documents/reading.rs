@@ -86,19 +86,30 @@ pub(super) fn documents() -> Vec<Document> {
         .collect()
 }
 
-/// Every piece of code in a document, with the document's name. A change log is left out: it also names what is gone.
+/// Every piece of code in a document, and every line of a workflow, with the file's name. The change log is left out: it also
+/// names what is gone.
 pub(super) fn named() -> Vec<(String, String)> {
-    let documents = documents()
+    let mut named = Vec::new();
+    for document in documents()
+        .iter()
+        .filter(|document| document.name() != "CHANGELOG.md")
+    {
+        let spans = document.code().into_iter();
+        named.extend(spans.map(|span| (document.name().to_owned(), span.to_owned())));
+    }
+    for file in files()
         .into_iter()
-        .filter(|document| document.name() != "CHANGELOG.md");
-    documents
-        .flat_map(|document| {
-            let spans = document.code().into_iter();
-            spans
-                .map(|span| (document.name().to_owned(), span.to_owned()))
-                .collect::<Vec<_>>()
-        })
-        .collect()
+        .filter(|file| file.starts_with(".github/workflows/"))
+    {
+        for line in read(&file).replace("\\\n", "").lines() {
+            let line = line
+                .trim()
+                .trim_start_matches("- ")
+                .trim_start_matches("run: ");
+            named.push((file.clone(), line.to_owned()));
+        }
+    }
+    named
 }
 
 /// All text that is compiled, run or read by a program, and not the lists of words in these checks.
