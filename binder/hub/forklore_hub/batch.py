@@ -10,12 +10,11 @@ import re
 import secrets
 import shlex
 import signal
-from importlib import resources
 
 from batchspawner.batchspawner import JobStatus, format_template
 from traitlets import Float, List, Unicode, default
 
-from .spawner import UP, FormMixin, Refusal
+from .spawner import UP, FormMixin, Refusal, script
 
 # Where job logs and the environment of a session that is about to start are, below the learner's home folder.
 STATE = ".forklore/hub"
@@ -127,7 +126,7 @@ class BatchMixin(FormMixin):
             self.log.warning("%s: could not remove %s: %s", self.user.name, self.environment_file, first_line(error))
 
     async def _get_batch_script(self, **subvars):
-        template = script(self.script).replace("{{session}}", script("session.sh"))
+        template = script(self.script).replace("{{session}}", script("session.sh")).replace("{{lessons}}", script("lessons.sh"))
         return format_template(
             template,
             **subvars,
@@ -234,11 +233,6 @@ class BatchMixin(FormMixin):
         if self.state_isrunning():
             return UP, STARTING
         return (20, QUEUED) if self.job_id else (10, SUBMITTING)
-
-
-def script(name):
-    """A job script's template."""
-    return resources.files(__package__).joinpath("scripts", name).read_text()
 
 
 def is_name(name):

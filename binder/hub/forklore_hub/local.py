@@ -14,7 +14,7 @@ from jupyterhub.utils import random_port
 from traitlets import Integer
 
 from .seats import Seats
-from .spawner import UP, FormMixin, Refusal
+from .spawner import UP, FormMixin, Refusal, script
 
 CAGE = Path(__file__).with_name("cage")
 NO_ACCOUNT = "You have no account on this machine; tell your administrator."
@@ -51,7 +51,9 @@ class ForkloreLocalSpawner(FormMixin, LocalProcessSpawner):
             self.log.error("%s: the form's limits are larger than this machine: %s", self.user.name, error)
             raise Refusal(TOO_LARGE) from None
         self.port = self.port or random_port()
-        command = [*self.cage(), *self.cmd, *self.get_args()]
+        # In the cage, as the learner and in the learner's home.
+        bring_lessons = ["sh", "-c", script("lessons.sh") + 'exec "$@"\n', "session"]
+        command = [*self.cage(), *bring_lessons, *self.cmd, *self.get_args()]
         self.proc = Popen(command, env=self.get_env(), start_new_session=True, cwd="/")
         self.pid, self.born = self.proc.pid, started(self.proc.pid)
         self.ends_at = time.time() + self.request.hours * self.hour

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import asdict
+from importlib import resources
 from typing import ClassVar
 
 from jupyterhub.spawner import SpawnException
@@ -14,6 +15,11 @@ from .request import Limits, Refused, Request, form
 # Percent of a start's progress, when all that is left to wait for is JupyterLab.
 UP = 70
 STEP_PAUSE_S = 2
+
+
+def script(name):
+    """A shell script of the package, such as a job's."""
+    return resources.files(__package__).joinpath("scripts", name).read_text()
 
 
 class Refusal(SpawnException):

@@ -16,11 +16,7 @@ for program in {{programs | join(' ')}}; do
         exit {{no_environment}}
     fi
 done
-# The lessons, the first time: what the learner has changed in them since then stays.
-lessons=${FORKLORE_LESSONS:-/srv/forklore/lessons}
-if [ -d "$lessons" ] && [ ! -e lessons ]; then
-    cp -r "$lessons" lessons && chmod -R u+w lessons
-fi
+{{lessons}}
 # Connection files and sockets: not in a home folder that other nodes share, and not for others.
 JUPYTER_RUNTIME_DIR=$(mktemp -d "${TMPDIR:-/tmp}/jupyter-XXXXXXXX")
 export JUPYTER_RUNTIME_DIR

@@ -227,5 +227,5 @@ def test_without_any_account_the_learner_still_gets_a_sentence(batch, scheduler)
 
 
 def test_scripts_are_shell():
-    for name in ("sge.sh", "slurm.sh", "session.sh"):
+    for name in ("sge.sh", "slurm.sh", "session.sh", "lessons.sh"):
         assert "\t" not in script(name)
