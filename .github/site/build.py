@@ -17,7 +17,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-# What rustdoc runs is of no use on a page.
+MADE = ("artifacts", "corpus", "coverage", "node_modules", "target")
+# How rustdoc runs an example is of no use on a page.
 ATTRIBUTES = re.compile(r"^```rust,\S+", re.MULTILINE)
 
 
@@ -25,8 +26,11 @@ def run(*command):
     subprocess.run(command, cwd=ROOT, check=True)
 
 
-def output(*command):
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+def files():
+    """The repository's files, without what programs make and what GitHub reads."""
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")) and name not in MADE)
+        yield from (Path(folder, name).relative_to(ROOT) for name in sorted(names))
 
 
 def page_of(document):
@@ -76,15 +80,18 @@ def main():
     parser.add_argument("--no-course", action="store_true", help="leave out the course, which has to be run")
     arguments = parser.parse_args()
     folder = arguments.folder.absolute()
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        # Never what is not a site of ours.
+        if any(folder.iterdir()) and not (folder / "site.css").exists():
+            parser.error(f"{folder} has other files in it; name a new folder")
+        shutil.rmtree(folder)
     folder.mkdir(parents=True)
 
-    files = [Path(file) for file in output("git", "ls-files", "--cached", "--others", "--exclude-standard").split("\n")]
-    documents = [file for file in files if file.suffix == ".md" and file.parts[0] != ".github"]
+    documents = [file for file in files() if file.suffix == ".md"]
     pages = {document: page_of(document) for document in documents}
     pages[Path("src/lib.rs")] = Path("api/forklore/index.html")
     if not arguments.no_course:
-        pages |= {file: Path("course", file.stem + ".html") for file in files if file.suffix == ".ipynb"}
+        pages |= {file: Path("course", file.stem + ".html") for file in files() if file.suffix == ".ipynb"}
     manifest = (ROOT / "Cargo.toml").read_text("utf-8")
     repository = re.search(r'^repository = "(.*)"$', manifest, re.MULTILINE)[1]
     shutil.copy(HERE / "site.css", folder)
