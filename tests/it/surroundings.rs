@@ -30,6 +30,7 @@ support::tests![
     a_limit_of_locked_memory_is_named,
     hundreds_of_processes_and_pools,
     a_death_with_thousands_of_locks,
+    a_worker_that_dies_with_thousands_of_locks_is_replaced,
     a_lock_is_not_taken_from_another_namespace,
     without_proc,
     a_pipe_outlives_its_makers_user,
@@ -342,24 +343,49 @@ fn a_death_with_thousands_of_locks() {
     );
     assert!(child.join().unwrap_err().is_died());
 
-    // A worker: its own word is the first that it took.
-    let pool = Pool::with_workers(2).unwrap();
+    assert!(locks.iter().all(|lock| lock.recover().is_ok()));
+
+    // A worker that is forked for its call, and takes them all: its own word is the first that it took.
+    let pool = Pool::with_workers(1).unwrap();
     let results = pool.try_map(
         |x: usize| {
-            let guards: Vec<_> = locks
-                .iter()
-                .filter_map(|lock| lock.try_lock().ok())
-                .collect();
-            match x {
-                0 => std::process::abort(),
-                _ => drop(guards),
+            let guards: Vec<_> = locks.iter().map(|lock| lock.lock().unwrap()).collect();
+            assert_eq!(guards.len(), N);
+            if x == 0 {
+                std::process::abort();
             }
         },
-        0..2,
+        0..1,
     );
     assert_eq!(results[0].as_ref().unwrap_err().signal(), Some(6));
-    assert!(results[1].is_ok());
     assert!(locks.iter().all(|lock| lock.recover().is_ok()));
+}
+
+/// Takes more locks than the system marks, and dies with them.
+fn die_with_thousands_of_locks(x: usize) -> usize {
+    if x == 1 {
+        let locks: Vec<Lock<u8>> = (0..2100).map(|_| Lock::new(1).unwrap()).collect();
+        let guards: Vec<_> = locks.iter().map(|lock| lock.lock().unwrap()).collect();
+        assert_eq!(guards.len(), locks.len());
+        std::process::abort();
+    }
+    x
+}
+
+fn a_worker_that_dies_with_thousands_of_locks_is_replaced() {
+    for (name, method) in METHODS {
+        let pool = Pool::builder().workers(1).start_method(method);
+        let pool = pool.build().unwrap();
+        let results = pool.try_map(die_with_thousands_of_locks, 0..3);
+        assert_eq!((&results[0], &results[2]), (&Ok(0), &Ok(2)), "{name}");
+        let error = results[1].as_ref().unwrap_err();
+        assert_eq!(
+            (error.item(), error.signal()),
+            (Some(1), Some(6)),
+            "{name}: {error}"
+        );
+        assert_eq!(pool.map(support::power, 0..2), [0, 1], "{name}");
+    }
 }
 
 fn a_lock_is_not_taken_from_another_namespace() {
