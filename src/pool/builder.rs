@@ -11,11 +11,11 @@ use crate::cpus::cpu_count;
 use crate::error::{Error, Result};
 
 use super::Pool;
-use super::callable::why_not_shipped;
-use super::crew::{Initializer, Settings};
-use super::flight::Shared;
+use super::call::callable::why_not_shipped;
+use super::call::flight::Shared;
 use super::plan::Schedule;
-use super::start::StartMethod;
+use super::workers::crew::{Initializer, Settings};
+use super::workers::start::StartMethod;
 
 /// Chooses what a [`Pool`] is like.
 #[derive(Default)]

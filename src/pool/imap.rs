@@ -11,11 +11,11 @@ use serde::de::DeserializeOwned;
 use crate::caught::{self, Payload};
 use crate::error::{Outcome, Result};
 
-use super::args::Spent;
-use super::callable::Callable;
-use super::flight::{Flight, Function, Shared};
+use super::call::callable::Callable;
+use super::call::flight::{Flight, Function, Shared};
+use super::call::run;
 use super::plan::Schedule;
-use super::run;
+use super::shm::args::Spent;
 
 /// How many chunks are in flight for each worker: one that runs, one that waits, and one whose
 /// results are on their way.

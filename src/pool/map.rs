@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use crate::error::Outcome;
 use crate::trace::Traced;
 
-use super::blocks::Blocks;
-use super::callable::StarFn;
+use super::call::callable::StarFn;
+use super::local::blocks::Blocks;
 use super::plan::Schedule;
 
 /// Something that applies a function to every argument: processes, threads, or this thread alone.

@@ -13,46 +13,16 @@
 //! Where to read on: `transport` for what a map asks of all that, `board` for what is shared and in which
 //! order it is written, `lane` for how results come back, `engine` for what happens when a worker dies.
 
-mod args;
-mod batch;
-mod bits;
-mod blocks;
-mod board;
 mod builder;
-mod callable;
-mod collate;
-mod crew;
-mod desk;
-mod diary;
-mod engine;
-mod flight;
-mod fresh;
-mod growing;
+mod call;
 mod imap;
-mod lane;
-mod last_panic;
+mod local;
 mod map;
-#[cfg(test)]
-mod messages;
-mod panics;
 mod pending;
 mod plan;
-mod record;
-mod recorder;
-mod run;
-mod serial;
-mod server;
-mod sleep;
-mod spin;
-mod start;
-mod task;
-mod threads;
-mod time_limit;
-mod transport;
-mod turns;
-mod watched;
-mod within;
-mod worker;
+mod progress;
+mod shm;
+mod workers;
 
 use std::fmt;
 use std::rc::Rc;
@@ -64,25 +34,25 @@ use crate::cpus::cpu_count;
 use crate::error::{Outcome, Result};
 use crate::trace::Traced;
 
-use callable::{Star, Unary};
-use flight::Shared;
+use call::callable::{Star, Unary};
+use call::flight::Shared;
+use call::run;
 use imap::{Results, Stream};
+use shm::recorder::Notes;
 
-use recorder::Notes;
-
-pub(crate) use blocks::Blocks;
 pub use builder::Builder;
-pub use callable::StarFn;
-pub(crate) use diary::Diary;
+pub use call::callable::StarFn;
+pub(crate) use local::blocks::Blocks;
+pub(crate) use local::diary::Diary;
+pub use local::serial::Serial;
+pub use local::threads::{ThreadPool, ThreadPoolBuilder};
+pub(crate) use local::within::{Hands, Pause, lock, run as run_within};
 pub use map::Map;
 pub(crate) use map::{all_or_panic, chunks_of, impl_map, own_methods};
 pub use pending::Pending;
 pub use plan::Schedule;
-pub use serial::Serial;
-pub use start::StartMethod;
-pub use threads::{ThreadPool, ThreadPoolBuilder};
-pub use watched::Watched;
-pub(crate) use within::{Hands, Pause, lock, run as run_within};
+pub use progress::Watched;
+pub use workers::start::StartMethod;
 
 /// A pool of worker processes that run functions on arguments.
 ///

@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 
 use crate::error::TaskError;
 
-use super::flight::{Flight, Shared};
-use super::run::Failed;
-use super::turns::{Start, Turn};
+use super::call::flight::{Flight, Shared};
+use super::call::run::Failed;
+use super::call::turns::{Start, Turn};
 
 /// A result that workers are still at work on, from [`Pool::apply_async`](super::Pool::apply_async) or
 /// [`Pool::map_async`](super::Pool::map_async).

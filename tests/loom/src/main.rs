@@ -13,16 +13,21 @@
 // Of each file, this uses a part.
 #![allow(dead_code)]
 
+#[path = "../../../src/caught"]
+mod caught {
+    pub(crate) mod last_panic;
+}
 mod error;
 mod locks;
 #[path = "../../../src/pool"]
 mod pool {
-    pub(crate) mod board;
     #[path = "../../tests/loom/src/jobs.rs"]
     pub(crate) mod jobs;
-    mod last_panic;
     pub(crate) mod plan;
-    pub(crate) mod sleep;
+    pub(crate) mod shm {
+        pub(crate) mod board;
+        pub(crate) mod sleep;
+    }
 }
 mod shared;
 #[path = "../../../src/sync"]

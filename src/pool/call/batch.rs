@@ -1,0 +1,328 @@
+//! One call of the pool: its arguments, the jobs that serve it, and what became of each item.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use crate::error::{Cause, Result, TaskError};
+
+use super::bits::Bits;
+use super::collate::{Collect, Landed};
+use super::transport::{CommittedRun, Death, Encoded, Posting, Transport};
+use crate::pool::plan::Schedule;
+use crate::pool::progress::Look;
+
+/// After this many rounds in which workers died and nothing was answered, the rest is given up.
+const MAX_STRIKES: u32 = 3;
+
+/// A number of items to run a function on, published as one job, and as further ones for what
+/// workers that died had claimed and not run.
+pub(in crate::pool) struct Batch<T: Transport> {
+    function: T::Function,
+    args: T::Args,
+    terms: Terms,
+    n_items: usize,
+    /// Whether workers note what happens when.
+    traced: bool,
+    parts: Vec<Part>,
+    /// The items whose fate is known without a result.
+    failures: Vec<(usize, TaskError)>,
+    /// How many workers died of an item, for those of which one did.
+    n_deaths: HashMap<usize, u32>,
+    /// The workers that died, if the batch is traced.
+    deaths: Vec<Death>,
+    strikes: u32,
+    /// Every item has a result or an error.
+    is_complete: bool,
+    /// Nobody wants the results any more: nothing is made up for.
+    is_cancelled: bool,
+}
+
+/// How a batch is to be run.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::pool) struct Terms {
+    /// How to cut chunks.
+    pub(in crate::pool) schedule: Schedule,
+    /// The worker that alone may run it.
+    pub(in crate::pool) only_seat: Option<usize>,
+    /// How often a task whose worker died is tried again.
+    pub(in crate::pool) retries: u32,
+}
+
+/// Which item of a map each position of a job stands for.
+#[derive(Clone, Copy)]
+pub(in crate::pool) enum Items<'p> {
+    /// They are the same.
+    Same,
+    /// Those listed, in ascending order.
+    Listed(&'p [u64]),
+}
+
+impl Items<'_> {
+    #[inline]
+    pub(in crate::pool) fn at(self, position: u64) -> Option<usize> {
+        match self {
+            Items::Same => Some(position as usize),
+            Items::Listed(items) => items.get(position as usize).map(|&item| item as usize),
+        }
+    }
+}
+
+/// Is shown each run of a batch, with the items that its positions stand for.
+pub(in crate::pool) type Visitor<'v> = dyn FnMut(Items<'_>, CommittedRun<'_>) + 'v;
+
+/// A job that serves a batch.
+struct Part {
+    job: u64,
+    /// The item for each position; `None`: they are the same.
+    items: Option<Vec<u64>>,
+}
+
+impl Part {
+    fn items(&self) -> Items<'_> {
+        self.items.as_deref().map_or(Items::Same, Items::Listed)
+    }
+}
+
+/// A batch whose memory is given back when this is dropped.
+struct GivenBack<'t, T: Transport> {
+    batch: Option<Batch<T>>,
+    transport: &'t T,
+}
+
+impl<T: Transport> Drop for GivenBack<'_, T> {
+    fn drop(&mut self) {
+        if let Some(batch) = self.batch.take() {
+            batch.give_back(self.transport);
+        }
+    }
+}
+
+impl<T: Transport> Batch<T> {
+    /// Publishes `function` over encoded arguments.
+    pub(in crate::pool) fn publish(
+        transport: &mut T,
+        function: T::Function,
+        encoded: Encoded<T::Args>,
+        terms: Terms,
+    ) -> Result<Batch<T>> {
+        let failures = encoded
+            .failures
+            .into_iter()
+            .map(|(item, error)| {
+                let cause = Cause::Argument(error.to_string());
+                (item, TaskError::new(Some(item), None, cause))
+            })
+            .collect();
+        let mut batch = Batch {
+            function,
+            args: encoded.args,
+            terms,
+            n_items: encoded.n_items,
+            traced: encoded.traced,
+            parts: Vec::new(),
+            failures,
+            n_deaths: HashMap::new(),
+            deaths: Vec::new(),
+            strikes: 0,
+            is_complete: false,
+            is_cancelled: false,
+        };
+        match batch.publish_part(transport, None) {
+            Ok(()) => Ok(batch),
+            Err(error) => {
+                batch.give_back(transport);
+                Err(error)
+            }
+        }
+    }
+
+    /// Publishes all items, or those that are listed.
+    fn publish_part(&mut self, transport: &mut T, items: Option<Vec<u64>>) -> Result<()> {
+        let job = transport.publish(&Posting {
+            function: self.function,
+            args: &self.args,
+            n_items: items.as_ref().map_or(self.n_items, Vec::len) as u64,
+            items: items.as_deref(),
+            schedule: self.terms.schedule,
+            only_seat: self.terms.only_seat,
+            traced: self.traced,
+        })?;
+        self.parts.push(Part { job, items });
+        Ok(())
+    }
+
+    pub(in crate::pool) fn n_items(&self) -> usize {
+        self.n_items
+    }
+
+    /// The job that serves the batch now.
+    pub(in crate::pool) fn job(&self) -> u64 {
+        self.parts.last().map_or(0, |part| part.job)
+    }
+
+    /// Waits until every item has a result or an error; false if the deadline came first.
+    pub(in crate::pool) fn wait(&mut self, transport: &mut T, deadline: Option<Instant>) -> bool {
+        while !self.is_complete {
+            let job = self.job();
+            if !transport.wait(&[job], deadline) {
+                return false;
+            }
+            let ending = transport.conclude(job);
+            if self.traced {
+                self.deaths.extend_from_slice(&ending.deaths);
+            }
+            self.is_complete = ending.is_done || !self.make_up_for(transport, &ending.deaths);
+        }
+        true
+    }
+
+    /// How far it is. What workers are writing at this moment may be counted or not.
+    pub(in crate::pool) fn look(&self, transport: &T) -> Look {
+        let Some(part) = self.parts.last() else {
+            return Look::default();
+        };
+        let (mut look, n_open) = transport.look(part.job);
+        for worker in &mut look.workers {
+            worker.item = worker
+                .item
+                .and_then(|position| part.items().at(position as u64));
+        }
+        // All parts but the last have only that open which the last makes up for.
+        look.n_done = (self.n_items as u64).saturating_sub(n_open);
+        look
+    }
+
+    /// Lets nobody begin what was not begun yet.
+    pub(in crate::pool) fn cancel(&mut self, transport: &T) {
+        self.is_cancelled = true;
+        if !self.is_complete {
+            transport.cancel(self.job());
+        }
+    }
+
+    /// Visits the results, each run with the items that its positions stand for.
+    pub(in crate::pool) fn visit(&self, transport: &T, visitor: &mut Visitor<'_>) {
+        for part in &self.parts {
+            let items = part.items();
+            transport.visit(part.job, &mut |run| visitor(items, run));
+        }
+    }
+
+    /// The jobs that have served the batch, with the items that their positions stand for.
+    pub(in crate::pool) fn jobs(&self) -> impl Iterator<Item = (u64, Items<'_>)> {
+        self.parts.iter().map(|part| (part.job, part.items()))
+    }
+
+    /// The workers that died while they served the batch, if it is traced.
+    pub(in crate::pool) fn deaths(&self) -> &[Death] {
+        &self.deaths
+    }
+
+    /// Has what has come of it taken, and gives all memory back, also when results are not taken to the end.
+    pub(in crate::pool) fn collect(mut self, transport: &T, results: &mut dyn Collect) {
+        let (failures, n_deaths) = (
+            std::mem::take(&mut self.failures),
+            std::mem::take(&mut self.n_deaths),
+        );
+        let batch = GivenBack {
+            batch: Some(self),
+            transport,
+        };
+        results.take_rest(Landed {
+            failures,
+            n_deaths,
+            visit: &|visitor| {
+                if let Some(batch) = &batch.batch {
+                    batch.visit(transport, visitor);
+                }
+            },
+        });
+    }
+
+    /// Gives all memory back.
+    pub(in crate::pool) fn give_back(self, transport: &T) {
+        for part in &self.parts {
+            transport.discard(part.job);
+        }
+        transport.discard_args(self.args);
+    }
+
+    /// Publishes what is missing after workers died; false if nothing is, or nothing can be done.
+    fn make_up_for(&mut self, transport: &mut T, deaths: &[Death]) -> bool {
+        let answered = self.answered(transport);
+        let Some(part) = self.parts.last().filter(|_| !self.is_cancelled) else {
+            return false;
+        };
+        let mut nobody_was_at_it = true;
+        for death in deaths {
+            let running = death
+                .position
+                .and_then(|position| part.items().at(position));
+            if let Some(item) = running.filter(|&item| !answered.has(item)) {
+                nobody_was_at_it = false;
+                let n_deaths = self.n_deaths.entry(item).or_default();
+                *n_deaths += 1;
+                let mut error = TaskError::new(Some(item), Some(death.pid), death.cause.clone());
+                error.set_tries(*n_deaths);
+                if error.is_timed_out() || *n_deaths > self.terms.retries {
+                    self.failures.push((item, error));
+                }
+            }
+        }
+        let answered = self.answered(transport);
+        let missing: Vec<u64> = answered.holes().map(|item| item as u64).collect();
+        if missing.is_empty() {
+            return false;
+        }
+        let no_progress = nobody_was_at_it
+            && part
+                .items
+                .as_ref()
+                .is_some_and(|items| items.len() == missing.len());
+        self.strikes += u32::from(no_progress);
+        if self.strikes >= MAX_STRIKES || !transport.has_workers() {
+            let last_death = deaths.last().filter(|_| transport.has_workers());
+            self.give_up(&missing, last_death, transport.start_failure());
+            return false;
+        }
+        match self.publish_part(transport, Some(missing.clone())) {
+            Ok(()) => true,
+            Err(error) => {
+                self.fail(&missing, |item| TaskError::not_run(item, &error));
+                false
+            }
+        }
+    }
+
+    /// Nobody can run the rest: workers die as soon as they are started, or cannot be started.
+    fn give_up(&mut self, missing: &[u64], last_death: Option<&Death>, reason: &str) {
+        self.fail(missing, |item| match last_death {
+            Some(death) => TaskError::new(Some(item), Some(death.pid), death.cause.clone()),
+            None => TaskError::not_run(item, format_args!("no worker could be started: {reason}")),
+        });
+    }
+
+    fn fail(&mut self, items: &[u64], error: impl Fn(usize) -> TaskError) {
+        self.failures.extend(
+            items
+                .iter()
+                .map(|&item| (item as usize, error(item as usize))),
+        );
+    }
+
+    /// The items that have a result or an error.
+    fn answered(&self, transport: &T) -> Bits {
+        let mut answered = Bits::new(self.n_items);
+        self.visit(transport, &mut |items, run| {
+            run.positions(&mut |position| {
+                if let Some(item) = items.at(position) {
+                    answered.set(item);
+                }
+            });
+        });
+        for &(item, _) in &self.failures {
+            answered.set(item);
+        }
+        answered
+    }
+}

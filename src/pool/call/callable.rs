@@ -1,0 +1,119 @@
+//! What a pool can call: a function of one argument, or one over whose parameters a tuple is spread.
+
+/// A function as the pool's inner loops call it. A function without state stays one: these wrappers
+/// add nothing to its size.
+pub(crate) trait Callable<A> {
+    /// What a call gives.
+    type Output;
+
+    /// Calls the function.
+    fn call(&self, arg: A) -> Self::Output;
+}
+
+/// Why a function of this type (a `C`, or the `F` in it) has a size, in words: it has captured something, or it is a pointer and not
+/// the function that it points to.
+pub(in crate::pool) fn why_not_shipped<F>() -> String {
+    let name = std::any::type_name::<F>();
+    // What the user wrote is inside of one of the wrappers below.
+    let wrapped = name.split_once("callable::").and_then(|(_, wrapper)| {
+        let (_, inner) = wrapper.split_once('<')?;
+        inner.strip_suffix('>')
+    });
+    let name = wrapped.unwrap_or(name);
+    let is_pointer = ["fn(", "for<", "unsafe fn(", "extern ", "unsafe extern "]
+        .iter()
+        .any(|start| name.starts_with(start));
+    if is_pointer {
+        format!("this is a pointer to a function ({name}), not the function itself")
+    } else if name.starts_with('&') || name.contains("dyn ") {
+        format!("this is a reference to a function ({name}), not the function itself")
+    } else {
+        "this function has captured something".to_owned()
+    }
+}
+
+/// A function of one argument.
+#[derive(Clone, Copy)]
+pub(crate) struct Unary<F>(pub(crate) F);
+
+impl<F: Fn(A) -> R, A, R> Callable<A> for Unary<F> {
+    type Output = R;
+
+    fn call(&self, arg: A) -> R {
+        (self.0)(arg)
+    }
+}
+
+/// A function of no argument.
+#[derive(Clone, Copy)]
+pub(crate) struct Nullary<F>(pub(crate) F);
+
+impl<F: Fn() -> R, R> Callable<()> for Nullary<F> {
+    type Output = R;
+
+    fn call(&self, (): ()) -> R {
+        (self.0)()
+    }
+}
+
+/// A function over whose parameters each tuple is spread.
+#[derive(Clone, Copy)]
+pub(crate) struct Star<F>(pub(crate) F);
+
+impl<F: StarFn<T>, T> Callable<T> for Star<F> {
+    type Output = F::Output;
+
+    fn call(&self, args: T) -> F::Output {
+        self.0.call_spread(args)
+    }
+}
+
+/// A function that takes a tuple's elements as its parameters, for
+/// [`Pool::starmap`](crate::pool::Pool::starmap): every `Fn` of two to six parameters is one.
+pub trait StarFn<T> {
+    /// What a call gives.
+    type Output;
+
+    /// Calls the function with the tuple's elements.
+    fn call_spread(&self, args: T) -> Self::Output;
+}
+
+macro_rules! spread {
+    ($($arg:ident)*) => {
+        impl<Func: Fn($($arg),*) -> Ret, Ret, $($arg),*> StarFn<($($arg,)*)> for Func {
+            type Output = Ret;
+
+            #[allow(non_snake_case, reason = "type and value parameters share their names")]
+            fn call_spread(&self, ($($arg,)*): ($($arg,)*)) -> Ret {
+                self($($arg),*)
+            }
+        }
+    };
+}
+
+spread!(A B);
+spread!(A B C);
+spread!(A B C D);
+spread!(A B C D E);
+spread!(A B C D E F);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_are_told_from_closures() {
+        fn why<F: Fn(u64) -> u64>(_: &F) -> String {
+            why_not_shipped::<Unary<F>>()
+        }
+        let n = 1;
+        let closure = |x| x + n;
+        assert_eq!(why(&closure), "this function has captured something");
+        let pointer: fn(u64) -> u64 = |x| x;
+        assert!(why(&pointer).contains("pointer to a function (fn(u64) -> u64)"));
+        assert!(why(&&closure).contains("reference to a function (&"));
+        let boxed: Box<dyn Fn(u64) -> u64> = Box::new(closure);
+        assert!(why(&boxed).contains("reference to a function"));
+        assert!(why_not_shipped::<extern "C" fn()>().contains("pointer"));
+    }
+}

@@ -1,0 +1,366 @@
+//! A second transport, for the tests of what stands on the seam: threads that send each other messages, and
+//! share nothing.
+//!
+//! ```text
+//!  owner ── Job ──────────────────────────▶ worker
+//!        ◀── Ask ── ── Grant: a chunk ──▶
+//!        ◀── Begun, Answers, Left, Gone ──
+//! ```
+//!
+//! Encoded values are sent one by one, numbers when their run ends. So of a worker that is lost in a run of
+//! several numbers, nobody knows which it was at: it is blamed on none, and all of them are run again.
+
+mod tests;
+mod worker;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::error::{Cause, Result};
+use crate::wire;
+
+use super::task::{Task, Trampoline};
+use super::transport::{
+    CommittedRun, Death, Encoded, EncodedValues, Ending, Posting, Step, Transport, Values,
+};
+use crate::pool::plan::Schedule;
+use crate::pool::progress::{Look, WorkerLook};
+use worker::{Line, Remote};
+
+/// Arguments as they are sent, with each job.
+#[derive(Clone)]
+enum Args {
+    /// In memory that is aligned for any number.
+    Numbers(Vec<u128>),
+    /// `None`: it could not be encoded.
+    Values(Vec<Option<Vec<u8>>>),
+}
+
+impl Args {
+    fn encode<A: Serialize>(args: Vec<A>) -> Encoded<Args> {
+        let n_items = args.len();
+        let mut failures = Vec::new();
+        let encoded = if wire::plain_size::<A>().is_some() {
+            let mut numbers = vec![0; size_of_val(args.as_slice()).div_ceil(size_of::<u128>())];
+            for (item, number) in args.into_iter().enumerate() {
+                // SAFETY: there is room for all of them, aligned for any.
+                unsafe { numbers.as_mut_ptr().cast::<A>().add(item).write(number) };
+            }
+            Args::Numbers(numbers)
+        } else {
+            let mut encode = |(item, arg)| {
+                let mut bytes = Vec::new();
+                let outcome = wire::encode(&arg, &mut bytes);
+                outcome.map_err(|error| failures.push((item, error))).ok()?;
+                Some(bytes)
+            };
+            Args::Values(args.into_iter().enumerate().map(&mut encode).collect())
+        };
+        Encoded {
+            args: encoded,
+            n_items,
+            failures,
+            traced: false,
+        }
+    }
+}
+
+/// What the owner tells every worker.
+#[derive(Clone)]
+struct Job {
+    id: u64,
+    function: Trampoline<Messages>,
+    args: Args,
+    items: Option<Vec<u64>>,
+}
+
+/// What a worker tells the owner, of a job.
+enum Report {
+    Ask,
+    /// A run; whether the owner will know of each position that is done.
+    Begun(bool),
+    Answers(Run),
+    Left,
+    /// The line is down: nothing will come any more.
+    Gone,
+}
+
+struct Run {
+    first: u64,
+    n_values: u64,
+    content: Content,
+}
+
+enum Content {
+    Numbers { stride: usize, bytes: Vec<u8> },
+    Value(Vec<u8>),
+    Failure(i32, Cause),
+}
+
+/// The owner's side.
+struct Messages {
+    /// `None` for a worker that is lost.
+    lines: Vec<Option<ToWorker>>,
+    inbox: Receiver<(usize, u64, Report)>,
+    jobs: RefCell<BTreeMap<u64, Book>>,
+    n_published: u64,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Jobs, and what was asked for. Apart: the next job may be there before that.
+struct ToWorker {
+    jobs: Sender<Job>,
+    grants: Sender<Option<(u64, u64)>>,
+}
+
+/// What the owner knows of a job.
+struct Book {
+    schedule: Schedule,
+    n_workers: u64,
+    n_items: u64,
+    n_claimed: u64,
+    n_answered: u64,
+    runs: Vec<Run>,
+    /// What each worker that is at it has been granted and not answered, and whether the first of that is
+    /// what it is at.
+    at_it: HashMap<usize, (u64, u64, bool)>,
+    left: HashSet<usize>,
+    deaths: Vec<Death>,
+}
+
+impl Messages {
+    fn with_workers(n: usize) -> Messages {
+        let (sender, inbox) = channel();
+        let start = |worker| {
+            let (to_jobs, jobs) = channel();
+            let (to_grants, grants) = channel();
+            let line = Line {
+                worker,
+                owner: sender.clone(),
+                jobs,
+                grants,
+            };
+            let to_worker = ToWorker {
+                jobs: to_jobs,
+                grants: to_grants,
+            };
+            (
+                Some(to_worker),
+                std::thread::spawn(move || worker::work(&line)),
+            )
+        };
+        let (lines, threads) = (0..n).map(start).unzip();
+        Messages {
+            lines,
+            inbox,
+            jobs: RefCell::default(),
+            n_published: 0,
+            threads,
+        }
+    }
+
+    fn has_ended(&self, job: u64) -> bool {
+        let jobs = self.jobs.borrow();
+        let book = &jobs[&job];
+        let is_there = |worker: &usize| self.lines[*worker].is_some();
+        let mut there = (0..self.lines.len()).filter(is_there);
+        book.n_answered == book.n_items
+            || (!book.deaths.is_empty() || !self.has_workers())
+                && there.all(|worker| book.left.contains(&worker))
+    }
+
+    fn read(&mut self, (worker, job, report): (usize, u64, Report)) {
+        let mut jobs = self.jobs.borrow_mut();
+        let mut book = jobs.get_mut(&job);
+        match report {
+            Report::Ask => {
+                let chunk = book.and_then(|book| book.grant(worker));
+                if let Some(line) = &self.lines[worker] {
+                    // One that is lost does not get it.
+                    let _ = line.grants.send(chunk);
+                }
+            }
+            Report::Begun(is_known) => {
+                if let Some((_, _, known)) = book.and_then(|book| book.at_it.get_mut(&worker)) {
+                    *known = is_known;
+                }
+            }
+            Report::Answers(run) => {
+                if let Some(book) = &mut book {
+                    book.n_answered += run.n_values;
+                    if let Some((next, ..)) = book.at_it.get_mut(&worker) {
+                        *next = run.first + run.n_values;
+                    }
+                    book.runs.push(run);
+                }
+            }
+            Report::Left => {
+                if let Some(book) = book {
+                    book.at_it.remove(&worker);
+                    book.left.insert(worker);
+                }
+            }
+            Report::Gone => {
+                self.lines[worker] = None;
+                for book in jobs.values_mut() {
+                    if let Some((next, end, is_known)) = book.at_it.remove(&worker) {
+                        book.deaths.push(Death {
+                            position: (next < end && is_known).then_some(next),
+                            pid: worker as i32,
+                            noticed_ns: 0,
+                            cause: Cause::Vanished,
+                        });
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Book {
+    fn grant(&mut self, worker: usize) -> Option<(u64, u64)> {
+        let n_left = self.n_items - self.n_claimed;
+        let n = match n_left {
+            0 => 0,
+            _ => self
+                .schedule
+                .next(n_left, self.n_items, self.n_workers, 0)
+                .min(n_left),
+        };
+        let chunk = (self.n_claimed, self.n_claimed + n);
+        self.at_it.insert(worker, (chunk.0, chunk.1, false));
+        self.n_claimed = chunk.1;
+        (n > 0).then_some(chunk)
+    }
+}
+
+impl Transport for Messages {
+    type Function = Trampoline<Messages>;
+    type Args = Args;
+    type Port<'a> = Remote<'a>;
+
+    fn publish(&mut self, posting: &Posting<'_, Messages>) -> Result<u64> {
+        assert!(posting.only_seat.is_none() && !posting.traced);
+        self.n_published += 1;
+        let id = self.n_published;
+        self.jobs.borrow_mut().insert(
+            id,
+            Book {
+                schedule: posting.schedule,
+                n_workers: self.lines.len() as u64,
+                n_items: posting.n_items,
+                n_claimed: 0,
+                n_answered: 0,
+                runs: Vec::new(),
+                at_it: HashMap::new(),
+                left: HashSet::new(),
+                deaths: Vec::new(),
+            },
+        );
+        let job = Job {
+            id,
+            function: posting.function,
+            args: posting.args.clone(),
+            items: posting.items.map(<[u64]>::to_vec),
+        };
+        for line in self.lines.iter().flatten() {
+            let _ = line.jobs.send(job.clone());
+        }
+        Ok(id)
+    }
+
+    fn wait(&mut self, jobs: &[u64], deadline: Option<Instant>) -> bool {
+        while !jobs.iter().any(|&job| self.has_ended(job)) {
+            let report = match deadline {
+                None => self.inbox.recv().ok(),
+                Some(at) => {
+                    let left = at.saturating_duration_since(Instant::now());
+                    self.inbox.recv_timeout(left).ok()
+                }
+            };
+            let Some(report) = report else { return false };
+            self.read(report);
+        }
+        true
+    }
+
+    fn conclude(&mut self, job: u64) -> Ending {
+        let book = &self.jobs.get_mut()[&job];
+        Ending {
+            is_done: book.n_answered == book.n_items,
+            deaths: book.deaths.clone(),
+        }
+    }
+
+    fn cancel(&self, job: u64) {
+        if let Some(book) = self.jobs.borrow_mut().get_mut(&job) {
+            book.n_answered += book.n_items - book.n_claimed;
+            book.n_claimed = book.n_items;
+        }
+    }
+
+    fn look(&self, job: u64) -> (Look, u64) {
+        let jobs = self.jobs.borrow();
+        let book = &jobs[&job];
+        let workers = book
+            .at_it
+            .iter()
+            .map(|(&worker, &(next, end, _))| WorkerLook {
+                seat: worker,
+                pid: worker as i32,
+                n_tasks: 0,
+                item: (next < end).then_some(next as usize),
+            });
+        let look = Look {
+            workers: workers.collect(),
+            ..Look::default()
+        };
+        (look, book.n_items - book.n_answered)
+    }
+
+    fn visit(&self, job: u64, visitor: &mut dyn FnMut(CommittedRun<'_>)) {
+        for run in &self.jobs.borrow()[&job].runs {
+            visitor(CommittedRun {
+                first: run.first,
+                n_values: run.n_values,
+                values: match &run.content {
+                    &Content::Numbers { stride, ref bytes } => Values::Plain { stride, bytes },
+                    Content::Value(bytes) => Values::Encoded(EncodedValues(bytes)),
+                    Content::Failure(pid, cause) => Values::Failure(*pid, cause.clone()),
+                },
+            });
+        }
+    }
+
+    fn discard(&self, job: u64) {
+        self.jobs.borrow_mut().remove(&job);
+    }
+
+    fn discard_args(&self, _args: Args) {}
+
+    fn has_workers(&self) -> bool {
+        self.lines.iter().any(Option::is_some)
+    }
+
+    fn start_failure(&self) -> &str {
+        "nobody starts another"
+    }
+
+    fn drive(task: &mut Task<'_, Messages>, stride: usize, step: &mut Step<'_, Messages>) {
+        task.run_chunks(stride, step);
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        self.lines.clear();
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! One call of a pool, whatever carries it: from a function and its arguments to each item's result.
+//!
+//! `run` has the journey; `transport` is the seam to what carries it. Above the seam are `batch`, which publishes
+//! again what a lost worker has left, and `collate` in the owner, and `task`, in which functions run, in a worker.
+
+pub(super) mod batch;
+mod bits;
+pub(super) mod callable;
+pub(super) mod collate;
+pub(super) mod flight;
+#[cfg(test)]
+mod messages;
+mod panics;
+pub(super) mod run;
+pub(super) mod task;
+pub(super) mod transport;
+pub(super) mod turns;

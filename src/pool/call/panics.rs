@@ -1,0 +1,72 @@
+//! Listens to the panics of tasks, so that the map's caller gets them, and not a terminal that the user does not see.
+
+use std::panic::{PanicHookInfo, set_hook, take_hook};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::caught::Payload;
+use crate::error::Cause;
+
+use crate::caught::last_panic::LastPanic;
+
+/// Listens while a job runs. Other threads' panics are printed.
+pub(in crate::pool) struct PanicNotes {
+    last: Arc<Mutex<Option<Cause>>>,
+    /// Where panics are noted that this process may not survive.
+    shared: Option<&'static LastPanic>,
+    /// The hook that was there before, to be put back.
+    before: Option<Arc<Hook>>,
+}
+
+type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send + 'static>;
+
+impl PanicNotes {
+    /// Listens from now on, and notes each panic in `shared` too.
+    pub(in crate::pool) fn listen(shared: Option<&'static LastPanic>) -> PanicNotes {
+        let last = Arc::new(Mutex::new(None));
+        let before = Arc::new(take_hook());
+        let (notes, others) = (Arc::clone(&last), Arc::clone(&before));
+        let task_thread = thread::current().id();
+        set_hook(Box::new(move |info| {
+            if thread::current().id() != task_thread {
+                return others(info);
+            }
+            let location = info.location().map(ToString::to_string).unwrap_or_default();
+            let cause = Cause::panicked(info.payload(), location);
+            if let Some(shared) = shared {
+                shared.add(&cause.to_string());
+            }
+            if let Ok(mut notes) = notes.lock() {
+                *notes = Some(cause);
+            }
+        }));
+        PanicNotes {
+            last,
+            shared,
+            before: Some(before),
+        }
+    }
+
+    /// What a panic that was caught said, and where.
+    pub(in crate::pool) fn explain(&self, payload: &Payload) -> Cause {
+        if let Some(shared) = self.shared {
+            shared.clear();
+        }
+        let noted = self.last.lock().ok().and_then(|mut notes| notes.take());
+        // A payload that was thrown without the hook (`resume_unwind`) has no location.
+        noted.unwrap_or_else(|| Cause::panicked(payload.value(), String::new()))
+    }
+}
+
+impl Drop for PanicNotes {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        drop(take_hook());
+        // With our hook gone, this is the only reference to the one before.
+        if let Some(hook) = self.before.take().and_then(Arc::into_inner) {
+            set_hook(hook);
+        }
+    }
+}

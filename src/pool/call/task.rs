@@ -1,0 +1,290 @@
+//! What a worker does with a job: claim a chunk, read its arguments, run the function, commit results.
+//!
+//! What is generic, and so compiled anew into every notebook cell that maps, is only the innermost
+//! loop (the "steps" at the end of this file); it reaches everything else through a [`Task`].
+
+use std::io::Write;
+use std::ptr::NonNull;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::caught;
+use crate::error::{Cause, Error, Result};
+use crate::sys::Origin;
+use crate::sys::atomic::Ordering;
+use crate::wire;
+
+use super::callable::Callable;
+use super::panics::PanicNotes;
+use super::transport::{Port, Slots, Step, Transport};
+
+/// What a function's name leads to in a worker: code that runs a job to its end.
+///
+/// The ABI is C's because the caller may have been compiled into another shared object.
+pub(in crate::pool) type Trampoline<T> = unsafe extern "C" fn(task: &mut Task<'_, T>);
+
+/// A job as it is being done.
+pub(in crate::pool) struct Task<'a, T: Transport> {
+    port: T::Port<'a>,
+    /// The claimed chunk's positions that are still to be done.
+    next: u64,
+    end: u64,
+    /// Whether what runs belongs to no position: the one before `next` has its answer, and its result is being dropped.
+    is_between: bool,
+    /// How many positions were completed.
+    n_done: u64,
+    /// The process that runs it; what a task of it forks, and lets return, is another.
+    origin: Origin,
+}
+
+impl<'a, T: Transport> Task<'a, T> {
+    pub(in crate::pool) fn new(port: T::Port<'a>) -> Self {
+        Task {
+            port,
+            next: 0,
+            end: 0,
+            is_between: false,
+            n_done: 0,
+            origin: Origin::here(),
+        }
+    }
+
+    /// How many positions this worker has completed.
+    pub(in crate::pool) fn n_done(&self) -> u64 {
+        self.n_done
+    }
+
+    /// Runs `step` on every chunk that can be claimed, until none is left. What a step stops short with, or
+    /// a panic of it, becomes the answer to the position that it was at; the chunk then goes on behind it.
+    ///
+    /// A position that has its answer gets no second one: a result whose destructor panics was sent all the same.
+    pub(in crate::pool) fn run_chunks(&mut self, stride: usize, step: &mut Step<'_, T>) {
+        let panics = PanicNotes::listen(self.port.last_panic());
+        let mut has_told = false;
+        while let Some((first, end)) = self.port.claim() {
+            (self.next, self.end) = (first, end);
+            while self.next < self.end {
+                let before = self.next;
+                self.port.begin(before, self.end - before, stride);
+                let outcome = caught::run(|| step(self));
+                self.origin.check();
+                let outcome = outcome.unwrap_or_else(|panic| Err(panics.explain(&panic)));
+                let is_answered = std::mem::take(&mut self.is_between);
+                match outcome {
+                    Err(cause) if is_answered => {
+                        // Told once: it is the same for each of a type's values.
+                        if !std::mem::replace(&mut has_told, true) {
+                            tell_of_drop(&cause);
+                        }
+                    }
+                    Err(cause) => {
+                        self.port.fail(self.next, &cause);
+                        self.next += 1;
+                    }
+                    Ok(()) => {}
+                }
+                let n_run = self.next - before;
+                self.port.end(n_run);
+                self.n_done += n_run;
+            }
+        }
+    }
+
+    /// Commits `cause` for every position that can be claimed: there is no function to run.
+    pub(in crate::pool) fn fail_all(&mut self, cause: &Cause) {
+        while let Some((first, end)) = self.port.claim() {
+            (first..end).for_each(|position| self.port.fail(position, cause));
+            self.n_done += end - first;
+        }
+    }
+
+    /// The place in the map's input that the next position stands for.
+    fn item(&self) -> usize {
+        let items = self.port.items();
+        items.map_or(self.next, |items| items[self.next as usize]) as usize
+    }
+}
+
+/// Runs a function without captured state, found by its place in a shared object.
+///
+/// # Safety
+/// `C` has no size, and the job's arguments are `A`s that were encoded for its transport.
+pub(in crate::pool) unsafe extern "C" fn run_shipped<C, A, T>(task: &mut Task<'_, T>)
+where
+    C: Callable<A>,
+    A: DeserializeOwned,
+    C::Output: Serialize,
+    T: Transport,
+{
+    // SAFETY: a type without size has no state to be invalid, and the mapper held such a value.
+    let f: &C = unsafe { NonNull::dangling().as_ref() };
+    run_on_encoded(f, task);
+}
+
+/// Runs a function that this process has inherited on arguments that come as bytes.
+///
+/// # Safety
+/// `call` points to a `C` that is alive in this process; the arguments are as for [`run_shipped`].
+pub(in crate::pool) unsafe fn run_inherited_on_encoded<C, A, T>(
+    call: *const (),
+    task: &mut Task<'_, T>,
+) where
+    C: Callable<A>,
+    A: DeserializeOwned,
+    C::Output: Serialize,
+    T: Transport,
+{
+    // SAFETY: the caller vouches for the pointer.
+    run_on_encoded(unsafe { &*call.cast::<C>() }, task);
+}
+
+fn run_on_encoded<C, A, T>(f: &C, task: &mut Task<'_, T>)
+where
+    C: Callable<A>,
+    A: DeserializeOwned,
+    C::Output: Serialize,
+    T: Transport,
+{
+    let numbers = task.port.numbers().cast::<A>();
+    match (wire::plain_size::<A>(), wire::plain_size::<C::Output>()) {
+        (Some(_), Some(stride)) => {
+            // SAFETY: the owner wrote a plain number for each item, aligned for any of them.
+            T::drive(task, stride, &mut |task| unsafe {
+                step_plain(task, f, numbers)
+            });
+        }
+        (Some(_), None) => T::drive(task, 0, &mut |task| {
+            // SAFETY: as above.
+            step_values(task, f, |_, item| Ok(unsafe { numbers.add(item).read() }))
+        }),
+        (None, _) => T::drive(task, 0, &mut |task| {
+            step_values(task, f, |port, item| {
+                port.argument(item).and_then(wire::decode)
+            })
+        }),
+    }
+}
+
+/// What a worker that was forked for one call has inherited: the function with all that it
+/// captured, and the arguments.
+pub(in crate::pool) struct Inherited<C, A> {
+    pub(in crate::pool) f: *const C,
+    pub(in crate::pool) args: *const A,
+}
+
+/// Runs a function with captured state on arguments, both of which this process has inherited.
+///
+/// # Safety
+/// `call` points to an `Inherited` whose function and arguments are alive in this process, one
+/// argument for each item of the job; this process drops none of them.
+pub(in crate::pool) unsafe fn run_inherited<C, A, T>(call: *const (), task: &mut Task<'_, T>)
+where
+    C: Callable<A>,
+    C::Output: Serialize,
+    T: Transport,
+{
+    // SAFETY: the caller vouches for the pointer and what it leads to.
+    let (f, args) = unsafe {
+        let call = &*call.cast::<Inherited<C, A>>();
+        (&*call.f, call.args)
+    };
+    // There is an argument for each item; each item is run once in all processes together, and a
+    // forked process never drops what it inherited: reading an argument is a move.
+    match wire::plain_size::<C::Output>() {
+        // SAFETY: as said above.
+        Some(stride) => T::drive(task, stride, &mut |task| unsafe {
+            step_plain(task, f, args)
+        }),
+        None => T::drive(task, 0, &mut |task| {
+            // SAFETY: as said above.
+            step_values(task, f, |_, item| Ok(unsafe { args.add(item).read() }))
+        }),
+    }
+}
+
+/// Plain numbers as results: what is committed is the only bookkeeping per item.
+///
+/// # Safety
+/// `args` holds an argument for each item of the job, which may be moved out of it.
+unsafe fn step_plain<C, A, T>(
+    task: &mut Task<'_, T>,
+    f: &C,
+    args: *const A,
+) -> std::result::Result<(), Cause>
+where
+    C: Callable<A>,
+    T: Transport,
+{
+    let Slots { first, n_committed } = task.port.slots();
+    let slots = first.cast::<C::Output>();
+    let n_before = n_committed.load(Ordering::Relaxed);
+    let (start, origin) = (task.next, task.origin);
+    // Only a job that makes up for another has to look its items up.
+    let is_in_order = task.port.items().is_none();
+    while task.next < task.end {
+        let item = if is_in_order {
+            task.next as usize
+        } else {
+            task.item()
+        };
+        // SAFETY: the caller vouches for the arguments.
+        let result = f.call(unsafe { args.add(item).read() });
+        origin.check();
+        let index = task.next - start;
+        // SAFETY: the run was begun with room for the whole chunk, aligned for any number.
+        unsafe { slots.add(index as usize).write(result) };
+        n_committed.store(n_before + index + 1, Ordering::Release);
+        task.next += 1;
+    }
+    Ok(())
+}
+
+fn step_values<C, A, T>(
+    task: &mut Task<'_, T>,
+    f: &C,
+    argument: impl Fn(&T::Port<'_>, usize) -> Result<A>,
+) -> std::result::Result<(), Cause>
+where
+    C: Callable<A>,
+    C::Output: Serialize,
+    T: Transport,
+{
+    while task.next < task.end {
+        let argument = argument(&task.port, task.item()).map_err(no_argument)?;
+        task.port.decoded();
+        let result = f.call(argument);
+        task.origin.check();
+        let encode = &mut |sink: &mut dyn wire::Sink| wire::encode(&result, sink);
+        task.port.commit(encode).map_err(not_sent)?;
+        task.next += 1;
+        task.is_between = true;
+        drop(result);
+        task.is_between = false;
+    }
+    Ok(())
+}
+
+/// Prints what no item's error can say: the result has arrived.
+#[cold]
+fn tell_of_drop(cause: &Cause) {
+    let pid = std::process::id();
+    let _ = writeln!(
+        std::io::stderr(),
+        "in worker process {pid}, a task's result was sent, and then dropping it {cause}"
+    );
+}
+
+/// Why a position was not run whose argument has not come through.
+fn no_argument(error: Error) -> Cause {
+    if error.is_decode() {
+        Cause::Decode(format!("its argument: {error}"))
+    } else {
+        Cause::Argument(error.to_string())
+    }
+}
+
+/// Why a position has no result that was run.
+fn not_sent(error: Error) -> Cause {
+    Cause::Encode(error.to_string())
+}

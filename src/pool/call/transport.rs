@@ -1,0 +1,267 @@
+//! The seam between a map and what carries it: jobs to the workers, and their results back.
+//!
+//! ```text
+//!  owner:   publish ─▶ wait ─▶ conclude ─▶ visit ─▶ discard       (what lost workers have left: published again)
+//!                │                        ▲
+//!                ▼                        │
+//!  worker:  claim ─▶ begin ─▶ argument ─▶ commit, or fail ─▶ end ─▶ claim …
+//! ```
+//!
+//! What stands on it ([`Batch`](super::batch::Batch) and [`collate`](super::collate) in the owner, [`Task`]
+//! in a worker) knows jobs, positions and encoded values, and not how they travel. What stands below is
+//! chosen at compile time. Pools have shared memory: [`Engine`](crate::pool::shm::engine::Engine) is the owner's side of
+//! it, [`Desk`](crate::pool::shm::desk::Desk) a worker's. The unit tests have threads that send each other messages.
+//!
+//! How workers come into being, how one is woken, and how the owner learns that one is lost is each
+//! transport's own business. Arguments are encoded before, into what a transport calls its `Args`.
+
+use std::time::Instant;
+
+use crate::error::{Cause, Error, Result};
+use crate::sys::atomic::AtomicU64;
+use crate::wire::Sink;
+
+use super::task::Task;
+use crate::caught::last_panic::LastPanic;
+use crate::pool::plan::Schedule;
+use crate::pool::progress::Look;
+
+/// The owner's side: publishes jobs, and has what became of them.
+pub(in crate::pool) trait Transport: Sized {
+    /// How workers are told of a function.
+    type Function: Copy;
+    /// Encoded arguments, where workers get at them.
+    type Args;
+    /// The worker's side.
+    type Port<'a>: Port;
+
+    /// Lets workers begin with a job, which has the number that is returned from now on.
+    fn publish(&mut self, posting: &Posting<'_, Self>) -> Result<u64>;
+
+    /// Waits until one of the jobs has ended, or the deadline; false if none has. A job has ended when
+    /// every position is answered, or workers were lost in it and all others have left it.
+    fn wait(&mut self, jobs: &[u64], deadline: Option<Instant>) -> bool;
+
+    /// Takes a job that has ended off the books. Its results stay.
+    fn conclude(&mut self, job: u64) -> Ending;
+
+    /// Leaves nothing to claim of a job.
+    fn cancel(&self, job: u64);
+
+    /// How far a job is: what each worker is at, as positions, and how many of them are open.
+    fn look(&self, job: u64) -> (Look, u64);
+
+    /// Visits what was committed of a job.
+    fn visit(&self, job: u64, visitor: &mut dyn FnMut(CommittedRun<'_>));
+
+    /// Forgets a job's results.
+    fn discard(&self, job: u64);
+
+    /// Forgets the arguments of jobs that have ended.
+    fn discard_args(&self, args: Self::Args);
+
+    /// Whether some worker is there to run something.
+    fn has_workers(&self) -> bool;
+
+    /// Why there is no worker, in words.
+    fn start_failure(&self) -> &str;
+
+    /// [`Task::run_chunks`]. Each transport has its own, so that it is compiled with the transport, and not
+    /// again into every notebook cell.
+    fn drive(task: &mut Task<'_, Self>, stride: usize, step: &mut Step<'_, Self>);
+}
+
+/// A worker's side of one job.
+pub(in crate::pool) trait Port {
+    /// Claims a chunk for this worker alone: the first position and one past the last.
+    fn claim(&mut self) -> Option<(u64, u64)>;
+
+    /// The item that each position stands for; `None`: they are the same.
+    fn items(&self) -> Option<&[u64]>;
+
+    /// The bytes of an item's argument.
+    ///
+    /// # Errors
+    /// If it could not be encoded.
+    fn argument(&self, item: usize) -> Result<&[u8]>;
+
+    /// Where the arguments are that are plain numbers: one for each item, aligned.
+    fn numbers(&self) -> *const u8;
+
+    /// Where panics are noted that this worker may not survive; `None` if the owner could not read it.
+    fn last_panic(&self) -> Option<&'static LastPanic>;
+
+    /// Begins a run: the answers to `n` positions from `first` on, numbers of `stride` bytes each, or
+    /// encoded values for a `stride` of 0. A worker for whose answers there is no room ends here.
+    fn begin(&mut self, first: u64, n: u64, stride: usize);
+
+    /// Where the numbers of the run go that was begun last.
+    fn slots(&self) -> Slots<'_>;
+
+    /// The next argument is decoded.
+    fn decoded(&self);
+
+    /// Commits the next encoded value of the run.
+    ///
+    /// # Errors
+    /// What `encode` says, or that there is no room; the run holds what it held before.
+    fn commit(&mut self, encode: &mut dyn FnMut(&mut dyn Sink) -> Result<()>) -> Result<()>;
+
+    /// Commits why a position has no result, and so ends the run.
+    fn fail(&mut self, position: u64, cause: &Cause);
+
+    /// The run has ended; `n_run` positions have their answers, a failure included.
+    fn end(&mut self, n_run: u64);
+}
+
+/// Room for a run's plain numbers.
+pub(in crate::pool) struct Slots<'a> {
+    /// Where the first goes that is not committed; the others behind it. Aligned.
+    pub(in crate::pool) first: *mut u8,
+    /// How many are committed: the worker stores, with release, after each number.
+    pub(in crate::pool) n_committed: &'a AtomicU64,
+}
+
+/// Runs positions from a task's next one on. It may stop short with why that one has no result.
+pub(in crate::pool) type Step<'s, T> =
+    dyn FnMut(&mut Task<'_, T>) -> std::result::Result<(), Cause> + 's;
+
+/// What a job is to be.
+pub(in crate::pool) struct Posting<'b, T: Transport> {
+    pub(in crate::pool) function: T::Function,
+    pub(in crate::pool) args: &'b T::Args,
+    /// How many positions there are to claim.
+    pub(in crate::pool) n_items: u64,
+    /// The item that each stands for, in ascending order; `None`: they are the same.
+    pub(in crate::pool) items: Option<&'b [u64]>,
+    /// How to cut chunks.
+    pub(in crate::pool) schedule: Schedule,
+    /// The worker that alone may claim.
+    pub(in crate::pool) only_seat: Option<usize>,
+    /// Whether workers shall note what happens when.
+    pub(in crate::pool) traced: bool,
+}
+
+/// A map's arguments, ready to be published with a job.
+#[derive(Debug, Default)]
+pub(in crate::pool) struct Encoded<Args> {
+    pub(in crate::pool) args: Args,
+    pub(in crate::pool) n_items: usize,
+    /// The arguments that could not be encoded, and why.
+    pub(in crate::pool) failures: Vec<(usize, Error)>,
+    /// Whether workers shall note what happens when.
+    pub(in crate::pool) traced: bool,
+}
+
+/// What became of a job.
+pub(in crate::pool) struct Ending {
+    /// Every position was answered, or cancelled.
+    pub(in crate::pool) is_done: bool,
+    /// The workers that were lost in it.
+    pub(in crate::pool) deaths: Vec<Death>,
+}
+
+/// A worker that was lost in a job.
+#[derive(Debug, Clone)]
+pub(in crate::pool) struct Death {
+    /// The position that it was running: the first of its run that was not committed. `None` if it was
+    /// running none, or nobody knows which.
+    pub(in crate::pool) position: Option<u64>,
+    pub(in crate::pool) pid: i32,
+    /// When the owner noticed it, on the system's monotonic clock.
+    pub(in crate::pool) noticed_ns: u64,
+    pub(in crate::pool) cause: Cause,
+}
+
+/// The committed part of a run.
+pub(in crate::pool) struct CommittedRun<'a> {
+    /// The position of the first value, unless they are singles.
+    pub(in crate::pool) first: u64,
+    pub(in crate::pool) n_values: u64,
+    pub(in crate::pool) values: Values<'a>,
+}
+
+/// What a run holds, as the owner reads it.
+pub(in crate::pool) enum Values<'a> {
+    /// Plain numbers, one behind the other.
+    Plain { stride: usize, bytes: &'a [u8] },
+    /// Plain numbers, each with its position.
+    Singles(SingleValues<'a>),
+    /// Encoded values, each behind its length.
+    Encoded(EncodedValues<'a>),
+    /// Why the position has no result, and the worker's pid.
+    Failure(i32, Cause),
+}
+
+impl CommittedRun<'_> {
+    /// Visits the positions that the run answers.
+    pub(in crate::pool) fn positions(&self, visitor: &mut dyn FnMut(u64)) {
+        match self.values {
+            Values::Singles(singles) => singles.for_each(|(position, _)| visitor(position)),
+            _ => (self.first..self.first + self.n_values).for_each(visitor),
+        }
+    }
+}
+
+/// Plain numbers with their positions, in the order in which they were computed.
+#[derive(Clone, Copy)]
+pub(in crate::pool) struct SingleValues<'a> {
+    pub(in crate::pool) single: Single,
+    pub(in crate::pool) bytes: &'a [u8],
+}
+
+/// How numbers lie that have their position before them.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::pool) struct Single {
+    pub(in crate::pool) stride: u64,
+    pub(in crate::pool) value_at: u64,
+    /// From one position to the next.
+    pub(in crate::pool) bytes: u64,
+}
+
+impl Single {
+    /// For numbers of `stride` bytes: aligned for any number, and so that the next position is.
+    pub(in crate::pool) fn new(stride: u64) -> Single {
+        let value_at = if stride > 8 { 16 } else { 8 };
+        Single {
+            stride,
+            value_at,
+            bytes: (value_at + stride).next_multiple_of(value_at),
+        }
+    }
+}
+
+impl SingleValues<'_> {
+    /// The size of each number.
+    pub(in crate::pool) fn stride(&self) -> usize {
+        self.single.stride as usize
+    }
+}
+
+impl<'a> Iterator for SingleValues<'a> {
+    type Item = (u64, &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<(u64, &'a [u8])> {
+        let (place, rest) = self.bytes.split_at_checked(self.single.bytes as usize)?;
+        self.bytes = rest;
+        let (position, _) = place.split_first_chunk::<8>()?;
+        let value = place.get(self.single.value_at as usize..)?;
+        Some((u64::from_ne_bytes(*position), value.get(..self.stride())?))
+    }
+}
+
+/// Encoded values, in order: each behind its length in 8 bytes, which begin at a multiple of 8.
+pub(in crate::pool) struct EncodedValues<'a>(pub(in crate::pool) &'a [u8]);
+
+impl<'a> Iterator for EncodedValues<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.0.split_first_chunk::<8>()?;
+        let (value, _) = rest.split_at_checked(u64::from_le_bytes(*length) as usize)?;
+        let padded = value.len().next_multiple_of(8).min(rest.len());
+        self.0 = &rest[padded..];
+        Some(value)
+    }
+}

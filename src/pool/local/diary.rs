@@ -1,0 +1,99 @@
+//! What happened when in a map that stays in this process: on its threads, or on the caller's alone.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::sys::thread_id;
+use crate::trace::{Span, Traced, Visit};
+
+use super::within::lock;
+use crate::pool::shm::recorder::Notes;
+
+/// Spans shorter than this grow by the items that follow: a million quick items are no million spans.
+const SHORTEST_SPAN: Duration = Duration::from_micros(10);
+
+/// The notes of the caller and of all threads; a map that is not traced has an empty diary.
+#[derive(Default)]
+pub(crate) struct Diary {
+    caller: Notes,
+    /// With the thread that ran it, in the order in which they ended.
+    spans: Mutex<Vec<(u64, Span)>>,
+}
+
+impl Diary {
+    /// Nothing is noted.
+    pub(crate) fn off() -> Diary {
+        Diary::default()
+    }
+
+    /// Begins, at the beginning of the map.
+    pub(crate) fn begin() -> Diary {
+        Diary {
+            caller: Notes::begin(),
+            ..Diary::default()
+        }
+    }
+
+    /// The time since the beginning, if it is noted.
+    pub(crate) fn now(&self) -> Option<Duration> {
+        self.caller.now()
+    }
+
+    /// The arguments are collected.
+    pub(crate) fn encoded(&mut self) {
+        self.caller.encoded();
+    }
+
+    /// This thread has run items, and began at `start`.
+    pub(crate) fn ran(&self, first_item: usize, n_items: usize, start: Option<Duration>) {
+        let (Some(start), Some(end)) = (start, self.now()) else {
+            return;
+        };
+        let span = Span {
+            first_item,
+            n_items,
+            start,
+            end,
+            ..Span::default()
+        };
+        let thread = u64::from(thread_id());
+        let mut spans = lock(&self.spans);
+        match spans.last_mut() {
+            Some((of, last)) if *of == thread && last.takes_up(&span) => {
+                last.n_items += n_items;
+                last.end = span.end;
+            }
+            _ => spans.push((thread, span)),
+        }
+    }
+
+    /// All is done.
+    pub(crate) fn returned(&mut self) {
+        self.caller.returned();
+    }
+
+    /// The results are in order.
+    pub(crate) fn finish<T>(self, value: T) -> Traced<T> {
+        let mut traced = self.caller.finish(value);
+        let pid = traced.trace.caller.pid;
+        for (thread, span) in std::mem::take(&mut *lock(&self.spans)) {
+            let visit = Visit {
+                pid,
+                tid: thread,
+                arrived: span.start,
+                found: span.start,
+            };
+            traced.trace.noted.add(visit, [span]);
+        }
+        traced
+    }
+}
+
+impl Span {
+    /// Whether the next span is to be a part of this one.
+    fn takes_up(&self, next: &Span) -> bool {
+        self.first_item + self.n_items == next.first_item
+            && self.end - self.start < SHORTEST_SPAN
+            && next.end - next.start < SHORTEST_SPAN
+    }
+}

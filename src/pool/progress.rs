@@ -1,0 +1,419 @@
+//! Maps that show how far they are.
+//!
+//! Nobody reports: the owner, which sleeps while the workers work, wakes up now and then and looks
+//! at what the board says anyway. So a watched map costs its tasks nothing, and needs no thread.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::display::Live;
+use crate::error::Outcome;
+use crate::figure::{Figure, Span, Timeline};
+use crate::progress::{Line, Screen};
+use crate::trace::Traced;
+
+use super::Pool;
+use super::call::callable::{Callable, StarFn};
+use super::call::callable::{Star, Unary};
+use super::call::flight::Flight;
+use super::call::run::{self, results_or_raise};
+use super::map::{chunks_of, impl_map};
+use super::plan::Schedule;
+use super::shm::recorder::Notes;
+
+/// How often the owner looks, and how often it draws.
+const LOOK: Duration = Duration::from_millis(25);
+const REFRESH: Duration = Duration::from_millis(100);
+/// So many spans a live timeline has at most; what would be more begins to be left out.
+const MOST_SPANS: usize = 20_000;
+
+/// What the board says of a batch at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) n_done: u64,
+    /// Each seat on which a worker sits.
+    pub(super) workers: Vec<WorkerLook>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WorkerLook {
+    pub(super) seat: usize,
+    pub(super) pid: i32,
+    /// How many tasks were ever finished on the seat.
+    pub(super) n_tasks: u64,
+    /// The item that it is running, if it is running one of this batch.
+    pub(super) item: Option<usize>,
+}
+
+/// A pool whose maps show how far they are, made by [`Pool::with_progress`].
+#[derive(Debug, Clone)]
+pub struct Watched<'p> {
+    pool: &'p Pool,
+    label: String,
+    show: Show,
+    schedule: Schedule,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Show {
+    Nothing,
+    OneLine,
+    LinePerWorker,
+    Timeline,
+}
+
+impl Pool {
+    /// The same pool, with a line that shows how far a map is, how many items come a second and how
+    /// long it will take; as [`progress`](crate::progress()) shows it.
+    ///
+    /// For [`imap`](Pool::imap), wrap the results instead: `progress(pool.imap(f, args))`.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let squares = pool.with_progress().map(|x: u64| x * x, 0..1000);
+    /// assert_eq!(squares[30], 900);
+    /// let squares = pool.with_progress().per_worker().map(|x: u64| x * x, 0..1000);
+    /// assert_eq!(squares[30], 900);
+    /// # Ok(()) }
+    /// ```
+    pub fn with_progress(&self) -> Watched<'_> {
+        Watched {
+            pool: self,
+            label: String::new(),
+            show: Show::OneLine,
+            schedule: self.shared.settings().schedule,
+        }
+    }
+}
+
+impl Watched<'_> {
+    /// Says what progresses.
+    #[must_use]
+    pub fn label(mut self, label: &str) -> Self {
+        self.label = label.to_owned();
+        self
+    }
+
+    /// A further line for each worker: how many tasks it has finished since the map began, and which
+    /// item it is at. Who takes the place of one that ended goes on with its line.
+    #[must_use]
+    pub fn per_worker(mut self) -> Self {
+        self.show = Show::LinePerWorker;
+        self
+    }
+
+    /// A timeline with a row for each worker, which fills in while the map runs. It shows what was
+    /// seen by looking 40 times a second, so of many quick tasks it shows a few.
+    #[must_use]
+    pub fn timeline(mut self) -> Self {
+        self.show = Show::Timeline;
+        self
+    }
+
+    /// Nothing is shown: a plain map.
+    pub(crate) fn hidden(mut self) -> Self {
+        self.show = Show::Nothing;
+        self
+    }
+
+    /// The number of workers.
+    pub fn workers(&self) -> usize {
+        self.pool.workers()
+    }
+
+    /// As [`Pool::map`].
+    ///
+    /// # Panics
+    /// As [`Pool::map`].
+    #[track_caller]
+    pub fn map<F, I, A, R>(&self, f: F, args: I) -> Vec<R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        results_or_raise(self.run(&Unary(f), args.into_iter()))
+    }
+
+    /// As [`Pool::try_map`].
+    pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        run::outcomes(self.run(&Unary(f), args.into_iter()))
+    }
+
+    /// As [`Pool::map_chunked`].
+    ///
+    /// # Panics
+    /// As [`Pool::map_chunked`].
+    #[track_caller]
+    pub fn map_chunked<F, I, A, R>(&self, f: F, args: I, chunk: usize) -> Vec<R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        let in_chunks = Watched {
+            schedule: chunks_of(chunk),
+            ..self.clone()
+        };
+        in_chunks.map(f, args)
+    }
+
+    /// As [`Pool::map_traced`]. Shows nothing: what it would show is in the trace.
+    ///
+    /// # Panics
+    /// As [`Pool::map`].
+    #[track_caller]
+    pub fn map_traced<F, I, A, R>(&self, f: F, args: I) -> Traced<Vec<R>>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        self.pool.map_traced(f, args)
+    }
+
+    /// As [`Pool::starmap`].
+    ///
+    /// # Panics
+    /// As [`Pool::map`].
+    #[track_caller]
+    pub fn starmap<F, I, T, R>(&self, f: F, args: I) -> Vec<R>
+    where
+        F: StarFn<T, Output = R>,
+        I: IntoIterator<Item = T>,
+        T: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        results_or_raise(self.run(&Star(f), args.into_iter()))
+    }
+
+    fn run<C, A>(
+        &self,
+        f: &C,
+        args: impl Iterator<Item = A>,
+    ) -> Result<Vec<C::Output>, run::Failed<C::Output>>
+    where
+        C: Callable<A>,
+        A: Serialize + DeserializeOwned,
+        C::Output: Serialize + DeserializeOwned,
+    {
+        // Workers begin before the first look at them.
+        let before = match self.show {
+            Show::LinePerWorker => self.pool.shared.n_tasks(),
+            _ => Vec::new(),
+        };
+        run::run_watched(
+            &self.pool.shared,
+            f,
+            args,
+            self.schedule,
+            &mut Notes::default(),
+            &mut |flight| self.watch(flight, &before),
+        )
+    }
+
+    /// Waits for a flight and shows how far it is. The pool's seats had finished so many tasks `before`.
+    #[inline(never)]
+    fn watch(&self, flight: &Flight, before: &[u64]) {
+        if self.show == Show::Nothing {
+            return;
+        }
+        // Workers that were forked for this call have done nothing before.
+        let before = if flight.is_of(&self.pool.shared) {
+            before
+        } else {
+            &[]
+        };
+        let mut view = View::new(self, flight, before);
+        while !flight.wait(Some(Instant::now() + LOOK)) {
+            view.look(flight);
+        }
+        view.finish(flight);
+    }
+}
+
+impl_map!(Watched<'_>);
+
+/// What is shown of one map.
+struct View {
+    show: Show,
+    total: Line,
+    workers: Vec<Worker>,
+    n_spans: usize,
+    screen: Screen,
+    live_timeline: Option<Live>,
+    started: Instant,
+    last_drawn: Instant,
+}
+
+/// What was seen of one seat's worker.
+#[derive(Debug, Default)]
+struct Worker {
+    pid: i32,
+    /// The seat's task count when the map began.
+    n_before: u64,
+    n_tasks: u64,
+    item: Option<usize>,
+    item_since: Duration,
+    spans: Vec<Span>,
+}
+
+impl View {
+    fn new(watched: &Watched<'_>, flight: &Flight, before: &[u64]) -> View {
+        let now = Instant::now();
+        let mut view = View {
+            show: watched.show,
+            total: Line::new(&watched.label, Some(flight.n_items() as u64)),
+            workers: before.iter().copied().map(Worker::new).collect(),
+            n_spans: 0,
+            screen: Screen::detect(),
+            live_timeline: None,
+            started: now,
+            last_drawn: now,
+        };
+        view.note(flight.look(), Duration::ZERO);
+        view.draw(Duration::ZERO);
+        view
+    }
+
+    fn look(&mut self, flight: &Flight) {
+        let now = Instant::now();
+        self.note(flight.look(), now.duration_since(self.started));
+        if now.duration_since(self.last_drawn) >= REFRESH {
+            self.last_drawn = now;
+            self.draw(now.duration_since(self.started));
+        }
+    }
+
+    fn note(&mut self, look: Look, now: Duration) {
+        self.total.done = self.total.done.max(look.n_done);
+        for seen in look.workers {
+            if self.workers.len() <= seen.seat {
+                self.workers.resize_with(seen.seat + 1, Worker::default);
+            }
+            let worker = &mut self.workers[seen.seat];
+            (worker.pid, worker.n_tasks) = (seen.pid, seen.n_tasks);
+            if worker.item != seen.item {
+                self.n_spans += worker.end_span(now, self.n_spans < MOST_SPANS);
+                (worker.item, worker.item_since) = (seen.item, now);
+            }
+        }
+    }
+
+    fn draw(&mut self, elapsed: Duration) {
+        if !self.screen.is_live() {
+            return;
+        }
+        match self.show {
+            Show::Timeline => {
+                let bundle = self.timeline(elapsed).bundle();
+                match &mut self.live_timeline {
+                    Some(live) => live.update(&bundle),
+                    None => self.live_timeline = Some(Live::new(&bundle)),
+                }
+            }
+            _ => self.screen.draw(&self.lines(), elapsed),
+        }
+    }
+
+    fn finish(mut self, flight: &Flight) {
+        let elapsed = self.started.elapsed();
+        self.note(flight.look(), elapsed);
+        self.total.done = self.total.total.unwrap_or(self.total.done);
+        for worker in &mut self.workers {
+            worker.end_span(elapsed, self.n_spans < MOST_SPANS);
+            worker.item = None;
+        }
+        match (self.show, &mut self.live_timeline) {
+            (Show::Timeline, Some(_)) => self.draw(elapsed),
+            (Show::Timeline, None) => self.timeline(elapsed).show(),
+            _ => self.screen.finish(&self.lines(), elapsed),
+        }
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let mut lines = vec![self.total.clone()];
+        if self.show == Show::LinePerWorker {
+            let workers = self.workers.iter().enumerate();
+            lines.extend(
+                workers
+                    .filter(|(_, worker)| worker.pid != 0)
+                    .map(Worker::line),
+            );
+        }
+        lines
+    }
+
+    fn timeline(&self, elapsed: Duration) -> Figure {
+        let title = match self.total.label.as_str() {
+            "" => "A map, as seen by looking 40 times a second",
+            label => label,
+        };
+        let mut timeline = Timeline::new(title).until(elapsed);
+        for (seat, worker) in self.workers.iter().enumerate() {
+            let row = format!("worker {seat}");
+            timeline = timeline.row(&row);
+            let running = worker
+                .item
+                .map(|item| span(item, worker.item_since, elapsed));
+            for span in worker.spans.iter().cloned().chain(running) {
+                timeline.push(&row, span);
+            }
+        }
+        timeline.figure()
+    }
+}
+
+impl Worker {
+    fn new(n_before: u64) -> Worker {
+        Worker {
+            n_before,
+            ..Worker::default()
+        }
+    }
+
+    /// Keeps what ran until now, if it is to be kept; gives how many spans it has become.
+    fn end_span(&mut self, now: Duration, is_kept: bool) -> usize {
+        match self.item.filter(|_| is_kept) {
+            Some(item) => {
+                self.spans.push(span(item, self.item_since, now));
+                1
+            }
+            None => 0,
+        }
+    }
+
+    fn line((seat, worker): (usize, &Worker)) -> Line {
+        let note = match worker.item {
+            Some(item) => format!("pid {}, at item {item}", worker.pid),
+            None => format!("pid {}", worker.pid),
+        };
+        Line {
+            done: worker.n_tasks.saturating_sub(worker.n_before),
+            note,
+            ..Line::new(&format!("worker {seat}"), None)
+        }
+    }
+}
+
+fn span(item: usize, start: Duration, end: Duration) -> Span {
+    Span {
+        start,
+        end,
+        kind: "run".to_owned(),
+        label: item.to_string(),
+    }
+}

@@ -1,0 +1,271 @@
+//! Arguments on their way out: encoded once, into memory that the workers already see.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use serde::Serialize;
+
+use crate::caught;
+use crate::error::{Error, Result};
+use crate::shared::heap::{Heap, Offset};
+use crate::wire::{self, Sink};
+
+use super::board::{ArgSpan, NO_BYTES};
+use super::growing::{Growing, block_bytes};
+use crate::pool::call::transport::Encoded;
+
+/// Arguments in shared memory.
+#[derive(Debug, Default)]
+pub(in crate::pool) struct Arguments {
+    /// The numbers, or the table of spans; 0 if there is no argument.
+    pub(in crate::pool) place: Offset,
+    /// The size of a plain number; 0 for a table.
+    pub(in crate::pool) stride: u64,
+    /// All blocks that hold a part of this, for the owner to give back.
+    pub(in crate::pool) blocks: Vec<Offset>,
+}
+
+/// Writes down the items that a job makes up for.
+pub(in crate::pool) fn write_list(heap: &Heap, items: &[u64]) -> Result<Offset> {
+    let list = heap.take(size_of_val(items))?;
+    // SAFETY: the block was just taken with room for the list, and nobody else knows it.
+    unsafe {
+        std::ptr::copy_nonoverlapping(items.as_ptr(), heap.at(list).cast::<u64>(), items.len());
+    }
+    Ok(list)
+}
+
+/// Arguments that were encoded and are still held, so that the results take over their memory.
+///
+/// What the allocator hands out for large results are fresh pages, and the first touch of each costs
+/// some ten times what copying into it does. An argument that is dropped just before a result
+/// of its size is made leaves pages that are there already.
+pub(in crate::pool) struct Spent<A> {
+    args: VecDeque<A>,
+    /// How many more bytes may be held.
+    room_bytes: usize,
+}
+
+/// Smaller values are not made of fresh pages.
+pub(in crate::pool) const LARGE_BYTES: usize = 1 << 17;
+/// No more than this is held beyond its time.
+const MOST_HELD_BYTES: usize = 1 << 28;
+
+impl<A> Spent<A> {
+    /// Holds large arguments.
+    pub(in crate::pool) fn held() -> Self {
+        Spent {
+            args: VecDeque::new(),
+            room_bytes: MOST_HELD_BYTES,
+        }
+    }
+
+    /// Drops each argument as soon as it is encoded.
+    pub(in crate::pool) fn dropped() -> Self {
+        Spent {
+            args: VecDeque::new(),
+            room_bytes: 0,
+        }
+    }
+
+    fn put(&mut self, arg: A, bytes: usize) {
+        if (LARGE_BYTES..=self.room_bytes).contains(&bytes) {
+            self.room_bytes -= bytes;
+            self.args.push_back(arg);
+        }
+    }
+
+    /// Drops the argument that was held longest. Its destructor is the user's, and results are being collected.
+    pub(in crate::pool) fn drop_one(&mut self) {
+        caught::drop_quietly(self.args.pop_front());
+    }
+}
+
+/// Writes arguments into shared memory.
+pub(in crate::pool) struct Encoder<'a> {
+    heap: &'a Heap,
+    spans: Vec<ArgSpan>,
+    failures: Vec<(usize, Error)>,
+    blocks: Vec<Offset>,
+    /// What is free of the block that is written.
+    room: Range<Offset>,
+}
+
+impl<'a> Encoder<'a> {
+    /// Encodes all of `args`; large ones are held in `spent`.
+    ///
+    /// # Errors
+    /// `is_os()` if the shared memory does not hold them. A single argument that cannot be encoded
+    /// is no error here but one of `failures`.
+    pub(in crate::pool) fn encode<A: Serialize>(
+        heap: &'a Heap,
+        args: impl Iterator<Item = A>,
+        spent: &mut Spent<A>,
+    ) -> Result<Encoded<Arguments>> {
+        if wire::plain_size::<A>().is_some() {
+            return PlainEncoder::encode(heap, args);
+        }
+        let mut encoder = Encoder {
+            heap,
+            spans: Vec::with_capacity(args.size_hint().0.min(1 << 16)),
+            failures: Vec::new(),
+            blocks: Vec::new(),
+            room: 0..0,
+        };
+        for arg in args {
+            let bytes = encoder.argument(&mut |sink| wire::encode(&arg, sink))?;
+            spent.put(arg, bytes);
+        }
+        encoder.finish()
+    }
+
+    /// Writes one argument, and says how long it is.
+    fn argument(&mut self, encode: &mut dyn FnMut(&mut dyn Sink) -> Result<()>) -> Result<usize> {
+        let Encoder {
+            heap, blocks, room, ..
+        } = self;
+        let heap = *heap;
+        let mut has_room = true;
+        let mut free = room.clone();
+        let mut more_room = |needed| {
+            let bytes = block_bytes(heap, blocks.last().copied(), needed);
+            let block = heap.take(bytes).inspect_err(|_| has_room = false)?;
+            blocks.push(block);
+            free = block..block + heap.capacity(block) as u64;
+            Ok(free.clone())
+        };
+        let mut value = Growing::new(heap, room.clone(), &mut more_room);
+        let outcome = encode(&mut value);
+        let outcome = value.finish(outcome);
+        let span = match outcome {
+            Ok(place) => {
+                free.start = place.end;
+                ArgSpan {
+                    offset: place.start,
+                    bytes: place.end - place.start,
+                }
+            }
+            Err(error) if !has_room => return Err(error),
+            Err(error) => {
+                self.failures.push((self.spans.len(), error));
+                ArgSpan {
+                    offset: 0,
+                    bytes: NO_BYTES,
+                }
+            }
+        };
+        self.room = free;
+        self.spans.push(span);
+        Ok(if span.bytes == NO_BYTES {
+            0
+        } else {
+            span.bytes as usize
+        })
+    }
+
+    fn finish(mut self) -> Result<Encoded<Arguments>> {
+        let table_bytes = size_of_val(self.spans.as_slice());
+        let place = self.heap.take(table_bytes)?;
+        self.blocks.push(place);
+        // SAFETY: the block was just taken with this much room, and nobody else knows it.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                self.spans.as_ptr(),
+                self.heap.at(place).cast::<ArgSpan>(),
+                self.spans.len(),
+            );
+        }
+        Ok(Encoded {
+            args: Arguments {
+                place,
+                stride: 0,
+                blocks: std::mem::take(&mut self.blocks),
+            },
+            n_items: self.spans.len(),
+            failures: std::mem::take(&mut self.failures),
+            traced: false,
+        })
+    }
+}
+
+impl Drop for Encoder<'_> {
+    /// An iterator may panic half way: nothing is lost then.
+    fn drop(&mut self) {
+        for &block in &self.blocks {
+            self.heap.give_back(block);
+        }
+    }
+}
+
+/// Writes plain numbers one behind the other.
+struct PlainEncoder<'a> {
+    heap: &'a Heap,
+    block: Option<Offset>,
+    n_items: usize,
+    capacity: usize,
+    stride: usize,
+}
+
+impl<'a> PlainEncoder<'a> {
+    fn encode<A>(heap: &'a Heap, args: impl Iterator<Item = A>) -> Result<Encoded<Arguments>> {
+        let mut encoder = PlainEncoder {
+            heap,
+            block: None,
+            n_items: 0,
+            capacity: 0,
+            stride: size_of::<A>(),
+        };
+        // The hint is only a hint: endless ranges announce the largest number there is.
+        let announced = args.size_hint().0.clamp(1, 1 << 24);
+        let mut slots = encoder.grow(announced)?.cast::<A>();
+        let mut args = args.peekable();
+        while args.peek().is_some() {
+            if encoder.n_items == encoder.capacity {
+                slots = encoder.grow(2 * encoder.n_items)?.cast::<A>();
+            }
+            // Room is looked for once for many, so that the loop over a range is a short one.
+            let n_free = encoder.capacity - encoder.n_items;
+            for arg in args.by_ref().take(n_free) {
+                // SAFETY: the block has room for `capacity` numbers, aligned for any of them.
+                unsafe { slots.add(encoder.n_items).write(arg) };
+                encoder.n_items += 1;
+            }
+        }
+        let block = encoder.block.take();
+        Ok(Encoded {
+            args: Arguments {
+                place: block.unwrap_or(0),
+                stride: encoder.stride as u64,
+                blocks: block.into_iter().collect(),
+            },
+            n_items: encoder.n_items,
+            failures: Vec::new(),
+            traced: false,
+        })
+    }
+
+    fn grow(&mut self, n_items: usize) -> Result<*mut u8> {
+        let block = self.heap.take(n_items.saturating_mul(self.stride))?;
+        if let Some(old) = self.block.replace(block) {
+            // SAFETY: the old block holds `n_items` numbers, the new one has room for more.
+            unsafe {
+                std::ptr::copy_nonoverlapping(
+                    self.heap.at(old),
+                    self.heap.at(block),
+                    self.n_items * self.stride,
+                );
+            }
+            self.heap.give_back(old);
+        }
+        self.capacity = self.heap.capacity(block) / self.stride;
+        Ok(self.heap.at(block))
+    }
+}
+
+impl Drop for PlainEncoder<'_> {
+    fn drop(&mut self) {
+        if let Some(block) = self.block {
+            self.heap.give_back(block);
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! What the owner and the workers of a pool share: the queue of jobs, and a seat for each worker.
+//!
+//! The board lies at the start of the pool's shared memory. It is zero when it is made, and zero is
+//! the right first value of every field. All fields are atomic; what a field's comment does not say
+//! otherwise is read and written relaxed.
+//!
+//! One ordering carries everything that is published: the owner fills a [`Job`] and the memory that
+//! it names, then stores the board's `tail` with release; a worker loads `tail` with acquire before
+//! it reads the job. Another carries the results: a worker stores a run's `committed` with release
+//! after the values, and adds to the job's `done` after that; the owner loads both with acquire.
+//!
+//! Sleep is entered by announcing it and looking again, and left by publishing and looking for
+//! sleepers (sequentially consistent on both sides), so that either the sleeper sees what was
+//! published or the publisher sees the sleeper.
+
+use crate::shared::heap::{Heap, Offset};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::robust::Lifeline;
+
+use crate::caught::last_panic::LastPanic;
+use crate::pool::plan::Schedule;
+
+/// How many jobs can wait; the owner of a full queue waits until the oldest is done, and puts aside what
+/// nobody has collected of it.
+pub(in crate::pool) const N_JOBS: usize = 1 << 16;
+/// How many workers a pool can have.
+pub(in crate::pool) const MAX_WORKERS: usize = 1024;
+
+/// The shared state of a pool.
+#[repr(C, align(64))]
+pub(in crate::pool) struct Board {
+    /// How many jobs were ever published. Owner: release; workers: acquire.
+    pub(in crate::pool) tail: AtomicU64,
+    /// Not zero once no further job will come. Owner: release; workers: acquire.
+    pub(in crate::pool) closed: AtomicU32,
+    _line: [u8; 48],
+    pub(in crate::pool) completion: Completion,
+    /// Tells the workers that their owner is gone. The owner holds it from before the first worker starts.
+    pub(in crate::pool) owner: Lifeline,
+    pub(in crate::pool) seats: [Seat; MAX_WORKERS],
+    jobs: [Job; N_JOBS],
+    /// For each seat, what its worker's panics said.
+    pub(in crate::pool) last_panics: [LastPanic; MAX_WORKERS],
+}
+
+/// Where the owner sleeps until a job is done.
+#[repr(C, align(64))]
+pub(in crate::pool) struct Completion {
+    /// A futex word that changes whenever a job may have become complete. Workers add to it.
+    pub(in crate::pool) event: AtomicU32,
+    /// Not zero while the owner sleeps. Owner and workers: sequentially consistent.
+    pub(in crate::pool) owner_sleeps: AtomicU32,
+}
+
+/// A worker's own place; it survives the worker and is handed to its successor.
+#[repr(C, align(64))]
+pub(in crate::pool) struct Seat {
+    /// Tells the owner of the worker's death.
+    pub(in crate::pool) lifeline: Lifeline,
+    /// The job that the worker is at or waits for; all before it, it has left for good. Worker:
+    /// sequentially consistent, after the job's `done`; owner: acquire.
+    pub(in crate::pool) position: AtomicU64,
+    /// The run that the worker is writing. Worker: release; owner, after a death: acquire.
+    pub(in crate::pool) run: AtomicU64,
+    /// A futex word, one of the states below. Sequentially consistent on both sides.
+    pub(in crate::pool) state: AtomicU32,
+    /// How many tasks the worker has run; only the worker writes.
+    pub(in crate::pool) n_tasks: AtomicU64,
+    /// Not zero once the worker has run its initialiser and may claim. Worker: release; owner, after a
+    /// death: acquire.
+    pub(in crate::pool) is_up: AtomicU32,
+    /// Not zero when the worker has ended because the shared memory had no room for its results.
+    /// Worker: release; owner, after a death: acquire.
+    pub(in crate::pool) lacks_room: AtomicU32,
+    /// Not zero when the worker has ended of its own accord, between two jobs. Worker: release, before
+    /// it exits; owner: acquire, after.
+    pub(in crate::pool) is_retired: AtomicU32,
+    /// Not zero when the worker is to end after the job that it is at, because the pool shrinks.
+    /// Owner and worker: sequentially consistent, as `state`.
+    pub(in crate::pool) is_dismissed: AtomicU32,
+}
+
+/// The worker runs a job, or starts.
+pub(in crate::pool) const AWAKE: u32 = 0;
+/// The worker sleeps, or is about to look again and then sleep.
+pub(in crate::pool) const ASLEEP: u32 = 1;
+/// The worker waits for a job without sleeping.
+pub(in crate::pool) const SPINNING: u32 = 2;
+
+/// A function to apply to a number of items.
+///
+/// The first line is written by the owner before the job is published and read by workers after.
+#[repr(C, align(64))]
+#[derive(Default)]
+pub(in crate::pool) struct Job {
+    /// Where the function's record is; 0 if the workers have inherited what to call.
+    pub(in crate::pool) function: AtomicU64,
+    /// How many positions there are to claim.
+    pub(in crate::pool) n_items: AtomicU64,
+    /// Where the arguments are: values of `stride` bytes, or a table of [`ArgSpan`]s.
+    pub(in crate::pool) args: AtomicU64,
+    /// The size of an argument that is a plain number; 0 means a table.
+    pub(in crate::pool) stride: AtomicU64,
+    /// Where the list of positions is that this job makes up for; 0 means all in order.
+    pub(in crate::pool) list: AtomicU64,
+    /// How to cut chunks.
+    schedule: AtomicU64,
+    /// For how many workers to cut them.
+    n_workers: AtomicU64,
+    /// The seat whose worker alone may claim, counted from 1; 0 means any.
+    only_seat: AtomicU64,
+    /// The next position to claim. Workers add; the number alone matters.
+    cursor: Cursor,
+    /// How many positions were completed by workers that have left the job. Workers: release.
+    pub(in crate::pool) done: AtomicU64,
+    /// The blocks with results, as a stack that only grows. Workers: release; owner: acquire.
+    pub(in crate::pool) blocks: AtomicU64,
+    /// Not zero once a worker died in this job, so that `done` will not reach `n_items`: then each
+    /// worker that leaves tells the owner. Sequentially consistent.
+    pub(in crate::pool) degraded: AtomicU32,
+    /// Not zero until the owner has taken all that it wants of the job. Owner alone.
+    pub(in crate::pool) is_wanted: AtomicU32,
+    /// How long a task takes, as far as the first chunk told; 0 before. Any worker; a hint.
+    task_ns: AtomicU64,
+    /// Not zero if workers note what happens when. Owner, before the job is published.
+    traced: AtomicU32,
+    /// The blocks with such notes, as `blocks`.
+    records: AtomicU64,
+}
+
+/// The word that workers fight for, on a line of its own.
+#[repr(C, align(64))]
+#[derive(Default)]
+struct Cursor(AtomicU64);
+
+/// Where an argument's bytes are.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(in crate::pool) struct ArgSpan {
+    pub(in crate::pool) offset: Offset,
+    /// [`NO_BYTES`] for an argument that could not be encoded.
+    pub(in crate::pool) bytes: u64,
+}
+
+/// The length of an argument that is not there.
+pub(in crate::pool) const NO_BYTES: u64 = u64::MAX;
+
+/// What the owner fills a job with.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::pool) struct JobSpec {
+    pub(in crate::pool) function: Offset,
+    pub(in crate::pool) n_items: u64,
+    pub(in crate::pool) args: Offset,
+    pub(in crate::pool) stride: u64,
+    pub(in crate::pool) list: Offset,
+    pub(in crate::pool) schedule: Schedule,
+    pub(in crate::pool) n_workers: u64,
+    pub(in crate::pool) only_seat: Option<usize>,
+    pub(in crate::pool) traced: bool,
+}
+
+impl Board {
+    /// How much room the board takes.
+    pub(in crate::pool) const BYTES: usize = size_of::<Board>();
+
+    /// The board at the start of a pool's memory.
+    pub(in crate::pool) fn of(heap: &Heap) -> &Board {
+        let board = heap.reserved().cast::<Board>();
+        assert!(board.is_aligned());
+        // SAFETY: the heap was made with room for a board, which is zeroed, aligned and all atomic.
+        unsafe { &*board }
+    }
+
+    pub(in crate::pool) fn job(&self, id: u64) -> &Job {
+        &self.jobs[id as usize % N_JOBS]
+    }
+
+    /// How many of the first `n_workers` are in a state.
+    pub(in crate::pool) fn n_in_state(&self, n_workers: usize, state: u32) -> usize {
+        self.seats[..n_workers]
+            .iter()
+            .filter(|seat| seat.state.load(Ordering::SeqCst) == state)
+            .count()
+    }
+
+    /// How many of the pool's own processes are awake, the owner included.
+    pub(in crate::pool) fn n_awake(&self, n_workers: usize) -> usize {
+        1 + self.n_in_state(n_workers, AWAKE) + self.n_in_state(n_workers, SPINNING)
+    }
+
+    /// Whether a job waits for a worker that is at `position`.
+    pub(in crate::pool) fn has_job(&self, position: u64) -> bool {
+        self.tail.load(Ordering::SeqCst) > position
+    }
+
+    /// Whether no job will follow those that are published.
+    pub(in crate::pool) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst) != 0
+    }
+}
+
+impl Job {
+    /// Writes a job that no worker can see yet.
+    pub(in crate::pool) fn fill(&self, spec: &JobSpec) {
+        self.function.store(spec.function, Ordering::Relaxed);
+        self.n_items.store(spec.n_items, Ordering::Relaxed);
+        self.args.store(spec.args, Ordering::Relaxed);
+        self.stride.store(spec.stride, Ordering::Relaxed);
+        self.list.store(spec.list, Ordering::Relaxed);
+        self.schedule
+            .store(spec.schedule.to_word(), Ordering::Relaxed);
+        self.task_ns.store(0, Ordering::Relaxed);
+        self.n_workers.store(spec.n_workers, Ordering::Relaxed);
+        let only_seat = spec.only_seat.map_or(0, |seat| seat as u64 + 1);
+        self.only_seat.store(only_seat, Ordering::Relaxed);
+        self.cursor.0.store(0, Ordering::Relaxed);
+        self.done.store(0, Ordering::Relaxed);
+        self.blocks.store(0, Ordering::Relaxed);
+        self.degraded.store(0, Ordering::Relaxed);
+        self.is_wanted.store(1, Ordering::Relaxed);
+        self.traced.store(u32::from(spec.traced), Ordering::Relaxed);
+        self.records.store(0, Ordering::Relaxed);
+    }
+
+    /// Claims the next chunk for the caller alone: the first position and one past the last.
+    pub(in crate::pool) fn claim(&self) -> Option<(u64, u64)> {
+        let n_items = self.n_items.load(Ordering::Relaxed);
+        let schedule = Schedule::from_word(self.schedule.load(Ordering::Relaxed));
+        let n_workers = self.n_workers.load(Ordering::Relaxed);
+        if let Some(size) = schedule.constant(n_items, n_workers) {
+            // Adding never fails, which matters when two workers fight for single items.
+            let first = self.cursor.0.fetch_add(size, Ordering::Relaxed);
+            return (first < n_items).then(|| (first, n_items.min(first + size)));
+        }
+        let task_ns = self.task_ns.load(Ordering::Relaxed);
+        let mut first = self.cursor.0.load(Ordering::Relaxed);
+        while first < n_items {
+            let end = first + schedule.next(n_items - first, n_items, n_workers, task_ns);
+            match self.cursor.0.compare_exchange_weak(
+                first,
+                end,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Some((first, end)),
+                Err(now) => first = now,
+            }
+        }
+        None
+    }
+
+    /// Whether every chunk is a single position.
+    pub(in crate::pool) fn claims_singly(&self) -> bool {
+        let schedule = Schedule::from_word(self.schedule.load(Ordering::Relaxed));
+        let n_items = self.n_items.load(Ordering::Relaxed);
+        let n_workers = self.n_workers.load(Ordering::Relaxed);
+        schedule.constant(n_items, n_workers) == Some(1)
+    }
+
+    /// Whether the worker on this seat may claim.
+    pub(in crate::pool) fn is_for(&self, seat_index: usize) -> bool {
+        let only_seat = self.only_seat.load(Ordering::Relaxed);
+        only_seat == 0 || only_seat == seat_index as u64 + 1
+    }
+
+    /// Whether the first chunks are to be timed, for the size of those that follow.
+    pub(in crate::pool) fn wants_task_time(&self) -> bool {
+        self.schedule.load(Ordering::Relaxed) == Schedule::Auto.to_word()
+            && self.task_ns.load(Ordering::Relaxed) == 0
+    }
+
+    /// Tells how long a task takes.
+    pub(in crate::pool) fn tell_task_time(&self, task_ns: u64) {
+        self.task_ns.store(task_ns.max(1), Ordering::Relaxed);
+    }
+
+    /// Whether workers note what happens when.
+    pub(in crate::pool) fn is_traced(&self) -> bool {
+        self.traced.load(Ordering::Relaxed) != 0
+    }
+
+    /// Hangs a block of results into the job; `next` is the block's own link.
+    pub(in crate::pool) fn push_block(&self, block: Offset, next: &AtomicU64) {
+        push(&self.blocks, block, next);
+    }
+
+    /// Hangs a block of notes into the job; `next` is the block's own link.
+    pub(in crate::pool) fn push_record(&self, block: Offset, next: &AtomicU64) {
+        push(&self.records, block, next);
+    }
+
+    /// The first block of notes.
+    pub(in crate::pool) fn records(&self) -> Offset {
+        self.records.load(Ordering::Acquire)
+    }
+
+    /// The first block of notes, which the job has no more.
+    pub(in crate::pool) fn take_records(&self) -> Offset {
+        self.records.swap(0, Ordering::Acquire)
+    }
+
+    /// Whether every chunk was claimed.
+    pub(in crate::pool) fn is_exhausted(&self) -> bool {
+        self.cursor.0.load(Ordering::Relaxed) >= self.n_items.load(Ordering::Relaxed)
+    }
+
+    /// How many positions nobody has claimed.
+    pub(in crate::pool) fn n_unclaimed(&self) -> u64 {
+        let n_items = self.n_items.load(Ordering::Relaxed);
+        n_items.saturating_sub(self.cursor.0.load(Ordering::Relaxed))
+    }
+
+    /// Leaves nothing to claim; what was not claimed counts as done.
+    pub(in crate::pool) fn cancel(&self) {
+        let n_items = self.n_items.load(Ordering::Relaxed);
+        let first = self.cursor.0.swap(n_items, Ordering::Relaxed);
+        self.done
+            .fetch_add(n_items.saturating_sub(first), Ordering::SeqCst);
+    }
+
+    /// Whether every position is complete, by the count of those who did it. A count that is too high would be a mistake of
+    /// this library's; it ends the job, so that the mistake is an item without a result and not a map without an end.
+    pub(in crate::pool) fn is_done(&self) -> bool {
+        let (done, n_items) = (&self.done, self.n_items.load(Ordering::Relaxed));
+        let n_done = done.load(Ordering::Acquire);
+        debug_assert!(
+            n_done <= n_items,
+            "{n_done} positions of {n_items} are done"
+        );
+        n_done >= n_items
+    }
+}
+
+/// Puts a block on a stack that only grows.
+fn push(stack: &AtomicU64, block: Offset, next: &AtomicU64) {
+    let mut top = stack.load(Ordering::Relaxed);
+    loop {
+        next.store(top, Ordering::Relaxed);
+        match stack.compare_exchange_weak(top, block, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => top = now,
+        }
+    }
+}

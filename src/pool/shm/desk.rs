@@ -1,0 +1,165 @@
+//! A worker's side of a job that comes through shared memory: what it claims and reads, and its [`Lane`].
+
+use std::time::Instant;
+
+use crate::error::{Cause, Error, Result};
+use crate::shared::heap::Heap;
+use crate::sys::atomic::Ordering;
+use crate::sys::child;
+use crate::sys::robust::Lifeline;
+use crate::wire::Sink;
+
+use super::board::{ArgSpan, Board, Job, NO_BYTES, Seat};
+use super::lane::Lane;
+use super::recorder::Recorder;
+use crate::caught::last_panic::LastPanic;
+use crate::pool::call::transport::{Port, Slots};
+
+/// A job as one worker sees it.
+pub(in crate::pool) struct Desk<'a> {
+    heap: &'a Heap,
+    job: &'a Job,
+    seat: &'a Seat,
+    last_panic: &'a LastPanic,
+    /// Nothing is claimed for an owner that is gone.
+    owner: &'a Lifeline,
+    /// No further chunk is claimed once the worker has run this many tasks in its life.
+    max_tasks: u64,
+    /// Whether each chunk is a single position.
+    claims_singly: bool,
+    lane: Lane<'a>,
+    /// When the run began, if others are to know how long a task takes.
+    timed_since: Option<Instant>,
+    /// Set if the job is traced.
+    recorder: Option<Recorder<'a>>,
+}
+
+impl<'a> Desk<'a> {
+    pub(in crate::pool) fn new(
+        heap: &'a Heap,
+        job: &'a Job,
+        (seat, last_panic): (&'a Seat, &'a LastPanic),
+        max_tasks: u64,
+    ) -> Desk<'a> {
+        Desk {
+            heap,
+            job,
+            seat,
+            last_panic,
+            owner: &Board::of(heap).owner,
+            max_tasks,
+            claims_singly: job.claims_singly(),
+            lane: Lane::new(heap, job, seat),
+            timed_since: None,
+            recorder: Recorder::arrive(heap, job),
+        }
+    }
+
+    /// Ends the process: there is no memory to say anything in, but this one word. The owner sees the
+    /// death and names the item.
+    #[cold]
+    fn end_without_room(&self) -> ! {
+        self.seat.lacks_room.store(1, Ordering::Release);
+        child::exit_now(1)
+    }
+}
+
+impl Port for Desk<'_> {
+    #[inline]
+    fn claim(&mut self) -> Option<(u64, u64)> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.found();
+        }
+        let may_claim =
+            self.seat.n_tasks.load(Ordering::Relaxed) < self.max_tasks && !self.owner.is_cut();
+        may_claim.then(|| self.job.claim()).flatten()
+    }
+
+    fn items(&self) -> Option<&[u64]> {
+        let list = self.job.list.load(Ordering::Relaxed);
+        let n_items = self.job.n_items.load(Ordering::Relaxed) as usize;
+        // SAFETY: a list has an item for each position, and stays until the job is discarded.
+        (list != 0)
+            .then(|| unsafe { std::slice::from_raw_parts(self.heap.at(list).cast(), n_items) })
+    }
+
+    fn argument(&self, item: usize) -> Result<&[u8]> {
+        // SAFETY: the owner wrote a span for every item before it published the job.
+        let span = unsafe { self.numbers().cast::<ArgSpan>().add(item).read() };
+        if span.bytes == NO_BYTES {
+            return Err(Error::invalid_input("the argument could not be encoded"));
+        }
+        // SAFETY: the span is what the owner wrote there, and it stays until the job is collected.
+        Ok(unsafe { std::slice::from_raw_parts(self.heap.at(span.offset), span.bytes as usize) })
+    }
+
+    fn numbers(&self) -> *const u8 {
+        self.heap.at(self.job.args.load(Ordering::Relaxed))
+    }
+
+    fn last_panic(&self) -> Option<&'static LastPanic> {
+        // SAFETY: a worker keeps the pool's memory mapped until its process ends.
+        Some(unsafe { &*std::ptr::from_ref(self.last_panic) })
+    }
+
+    #[inline]
+    fn begin(&mut self, first: u64, n: u64, stride: usize) {
+        let begun = if stride > 0 && self.claims_singly {
+            self.lane.begin_single(first, stride)
+        } else {
+            self.lane.begin(first, n, stride)
+        };
+        if begun.is_err() {
+            self.end_without_room();
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin(first);
+        }
+        self.timed_since = self.job.wants_task_time().then(Instant::now);
+    }
+
+    fn slots(&self) -> Slots<'_> {
+        Slots {
+            first: self.lane.plain_slots(),
+            n_committed: self.lane.committed_word(),
+        }
+    }
+
+    fn decoded(&self) {
+        if let Some(recorder) = &self.recorder {
+            recorder.decoded();
+        }
+    }
+
+    fn commit(&mut self, encode: &mut dyn FnMut(&mut dyn Sink) -> Result<()>) -> Result<()> {
+        if let Some(recorder) = &self.recorder {
+            recorder.ran();
+        }
+        let outcome = self.lane.commit_value(encode);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.encoded();
+        }
+        outcome
+    }
+
+    fn fail(&mut self, position: u64, cause: &Cause) {
+        if self.lane.commit_failure(position, cause).is_err() {
+            self.end_without_room();
+        }
+    }
+
+    #[inline]
+    fn end(&mut self, n_run: u64) {
+        if let Some(since) = self.timed_since.take() {
+            let task_ns = since.elapsed().as_nanos() as u64 / n_run.max(1);
+            self.job.tell_task_time(task_ns);
+        }
+        self.lane.end_plain();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.end(n_run);
+        }
+        // Nobody else writes it: no need to lock the bus for an addition.
+        let n_tasks = self.seat.n_tasks.load(Ordering::Relaxed);
+        self.seat.n_tasks.store(n_tasks + n_run, Ordering::Relaxed);
+    }
+}

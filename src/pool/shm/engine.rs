@@ -1,0 +1,491 @@
+//! The owner's side of a pool: starts workers, publishes jobs, waits, and makes up for deaths. Of a
+//! [`Transport`], it is the one that has shared memory.
+//!
+//! Who owns what: the owner alone forks, reaps and replaces workers, publishes jobs, and gives
+//! memory back. Everything happens inside the owner's calls; there is no helper thread.
+//!
+//! When a worker dies, the job that it was in can no longer be counted to its end. The owner then
+//! waits until every other worker has left that job, looks which positions have an answer, turns
+//! the one that was running into an error, and publishes what is missing as a new job. So nothing
+//! is lost and nothing is run twice.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::cpus;
+use crate::error::{Error, Result};
+use crate::shared::heap::{Heap, Offset};
+use crate::sys::atomic::Ordering;
+use crate::sys::{futex, process_id};
+
+use super::args::{self, Arguments};
+use super::board::{Board, Job, JobSpec, N_JOBS, SPINNING};
+use super::desk::Desk;
+use super::function::Records;
+use super::lane;
+use super::recorder;
+use super::sleep;
+use super::spin::{self, Spinner};
+use crate::pool::call::task::{Task, Trampoline};
+use crate::pool::call::transport::{CommittedRun, Death, Ending, Posting, Step, Transport};
+use crate::pool::progress::{Look, WorkerLook};
+use crate::pool::workers::crew::{Crew, Leaver, Settings, check_number};
+use crate::pool::workers::start;
+
+/// How long the owner lets a tiny job run before it wakes more workers than one.
+const HEAD_START: Duration = Duration::from_micros(5);
+/// A worker that dies before it holds its lifeline is noticed this late at the latest.
+const BACKSTOP: Duration = Duration::from_millis(100);
+
+/// A pool's workers and what is in flight.
+pub(in crate::pool) struct Engine {
+    heap: Rc<Heap>,
+    owner: u32,
+    settings: Rc<Settings>,
+    crew: Crew,
+    /// Jobs that were published and not yet collected.
+    open: BTreeMap<u64, OpenJob>,
+    /// Jobs that everybody has left and nobody has collected, whose slots in the queue later ones needed.
+    aside: HashMap<u64, Job>,
+    /// Those of them that were collected since.
+    discarded: RefCell<Vec<u64>>,
+    functions: Records,
+    is_closed: bool,
+    /// No worker is to be started any more.
+    is_terminated: bool,
+    spinner: Spinner,
+    n_cpus: usize,
+}
+
+/// The part of a pool's addresses that one call gets.
+const CALL_PART: usize = 8;
+
+#[derive(Default)]
+struct OpenJob {
+    deaths: Vec<Death>,
+    /// The seat whose worker alone may run it.
+    only_seat: Option<usize>,
+}
+
+impl Engine {
+    /// Makes the shared memory and starts the workers.
+    ///
+    /// # Errors
+    /// `is_multi_threaded()`, `is_invalid_input()` for 0 or more than 1,024 workers, `is_os()`; no
+    /// process is left then.
+    pub(in crate::pool) fn start(settings: &Rc<Settings>) -> Result<Engine> {
+        check_number(settings.n_workers.get())?;
+        let mut engine = Engine::idle(settings)?;
+        if let Err(error) = engine.crew.fill_seats(0) {
+            engine.terminate();
+            return Err(error);
+        }
+        Ok(engine)
+    }
+
+    /// An engine that takes no tasks and has no workers: what a closed pool is in a forked child.
+    pub(in crate::pool) fn closed(settings: &Rc<Settings>) -> Result<Engine> {
+        let mut engine = Engine::idle(settings)?;
+        engine.is_closed = true;
+        Ok(engine)
+    }
+
+    fn idle(settings: &Rc<Settings>) -> Result<Engine> {
+        let heap = Rc::new(match settings.local {
+            None => start::heap(settings.method, Board::BYTES)?,
+            // Beside the pool's own memory, once for each worker's call.
+            Some(_) => Heap::of_part(Board::BYTES, CALL_PART)?,
+        });
+        let lifeline = &Board::of(&heap).owner;
+        lifeline.reset()?;
+        lifeline.hold();
+        let n_cpus = cpus::runnable();
+        Ok(Engine {
+            owner: process_id(),
+            settings: Rc::clone(settings),
+            crew: Crew::new(&heap, settings, n_cpus),
+            heap,
+            open: BTreeMap::new(),
+            aside: HashMap::new(),
+            discarded: RefCell::default(),
+            functions: Records::default(),
+            is_closed: false,
+            is_terminated: false,
+            spinner: Spinner::new(n_cpus),
+            n_cpus,
+        })
+    }
+
+    /// The process that may use this engine; in any other, its workers are somebody else's.
+    pub(in crate::pool) fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    pub(in crate::pool) fn heap(&self) -> &Rc<Heap> {
+        &self.heap
+    }
+
+    pub(in crate::pool) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// The workers' pids, after dead ones were replaced.
+    pub(in crate::pool) fn pids(&mut self) -> Vec<i32> {
+        self.replace_dead(true);
+        if self.needs_workers() {
+            // Seats whose workers were given up are tried once more; what is empty then is not listed.
+            let _ = self.crew.fill_seats(self.first_open());
+        }
+        self.crew.pids()
+    }
+
+    /// Changes the number of workers. Those that are too many finish what they run.
+    ///
+    /// # Errors
+    /// As [`start`](Engine::start); the number is as before then.
+    pub(in crate::pool) fn resize(&mut self, n_workers: usize) -> Result<()> {
+        check_number(n_workers)?;
+        self.replace_dead(true);
+        let before = self.settings.n_workers.get();
+        self.crew.set_number(n_workers);
+        let outcome = self.crew.fill_seats(self.first_open());
+        if outcome.is_err() {
+            self.crew.set_number(before);
+        }
+        if self.open.is_empty() {
+            self.crew.see_off();
+        }
+        outcome
+    }
+
+    /// The shared record of a function's name, made on first use.
+    pub(in crate::pool) fn function(&mut self, trampoline: Trampoline<Engine>) -> Result<Offset> {
+        self.functions.of(&self.heap, trampoline as *const ())
+    }
+
+    /// How many tasks were ever finished on each seat.
+    pub(in crate::pool) fn n_tasks(&self) -> Vec<u64> {
+        let seats = 0..self.crew.n_seats();
+        seats.map(|seat| self.crew.n_tasks(seat)).collect()
+    }
+
+    /// Lets the workers end when they have emptied the queue.
+    pub(in crate::pool) fn close(&mut self) {
+        self.is_closed = true;
+        Board::of(&self.heap).closed.store(1, Ordering::SeqCst);
+        self.crew.wake(usize::MAX);
+    }
+
+    /// Waits until every worker has ended. What is in the queue must have been waited for: who
+    /// dies now is not replaced.
+    pub(in crate::pool) fn join(&mut self) {
+        self.crew.join();
+    }
+
+    /// Kills the workers, whatever they do, and reaps them.
+    pub(in crate::pool) fn terminate(&mut self) {
+        self.is_closed = true;
+        self.is_terminated = true;
+        self.crew.terminate();
+    }
+
+    /// A job has ended when all of it is done, or when a worker died in it and every other has left,
+    /// or when nobody is there who could run it.
+    fn has_ended(&self, ids: &[u64]) -> bool {
+        ids.iter().any(|&id| {
+            if self.job(id).is_done() {
+                return true;
+            }
+            let has_nobody = match self.open.get(&id) {
+                Some(job) if !job.deaths.is_empty() => true,
+                Some(OpenJob {
+                    only_seat: Some(seat),
+                    ..
+                }) => !self.crew.is_taken(*seat),
+                _ => !self.has_workers(),
+            };
+            has_nobody && self.crew.everyone_is_past(id)
+        })
+    }
+
+    /// Waits until everybody has left the queue's slot for `id`, and puts aside what is wanted of it.
+    fn make_room(&mut self, id: u64) {
+        let Some(previous) = id.checked_sub(N_JOBS as u64) else {
+            return;
+        };
+        let is_open =
+            |engine: &Engine| engine.open.contains_key(&previous) && !engine.has_ended(&[previous]);
+        while is_open(self) || !self.crew.everyone_is_past(previous) {
+            self.crew.wake(usize::MAX);
+            self.replace_dead(true);
+            let deadline = Instant::now() + Duration::from_millis(1);
+            self.sleep(&[previous], Some(deadline));
+        }
+        for id in self.discarded.get_mut().drain(..) {
+            self.aside.remove(&id);
+        }
+        let job = Board::of(&self.heap).job(previous);
+        if job.is_wanted.load(Ordering::Relaxed) != 0 {
+            // SAFETY: a job is words, which nobody changes any more: all workers have left it.
+            self.aside.insert(previous, unsafe { std::ptr::read(job) });
+        }
+    }
+
+    /// A job that was published and not discarded.
+    pub(in crate::pool) fn job(&self, id: u64) -> &Job {
+        job_of(&self.aside, &self.heap, id)
+    }
+
+    /// Looks for the end of a job without sleeping, as long as that makes sense.
+    fn spin(&mut self, ids: &[u64]) -> bool {
+        let board = Board::of(&self.heap);
+        let n_seats = self.crew.n_seats();
+        let (aside, heap) = (&self.aside, &self.heap);
+        let is_done = || ids.iter().any(|&id| job_of(aside, heap, id).is_done());
+        self.spinner.until(|| board.n_awake(n_seats), is_done)
+    }
+
+    /// Looks for the end of a job for at most `limit`.
+    fn gets_done(&self, ids: &[u64], limit: Duration) -> bool {
+        let is_done = || ids.iter().any(|&id| self.job(id).is_done());
+        match self.n_cpus {
+            0 | 1 => is_done(),
+            _ => spin::look_for(limit, &is_done),
+        }
+    }
+
+    /// Sleeps until something may have happened to a job, or it is time to look.
+    fn sleep(&self, ids: &[u64], deadline: Option<Instant>) {
+        let board = Board::of(&self.heap);
+        let is_over = || self.has_ended(ids);
+        sleep::once(&board.completion, is_over, |event, seen| {
+            let mut words = vec![(event, seen)];
+            words.extend(self.crew.lifelines(board));
+            let patience = self.crew.patience();
+            let longest = patience.map_or(BACKSTOP, |patience| patience.min(BACKSTOP));
+            let until = Instant::now() + longest;
+            futex::wait_any(&words, deadline.map_or(until, |at| at.min(until)));
+        });
+    }
+
+    /// Notices workers that have left, notes in which job they died, and starts new ones in their
+    /// places. With `thorough`, also those that died before they held their lifeline.
+    fn replace_dead(&mut self, thorough: bool) {
+        for leaver in self.crew.leavers(thorough) {
+            let seat = leaver.seat;
+            self.note(leaver);
+            if self.crew.is_wanted(seat) && self.needs_workers() {
+                // A place that stays empty is tried again with the next job.
+                let _ = self.crew.start(seat, self.first_open());
+            }
+        }
+    }
+
+    /// Notes in which job a worker has left.
+    fn note(&mut self, leaver: Leaver) {
+        if let Some(id) = leaver.job
+            && let Some(job) = self.open.get_mut(&id)
+        {
+            job.deaths.push(leaver.death);
+            let board = Board::of(&self.heap);
+            board.job(id).degraded.store(1, Ordering::SeqCst);
+            // The job ends when everybody has left it, and who slept through it never came.
+            self.crew.wake(usize::MAX);
+        }
+    }
+
+    fn needs_workers(&self) -> bool {
+        !self.is_terminated && (!self.is_closed || !self.open.is_empty())
+    }
+
+    /// Starts workers on empty seats. Only a pool without any worker is an error.
+    fn fill_seats(&mut self) -> Result<()> {
+        if self.is_terminated {
+            return Err(Error::closed());
+        }
+        let lifeline = &Board::of(&self.heap).owner;
+        if lifeline.is_cut() {
+            // The thread that made the pool has ended, and its workers with it; now this one has the pool.
+            lifeline.reset()?;
+            lifeline.hold();
+        }
+        let outcome = self.crew.fill_seats(self.first_open());
+        if self.has_workers() { Ok(()) } else { outcome }
+    }
+
+    /// The oldest job that may still have something to claim: there a new worker begins.
+    fn first_open(&self) -> u64 {
+        let tail = Board::of(&self.heap).tail.load(Ordering::Relaxed);
+        let oldest = self.open.keys().next().copied().unwrap_or(tail);
+        oldest.max(tail.saturating_sub(N_JOBS as u64))
+    }
+}
+
+impl Drop for Engine {
+    /// Lets go of the lifeline, which lies in memory that may be unmapped after this.
+    fn drop(&mut self) {
+        if self.owner == process_id() && !Board::of(&self.heap).owner.cut() {
+            std::mem::forget(Rc::clone(&self.heap));
+        }
+    }
+}
+
+fn job_of<'a>(aside: &'a HashMap<u64, Job>, heap: &'a Heap, id: u64) -> &'a Job {
+    aside.get(&id).unwrap_or_else(|| Board::of(heap).job(id))
+}
+
+impl Transport for Engine {
+    /// Where the function's name is written; 0 for what the workers have inherited.
+    type Function = Offset;
+    type Args = Arguments;
+    type Port<'a> = Desk<'a>;
+
+    /// Puts a job into the queue and wakes one worker if none is about to look; the number is its place in
+    /// the queue.
+    fn publish(&mut self, posting: &Posting<'_, Engine>) -> Result<u64> {
+        self.replace_dead(false);
+        self.fill_seats()?;
+        let items = posting.items;
+        let list = items.map_or(Ok(0), |items| args::write_list(&self.heap, items))?;
+        let board = Board::of(&self.heap);
+        let id = board.tail.load(Ordering::Relaxed);
+        self.make_room(id);
+        let board = Board::of(&self.heap);
+        board.job(id).fill(&JobSpec {
+            function: posting.function,
+            n_items: posting.n_items,
+            args: posting.args.place,
+            stride: posting.args.stride,
+            list,
+            schedule: posting.schedule,
+            n_workers: self.settings.n_workers.get() as u64,
+            only_seat: posting.only_seat,
+            traced: posting.traced,
+        });
+        self.open.insert(
+            id,
+            OpenJob {
+                deaths: Vec::new(),
+                only_seat: posting.only_seat,
+            },
+        );
+        board.tail.store(id + 1, Ordering::SeqCst);
+        if posting.only_seat.is_some() {
+            self.crew.wake(usize::MAX);
+        } else if board.n_in_state(self.crew.n_seats(), SPINNING) == 0 {
+            self.crew.wake(1);
+        }
+        Ok(id)
+    }
+
+    fn wait(&mut self, ids: &[u64], deadline: Option<Instant>) -> bool {
+        if self.gets_done(ids, HEAD_START) {
+            return true;
+        }
+        let n_items = |id: &u64| self.job(*id).n_items.load(Ordering::Relaxed) as usize;
+        self.crew.wake(ids.iter().map(n_items).sum());
+        let mut may_spin = true;
+        let mut next_thorough_look = Instant::now() + BACKSTOP;
+        loop {
+            let spared = self.crew.kill_overdue();
+            if !spared.is_empty() {
+                // They still write into this pool's memory: it takes no more work.
+                self.is_closed = true;
+                self.is_terminated = true;
+                Board::of(&self.heap).owner.cut();
+                spared.into_iter().for_each(|leaver| self.note(leaver));
+            }
+            self.replace_dead(false);
+            if self.has_ended(ids) {
+                return true;
+            }
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                return false;
+            }
+            if std::mem::take(&mut may_spin) && self.spin(ids) {
+                return true;
+            }
+            let asleep_since = Instant::now();
+            self.sleep(ids, deadline);
+            self.crew.slept(asleep_since.elapsed());
+            if Instant::now() >= next_thorough_look {
+                self.replace_dead(true);
+                next_thorough_look = Instant::now() + BACKSTOP;
+            }
+        }
+    }
+
+    fn conclude(&mut self, id: u64) -> Ending {
+        let open = self.open.remove(&id);
+        Ending {
+            is_done: self.job(id).is_done(),
+            deaths: open.map(|job| job.deaths).unwrap_or_default(),
+        }
+    }
+
+    fn cancel(&self, id: u64) {
+        self.job(id).cancel();
+    }
+
+    fn look(&self, id: u64) -> (Look, u64) {
+        let job = self.job(id);
+        let mut n_open = job.n_unclaimed();
+        let mut look = Look::default();
+        for (index, pid, seat) in self.crew.seats() {
+            let is_at_it = seat.position.load(Ordering::Acquire) == id;
+            let run = is_at_it.then(|| lane::run_of(&self.heap, seat)).flatten();
+            let n_left = run.map_or(0, |run| run.n_left);
+            n_open += n_left;
+            let n_uncounted = if is_at_it {
+                lane::n_uncounted(&self.heap, seat)
+            } else {
+                0
+            };
+            look.workers.push(WorkerLook {
+                seat: index,
+                pid,
+                n_tasks: self.crew.n_tasks(index) + n_uncounted,
+                item: run.and_then(|run| run.running).map(|item| item as usize),
+            });
+        }
+        (look, n_open)
+    }
+
+    fn visit(&self, id: u64, visitor: &mut dyn FnMut(CommittedRun<'_>)) {
+        lane::visit(&self.heap, self.job(id), visitor);
+    }
+
+    fn discard(&self, id: u64) {
+        let job = self.job(id);
+        lane::give_back(&self.heap, job);
+        recorder::give_back(&self.heap, job);
+        let list = job.list.swap(0, Ordering::Relaxed);
+        if list != 0 {
+            self.heap.give_back(list);
+        }
+        job.is_wanted.store(0, Ordering::Relaxed);
+        if self.aside.contains_key(&id) {
+            self.discarded.borrow_mut().push(id);
+        }
+    }
+
+    fn discard_args(&self, args: Arguments) {
+        args.blocks
+            .into_iter()
+            .for_each(|block| self.heap.give_back(block));
+    }
+
+    fn has_workers(&self) -> bool {
+        self.crew.has_workers()
+    }
+
+    fn start_failure(&self) -> &str {
+        self.crew.start_failure()
+    }
+
+    fn drive(task: &mut Task<'_, Engine>, stride: usize, step: &mut Step<'_, Engine>) {
+        task.run_chunks(stride, step);
+    }
+}

@@ -1,0 +1,92 @@
+//! A function's name in the pool's memory: its length in 8 bytes, then its [`Symbol`].
+
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::shared::heap::{Heap, Offset};
+use crate::symbol::{KnownFiles, Symbol};
+use crate::sys::object;
+
+/// The records that a pool's owner has written.
+#[derive(Default)]
+pub(in crate::pool) struct Records {
+    /// For each function by its address: its record, and whether it is the program's own.
+    by_address: HashMap<usize, (Offset, bool)>,
+    by_name: HashMap<Vec<u8>, Offset>,
+    /// How many objects had been unloaded when `by_address` was last right.
+    n_unloaded: u64,
+}
+
+impl Records {
+    /// The record of the function at `address`, made on first use.
+    ///
+    /// Where an object was unloaded, another may lie by now: addresses are looked up again then. The program itself is
+    /// never unloaded, so its functions are not asked about.
+    ///
+    /// # Errors
+    /// As [`Symbol::of`], and `is_os()` if there is no room for it.
+    pub(in crate::pool) fn of(&mut self, heap: &Heap, address: *const ()) -> Result<Offset> {
+        if let Some(&(record, is_programs)) = self.by_address.get(&(address as usize))
+            && (is_programs || object::n_unloaded() == self.n_unloaded)
+        {
+            return Ok(record);
+        }
+        self.look_up(heap, address)
+    }
+
+    #[cold]
+    fn look_up(&mut self, heap: &Heap, address: *const ()) -> Result<Offset> {
+        let n_unloaded = object::n_unloaded();
+        if std::mem::replace(&mut self.n_unloaded, n_unloaded) != n_unloaded {
+            self.by_address.retain(|_, (_, is_programs)| *is_programs);
+        }
+        let symbol = Symbol::of(address)?;
+        let name = symbol.to_bytes();
+        // A worker remembers what it has found for a record, so that one is never given back.
+        let record = match self.by_name.get(&name) {
+            Some(&record) => record,
+            None => {
+                let record = write_bytes(heap, &name)?;
+                self.by_name.insert(name, record);
+                record
+            }
+        };
+        let known = (record, symbol.is_programs());
+        self.by_address.insert(address as usize, known);
+        Ok(record)
+    }
+}
+
+/// Writes down the name of the function at `address`.
+pub(in crate::pool) fn write(heap: &Heap, address: *const ()) -> Result<Offset> {
+    write_bytes(heap, &Symbol::of(address)?.to_bytes())
+}
+
+fn write_bytes(heap: &Heap, symbol: &[u8]) -> Result<Offset> {
+    let record = heap.take(size_of::<u64>() + symbol.len())?;
+    // SAFETY: the block was just taken with room for the length and the symbol.
+    unsafe {
+        let place = heap.at(record);
+        place.cast::<u64>().write(symbol.len() as u64);
+        std::ptr::copy_nonoverlapping(symbol.as_ptr(), place.add(size_of::<u64>()), symbol.len());
+    }
+    Ok(record)
+}
+
+/// Finds the function in this process, which has found others in the files that are `known`.
+///
+/// # Errors
+/// As [`Symbol::resolve`].
+pub(in crate::pool) fn find(
+    heap: &Heap,
+    record: Offset,
+    known: &mut KnownFiles,
+) -> Result<*const ()> {
+    // SAFETY: the owner wrote the record before it told anybody of it, and never changes it.
+    let bytes = unsafe {
+        let record = heap.at(record);
+        let length = record.cast::<u64>().read();
+        std::slice::from_raw_parts(record.add(size_of::<u64>()), length as usize)
+    };
+    Symbol::from_bytes(bytes)?.resolve(known)
+}

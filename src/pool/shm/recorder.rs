@@ -1,0 +1,411 @@
+//! What happened when, in shared memory: a worker notes it while it runs a job that is traced, and
+//! the owner makes a [`Trace`] of all notes.
+//!
+//! ```text
+//! block: │ head: who, arrived, found │ run │ run │ …       (the job keeps a stack of blocks)
+//! ```
+//!
+//! Only its own worker writes a block. A run counts once `n_runs` says so, so that a worker may be killed at
+//! any time; the one that it was at is told by its beginning (`open_ns`). A job that is not traced costs a
+//! look at `recorder` for each chunk, and for each value that is decoded or encoded.
+//!
+//! Of values that take less than the clock is worth, some are timed and stand for the others: a trace
+//! that slowed the map down would be no trace of that map.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::shared::heap::{Heap, Offset};
+use crate::sys::atomic::{AtomicU64, Ordering};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::process_id;
+use crate::trace::{self, Span, Trace, Traced, Visit};
+
+use super::board::Job;
+use super::engine::Engine;
+use super::growing::block_bytes;
+use crate::pool::call::batch::{Batch, Items};
+use crate::pool::call::transport::Death;
+
+/// What stands at the start of a block. All fields: written by the worker, relaxed, and read by the
+/// owner when the worker has left the job, or died. Times are the system's monotonic clock, in ns.
+#[repr(C, align(64))]
+struct Head {
+    /// The next block of the job; written before the block is pushed.
+    next: AtomicU64,
+    /// The worker's process.
+    pid: AtomicU64,
+    arrived_ns: AtomicU64,
+    found_ns: AtomicU64,
+    /// How many runs are complete. Worker: release; owner: acquire.
+    n_runs: AtomicU64,
+    /// When the run began that is going on, or the last one that did. Worker: release, after
+    /// `open_first`; owner: acquire.
+    open_ns: AtomicU64,
+    /// The first position of that run.
+    open_first: AtomicU64,
+}
+
+/// A run of consecutive positions, as a worker notes it.
+#[repr(C)]
+struct Run {
+    first: AtomicU64,
+    n_values: AtomicU64,
+    began_ns: AtomicU64,
+    ended_ns: AtomicU64,
+    decoding_ns: AtomicU64,
+    encoding_ns: AtomicU64,
+}
+
+const HEAD_BYTES: u64 = size_of::<Head>() as u64;
+const RUN_BYTES: u64 = size_of::<Run>() as u64;
+
+/// What it costs to time the steps of one value: four looks at the clock.
+const TIMING_NS: u64 = 100;
+/// Timing takes no more than this part of the time.
+const TIMING_SHARE: u64 = 100;
+
+/// A worker's notes about one job.
+pub(in crate::pool) struct Recorder<'a> {
+    heap: &'a Heap,
+    job: &'a Job,
+    block: Offset,
+    n_runs: u64,
+    /// Once there is no memory for more, nothing more is noted.
+    is_full: bool,
+    arrived_ns: u64,
+    found_ns: u64,
+    /// When the run began that is going on, and with which position.
+    began_ns: u64,
+    first: u64,
+    /// How many values pass before the next one that is timed; 0 while one is.
+    n_to_pass: Cell<u64>,
+    /// When the value that is timed had its turn.
+    turn_ns: u64,
+    /// Where a step ended, which is where the next begins.
+    step_ns: Cell<u64>,
+    /// Of the values of this run that were timed.
+    decoding_ns: Cell<u64>,
+    encoding_ns: u64,
+    n_timed: u64,
+}
+
+impl<'a> Recorder<'a> {
+    /// Notes that the worker is there; `None` if the job is not traced.
+    pub(in crate::pool) fn arrive(heap: &'a Heap, job: &'a Job) -> Option<Recorder<'a>> {
+        job.is_traced().then(|| Recorder {
+            heap,
+            job,
+            block: 0,
+            n_runs: 0,
+            is_full: false,
+            arrived_ns: monotonic_ns(),
+            found_ns: 0,
+            began_ns: 0,
+            first: 0,
+            n_to_pass: Cell::new(0),
+            turn_ns: 0,
+            step_ns: Cell::new(0),
+            decoding_ns: Cell::new(0),
+            encoding_ns: 0,
+            n_timed: 0,
+        })
+    }
+
+    /// The function was found; later calls say nothing new.
+    pub(in crate::pool) fn found(&mut self) {
+        if self.found_ns == 0 {
+            self.found_ns = monotonic_ns();
+        }
+    }
+
+    /// A run of positions begins.
+    pub(in crate::pool) fn begin(&mut self, first: u64) {
+        self.is_full = self.is_full || self.make_room().is_err();
+        (self.began_ns, self.first) = (monotonic_ns(), first);
+        if !self.is_full {
+            let head = self.head();
+            head.open_first.store(first, Ordering::Relaxed);
+            head.open_ns.store(self.began_ns, Ordering::Release);
+        }
+        self.turn_ns = self.began_ns;
+        self.step_ns.set(self.began_ns);
+        self.n_to_pass.set(0);
+        self.decoding_ns.set(0);
+        self.encoding_ns = 0;
+        self.n_timed = 0;
+    }
+
+    /// An argument is decoded.
+    pub(in crate::pool) fn decoded(&self) {
+        if self.n_to_pass.get() == 0 {
+            let now = monotonic_ns();
+            let before = self.step_ns.replace(now);
+            self.decoding_ns.set(self.decoding_ns.get() + now - before);
+        }
+    }
+
+    /// The function has returned.
+    pub(in crate::pool) fn ran(&self) {
+        if self.n_to_pass.get() == 0 {
+            self.step_ns.set(monotonic_ns());
+        }
+    }
+
+    /// The result is encoded, and the next argument's turn begins.
+    pub(in crate::pool) fn encoded(&mut self) {
+        let n_to_pass = self.n_to_pass.get();
+        if n_to_pass > 1 {
+            self.n_to_pass.set(n_to_pass - 1);
+            return;
+        }
+        let now = monotonic_ns();
+        let before = self.step_ns.replace(now);
+        let turn_ns = std::mem::replace(&mut self.turn_ns, now);
+        self.n_to_pass.set(0);
+        if n_to_pass == 0 {
+            self.encoding_ns += now - before;
+            self.n_timed += 1;
+            self.n_to_pass.set(n_worth_passing(now - turn_ns));
+        }
+    }
+
+    /// The run has ended.
+    pub(in crate::pool) fn end(&mut self, n_values: u64) {
+        let ended_ns = monotonic_ns();
+        if self.is_full {
+            return;
+        }
+        let run = self.run(self.n_runs);
+        run.first.store(self.first, Ordering::Relaxed);
+        run.n_values.store(n_values, Ordering::Relaxed);
+        run.began_ns.store(self.began_ns, Ordering::Relaxed);
+        run.ended_ns.store(ended_ns, Ordering::Relaxed);
+        let spent_ns = ended_ns - self.began_ns;
+        let in_all = |timed_ns: u64| match self.n_timed {
+            0 => 0,
+            n_timed => timed_ns.saturating_mul(n_values) / n_timed,
+        };
+        let decoding_ns = in_all(self.decoding_ns.get()).min(spent_ns);
+        let encoding_ns = in_all(self.encoding_ns).min(spent_ns - decoding_ns);
+        run.decoding_ns.store(decoding_ns, Ordering::Relaxed);
+        run.encoding_ns.store(encoding_ns, Ordering::Relaxed);
+        self.n_runs += 1;
+        self.head().n_runs.store(self.n_runs, Ordering::Release);
+    }
+
+    /// Makes sure of room for the run that begins.
+    fn make_room(&mut self) -> Result<()> {
+        let n_bytes = HEAD_BYTES + (self.n_runs + 1) * RUN_BYTES;
+        if self.block != 0 && n_bytes <= self.heap.capacity(self.block) as u64 {
+            return Ok(());
+        }
+        let last = Some(self.block).filter(|&block| block != 0);
+        let bytes = block_bytes(self.heap, last, (HEAD_BYTES + RUN_BYTES) as usize);
+        self.block = self.heap.take(bytes)?;
+        self.n_runs = 0;
+        let head = self.head();
+        head.pid.store(u64::from(process_id()), Ordering::Relaxed);
+        head.arrived_ns.store(self.arrived_ns, Ordering::Relaxed);
+        head.found_ns.store(self.found_ns, Ordering::Relaxed);
+        head.n_runs.store(0, Ordering::Relaxed);
+        head.open_ns.store(0, Ordering::Relaxed);
+        self.job.push_record(self.block, &head.next);
+        Ok(())
+    }
+
+    fn head(&self) -> &'a Head {
+        head(self.heap, self.block)
+    }
+
+    fn run(&self, index: u64) -> &'a Run {
+        run(self.heap, self.block, index)
+    }
+}
+
+/// How many values pass after one that took so long, so that timing costs no more than its share.
+fn n_worth_passing(took_ns: u64) -> u64 {
+    TIMING_NS * TIMING_SHARE / took_ns.max(1)
+}
+
+fn head(heap: &Heap, block: Offset) -> &Head {
+    // SAFETY: every block of notes has a head at its start, aligned; all fields are atomic.
+    unsafe { &*heap.at(block).cast::<Head>() }
+}
+
+fn run(heap: &Heap, block: Offset, index: u64) -> &Run {
+    // SAFETY: callers stay below the number of runs that the block has room for; all fields are
+    // atomic.
+    unsafe {
+        &*heap
+            .at(block + HEAD_BYTES + index * RUN_BYTES)
+            .cast::<Run>()
+    }
+}
+
+/// Gives all notes of a job back. Only for the owner, when every worker has left the job.
+pub(in crate::pool) fn give_back(heap: &Heap, job: &Job) {
+    let mut block = job.take_records();
+    while block != 0 {
+        let next = head(heap, block).next.load(Ordering::Relaxed);
+        heap.give_back(block);
+        block = next;
+    }
+}
+
+/// The caller's notes about a map; a map that is not traced has empty ones.
+#[derive(Default)]
+pub(in crate::pool) struct Notes(Option<Caller>);
+
+struct Caller {
+    began_ns: u64,
+    trace: Trace,
+}
+
+impl Notes {
+    /// Begins to take notes, at the beginning of the map.
+    pub(in crate::pool) fn begin() -> Notes {
+        let began_ns = monotonic_ns();
+        let mut trace = Trace::default();
+        trace.caller.pid = process_id() as i32;
+        Notes(Some(Caller { began_ns, trace }))
+    }
+
+    pub(in crate::pool) fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The arguments are encoded, or collected. Without any, nothing comes between this and the results.
+    pub(in crate::pool) fn encoded(&mut self) {
+        self.mark(|caller| &mut caller.encoded);
+        if let Some(caller) = &mut self.0 {
+            let caller = &mut caller.trace.caller;
+            (caller.forked, caller.returned) = (caller.encoded, caller.encoded);
+        }
+    }
+
+    /// Workers were forked for this call.
+    pub(in crate::pool) fn forked(&mut self) {
+        self.mark(|caller| &mut caller.forked);
+    }
+
+    /// All is done.
+    pub(in crate::pool) fn returned(&mut self) {
+        self.mark(|caller| &mut caller.returned);
+    }
+
+    /// The time since the beginning, if it is noted.
+    pub(in crate::pool) fn now(&self) -> Option<Duration> {
+        let caller = self.0.as_ref()?;
+        Some(Duration::from_nanos(monotonic_ns() - caller.began_ns))
+    }
+
+    fn mark(&mut self, step: impl Fn(&mut trace::Caller) -> &mut Duration) {
+        if let (Some(now), Some(caller)) = (self.now(), &mut self.0) {
+            *step(&mut caller.trace.caller) = now;
+        }
+    }
+
+    /// Takes what the workers have noted, before their notes are given back. That is a part of putting the
+    /// results in order: to leave its time out would cost as much.
+    pub(in crate::pool) fn gather(&mut self, engine: &Engine, batch: &Batch<Engine>) {
+        let Some(caller) = &mut self.0 else { return };
+        for (job, items) in batch.jobs() {
+            let mut block = engine.job(job).records();
+            while block != 0 {
+                let notes = Block {
+                    heap: engine.heap(),
+                    block,
+                    began_ns: caller.began_ns,
+                    items,
+                };
+                let runs = notes.runs().chain(notes.cut_short(batch.deaths()));
+                caller.trace.noted.add(notes.visit(), runs);
+                block = notes.head().next.load(Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The results are in order: their trace is complete.
+    pub(in crate::pool) fn finish<T>(mut self, value: T) -> Traced<T> {
+        self.mark(|caller| &mut caller.collated);
+        let trace = self.0.map(|caller| caller.trace).unwrap_or_default();
+        Traced { value, trace }
+    }
+}
+
+/// A block of notes that its worker writes no more.
+struct Block<'a> {
+    heap: &'a Heap,
+    block: Offset,
+    /// When the map began.
+    began_ns: u64,
+    /// What the job's positions stand for.
+    items: Items<'a>,
+}
+
+impl Block<'_> {
+    fn head(&self) -> &Head {
+        head(self.heap, self.block)
+    }
+
+    fn visit(&self) -> Visit {
+        let head = self.head();
+        let pid = head.pid.load(Ordering::Relaxed);
+        Visit {
+            pid: pid as i32,
+            tid: pid,
+            arrived: self.since(head.arrived_ns.load(Ordering::Relaxed)),
+            found: self.since(head.found_ns.load(Ordering::Relaxed)),
+        }
+    }
+
+    fn runs(&self) -> impl Iterator<Item = Span> {
+        let n_runs = self.head().n_runs.load(Ordering::Acquire);
+        (0..n_runs).map(|index| {
+            let run = run(self.heap, self.block, index);
+            let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
+            Span {
+                first_item: self.item(word(&run.first)),
+                n_items: word(&run.n_values) as usize,
+                start: self.since(word(&run.began_ns)),
+                end: self.since(word(&run.ended_ns)),
+                decoding: Duration::from_nanos(word(&run.decoding_ns)),
+                encoding: Duration::from_nanos(word(&run.encoding_ns)),
+                is_cut_short: false,
+            }
+        })
+    }
+
+    /// The run that the worker was at when it died: it is told of no further than to that position.
+    fn cut_short(&self, deaths: &[Death]) -> Option<Span> {
+        let head = self.head();
+        let pid = head.pid.load(Ordering::Relaxed);
+        let death = deaths.iter().find(|death| death.pid as u64 == pid)?;
+        let began_ns = head.open_ns.load(Ordering::Acquire);
+        let first = head.open_first.load(Ordering::Relaxed);
+        let last = death.position.filter(|&last| last >= first)?;
+        let start = self.since(began_ns);
+        // A block that is full, or a run that had ended, whose span is there.
+        if began_ns == 0 || self.runs().last().is_some_and(|span| span.start == start) {
+            return None;
+        }
+        Some(Span {
+            first_item: self.item(first),
+            n_items: (last - first) as usize + 1,
+            start,
+            end: self.since(death.noticed_ns),
+            is_cut_short: true,
+            ..Span::default()
+        })
+    }
+
+    fn since(&self, ns: u64) -> Duration {
+        Duration::from_nanos(ns.saturating_sub(self.began_ns))
+    }
+
+    fn item(&self, position: u64) -> usize {
+        self.items.at(position).unwrap_or(usize::MAX)
+    }
+}

@@ -1,0 +1,212 @@
+//! Waiting without sleeping, as long as that costs nobody more than it saves.
+//!
+//! To be woken takes some 30 µs, and the waker some more, so whoever is soon to be needed again looks for
+//! a while before sleeping. Three things end that: its time is over; it was fruitless lately; or more
+//! threads want to run than there are processors, so that the time is somebody else's.
+
+use std::time::{Duration, Instant};
+
+use crate::cpus;
+
+/// So long anybody may look: less than to sleep and to be woken would take, of everybody's time.
+const GLANCE: Duration = Duration::from_micros(20);
+/// How long to look on a machine that has a processor to spare.
+const SPIN: Duration = Duration::from_micros(50);
+/// How long to look the first time, when workers are only being started and run for the first time: a fork
+/// keeps the owner busy for 50 to 120 µs, a new process needs some 80 µs to its first result. Nobody asks how
+/// full the machine is then: of a process that is new, that alone takes as long as half of this.
+const SPIN_AT_START: Duration = Duration::from_micros(150);
+/// For how long an answer is believed to whether there is one. Asking takes 4 µs, and more when the machine
+/// has had something else to do since.
+const BELIEVED: Duration = Duration::from_millis(1);
+/// After so many waits in which looking did not help, the next are slept through, and every so many
+/// it is tried again.
+const FRUITLESS: u32 = 3;
+const TRY_AGAIN: u32 = 16;
+
+/// How looking went so far, for one who waits.
+#[derive(Debug)]
+pub(in crate::pool) struct Spinner {
+    n_cpus: usize,
+    begun: Instant,
+    /// Nothing was waited for yet.
+    is_new: bool,
+    /// How many waits in a row ended without what was waited for.
+    n_fruitless: u32,
+    /// When the machine was last looked at, and whether it was crowded.
+    looked: Option<(Duration, bool)>,
+}
+
+impl Spinner {
+    /// For a process that may run on `n_cpus` processors; on one alone, nobody else could make it over
+    /// meanwhile.
+    pub(in crate::pool) fn new(n_cpus: usize) -> Spinner {
+        Spinner {
+            n_cpus,
+            begun: Instant::now(),
+            is_new: true,
+            n_fruitless: 0,
+            looked: None,
+        }
+    }
+
+    /// Looks for a while until `is_over`; false when it is time to sleep. `n_own` is asked how
+    /// many of the pool's own processes are awake, this one included: those share the processors as
+    /// they please.
+    pub(in crate::pool) fn until(
+        &mut self,
+        n_own: impl Fn() -> usize,
+        is_over: impl Fn() -> bool,
+    ) -> bool {
+        let begun = self.begun;
+        let is_crowded = || cpus::is_crowded(n_own());
+        self.until_by(&|| begun.elapsed(), is_crowded, is_over)
+    }
+
+    fn until_by(
+        &mut self,
+        clock: &impl Fn() -> Duration,
+        is_crowded: impl Fn() -> bool,
+        is_over: impl Fn() -> bool,
+    ) -> bool {
+        self.n_fruitless = self.n_fruitless.wrapping_add(1);
+        let is_discouraged =
+            self.n_fruitless > FRUITLESS && !self.n_fruitless.is_multiple_of(TRY_AGAIN);
+        if self.n_cpus < 2 || is_discouraged {
+            return is_over();
+        }
+        let started = clock();
+        let found = if std::mem::take(&mut self.is_new) {
+            look_until(started + SPIN_AT_START, clock, &is_over)
+        } else {
+            look_until(started + GLANCE, clock, &is_over)
+                || (!self.is_crowded(clock(), is_crowded)
+                    && look_until(started + SPIN, clock, &is_over))
+        };
+        if found {
+            self.n_fruitless = 0;
+        }
+        found
+    }
+
+    fn is_crowded(&mut self, now: Duration, ask: impl FnOnce() -> bool) -> bool {
+        match self.looked {
+            Some((at, answer)) if now < at + BELIEVED => answer,
+            _ => self.looked.insert((now, ask())).1,
+        }
+    }
+}
+
+/// Looks for at most `limit` whether it `is_over`.
+pub(in crate::pool) fn look_for(limit: Duration, is_over: &impl Fn() -> bool) -> bool {
+    let begun = Instant::now();
+    look_until(limit, &|| begun.elapsed(), is_over)
+}
+
+fn look_until(until: Duration, clock: &impl Fn() -> Duration, is_over: &impl Fn() -> bool) -> bool {
+    loop {
+        for _ in 0..16 {
+            if is_over() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        if clock() >= until {
+            return is_over();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// A clock on which a microsecond passes whenever it is read.
+    struct Clock(Cell<Duration>);
+
+    impl Clock {
+        fn read(&self) -> Duration {
+            self.0.set(self.0.get() + Duration::from_micros(1));
+            self.0.get()
+        }
+    }
+
+    /// How long somebody looks in vain before going to sleep, and how often the machine is asked.
+    fn wait_in_vain(spinner: &mut Spinner, clock: &Clock, crowded: bool) -> (Duration, u32) {
+        let (started, asked) = (clock.0.get(), Cell::new(0));
+        let is_crowded = || {
+            asked.set(asked.get() + 1);
+            crowded
+        };
+        assert!(!spinner.until_by(&|| clock.read(), is_crowded, || false));
+        (clock.0.get() - started, asked.get())
+    }
+
+    /// One who has waited before.
+    fn spinner_and_clock() -> (Spinner, Clock) {
+        let (mut spinner, clock) = (Spinner::new(2), Clock(Cell::new(Duration::ZERO)));
+        assert!(spinner.until_by(&|| clock.read(), || false, || true));
+        (spinner, clock)
+    }
+
+    #[test]
+    fn nobody_spins_where_more_want_to_run_than_there_are_processors() {
+        let (mut spinner, clock) = spinner_and_clock();
+        let (alone, n_asked) = wait_in_vain(&mut spinner, &clock, false);
+        assert!(
+            alone >= SPIN && n_asked == 1,
+            "{alone:?}, asked {n_asked} times"
+        );
+
+        let (mut spinner, clock) = spinner_and_clock();
+        let (beside, n_asked) = wait_in_vain(&mut spinner, &clock, true);
+        let a_few_looks_at_the_clock = Duration::from_micros(5);
+        assert!(beside <= GLANCE + a_few_looks_at_the_clock, "{beside:?}");
+        assert_eq!(n_asked, 1);
+        let (_, n_asked) = wait_in_vain(&mut spinner, &clock, true);
+        assert_eq!(n_asked, 0, "the answer is believed for a while");
+        clock.0.set(clock.0.get() + BELIEVED);
+        let (again, n_asked) = wait_in_vain(&mut spinner, &clock, false);
+        assert!(
+            again >= SPIN && n_asked == 1,
+            "there is room again: {again:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_over_at_once_asks_nobody() {
+        let (mut spinner, clock) = spinner_and_clock();
+        let nobody = || unreachable!("nobody has to look further");
+        assert!(spinner.until_by(&|| clock.read(), nobody, || true));
+    }
+
+    #[test]
+    fn the_first_wait_is_a_longer_one() {
+        let (mut spinner, clock) = (Spinner::new(2), Clock(Cell::new(Duration::ZERO)));
+        let (first, n_asked) = wait_in_vain(&mut spinner, &clock, true);
+        assert!(first >= SPIN_AT_START && n_asked == 0, "{first:?}");
+        let (second, _) = wait_in_vain(&mut spinner, &clock, false);
+        assert!(second < SPIN_AT_START, "{second:?}");
+    }
+
+    #[test]
+    fn fruitless_looking_is_given_up_and_tried_again() {
+        let (mut spinner, clock) = spinner_and_clock();
+        let mut spins = || wait_in_vain(&mut spinner, &clock, false).0 > GLANCE;
+        let first: Vec<bool> = (0..15).map(|_| spins()).collect();
+        assert_eq!(first[..4], [true, true, true, false]);
+        assert_eq!(first.iter().filter(|&&spun| spun).count(), 3);
+        // The sixteenth wait is a fruitful one.
+        assert!(spinner.until_by(&|| clock.read(), || false, || true));
+        assert!(wait_in_vain(&mut spinner, &clock, false).0 > GLANCE);
+    }
+
+    #[test]
+    fn nobody_spins_on_one_processor() {
+        let (_, clock) = spinner_and_clock();
+        let (time, n_asked) = wait_in_vain(&mut Spinner::new(1), &clock, false);
+        assert_eq!((time, n_asked), (Duration::ZERO, 0));
+    }
+}

@@ -1,0 +1,95 @@
+//! How the workers of a pool come to their end with it.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::sys::atomic::Ordering;
+use crate::sys::child;
+use crate::sys::mutex::deadline_in;
+
+use super::super::time_limit;
+use super::Crew;
+use crate::pool::shm::board::{Board, Seat};
+
+/// How often a pool that is closed looks at workers that are in their initialiser.
+const START_INTERVAL: Duration = Duration::from_millis(1);
+/// How long workers are waited for that this process may not kill, and that are perhaps at a task.
+const SPARED: Duration = Duration::from_secs(1);
+/// How long a worker may take to leave a closed pool before the owner looks what holds it up.
+const FAREWELL: Duration = Duration::from_millis(100);
+
+impl Crew {
+    /// Waits until every worker of a closed pool has ended. What is in the queue must have been
+    /// waited for: who dies now is not replaced.
+    pub(in crate::pool) fn join(&mut self) {
+        self.end_starts();
+        self.dying
+            .extend(self.pids.iter_mut().filter_map(Option::take));
+        self.end();
+    }
+
+    /// Kills workers whose initialiser does not return within the time limit: they would never leave.
+    fn end_starts(&mut self) {
+        let (Some(limit), Some(_)) = (self.settings.timeout, &self.settings.initializer) else {
+            return;
+        };
+        let deadline = deadline_in(limit.max(time_limit::SHORTEST_START));
+        loop {
+            self.leavers(true);
+            let is_starting = |seat: &Seat| seat.is_up.load(Ordering::Acquire) == 0;
+            let starting = self.seats().filter(|(_, _, seat)| is_starting(seat));
+            let starting: Vec<i32> = starting.map(|(_, pid, _)| pid).collect();
+            if starting.is_empty() {
+                return;
+            }
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                for pid in starting {
+                    child::kill(pid, Signal::SIGKILL);
+                }
+                return;
+            }
+            std::thread::sleep(START_INTERVAL);
+        }
+    }
+
+    /// Waits until all have ended who will, and ends what was started beside them.
+    fn end(&mut self) {
+        self.bid_farewell();
+        let deadline = Instant::now() + SPARED;
+        for pid in std::mem::take(&mut self.spared) {
+            self.starter.reap_before(pid, deadline);
+        }
+        self.starter.end();
+    }
+
+    /// Waits for workers that have nothing left to run. One that was stopped would never leave, and is killed.
+    pub(super) fn bid_farewell(&mut self) {
+        let starter = &self.starter;
+        while let Some(&first) = self.dying.first() {
+            let ended = starter.reap_before(first, Instant::now() + FAREWELL);
+            if ended.is_none() && child::is_stopped(first) {
+                child::kill(first, Signal::SIGKILL);
+            }
+            // The others as well: the first of a PID namespace cannot end before they are reaped.
+            let has_ended =
+                |pid| (pid == first && ended.is_some()) || starter.try_reap(pid).is_some();
+            self.dying.retain(|&pid| !has_ended(pid));
+        }
+    }
+
+    /// Kills the workers, whatever they do, and reaps them.
+    pub(in crate::pool) fn terminate(&mut self) {
+        // Those that this process may not kill leave now, or as soon as their task is done.
+        Board::of(&self.heap).owner.cut();
+        for pid in self.pids.iter_mut().filter_map(Option::take) {
+            if child::kill(pid, Signal::SIGKILL) {
+                self.dying.push(pid);
+            } else {
+                self.spared.push(pid);
+            }
+        }
+        self.end();
+        self.start_failure = "the pool was terminated".to_owned();
+    }
+}

@@ -1,0 +1,517 @@
+//! The workers of a pool: who sits on which seat, and how they come and go.
+//!
+//! Everything here happens inside the owner's calls. A worker leaves in one of four ways: it dies,
+//! it retires after enough tasks, it is dismissed because the pool shrinks, or the pool is closed.
+//! Only the first is anybody's misfortune.
+
+mod farewell;
+
+use std::cell::Cell;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::error::{Cause, Error, Result};
+use crate::memory;
+use crate::shared::heap::{Heap, Offset};
+use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::child::{self, Ended};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::futex;
+use crate::sys::robust;
+use crate::sys::thread::{self, Look};
+
+use super::fresh::{self, ShippedInitializer};
+use super::start::{StartMethod, Starter};
+use super::time_limit::{self, TimeLimit};
+use super::worker::{self, Duty, LocalCall};
+use crate::pool::call::transport::Death;
+use crate::pool::plan::Schedule;
+use crate::pool::shm::board::{AWAKE, Board, MAX_WORKERS, Seat};
+use crate::pool::shm::function;
+use crate::pool::shm::lane;
+use crate::pool::shm::sleep;
+
+/// What every worker of a pool is started with.
+#[derive(Clone)]
+pub(in crate::pool) struct Settings {
+    pub(in crate::pool) n_workers: Cell<usize>,
+    pub(in crate::pool) method: StartMethod,
+    pub(in crate::pool) initializer: Option<Initializer>,
+    /// After how many tasks a worker is replaced by a fresh one.
+    pub(in crate::pool) max_tasks: u64,
+    /// How the items of a map are cut into chunks.
+    pub(in crate::pool) schedule: Schedule,
+    /// How long a task may take.
+    pub(in crate::pool) timeout: Option<Duration>,
+    /// How often a task whose worker died is tried again.
+    pub(in crate::pool) retries: u32,
+    /// What workers that are forked for one call inherit; `None` for those that live on.
+    pub(in crate::pool) local: Option<LocalCall>,
+}
+
+/// What each worker runs first.
+#[derive(Clone)]
+pub(in crate::pool) struct Initializer {
+    pub(in crate::pool) run: Rc<dyn Fn()>,
+    /// The same for a worker that inherits nothing, or why there is none.
+    pub(in crate::pool) shipped: Result<ShippedInitializer, fn() -> String>,
+}
+
+const SIGKILL: i32 = Signal::SIGKILL as i32;
+
+/// How many workers in a row may die on a seat before they are ready, until nobody else is put there
+/// for this job: something in this program or on this machine kills them all.
+const MAX_FAILED_STARTS: u32 = 3;
+/// How long a death's cause is waited for before the death is reported without it.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// The workers of one engine.
+pub(in crate::pool) struct Crew {
+    heap: Rc<Heap>,
+    settings: Rc<Settings>,
+    /// The worker on each seat; `None` where none could be started. Seats beyond the number that is
+    /// wanted hold workers that were dismissed and have not left yet.
+    pids: Vec<Option<i32>>,
+    /// How many tasks those have finished who have left each seat.
+    n_tasks_before: Vec<u64>,
+    /// How many workers in a row died on each seat before they were ready.
+    failed_starts: Vec<u32>,
+    /// How many processes of the control group had ended for lack of memory when this was last asked.
+    n_ended_for_memory: u64,
+    /// Workers that are dead but whose memory the kernel is still freeing.
+    dying: Vec<i32>,
+    /// Workers that this process may not kill. They leave when their task is done.
+    spared: Vec<i32>,
+    time_limit: Option<TimeLimit>,
+    starter: Starter,
+    /// Where the initialiser's name is written, once it was.
+    initializer: Offset,
+    /// Why the last worker that is missing could not be started.
+    start_failure: String,
+    n_cpus: usize,
+}
+
+/// A worker that left its seat.
+pub(in crate::pool) struct Leaver {
+    pub(in crate::pool) seat: usize,
+    /// The job that it was at, if it left against its will, and not before it was ready.
+    pub(in crate::pool) job: Option<u64>,
+    pub(in crate::pool) death: Death,
+}
+
+/// What is known of a worker's end.
+struct End {
+    ended: Ended,
+    /// The limit that it had passed, if it was killed for that.
+    overran: Option<Duration>,
+    /// How many processes of the control group had ended for lack of memory, if it may be one of them.
+    n_ended_for_memory: Option<u64>,
+    /// It ended itself because there was no room for its results.
+    lacked_room: bool,
+}
+
+impl End {
+    fn cause(&self) -> Cause {
+        if self.lacked_room {
+            return Cause::Encode("all of the pool's shared memory is in use".to_owned());
+        }
+        if let (None, Some(n_ended)) = (self.overran, self.n_ended_for_memory) {
+            return Cause::KilledPerhapsForMemory { n_ended };
+        }
+        match (self.overran, self.ended) {
+            (Some(limit), _) => Cause::TimedOut {
+                limit,
+                is_ended: true,
+            },
+            (None, Ended::Exited(code)) => Cause::Exited { code },
+            (None, Ended::Signalled(signal)) => Cause::Signalled { signal },
+            (None, Ended::Unknown) => Cause::Vanished,
+        }
+    }
+}
+
+/// Checks a number of workers.
+pub(in crate::pool) fn check_number(n_workers: usize) -> Result<()> {
+    match n_workers {
+        0 => Err(Error::invalid_input(
+            "a pool of 0 workers would never run anything; give at least 1, or use Pool::new() for \
+             as many as this process may use processors",
+        )),
+        n if n > MAX_WORKERS => Err(Error::invalid_input(format!(
+            "a pool has at most {MAX_WORKERS} workers, not {n}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+impl Crew {
+    /// Seats without workers.
+    pub(in crate::pool) fn new(heap: &Rc<Heap>, settings: &Rc<Settings>, n_cpus: usize) -> Crew {
+        Crew {
+            heap: Rc::clone(heap),
+            settings: Rc::clone(settings),
+            pids: vec![None; settings.n_workers.get()],
+            n_tasks_before: Vec::new(),
+            failed_starts: Vec::new(),
+            n_ended_for_memory: 0,
+            dying: Vec::new(),
+            spared: Vec::new(),
+            time_limit: settings
+                .timeout
+                .map(|limit| TimeLimit::new(limit, settings.initializer.is_some())),
+            starter: Starter::new(settings.method),
+            initializer: 0,
+            start_failure: String::new(),
+            n_cpus,
+        }
+    }
+
+    /// How many seats there are, those of workers that were dismissed included.
+    pub(in crate::pool) fn n_seats(&self) -> usize {
+        self.pids.len()
+    }
+
+    /// The workers that stay.
+    pub(in crate::pool) fn pids(&self) -> Vec<i32> {
+        let n_wanted = self.settings.n_workers.get();
+        self.pids.iter().take(n_wanted).copied().flatten().collect()
+    }
+
+    /// Each worker with its seat.
+    pub(in crate::pool) fn seats(&self) -> impl Iterator<Item = (usize, i32, &Seat)> {
+        let seats = self
+            .pids
+            .iter()
+            .zip(&Board::of(&self.heap).seats)
+            .enumerate();
+        seats.filter_map(|(index, (pid, seat))| Some((index, (*pid)?, seat)))
+    }
+
+    /// How many tasks were finished on a seat, by all who have ever sat there.
+    pub(in crate::pool) fn n_tasks(&self, seat_index: usize) -> u64 {
+        let before = self.n_tasks_before.get(seat_index).copied().unwrap_or(0);
+        if !self.is_taken(seat_index) {
+            return before;
+        }
+        let seat = &Board::of(&self.heap).seats[seat_index];
+        before + seat.n_tasks.load(Ordering::Relaxed)
+    }
+
+    /// Whether some worker is there to run something.
+    pub(in crate::pool) fn has_workers(&self) -> bool {
+        self.pids.iter().any(Option::is_some)
+    }
+
+    /// Whether somebody sits on a seat.
+    pub(in crate::pool) fn is_taken(&self, seat: usize) -> bool {
+        self.pids.get(seat).is_some_and(Option::is_some)
+    }
+
+    /// Why there is no worker, in words.
+    pub(in crate::pool) fn start_failure(&self) -> &str {
+        &self.start_failure
+    }
+
+    /// Whether every worker has left a job for good.
+    pub(in crate::pool) fn everyone_is_past(&self, job: u64) -> bool {
+        let board = Board::of(&self.heap);
+        let mut seats = self.pids.iter().zip(&board.seats);
+        seats.all(|(pid, seat)| pid.is_none() || seat.position.load(Ordering::SeqCst) > job)
+    }
+
+    /// Wakes up to `n` workers that sleep.
+    pub(in crate::pool) fn wake(&self, n: usize) {
+        let mut left = n.min(self.pids.len());
+        for seat in &Board::of(&self.heap).seats[..self.pids.len()] {
+            if left == 0 {
+                return;
+            }
+            left -= usize::from(sleep::wake(&seat.state));
+        }
+    }
+
+    /// The words that change when a worker dies, to sleep on.
+    pub(in crate::pool) fn lifelines<'b>(
+        &self,
+        board: &'b Board,
+    ) -> impl Iterator<Item = (&'b AtomicU32, u32)> {
+        let taken = board.seats.iter().zip(&self.pids);
+        taken.filter(|(_, pid)| pid.is_some()).map(|(seat, _)| {
+            let word = seat.lifeline.word();
+            (word, word.load(Ordering::Acquire) & !futex::OWNER_DIED)
+        })
+    }
+
+    /// Starts a worker on each seat that is wanted and empty, to begin at job `first`. Failed starts are
+    /// counted anew: somebody may have killed idle workers one after another, which says nothing about
+    /// the next.
+    ///
+    /// # Errors
+    /// The first that occurred; seats that could be filled are.
+    pub(in crate::pool) fn fill_seats(&mut self, first: u64) -> Result<()> {
+        let mut outcome = Ok(());
+        self.failed_starts.clear();
+        for seat in 0..self.settings.n_workers.get() {
+            if self.pids[seat].is_none() {
+                outcome = outcome.and(self.start(seat, first));
+            }
+        }
+        outcome
+    }
+
+    /// Starts a worker on an empty seat, to begin at job `first`.
+    pub(in crate::pool) fn start(&mut self, seat_index: usize, first: u64) -> Result<()> {
+        let started = self.start_there(seat_index, first);
+        if let Err(error) = &started {
+            self.start_failure = error.to_string();
+        }
+        started
+    }
+
+    fn start_there(&mut self, seat_index: usize, first: u64) -> Result<()> {
+        let seat = &Board::of(&self.heap).seats[seat_index];
+        seat.lifeline.reset()?;
+        Board::of(&self.heap).last_panics[seat_index].clear();
+        seat.run.store(0, Ordering::Relaxed);
+        seat.n_tasks.store(0, Ordering::Relaxed);
+        seat.is_up.store(0, Ordering::Relaxed);
+        seat.lacks_room.store(0, Ordering::Relaxed);
+        seat.is_retired.store(0, Ordering::Relaxed);
+        seat.is_dismissed.store(0, Ordering::Relaxed);
+        seat.state.store(AWAKE, Ordering::SeqCst);
+        seat.position.store(first, Ordering::SeqCst);
+        let initializer = self.settings.initializer.as_ref();
+        if self.initializer == 0
+            && self.settings.method != StartMethod::Fork
+            && let Some(shipped) = initializer.and_then(|initializer| initializer.shipped.ok())
+        {
+            self.initializer = function::write(&self.heap, shipped as *const ())?;
+        }
+        let duty = Duty {
+            heap: &self.heap,
+            seat_index,
+            n_workers: self.pids.len(),
+            initializer: initializer.map(|initializer| &*initializer.run),
+            max_tasks: self.settings.max_tasks,
+            local: self.settings.local,
+            max_spinners: self.n_cpus.saturating_sub(1),
+        };
+        let order = fresh::order(&duty, self.initializer);
+        self.pids[seat_index] = Some(self.starter.start(&duty, order)?);
+        Ok(())
+    }
+
+    /// Makes seats for `n` workers, and lets those on higher seats leave when they have finished
+    /// what they run. Seats that are new stay empty.
+    pub(in crate::pool) fn set_number(&mut self, n: usize) {
+        self.settings.n_workers.set(n);
+        if self.pids.len() < n {
+            self.pids.resize(n, None);
+        }
+        let board = Board::of(&self.heap);
+        for (index, seat) in board.seats[..self.pids.len()].iter().enumerate() {
+            seat.is_dismissed
+                .store(u32::from(index >= n), Ordering::SeqCst);
+        }
+        self.wake(usize::MAX);
+    }
+
+    /// Waits until those who were dismissed have left; for a pool that has nothing to run.
+    pub(in crate::pool) fn see_off(&mut self) {
+        let n_wanted = self.settings.n_workers.get();
+        for seat in n_wanted..self.pids.len() {
+            self.dying.extend(self.pids[seat].take());
+        }
+        self.bid_farewell();
+        self.pids.truncate(n_wanted);
+    }
+
+    /// The workers that have left since this was last asked. With `thorough`, also those that died
+    /// before they held their lifeline.
+    pub(in crate::pool) fn leavers(&mut self, thorough: bool) -> Vec<Leaver> {
+        let starter = &self.starter;
+        self.dying.retain(|&pid| starter.try_reap(pid).is_none());
+        let mut leavers = Vec::new();
+        for seat in 0..self.pids.len() {
+            let Some(pid) = self.pids[seat] else { continue };
+            let is_cut = Board::of(&self.heap).seats[seat].lifeline.is_cut();
+            let ended = if is_cut {
+                // The clock is read first: last words may be waited for.
+                Some((monotonic_ns(), self.last_words(pid)))
+            } else if thorough {
+                let reaped = self.starter.try_reap(pid);
+                let ended = reaped.filter(|_| self.is_off(seat, pid));
+                ended.map(|ended| (monotonic_ns(), ended))
+            } else {
+                None
+            };
+            leavers.extend(ended.map(|ended| self.bury(seat, pid, ended)));
+        }
+        leavers
+    }
+
+    /// Makes sure that a worker that is taken for dead is. The OS spares a dead server's worker that has
+    /// changed its credentials, and it must not go on beside its successor.
+    fn is_off(&self, seat: usize, pid: i32) -> bool {
+        let lifeline = &Board::of(&self.heap).seats[seat].lifeline;
+        // The OS marks at most 2,048 words of a thread that dies: a worker with more locks may leave this one as it was.
+        if !lifeline.is_held_by(pid) || thread::has_ended(pid as u32, Look::Thorough) {
+            return true;
+        }
+        // While it holds its lifeline, the pid is its.
+        child::kill(pid, Signal::SIGKILL);
+        let deadline = Instant::now() + LAST_WORDS;
+        while !lifeline.is_cut() && Instant::now() < deadline {
+            let seen = lifeline.word().load(Ordering::Acquire);
+            if !robust::is_marked(seen) {
+                futex::wait(lifeline.word(), seen, Some(deadline));
+            }
+        }
+        lifeline.is_cut()
+    }
+
+    fn bury(&mut self, seat_index: usize, pid: i32, (noticed_ns, ended): (u64, Ended)) -> Leaver {
+        let heap = Rc::clone(&self.heap);
+        let seat = &Board::of(&heap).seats[seat_index];
+        let n_tasks = self.n_tasks(seat_index) + lane::n_uncounted(&heap, seat);
+        let n_seats = self.n_tasks_before.len().max(seat_index + 1);
+        self.n_tasks_before.resize(n_seats, 0);
+        self.n_tasks_before[seat_index] = n_tasks;
+        self.pids[seat_index] = None;
+        let is_retired = seat.is_retired.load(Ordering::Acquire) != 0;
+        let was_up = seat.is_up.load(Ordering::Acquire) != 0;
+        let overran = self
+            .time_limit
+            .as_mut()
+            .and_then(|limit| limit.forget(seat_index));
+        self.note_start(seat_index, pid, (!was_up).then_some((ended, overran)));
+        let end = End {
+            ended,
+            overran,
+            n_ended_for_memory: self.look_for_lack_of_memory(ended),
+            lacked_room: seat.lacks_room.load(Ordering::Acquire) != 0,
+        };
+        Leaver {
+            seat: seat_index,
+            job: (was_up && !is_retired).then(|| seat.position.load(Ordering::Acquire)),
+            death: Death {
+                position: lane::running(&self.heap, seat),
+                pid,
+                noticed_ns,
+                cause: end
+                    .cause()
+                    .after(Board::of(&heap).last_panics[seat_index].read()),
+            },
+        }
+    }
+
+    /// How many processes of the control group have ended for lack of memory, if there are more than
+    /// before and a worker's end looks like that.
+    fn look_for_lack_of_memory(&mut self, ended: Ended) -> Option<u64> {
+        let Ended::Signalled(SIGKILL) = ended else {
+            return None;
+        };
+        let now = memory::n_ended(Path::new("/"));
+        let before = std::mem::replace(&mut self.n_ended_for_memory, now);
+        (now > before).then_some(now)
+    }
+
+    /// Notes whether the worker that has left a seat had ever been ready.
+    fn note_start(&mut self, seat: usize, pid: i32, failed: Option<(Ended, Option<Duration>)>) {
+        let n_seats = self.failed_starts.len().max(seat + 1);
+        self.failed_starts.resize(n_seats, 0);
+        let n_failed = &mut self.failed_starts[seat];
+        self.start_failure = match failed {
+            None => {
+                *n_failed = 0;
+                return;
+            }
+            Some((_, Some(limit))) if self.settings.initializer.is_some() => {
+                *n_failed = MAX_FAILED_STARTS;
+                let limit = limit.max(time_limit::SHORTEST_START);
+                format!(
+                    "the pool's initializer took longer than its limit of {limit:?} (see timeout)"
+                )
+            }
+            Some((Ended::Exited(worker::FAILED_TO_START), _)) => {
+                *n_failed = MAX_FAILED_STARTS;
+                "the pool's initializer panicked".to_owned()
+            }
+            Some((ended, _)) => {
+                *n_failed += 1;
+                format!("process {pid} {ended} before it was ready to run anything")
+            }
+        };
+    }
+
+    /// Whether a seat that is empty is to be filled again at once. If not, the next job tries.
+    pub(in crate::pool) fn is_wanted(&self, seat: usize) -> bool {
+        seat < self.settings.n_workers.get() && self.failed_starts[seat] < MAX_FAILED_STARTS
+    }
+
+    /// Kills workers that have been at one task for too long. Those that this process may not kill leave
+    /// their seats as if they were dead.
+    pub(in crate::pool) fn kill_overdue(&mut self) -> Vec<Leaver> {
+        let Some(limit) = &mut self.time_limit else {
+            return Vec::new();
+        };
+        let spared = limit.kill_overdue(&self.heap, &self.pids);
+        let leave = |seat| self.spare(seat);
+        spared.into_iter().filter_map(leave).collect()
+    }
+
+    fn spare(&mut self, seat_index: usize) -> Option<Leaver> {
+        let pid = self.pids[seat_index].take()?;
+        self.spared.push(pid);
+        let limit = self.settings.timeout?;
+        let seat = &Board::of(&self.heap).seats[seat_index];
+        Some(Leaver {
+            seat: seat_index,
+            job: Some(seat.position.load(Ordering::Acquire)),
+            death: Death {
+                position: lane::running(&self.heap, seat),
+                pid,
+                noticed_ns: monotonic_ns(),
+                cause: Cause::TimedOut {
+                    limit,
+                    is_ended: false,
+                },
+            },
+        })
+    }
+
+    /// Tells how long the owner has slept between two looks at the workers' progress.
+    pub(in crate::pool) fn slept(&mut self, slept: Duration) {
+        if let Some(limit) = &mut self.time_limit {
+            limit.forgive(slept);
+        }
+    }
+
+    /// How long the owner may sleep before it has to look at the workers' progress again.
+    pub(in crate::pool) fn patience(&self) -> Option<Duration> {
+        self.time_limit.as_ref().map(TimeLimit::interval)
+    }
+
+    /// How a worker whose lifeline is cut came to its end. Reaps it if that is possible at once;
+    /// a large worker's memory takes its time.
+    fn last_words(&mut self, pid: i32) -> Ended {
+        // A worker that replaced its program has no way back, but lives.
+        child::kill(pid, Signal::SIGKILL);
+        if let Some(ended) = self.starter.try_reap(pid) {
+            return ended;
+        }
+        if let Some(ended) = child::peek_ending(pid) {
+            self.dying.push(pid);
+            return ended;
+        }
+        let deadline = Instant::now() + LAST_WORDS;
+        let ended = self.starter.reap_before(pid, deadline);
+        ended.unwrap_or_else(|| {
+            self.dying.push(pid);
+            Ended::Unknown
+        })
+    }
+}

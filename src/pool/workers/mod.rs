@@ -1,0 +1,8 @@
+//! The worker processes of a pool: how they start, what they do all their life, and how they end.
+
+pub(super) mod crew;
+pub(super) mod fresh;
+mod server;
+pub(super) mod start;
+mod time_limit;
+pub(super) mod worker;

@@ -1,0 +1,177 @@
+//! A process without threads and with little memory that forks workers for a pool.
+//!
+//! ```text
+//!  owner ── START seat ──▶ server ── fork ──▶ worker
+//!        ◀── pid ─────────
+//!        ── REAP pid ────▶        ── waitid
+//!        ◀── how it ended
+//! ```
+//!
+//! The workers are the server's children, and die with it as it dies with the owner (both by
+//! `PR_SET_PDEATHSIG`), or else when they see that the owner is gone. So it is the server that reaps them, and only when it is asked: a pid stays
+//! taken until the owner knows how its worker ended.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::error::Error as _;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::error::{Error, Result};
+use crate::shared::heap::Heap;
+use crate::sys::child::{self, Ended, Side};
+use crate::sys::line::{Line, Message, line};
+use crate::sys::process_id;
+
+use super::fresh::{self, Order};
+
+/// "Fork a worker for this seat, in a pool of so many." Answer: its pid, or the system's error.
+const START: i64 = 1;
+/// "Reap this process if it has ended." Answer: one of the following, and a code or signal.
+const REAP: i64 = 2;
+
+const FAILED: i64 = 0;
+const STARTED: i64 = 1;
+const RUNS: i64 = 2;
+const EXITED: i64 = 3;
+const SIGNALLED: i64 = 4;
+const UNKNOWN: i64 = 5;
+
+/// How long an answer may take before the owner looks what holds the server up.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(100);
+
+/// The owner's side of a server.
+pub(in crate::pool) struct Server {
+    pid: i32,
+    line: Line,
+    owner: u32,
+    /// The workers that it forked and has not reaped.
+    workers: RefCell<HashSet<i32>>,
+}
+
+impl Server {
+    /// Launches a server for workers as the order says.
+    pub(in crate::pool) fn launch(heap: &Heap, order: Order) -> Result<Server> {
+        if child::has_children_elsewhere() {
+            // Its pids would be those of another PID namespace, and here of other processes.
+            return Err(Error::os(
+                "cannot start a server in the PID namespace that this process has made for its children \
+                 (unshare); use StartMethod::Fork, or make the pool first",
+                std::io::ErrorKind::Unsupported.into(),
+            ));
+        }
+        let (here, there) = line()?;
+        let pid = fresh::launch(heap, order, Some(&there))?;
+        Ok(Server {
+            pid,
+            line: here,
+            owner: process_id(),
+            workers: RefCell::default(),
+        })
+    }
+
+    /// Forks a worker; `None` if the server is dead.
+    pub(in crate::pool) fn start(
+        &self,
+        seat_index: usize,
+        n_workers: usize,
+    ) -> Option<Result<i32>> {
+        let [what, number, _] = self.ask([START, seat_index as i64, n_workers as i64])?;
+        Some(match what {
+            STARTED => {
+                self.workers.borrow_mut().insert(number as i32);
+                Ok(number as i32)
+            }
+            _ => Err(Error::os(
+                "the pool's server cannot fork a process (see ulimit -u, and the memory that is left)",
+                std::io::Error::from_raw_os_error(number as i32),
+            )),
+        })
+    }
+
+    /// Reaps a worker if it has ended; `None` while it runs.
+    pub(in crate::pool) fn try_reap(&self, pid: i32) -> Option<Ended> {
+        // A worker dies with its server, so another server's is dead.
+        let killed = Ended::Signalled(Signal::SIGKILL as i32);
+        if !self.workers.borrow().contains(&pid) {
+            return Some(killed);
+        }
+        let ended = match self.ask([REAP, i64::from(pid), 0]) {
+            Some([RUNS, ..]) => return None,
+            Some([EXITED, code, _]) => Ended::Exited(code as i32),
+            Some([SIGNALLED, signal, _]) => Ended::Signalled(signal as i32),
+            Some(_) => Ended::Unknown,
+            None => killed,
+        };
+        self.workers.borrow_mut().remove(&pid);
+        Some(ended)
+    }
+
+    /// Waits for the answer to a question; `None` if the server is dead.
+    fn ask(&self, question: Message) -> Option<Message> {
+        if !self.line.send(question) {
+            return None;
+        }
+        while !self.line.is_ready_within(ANSWERS_WITHIN) {
+            // Some other process may hold the line's other end open.
+            if child::has_ended(self.pid) {
+                return None;
+            }
+            if child::is_stopped(self.pid) {
+                // Whoever stopped it may stop workers, but not those who wait for none.
+                child::kill(self.pid, Signal::SIGCONT);
+            }
+        }
+        self.line.receive()
+    }
+}
+
+impl Drop for Server {
+    /// Ends the server, and with it whatever workers there are still.
+    fn drop(&mut self) {
+        if self.owner == process_id() {
+            // A server that this process may not kill ends when its line does.
+            self.line.shut();
+            child::kill(self.pid, Signal::SIGKILL);
+            child::reap(self.pid);
+        }
+    }
+}
+
+/// Forks and reaps until nobody asks any more.
+pub(in crate::pool) fn serve(heap: &Heap, order: Order, line: Line) -> ! {
+    child::name_process(c"forklore-server");
+    child::pass_interrupts();
+    while let Some([what, number, n_workers]) = line.receive() {
+        let answer = if what == START {
+            match child::fork() {
+                Ok(Side::Child(_branch)) => {
+                    drop(line);
+                    fresh::work(heap, order.for_seat(number as u64, n_workers as u64));
+                }
+                Ok(Side::Parent(pid)) => [STARTED, i64::from(pid), 0],
+                Err(error) => [FAILED, os_code(&error), 0],
+            }
+        } else {
+            match child::try_reap(number as i32) {
+                None => [RUNS, 0, 0],
+                Some(Ended::Exited(code)) => [EXITED, i64::from(code), 0],
+                Some(Ended::Signalled(signal)) => [SIGNALLED, i64::from(signal), 0],
+                Some(Ended::Unknown) => [UNKNOWN, 0, 0],
+            }
+        };
+        if !line.send(answer) {
+            break;
+        }
+    }
+    child::exit_now(0)
+}
+
+fn os_code(error: &Error) -> i64 {
+    let source = error.source().and_then(|error| error.downcast_ref());
+    source
+        .and_then(std::io::Error::raw_os_error)
+        .unwrap_or(nix::errno::Errno::EAGAIN as i32)
+        .into()
+}
