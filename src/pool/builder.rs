@@ -14,8 +14,7 @@ use super::Pool;
 use super::call::callable::why_not_shipped;
 use super::call::flight::Shared;
 use super::plan::Schedule;
-use super::workers::crew::{Initializer, Settings};
-use super::workers::start::StartMethod;
+use super::settings::{Initializer, Settings, StartMethod};
 
 /// Chooses what a [`Pool`] is like.
 #[derive(Default)]

@@ -14,8 +14,8 @@ use crate::error::{Outcome, Result};
 use super::call::callable::Callable;
 use super::call::flight::{Flight, Function, Shared};
 use super::call::run;
+use super::call::spent::Spent;
 use super::plan::Schedule;
-use super::shm::args::Spent;
 
 /// How many chunks are in flight for each worker: one that runs, one that waits, and one whose
 /// results are on their way.

@@ -21,6 +21,7 @@ mod map;
 mod pending;
 mod plan;
 mod progress;
+mod settings;
 mod shm;
 mod workers;
 
@@ -36,9 +37,9 @@ use crate::trace::Traced;
 
 use call::callable::{Star, Unary};
 use call::flight::Shared;
+use call::notes::Notes;
 use call::run;
 use imap::{Results, Stream};
-use shm::recorder::Notes;
 
 pub use builder::Builder;
 pub use call::callable::StarFn;
@@ -52,7 +53,7 @@ pub(crate) use map::{all_or_panic, chunks_of, impl_map, own_methods};
 pub use pending::Pending;
 pub use plan::Schedule;
 pub use progress::Watched;
-pub use workers::start::StartMethod;
+pub use settings::StartMethod;
 
 /// A pool of worker processes that run functions on arguments.
 ///

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use crate::error::TaskError;
 
 use super::call::flight::{Flight, Shared};
-use super::call::run::Failed;
-use super::call::turns::{Start, Turn};
+use super::call::run::{Begun, Failed};
+use super::call::turns::Turn;
 
 /// A result that workers are still at work on, from [`Pool::apply_async`](super::Pool::apply_async) or
 /// [`Pool::map_async`](super::Pool::map_async).
@@ -44,15 +44,6 @@ enum State<T> {
     /// Workers are forked for it when its turn comes.
     InTurn(Rc<Shared>, Rc<Turn<T>>),
     Ended(Result<T, TaskError>),
-}
-
-/// What came of beginning a call.
-pub(super) enum Begun {
-    /// There were no arguments.
-    Empty,
-    Flying(Flight),
-    /// It takes its turn.
-    InTurn(Rc<Shared>, Start),
 }
 
 impl<R: DeserializeOwned + 'static> Pending<R> {

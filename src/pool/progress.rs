@@ -18,34 +18,17 @@ use super::Pool;
 use super::call::callable::{Callable, StarFn};
 use super::call::callable::{Star, Unary};
 use super::call::flight::Flight;
+use super::call::notes::Notes;
 use super::call::run::{self, results_or_raise};
+use super::call::transport::Look;
 use super::map::{chunks_of, impl_map};
 use super::plan::Schedule;
-use super::shm::recorder::Notes;
 
 /// How often the owner looks, and how often it draws.
 const LOOK: Duration = Duration::from_millis(25);
 const REFRESH: Duration = Duration::from_millis(100);
 /// So many spans a live timeline has at most; what would be more begins to be left out.
 const MOST_SPANS: usize = 20_000;
-
-/// What the board says of a batch at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Look {
-    pub(super) n_done: u64,
-    /// Each seat on which a worker sits.
-    pub(super) workers: Vec<WorkerLook>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct WorkerLook {
-    pub(super) seat: usize,
-    pub(super) pid: i32,
-    /// How many tasks were ever finished on the seat.
-    pub(super) n_tasks: u64,
-    /// The item that it is running, if it is running one of this batch.
-    pub(super) item: Option<usize>,
-}
 
 /// A pool whose maps show how far they are, made by [`Pool::with_progress`].
 #[derive(Debug, Clone)]

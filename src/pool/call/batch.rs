@@ -7,9 +7,8 @@ use crate::error::{Cause, Result, TaskError};
 
 use super::bits::Bits;
 use super::collate::{Collect, Landed};
-use super::transport::{CommittedRun, Death, Encoded, Posting, Transport};
+use super::transport::{Death, Encoded, Items, Look, Posting, Transport, Visitor};
 use crate::pool::plan::Schedule;
-use crate::pool::progress::Look;
 
 /// After this many rounds in which workers died and nothing was answered, the rest is given up.
 const MAX_STRIKES: u32 = 3;
@@ -47,28 +46,6 @@ pub(in crate::pool) struct Terms {
     /// How often a task whose worker died is tried again.
     pub(in crate::pool) retries: u32,
 }
-
-/// Which item of a map each position of a job stands for.
-#[derive(Clone, Copy)]
-pub(in crate::pool) enum Items<'p> {
-    /// They are the same.
-    Same,
-    /// Those listed, in ascending order.
-    Listed(&'p [u64]),
-}
-
-impl Items<'_> {
-    #[inline]
-    pub(in crate::pool) fn at(self, position: u64) -> Option<usize> {
-        match self {
-            Items::Same => Some(position as usize),
-            Items::Listed(items) => items.get(position as usize).map(|&item| item as usize),
-        }
-    }
-}
-
-/// Is shown each run of a batch, with the items that its positions stand for.
-pub(in crate::pool) type Visitor<'v> = dyn FnMut(Items<'_>, CommittedRun<'_>) + 'v;
 
 /// A job that serves a batch.
 struct Part {

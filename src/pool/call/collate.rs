@@ -9,10 +9,9 @@ use crate::caught;
 use crate::error::{Cause, Error, Outcome, TaskError};
 use crate::wire;
 
-use super::batch::{Items, Visitor};
 use super::bits::Bits;
-use super::transport::{CommittedRun, Values};
-use crate::pool::shm::args::LARGE_BYTES;
+use super::spent::LARGE_BYTES;
+use super::transport::{CommittedRun, Items, Values, Visitor};
 
 /// Makes results of what the workers of a batch commit, whatever their type.
 pub(in crate::pool) trait Collect {

@@ -13,15 +13,16 @@ use crate::sys::process_id;
 
 use super::batch::{self, Terms};
 use super::collate::{Collect, Collector, Landed};
+use super::notes::Notes;
+use super::spent::Spent;
 use super::task::Trampoline;
-use super::transport::{Encoded, Transport};
+use super::transport::{Encoded, Look, Transport};
 use super::turns::Turns;
 use crate::pool::plan::Schedule;
-use crate::pool::progress::Look;
-use crate::pool::shm::args::{Arguments, Encoder, Spent};
+use crate::pool::settings::Settings;
+use crate::pool::shm::args::{Arguments, Encoder};
+use crate::pool::shm::desk::Shm;
 use crate::pool::shm::engine::Engine;
-use crate::pool::shm::recorder::Notes;
-use crate::pool::workers::crew::Settings;
 
 /// When a map that runs is first looked at for large results; and the next time, if there were some.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
@@ -53,7 +54,7 @@ type Cell = RefCell<Option<Batch>>;
 #[derive(Clone, Copy)]
 pub(in crate::pool) enum Function {
     /// A function without state, by its place in its shared object.
-    Shipped(Trampoline<Engine>),
+    Shipped(Trampoline<Shm>),
     /// What the engine's workers have inherited.
     Inherited,
 }
@@ -358,7 +359,9 @@ impl Flight {
         };
         match self.shared.engine.try_borrow() {
             Ok(engine) if !self.is_lost() => {
-                notes.gather(&engine, &batch);
+                for job in batch.jobs() {
+                    engine.gather(job, batch.deaths(), notes);
+                }
                 batch.collect(&*engine, results);
             }
             _ => {

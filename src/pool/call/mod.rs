@@ -10,8 +10,10 @@ pub(super) mod collate;
 pub(super) mod flight;
 #[cfg(test)]
 mod messages;
+pub(super) mod notes;
 mod panics;
 pub(super) mod run;
+pub(super) mod spent;
 pub(super) mod task;
 pub(super) mod transport;
 pub(super) mod turns;

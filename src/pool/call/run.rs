@@ -11,17 +11,15 @@ use crate::error::{Error, Outcome, Result, TaskError};
 
 use super::callable::{Callable, Nullary, why_not_shipped};
 use super::flight::{Flight, Function, Shared};
+use super::notes::Notes;
+use super::spent::Spent;
 use super::task::{Inherited, run_inherited, run_inherited_on_encoded, run_shipped};
 use super::transport::Encoded;
 use super::turns::Start;
-use crate::pool::pending::Begun;
 use crate::pool::plan::Schedule;
-use crate::pool::shm::args::{Arguments, Spent};
-use crate::pool::shm::engine::Engine;
-use crate::pool::shm::recorder::Notes;
-use crate::pool::workers::crew::Settings;
-use crate::pool::workers::start::StartMethod;
-use crate::pool::workers::worker::LocalCall;
+use crate::pool::settings::{LocalCall, Settings, StartMethod};
+use crate::pool::shm::args::Arguments;
+use crate::pool::shm::desk::Shm;
 
 /// Runs `f` over `args` and waits for the results. `notes` say where the time went, if they are on.
 pub(in crate::pool) fn run<C, A>(
@@ -76,7 +74,7 @@ where
         args: args.as_ptr(),
     };
     let call = LocalCall {
-        run: run_inherited::<C, A, Engine>,
+        run: run_inherited::<C, A, Shm>,
         call: std::ptr::from_ref(&call).cast(),
     };
     let workers = fork_for(pool, call, why_not_shipped::<C>, n_items, None).map_err(fail)?;
@@ -114,6 +112,15 @@ pub(in crate::pool) fn outcomes<R>(
     }
 }
 
+/// What came of beginning a call.
+pub(in crate::pool) enum Begun {
+    /// There were no arguments.
+    Empty,
+    Flying(Flight),
+    /// It takes its turn.
+    InTurn(Rc<Shared>, Start),
+}
+
 /// Begins to run `f` over `args`, which live on with the flight, or lets it wait for its turn.
 pub(in crate::pool) fn begin<C, A>(
     pool: &Rc<Shared>,
@@ -143,7 +150,7 @@ where
         args: owned.1.as_ptr(),
     });
     let local = LocalCall {
-        run: run_inherited::<C, A, Engine>,
+        run: run_inherited::<C, A, Shm>,
         call: std::ptr::from_ref(&*call).cast(),
     };
     let n_workers = pool.n_workers().min(n_items);
@@ -184,13 +191,10 @@ where
 {
     drop(pool.open_engine()?);
     if size_of::<C>() == 0 {
-        return Ok((
-            Rc::clone(pool),
-            Function::Shipped(run_shipped::<C, A, Engine>),
-        ));
+        return Ok((Rc::clone(pool), Function::Shipped(run_shipped::<C, A, Shm>)));
     }
     let call = LocalCall {
-        run: run_inherited_on_encoded::<C, A, Engine>,
+        run: run_inherited_on_encoded::<C, A, Shm>,
         call: std::ptr::from_ref(f).cast(),
     };
     let workers = fork_for(pool, call, why_not_shipped::<C>, usize::MAX, None)?;
@@ -219,7 +223,7 @@ where
     }
     let launch = |seat| -> Result<Flight> {
         let encoded = pool.encode(std::iter::once(()), &mut Spent::dropped())?;
-        let function = Function::Shipped(run_shipped::<Nullary<F>, (), Engine>);
+        let function = Function::Shipped(run_shipped::<Nullary<F>, (), Shm>);
         Flight::launch_for(pool, function, encoded, Schedule::Dynamic, Some(seat))
     };
     // All begin before the first is waited for.
@@ -269,7 +273,7 @@ where
     if n_items == 0 {
         return Ok(None);
     }
-    let function = Function::Shipped(run_shipped::<C, A, Engine>);
+    let function = Function::Shipped(run_shipped::<C, A, Shm>);
     let flight = Flight::launch(pool, function, encoded, schedule);
     flight.map(Some).map_err(fail)
 }

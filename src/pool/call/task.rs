@@ -17,15 +17,29 @@ use crate::wire;
 
 use super::callable::Callable;
 use super::panics::PanicNotes;
-use super::transport::{Port, Slots, Step, Transport};
+use super::transport::{Port, Slots};
 
 /// What a function's name leads to in a worker: code that runs a job to its end.
 ///
 /// The ABI is C's because the caller may have been compiled into another shared object.
 pub(in crate::pool) type Trampoline<T> = unsafe extern "C" fn(task: &mut Task<'_, T>);
 
+/// What carries jobs to tasks, as its workers see it.
+pub(in crate::pool) trait Carrier: Sized {
+    /// A worker's side of one job.
+    type Port<'a>: Port;
+
+    /// [`Task::run_chunks`]. Each carrier has its own, so that it is compiled with the carrier, and not
+    /// again into every notebook cell.
+    fn drive(task: &mut Task<'_, Self>, stride: usize, step: &mut Step<'_, Self>);
+}
+
+/// Runs positions from a task's next one on. It may stop short with why that one has no result.
+pub(in crate::pool) type Step<'s, T> =
+    dyn FnMut(&mut Task<'_, T>) -> std::result::Result<(), Cause> + 's;
+
 /// A job as it is being done.
-pub(in crate::pool) struct Task<'a, T: Transport> {
+pub(in crate::pool) struct Task<'a, T: Carrier> {
     port: T::Port<'a>,
     /// The claimed chunk's positions that are still to be done.
     next: u64,
@@ -38,7 +52,7 @@ pub(in crate::pool) struct Task<'a, T: Transport> {
     origin: Origin,
 }
 
-impl<'a, T: Transport> Task<'a, T> {
+impl<'a, T: Carrier> Task<'a, T> {
     pub(in crate::pool) fn new(port: T::Port<'a>) -> Self {
         Task {
             port,
@@ -109,13 +123,13 @@ impl<'a, T: Transport> Task<'a, T> {
 /// Runs a function without captured state, found by its place in a shared object.
 ///
 /// # Safety
-/// `C` has no size, and the job's arguments are `A`s that were encoded for its transport.
+/// `C` has no size, and the job's arguments are `A`s that were encoded for its carrier.
 pub(in crate::pool) unsafe extern "C" fn run_shipped<C, A, T>(task: &mut Task<'_, T>)
 where
     C: Callable<A>,
     A: DeserializeOwned,
     C::Output: Serialize,
-    T: Transport,
+    T: Carrier,
 {
     // SAFETY: a type without size has no state to be invalid, and the mapper held such a value.
     let f: &C = unsafe { NonNull::dangling().as_ref() };
@@ -133,7 +147,7 @@ pub(in crate::pool) unsafe fn run_inherited_on_encoded<C, A, T>(
     C: Callable<A>,
     A: DeserializeOwned,
     C::Output: Serialize,
-    T: Transport,
+    T: Carrier,
 {
     // SAFETY: the caller vouches for the pointer.
     run_on_encoded(unsafe { &*call.cast::<C>() }, task);
@@ -144,7 +158,7 @@ where
     C: Callable<A>,
     A: DeserializeOwned,
     C::Output: Serialize,
-    T: Transport,
+    T: Carrier,
 {
     let numbers = task.port.numbers().cast::<A>();
     match (wire::plain_size::<A>(), wire::plain_size::<C::Output>()) {
@@ -182,7 +196,7 @@ pub(in crate::pool) unsafe fn run_inherited<C, A, T>(call: *const (), task: &mut
 where
     C: Callable<A>,
     C::Output: Serialize,
-    T: Transport,
+    T: Carrier,
 {
     // SAFETY: the caller vouches for the pointer and what it leads to.
     let (f, args) = unsafe {
@@ -214,7 +228,7 @@ unsafe fn step_plain<C, A, T>(
 ) -> std::result::Result<(), Cause>
 where
     C: Callable<A>,
-    T: Transport,
+    T: Carrier,
 {
     let Slots { first, n_committed } = task.port.slots();
     let slots = first.cast::<C::Output>();
@@ -248,7 +262,7 @@ fn step_values<C, A, T>(
 where
     C: Callable<A>,
     C::Output: Serialize,
-    T: Transport,
+    T: Carrier,
 {
     while task.next < task.end {
         let argument = argument(&task.port, task.item()).map_err(no_argument)?;

@@ -7,7 +7,7 @@
 //!  worker:  claim ─▶ begin ─▶ argument ─▶ commit, or fail ─▶ end ─▶ claim …
 //! ```
 //!
-//! What stands on it ([`Batch`](super::batch::Batch) and [`collate`](super::collate) in the owner, [`Task`]
+//! What stands on it ([`Batch`](super::batch::Batch) and [`collate`](super::collate) in the owner, [`Task`](super::task::Task)
 //! in a worker) knows jobs, positions and encoded values, and not how they travel. What stands below is
 //! chosen at compile time. Pools have shared memory: [`Engine`](crate::pool::shm::engine::Engine) is the owner's side of
 //! it, [`Desk`](crate::pool::shm::desk::Desk) a worker's. The unit tests have threads that send each other messages.
@@ -21,10 +21,8 @@ use crate::error::{Cause, Error, Result};
 use crate::sys::atomic::AtomicU64;
 use crate::wire::Sink;
 
-use super::task::Task;
 use crate::caught::last_panic::LastPanic;
 use crate::pool::plan::Schedule;
-use crate::pool::progress::Look;
 
 /// The owner's side: publishes jobs, and has what became of them.
 pub(in crate::pool) trait Transport: Sized {
@@ -32,8 +30,6 @@ pub(in crate::pool) trait Transport: Sized {
     type Function: Copy;
     /// Encoded arguments, where workers get at them.
     type Args;
-    /// The worker's side.
-    type Port<'a>: Port;
 
     /// Lets workers begin with a job, which has the number that is returned from now on.
     fn publish(&mut self, posting: &Posting<'_, Self>) -> Result<u64>;
@@ -65,10 +61,6 @@ pub(in crate::pool) trait Transport: Sized {
 
     /// Why there is no worker, in words.
     fn start_failure(&self) -> &str;
-
-    /// [`Task::run_chunks`]. Each transport has its own, so that it is compiled with the transport, and not
-    /// again into every notebook cell.
-    fn drive(task: &mut Task<'_, Self>, stride: usize, step: &mut Step<'_, Self>);
 }
 
 /// A worker's side of one job.
@@ -122,10 +114,6 @@ pub(in crate::pool) struct Slots<'a> {
     pub(in crate::pool) n_committed: &'a AtomicU64,
 }
 
-/// Runs positions from a task's next one on. It may stop short with why that one has no result.
-pub(in crate::pool) type Step<'s, T> =
-    dyn FnMut(&mut Task<'_, T>) -> std::result::Result<(), Cause> + 's;
-
 /// What a job is to be.
 pub(in crate::pool) struct Posting<'b, T: Transport> {
     pub(in crate::pool) function: T::Function,
@@ -171,6 +159,46 @@ pub(in crate::pool) struct Death {
     /// When the owner noticed it, on the system's monotonic clock.
     pub(in crate::pool) noticed_ns: u64,
     pub(in crate::pool) cause: Cause,
+}
+
+/// Which item of a map each position of a job stands for.
+#[derive(Clone, Copy)]
+pub(in crate::pool) enum Items<'p> {
+    /// They are the same.
+    Same,
+    /// Those listed, in ascending order.
+    Listed(&'p [u64]),
+}
+
+impl Items<'_> {
+    #[inline]
+    pub(in crate::pool) fn at(self, position: u64) -> Option<usize> {
+        match self {
+            Items::Same => Some(position as usize),
+            Items::Listed(items) => items.get(position as usize).map(|&item| item as usize),
+        }
+    }
+}
+
+/// Is shown each run of a batch, with the items that its positions stand for.
+pub(in crate::pool) type Visitor<'v> = dyn FnMut(Items<'_>, CommittedRun<'_>) + 'v;
+
+/// How far a job is at one moment, or a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::pool) struct Look {
+    pub(in crate::pool) n_done: u64,
+    /// Each seat on which a worker sits.
+    pub(in crate::pool) workers: Vec<WorkerLook>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::pool) struct WorkerLook {
+    pub(in crate::pool) seat: usize,
+    pub(in crate::pool) pid: i32,
+    /// How many tasks were ever finished on the seat.
+    pub(in crate::pool) n_tasks: u64,
+    /// The item that it is running, if it is running one of this batch.
+    pub(in crate::pool) item: Option<usize>,
 }
 
 /// The committed part of a run.

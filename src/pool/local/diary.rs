@@ -7,7 +7,7 @@ use crate::sys::thread_id;
 use crate::trace::{Span, Traced, Visit};
 
 use super::within::lock;
-use crate::pool::shm::recorder::Notes;
+use crate::pool::call::notes::Notes;
 
 /// Spans shorter than this grow by the items that follow: a million quick items are no million spans.
 const SHORTEST_SPAN: Duration = Duration::from_micros(10);

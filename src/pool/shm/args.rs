@@ -1,17 +1,16 @@
 //! Arguments on their way out: encoded once, into memory that the workers already see.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
 use serde::Serialize;
 
-use crate::caught;
 use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::wire::{self, Sink};
 
 use super::board::{ArgSpan, NO_BYTES};
 use super::growing::{Growing, block_bytes};
+use crate::pool::call::spent::Spent;
 use crate::pool::call::transport::Encoded;
 
 /// Arguments in shared memory.
@@ -33,52 +32,6 @@ pub(in crate::pool) fn write_list(heap: &Heap, items: &[u64]) -> Result<Offset> 
         std::ptr::copy_nonoverlapping(items.as_ptr(), heap.at(list).cast::<u64>(), items.len());
     }
     Ok(list)
-}
-
-/// Arguments that were encoded and are still held, so that the results take over their memory.
-///
-/// What the allocator hands out for large results are fresh pages, and the first touch of each costs
-/// some ten times what copying into it does. An argument that is dropped just before a result
-/// of its size is made leaves pages that are there already.
-pub(in crate::pool) struct Spent<A> {
-    args: VecDeque<A>,
-    /// How many more bytes may be held.
-    room_bytes: usize,
-}
-
-/// Smaller values are not made of fresh pages.
-pub(in crate::pool) const LARGE_BYTES: usize = 1 << 17;
-/// No more than this is held beyond its time.
-const MOST_HELD_BYTES: usize = 1 << 28;
-
-impl<A> Spent<A> {
-    /// Holds large arguments.
-    pub(in crate::pool) fn held() -> Self {
-        Spent {
-            args: VecDeque::new(),
-            room_bytes: MOST_HELD_BYTES,
-        }
-    }
-
-    /// Drops each argument as soon as it is encoded.
-    pub(in crate::pool) fn dropped() -> Self {
-        Spent {
-            args: VecDeque::new(),
-            room_bytes: 0,
-        }
-    }
-
-    fn put(&mut self, arg: A, bytes: usize) {
-        if (LARGE_BYTES..=self.room_bytes).contains(&bytes) {
-            self.room_bytes -= bytes;
-            self.args.push_back(arg);
-        }
-    }
-
-    /// Drops the argument that was held longest. Its destructor is the user's, and results are being collected.
-    pub(in crate::pool) fn drop_one(&mut self) {
-        caught::drop_quietly(self.args.pop_front());
-    }
 }
 
 /// Writes arguments into shared memory.

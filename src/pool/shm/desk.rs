@@ -13,7 +13,19 @@ use super::board::{ArgSpan, Board, Job, NO_BYTES, Seat};
 use super::lane::Lane;
 use super::recorder::Recorder;
 use crate::caught::last_panic::LastPanic;
+use crate::pool::call::task::{Carrier, Step, Task};
 use crate::pool::call::transport::{Port, Slots};
+
+/// Shared memory as what carries jobs to tasks.
+pub(in crate::pool) struct Shm;
+
+impl Carrier for Shm {
+    type Port<'a> = Desk<'a>;
+
+    fn drive(task: &mut Task<'_, Shm>, stride: usize, step: &mut Step<'_, Shm>) {
+        task.run_chunks(stride, step);
+    }
+}
 
 /// A job as one worker sees it.
 pub(in crate::pool) struct Desk<'a> {

@@ -22,16 +22,19 @@ use crate::sys::{futex, process_id};
 
 use super::args::{self, Arguments};
 use super::board::{Board, Job, JobSpec, N_JOBS, SPINNING};
-use super::desk::Desk;
+use super::desk::Shm;
 use super::function::Records;
 use super::lane;
 use super::recorder;
 use super::sleep;
 use super::spin::{self, Spinner};
-use crate::pool::call::task::{Task, Trampoline};
-use crate::pool::call::transport::{CommittedRun, Death, Ending, Posting, Step, Transport};
-use crate::pool::progress::{Look, WorkerLook};
-use crate::pool::workers::crew::{Crew, Leaver, Settings, check_number};
+use crate::pool::call::notes::Notes;
+use crate::pool::call::task::Trampoline;
+use crate::pool::call::transport::{
+    CommittedRun, Death, Ending, Items, Look, Posting, Transport, WorkerLook,
+};
+use crate::pool::settings::Settings;
+use crate::pool::workers::crew::{Crew, Leaver, check_number};
 use crate::pool::workers::start;
 
 /// How long the owner lets a tiny job run before it wakes more workers than one.
@@ -161,7 +164,7 @@ impl Engine {
     }
 
     /// The shared record of a function's name, made on first use.
-    pub(in crate::pool) fn function(&mut self, trampoline: Trampoline<Engine>) -> Result<Offset> {
+    pub(in crate::pool) fn function(&mut self, trampoline: Trampoline<Shm>) -> Result<Offset> {
         self.functions.of(&self.heap, trampoline as *const ())
     }
 
@@ -169,6 +172,16 @@ impl Engine {
     pub(in crate::pool) fn n_tasks(&self) -> Vec<u64> {
         let seats = 0..self.crew.n_seats();
         seats.map(|seat| self.crew.n_tasks(seat)).collect()
+    }
+
+    /// Adds to a map's notes what its workers have noted in a job, before that is given back.
+    pub(in crate::pool) fn gather(
+        &self,
+        (job, items): (u64, Items<'_>),
+        deaths: &[Death],
+        notes: &mut Notes,
+    ) {
+        recorder::gather(&self.heap, self.job(job), items, deaths, notes);
     }
 
     /// Lets the workers end when they have emptied the queue.
@@ -234,7 +247,7 @@ impl Engine {
     }
 
     /// A job that was published and not discarded.
-    pub(in crate::pool) fn job(&self, id: u64) -> &Job {
+    fn job(&self, id: u64) -> &Job {
         job_of(&self.aside, &self.heap, id)
     }
 
@@ -340,7 +353,6 @@ impl Transport for Engine {
     /// Where the function's name is written; 0 for what the workers have inherited.
     type Function = Offset;
     type Args = Arguments;
-    type Port<'a> = Desk<'a>;
 
     /// Puts a job into the queue and wakes one worker if none is about to look; the number is its place in
     /// the queue.
@@ -483,9 +495,5 @@ impl Transport for Engine {
 
     fn start_failure(&self) -> &str {
         self.crew.start_failure()
-    }
-
-    fn drive(task: &mut Task<'_, Engine>, stride: usize, step: &mut Step<'_, Engine>) {
-        task.run_chunks(stride, step);
     }
 }

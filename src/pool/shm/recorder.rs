@@ -20,13 +20,12 @@ use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::process_id;
-use crate::trace::{self, Span, Trace, Traced, Visit};
+use crate::trace::{Span, Visit};
 
 use super::board::Job;
-use super::engine::Engine;
 use super::growing::block_bytes;
-use crate::pool::call::batch::{Batch, Items};
-use crate::pool::call::transport::Death;
+use crate::pool::call::notes::Notes;
+use crate::pool::call::transport::{Death, Items};
 
 /// What stands at the start of a block. All fields: written by the worker, relaxed, and read by the
 /// owner when the worker has left the job, or died. Times are the system's monotonic clock, in ns.
@@ -254,84 +253,29 @@ pub(in crate::pool) fn give_back(heap: &Heap, job: &Job) {
     }
 }
 
-/// The caller's notes about a map; a map that is not traced has empty ones.
-#[derive(Default)]
-pub(in crate::pool) struct Notes(Option<Caller>);
-
-struct Caller {
-    began_ns: u64,
-    trace: Trace,
-}
-
-impl Notes {
-    /// Begins to take notes, at the beginning of the map.
-    pub(in crate::pool) fn begin() -> Notes {
-        let began_ns = monotonic_ns();
-        let mut trace = Trace::default();
-        trace.caller.pid = process_id() as i32;
-        Notes(Some(Caller { began_ns, trace }))
-    }
-
-    pub(in crate::pool) fn is_on(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// The arguments are encoded, or collected. Without any, nothing comes between this and the results.
-    pub(in crate::pool) fn encoded(&mut self) {
-        self.mark(|caller| &mut caller.encoded);
-        if let Some(caller) = &mut self.0 {
-            let caller = &mut caller.trace.caller;
-            (caller.forked, caller.returned) = (caller.encoded, caller.encoded);
-        }
-    }
-
-    /// Workers were forked for this call.
-    pub(in crate::pool) fn forked(&mut self) {
-        self.mark(|caller| &mut caller.forked);
-    }
-
-    /// All is done.
-    pub(in crate::pool) fn returned(&mut self) {
-        self.mark(|caller| &mut caller.returned);
-    }
-
-    /// The time since the beginning, if it is noted.
-    pub(in crate::pool) fn now(&self) -> Option<Duration> {
-        let caller = self.0.as_ref()?;
-        Some(Duration::from_nanos(monotonic_ns() - caller.began_ns))
-    }
-
-    fn mark(&mut self, step: impl Fn(&mut trace::Caller) -> &mut Duration) {
-        if let (Some(now), Some(caller)) = (self.now(), &mut self.0) {
-            *step(&mut caller.trace.caller) = now;
-        }
-    }
-
-    /// Takes what the workers have noted, before their notes are given back. That is a part of putting the
-    /// results in order: to leave its time out would cost as much.
-    pub(in crate::pool) fn gather(&mut self, engine: &Engine, batch: &Batch<Engine>) {
-        let Some(caller) = &mut self.0 else { return };
-        for (job, items) in batch.jobs() {
-            let mut block = engine.job(job).records();
-            while block != 0 {
-                let notes = Block {
-                    heap: engine.heap(),
-                    block,
-                    began_ns: caller.began_ns,
-                    items,
-                };
-                let runs = notes.runs().chain(notes.cut_short(batch.deaths()));
-                caller.trace.noted.add(notes.visit(), runs);
-                block = notes.head().next.load(Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// The results are in order: their trace is complete.
-    pub(in crate::pool) fn finish<T>(mut self, value: T) -> Traced<T> {
-        self.mark(|caller| &mut caller.collated);
-        let trace = self.0.map(|caller| caller.trace).unwrap_or_default();
-        Traced { value, trace }
+/// Adds to a map's notes what the workers have noted in one of its jobs. That is a part of putting the
+/// results in order: to leave its time out would cost as much.
+pub(in crate::pool) fn gather(
+    heap: &Heap,
+    job: &Job,
+    items: Items<'_>,
+    deaths: &[Death],
+    notes: &mut Notes,
+) {
+    let Some((began_ns, trace)) = notes.trace_mut() else {
+        return;
+    };
+    let mut block = job.records();
+    while block != 0 {
+        let notes = Block {
+            heap,
+            block,
+            began_ns,
+            items,
+        };
+        let runs = notes.runs().chain(notes.cut_short(deaths));
+        trace.noted.add(notes.visit(), runs);
+        block = notes.head().next.load(Ordering::Relaxed);
     }
 }
 

@@ -29,6 +29,7 @@ use crate::sys::{descriptor, object};
 
 use super::server;
 use super::worker::{self, Duty};
+use crate::pool::settings::ShippedInitializer;
 use crate::pool::shm::function;
 
 /// Holds the order; a process that finds it takes it away.
@@ -42,9 +43,6 @@ static ENTRY: extern "C" fn() = enter;
 /// Whether the loader has run [`enter`] in this copy of the library, and so will again in a fresh
 /// process. Were it not so, that process would run the program's `main`.
 static IS_ENTERED: AtomicBool = AtomicBool::new(false);
-
-/// What an initialiser without captured state is called by; false if it panicked.
-pub(in crate::pool) type ShippedInitializer = extern "C" fn() -> bool;
 
 /// What a fresh process is to do, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,49 +9,7 @@ use crate::sys::child::{self, Ended, Side};
 use super::fresh::{self, Order};
 use super::server::Server;
 use super::worker::{self, Duty};
-
-/// How a pool starts its workers. The same functions can be mapped over workers of each kind, because
-/// functions travel by their place in their shared object.
-///
-/// | | what a worker is | may the process have threads? | pool of 2 to first result |
-/// | --- | --- | --- | --- |
-/// | `Fork` | a copy of this process as it is now | no | 0.25 ms; 12 ms if it has touched 256 MiB |
-/// | `Forkserver` | a copy of a server that was started with the pool | yes | 1.2 ms, whatever it has touched |
-/// | `Spawn` | the same program, started afresh | yes | 0.8 ms, whatever it has touched |
-///
-/// (Medians of `cargo bench --bench starts` on a virtual machine with two processors. One worker
-/// more costs a server 0.4 ms, a spawn 0.8 ms.)
-///
-/// With `Forkserver` and `Spawn`, workers inherit nothing from this process: no variables, no open
-/// files but the standard ones. Initialisers and functions must have captured nothing; a closure
-/// that has is run by workers that are forked from this process for that call, which needs one
-/// thread as ever. The program's own code before and in `main` does not run in such workers.
-/// They need Linux 3.17 and glibc 2.29.
-///
-/// # Example
-/// ```standalone_crate
-/// # fn main() -> forklore::Result<()> {
-/// use forklore::{Pool, StartMethod};
-///
-/// let thread = std::thread::spawn(std::thread::park); // a second thread: no fork from here
-/// let pool = Pool::builder().workers(2).start_method(StartMethod::Forkserver).build()?;
-/// assert_eq!(pool.map(|x: u64| x.pow(2), 0..4), [0, 1, 4, 9]);
-/// # thread.thread().unpark();
-/// # Ok(()) }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum StartMethod {
-    /// Forks this process: fastest, and workers have all that it has when they are forked. That includes its open
-    /// files: make a pool before pipes to other programs, listeners and file locks, which its idle workers would
-    /// hold open, or use another method ([Fork safety](crate#fork-safety-what-a-worker-has-of-its-parent)).
-    #[default]
-    Fork,
-    /// A fresh process of the same program, which has one thread and little memory, forks workers
-    /// when it is asked to.
-    Forkserver,
-    /// Each worker is a fresh process of the same program.
-    Spawn,
-}
+use crate::pool::settings::StartMethod;
 
 /// Starts workers in one way, and knows how to reap them.
 pub(in crate::pool) enum Starter {

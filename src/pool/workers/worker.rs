@@ -10,19 +10,12 @@ use crate::sys::atomic::Ordering;
 use crate::sys::{Origin, child, fifo};
 
 use crate::pool::call::task::{Task, Trampoline};
+use crate::pool::settings::LocalCall;
 use crate::pool::shm::board::{AWAKE, Board, Job, SPINNING, Seat};
-use crate::pool::shm::desk::Desk;
-use crate::pool::shm::engine::Engine;
+use crate::pool::shm::desk::{Desk, Shm};
 use crate::pool::shm::function;
 use crate::pool::shm::sleep;
 use crate::pool::shm::spin::Spinner;
-
-/// What a worker that was forked for one call runs: the function and where its state is.
-#[derive(Clone, Copy)]
-pub(in crate::pool) struct LocalCall {
-    pub(in crate::pool) run: unsafe fn(*const (), &mut Task<'_, Engine>),
-    pub(in crate::pool) call: *const (),
-}
 
 /// What a worker is given when it is forked.
 pub(in crate::pool) struct Duty<'a> {
@@ -86,7 +79,7 @@ struct Worker<'a> {
     board: &'a Board,
     seat: &'a Seat,
     /// What was found for each function record: where its code is, or why it is not.
-    functions: HashMap<Offset, Result<Trampoline<Engine>>>,
+    functions: HashMap<Offset, Result<Trampoline<Shm>>>,
     /// The files that they were found in.
     files: KnownFiles,
     spinner: Spinner,
@@ -177,7 +170,7 @@ impl Worker<'_> {
         task.n_done()
     }
 
-    fn function(&mut self, record: Offset) -> std::result::Result<Trampoline<Engine>, Cause> {
+    fn function(&mut self, record: Offset) -> std::result::Result<Trampoline<Shm>, Cause> {
         let heap = self.duty.heap;
         self.functions
             .entry(record)
@@ -188,9 +181,9 @@ impl Worker<'_> {
     }
 }
 
-fn find(heap: &Heap, record: Offset, files: &mut KnownFiles) -> Result<Trampoline<Engine>> {
+fn find(heap: &Heap, record: Offset, files: &mut KnownFiles) -> Result<Trampoline<Shm>> {
     let address = function::find(heap, record, files)?;
     // SAFETY: the record was made from a `Trampoline`, and `find` has checked that the file is the
     // same and that there is code at the place.
-    Ok(unsafe { std::mem::transmute::<*const (), Trampoline<Engine>>(address) })
+    Ok(unsafe { std::mem::transmute::<*const (), Trampoline<Shm>>(address) })
 }

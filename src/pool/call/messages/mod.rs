@@ -24,12 +24,12 @@ use serde::Serialize;
 use crate::error::{Cause, Result};
 use crate::wire;
 
-use super::task::{Task, Trampoline};
+use super::task::{Carrier, Step, Task, Trampoline};
 use super::transport::{
-    CommittedRun, Death, Encoded, EncodedValues, Ending, Posting, Step, Transport, Values,
+    CommittedRun, Death, Encoded, EncodedValues, Ending, Look, Posting, Transport, Values,
+    WorkerLook,
 };
 use crate::pool::plan::Schedule;
-use crate::pool::progress::{Look, WorkerLook};
 use worker::{Line, Remote};
 
 /// Arguments as they are sent, with each job.
@@ -239,10 +239,17 @@ impl Book {
     }
 }
 
+impl Carrier for Messages {
+    type Port<'a> = Remote<'a>;
+
+    fn drive(task: &mut Task<'_, Messages>, stride: usize, step: &mut Step<'_, Messages>) {
+        task.run_chunks(stride, step);
+    }
+}
+
 impl Transport for Messages {
     type Function = Trampoline<Messages>;
     type Args = Args;
-    type Port<'a> = Remote<'a>;
 
     fn publish(&mut self, posting: &Posting<'_, Messages>) -> Result<u64> {
         assert!(posting.only_seat.is_none() && !posting.traced);
@@ -349,10 +356,6 @@ impl Transport for Messages {
 
     fn start_failure(&self) -> &str {
         "nobody starts another"
-    }
-
-    fn drive(task: &mut Task<'_, Messages>, stride: usize, step: &mut Step<'_, Messages>) {
-        task.run_chunks(stride, step);
     }
 }
 

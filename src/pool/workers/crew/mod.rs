@@ -6,7 +6,6 @@
 
 mod farewell;
 
-use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -23,42 +22,16 @@ use crate::sys::futex;
 use crate::sys::robust;
 use crate::sys::thread::{self, Look};
 
-use super::fresh::{self, ShippedInitializer};
-use super::start::{StartMethod, Starter};
+use super::fresh;
+use super::start::Starter;
 use super::time_limit::{self, TimeLimit};
-use super::worker::{self, Duty, LocalCall};
+use super::worker::{self, Duty};
 use crate::pool::call::transport::Death;
-use crate::pool::plan::Schedule;
+use crate::pool::settings::{Settings, StartMethod};
 use crate::pool::shm::board::{AWAKE, Board, MAX_WORKERS, Seat};
 use crate::pool::shm::function;
 use crate::pool::shm::lane;
 use crate::pool::shm::sleep;
-
-/// What every worker of a pool is started with.
-#[derive(Clone)]
-pub(in crate::pool) struct Settings {
-    pub(in crate::pool) n_workers: Cell<usize>,
-    pub(in crate::pool) method: StartMethod,
-    pub(in crate::pool) initializer: Option<Initializer>,
-    /// After how many tasks a worker is replaced by a fresh one.
-    pub(in crate::pool) max_tasks: u64,
-    /// How the items of a map are cut into chunks.
-    pub(in crate::pool) schedule: Schedule,
-    /// How long a task may take.
-    pub(in crate::pool) timeout: Option<Duration>,
-    /// How often a task whose worker died is tried again.
-    pub(in crate::pool) retries: u32,
-    /// What workers that are forked for one call inherit; `None` for those that live on.
-    pub(in crate::pool) local: Option<LocalCall>,
-}
-
-/// What each worker runs first.
-#[derive(Clone)]
-pub(in crate::pool) struct Initializer {
-    pub(in crate::pool) run: Rc<dyn Fn()>,
-    /// The same for a worker that inherits nothing, or why there is none.
-    pub(in crate::pool) shipped: Result<ShippedInitializer, fn() -> String>,
-}
 
 const SIGKILL: i32 = Signal::SIGKILL as i32;
 
