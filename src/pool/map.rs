@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 use crate::error::Outcome;
 use crate::trace::Traced;
 
-use super::call::callable::StarFn;
-use super::local::blocks::Blocks;
+use super::blocks::Blocks;
 use super::plan::Schedule;
+use super::star::StarFn;
 
 /// Something that applies a function to every argument: processes, threads, or this thread alone.
 ///

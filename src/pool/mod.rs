@@ -13,6 +13,7 @@
 //! Where to read on: `transport` for what a map asks of all that, `board` for what is shared and in which
 //! order it is written, `lane` for how results come back, `engine` for what happens when a worker dies.
 
+mod blocks;
 mod builder;
 mod call;
 mod imap;
@@ -23,6 +24,7 @@ mod plan;
 mod progress;
 mod settings;
 mod shm;
+mod star;
 mod workers;
 
 use std::fmt;
@@ -41,9 +43,8 @@ use call::notes::Notes;
 use call::run;
 use imap::{Results, Stream};
 
+pub(crate) use blocks::Blocks;
 pub use builder::Builder;
-pub use call::callable::StarFn;
-pub(crate) use local::blocks::Blocks;
 pub(crate) use local::diary::Diary;
 pub use local::serial::Serial;
 pub use local::threads::{ThreadPool, ThreadPoolBuilder};
@@ -54,6 +55,7 @@ pub use pending::Pending;
 pub use plan::Schedule;
 pub use progress::Watched;
 pub use settings::StartMethod;
+pub use star::StarFn;
 
 /// A pool of worker processes that run functions on arguments.
 ///

@@ -15,14 +15,14 @@ use crate::progress::{Line, Screen};
 use crate::trace::Traced;
 
 use super::Pool;
-use super::call::callable::{Callable, StarFn};
-use super::call::callable::{Star, Unary};
+use super::call::callable::{Callable, Star, Unary};
 use super::call::flight::Flight;
 use super::call::notes::Notes;
 use super::call::run::{self, results_or_raise};
 use super::call::transport::Look;
 use super::map::{chunks_of, impl_map};
 use super::plan::Schedule;
+use super::star::StarFn;
 
 /// How often the owner looks, and how often it draws.
 const LOOK: Duration = Duration::from_millis(25);

@@ -15,7 +15,7 @@ const MAX_STRIKES: u32 = 3;
 
 /// A number of items to run a function on, published as one job, and as further ones for what
 /// workers that died had claimed and not run.
-pub(in crate::pool) struct Batch<T: Transport> {
+pub(super) struct Batch<T: Transport> {
     function: T::Function,
     args: T::Args,
     terms: Terms,
@@ -38,7 +38,7 @@ pub(in crate::pool) struct Batch<T: Transport> {
 
 /// How a batch is to be run.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::pool) struct Terms {
+pub(super) struct Terms {
     /// How to cut chunks.
     pub(in crate::pool) schedule: Schedule,
     /// The worker that alone may run it.

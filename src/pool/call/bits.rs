@@ -1,7 +1,7 @@
 //! A set of items, one bit for each.
 
 /// Which of `n` items are in the set.
-pub(in crate::pool) struct Bits {
+pub(super) struct Bits {
     words: Vec<u64>,
     n: usize,
     n_set: usize,
@@ -33,7 +33,7 @@ impl Bits {
     }
 
     /// Adds `first .. first + n`; false, and nothing is added, if one was there or is none.
-    pub(in crate::pool) fn set_range(&mut self, first: usize, n: usize) -> bool {
+    pub(super) fn set_range(&mut self, first: usize, n: usize) -> bool {
         let Some(end) = first.checked_add(n).filter(|&end| end <= self.n) else {
             return false;
         };
@@ -53,7 +53,7 @@ impl Bits {
     }
 
     /// The items that are not in the set.
-    pub(in crate::pool) fn holes(&self) -> impl Iterator<Item = usize> {
+    pub(super) fn holes(&self) -> impl Iterator<Item = usize> {
         (0..self.n).filter(|&item| !self.has(item))
     }
 }

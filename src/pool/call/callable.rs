@@ -1,5 +1,7 @@
 //! What a pool can call: a function of one argument, or one over whose parameters a tuple is spread.
 
+use crate::pool::star::StarFn;
+
 /// A function as the pool's inner loops call it. A function without state stays one: these wrappers
 /// add nothing to its size.
 pub(crate) trait Callable<A> {
@@ -67,35 +69,6 @@ impl<F: StarFn<T>, T> Callable<T> for Star<F> {
         self.0.call_spread(args)
     }
 }
-
-/// A function that takes a tuple's elements as its parameters, for
-/// [`Pool::starmap`](crate::pool::Pool::starmap): every `Fn` of two to six parameters is one.
-pub trait StarFn<T> {
-    /// What a call gives.
-    type Output;
-
-    /// Calls the function with the tuple's elements.
-    fn call_spread(&self, args: T) -> Self::Output;
-}
-
-macro_rules! spread {
-    ($($arg:ident)*) => {
-        impl<Func: Fn($($arg),*) -> Ret, Ret, $($arg),*> StarFn<($($arg,)*)> for Func {
-            type Output = Ret;
-
-            #[allow(non_snake_case, reason = "type and value parameters share their names")]
-            fn call_spread(&self, ($($arg,)*): ($($arg,)*)) -> Ret {
-                self($($arg),*)
-            }
-        }
-    };
-}
-
-spread!(A B);
-spread!(A B C);
-spread!(A B C D);
-spread!(A B C D E);
-spread!(A B C D E F);
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ use super::spent::LARGE_BYTES;
 use super::transport::{CommittedRun, Items, Values, Visitor};
 
 /// Makes results of what the workers of a batch commit, whatever their type.
-pub(in crate::pool) trait Collect {
+pub(super) trait Collect {
     /// Takes the large results that `visit` finds while the batch runs, and says whether there were new ones.
     fn take_large(&mut self, visit: &Visit<'_>) -> bool;
 
@@ -26,16 +26,16 @@ pub(in crate::pool) trait Collect {
 pub(in crate::pool) type Visit<'b> = dyn Fn(&mut Visitor<'_>) + 'b;
 
 /// What has come of a batch.
-pub(in crate::pool) struct Landed<'b> {
+pub(super) struct Landed<'b> {
     /// The errors of items that have no result, as far as the owner knows them.
     pub(in crate::pool) failures: Vec<(usize, TaskError)>,
     /// How many workers died of an item, for those of which one did.
-    pub(in crate::pool) n_deaths: HashMap<usize, u32>,
+    pub(super) n_deaths: HashMap<usize, u32>,
     pub(in crate::pool) visit: &'b Visit<'b>,
 }
 
 /// The results of a batch, each in its item's place.
-pub(in crate::pool) struct Collector<'m, R> {
+pub(super) struct Collector<'m, R> {
     slots: Slots<R>,
     failures: Vec<(usize, TaskError)>,
     n_deaths: HashMap<usize, u32>,

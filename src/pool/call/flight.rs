@@ -123,7 +123,7 @@ impl Shared {
     }
 
     /// The engine of a pool that takes tasks.
-    pub(in crate::pool) fn open_engine(&self) -> Result<RefMut<'_, Engine>> {
+    pub(super) fn open_engine(&self) -> Result<RefMut<'_, Engine>> {
         let engine = self.engine_mut()?;
         if engine.is_closed() {
             return Err(Error::closed());
@@ -248,7 +248,7 @@ impl Flight {
 
     /// As [`launch`](Flight::launch), for the worker on one seat alone.
     #[inline(never)]
-    pub(in crate::pool) fn launch_for(
+    pub(super) fn launch_for(
         shared: &Rc<Shared>,
         function: Function,
         encoded: Encoded<Arguments>,
@@ -339,7 +339,7 @@ impl Flight {
 
     /// As [`land`](Flight::land); `make_way` is called before each large result is made, with whether all
     /// tasks have ended, and `notes` are taken of where the time goes.
-    pub(in crate::pool) fn land_in_place_of<R: DeserializeOwned>(
+    pub(super) fn land_in_place_of<R: DeserializeOwned>(
         self,
         make_way: &mut dyn FnMut(bool),
         notes: &mut Notes,

@@ -24,7 +24,7 @@ impl Notes {
         Notes(Some(Caller { began_ns, trace }))
     }
 
-    pub(in crate::pool) fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         self.0.is_some()
     }
 

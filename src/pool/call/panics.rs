@@ -10,7 +10,7 @@ use crate::error::Cause;
 use crate::caught::last_panic::LastPanic;
 
 /// Listens while a job runs. Other threads' panics are printed.
-pub(in crate::pool) struct PanicNotes {
+pub(super) struct PanicNotes {
     last: Arc<Mutex<Option<Cause>>>,
     /// Where panics are noted that this process may not survive.
     shared: Option<&'static LastPanic>,
@@ -22,7 +22,7 @@ type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send + 'static>;
 
 impl PanicNotes {
     /// Listens from now on, and notes each panic in `shared` too.
-    pub(in crate::pool) fn listen(shared: Option<&'static LastPanic>) -> PanicNotes {
+    pub(super) fn listen(shared: Option<&'static LastPanic>) -> PanicNotes {
         let last = Arc::new(Mutex::new(None));
         let before = Arc::new(take_hook());
         let (notes, others) = (Arc::clone(&last), Arc::clone(&before));
@@ -48,7 +48,7 @@ impl PanicNotes {
     }
 
     /// What a panic that was caught said, and where.
-    pub(in crate::pool) fn explain(&self, payload: &Payload) -> Cause {
+    pub(super) fn explain(&self, payload: &Payload) -> Cause {
         if let Some(shared) = self.shared {
             shared.clear();
         }

@@ -319,7 +319,7 @@ pub(in crate::pool) enum Failed<R> {
 
 impl<R> Failed<R> {
     /// Every item's result or error.
-    pub(in crate::pool) fn into_results(self) -> Vec<Outcome<R>> {
+    pub(super) fn into_results(self) -> Vec<Outcome<R>> {
         match self {
             Failed::Call { error, n_items } => (0..n_items)
                 .map(|item| Err(TaskError::not_run(item, &error)))

@@ -16,13 +16,13 @@ pub(in crate::pool) struct Spent<A> {
 }
 
 /// Smaller values are not made of fresh pages.
-pub(in crate::pool) const LARGE_BYTES: usize = 1 << 17;
+pub(super) const LARGE_BYTES: usize = 1 << 17;
 /// No more than this is held beyond its time.
 const MOST_HELD_BYTES: usize = 1 << 28;
 
 impl<A> Spent<A> {
     /// Holds large arguments.
-    pub(in crate::pool) fn held() -> Self {
+    pub(super) fn held() -> Self {
         Spent {
             args: VecDeque::new(),
             room_bytes: MOST_HELD_BYTES,
@@ -45,7 +45,7 @@ impl<A> Spent<A> {
     }
 
     /// Drops the argument that was held longest. Its destructor is the user's, and results are being collected.
-    pub(in crate::pool) fn drop_one(&mut self) {
+    pub(super) fn drop_one(&mut self) {
         caught::drop_quietly(self.args.pop_front());
     }
 }

@@ -140,10 +140,8 @@ where
 ///
 /// # Safety
 /// `call` points to a `C` that is alive in this process; the arguments are as for [`run_shipped`].
-pub(in crate::pool) unsafe fn run_inherited_on_encoded<C, A, T>(
-    call: *const (),
-    task: &mut Task<'_, T>,
-) where
+pub(super) unsafe fn run_inherited_on_encoded<C, A, T>(call: *const (), task: &mut Task<'_, T>)
+where
     C: Callable<A>,
     A: DeserializeOwned,
     C::Output: Serialize,
@@ -182,7 +180,7 @@ where
 
 /// What a worker that was forked for one call has inherited: the function with all that it
 /// captured, and the arguments.
-pub(in crate::pool) struct Inherited<C, A> {
+pub(super) struct Inherited<C, A> {
     pub(in crate::pool) f: *const C,
     pub(in crate::pool) args: *const A,
 }
@@ -192,7 +190,7 @@ pub(in crate::pool) struct Inherited<C, A> {
 /// # Safety
 /// `call` points to an `Inherited` whose function and arguments are alive in this process, one
 /// argument for each item of the job; this process drops none of them.
-pub(in crate::pool) unsafe fn run_inherited<C, A, T>(call: *const (), task: &mut Task<'_, T>)
+pub(super) unsafe fn run_inherited<C, A, T>(call: *const (), task: &mut Task<'_, T>)
 where
     C: Callable<A>,
     C::Output: Serialize,

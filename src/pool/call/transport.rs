@@ -181,7 +181,7 @@ impl Items<'_> {
 }
 
 /// Is shown each run of a batch, with the items that its positions stand for.
-pub(in crate::pool) type Visitor<'v> = dyn FnMut(Items<'_>, CommittedRun<'_>) + 'v;
+pub(super) type Visitor<'v> = dyn FnMut(Items<'_>, CommittedRun<'_>) + 'v;
 
 /// How far a job is at one moment, or a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -170,7 +170,7 @@ impl<T> Call for Turn<T> {
 
 impl Turns {
     /// Lands what has ended, and begins what then has its turn, with at most `limit` workers, or one call.
-    pub(in crate::pool) fn advance(&self, limit: usize) {
+    pub(super) fn advance(&self, limit: usize) {
         self.forget_inherited();
         if self.is_empty() {
             return;
@@ -203,7 +203,7 @@ impl Turns {
     }
 
     /// Ends all calls.
-    pub(in crate::pool) fn give_up(&self, reason: &str) {
+    pub(super) fn give_up(&self, reason: &str) {
         self.forget_inherited();
         let calls = mem::take(&mut *self.waiting.borrow_mut()).into_iter();
         let calls = calls.chain(mem::take(&mut *self.running.borrow_mut()));

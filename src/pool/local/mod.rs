@@ -1,6 +1,5 @@
 //! Maps that stay in this process: on threads, or on the calling thread alone.
 
-pub(super) mod blocks;
 pub(super) mod diary;
 pub(super) mod serial;
 pub(super) mod threads;

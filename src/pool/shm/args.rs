@@ -25,7 +25,7 @@ pub(in crate::pool) struct Arguments {
 }
 
 /// Writes down the items that a job makes up for.
-pub(in crate::pool) fn write_list(heap: &Heap, items: &[u64]) -> Result<Offset> {
+pub(super) fn write_list(heap: &Heap, items: &[u64]) -> Result<Offset> {
     let list = heap.take(size_of_val(items))?;
     // SAFETY: the block was just taken with room for the list, and nobody else knows it.
     unsafe {

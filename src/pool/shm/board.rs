@@ -22,7 +22,7 @@ use crate::pool::plan::Schedule;
 
 /// How many jobs can wait; the owner of a full queue waits until the oldest is done, and puts aside what
 /// nobody has collected of it.
-pub(in crate::pool) const N_JOBS: usize = 1 << 16;
+pub(super) const N_JOBS: usize = 1 << 16;
 /// How many workers a pool can have.
 pub(in crate::pool) const MAX_WORKERS: usize = 1024;
 
@@ -30,7 +30,7 @@ pub(in crate::pool) const MAX_WORKERS: usize = 1024;
 #[repr(C, align(64))]
 pub(in crate::pool) struct Board {
     /// How many jobs were ever published. Owner: release; workers: acquire.
-    pub(in crate::pool) tail: AtomicU64,
+    pub(super) tail: AtomicU64,
     /// Not zero once no further job will come. Owner: release; workers: acquire.
     pub(in crate::pool) closed: AtomicU32,
     _line: [u8; 48],
@@ -47,9 +47,9 @@ pub(in crate::pool) struct Board {
 #[repr(C, align(64))]
 pub(in crate::pool) struct Completion {
     /// A futex word that changes whenever a job may have become complete. Workers add to it.
-    pub(in crate::pool) event: AtomicU32,
+    pub(super) event: AtomicU32,
     /// Not zero while the owner sleeps. Owner and workers: sequentially consistent.
-    pub(in crate::pool) owner_sleeps: AtomicU32,
+    pub(super) owner_sleeps: AtomicU32,
 }
 
 /// A worker's own place; it survives the worker and is handed to its successor.
@@ -83,7 +83,7 @@ pub(in crate::pool) struct Seat {
 /// The worker runs a job, or starts.
 pub(in crate::pool) const AWAKE: u32 = 0;
 /// The worker sleeps, or is about to look again and then sleep.
-pub(in crate::pool) const ASLEEP: u32 = 1;
+pub(super) const ASLEEP: u32 = 1;
 /// The worker waits for a job without sleeping.
 pub(in crate::pool) const SPINNING: u32 = 2;
 
@@ -137,13 +137,13 @@ struct Cursor(AtomicU64);
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(in crate::pool) struct ArgSpan {
-    pub(in crate::pool) offset: Offset,
+    pub(super) offset: Offset,
     /// [`NO_BYTES`] for an argument that could not be encoded.
     pub(in crate::pool) bytes: u64,
 }
 
 /// The length of an argument that is not there.
-pub(in crate::pool) const NO_BYTES: u64 = u64::MAX;
+pub(super) const NO_BYTES: u64 = u64::MAX;
 
 /// What the owner fills a job with.
 #[derive(Debug, Clone, Copy, Default)]
@@ -161,7 +161,7 @@ pub(in crate::pool) struct JobSpec {
 
 impl Board {
     /// How much room the board takes.
-    pub(in crate::pool) const BYTES: usize = size_of::<Board>();
+    pub(super) const BYTES: usize = size_of::<Board>();
 
     /// The board at the start of a pool's memory.
     pub(in crate::pool) fn of(heap: &Heap) -> &Board {
@@ -201,7 +201,7 @@ impl Board {
 
 impl Job {
     /// Writes a job that no worker can see yet.
-    pub(in crate::pool) fn fill(&self, spec: &JobSpec) {
+    pub(super) fn fill(&self, spec: &JobSpec) {
         self.function.store(spec.function, Ordering::Relaxed);
         self.n_items.store(spec.n_items, Ordering::Relaxed);
         self.args.store(spec.args, Ordering::Relaxed);
@@ -250,7 +250,7 @@ impl Job {
     }
 
     /// Whether every chunk is a single position.
-    pub(in crate::pool) fn claims_singly(&self) -> bool {
+    pub(super) fn claims_singly(&self) -> bool {
         let schedule = Schedule::from_word(self.schedule.load(Ordering::Relaxed));
         let n_items = self.n_items.load(Ordering::Relaxed);
         let n_workers = self.n_workers.load(Ordering::Relaxed);
@@ -264,7 +264,7 @@ impl Job {
     }
 
     /// Whether the first chunks are to be timed, for the size of those that follow.
-    pub(in crate::pool) fn wants_task_time(&self) -> bool {
+    pub(super) fn wants_task_time(&self) -> bool {
         self.schedule.load(Ordering::Relaxed) == Schedule::Auto.to_word()
             && self.task_ns.load(Ordering::Relaxed) == 0
     }
@@ -275,27 +275,27 @@ impl Job {
     }
 
     /// Whether workers note what happens when.
-    pub(in crate::pool) fn is_traced(&self) -> bool {
+    pub(super) fn is_traced(&self) -> bool {
         self.traced.load(Ordering::Relaxed) != 0
     }
 
     /// Hangs a block of results into the job; `next` is the block's own link.
-    pub(in crate::pool) fn push_block(&self, block: Offset, next: &AtomicU64) {
+    pub(super) fn push_block(&self, block: Offset, next: &AtomicU64) {
         push(&self.blocks, block, next);
     }
 
     /// Hangs a block of notes into the job; `next` is the block's own link.
-    pub(in crate::pool) fn push_record(&self, block: Offset, next: &AtomicU64) {
+    pub(super) fn push_record(&self, block: Offset, next: &AtomicU64) {
         push(&self.records, block, next);
     }
 
     /// The first block of notes.
-    pub(in crate::pool) fn records(&self) -> Offset {
+    pub(super) fn records(&self) -> Offset {
         self.records.load(Ordering::Acquire)
     }
 
     /// The first block of notes, which the job has no more.
-    pub(in crate::pool) fn take_records(&self) -> Offset {
+    pub(super) fn take_records(&self) -> Offset {
         self.records.swap(0, Ordering::Acquire)
     }
 
@@ -305,7 +305,7 @@ impl Job {
     }
 
     /// How many positions nobody has claimed.
-    pub(in crate::pool) fn n_unclaimed(&self) -> u64 {
+    pub(super) fn n_unclaimed(&self) -> u64 {
         let n_items = self.n_items.load(Ordering::Relaxed);
         n_items.saturating_sub(self.cursor.0.load(Ordering::Relaxed))
     }

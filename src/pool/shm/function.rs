@@ -9,7 +9,7 @@ use crate::sys::object;
 
 /// The records that a pool's owner has written.
 #[derive(Default)]
-pub(in crate::pool) struct Records {
+pub(super) struct Records {
     /// For each function by its address: its record, and whether it is the program's own.
     by_address: HashMap<usize, (Offset, bool)>,
     by_name: HashMap<Vec<u8>, Offset>,

@@ -14,13 +14,13 @@ const LARGEST_STEP_BYTES: usize = 1 << 22;
 
 /// How large a block to take when `needed` bytes do not fit into the last one of a series. Doubling
 /// keeps the number of blocks small.
-pub(in crate::pool) fn block_bytes(heap: &Heap, last: Option<Offset>, needed: usize) -> usize {
+pub(super) fn block_bytes(heap: &Heap, last: Option<Offset>, needed: usize) -> usize {
     let step = last.map_or(FIRST_BLOCK_BYTES, |block| 2 * heap.capacity(block));
     needed.max(step.min(LARGEST_STEP_BYTES))
 }
 
 /// A value that is being written into a block that is the writer's alone.
-pub(in crate::pool) struct Growing<'a> {
+pub(super) struct Growing<'a> {
     heap: &'a Heap,
     /// Where the value begins, and where its next byte goes.
     written: Range<Offset>,

@@ -63,7 +63,7 @@ const LENGTH_BYTES: usize = 8;
 const VALUE_ALIGN: u64 = 8;
 
 /// Where one worker writes its results of one job.
-pub(in crate::pool) struct Lane<'a> {
+pub(super) struct Lane<'a> {
     heap: &'a Heap,
     job: &'a Job,
     seat: &'a Seat,
@@ -102,7 +102,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Makes room for the plain number that answers `position` alone.
-    pub(in crate::pool) fn begin_single(&mut self, position: u64, stride: usize) -> Result<()> {
+    pub(super) fn begin_single(&mut self, position: u64, stride: usize) -> Result<()> {
         let single = Single::new(stride as u64);
         if self.singles.is_none() || self.committed_end + single.bytes > self.limit {
             self.begin_run(0, 0, SINGLES | stride as u64, single.bytes)?;
@@ -125,19 +125,19 @@ impl<'a> Lane<'a> {
     }
 
     /// Where the chunk's plain numbers go, one behind the other.
-    pub(in crate::pool) fn plain_slots(&self) -> *mut u8 {
+    pub(super) fn plain_slots(&self) -> *mut u8 {
         let value_at = self.singles.map_or(0, |single| single.value_at);
         self.heap.at(self.committed_end + value_at)
     }
 
     /// How many plain numbers of the run are committed: the worker stores, with release, after
     /// each number.
-    pub(in crate::pool) fn committed_word(&self) -> &'a AtomicU64 {
+    pub(super) fn committed_word(&self) -> &'a AtomicU64 {
         &self.run_head(self.run).committed
     }
 
     /// Ends a chunk, if it is one of plain numbers, behind the last that is committed.
-    pub(in crate::pool) fn end_plain(&mut self) {
+    pub(super) fn end_plain(&mut self) {
         if self.stride > 0 {
             let committed = self.committed_word().load(Ordering::Relaxed);
             let bytes = self.singles.map_or(self.stride, |single| single.bytes);
@@ -146,7 +146,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Writes and commits the next value of the run.
-    pub(in crate::pool) fn commit_value(
+    pub(super) fn commit_value(
         &mut self,
         encode: &mut dyn FnMut(&mut dyn Sink) -> Result<()>,
     ) -> Result<()> {
@@ -170,7 +170,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Records in a run of its own why `position` has no result.
-    pub(in crate::pool) fn commit_failure(&mut self, position: u64, cause: &Cause) -> Result<()> {
+    pub(super) fn commit_failure(&mut self, position: u64, cause: &Cause) -> Result<()> {
         let mut bytes = Vec::new();
         wire::encode(&(std::process::id() as i32, cause), &mut bytes)?;
         self.end_plain();
@@ -325,7 +325,7 @@ fn position_word(heap: &Heap, place: Offset) -> &AtomicU64 {
 
 /// How far a worker is with the run that it writes.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::pool) struct RunState {
+pub(super) struct RunState {
     /// The first position that was claimed and not committed.
     pub(in crate::pool) running: Option<u64>,
     /// How many such positions there are.
@@ -335,7 +335,7 @@ pub(in crate::pool) struct RunState {
 }
 
 /// The run that a seat's worker writes, if it writes one.
-pub(in crate::pool) fn run_of(heap: &Heap, seat: &Seat) -> Option<RunState> {
+pub(super) fn run_of(heap: &Heap, seat: &Seat) -> Option<RunState> {
     let run = seat.run.load(Ordering::Acquire);
     if run == 0 {
         return None;

@@ -66,7 +66,7 @@ const TIMING_NS: u64 = 100;
 const TIMING_SHARE: u64 = 100;
 
 /// A worker's notes about one job.
-pub(in crate::pool) struct Recorder<'a> {
+pub(super) struct Recorder<'a> {
     heap: &'a Heap,
     job: &'a Job,
     block: Offset,
@@ -92,7 +92,7 @@ pub(in crate::pool) struct Recorder<'a> {
 
 impl<'a> Recorder<'a> {
     /// Notes that the worker is there; `None` if the job is not traced.
-    pub(in crate::pool) fn arrive(heap: &'a Heap, job: &'a Job) -> Option<Recorder<'a>> {
+    pub(super) fn arrive(heap: &'a Heap, job: &'a Job) -> Option<Recorder<'a>> {
         job.is_traced().then(|| Recorder {
             heap,
             job,

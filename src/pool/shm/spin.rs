@@ -98,7 +98,7 @@ impl Spinner {
 }
 
 /// Looks for at most `limit` whether it `is_over`.
-pub(in crate::pool) fn look_for(limit: Duration, is_over: &impl Fn() -> bool) -> bool {
+pub(super) fn look_for(limit: Duration, is_over: &impl Fn() -> bool) -> bool {
     let begun = Instant::now();
     look_until(limit, &|| begun.elapsed(), is_over)
 }

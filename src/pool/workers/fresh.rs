@@ -46,7 +46,7 @@ static IS_ENTERED: AtomicBool = AtomicBool::new(false);
 
 /// What a fresh process is to do, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::pool) struct Order {
+pub(super) struct Order {
     /// Where [`enter`] lies in its object: a copy of another version is not meant.
     entry: u64,
     /// The process that launches, and with which this one dies.
@@ -68,7 +68,7 @@ impl Order {
     const NO_LINE: u64 = u64::MAX;
 
     /// The same for another worker.
-    pub(in crate::pool) fn for_seat(self, seat_index: u64, n_workers: u64) -> Order {
+    pub(super) fn for_seat(self, seat_index: u64, n_workers: u64) -> Order {
         Order {
             seat_index,
             n_workers,
@@ -123,7 +123,7 @@ impl Order {
 }
 
 /// What workers are to be like, for an order.
-pub(in crate::pool) fn order(duty: &Duty<'_>, initializer: Offset) -> Order {
+pub(super) fn order(duty: &Duty<'_>, initializer: Offset) -> Order {
     Order {
         entry: 0,
         owner: 0,

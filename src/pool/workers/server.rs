@@ -42,7 +42,7 @@ const UNKNOWN: i64 = 5;
 const ANSWERS_WITHIN: Duration = Duration::from_millis(100);
 
 /// The owner's side of a server.
-pub(in crate::pool) struct Server {
+pub(super) struct Server {
     pid: i32,
     line: Line,
     owner: u32,
@@ -91,7 +91,7 @@ impl Server {
     }
 
     /// Reaps a worker if it has ended; `None` while it runs.
-    pub(in crate::pool) fn try_reap(&self, pid: i32) -> Option<Ended> {
+    pub(super) fn try_reap(&self, pid: i32) -> Option<Ended> {
         // A worker dies with its server, so another server's is dead.
         let killed = Ended::Signalled(Signal::SIGKILL as i32);
         if !self.workers.borrow().contains(&pid) {
@@ -140,7 +140,7 @@ impl Drop for Server {
 }
 
 /// Forks and reaps until nobody asks any more.
-pub(in crate::pool) fn serve(heap: &Heap, order: Order, line: Line) -> ! {
+pub(super) fn serve(heap: &Heap, order: Order, line: Line) -> ! {
     child::name_process(c"forklore-server");
     child::pass_interrupts();
     while let Some([what, number, n_workers]) = line.receive() {

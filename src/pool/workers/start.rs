@@ -12,7 +12,7 @@ use super::worker::{self, Duty};
 use crate::pool::settings::StartMethod;
 
 /// Starts workers in one way, and knows how to reap them.
-pub(in crate::pool) enum Starter {
+pub(super) enum Starter {
     Fork,
     Spawn,
     /// The server, once it was needed.
@@ -49,7 +49,7 @@ impl Starter {
     }
 
     /// Reaps a worker if it has ended; `None` while it runs.
-    pub(in crate::pool) fn try_reap(&self, pid: i32) -> Option<Ended> {
+    pub(super) fn try_reap(&self, pid: i32) -> Option<Ended> {
         match self {
             Starter::Server(Some(server)) => server.try_reap(pid),
             _ => child::try_reap(pid),
@@ -57,7 +57,7 @@ impl Starter {
     }
 
     /// Waits until a worker has ended or `deadline` has passed, and reaps it if it has ended.
-    pub(in crate::pool) fn reap_before(&self, pid: i32, deadline: Instant) -> Option<Ended> {
+    pub(super) fn reap_before(&self, pid: i32, deadline: Instant) -> Option<Ended> {
         child::reap_before_by(pid, Some(deadline), || self.try_reap(pid))
     }
 

@@ -25,10 +25,10 @@ const STOPS_WITHIN: Duration = Duration::from_millis(50);
 
 /// So long an initialiser may take at least, however little time a task has: it runs while the machine is busy
 /// with starting processes.
-pub(in crate::pool) const SHORTEST_START: Duration = Duration::from_secs(1);
+pub(super) const SHORTEST_START: Duration = Duration::from_secs(1);
 
 /// How long each worker has been where it is.
-pub(in crate::pool) struct TimeLimit {
+pub(super) struct TimeLimit {
     limit: Duration,
     /// Whether workers run something of the user's before they are ready.
     has_initializer: bool,
@@ -71,13 +71,13 @@ impl TimeLimit {
     }
 
     /// After how long to look again.
-    pub(in crate::pool) fn interval(&self) -> Duration {
+    pub(super) fn interval(&self) -> Duration {
         (self.limit / LOOKS_PER_LIMIT).max(SHORTEST_INTERVAL)
     }
 
     /// Counts a sleep of the owner between two looks for no longer than it should have been. It is longer when
     /// the owner was stopped, and then its workers may have been stopped with it (Ctrl-Z, a debugger).
-    pub(in crate::pool) fn forgive(&mut self, slept: Duration) {
+    pub(super) fn forgive(&mut self, slept: Duration) {
         let excess = slept.saturating_sub(self.interval());
         for (_, since) in self.seen.iter_mut().flatten() {
             *since = since.checked_add(excess).unwrap_or(*since);

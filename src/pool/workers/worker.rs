@@ -18,7 +18,7 @@ use crate::pool::shm::sleep;
 use crate::pool::shm::spin::Spinner;
 
 /// What a worker is given when it is forked.
-pub(in crate::pool) struct Duty<'a> {
+pub(super) struct Duty<'a> {
     pub(in crate::pool) heap: &'a Heap,
     pub(in crate::pool) seat_index: usize,
     pub(in crate::pool) n_workers: usize,
@@ -27,7 +27,7 @@ pub(in crate::pool) struct Duty<'a> {
     pub(in crate::pool) max_tasks: u64,
     pub(in crate::pool) local: Option<LocalCall>,
     /// How many workers may wait without sleeping.
-    pub(in crate::pool) max_spinners: usize,
+    pub(super) max_spinners: usize,
 }
 
 /// Works until the queue is closed; the process then ends.
@@ -72,7 +72,7 @@ pub(in crate::pool) fn work(duty: &Duty<'_>) -> ! {
 }
 
 /// The exit code of a worker whose initialiser panicked.
-pub(in crate::pool) const FAILED_TO_START: i32 = 113;
+pub(super) const FAILED_TO_START: i32 = 113;
 
 struct Worker<'a> {
     duty: &'a Duty<'a>,

@@ -4,9 +4,9 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-use super::board::{AWAKE, Completion, Job, JobSpec, SPINNING};
+use super::shm::board::{AWAKE, Completion, Job, JobSpec, SPINNING};
 use super::plan::Schedule;
-use super::sleep;
+use super::shm::sleep;
 use crate::explore;
 use crate::shared::placed::zeroed;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
