@@ -253,9 +253,9 @@ fn imported_paths(code: &str) -> BTreeSet<String> {
         }
         if let Some((before, tree)) = statement.rsplit_once("use ")
             && before
-                .lines()
-                .last()
-                .is_none_or(|line| line.trim().is_empty())
+                .rsplit('\n')
+                .next()
+                .is_some_and(|line| line.trim().is_empty())
         {
             take_apart("", tree.trim_end_matches(';'), &mut paths);
         }

@@ -4,10 +4,10 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-use super::shm::board::{AWAKE, Completion, Job, JobSpec, SPINNING};
-use super::plan::Schedule;
-use super::shm::sleep;
+use super::board::{AWAKE, Completion, Job, JobSpec, SPINNING};
+use super::sleep;
 use crate::explore;
+use crate::pool::plan::Schedule;
 use crate::shared::placed::zeroed;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::robust::Lifeline;
@@ -15,10 +15,7 @@ use crate::sys::{futex, pthread, spawn};
 
 pub(crate) const MODELS: &[(&str, fn())] = &[
     ("a worker misses no job", a_worker_misses_no_job),
-    (
-        "no worker outlives its owner",
-        no_worker_outlives_its_owner,
-    ),
+    ("no worker outlives its owner", no_worker_outlives_its_owner),
     (
         "no worker outlives its owner's last call",
         no_worker_outlives_its_owners_last_call,

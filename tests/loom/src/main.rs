@@ -21,11 +21,11 @@ mod error;
 mod locks;
 #[path = "../../../src/pool"]
 mod pool {
-    #[path = "../../tests/loom/src/jobs.rs"]
-    pub(crate) mod jobs;
     pub(crate) mod plan;
     pub(crate) mod shm {
         pub(crate) mod board;
+        #[path = "../../../tests/loom/src/jobs.rs"]
+        pub(crate) mod jobs;
         pub(crate) mod sleep;
     }
 }
@@ -50,7 +50,7 @@ mod sys;
 
 fn main() {
     let asked = std::env::args().nth(1).unwrap_or_default();
-    for (name, model) in pool::jobs::MODELS.iter().chain(locks::MODELS) {
+    for (name, model) in pool::shm::jobs::MODELS.iter().chain(locks::MODELS) {
         if name.contains(&asked) {
             let started = std::time::Instant::now();
             model();
