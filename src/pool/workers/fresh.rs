@@ -138,7 +138,7 @@ pub(super) fn order(duty: &Duty<'_>, initializer: Offset) -> Order {
 }
 
 /// Launches a process that becomes a worker, or with a line a server.
-pub(in crate::pool) fn launch(heap: &Heap, order: Order, line: Option<&Line>) -> Result<i32> {
+pub(super) fn launch(heap: &Heap, order: Order, line: Option<&Line>) -> Result<i32> {
     let unsupported = |why: &str| {
         Error::os(
             &format!("cannot start a fresh process: {why}; use StartMethod::Fork"),
@@ -222,7 +222,7 @@ fn follow(order: Order, object: &Path) -> ! {
 }
 
 /// Works as the order says, in a process that has not inherited the initialiser.
-pub(in crate::pool) fn work(heap: &Heap, order: Order) -> ! {
+pub(super) fn work(heap: &Heap, order: Order) -> ! {
     child::name_process(c"forklore-worker");
     let initializer = || match function::find(heap, order.initializer, &mut KnownFiles::new()) {
         Ok(address) => {

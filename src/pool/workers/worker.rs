@@ -31,7 +31,7 @@ pub(super) struct Duty<'a> {
 }
 
 /// Works until the queue is closed; the process then ends.
-pub(in crate::pool) fn work(duty: &Duty<'_>) -> ! {
+pub(super) fn work(duty: &Duty<'_>) -> ! {
     let board = Board::of(duty.heap);
     let seat = &board.seats[duty.seat_index];
     seat.lifeline.hold();
