@@ -340,7 +340,7 @@ pub(super) fn short(name: &str) -> String {
     }
 }
 
-/// About how wide a text is. Nobody knows with which letters it will be shown.
+/// About how wide a text is. The reader's font is not known.
 pub(super) fn text_width(text: &str) -> f64 {
     LETTER * text.chars().count() as f64
 }

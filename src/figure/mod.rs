@@ -1,4 +1,4 @@
-//! Plots for everybody: readable on light and dark pages, without colours, and without eyes.
+//! Plots for all readers: readable on light and dark pages, without colours, and without eyes.
 //!
 //! Each chart is built, and gives a [`Figure`]: a drawing as SVG, its text alternative, and its
 //! numbers as a table. Lines and letters take the page's own text colour; data have the

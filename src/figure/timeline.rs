@@ -10,12 +10,12 @@ use super::table::Table;
 
 const ROW_HEIGHT: f64 = 32.0;
 const BAR_HEIGHT: f64 = 22.0;
-/// Spans of one kind that are nearer than this are drawn as one: nobody could tell them apart.
+/// Spans of one kind that are nearer than this are drawn as one: no reader could tell them apart.
 const FINEST: f64 = 0.75;
 /// How many letters long the sketch is, and of which letters.
 const SKETCH_WIDTH: usize = 60;
 const LETTERS: [char; 7] = ['#', '=', '.', '+', 'o', '-', ':'];
-/// So many rows are described one by one.
+/// This many rows are described one by one.
 const N_ROWS_TOLD: usize = 8;
 
 /// A stretch of time in a [`Timeline`], counted from the timeline's beginning.

@@ -575,13 +575,11 @@ mod tests {
 
     #[test]
     fn cases_in_order_are_set_against_any_of_them() {
-        let told = |millis| move || Duration::from_millis(millis);
-        let compared = compare("chunks")
-            .timed("1", told(40))
-            .timed("10", told(10))
-            .timed("100", told(20))
-            .baseline("10")
-            .run();
+        let mut compared = comparison(&[40.0; 9], &[10.0; 9]);
+        compared.names = ["1", "10", "100"].map(str::to_owned).into();
+        compared.rounds.push(vec![20.0; 9]);
+        compared.n_cores.push(None);
+        compared.baseline = 1;
         let text = format!("{compared:?}");
         assert!(
             text.contains("`1` takes 4.00 times as long as `10`"),

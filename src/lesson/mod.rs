@@ -16,7 +16,7 @@
 //! assert!(compared.ratio("long", "short") > 1.0);
 //! ```
 //!
-//! What a time is on another machine, or on this one in a minute, nobody knows: so a lesson
+//! A time will be another on another machine, and on this one in a minute: so a lesson
 //! asserts ratios and inequalities, and [`Comparison::verdict`] answers
 //! [`Verdict::Inconclusive`] rather than something wrong.
 

@@ -1,7 +1,7 @@
 //! Whether others were on the processors while something was measured.
 //!
 //! Rounds that disagree show that a machine is busy, but rounds that agree do not show that it is
-//! quiet. Where every core has somebody else's work to do, the system shares time out by the thread,
+//! quiet. Where every core has other programs' work to do, the system shares time out by the thread,
 //! so two threads under one lock can be faster than one, in every round: they have asked for twice
 //! as much. So the processors are asked, too, what they did in the meantime.
 
@@ -14,7 +14,7 @@ use nix::unistd::{Pid, SysconfVar, sysconf};
 use crate::cpus::Cpus;
 use crate::sys::clock;
 
-/// So much of a processor may be used by others: a browser, a clock in the corner of the screen.
+/// This much of a processor may be used by others: a browser, a clock in the corner of the screen.
 const TOLERATED: f64 = 0.3;
 /// A difference by this factor is not the others' doing. Beside a busy loop per core, two workers have been seen to
 /// take 5.6 times as long as one, in every round.
@@ -174,7 +174,7 @@ fn busy_ticks(stat: &str, is_allowed: impl Fn(usize) -> bool) -> Option<u64> {
 
 #[cfg(test)]
 impl Others {
-    /// So many processors of two were used by others.
+    /// Others used this many of two processors.
     pub(super) fn on_two(n_cpus: f64) -> Others {
         Others {
             n_cpus,

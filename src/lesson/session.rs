@@ -10,8 +10,8 @@ use super::show::{self, GREEN, ORANGE};
 
 const GIB: f64 = (1_u64 << 30) as f64;
 
-/// Looks at what this session was given, to put it beside what was asked for: so many cores, and so
-/// much memory, in GB, for each of them.
+/// Looks at what this session was given, to put it beside what was asked for: a number of cores, and
+/// memory, in GB, for each of them.
 ///
 /// # Example
 /// ```
@@ -68,7 +68,7 @@ impl Session {
         self.given.usable
     }
 
-    /// How much memory it may use, in GB, all of its processes together; `None` where nobody says.
+    /// How much memory it may use, in GB, all of its processes together; `None` where no limit is known.
     pub fn memory_gb(&self) -> Option<f64> {
         let given = &self.given;
         let limits = [given.memory_gb, given.machine_gb].into_iter().flatten();
@@ -127,8 +127,8 @@ impl Session {
         }
         if !self.has_memory() {
             findings.push(format!(
-                "You asked for {} GB of memory in all and may use {}. Ask for it per core and for each core \
-                 (`-l rmem=1G` is per slot, `--mem-per-cpu=1G` per CPU); on your own machine, close what you do \
+                "You asked for {} GB of memory in all and may use {}. Ask for enough \
+                 per core (`-l rmem=1G` is per slot, `--mem-per-cpu=1G` per CPU); on your own machine, close what you do \
                  not need.",
                 show::number(self.asked_gb),
                 show::number(self.memory_gb().unwrap_or_default())
@@ -172,15 +172,15 @@ impl Session {
             )
         } else if given.quota.is_some_and(|quota| quota.ceil() as usize <= n) {
             format!(
-                "The container may use {} processors' time. That is decided where it is started, not in here: \
-                 Binder gives what it gives, with Docker it is `--cpus={asked}`.",
+                "The container may use {} processors' time. That is decided where the container is started: \
+                 on Binder it is fixed, with Docker it is `--cpus={asked}`.",
                 show::number(given.quota.unwrap_or_default())
             )
         } else if given.affinity <= n && given.affinity < given.online {
             format!(
                 "This process is bound to {n} of the machine's {} processors (its affinity): by the scheduler, by \
-                 `taskset`, or by whoever started it. A job with more slots than that was put on too few; ask \
-                 whoever runs the cluster.",
+                 `taskset`, or by the program that started it. A job with more slots than that was put on too few: ask \
+                 the cluster's support.",
                 given.online
             )
         } else {

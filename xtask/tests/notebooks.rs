@@ -261,6 +261,65 @@ fn long_cells_that_draw_are_folded() {
     }
 }
 
+/// The targets of a text's links.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1);
+    targets.filter_map(|rest| rest.split(')').next())
+}
+
+/// A learner finds the words, the Rust that is presupposed, the sources and the next lesson.
+#[test]
+fn a_lesson_leads_on() {
+    let lessons = lessons();
+    let glossary = fs::read_to_string(lesson::folder().join("glossary.md")).unwrap();
+    for (index, (lesson, notebook)) in lessons.iter().enumerate() {
+        let name = &lesson.name;
+        let cells = cells(notebook);
+        let (header, last) = (source(&cells[0]), source(cells.last().unwrap()));
+        assert!(header.contains("](glossary.md)"), "{name}: no glossary");
+        let rust = header
+            .lines()
+            .find(|line| line.contains("**Rust in this lesson**"));
+        let rust = rust.unwrap_or_else(|| panic!("{name}: which Rust does it presuppose?"));
+        assert!(links(rust).next().is_some(), "{name}: no link in {rust}");
+        let (_, read_on) = last
+            .split_once("### Read on")
+            .unwrap_or_else(|| panic!("{name}: no sources"));
+        let n_sources = links(read_on).filter(|link| link.contains("://")).count();
+        assert!(n_sources >= 2, "{name}: {n_sources} sources");
+        if let Some((next, _)) = lessons.get(index + 1) {
+            let link = format!("]({}.ipynb)", next.name);
+            assert!(last.contains(&link), "{name}: no link to {}", next.name);
+        }
+        assert!(
+            glossary.contains(&format!("]({name}.ipynb)")),
+            "{name}: no word of it is in the glossary"
+        );
+    }
+}
+
+/// A link to a file that is not there is found by a learner, otherwise.
+#[test]
+fn links_between_lessons_lead_somewhere() {
+    let mut texts = vec![fs::read_to_string(lesson::folder().join("glossary.md")).unwrap()];
+    for (_, notebook) in lessons() {
+        let cells = cells(&notebook).iter();
+        texts.extend(
+            cells
+                .filter(|cell| cell["cell_type"] == "markdown")
+                .map(source),
+        );
+    }
+    for link in texts.iter().flat_map(|text| links(text)) {
+        let file = link.split('#').next().unwrap_or_default();
+        let is_ours = file.ends_with(".ipynb") || file.ends_with(".md");
+        assert!(
+            !is_ours || file.contains("://") || lesson::folder().join(file).exists(),
+            "{link} leads nowhere"
+        );
+    }
+}
+
 #[test]
 fn the_metadata_says_what_a_timetable_needs() {
     for (lesson, notebook) in lessons() {

@@ -32,10 +32,8 @@ pub(super) fn usable(answers: &[usize]) -> Finding {
             "The job has 4 slots but is bound to 2 processors: slots cannot give what the affinity takes away."
         }
         (2, 64) => "This job is bound to 2 of the 64 processors, and was given 4 slots.",
-        (3, 1) => {
-            "A quota of 1.5 keeps two workers busy most of the time: it is to be rounded up (hint 2)."
-        }
-        (3, 8) => "The container has a quota: 1.5 processors' time for each second (hint 2).",
+        (3, 1) => "A quota of 1.25 is more than one worker can use: round it up (hint 2).",
+        (3, 8) => "The container has a quota: the time of 1.25 processors (hint 2).",
         (4, 4) => "The quota is the tighter limit here: a fifth of a processor (hint 2).",
         _ => "Take the smallest of the four, the quota rounded up (hints 1 and 2).",
     };
@@ -228,7 +226,7 @@ mod tests {
         ));
         assert!(message([8, 64, 2, 2, 1]).contains("the other 60"));
         assert!(message([8, 4, 4, 2, 4]).contains("takes away"));
-        assert!(message([8, 4, 2, 1, 1]).contains("rounded up"));
+        assert!(message([8, 4, 2, 1, 1]).contains("round it up"));
         assert!(message([1, 1, 1, 1, 1]).contains("What is missing limits nothing"));
     }
 

@@ -2,7 +2,7 @@
 
 use crate::timing::Timeit;
 
-use super::{Finding, untouched, wrong};
+use super::{Finding, untouched, word, wrong};
 
 /// 01.1: `summary(…)` of three lists of runs: fastest, median, spread.
 pub(super) fn summaries(answers: &[(f64, f64, f64)]) -> Finding {
@@ -13,7 +13,11 @@ pub(super) fn summaries(answers: &[(f64, f64, f64)]) -> Finding {
     if answers.iter().all(|answer| *answer == (0.0, 0.0, 0.0)) {
         return untouched("`summary` is 0 for everything: fill in the gap, or open hint 1.".into());
     }
-    if answers == WANTED {
+    let is_near = |(got, wanted): (&(f64, f64, f64), &(f64, f64, f64))| {
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        near(got.0, wanted.0) && near(got.1, wanted.1) && near(got.2, wanted.2)
+    };
+    if answers.iter().zip(&WANTED).all(is_near) {
         return Ok(
             "fastest, median, spread: three numbers that one bad run cannot spoil alone.".into(),
         );
@@ -22,10 +26,16 @@ pub(super) fn summaries(answers: &[(f64, f64, f64)]) -> Finding {
     let spreads = [answers[0].2, answers[1].2, answers[2].2];
     let cause = if medians == [4.0, 2.5, 5.0] {
         "In the middle you have the mean, 4 for the runs 2, 1, 9. No run took that long; the median is 2."
-    } else if medians == [1.0, 2.0, 5.0] {
+    } else if answers[0].0 == 9.0 {
+        "The first number is the slowest run: the fastest comes first. Which way are the runs sorted?"
+    } else if [[2.0, 2.0, 5.0], [2.0, 3.0, 5.0]].contains(&medians) {
+        "With an even number of runs there are two in the middle: the median is their mean (hint 2)."
+    } else if medians[0] == 1.0 {
         "That is the run in the middle of the *list*: the runs have not been sorted (hint 1)."
     } else if spreads == [8.0, 3.0, 0.0] {
         "The spread is a difference of times; divide instead. A ratio says the same about long and short runs."
+    } else if answers[1].2 == 0.25 {
+        "The spread is upside down: divide the slowest by the fastest."
     } else {
         "Fastest, median, slowest divided by fastest, in this order (hints)."
     };
@@ -33,7 +43,7 @@ pub(super) fn summaries(answers: &[(f64, f64, f64)]) -> Finding {
 }
 
 /// 01.2: a benchmark of the chain with the chain's result, and a measurement to compare with.
-pub(super) fn mended(((measured, result), reference): &((Timeit, u64), Timeit)) -> Finding {
+pub(super) fn repaired(((measured, result), reference): &((Timeit, u64), Timeit)) -> Finding {
     let wanted = (0..1_000).fold(1u64, |x, i| (x ^ i).wrapping_mul(6_364_136_223_846_793_005));
     let share = measured.best().as_secs_f64() / reference.best().as_secs_f64();
     let cause = if *result != wanted {
@@ -92,12 +102,13 @@ pub(super) fn mistakes(answers: &[&'static str; 5]) -> Finding {
     }
     for (index, (answer, (wanted, why))) in answers.iter().zip(WANTED).enumerate() {
         let number = index + 1;
-        if !WANTED.iter().any(|(known, _)| known == answer) {
+        let word = word(answer);
+        if !WANTED.iter().any(|(known, _)| *known == word) {
             return wrong(format!(
                 "number {number} is `{answer}`; expected one of the five mistakes, as they are written above"
             ));
         }
-        if *answer != wanted {
+        if word != wanted {
             return wrong(format!("number {number} is not `{answer}`. {why}"));
         }
     }
@@ -125,6 +136,16 @@ mod tests {
         assert!(said(summaries(&means)).contains("the mean"));
         let unsorted = [(1.0, 1.0, 9.0), (1.0, 2.0, 4.0), (5.0, 5.0, 1.0)];
         assert!(said(summaries(&unsorted)).contains("not been sorted"));
+        let unsorted_means = [(1.0, 1.0, 9.0), (1.0, 1.5, 4.0), (5.0, 5.0, 1.0)];
+        assert!(said(summaries(&unsorted_means)).contains("not been sorted"));
+        let upper = [(1.0, 2.0, 9.0), (1.0, 3.0, 4.0), (5.0, 5.0, 1.0)];
+        assert!(said(summaries(&upper)).contains("two in the middle"));
+        let downwards = [(9.0, 2.0, 1.0 / 9.0), (4.0, 2.5, 0.25), (5.0, 5.0, 1.0)];
+        assert!(said(summaries(&downwards)).contains("the slowest run"));
+        let upside_down = [(1.0, 2.0, 1.0 / 9.0), (1.0, 2.5, 0.25), (5.0, 5.0, 1.0)];
+        assert!(said(summaries(&upside_down)).contains("upside down"));
+        let rounded = [(1.0, 2.0, 1.0 / (1.0 / 9.0) + 1e-15), right[1], right[2]];
+        assert!(said(summaries(&rounded)).starts_with("solved"));
     }
 
     #[test]
@@ -132,11 +153,14 @@ mod tests {
         let reference = timeit(|| chain(black_box(1_000)));
         let nothing = timeit(|| ());
         let result = chain(1_000);
-        assert!(said(mended(&((nothing, result), reference.clone()))).contains("hardly anything"));
         assert!(
-            said(mended(&((reference.clone(), 0), reference.clone()))).contains("not the chain's")
+            said(repaired(&((nothing, result), reference.clone()))).contains("hardly anything")
         );
-        assert!(said(mended(&((reference.clone(), result), reference))).starts_with("solved"));
+        assert!(
+            said(repaired(&((reference.clone(), 0), reference.clone())))
+                .contains("not the chain's")
+        );
+        assert!(said(repaired(&((reference.clone(), result), reference))).starts_with("solved"));
     }
 
     #[test]
@@ -149,6 +173,14 @@ mod tests {
             "compile time",
         ];
         assert!(said(mistakes(&right)).starts_with("solved"));
+        let in_other_letters = [
+            "One run",
+            "unequal-work",
+            "optimized away",
+            "Children ",
+            "compile_time",
+        ];
+        assert!(said(mistakes(&in_other_letters)).starts_with("solved"));
         assert!(said(mistakes(&["one run"; 5])).contains("same number"));
         assert!(said(mistakes(&["slow", "", "", "", ""])).contains("as they are written"));
     }

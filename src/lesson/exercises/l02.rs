@@ -107,13 +107,13 @@ pub(super) fn memory(answers: &[f64]) -> Finding {
     };
     if all(|mb, n, share| mb + n * share * mb) {
         return Ok(
-            "the parent's pages are there once, and each child adds the pages that it writes: \
+            "the parent's pages exist once, and each child adds the pages that it writes: \
                    1000 MB and four readers are still 1000 MB."
                 .into(),
         );
     }
     let cause = if all(|mb, n, _| mb + n * mb) {
-        "That would be right if fork copied everything at once. What nobody writes is there once."
+        "That would be right if fork copied everything at once. A page that no process writes to exists once."
     } else if all(|mb, n, share| n * share * mb) {
         "That is what the children add. The parent's own pages are still there."
     } else if all(|mb, _, share| mb + share * mb) {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::thread::{self, ThreadId};
 
-use super::{Finding, untouched, wrong};
+use super::{Finding, untouched, word, wrong};
 
 /// 03.1: what four threads made of the numbers from 1 to 100, in order.
 pub(super) fn parts(answers: &[(ThreadId, u64)]) -> Finding {
@@ -27,7 +27,7 @@ pub(super) fn parts(answers: &[(ThreadId, u64)]) -> Finding {
     }
     if who.contains(&thread::current().id()) {
         return wrong(
-            "the sums are right, but they were made on this very thread. Start one for each part (hint 1)."
+            "the sums are right, but they were all made on the calling thread. Start one for each part (hint 1)."
                 .into(),
         );
     }
@@ -37,7 +37,7 @@ pub(super) fn parts(answers: &[(ThreadId, u64)]) -> Finding {
             who.len()
         ));
     }
-    Ok("four threads, four parts of one vector that nobody copied.".into())
+    Ok("four threads, four parts of one vector, and no copy of it.".into())
 }
 
 /// The check cell's calls: threads, and how often each of them counts.
@@ -76,7 +76,7 @@ pub(super) fn counts(answers: &[u64]) -> Finding {
             "`count({n_threads}, {n})` gave {answer}, expected {wanted}. {cause}"
         ));
     }
-    Ok("one counter, which all may change and nobody tears apart.".into())
+    Ok("one counter that all may change, one step at a time.".into())
 }
 
 /// 03.3: threads or processes, for four programs.
@@ -98,7 +98,7 @@ pub(super) fn choices(answers: &[&'static str; 4]) -> Finding {
         ),
         (
             "threads",
-            "The image would have to be sent to and fro. Threads filter it where it is.",
+            "The image would have to be sent back and forth. Threads filter it where it is.",
         ),
     ];
     if answers.iter().all(|answer| answer.is_empty()) {
@@ -106,13 +106,14 @@ pub(super) fn choices(answers: &[&'static str; 4]) -> Finding {
     }
     for (index, (answer, (wanted, why))) in answers.iter().zip(WANTED).enumerate() {
         let number = index + 1;
-        if !["threads", "processes"].contains(answer) {
+        let word = word(answer);
+        if !["threads", "processes"].contains(&&*word) {
             return wrong(format!(
                 "number {number} is `{answer}`; expected `threads` or `processes`"
             ));
         }
-        if *answer != wanted {
-            return wrong(format!("number {number}: {wanted}, rather. {why}"));
+        if word != wanted {
+            return wrong(format!("number {number}: rather {wanted}. {why}"));
         }
     }
     Ok("what changes is shared, what may break is kept apart.".into())
@@ -129,7 +130,7 @@ mod tests {
         let sums = [325, 950, 1_575, 2_200];
         assert!(said(parts(&sums.map(|sum| (elsewhere(), sum)))).starts_with("solved"));
         let here = thread::current().id();
-        assert!(said(parts(&sums.map(|sum| (here, sum)))).contains("this very thread"));
+        assert!(said(parts(&sums.map(|sum| (here, sum)))).contains("the calling thread"));
         let one = elsewhere();
         assert!(said(parts(&sums.map(|sum| (one, sum)))).contains("1 thread did all"));
         assert!(said(parts(&[(one, 5_050); 4])).contains("added all"));
@@ -147,6 +148,8 @@ mod tests {
     fn each_choice_has_its_reason() {
         let right = ["threads", "processes", "processes", "threads"];
         assert!(said(choices(&right)).starts_with("solved"));
+        let in_other_letters = ["Threads", "process", "Processes", "thread"];
+        assert!(said(choices(&in_other_letters)).starts_with("solved"));
         assert!(said(choices(&["threads"; 4])).contains("global variables"));
         assert!(said(choices(&["fibres", "", "", ""])).contains("expected `threads`"));
     }

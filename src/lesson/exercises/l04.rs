@@ -31,7 +31,7 @@ fn holds_during<R>(report: &GilReport<R>, call: Duration) -> bool {
 pub(super) fn released(report: &GilReport<u64>) -> Finding {
     if report.wall() < DOWNLOAD {
         return wrong(
-            "The download is gone. All three steps are needed; only the lock is to be released during \
+            "The download is gone. Keep all three steps, and release the lock during \
              the second."
                 .into(),
         );
@@ -128,10 +128,12 @@ pub(super) fn deposited((balance, report): &(u64, GilReport<()>)) -> Finding {
     } else if report.wall() < 3 * RECEIPT {
         "The balance is right, but the receipts were not printed."
     } else if holds_during(report, RECEIPT) {
-        "The balance is right, but nobody else could run while a receipt was printed: release the lock \
+        "The balance is right, but no other thread could run while a receipt was printed: release the lock \
          around that, with `allow_threads`."
     } else {
-        return Ok("twelve payments, twelve receipts, and the printer stopped nobody.".into());
+        return Ok(
+            "twelve payments, twelve receipts, and no thread waited for the printer.".into(),
+        );
     };
     wrong(format!(
         "after {DEPOSITS} payments of 1 the balance is {balance}. {cause}"

@@ -60,7 +60,7 @@ pub(super) fn fitting(answers: &[usize]) -> Finding {
         return Ok("4, 2 and 1: the tighter of two limits.".into());
     }
     let cause = if all(|[cores, memory, parent, each]| (memory / (parent + each)).clamp(1, cores)) {
-        "That gives every worker a copy of the parent's memory. What nobody writes to is there once."
+        "That gives every worker a copy of the parent's memory. A page that no process writes to exists once."
     } else if all(|[cores, memory, _, each]| (memory / each).clamp(1, cores)) {
         "The parent needs its memory too, and leaves the rest."
     } else if all(|[_, memory, parent, each]| (memory.saturating_sub(parent) / each).max(1)) {
@@ -68,15 +68,19 @@ pub(super) fn fitting(answers: &[usize]) -> Finding {
     } else if all(|[cores, memory, parent, each]| {
         (memory.wrapping_sub(parent) / each).clamp(1, cores)
     }) {
-        "Where the parent needs more than there is, a `usize` goes around to a huge number: `saturating_sub` stops at 0."
+        "Where the parent needs more than there is, a `usize` wraps around to a huge number: `saturating_sub` stops at 0."
+    } else if all(|[cores, memory, parent, each]| {
+        memory.saturating_sub(parent).div_ceil(each).clamp(1, cores)
+    }) {
+        "Rounded up: the last worker would need more memory than is left. Round down."
     } else {
         "What the parent leaves, divided by what each worker needs; no more than cores; at least 1."
     };
     wrong(format!("got {answers:?}, expected [4, 2, 1]. {cause}"))
 }
 
-/// 05.3: the ids of two workers that shall have ended, and the squares.
-pub(super) fn nobody_left((pids, squares): &(Vec<i32>, Vec<u64>)) -> Finding {
+/// 05.3: the ids of two workers that should have ended, and the squares.
+pub(super) fn none_left((pids, squares): &(Vec<i32>, Vec<u64>)) -> Finding {
     let left: Vec<i32> = pids
         .iter()
         .copied()
@@ -95,7 +99,7 @@ pub(super) fn nobody_left((pids, squares): &(Vec<i32>, Vec<u64>)) -> Finding {
         wrong(format!("{} worker, expected 2", pids.len()))
     } else {
         Ok(format!(
-            "{pids:?} have done their work, and there is no trace of them."
+            "{pids:?} have done their work, and none of them is left."
         ))
     }
 }
@@ -119,13 +123,14 @@ mod tests {
         assert!(said(fitting(&[4, 2, 1])).starts_with("solved"));
         assert!(said(fitting(&[4, 4, 4])).contains("parent needs"));
         assert!(said(fitting(&[6, 2, 1])).contains("more workers than cores"));
+        assert!(said(fitting(&[4, 3, 1])).contains("Round down"));
     }
 
     #[test]
     fn a_worker_that_is_left_is_named() {
         let squares: Vec<u64> = (0..10).map(|x| x * x).collect();
         let here = std::process::id() as i32;
-        assert!(said(nobody_left(&(vec![here], squares.clone()))).contains("still there"));
-        assert!(said(nobody_left(&(vec![], squares))).contains("ended already"));
+        assert!(said(none_left(&(vec![here], squares.clone()))).contains("still there"));
+        assert!(said(none_left(&(vec![], squares))).contains("ended already"));
     }
 }

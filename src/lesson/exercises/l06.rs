@@ -133,7 +133,7 @@ fn chunks_are_wrong(chunks: &[Vec<u64>], numbers: &[u64], n: usize) -> Option<St
         Some("the chunks do not hold each number once.".into())
     } else if chunks.len() == 1 {
         Some(format!(
-            "everything is in a single chunk: one worker does it all, and the others look on. Make {n} chunks \
+            "everything is in a single chunk: one worker does it all, and the others have nothing to do. Make {n} chunks \
              (hint 1)."
         ))
     } else if chunks.iter().any(Vec::is_empty) {
@@ -182,7 +182,7 @@ pub(super) fn chunk_sizes(answers: &[Vec<usize>]) -> Finding {
         }
     }
     Ok(
-        "24 items on 8 workers are 24 chunks of one item: nobody waits for a colleague with \
+        "24 items on 8 workers are 24 chunks of one item: no worker waits for another with \
          three slow items, and there is nothing left to share out."
             .into(),
     )

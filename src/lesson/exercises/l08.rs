@@ -1,6 +1,6 @@
 //! Lesson 08: threads or processes.
 
-use super::{Finding, untouched, wrong};
+use super::{Finding, untouched, word, wrong};
 
 /// 08.1: the six scenarios: what to choose, and why not something else.
 const SCENARIOS: [(&str, &str); 6] = [
@@ -35,7 +35,7 @@ pub(super) fn choices(answers: &[&'static str]) -> Finding {
     if answers.len() != SCENARIOS.len() {
         return wrong("leave the check cell as it was: it has six answers".into());
     }
-    let is_known = |answer: &str| ["threads", "processes", "serial"].contains(&answer);
+    let is_known = |answer: &str| ["threads", "processes", "serial"].contains(&&*word(answer));
     if answers.iter().all(|answer| !is_known(answer)) {
         return untouched(
             "answer each with `\"threads\"`, `\"processes\"` or `\"serial\"`; hint 1 helps.".into(),
@@ -48,7 +48,7 @@ pub(super) fn choices(answers: &[&'static str]) -> Finding {
                 "scenario {number}: `{answer}` is none of `threads`, `processes`, `serial`."
             ));
         }
-        if *answer != wanted {
+        if word(answer) != wanted {
             return wrong(format!(
                 "scenario {number} is better without `{answer}`. {why}"
             ));
@@ -108,6 +108,9 @@ mod tests {
     fn each_choice_is_answered_with_its_reason() {
         let right = SCENARIOS.map(|(wanted, _)| wanted);
         assert!(said(choices(&right)).starts_with("solved"));
+        let mut in_other_letters = right;
+        (in_other_letters[0], in_other_letters[1]) = ("Thread", "process");
+        assert!(said(choices(&in_other_letters)).starts_with("solved"));
         assert!(said(choices(&["?"; 6])).contains("hint 1"));
         assert!(said(choices(&["processes"; 6])).contains("nothing there can crash"));
         assert!(said(choices(&["threads"; 6])).contains("global variables"));

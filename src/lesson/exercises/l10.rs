@@ -20,7 +20,7 @@ pub(super) fn even_count(counted: &u64) -> Finding {
         ),
         0 => untouched(
             "the counter is still 0: fill in the gap, or open hint 1. (A variable of its own that a \
-             process counts in is a copy: nobody else sees it.)"
+             process counts in is a copy: no other process sees it.)"
                 .into(),
         ),
         1 | 2 => wrong("It was increased once for each process, not by what each has found (hint 2)."),
@@ -94,7 +94,7 @@ fn place_cause(answer: &[usize], n: usize) -> &'static str {
     {
         "Some of them still share a line: it has room for eight numbers (hint 1)."
     } else {
-        "They are apart, but the array is longer than it must be (hint 2)."
+        "They are apart, but the array is longer than necessary (hint 2)."
     }
 }
 
@@ -109,7 +109,7 @@ pub(super) fn lock_order(answers: &[[usize; 2]]) -> Finding {
             "takes the same lock twice: a transfer needs both accounts (and a process that takes a \
              lock that it has would wait for itself)"
         } else if ![from, to].contains(first) || ![from, to].contains(second) {
-            "takes a lock that is none of the two accounts, so one of them is changed without its lock"
+            "takes a lock of neither account, so one of them is changed without its lock"
         } else {
             continue;
         };
@@ -120,7 +120,7 @@ pub(super) fn lock_order(answers: &[[usize; 2]]) -> Finding {
     let in_circle = answers.chunks(2).any(|pair| pair[0] != pair[1]);
     match (in_circle, answers[0][0] == TRANSFERS[0][0]) {
         (false, _) => Ok(
-            "whichever way the money goes, the locks are taken in one order: nobody who holds the \
+            "whichever way the money goes, the locks are taken in one order: no process that holds the \
              later one can wait for the earlier, so there is no circle."
                 .into(),
         ),
@@ -166,7 +166,7 @@ mod tests {
         assert!(message(|t| 4 * t).contains("still share a line"));
         assert!(message(|t| 8 * (t + 1)).contains("the first at 0"));
         assert!(message(|_| 0).contains("the same place"));
-        assert!(message(|t| 16 * t).contains("longer than it must be"));
+        assert!(message(|t| 16 * t).contains("longer than necessary"));
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
         assert!(message(|a, b| [a.max(b), a.min(b)]).starts_with("solved"));
         assert!(message(|a, b| [a, b]).contains("opposite orders: 0 then 1"));
         assert!(message(|a, b| [b, a]).contains("turns the other way"));
-        assert!(message(|_, _| [0, 1]).contains("of the two accounts"));
+        assert!(message(|_, _| [0, 1]).contains("of neither account"));
         assert!(message(|a, _| [a, a]).contains("the same lock twice"));
     }
 }

@@ -13,7 +13,7 @@ fn work(row: usize, rows: usize) -> f64 {
     1.0 + 8.0 * row as f64 / (rows - 1) as f64
 }
 
-/// When the last worker is done, if whoever is free takes the next chunk.
+/// When the last worker is done, if a worker that is free takes the next chunk.
 fn makespan(rows: usize, workers: usize, chunk: usize) -> f64 {
     let works: Vec<f64> = (0..rows).map(|row| work(row, rows)).collect();
     let mut busy_until = vec![0.0_f64; workers];
@@ -60,11 +60,11 @@ pub(super) fn chunk_sizes(answers: &[usize]) -> Finding {
                 ));
             }
             let cause = match n_chunks {
-                1 => "one worker does everything, and the others look on",
+                1 => "one worker does everything, and the others have nothing to do",
                 n if n <= workers => {
                     "an even split is not an even time: the last chunk holds most of the work (hint 1)"
                 }
-                _ => "better, and not enough: the last large chunk makes the others wait (hint 2)",
+                _ => "better, but not enough: the last large chunk makes the others wait (hint 2)",
             };
             return wrong(format!(
                 "{call}: the makespan is {times:.2} times the ideal, expected at most {TOLERANCE}; {cause}."
@@ -100,12 +100,12 @@ pub(super) fn shares(answers: &[Vec<Vec<usize>>]) -> Finding {
         }
         if let Some(row) = n_times.iter().position(|n| *n > 1) {
             return wrong(format!(
-                "{array}: row {row} is computed more than once. Each task shall have rows of its own."
+                "{array}: row {row} is computed more than once. Each task should have rows of its own."
             ));
         }
         if let Some(row) = n_times.iter().position(|n| *n == 0) {
             return wrong(format!(
-                "{array}: row {row} is computed by nobody. What is left over when {rows} rows are \
+                "{array}: row {row} is not computed. What is left over when {rows} rows are \
                  divided by {n_tasks}?"
             ));
         }
@@ -152,7 +152,7 @@ mod tests {
         assert!(message(|_, _| 1).contains("1500 chunks per worker"));
         assert!(message(|rows, workers| rows / (20 * workers)).contains("a chunk of 0 rows"));
         assert!(
-            message(|rows, workers| rows.div_ceil(4 * workers)).contains("better, and not enough")
+            message(|rows, workers| rows.div_ceil(4 * workers)).contains("better, but not enough")
         );
         assert!(message(|rows, _| rows).contains("one worker does everything"));
     }
@@ -172,7 +172,7 @@ mod tests {
             |task: usize, n: usize, rows: usize| (task * rows / n..(task + 1) * rows / n).collect();
         assert!(message(blocks).contains("times the average"));
         let no_rest = |task, n, rows| (0..rows / n).map(|turn| turn * n + task).collect();
-        assert!(message(no_rest).contains("by nobody"));
+        assert!(message(no_rest).contains("is not computed"));
         assert!(message(|_, _, rows| (0..rows).collect()).contains("more than once"));
         assert!(
             message(|task, n, rows| (task + 1..=rows).step_by(n).collect())

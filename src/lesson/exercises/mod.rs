@@ -34,7 +34,7 @@ const EXERCISES: &[(&str, Judge)] = &[
         judge(answer, |script: &String| l00::slurm_script(script))
     }),
     ("01.1", |answer| judge_all(answer, l01::summaries)),
-    ("01.2", |answer| judge(answer, l01::mended)),
+    ("01.2", |answer| judge(answer, l01::repaired)),
     ("01.3", |answer| judge(answer, l01::mistakes)),
     ("02.1", |answer| judge_all(answer, l02::exit_codes)),
     ("02.2", |answer| judge(answer, l02::diverged)),
@@ -47,7 +47,7 @@ const EXERCISES: &[(&str, Judge)] = &[
     ("04.3", |answer| judge(answer, l04::deposited)),
     ("05.1", |answer| judge_all(answer, l05::right_n)),
     ("05.2", |answer| judge_all(answer, l05::fitting)),
-    ("05.3", |answer| judge(answer, l05::nobody_left)),
+    ("05.3", |answer| judge(answer, l05::none_left)),
     ("06.1", |answer| judge_all(answer, l06::fair_ratios)),
     ("06.2", |answer| match answer.is::<l06::ByHand>() {
         true => judge_all(answer, l06::by_hand),
@@ -157,6 +157,18 @@ fn judge_all<T: Clone + 'static>(answers: &dyn Any, judge: fn(&[T]) -> Finding) 
     }
     let results: Vec<T> = calls.iter().flat_map(|call| call.outcome.clone()).collect();
     judge(&results)
+}
+
+/// A word of an answer as the judges write it: a learner may write `Thread`, `"optimized away"` or `"one-run"`.
+fn word(answer: &str) -> String {
+    let answer = answer.trim().to_lowercase().replace(['-', '_'], " ");
+    match &*answer {
+        "thread" => "threads".to_owned(),
+        "process" => "processes".to_owned(),
+        "child" => "children".to_owned(),
+        "optimized away" => "optimised away".to_owned(),
+        _ => answer,
+    }
 }
 
 fn another_type<T>() -> Finding {
