@@ -8,9 +8,11 @@ import copy
 import re
 from pathlib import Path
 
+import nbformat
 from nbconvert import HTMLExporter
 
 HERE = Path(__file__).parent
+GLOSSARY = HERE.parents[1] / "lessons" / "glossary.md"
 # Raw cells are not on a page, so what is said of the next one would be said of another.
 OF_THE_NEXT_CELL = re.compile(r"\n\n\*The next cell is not run on the kernel.*?\*(?=\n|$)", re.DOTALL)
 HEADING = re.compile(r'<h2 id="([^"]*)">(.*?)<a class="anchor-link"', re.DOTALL)
@@ -40,10 +42,18 @@ def page_of(notebook, name):
     )
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title_of(notebook, name)}})
     # A wide table scrolls in a box of its own; made a block itself, it would be no table to a screen reader.
+    page = page.replace('href="glossary.md', 'href="glossary.html')
     page = page.replace("<table", '<div class="wide"><table').replace("</table>", "</table></div>")
     return page.replace("<!-- contents -->", contents(page), 1)
 
 
+def glossary_page():
+    """The page to which all lessons lead for their words."""
+    text = nbformat.v4.new_markdown_cell(GLOSSARY.read_text(encoding="utf-8"))
+    return page_of(nbformat.v4.new_notebook(cells=[text]), "Glossary")
+
+
 def write_page(notebook, path, name):
-    """Writes the page of a notebook."""
+    """Writes the page of a notebook, and the glossary beside it."""
     Path(path).write_text(page_of(notebook, name), encoding="utf-8")
+    Path(path).with_name("glossary.html").write_text(glossary_page(), encoding="utf-8")

@@ -137,7 +137,8 @@ def add_markdown(deck, source):
 
 def header(source):
     """The title and what the lesson is about, without the words to a reader who is alone."""
-    return "\n".join(source.split("\n\nRun the cells")[0].splitlines())
+    lines = source.split("\n\nRun the cells")[0].splitlines()
+    return "\n".join(line for line in lines if not line.startswith("| **Rust in this lesson**"))
 
 
 def add_cell(deck, cell):

@@ -16,6 +16,8 @@ const STYLE: &str = include_str!("../python/templates/forklore-page/static/cours
 const END: &str = "<!-- course: end -->";
 /// The name of the page that leads to all.
 pub const INDEX: &str = "index.html";
+/// The page with the words of all lessons, which is written with each lesson's.
+const GLOSSARY: &str = "glossary.html";
 
 /// A lesson's page in a folder.
 struct Entry<'a> {
@@ -73,6 +75,11 @@ pub fn write_index(folder: &Path, lessons: &[Lesson], pages: &[PathBuf]) -> Resu
         let text = link_lessons(text, &entries);
         std::fs::write(entry.page, text)
             .with_context(|| format!("cannot write {}", entry.page.display()))?;
+    }
+    let glossary = folder.join(GLOSSARY);
+    if let Ok(text) = std::fs::read_to_string(&glossary) {
+        std::fs::write(&glossary, link_lessons(lead(text, None, None), &entries))
+            .with_context(|| format!("cannot write {}", glossary.display()))?;
     }
     let index = folder.join(INDEX);
     let page = format!(
@@ -170,6 +177,8 @@ mod tests {
         for lesson in [first, third] {
             fs::write(page(lesson), EMPTY).unwrap();
         }
+        let glossary = folder.path().join(GLOSSARY);
+        fs::write(&glossary, EMPTY).unwrap();
         lead_to_each_other(folder.path(), &lesson::all().unwrap()).unwrap();
         let text = read(first);
         assert_eq!(text.matches("rel=\"next\" href=\"04-").count(), 2, "{text}");
@@ -186,6 +195,12 @@ mod tests {
             text.contains("href=\"02-processes-and-fork.html#fork\""),
             "{text}"
         );
+        let text = fs::read_to_string(glossary).unwrap();
+        assert!(
+            text.contains("href=\"02-processes-and-fork.html#fork\""),
+            "{text}"
+        );
+        assert_eq!(text.matches("href=\"index.html\"").count(), 2, "{text}");
         let text = read(third);
         assert_eq!(text.matches("rel=\"prev\" href=\"02-").count(), 2, "{text}");
         assert_eq!(text.matches("href=\"index.html\"").count(), 2, "{text}");

@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use crate::timing::Timed;
 
 use super::{Finding, untouched, word, wrong};
 
@@ -38,6 +41,24 @@ pub(super) fn parts(answers: &[(ThreadId, u64)]) -> Finding {
         ));
     }
     Ok("four threads, four parts of one vector, and no copy of it.".into())
+}
+
+/// What the starter's `add_up` takes for a part, at least.
+const PART: Duration = Duration::from_millis(50);
+
+/// 03.1: [`parts`], and how long they took. Parts one after the other take at least the sum of their times; side by
+/// side that long only where no processor was to be had for it.
+pub(super) fn parts_at_once(timed: &Timed<Vec<(ThreadId, u64)>>) -> Finding {
+    let solved = parts(&timed.value)?;
+    let n_parts = timed.value.len() as u32;
+    match timed.times.wall < n_parts * PART {
+        true => Ok(solved),
+        false => wrong(format!(
+            "the sums are right, but {n_parts} parts of {PART:?} took {:.0?}: the threads ran one after the other. Start all \
+             of them before you join the first (hint 2).",
+            timed.times.wall
+        )),
+    }
 }
 
 /// The check cell's calls: threads, and how often each of them counts.
@@ -134,6 +155,18 @@ mod tests {
         let one = elsewhere();
         assert!(said(parts(&sums.map(|sum| (one, sum)))).contains("1 thread did all"));
         assert!(said(parts(&[(one, 5_050); 4])).contains("added all"));
+    }
+
+    #[test]
+    fn threads_one_after_the_other_are_seen_by_their_time() {
+        let part = |sum| thread::spawn(move || (thread::current().id(), sum)).join();
+        let done = [325, 950, 1_575, 2_200].map(|sum| part(sum).unwrap());
+        let mut timed = crate::time(|| done.to_vec());
+        assert!(said(parts_at_once(&timed)).starts_with("solved"));
+        timed.times.wall = Duration::from_millis(201);
+        assert!(said(parts_at_once(&timed)).contains("one after the other"));
+        timed.value.clear();
+        assert!(said(parts_at_once(&timed)).contains("no parts yet"));
     }
 
     #[test]

@@ -39,7 +39,10 @@ const EXERCISES: &[(&str, Judge)] = &[
     ("02.1", |answer| judge_all(answer, l02::exit_codes)),
     ("02.2", |answer| judge(answer, l02::diverged)),
     ("02.3", |answer| judge_all(answer, l02::memory)),
-    ("03.1", |answer| judge_all(answer, l03::parts)),
+    ("03.1", |answer| match answer.downcast_ref() {
+        Some(timed) => l03::parts_at_once(timed),
+        None => judge_all(answer, l03::parts),
+    }),
     ("03.2", |answer| judge_all(answer, l03::counts)),
     ("03.3", |answer| judge(answer, l03::choices)),
     ("04.1", |answer| judge(answer, l04::released)),
