@@ -75,6 +75,19 @@ pub(super) fn stripes(answers: &[usize]) -> Finding {
     Ok("28 stripes on four workers are seven full rounds.".into())
 }
 
+/// 09.3: [`arrived`], and whether the pool's workers had a part in it.
+pub(super) fn arrived_by_workers((squares, by_workers): &(Vec<u64>, bool)) -> Finding {
+    let solved = arrived(squares)?;
+    match by_workers {
+        true => Ok(solved),
+        false => wrong(
+            "the squares are right, but no worker had a part in it: this process did all the work. Let `pool.map` call \
+             `squares.set(…)` (hint 2)."
+                .into(),
+        ),
+    }
+}
+
 /// 09.3: the squares of the numbers from 0 to 9, by way of shared memory.
 pub(super) fn arrived(squares: &[u64]) -> Finding {
     let wanted: Vec<u64> = (0..10).map(|i| i * i).collect();
@@ -127,5 +140,13 @@ mod tests {
         assert!(said(arrived(&[81, 0, 0, 0, 0, 0, 0, 0, 0, 0])).contains("same place"));
         assert!(said(arrived(&[0, 1, 4, 9, 16, 0, 0, 0, 0, 0])).contains("never written"));
         assert!(said(arrived(&[0; 11])).contains("before the workers"));
+    }
+
+    #[test]
+    fn squares_that_no_worker_wrote_are_not_enough() {
+        let squares: Vec<u64> = (0..10).map(|i| i * i).collect();
+        assert!(said(arrived_by_workers(&(squares.clone(), true))).starts_with("solved"));
+        assert!(said(arrived_by_workers(&(squares, false))).contains("no worker had a part"));
+        assert!(said(arrived_by_workers(&(vec![0; 10], false))).contains("never written to"));
     }
 }

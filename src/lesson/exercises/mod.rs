@@ -70,7 +70,10 @@ const EXERCISES: &[(&str, Judge)] = &[
     ("08.2", |answer| judge(answer, l08::who_ran)),
     ("09.1", |answer| judge_all(answer, l09::caps)),
     ("09.2", |answer| judge_all(answer, l09::stripes)),
-    ("09.3", |answer| judge_all::<u64>(answer, l09::arrived)),
+    ("09.3", |answer| match answer.downcast_ref() {
+        Some(answer) => l09::arrived_by_workers(answer),
+        None => judge_all::<u64>(answer, l09::arrived),
+    }),
     ("10.1", |answer| judge(answer, l10::even_count)),
     ("10.2", |answer| judge_all(answer, l10::places)),
     ("10.3", |answer| judge_all(answer, l10::lock_order)),
