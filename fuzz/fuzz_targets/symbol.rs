@@ -15,12 +15,12 @@ mod sys {
     pub(crate) use super::object;
 }
 
-use symbol::Symbol;
+use symbol::{KnownFiles, Symbol};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(symbol) = Symbol::from_bytes(bytes) {
         assert_eq!(symbol.to_bytes(), bytes);
-        if let Ok(address) = symbol.resolve() {
+        if let Ok(address) = symbol.resolve(&mut KnownFiles::new()) {
             assert!(sys::object::is_executable(address as usize));
         }
     }

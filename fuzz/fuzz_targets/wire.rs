@@ -10,10 +10,17 @@ use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[path = "../../src/caught/mod.rs"]
+mod caught;
+#[path = "../../src/sys/copy.rs"]
+mod copy;
 #[path = "../../src/error.rs"]
 mod error;
 #[path = "../../src/wire.rs"]
 mod wire;
+mod sys {
+    pub(crate) use super::copy;
+}
 
 fuzz_target!(|bytes: &[u8]| {
     check::<Vec<u8>>(bytes);
