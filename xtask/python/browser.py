@@ -2,6 +2,7 @@
 
     browser.py --chromium PROGRAM pages PAGE...
     browser.py --chromium PROGRAM learner ADDRESS --lesson NN-exercises.json --shots FOLDER
+    browser.py --chromium PROGRAM predictions ADDRESS --shots FOLDER
 
 `pages`: a page must load nothing from a network, have no serious violation that axe-core finds, light or dark, be usable
 with the keyboard alone, and be readable from a phone's width on. Slides are looked at one by one: each has to fit, to
@@ -9,6 +10,9 @@ have a heading and its number, and no violation either.
 
 `learner`: goes the way of somebody who does a lesson: a prediction, all cells, an exercise that is not solved yet,
 and then is; and moves a slider. ADDRESS is the lesson in JupyterLab.
+
+`predictions`: whether the number that a learner is to change is on the screen, in each cell of a notebook that has one: on a
+laptop beside JupyterLab's file browser, and on a tablet.
 
 All waiting is for something that can be seen in the page. The exit status is 1 when something is wrong; what it is goes to
 stderr.
@@ -65,6 +69,27 @@ Slider::new("powers").control("exponent", &["1", "2", "3"], 0).figures(|at| {
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
+
+
+# Each prediction whose number is not on the screen. What follows the number may be out of sight.
+HIDDEN = r"""() => {
+    const complaints = [];
+    let n_asked = 0;
+    for (const cell of document.querySelectorAll(".jp-Notebook .cm-content")) {
+        const asking = cell.textContent.match(/predict\(\s*"[^"]*",\s*[^,)]*(\(\)[^,)]*)?/);
+        if (!asking) continue;
+        n_asked += 1;
+        const range = document.createRange(), walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+        let left = asking.index + asking[0].length;
+        while (walker.nextNode() && left > walker.currentNode.length) left -= walker.currentNode.length;
+        range.setStart(walker.currentNode, left - 1);
+        range.setEnd(walker.currentNode, left);
+        const right = range.getBoundingClientRect().right;
+        const edge = Math.min(innerWidth, cell.closest(".cm-scroller").getBoundingClientRect().right);
+        if (!right || right > edge) complaints.push(`the number ends at ${right}, the window at ${edge}: ${cell.textContent}`);
+    }
+    return [n_asked, complaints];
+}"""
 
 
 def violations(page, what="document"):
@@ -168,10 +193,10 @@ def pages(browser, arguments):
 
 
 class Learner:
-    """Somebody at a notebook in JupyterLab."""
+    """A user of a notebook in JupyterLab."""
 
-    def __init__(self, browser, shots):
-        self.page = browser.new_page(viewport={"width": 1300, "height": 950})
+    def __init__(self, browser, shots, width=1300):
+        self.page = browser.new_page(viewport={"width": width, "height": 950})
         self.page.set_default_timeout(PATIENCE_MS)
         self.shots = shots
         self.n_shots = 0
@@ -231,7 +256,7 @@ class Learner:
         return " ".join(area.inner_text().split())
 
 
-def learner(browser, arguments):
+def go_the_way(browser, arguments):
     exercise = json.loads(arguments.lesson.read_text(encoding="utf-8"))["exercises"][0]
     name = exercise["id"]
     solution = exercise["solution"]
@@ -244,30 +269,48 @@ def learner(browser, arguments):
         if what not in said:
             complaints.append(f"expected `{what}`, the page says: {said[:300]}")
 
-    somebody = Learner(browser, arguments.shots)
-    somebody.open(arguments.address)
-    somebody.shoot("opened")
-    somebody.write(
+    learner = Learner(browser, arguments.shots)
+    learner.open(arguments.address)
+    learner.shoot("opened")
+    learner.write(
         "let guess: Prediction = predict(",
         'let guess: Prediction = predict("time of pool.map / of map:", 7.0);\nguess',
     )
-    somebody.shoot("predicted")
-    somebody.run_all()
-    expect("you predicted", somebody.said(".against(compared"))
-    somebody.shoot("prediction-beside-measurement")
-    expect(f"exercise {name}: not yet", somebody.said(check).lower())
-    somebody.shoot("not-yet")
-    somebody.write(starter, solution)
-    somebody.run(starter)
-    somebody.run(check)
-    expect(f"exercise {name}: solved", somebody.said(check).lower())
-    somebody.shoot("solved")
+    learner.shoot("predicted")
+    learner.run_all()
+    expect("you predicted", learner.said(".against(compared"))
+    learner.shoot("prediction-beside-measurement")
+    expect(f"exercise {name}: not yet", learner.said(check).lower())
+    learner.shoot("not-yet")
+    learner.write(starter, solution)
+    learner.run(starter)
+    learner.run(check)
+    expect(f"exercise {name}: solved", learner.said(check).lower())
+    learner.shoot("solved")
     # JupyterLab has plans of its own for the arrow keys.
-    somebody.write(check, SLIDER)
-    somebody.run(SLIDER.splitlines()[0])
-    if not moves(somebody.page, somebody.page.locator(".jp-Notebook input[type=range]").last):
+    learner.write(check, SLIDER)
+    learner.run(SLIDER.splitlines()[0])
+    if not moves(learner.page, learner.page.locator(".jp-Notebook input[type=range]").last):
         complaints.append("a slider does not move with the keyboard in JupyterLab")
-    somebody.shoot("slid")
+    learner.shoot("slid")
+    return complaints
+
+
+def predictions(browser, arguments):
+    complaints = []
+    for width in WIDTHS[1:]:
+        learner = Learner(browser, arguments.shots, width)
+        learner.open(arguments.address)
+        beside = learner.page.locator("#filebrowser").is_visible()
+        n_asked, hidden = learner.page.evaluate(HIDDEN)
+        learner.shoot(f"predictions-{width}")
+        say(f"  {width} points wide, {'with' if beside else 'without'} the file browser: {n_asked} predictions")
+        if width == WIDTHS[-1] and not beside:
+            complaints.append("JupyterLab's file browser is not open")
+        if not n_asked:
+            complaints.append("there is no prediction")
+        complaints += [f"{width} points wide: {what}" for what in hidden]
+        learner.page.close()
     return complaints
 
 
@@ -282,7 +325,11 @@ def main():
     learn.add_argument("address")
     learn.add_argument("--lesson", type=Path, required=True)
     learn.add_argument("--shots", type=Path, required=True)
-    learn.set_defaults(run=learner)
+    learn.set_defaults(run=go_the_way)
+    ask = commands.add_parser("predictions")
+    ask.add_argument("address")
+    ask.add_argument("--shots", type=Path, required=True)
+    ask.set_defaults(run=predictions)
     arguments = parser.parse_args()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=arguments.chromium, args=ARGUMENTS)

@@ -51,6 +51,20 @@ pub fn learn(address: &str, exercises: &Path, shots: &Path) -> Result<()> {
     run(command.arg("--shots").arg(shots))
 }
 
+/// Looks whether the number to change is on the screen in each prediction of a notebook in JupyterLab, on a laptop beside the
+/// file browser and on a tablet, and leaves pictures in `shots`.
+///
+/// # Errors
+///
+/// When one is not, which was said on stderr, or there is no browser.
+pub fn look_at_predictions(address: &str, shots: &Path) -> Result<()> {
+    std::fs::create_dir_all(shots)
+        .with_context(|| format!("cannot make the folder {}", shots.display()))?;
+    let mut command = script()?;
+    command.arg("predictions").arg(address);
+    run(command.arg("--shots").arg(shots))
+}
+
 fn script() -> Result<Command> {
     let chromium = chromium()?;
     let mut command = python::ensure_for(python::BROWSER)?.command("python");

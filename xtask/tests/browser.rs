@@ -11,6 +11,7 @@ use std::process::{Child, Command};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::{Value, json};
 use xtask::{browser, kernel, lesson, python};
 
 /// JupyterLab on a copy of the lessons: what a learner does is saved in them.
@@ -58,6 +59,30 @@ fn write_settings(folder: &Path) {
     fs::write(place.join("tracker.jupyterlab-settings"), text).unwrap();
 }
 
+/// The notebook with all cells of the course that ask for a prediction.
+const PREDICTIONS: &str = "predictions";
+
+/// One notebook to open instead of twelve.
+fn write_predictions(path: &Path) {
+    let mut cells = Vec::new();
+    for lesson in lesson::all().unwrap() {
+        let text = fs::read_to_string(&lesson.path).unwrap();
+        let notebook: Value = serde_json::from_str(&text).unwrap();
+        let asking = notebook["cells"].as_array().unwrap().iter().filter(|cell| {
+            cell["cell_type"] == "code" && cell["source"].to_string().contains("predict(")
+        });
+        let first = cells.len();
+        cells.extend(asking.cloned());
+        assert!(cells.len() > first, "{} asks for nothing", lesson.name);
+        for (index, cell) in cells.iter_mut().enumerate().skip(first) {
+            cell["id"] = format!("cell-{index}").into();
+        }
+    }
+    let notebook = json!({"cells": cells, "nbformat": 4, "nbformat_minor": 5,
+        "metadata": {"kernelspec": {"name": "forklore", "display_name": "Rust", "language": "rust"}}});
+    fs::write(path, notebook.to_string()).unwrap();
+}
+
 #[test]
 fn a_learner_predicts_measures_fails_and_solves() {
     let environment = python::ensure().unwrap();
@@ -71,7 +96,10 @@ fn a_learner_predicts_measures_fails_and_solves() {
     let progress = folder.path().join("progress.tsv");
     let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("learner");
 
+    write_predictions(&copy.join(format!("{PREDICTIONS}.ipynb")));
+
     let lab = Lab::open(&copy, folder.path(), &progress);
+    browser::look_at_predictions(&lab.address_of(PREDICTIONS), &shots).unwrap();
     browser::learn(&lab.address_of(&lesson.name), &lesson.exercises(), &shots).unwrap();
     drop(lab);
 
