@@ -108,6 +108,12 @@ class Kernel:
             if mine and message["msg_type"] == msg_type:
                 return message["content"]
 
+    def restart(self):
+        """Starts the kernel again, where a cell does not end."""
+        self.manager.restart_kernel(now=True)
+        self.pid = self.manager.provisioner.pid
+        self.client.wait_for_ready(timeout=DEADLINE)
+
     def interrupt(self):
         self.manager.interrupt_kernel()
 

@@ -1,0 +1,25 @@
+//! Why a cell failed.
+
+/// Why a cell failed, in the parts of a Jupyter error reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellError {
+    /// The error's kind: `Panic`, `QuestionMark`, `CompileError`, `Interrupt`, `Exit`, `Abort`, `SegmentationFault`,
+    /// `StackOverflow`, `BusError`, `IllegalInstruction`, `ArithmeticFault`, `OutOfMemory`, `Killed`, `Error`.
+    pub ename: String,
+    /// What happened, in a sentence.
+    pub evalue: String,
+    /// The lines to show, with ANSI colours.
+    pub traceback: Vec<String>,
+}
+
+impl CellError {
+    pub(super) fn new(ename: &str, evalue: impl Into<String>) -> CellError {
+        let evalue = evalue.into();
+        let traceback = vec![format!("\x1b[1;31m{ename}\x1b[0m: {evalue}")];
+        CellError {
+            ename: ename.to_owned(),
+            evalue,
+            traceback,
+        }
+    }
+}

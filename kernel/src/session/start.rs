@@ -1,0 +1,195 @@
+//! How a session starts: the library, a folder, the compiler's environment, the processes, and a first cell.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow};
+use evcxr::{CommandContext, EvalContext};
+
+use super::folder::Folder;
+use super::home::Home;
+use super::link::{Control, Link};
+use super::tools::Tools;
+use super::{CellError, Options, Raw, Session, environment, manifest};
+use crate::cell::{self, Profile};
+use crate::definitions::Definitions;
+use crate::output;
+use crate::supervisor;
+use crate::toolchain::Compiler;
+use crate::warm;
+
+impl Session {
+    /// Starts the processes and gets ready for a first cell.
+    ///
+    /// # Errors
+    ///
+    /// When there is no compiler, no place for the session's folder, or a process cannot be started.
+    pub fn start(options: Options) -> Result<(Session, Control)> {
+        let program = match options.program {
+            Some(program) => program,
+            None => std::env::current_exe().context("could not find the running program")?,
+        };
+        let warm = if options.library {
+            find_library(&program, &options.output)
+        } else {
+            None
+        };
+        let folder = Folder::create()?;
+        if let Some(warm) = &warm {
+            warm.copy_to(folder.path())
+                .context("could not copy the prebuilt library")?;
+        }
+        Session::in_folder(folder, &program, warm.as_ref(), options.output)
+    }
+
+    /// Starts a session in a folder that exists and stays.
+    pub(crate) fn start_in(
+        folder: &Path,
+        program: &Path,
+        warm: &warm::Warm,
+        output: Box<dyn Fn(Raw) + Send + Sync>,
+    ) -> Result<(Session, Control)> {
+        Session::in_folder(
+            Folder::existing(folder.to_owned()),
+            program,
+            Some(warm),
+            output,
+        )
+    }
+
+    fn in_folder(
+        folder: Folder,
+        program: &Path,
+        warm: Option<&warm::Warm>,
+        output: Box<dyn Fn(Raw) + Send + Sync>,
+    ) -> Result<(Session, Control)> {
+        adopt_orphans();
+        let link = Link::open(&folder, output).context("could not open the supervisor's socket")?;
+        let control = Control { link: link.clone() };
+        let mut command = Command::new(program);
+        for name in environment::clear(&mut command) {
+            link.warn(&format!(
+                "{name} names a program that is not there: cells are compiled without it"
+            ));
+        }
+        set_compiler_environment(folder.path(), warm, &mut command);
+        let home = warm.and_then(warm::Warm::cargo_home);
+        let home = home.map(|home| Home::enter(home, &mut command));
+        command.env(supervisor::SOCKET_VARIABLE, folder.socket());
+        if folder.is_owned() {
+            command.env(supervisor::OWNED_VARIABLE, "1");
+        }
+        match warm.map_or_else(warm::find_or_build_prelude, warm::Warm::prelude) {
+            Ok(prelude) => drop(command.env(crate::runtime::PRELUDE_VARIABLE, prelude)),
+            Err(error) => link.warn(&format!("panics have no message: {error:#}")),
+        }
+        let configuration = match warm {
+            Some(warm) => Some(manifest::Configuration::write(
+                folder.path(),
+                warm,
+                &mut command,
+            )?),
+            None => None,
+        };
+        if let Some(warm) = warm {
+            warm.copy_lock_to(folder.path())?;
+        }
+        let tools = Tools::install(folder.path(), program, warm)?;
+        command.env("PATH", tools.path());
+        let (context, outputs) = EvalContext::with_subprocess_command(command).map_err(
+            |error| match Compiler::find() {
+                Err(reason) => reason.context("could not start the compiler"),
+                Ok(_) => anyhow!("could not start the compiler: {error}"),
+            },
+        )?;
+        let opt_level = configuration.as_ref().and_then(|own| own.opt_level());
+        drop((configuration, tools));
+        // Nothing of a cell's comes this way: only what the supervisor itself complains about.
+        let complaints = link.clone();
+        std::thread::Builder::new()
+            .name("complaints".to_owned())
+            .spawn(move || {
+                for line in outputs.stderr {
+                    complaints.show(Raw::Stderr((line + "\n").into_bytes()));
+                }
+            })?;
+        let context = CommandContext::with_eval_context(context);
+        let mut session = Session {
+            context,
+            link,
+            is_offline: warm.is_some_and(warm::Warm::is_complete),
+            home,
+            has_rust_src: warm.is_none_or(|warm| warm.standard_library().is_some()),
+            is_analysis_stale: false,
+            profile: Profile::Release,
+            opt_level: "2",
+            definitions: Definitions::default(),
+            told_statics: Vec::new(),
+            written: String::new(),
+            shows_warnings: true,
+            number: 0,
+            committed: Vec::new(),
+            unkept: Vec::new(),
+            gone: HashMap::new(),
+            library: warm.map(|warm| warm.library().to_owned()),
+            folder,
+        };
+        session.open(warm).map_err(|error| {
+            anyhow!(
+                "could not prepare the first cell: {}",
+                error.traceback.join("\n")
+            )
+        })?;
+        if let Some(level) = opt_level {
+            let set = session.set_opt_level(level);
+            set.map_err(|error| anyhow!("{}", error.evalue))?;
+        }
+        session.link.speak();
+        Ok((session, control))
+    }
+
+    /// The first cell, which nobody sees: makes the library known and allows `?`, so that no later cell is compiled
+    /// twice for it.
+    fn open(&mut self, warm: Option<&warm::Warm>) -> Result<(), CellError> {
+        // Where a value moves a variable away, evcxr shows it by its own means.
+        let mut code = format!(":fmt {}\n", output::value_format("{:?}"));
+        if warm.is_some() {
+            code.push_str(cell::PRELUDE);
+        }
+        self.run(&format!("{code}\nOk::<(), String>(())?;"))
+    }
+}
+
+/// The prebuilt library. A session without it is better than none.
+fn find_library(program: &Path, output: &(dyn Fn(Raw) + Send + Sync)) -> Option<warm::Warm> {
+    let say = |text: String| output(Raw::Stderr(format!("forklore: {text}\n").into_bytes()));
+    warm::find_or_build(program)
+        .inspect(|warm| {
+            if let Some(warning) = warm.warning() {
+                say(warning.to_owned());
+            }
+        })
+        .inspect_err(|error| say(format!("cells cannot use the library: {error:#}")))
+        .ok()
+}
+
+/// Makes this process adopt what its supervisor leaves behind when that is killed.
+fn adopt_orphans() {
+    // SAFETY: only changes this process' own attribute.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+}
+
+/// evcxr takes its folder from the environment, cargo the profile of the cells, and rust-analyzer what it shall read.
+/// Only the folder is passed on to the `user`'s process.
+fn set_compiler_environment(folder: &Path, warm: Option<&warm::Warm>, user: &mut Command) {
+    // SAFETY: std's own readers take std's lock, and no other thread of this program reads the environment through C
+    // while a session starts.
+    unsafe {
+        std::env::set_var(supervisor::FOLDER_VARIABLE, folder);
+        for (name, value) in manifest::environment(warm) {
+            user.env_remove(&name);
+            std::env::set_var(name, value);
+        }
+    }
+}
