@@ -9,6 +9,9 @@
 //! KIND-KEY/           kept, with a file `last-used`
 //! ```
 //!
+//! Where it cannot be written, as in a container whose user has no home, sessions use one of the user's own in the folder for
+//! temporary files.
+//!
 //! What no session has used for a month goes, and what is more than the newest few of a kind, unless it was used today.
 
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -47,12 +50,71 @@ pub(crate) fn folder() -> Result<PathBuf> {
     let home = || std::env::home_dir().filter(|home| home.is_absolute());
     let home = || home().map(|home| home.join(".cache"));
     let Some(cache) = from("XDG_CACHE_HOME").or_else(home) else {
-        bail!("there is no cache folder: set HOME or XDG_CACHE_HOME");
+        let message = "there is no cache folder: set HOME or XDG_CACHE_HOME";
+        return Err(Unwritable(message.to_owned()).into());
     };
     let folder = cache.join("forklore");
     make_private(&folder).map_err(|error| way_out(error.into(), &folder))?;
     Ok(folder)
 }
+
+/// Does something in the cache folder, or, where that cannot be written, in one for temporary files. Gives a warning with
+/// the second.
+///
+/// # Errors
+///
+/// As `work`; that of the cache folder, if neither can be used.
+pub(crate) fn with_folder<T>(work: impl Fn(&Path) -> Result<T>) -> Result<(T, Option<String>)> {
+    fall_back(folder(), &std::env::temp_dir(), work)
+}
+
+fn fall_back<T>(
+    folder: Result<PathBuf>,
+    temporary: &Path,
+    work: impl Fn(&Path) -> Result<T>,
+) -> Result<(T, Option<String>)> {
+    let error = match folder.and_then(|folder| work(&folder)) {
+        Ok(done) => return Ok((done, None)),
+        Err(error) => error,
+    };
+    // What is wrong with a build, or a full disk, would be wrong there too, minutes later.
+    if is_full(&error) || !error.is::<Unwritable>() {
+        return Err(error);
+    }
+    let Ok(instead) = temporary_folder(temporary) else {
+        return Err(error);
+    };
+    let warning = format!("{error:#}; until then {} serves", instead.display());
+    Ok((work(&instead)?, Some(warning)))
+}
+
+/// The folder that serves where the cache folder does not: private, though its parent is everybody's.
+fn temporary_folder(parent: &Path) -> Result<PathBuf> {
+    let folder = parent.join(format!("forklore-cache-{}", procs::own_uid()));
+    match DirBuilder::new().mode(0o700).create(&folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    let metadata = fs::symlink_metadata(&folder)?;
+    let is_private =
+        metadata.is_dir() && metadata.uid() == procs::own_uid() && metadata.mode() & 0o077 == 0;
+    if !is_private {
+        bail!("others could change {}", folder.display());
+    }
+    Ok(folder)
+}
+
+/// The cache folder cannot be written; the words are about what to do.
+#[derive(Debug)]
+struct Unwritable(String);
+
+impl std::fmt::Display for Unwritable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unwritable {}
 
 /// Makes a folder that only its user can enter, whatever the umask: what is in it is loaded into sessions.
 fn make_private(folder: &Path) -> io::Result<()> {
@@ -77,16 +139,27 @@ pub(crate) fn way_out(error: Error, folder: &Path) -> Error {
         .chain()
         .find_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()));
     let hint = match kind {
-        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge) => {
+        Some(_) if is_full(&error) => {
             "free some of it, or set XDG_CACHE_HOME to a folder elsewhere"
         }
         Some(_) => "set XDG_CACHE_HOME to a folder that can be written to",
         None => return error,
     };
-    error.context(format!(
+    error.context(Unwritable(format!(
         "could not write to the cache folder {}: {hint}",
         folder.display()
-    ))
+    )))
+}
+
+/// Whether there was no room for a file.
+pub(crate) fn is_full(error: &Error) -> bool {
+    error.chain().any(|cause| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(
+            kind,
+            Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+        )
+    })
 }
 
 /// A new folder to make something in.
@@ -190,6 +263,41 @@ mod tests {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         folder
+    }
+
+    #[test]
+    fn where_the_cache_cannot_be_written_a_private_folder_serves() {
+        let root = scratch("temporary");
+        let write = |folder: &Path| {
+            make(folder, &folder.join("warm-1"), |making| {
+                Ok(fs::write(making.join("file"), "")?)
+            })
+        };
+        let file = root.join("file");
+        fs::write(&file, "").unwrap();
+        for unwritable in [&file, Path::new("/proc/self")] {
+            let ((), warning) = fall_back(Ok(unwritable.into()), &root, write).unwrap();
+            let warning = warning.unwrap();
+            for part in [unwritable, &root] {
+                assert!(warning.contains(part.to_str().unwrap()), "{warning}");
+            }
+        }
+        let ((), warning) = fall_back(Ok(root.clone()), &root, write).unwrap();
+        assert!(warning.is_none());
+        // What fails for another reason fails.
+        let fails = |_: &Path| -> Result<()> { bail!("no network") };
+        let error = fall_back(Ok(file.clone()), &root, fails).unwrap_err();
+        assert_eq!(error.to_string(), "no network");
+        // Another user may have made the folder, or opened it.
+        let instead = temporary_folder(&root).unwrap();
+        assert_eq!(fs::metadata(&instead).unwrap().mode() & 0o777, 0o700);
+        fs::set_permissions(&instead, Permissions::from_mode(0o777)).unwrap();
+        let error = fall_back(Ok(file.clone()), &root, write).unwrap_err();
+        assert!(error.to_string().contains("XDG_CACHE_HOME"), "{error:#}");
+        fs::remove_dir_all(&instead).unwrap();
+        std::os::unix::fs::symlink(&root, &instead).unwrap();
+        temporary_folder(&root).unwrap_err();
+        fs::remove_dir_all(root).unwrap();
     }
 
     fn names(root: &Path) -> Vec<String> {

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use xtask::course;
 
 use crate::install::{self, Place};
-use crate::{doctor, lab, procs, progress, server, shared};
+use crate::{doctor, lab, procs, progress, server, shared, toolchain};
 
 /// The argument by which `evcxr_jupyter` is started as a kernel. It reads the command line itself, so it is given what
 /// it knows, and we leave it alone when we see it.
@@ -92,6 +92,7 @@ impl Where {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    toolchain::put_on_path();
     let outcome = if std::env::args_os().nth(1) == Some(OsString::from(EVCXR_FLAG)) {
         evcxr_jupyter::main()
     } else {

@@ -26,6 +26,62 @@ pub(crate) fn own_cargo_home() -> Option<PathBuf> {
         .or_else(home)
 }
 
+/// Puts the programs that rustup has installed on the `PATH`, where only a shell's profile would do so: Jupyter may have
+/// been started from a menu or by a service. To be called before there are threads.
+pub(crate) fn put_on_path() {
+    let Some(bin) = own_cargo_home().map(|home| home.join("bin")) else {
+        return;
+    };
+    if find_program("rustc").is_some() || !bin.join("rustc").exists() {
+        return;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([bin]);
+    if let Ok(path) = std::env::join_paths(folders) {
+        // SAFETY: no other thread reads the environment: there is none yet.
+        unsafe { std::env::set_var("PATH", path) };
+    }
+}
+
+const NO_COMPILER: &str = "there is no Rust compiler: install Rust from https://rustup.rs, or put the folder of `rustc` on the PATH that Jupyter is started with";
+
+/// What is missing to compile cells, and what to do.
+pub(crate) fn missing_tool() -> Option<String> {
+    let has = |name: &str| find_program(name).is_some();
+    let message = if !has("rustc") && !has("rustup") {
+        NO_COMPILER
+    } else if !has("cargo") && !has("rustup") {
+        "there is no `cargo` on the PATH, and cells are compiled with it: install Rust from https://rustup.rs, or the package `cargo` of this system"
+    } else if !has("cc") && !has_own_linker() {
+        "there is no `cc` on the PATH, and rustc links cells with it: install a C compiler, for example with `apt-get install gcc`"
+    } else {
+        return None;
+    };
+    Some(message.to_owned())
+}
+
+/// Whether the user may have told cargo of another linker.
+fn has_own_linker() -> bool {
+    let is_set = |(name, _): (std::ffi::OsString, _)| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_TARGET_") && name.ends_with("_LINKER")
+    };
+    let is_configured = |home: PathBuf| {
+        let text = fs::read_to_string(home.join("config.toml")).unwrap_or_default();
+        text.contains("linker")
+    };
+    std::env::vars_os().any(is_set) || own_cargo_home().is_some_and(is_configured)
+}
+
+/// The first paragraph of what a program says, in one line: rustup may be there without the toolchain that is asked for,
+/// and a backtrace of its own behind that.
+fn in_a_line(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let paragraph = said.trim().split("\n\n").next().unwrap_or_default();
+    let lines: Vec<&str> = paragraph.lines().map(str::trim).collect();
+    lines.join("; ")
+}
+
 /// The compiler that evcxr will use.
 #[derive(Clone)]
 pub(crate) struct Compiler {
@@ -43,13 +99,10 @@ impl Compiler {
             |output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()),
         );
         let ask = |question: &[&str]| {
-            let output = Command::new(&rustc).args(question).output().context(
-                "could not run rustc: install Rust from https://rustup.rs or put it on the PATH",
-            )?;
+            let asked = Command::new(&rustc).args(question).output();
+            let output = asked.context(NO_COMPILER)?;
             if !output.status.success() {
-                // rustup's own words: it may be there without the toolchain that is asked for.
-                let said = String::from_utf8_lossy(&output.stderr);
-                bail!("rustc does not run: {}", said.trim());
+                bail!("`rustc` does not run: {}", in_a_line(&output.stderr));
             }
             anyhow::Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         };
@@ -149,9 +202,24 @@ impl Compiler {
         if !output.status.success() {
             bail!(
                 "the prelude does not compile: {}",
-                String::from_utf8_lossy(&output.stderr)
+                in_a_line(&output.stderr)
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rustup_says_is_one_line() {
+        let said = b"error: toolchain 'x' is not installed\nhelp: run `rustup toolchain install`\n\nStack backtrace:\n 0: main\n";
+        assert_eq!(
+            in_a_line(said),
+            "error: toolchain 'x' is not installed; help: run `rustup toolchain install`"
+        );
+        assert_eq!(in_a_line(b""), "");
     }
 }

@@ -34,7 +34,7 @@ mod library {
     include!(concat!(env!("OUT_DIR"), "/library.rs"));
 }
 
-/// Set for the process that a session has do the build.
+/// Set for the process that a session has do the build: the cache in which to do it.
 const ASKED_VARIABLE: &str = "FORKLORE_WARM_ASKED";
 /// The last file that a build writes.
 const MARKER: &str = "Cargo.lock";
@@ -73,12 +73,12 @@ pub enum Shared {
 /// Builds the library and ends this process, if that is what it was started for. To be called before there are threads;
 /// what builds it starts processes for cells in its turn, which must not get here.
 pub(crate) fn run_if_asked() {
-    if std::env::var_os(ASKED_VARIABLE).is_none() {
+    let Some(root) = std::env::var_os(ASKED_VARIABLE).map(PathBuf::from) else {
         return;
-    }
+    };
     let built = std::env::current_exe()
         .context("cannot find this program's own file")
-        .and_then(|program| find_or_build_here(&program));
+        .and_then(|program| find_or(&root, &Compiler::find()?, &program, build));
     if let Err(error) = built {
         // To the session; what cargo says goes where the session's own process would have said it.
         print!("{error:#}");
@@ -88,39 +88,60 @@ pub(crate) fn run_if_asked() {
 }
 
 /// Gives the prebuilt library for this program and the user's compiler. Where it is missing, another process of this program
-/// builds it first.
+/// builds it first; where the cache folder cannot be written, in the folder for temporary files.
+///
+/// # Errors
+///
+/// When there is no compiler, neither folder can be written to, or a dependency cannot be had.
+pub fn find_or_build(program: &Path) -> Result<Warm> {
+    let compiler = Compiler::find()?;
+    let (shared, warning) = shared_or_why_not(&compiler);
+    if let Some(warm) = shared {
+        return Ok(warm);
+    }
+    let (warm, unwritable) =
+        cache::with_folder(|root| find_or(root, &compiler, program, build_elsewhere))?;
+    let warning = warning.or(unwritable);
+    Ok(Warm { warning, ..warm })
+}
+
+/// The same in the cache folder only, built by this process.
 ///
 /// # Errors
 ///
 /// When there is no compiler, the cache folder cannot be written to, or a dependency cannot be had.
-pub fn find_or_build(program: &Path) -> Result<Warm> {
-    find_or(program, |_, _, program| build_elsewhere(program))
-}
-
-/// The same, built by this process.
-///
-/// # Errors
-///
-/// As [`find_or_build`].
 pub(crate) fn find_or_build_here(program: &Path) -> Result<Warm> {
-    find_or(program, build)
+    let compiler = Compiler::find()?;
+    match shared_or_why_not(&compiler) {
+        (Some(warm), _) => Ok(warm),
+        (None, warning) => Ok(Warm {
+            warning,
+            ..find_or(&cache::folder()?, &compiler, program, build)?
+        }),
+    }
 }
 
-fn find_or(program: &Path, build: fn(&Path, &mut Warm, &Path) -> Result<()>) -> Result<Warm> {
-    let compiler = Compiler::find()?;
-    let warning = match find_shared(&compiler) {
-        Ok(Some(warm)) => return Ok(warm),
-        Ok(None) => None,
-        Err(error) => Some(format!("the shared library is not used: {error:#}")),
-    };
-    let root = cache::folder()?;
-    cache::prune(&root);
-    let mut warm = Warm {
-        warning,
-        ..Warm::in_cache(&root, &compiler, None)?
-    };
+/// The library in the shared cache, or a warning where it must not be used.
+fn shared_or_why_not(compiler: &Compiler) -> (Option<Warm>, Option<String>) {
+    match find_shared(compiler) {
+        Ok(shared) => (shared, None),
+        Err(error) => {
+            let warning = format!("the shared library is not used: {error:#}");
+            (None, Some(warning))
+        }
+    }
+}
+
+fn find_or(
+    root: &Path,
+    compiler: &Compiler,
+    program: &Path,
+    build: fn(&Path, &mut Warm, &Path) -> Result<()>,
+) -> Result<Warm> {
+    cache::prune(root);
+    let mut warm = Warm::in_cache(root, compiler, None)?;
     if !warm.is_built() {
-        build(&root, &mut warm, program).map_err(|error| cache::way_out(error, &root))?;
+        build(root, &mut warm, program).map_err(|error| cache::way_out(error, root))?;
     }
     cache::mark_used(&warm.folder);
     cache::mark_used(&warm.library);
@@ -130,10 +151,10 @@ fn find_or(program: &Path, build: fn(&Path, &mut Warm, &Path) -> Result<()>) -> 
     Ok(warm)
 }
 
-fn build_elsewhere(program: &Path) -> Result<()> {
+fn build_elsewhere(root: &Path, _: &mut Warm, program: &Path) -> Result<()> {
     let mut command = Command::new(program);
     command
-        .env(ASKED_VARIABLE, "1")
+        .env(ASKED_VARIABLE, root)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
     // SAFETY: the call between fork and exec is async-signal-safe, and changes only the new process' own attribute.
@@ -228,8 +249,8 @@ fn find_shared(compiler: &Compiler) -> Result<Option<Warm>> {
     }
     // One that was installed elsewhere has its sources elsewhere.
     let standard_library = standard_library.or_else(|| {
-        let root = cache::folder().ok()?;
-        compiler.link_standard_library(&root).ok()?
+        let linked = cache::with_folder(|root| compiler.link_standard_library(root));
+        linked.ok()?.0
     });
     Ok(Some(Warm {
         compiler: compiler.clone(),
@@ -269,7 +290,7 @@ fn library_folder(root: &Path) -> PathBuf {
 ///
 /// # Errors
 ///
-/// When there is no compiler, or the cache folder cannot be written to.
+/// When there is no compiler or linker, or no folder for it that can be written to.
 pub fn find_or_build_prelude() -> Result<PathBuf> {
     prelude(&Compiler::find()?)
 }
@@ -283,7 +304,7 @@ fn prelude(compiler: &Compiler) -> Result<PathBuf> {
     if let Some(folder) = shared {
         return Ok(folder.join(PRELUDE));
     }
-    let folder = compiler.prelude_in(&cache::folder()?)?;
+    let (folder, _) = cache::with_folder(|root| compiler.prelude_in(root))?;
     cache::mark_used(&folder);
     Ok(folder.join(PRELUDE))
 }

@@ -40,6 +40,14 @@ impl Body {
             .min(self.len)
     }
 
+    /// All nodes of the code, each before those in it.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = SyntaxNode> {
+        let code = PROLOGUE.len()..PROLOGUE.len() + self.len;
+        self.root
+            .descendants()
+            .filter(move |node| code.contains(&usize::from(node.text_range().start())))
+    }
+
     /// All tokens of the code, in order.
     pub(crate) fn tokens(&self) -> impl Iterator<Item = SyntaxToken> {
         let code = PROLOGUE.len()..PROLOGUE.len() + self.len;

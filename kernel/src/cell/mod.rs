@@ -19,6 +19,7 @@ mod commands;
 mod file;
 mod items;
 mod lines;
+mod literals;
 mod locals;
 mod magics;
 mod program;
@@ -205,6 +206,7 @@ fn plan_lines(mut code: String) -> Result<Plan, Mistake> {
     items::configure(&mut code);
     items::export_macros(&mut code);
     items::escape_gen(&mut code);
+    literals::make_constant(&mut code);
     program::add_call(&mut code);
     if !code.trim().is_empty() {
         plan.steps.push(Step::Run(code));

@@ -18,6 +18,9 @@ use super::log;
 use super::relay::Feeder;
 use crate::session::Raw;
 
+/// Said when the library itself is compiled for a crate that a cell adds.
+const AGAIN: &str = "        note: a crate of this cell changes what the library is made of, so it is compiled again (a minute or so); \
+    variables with pools, locks and the like are lost\n";
 /// A line that nobody else writes: what came before it has been passed on.
 const MARK: &str = "\x1fforklore\x1f";
 /// Only to catch a reader that has died.
@@ -26,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The lines on their way.
 pub(super) struct Progress {
     is_shown: Arc<AtomicBool>,
+    /// Whether there is a session, which has the library.
+    has_library: Arc<AtomicBool>,
     marks: mpsc::Receiver<()>,
 }
 
@@ -36,7 +41,8 @@ impl Progress {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
         let is_shown = Arc::new(AtomicBool::new(false));
         let (mark, marks) = mpsc::channel();
-        let shows = is_shown.clone();
+        let has_library = Arc::new(AtomicBool::new(false));
+        let (shows, has) = (is_shown.clone(), has_library.clone());
         std::thread::Builder::new()
             .name("progress".to_owned())
             .spawn(move || {
@@ -48,7 +54,11 @@ impl Progress {
                     }
                     line.push(b'\n');
                     if shows.load(Ordering::SeqCst) && is_progress(&line) {
+                        let is_again = is_library(&line) && has.load(Ordering::SeqCst);
                         feeder.write(Raw::Stdout(line));
+                        if is_again {
+                            feeder.write(Raw::Stdout(AGAIN.into()));
+                        }
                     } else {
                         let _ = log.write_all(&line);
                     }
@@ -58,11 +68,16 @@ impl Progress {
         if unsafe { libc::dup2(writer.as_raw_fd(), libc::STDERR_FILENO) } < 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(Progress { is_shown, marks })
+        Ok(Progress {
+            is_shown,
+            has_library,
+            marks,
+        })
     }
 
-    /// A cell begins: what is compiled from now on is compiled for it.
-    pub(super) fn begin(&self) {
+    /// A cell begins: what is compiled from now on is compiled for it, or for the session, if that starts only now.
+    pub(super) fn begin(&self, has_session: bool) {
+        self.has_library.store(has_session, Ordering::SeqCst);
         self.is_shown.store(true, Ordering::SeqCst);
     }
 
@@ -88,6 +103,10 @@ fn is_progress(line: &[u8]) -> bool {
     VERBS.iter().any(is_cargo)
 }
 
+fn is_library(line: &[u8]) -> bool {
+    line.starts_with(b"   Compiling forklore v")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +115,9 @@ mod tests {
     fn cargo_is_told_from_the_log() {
         assert!(is_progress(b"   Compiling serde v1.0.0\n"));
         assert!(is_progress(b"    Updating crates.io index\n"));
+        let library = format!("{:>12} forklore v0.1.0 (/a/folder)\n", "Compiling");
+        assert!(is_progress(library.as_bytes()) && is_library(library.as_bytes()));
+        assert!(!is_library(b"   Compiling forklore-sys v0.1.0\n"));
         assert!(!is_progress(b"     Locking 1 package to latest version\n"));
         assert!(!is_progress(b"[forklore] Compiling\n"));
         assert!(!is_progress(b"thread panicked\n"));

@@ -214,7 +214,7 @@ impl Worker {
         if let Some(control) = control.filter(|_| request.allow_stdin) {
             self.shared.stdin.begin(parent, control);
         }
-        self.progress.begin();
+        self.progress.begin(self.session.is_some());
         let ran = self.run_cell(&request.code);
         self.progress.end();
         self.shared.stdin.end();

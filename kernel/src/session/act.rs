@@ -226,10 +226,6 @@ impl Session {
 
     fn script(&mut self, script: &Script) -> Result<(), CellError> {
         let file = self.folder.path().join(script.file);
-        let written = fs::write(&file, &script.text);
-        written.map_err(|error| {
-            CellError::new("Error", format!("cannot write {}: {error}", file.display()))
-        })?;
         let mut words = Vec::new();
         if script.program == "python3" {
             // What it prints is seen at once, and modules beside the notebook are found.
@@ -239,7 +235,11 @@ impl Session {
         }
         words.push(script.program.to_owned());
         words.extend(script.arguments.iter().cloned());
-        words.push(file.display().to_string());
+        match fs::write(&file, &script.text) {
+            Ok(()) => words.push(file.display().to_string()),
+            // On a full disk it may be what makes room. All of these programs take their text like this, too.
+            Err(_) => words.extend(["-c".to_owned(), script.text.clone()]),
+        }
         let Some(end) = self.link.run_script(words) else {
             return Err(CellError::new(
                 SUPERVISOR_LOST,

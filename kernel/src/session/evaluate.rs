@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{CellError, Raw, SUPERVISOR_LOST, Session, compiler, diagnostic};
+use super::{CellError, Raw, SUPERVISOR_LOST, Session, compiler, diagnostic, obstacles};
 use crate::frame::{Failure, ToSupervisor};
 use crate::output;
 
@@ -49,6 +49,12 @@ impl Session {
                     "Interrupt",
                     "the cell was interrupted while it was compiled; nothing has run",
                 ))
+            }
+            (Err(error), None)
+                if let Some(full) =
+                    obstacles::no_room_for_cell(&error.to_string(), self.folder.path()) =>
+            {
+                Err(full)
             }
             (Err(evcxr::Error::CompilationErrors(errors)), None) => {
                 let cells = self.cells(code);

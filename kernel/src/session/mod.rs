@@ -21,6 +21,7 @@ mod link;
 mod locals;
 mod look;
 mod manifest;
+mod obstacles;
 mod outcome;
 mod places;
 mod start;

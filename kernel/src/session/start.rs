@@ -11,7 +11,7 @@ use super::folder::Folder;
 use super::home::Home;
 use super::link::{Control, Link};
 use super::tools::Tools;
-use super::{CellError, Options, Raw, Session, environment, manifest};
+use super::{CellError, Options, Raw, Session, environment, manifest, obstacles};
 use crate::cell::{self, Profile};
 use crate::definitions::Definitions;
 use crate::output;
@@ -30,17 +30,20 @@ impl Session {
             Some(program) => program,
             None => std::env::current_exe().context("could not find the running program")?,
         };
+        obstacles::check_tools()?;
         let warm = if options.library {
-            find_library(&program, &options.output)
+            find_library(&program, &options.output)?
         } else {
             None
         };
-        let folder = Folder::create()?;
+        let folder = Folder::create().map_err(obstacles::about_folder)?;
         if let Some(warm) = &warm {
             warm.copy_to(folder.path())
-                .context("could not copy the prebuilt library")?;
+                .context("could not copy the prebuilt library")
+                .map_err(obstacles::about_folder)?;
         }
         Session::in_folder(folder, &program, warm.as_ref(), options.output)
+            .map_err(obstacles::about_folder)
     }
 
     /// Starts a session in a folder that exists and stays.
@@ -161,17 +164,25 @@ impl Session {
     }
 }
 
-/// The prebuilt library. A session without it is better than none.
-fn find_library(program: &Path, output: &(dyn Fn(Raw) + Send + Sync)) -> Option<warm::Warm> {
+/// The prebuilt library. A session without it is better than none, but none can be without a compiler.
+fn find_library(
+    program: &Path,
+    output: &(dyn Fn(Raw) + Send + Sync),
+) -> Result<Option<warm::Warm>> {
     let say = |text: String| output(Raw::Stderr(format!("forklore: {text}\n").into_bytes()));
-    warm::find_or_build(program)
-        .inspect(|warm| {
+    match warm::find_or_build(program) {
+        Ok(warm) => {
             if let Some(warning) = warm.warning() {
                 say(warning.to_owned());
             }
-        })
-        .inspect_err(|error| say(format!("cells cannot use the library: {error:#}")))
-        .ok()
+            Ok(Some(warm))
+        }
+        Err(error) => {
+            Compiler::find()?;
+            say(format!("cells cannot use the library: {error:#}"));
+            Ok(None)
+        }
+    }
 }
 
 /// Makes this process adopt what its supervisor leaves behind when that is killed.

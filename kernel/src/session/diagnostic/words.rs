@@ -257,6 +257,9 @@ fn explain_question_mark(message: &mut Message) {
     message.title = "`?` in a cell needs an error that can be shown".to_owned();
 }
 
+/// The library is there without `:dep`, unless it could not be compiled when the session started.
+const WITHOUT_LIBRARY: &str = "this session could not prepare the library, as it said when it started: `forklore doctor` in a terminal says what to do";
+
 /// In a cell, crates are added by a command.
 fn advise_dep(message: &mut Message) {
     for child in &mut message.children {
@@ -264,6 +267,10 @@ fn advise_dep(message: &mut Message) {
             continue;
         };
         if let Some((krate, _)) = rest.split_once('`') {
+            if krate == "forklore" {
+                child.title = WITHOUT_LIBRARY.to_owned();
+                continue;
+            }
             child.title = format!(
                 "if you wanted to use a crate named `{krate}`, add it with `:dep {krate}` in a cell of its own"
             );

@@ -2,7 +2,7 @@
 
 Needs the registry and compiles the crates, so it runs by command and not with the other tests:
 
-    python3 kernel/tests/python/strangers/notebooks.py itertools serde_json regex rand ndarray statrs tokio plotters
+    python3 kernel/tests/python/strangers/notebooks.py itertools serde_json regex rand ndarray statrs tokio display plotters
 """
 
 import argparse
@@ -14,7 +14,17 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 # What compiling a crate may take on a busy machine.
 SECONDS = 1200
 
-# Cells, each with what it shows: a result, what it prints, or None for either.
+# A chart, as plotters shows it.
+SVG = ("text/html", "<svg")
+
+
+def chart(x, y, draws):
+    """A cell with a chart over these ranges, in which `draws` draws."""
+    return (f"evcxr_figure((320, 240), |root| {{\n    root.fill(&WHITE)?;\n    let mut chart = ChartBuilder::on(&root).x_label_area_size(30).y_label_area_size(30)"
+            f".build_cartesian_2d({x}, {y})?;\n    chart.configure_mesh().disable_x_mesh().draw()?;\n    {draws}\n    Ok(())\n}})")
+
+
+# Cells, each with what it shows: a result or what it prints, a MIME type with a part of what is shown, or None for any.
 SUBJECTS = {
     "itertools": [
         (':dep itertools = "0.14"\nuse itertools::Itertools;', None),
@@ -64,10 +74,48 @@ SUBJECTS = {
         ('#[tokio::main]\nasync fn main() {\n    println!("{}", later(4).await);\n}', "4\n"),
     ],
     "plotters": [
-        (':dep plotters = { version = "0.3", default_features = false, features = ["evcxr", "all_series"] }\nuse plotters::prelude::*;', None),
-        ('let figure = evcxr_figure((320, 240), |root| {\n    root.fill(&WHITE)?;\n    let mut chart = ChartBuilder::on(&root).x_label_area_size(30).y_label_area_size(30)'
-         '.build_cartesian_2d(-1f32..1f32, 0f32..1f32)?;\n    chart.configure_mesh().draw()?;\n'
-         "    chart.draw_series(LineSeries::new((-50..=50).map(|x| x as f32 / 50.0).map(|x| (x, x * x)), &RED))?;\n    Ok(())\n});\nfigure", None),
+        (':dep plotters = { version = "0.3", default_features = false, features = ["evcxr", "all_series", "all_elements"] }\nuse plotters::prelude::*;', None),
+        ('evcxr_figure((320, 240), |root| {\n    root.fill(&YELLOW)?;\n    root.draw(&Text::new("Hello", (50, 100), ("Arial", 60).into_font()))?;\n    Ok(())\n}).style("width:60%")', SVG),
+        ('let figure = evcxr_figure((320, 240), |root| {\n    root.fill(&WHITE)?;\n    let mut chart = ChartBuilder::on(&root).caption("y=x^2", ("Arial", 30).into_font()).margin(5)'
+         '.x_label_area_size(30).y_label_area_size(30).build_cartesian_2d(-1f32..1f32, -0.1f32..1f32)?;\n    chart.configure_mesh().draw()?;\n'
+         "    chart.draw_series(LineSeries::new((-50..=50).map(|x| x as f32 / 50.0).map(|x| (x, x * x)), &RED))?.label(\"y = x^2\")"
+         ".legend(|(x, y)| PathElement::new(vec![(x, y), (x + 20, y)], &RED));\n"
+         "    chart.configure_series_labels().background_style(&WHITE.mix(0.8)).border_style(&BLACK).draw()?;\n    Ok(())\n});\nfigure", SVG),
+        ("// A figure is a value like any other.\nfigure", SVG),
+        ("let points: Vec<(f64, f64)> = (0..60).map(|i| (f64::from(i) * 0.1, (f64::from(i) * 0.7).sin())).collect();\npoints.len()", "60"),
+        (chart("0f64..6f64", "-1f64..1f64", "chart.draw_series(points.iter().map(|(x, y)| Circle::new((*x, *y), 3, GREEN.filled())))?;"), SVG),
+        (chart("0f64..6f64", "-1f64..1f64", "chart.draw_series(PointSeries::of_element(points.iter().step_by(20).copied(), 5, &RED, &|c, s, st| "
+               'EmptyElement::at(c) + Circle::new((0, 0), s, st.filled()) + Text::new(format!("{:?}", c), (10, 0), ("sans-serif", 10).into_font())))?;'), SVG),
+        (chart("(0u32..10u32).into_segmented()", "0u32..10u32", "let data = [1u32, 1, 2, 3, 3, 3, 7];\n    chart.draw_series(Histogram::vertical(&chart).style(RED.mix(0.5).filled()).data(data.iter().map(|x| (*x, 1))))?;"), SVG),
+        (chart("0..10", "0..10", "chart.draw_series((0..10).map(|x| Rectangle::new([(x, 0), (x + 1, x)], HSLColor(f64::from(x) / 10.0, 0.7, 0.5).filled())))?;"), SVG),
+        (chart("0f64..6f64", "-1f64..1f64", "chart.draw_series(AreaSeries::new(points.iter().copied(), 0.0, &BLUE.mix(0.2)).border_style(&BLUE))?;"), SVG),
+        (chart("0f64..6f64", "-2f64..2f64", "chart.draw_series(points.iter().map(|(x, y)| ErrorBar::new_vertical(*x, y - 0.2, *y, y + 0.2, BLUE.filled(), 5)))?;"), SVG),
+        (chart("1f64..1000f64", "(1f64..1_000_000f64).log_scale()", "chart.draw_series(LineSeries::new((1..1000).map(|x| (f64::from(x), f64::from(x).powi(2))), &BLACK))?;"), SVG),
+        (chart('["a", "b"][..].into_segmented()', "0f32..10f32", 'let quartiles = Quartiles::new(&[1, 2, 3, 5, 8]);\n    chart.draw_series(vec![Boxplot::new_vertical(SegmentValue::CenterOf(&"a"), &quartiles)])?;'), SVG),
+        (chart("0..5", "0f32..9f32", "chart.draw_series([(1, 2.0, 5.0, 1.0, 4.0), (3, 4.0, 6.0, 2.0, 3.0)].map(|(x, o, h, l, c)| CandleStick::new(x, o, h, l, c, GREEN.filled(), RED, 15)))?;"), SVG),
+        ('evcxr_figure((640, 240), |root| {\n    for (area, n) in root.split_evenly((1, 2)).iter().zip(1..) {\n        let mut chart = ChartBuilder::on(area).caption(format!("x^{n}"), ("sans-serif", 20))'
+         ".build_cartesian_2d(0f64..1f64, 0f64..1f64)?;\n        chart.draw_series(LineSeries::new((0..=50).map(|x| f64::from(x) / 50.0).map(|x| (x, x.powi(n))), &BLUE))?;\n    }\n    Ok(())\n})", SVG),
+        ("evcxr_figure((320, 240), |root| {\n    let mut chart = ChartBuilder::on(&root).build_cartesian_3d(-3.0..3.0, -3.0..3.0, -3.0..3.0)?;\n    chart.configure_axes().draw()?;\n"
+         "    chart.draw_series(SurfaceSeries::xoz((-15..=15).map(|x| f64::from(x) / 5.0), (-15..=15).map(|z| f64::from(z) / 5.0), |x, z| (x * x + z * z).cos()).style(&BLUE.mix(0.5)))?;\n    Ok(())\n})", SVG),
+        (chart("0..40", "0..40", "let area = chart.plotting_area();\n    for (x, y) in (0..40).flat_map(|x| (0..40).map(move |y| (x, y))) {\n        area.draw_pixel((x, y), &HSLColor(f64::from(x * y % 40) / 40.0, 1.0, 0.5))?;\n    }"), SVG),
+        ('evcxr_figure((320, 240), |root| {\n    let (sizes, colours, labels) = ([60.0, 40.0], [RED, BLUE], ["yes", "no"]);\n    root.draw(&Pie::new(&(160, 120), &80.0, &sizes, &colours, &labels))?;\n    Ok(())\n})', SVG),
+        ("fn wave(k: f64) -> plotters::evcxr::SVGWrapper {\n    evcxr_figure((320, 100), |root| {\n        let mut chart = ChartBuilder::on(&root).build_cartesian_2d(0f64..6f64, -1f64..1f64)?;\n"
+         "        chart.draw_series(LineSeries::new((0..=60).map(|x| f64::from(x) / 10.0).map(|x| (x, (x * k).sin())), &RED))?;\n        Ok(())\n    })\n}\nwave(2.0)", SVG),
+        ("for k in 1..3 {\n    wave(f64::from(k)).evcxr_display();\n}", SVG),
+    ],
+    # evcxr's own tour: values that say themselves how they are shown.
+    "display": [
+        (':dep evcxr_runtime = "1.1"\nuse std::fmt::Debug;', None),
+        ('pub struct Matrix<T> { pub values: Vec<T>, pub row_size: usize }\nimpl<T: Debug> Matrix<T> {\n    pub fn evcxr_display(&self) {\n        let mut html = String::from("<table>");\n'
+         '        for row in self.values.chunks(self.row_size) {\n            html += "<tr>";\n            for value in row { html += &format!("<td>{value:?}</td>"); }\n            html += "</tr>";\n        }\n'
+         '        println!("EVCXR_BEGIN_CONTENT text/html\\n{html}</table>\\nEVCXR_END_CONTENT");\n    }\n}', None),
+        ("let matrix = Matrix { values: vec![1, 2, 3, 4], row_size: 2 };\nmatrix", ("text/html", "<td>3</td>")),
+        # The smallest image there is: one transparent point.
+        ('const PNG: &[u8] = &[137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, 73, 72, 68, 82, 0, 0, 0, 1, 0, 0, 0, 1, 8, 6, 0, 0, 0, 31, 21, 196, 137];\n'
+         'struct Dot;\nimpl evcxr_runtime::Display for Dot {\n    fn evcxr_display(&self) { evcxr_runtime::mime_type("image/png").bytes(PNG); }\n}', None),
+        ("use evcxr_runtime::Display;\nlet dot = Dot;\ndot.evcxr_display();", ("image/png", "iVBORw0KGgo")),
+        ("dot", ("image/png", "iVBORw0KGgo")),
+        ('evcxr_runtime::mime_type("text/html").text("<b>bold</b>");', ("text/html", "<b>bold</b>")),
     ],
 }
 
@@ -77,8 +125,14 @@ def wrong(cells, kernel):
     n_wrong = 0
     for code, shows in cells:
         ran = kernel.run(code, timeout=SECONDS)
-        shown = ran.stdout or ran.result
-        if ran.status != "ok" or shows not in (None, shown):
+        if isinstance(shows, tuple):
+            mime_type, part = shows
+            shown = [content["data"].get(mime_type, "") for content in ran.of_type("display_data") + ran.of_type("execute_result")]
+            is_right = any(part in data for data in shown)
+        else:
+            shown = ran.stdout or ran.result
+            is_right = shows in (None, shown)
+        if ran.status != "ok" or not is_right:
             n_wrong += 1
             print(f"{code}\n  shows {shown!r}, not {shows!r}: {ran.reply['content'].get('evalue', '')}")
     return n_wrong

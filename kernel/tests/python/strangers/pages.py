@@ -87,5 +87,18 @@ def without_wrapper(pieces):
     wrapper = {at for at in hidden if pieces[at].strip() == ALLOW}
     begins = [at for at in hidden if pieces[at].strip() == BEGIN]
     if begins and pieces[hidden[-1]].strip() == END and not "".join(pieces[hidden[-1] + 1 :]).strip():
-        wrapper |= {begins[0], hidden[-1]}
+        inside = "".join(pieces[begins[0] + 1 : hidden[-1]])
+        # Else they are not the two ends of one function.
+        if is_balanced(inside):
+            wrapper |= {begins[0], hidden[-1]}
     return "".join(piece for at, piece in enumerate(pieces) if at not in wrapper)
+
+
+def is_balanced(code):
+    """Whether each brace that closes has one that opens before it."""
+    depth = 0
+    for c in code:
+        depth += (c == "{") - (c == "}")
+        if depth < 0:
+            return False
+    return depth == 0
