@@ -39,8 +39,7 @@ use crate::trace::Traced;
 
 use call::callable::{Star, Unary};
 use call::flight::Shared;
-use call::notes::Notes;
-use call::run;
+use call::run::{self, Call};
 use imap::{Results, Stream};
 
 pub(crate) use blocks::Blocks;
@@ -176,13 +175,7 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        run::results_or_raise(run::run(
-            &self.shared,
-            &Unary(f),
-            args.into_iter(),
-            self.shared.settings().schedule,
-            &mut Notes::default(),
-        ))
+        self.call().run(&Unary(f), args).results()
     }
 
     /// Applies `f` to every argument; each item has its result or the error that tells what became
@@ -205,13 +198,7 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        run::outcomes(run::run(
-            &self.shared,
-            &Unary(f),
-            args.into_iter(),
-            self.shared.settings().schedule,
-            &mut Notes::default(),
-        ))
+        self.call().run(&Unary(f), args).outcomes()
     }
 
     /// As [`map`](Pool::map), in chunks of `chunk` items.
@@ -226,13 +213,8 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        run::results_or_raise(run::run(
-            &self.shared,
-            &Unary(f),
-            args.into_iter(),
-            chunks_of(chunk),
-            &mut Notes::default(),
-        ))
+        let mut call = self.call().scheduled(chunks_of(chunk));
+        call.run(&Unary(f), args).results()
     }
 
     /// As [`map`](Pool::map), and notes what happened when: who ran which items, and how much of the
@@ -261,15 +243,9 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        let mut notes = Notes::begin();
-        let outcome = run::run(
-            &self.shared,
-            &Unary(f),
-            args.into_iter(),
-            self.shared.settings().schedule,
-            &mut notes,
-        );
-        notes.finish(run::results_or_raise(outcome))
+        let mut call = self.call().traced();
+        let results = call.run(&Unary(f), args).results();
+        call.finish(results)
     }
 
     /// As [`map`](Pool::map) for a function of several parameters: each argument is a tuple, spread
@@ -294,13 +270,7 @@ impl Pool {
         T: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        run::results_or_raise(run::run(
-            &self.shared,
-            &Star(f),
-            args.into_iter(),
-            self.shared.settings().schedule,
-            &mut Notes::default(),
-        ))
+        self.call().run(&Star(f), args).results()
     }
 
     /// As [`map`](Pool::map), lazily: arguments are taken from their iterator, and tasks run, only a
@@ -491,6 +461,10 @@ impl Pool {
     /// pool, leaves as soon as its task is done; for those at work, this waits for a second at most.
     pub fn terminate(&self) {
         self.shared.terminate();
+    }
+
+    fn call(&self) -> Call<'_> {
+        Call::of(&self.shared)
     }
 
     #[track_caller]

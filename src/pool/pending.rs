@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use crate::error::TaskError;
 
 use super::call::flight::{Flight, Shared};
-use super::call::run::{Begun, Failed};
+use super::call::outcome::Failed;
+use super::call::run::Begun;
 use super::call::turns::Turn;
 
 /// A result that workers are still at work on, from [`Pool::apply_async`](super::Pool::apply_async) or

@@ -15,10 +15,9 @@ use crate::progress::{Line, Screen};
 use crate::trace::Traced;
 
 use super::Pool;
-use super::call::callable::{Callable, Star, Unary};
+use super::call::callable::{Star, Unary};
 use super::call::flight::Flight;
-use super::call::notes::Notes;
-use super::call::run::{self, results_or_raise};
+use super::call::run::Call;
 use super::call::transport::Look;
 use super::map::{chunks_of, impl_map};
 use super::plan::Schedule;
@@ -120,7 +119,7 @@ impl Watched<'_> {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        results_or_raise(self.run(&Unary(f), args.into_iter()))
+        self.call().run(&Unary(f), args).results()
     }
 
     /// As [`Pool::try_map`].
@@ -131,7 +130,7 @@ impl Watched<'_> {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        run::outcomes(self.run(&Unary(f), args.into_iter()))
+        self.call().run(&Unary(f), args).outcomes()
     }
 
     /// As [`Pool::map_chunked`].
@@ -146,11 +145,8 @@ impl Watched<'_> {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        let in_chunks = Watched {
-            schedule: chunks_of(chunk),
-            ..self.clone()
-        };
-        in_chunks.map(f, args)
+        let mut call = self.call().scheduled(chunks_of(chunk));
+        call.run(&Unary(f), args).results()
     }
 
     /// As [`Pool::map_traced`]. Shows nothing: what it would show is in the trace.
@@ -180,32 +176,19 @@ impl Watched<'_> {
         T: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        results_or_raise(self.run(&Star(f), args.into_iter()))
+        self.call().run(&Star(f), args).results()
     }
 
-    fn run<C, A>(
-        &self,
-        f: &C,
-        args: impl Iterator<Item = A>,
-    ) -> Result<Vec<C::Output>, run::Failed<C::Output>>
-    where
-        C: Callable<A>,
-        A: Serialize + DeserializeOwned,
-        C::Output: Serialize + DeserializeOwned,
-    {
+    /// A map of the pool that shows how far it is.
+    fn call(&self) -> Call<'_> {
+        let shared = &self.pool.shared;
         // Workers begin before the first look at them.
         let before = match self.show {
-            Show::LinePerWorker => self.pool.shared.n_tasks(),
+            Show::LinePerWorker => shared.n_tasks(),
             _ => Vec::new(),
         };
-        run::run_watched(
-            &self.pool.shared,
-            f,
-            args,
-            self.schedule,
-            &mut Notes::default(),
-            &mut |flight| self.watch(flight, &before),
-        )
+        let call = Call::of(shared).scheduled(self.schedule);
+        call.watched(Box::new(move |flight| self.watch(flight, &before)))
     }
 
     /// Waits for a flight and shows how far it is. The pool's seats had finished so many tasks `before`.

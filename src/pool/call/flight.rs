@@ -44,6 +44,9 @@ pub(in crate::pool) struct Shared {
     _inherited: Option<Box<dyn std::any::Any>>,
 }
 
+/// A map's arguments on their way to a pool's workers.
+pub(super) type Load = Encoded<Arguments>;
+
 /// What all maps of pools travel by.
 type Batch = batch::Batch<Engine>;
 
@@ -110,13 +113,13 @@ impl Shared {
         &self,
         args: impl Iterator<Item = A>,
         spent: &mut Spent<A>,
-    ) -> Result<Encoded<Arguments>> {
+    ) -> Result<Load> {
         let heap = Rc::clone(self.open_engine()?.heap());
         Encoder::encode(&heap, args, spent)
     }
 
     /// Gives the memory of encoded arguments back that nothing will be run on.
-    pub(in crate::pool) fn forget(&self, encoded: Encoded<Arguments>) {
+    pub(in crate::pool) fn forget(&self, encoded: Load) {
         if let Ok(engine) = self.engine_mut() {
             engine.discard_args(encoded.args);
         }
@@ -240,7 +243,7 @@ impl Flight {
     pub(in crate::pool) fn launch(
         shared: &Rc<Shared>,
         function: Function,
-        encoded: Encoded<Arguments>,
+        encoded: Load,
         schedule: Schedule,
     ) -> Result<Flight> {
         Flight::launch_for(shared, function, encoded, schedule, None)
@@ -251,7 +254,7 @@ impl Flight {
     pub(super) fn launch_for(
         shared: &Rc<Shared>,
         function: Function,
-        encoded: Encoded<Arguments>,
+        encoded: Load,
         schedule: Schedule,
         only_seat: Option<usize>,
     ) -> Result<Flight> {
@@ -306,6 +309,11 @@ impl Flight {
         Rc::ptr_eq(&self.shared, shared)
     }
 
+    /// The workers that serve it.
+    pub(super) fn shared(&self) -> Rc<Shared> {
+        Rc::clone(&self.shared)
+    }
+
     /// How far it is.
     pub(in crate::pool) fn look(&self) -> Look {
         match (
@@ -334,12 +342,12 @@ impl Flight {
     pub(in crate::pool) fn land<R: DeserializeOwned>(
         self,
     ) -> std::result::Result<Vec<R>, Vec<Outcome<R>>> {
-        self.land_in_place_of(&mut |_| (), &mut Notes::default())
+        self.collate(&mut |_| (), &mut Notes::default())
     }
 
     /// As [`land`](Flight::land); `make_way` is called before each large result is made, with whether all
     /// tasks have ended, and `notes` are taken of where the time goes.
-    pub(super) fn land_in_place_of<R: DeserializeOwned>(
+    pub(super) fn collate<R: DeserializeOwned>(
         self,
         make_way: &mut dyn FnMut(bool),
         notes: &mut Notes,

@@ -1,6 +1,6 @@
 //! One call of a pool, whatever carries it: from a function and its arguments to each item's result.
 //!
-//! `run` has the journey; `transport` is the seam to what carries it. Above the seam are `batch`, which publishes
+//! `run` has the journey, `way` the two ways of a function to workers; `transport` is the seam to what carries it. Above the seam are `batch`, which publishes
 //! again what a lost worker has left, and `collate` in the owner, and `task`, in which functions run, in a worker.
 
 pub(super) mod batch;
@@ -11,9 +11,11 @@ pub(super) mod flight;
 #[cfg(test)]
 mod messages;
 pub(super) mod notes;
+pub(super) mod outcome;
 mod panics;
 pub(super) mod run;
 pub(super) mod spent;
 pub(super) mod task;
 pub(super) mod transport;
 pub(super) mod turns;
+mod way;

@@ -1,6 +1,6 @@
-//! From a call of the pool to its results: which way a function takes, and what can go wrong.
+//! A map's way from its function and arguments to its results, as the diagram of the [pool](super::super) has it.
 
-use std::cell::Cell;
+use std::any::Any;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -8,107 +8,173 @@ use serde::de::DeserializeOwned;
 
 use crate::caught;
 use crate::error::{Error, Outcome, Result, TaskError};
+use crate::trace::Traced;
 
 use super::callable::{Callable, Nullary, why_not_shipped};
-use super::flight::{Flight, Function, Shared};
+use super::flight::{Flight, Function, Load, Shared};
 use super::notes::Notes;
+use super::outcome::{Failed, Mapped, NotRun};
 use super::spent::Spent;
-use super::task::{Inherited, run_inherited, run_inherited_on_encoded, run_shipped};
-use super::transport::Encoded;
 use super::turns::Start;
+use super::way::{self, Kept, Sent, Way, sent};
 use crate::pool::plan::Schedule;
-use crate::pool::settings::{LocalCall, Settings, StartMethod};
-use crate::pool::shm::args::Arguments;
-use crate::pool::shm::desk::Shm;
+use crate::pool::settings::LocalCall;
 
-/// Runs `f` over `args` and waits for the results. `notes` say where the time went, if they are on.
-pub(in crate::pool) fn run<C, A>(
-    pool: &Rc<Shared>,
-    f: &C,
-    args: impl Iterator<Item = A>,
+/// A map as it was asked for: where it runs, how its items are cut into chunks, and who looks on.
+pub(in crate::pool) struct Call<'p> {
+    pool: &'p Rc<Shared>,
     schedule: Schedule,
-    notes: &mut Notes,
-) -> std::result::Result<Vec<C::Output>, Failed<C::Output>>
-where
-    C: Callable<A>,
-    A: Serialize + DeserializeOwned,
-    C::Output: Serialize + DeserializeOwned,
-{
-    run_watched(pool, f, args, schedule, notes, &mut |_| {})
+    /// Where the time goes, if the map is traced.
+    notes: Notes,
+    /// Shows how far the workers are until they have ended, if the map is watched.
+    progress: Option<Progress<'p>>,
 }
 
-/// As [`run`]; `watch` is called once everything is on its way, and may wait for it.
-pub(in crate::pool) fn run_watched<C, A>(
-    pool: &Rc<Shared>,
-    f: &C,
-    args: impl Iterator<Item = A>,
-    schedule: Schedule,
-    notes: &mut Notes,
-    watch: &mut dyn FnMut(&Flight),
-) -> std::result::Result<Vec<C::Output>, Failed<C::Output>>
-where
-    C: Callable<A>,
-    A: Serialize + DeserializeOwned,
-    C::Output: Serialize + DeserializeOwned,
-{
-    if size_of::<C>() == 0 {
-        let mut spent = Spent::held();
-        let Some(flight) = ship::<C, A>(pool, args, schedule, &mut spent, notes)? else {
+type Progress<'p> = Box<dyn FnMut(&Flight) + 'p>;
+
+impl<'p> Call<'p> {
+    /// A map by the pool's own choices.
+    pub(in crate::pool) fn of(pool: &'p Rc<Shared>) -> Call<'p> {
+        Call {
+            pool,
+            schedule: pool.settings().schedule,
+            notes: Notes::default(),
+            progress: None,
+        }
+    }
+
+    /// The same, cut into other chunks.
+    pub(in crate::pool) fn scheduled(self, schedule: Schedule) -> Call<'p> {
+        Call { schedule, ..self }
+    }
+
+    /// The same, traced from now on.
+    pub(in crate::pool) fn traced(self) -> Call<'p> {
+        let notes = Notes::begin();
+        Call { notes, ..self }
+    }
+
+    /// The same; `progress` is called once everything is on its way, and may wait for it.
+    pub(in crate::pool) fn watched(self, progress: Progress<'p>) -> Call<'p> {
+        let progress = Some(progress);
+        Call { progress, ..self }
+    }
+
+    /// Runs `f` over `args` and waits for the results.
+    pub(in crate::pool) fn run<C, A>(
+        &mut self,
+        f: &C,
+        args: impl IntoIterator<Item = A>,
+    ) -> Mapped<C::Output>
+    where
+        C: Callable<A>,
+        A: Serialize + DeserializeOwned,
+        C::Output: Serialize + DeserializeOwned,
+    {
+        let args = args.into_iter();
+        Mapped(if size_of::<C>() == 0 {
+            self.map::<C, A, Sent<A>>(f, args)
+        } else {
+            self.map::<C, A, Kept<C, A>>(f, args)
+        })
+    }
+
+    fn map<C, A, W>(
+        &mut self,
+        f: &C,
+        args: impl Iterator<Item = A>,
+    ) -> Result<Vec<C::Output>, Failed<C::Output>>
+    where
+        C: Callable<A>,
+        C::Output: DeserializeOwned,
+        W: Way<C, A>,
+    {
+        let (mut way, load) = W::encode(self, f, args)?;
+        let n_items = load.n_items;
+        if n_items == 0 {
             return Ok(Vec::new());
-        };
-        watch(&flight);
-        let results = flight.land_in_place_of(&mut |_| spent.drop_one(), notes);
-        return results.map_err(Failed::Items);
+        }
+        let published = way.publish(self, load);
+        let flight = published.map_err(|error| NotRun { error, n_items })?;
+        self.wait(&flight);
+        let make_way = &mut |has_ended| way.make_way(has_ended);
+        self.collate(flight, make_way).map_err(Failed::Items)
     }
-    let args: Vec<A> = args.collect();
-    notes.encoded();
-    let n_items = args.len();
-    let fail = |error| Failed::Call { error, n_items };
-    drop(pool.open_engine().map_err(fail)?);
-    if n_items == 0 {
-        return Ok(Vec::new());
-    }
-    // The workers move the arguments out of their own copies of this memory.
-    let call = Inherited {
-        f,
-        args: args.as_ptr(),
-    };
-    let call = LocalCall {
-        run: run_inherited::<C, A, Shm>,
-        call: std::ptr::from_ref(&call).cast(),
-    };
-    let workers = fork_for(pool, call, why_not_shipped::<C>, n_items, None).map_err(fail)?;
-    notes.forked();
-    let mut encoded = inherited(n_items);
-    encoded.traced = notes.is_on();
-    let flight = Flight::launch(&workers, Function::Inherited, encoded, schedule).map_err(fail)?;
-    watch(&flight);
-    // Who takes a dead worker's place inherits the arguments anew: they stay until all tasks have ended.
-    let mut spent = args.into_iter();
-    let mut make_way = |has_ended: bool| caught::drop_quietly(has_ended.then(|| spent.next()));
-    let outcome = flight.land_in_place_of(&mut make_way, notes);
-    workers.join();
-    outcome.map_err(Failed::Items)
-}
 
-/// The results, or a panic with what went wrong.
-#[track_caller]
-pub(in crate::pool) fn results_or_raise<R>(
-    outcome: std::result::Result<Vec<R>, Failed<R>>,
-) -> Vec<R> {
-    match outcome {
-        Ok(results) => results,
-        Err(failed) => failed.raise(),
+    /// Encodes arguments into the pool's memory. `notes` say how long it took.
+    pub(super) fn encode<A: Serialize>(
+        &mut self,
+        args: impl Iterator<Item = A>,
+        spent: &mut Spent<A>,
+    ) -> Result<Load, NotRun> {
+        let mut n_items = 0;
+        let mut args = args.inspect(|_| n_items += 1);
+        let load = self.pool.encode(&mut args, spent);
+        if load.is_err() {
+            // Each item has the error.
+            args.by_ref().for_each(drop);
+        }
+        // The iterator's destructor is the user's, and the arguments have no owner yet.
+        let dropped = caught::run(|| drop(args));
+        let mut load = load.map_err(|error| NotRun { error, n_items })?;
+        if let Err(payload) = dropped {
+            self.pool.forget(load);
+            payload.resume();
+        }
+        load.traced = self.notes.is_on();
+        self.notes.encoded();
+        Ok(load)
     }
-}
 
-/// Each item's result or error.
-pub(in crate::pool) fn outcomes<R>(
-    outcome: std::result::Result<Vec<R>, Failed<R>>,
-) -> Vec<Outcome<R>> {
-    match outcome {
-        Ok(results) => results.into_iter().map(Ok).collect(),
-        Err(failed) => failed.into_results(),
+    /// Arguments that workers inherit where they are.
+    pub(super) fn keep(&mut self, n_items: usize) -> Result<Load, NotRun> {
+        self.notes.encoded();
+        let fail = |error| NotRun { error, n_items };
+        drop(self.pool.open_engine().map_err(fail)?);
+        Ok(Load {
+            n_items,
+            traced: self.notes.is_on(),
+            ..Load::default()
+        })
+    }
+
+    /// Workers were forked for this call.
+    pub(super) fn forked(&mut self) {
+        self.notes.forked();
+    }
+
+    /// Shows how far it is, if that was asked for. Collating waits for the rest.
+    fn wait(&mut self, flight: &Flight) {
+        if let Some(progress) = &mut self.progress {
+            progress(flight);
+        }
+    }
+
+    /// Waits for the results and puts each into its item's slot. Workers that were forked for this call end with it.
+    fn collate<R: DeserializeOwned>(
+        &mut self,
+        flight: Flight,
+        make_way: &mut dyn FnMut(bool),
+    ) -> Result<Vec<R>, Vec<Outcome<R>>> {
+        let forked = (!flight.is_of(self.pool)).then(|| flight.shared());
+        let results = flight.collate(make_way, &mut self.notes);
+        if let Some(workers) = forked {
+            workers.join();
+        }
+        results
+    }
+
+    pub(super) fn pool(&self) -> &'p Rc<Shared> {
+        self.pool
+    }
+
+    pub(super) fn schedule(&self) -> Schedule {
+        self.schedule
+    }
+
+    /// A value with the trace of the map that it came from.
+    pub(in crate::pool) fn finish<T>(self, value: T) -> Traced<T> {
+        self.notes.finish(value)
     }
 }
 
@@ -126,58 +192,57 @@ pub(in crate::pool) fn begin<C, A>(
     pool: &Rc<Shared>,
     f: C,
     args: impl Iterator<Item = A>,
-) -> std::result::Result<Begun, Failed<C::Output>>
+) -> Result<Begun, Failed<C::Output>>
 where
     C: Callable<A> + 'static,
     A: Serialize + DeserializeOwned + 'static,
     C::Output: Serialize,
 {
+    let mut call = Call::of(pool);
     if size_of::<C>() == 0 {
-        let schedule = pool.settings().schedule;
-        let (mut spent, mut notes) = (Spent::dropped(), Notes::default());
-        let flight = ship::<C, A>(pool, args, schedule, &mut spent, &mut notes)?;
-        return Ok(flight.map_or(Begun::Empty, Begun::Flying));
+        let load = call.encode(args, &mut Spent::dropped())?;
+        return Ok(launch(&call, sent::<C, A>(), load)?);
     }
-    let owned: Box<(C, Vec<A>)> = Box::new((f, args.collect()));
-    let n_items = owned.1.len();
-    let fail = |error| Failed::Call { error, n_items };
-    drop(pool.open_engine().map_err(fail)?);
+    let f = Box::new(f);
+    let (kept, load) = Kept::encode(&mut call, &*f, args)?;
+    if load.n_items == 0 {
+        return Ok(Begun::Empty);
+    }
+    let n_workers = pool.n_workers().min(load.n_items);
+    let local_call = kept.local_call();
+    let begin = begin_inherited(
+        Rc::clone(pool),
+        local_call,
+        why_not_shipped::<C>,
+        load,
+        Box::new((kept, f)),
+    );
+    Ok(Begun::InTurn(Rc::clone(pool), Start { n_workers, begin }))
+}
+
+fn launch(call: &Call<'_>, function: Function, load: Load) -> Result<Begun, NotRun> {
+    let n_items = load.n_items;
     if n_items == 0 {
         return Ok(Begun::Empty);
     }
-    let call = Box::new(Inherited {
-        f: &raw const owned.0,
-        args: owned.1.as_ptr(),
-    });
-    let local = LocalCall {
-        run: run_inherited::<C, A, Shm>,
-        call: std::ptr::from_ref(&*call).cast(),
-    };
-    let n_workers = pool.n_workers().min(n_items);
-    let inherited = Box::new((call, owned));
-    let pool = Rc::clone(pool);
-    let begin = begin_inherited(
-        Rc::clone(&pool),
-        local,
-        why_not_shipped::<C>,
-        n_items,
-        inherited,
-    );
-    Ok(Begun::InTurn(pool, Start { n_workers, begin }))
+    let flight = Flight::launch(call.pool, function, load, call.schedule);
+    flight
+        .map(Begun::Flying)
+        .map_err(|error| NotRun { error, n_items })
 }
 
 /// What forks workers for a call and launches it. What does not depend on the function is here.
 fn begin_inherited(
     pool: Rc<Shared>,
-    local: LocalCall,
+    local_call: LocalCall,
     why_not_shipped: fn() -> String,
-    n_items: usize,
-    call: Box<dyn std::any::Any>,
+    load: Load,
+    call: Box<dyn Any>,
 ) -> Box<dyn FnOnce() -> Result<Flight>> {
     Box::new(move || {
-        let workers = fork_for(&pool, local, why_not_shipped, n_items, Some(call))?;
+        let workers = way::fork_for(&pool, local_call, why_not_shipped, load.n_items, Some(call))?;
         let schedule = pool.settings().schedule;
-        Flight::launch(&workers, Function::Inherited, inherited(n_items), schedule)
+        Flight::launch(&workers, Function::Inherited, load, schedule)
     })
 }
 
@@ -191,13 +256,10 @@ where
 {
     drop(pool.open_engine()?);
     if size_of::<C>() == 0 {
-        return Ok((Rc::clone(pool), Function::Shipped(run_shipped::<C, A, Shm>)));
+        return Ok((Rc::clone(pool), sent::<C, A>()));
     }
-    let call = LocalCall {
-        run: run_inherited_on_encoded::<C, A, Shm>,
-        call: std::ptr::from_ref(f).cast(),
-    };
-    let workers = fork_for(pool, call, why_not_shipped::<C>, usize::MAX, None)?;
+    let local_call = way::inherited::<C, A>(f);
+    let workers = way::fork_for(pool, local_call, why_not_shipped::<C>, usize::MAX, None)?;
     Ok((workers, Function::Inherited))
 }
 
@@ -215,15 +277,12 @@ where
              the pool",
             why_not_shipped::<F>()
         ));
-        return Failed::Call {
-            error,
-            n_items: n_seats,
-        }
-        .into_results();
+        let n_items = n_seats;
+        return Failed::Call(NotRun { error, n_items }).into_outcomes();
     }
     let launch = |seat| -> Result<Flight> {
         let encoded = pool.encode(std::iter::once(()), &mut Spent::dropped())?;
-        let function = Function::Shipped(run_shipped::<Nullary<F>, (), Shm>);
+        let function = sent::<Nullary<F>, ()>();
         Flight::launch_for(pool, function, encoded, Schedule::Dynamic, Some(seat))
     };
     // All begin before the first is waited for.
@@ -238,114 +297,4 @@ where
             .ok_or_else(|| TaskError::not_run(seat, "it has no result; please report this"))
     });
     results.collect()
-}
-
-/// The function has no state: its name is sent, and the arguments as bytes.
-fn ship<C, A>(
-    pool: &Rc<Shared>,
-    args: impl Iterator<Item = A>,
-    schedule: Schedule,
-    spent: &mut Spent<A>,
-    notes: &mut Notes,
-) -> std::result::Result<Option<Flight>, Failed<C::Output>>
-where
-    C: Callable<A>,
-    A: Serialize + DeserializeOwned,
-    C::Output: Serialize,
-{
-    let mut n_items = 0;
-    let mut args = args.inspect(|_| n_items += 1);
-    let encoded = pool.encode(&mut args, spent);
-    if encoded.is_err() {
-        // Every item is to be told of the error.
-        args.by_ref().for_each(drop);
-    }
-    // The iterator's destructor is the user's, and the arguments have no owner yet.
-    let dropped = caught::run(|| drop(args));
-    let fail = |error| Failed::Call { error, n_items };
-    let mut encoded = encoded.map_err(fail)?;
-    if let Err(payload) = dropped {
-        pool.forget(encoded);
-        payload.resume();
-    }
-    encoded.traced = notes.is_on();
-    notes.encoded();
-    if n_items == 0 {
-        return Ok(None);
-    }
-    let function = Function::Shipped(run_shipped::<C, A, Shm>);
-    let flight = Flight::launch(pool, function, encoded, schedule);
-    flight.map(Some).map_err(fail)
-}
-
-/// Forks workers that inherit a call, no more than there are items. `why_not_shipped` says what made that necessary.
-fn fork_for(
-    pool: &Shared,
-    call: LocalCall,
-    why_not_shipped: fn() -> String,
-    n_items: usize,
-    inherited: Option<Box<dyn std::any::Any>>,
-) -> Result<Rc<Shared>> {
-    let settings = pool.settings();
-    let settings = Settings {
-        n_workers: Cell::new(pool.n_workers().min(n_items)),
-        method: StartMethod::Fork,
-        local: Some(call),
-        ..settings.clone()
-    };
-    Shared::start(settings, inherited).map_err(|error| {
-        if error.is_multi_threaded() {
-            return error.for_closure(&why_not_shipped());
-        }
-        error
-    })
-}
-
-/// Arguments that are not sent.
-fn inherited(n_items: usize) -> Encoded<Arguments> {
-    Encoded {
-        n_items,
-        ..Encoded::default()
-    }
-}
-
-/// Why a map has no plain vector of results.
-pub(in crate::pool) enum Failed<R> {
-    /// The call itself failed; nothing was run.
-    Call { error: Error, n_items: usize },
-    /// Some items have no result.
-    Items(Vec<Outcome<R>>),
-}
-
-impl<R> Failed<R> {
-    /// Every item's result or error.
-    pub(super) fn into_results(self) -> Vec<Outcome<R>> {
-        match self {
-            Failed::Call { error, n_items } => (0..n_items)
-                .map(|item| Err(TaskError::not_run(item, &error)))
-                .collect(),
-            Failed::Items(results) => results,
-        }
-    }
-
-    /// The first error; `None` if the call failed without an item to tell of.
-    pub(in crate::pool) fn first_error(self) -> TaskError {
-        if let Failed::Call { error, .. } = self {
-            return TaskError::not_run(0, error);
-        }
-        let first = self
-            .into_results()
-            .into_iter()
-            .find_map(std::result::Result::err);
-        first.unwrap_or_else(|| TaskError::not_run(0, "no item has an error; please report this"))
-    }
-
-    /// Panics with the first error.
-    #[track_caller]
-    fn raise(self) -> ! {
-        match self {
-            Failed::Call { error, .. } => panic!("{error}"),
-            Failed::Items(_) => panic!("{}", self.first_error()),
-        }
-    }
 }

@@ -117,6 +117,9 @@ impl<'a> Encoder<'a> {
     }
 
     fn finish(mut self) -> Result<Encoded<Arguments>> {
+        if self.spans.is_empty() {
+            return Ok(Encoded::default());
+        }
         let table_bytes = size_of_val(self.spans.as_slice());
         let place = self.heap.take(table_bytes)?;
         self.blocks.push(place);
@@ -184,6 +187,10 @@ impl<'a> PlainEncoder<'a> {
                 encoder.n_items += 1;
             }
         }
+        if encoder.n_items == 0 {
+            // Dropped, the encoder gives back what it took.
+            return Ok(Encoded::default());
+        }
         let block = encoder.block.take();
         Ok(Encoded {
             args: Arguments {
@@ -220,5 +227,22 @@ impl Drop for PlainEncoder<'_> {
         if let Some(block) = self.block {
             self.heap.give_back(block);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_arguments_take_no_memory() {
+        let heap = Heap::new(64).unwrap();
+        let block = heap.take(64).unwrap();
+        heap.give_back(block);
+        let plain = Encoder::encode(&heap, std::iter::empty::<u64>(), &mut Spent::dropped());
+        let others = Encoder::encode(&heap, std::iter::empty::<String>(), &mut Spent::dropped());
+        assert_eq!(plain.unwrap().args.blocks, []);
+        assert_eq!(others.unwrap().args.blocks, []);
+        assert_eq!(heap.take(64).unwrap(), block);
     }
 }
