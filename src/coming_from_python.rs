@@ -23,7 +23,7 @@
 //! | `Queue(n)`, `Pipe()` | [`Queue::bounded(n)?`](crate::Queue::bounded), [`pipe()?`](crate::pipe) | no feeder thread |
 //! | `queue.get(timeout=t)`, `get_nowait()` | `queue.recv_timeout(t)?`, `queue.try_recv()?` | |
 //! | `Value("d", x)`, `Array("d", n)` | [`Value::new(x)?`](crate::Value::new), [`SharedArray::zeroed(n)?`](crate::SharedArray::zeroed) | `update` is one step, without a lock beside it |
-//! | `shared_memory.SharedMemory(create=True, size=n)` | [`SharedArray`](crate::SharedArray) | has no name, so nobody need `unlink` it, and nothing is left after a crash |
+//! | `shared_memory.SharedMemory(create=True, size=n)` | [`SharedArray`](crate::SharedArray) | has no name, so there is nothing to `unlink`, and nothing is left after a crash |
 //! | `Manager().dict()`, `.list()` | [`Lock`](crate::Lock)`<HashMap<K, V>>`, `Lock<Vec<T>>` | no server process |
 //! | `Lock`, `RLock`, `Semaphore`, `Event`, `Condition`, `Barrier` | [`sync`](crate::sync) | a holder that dies is an error and not a hang; a `Lock` holds its value |
 //! | `cpu_count()`, `os.sched_getaffinity(0)` | [`cpu_count()`](crate::cpu_count) | after affinity, quota and the scheduler's slots |

@@ -123,7 +123,7 @@ pub(crate) fn runnable() -> usize {
 /// `n_own` that do.
 ///
 /// The kernel counts them for the whole machine, whatever part of it a container sees, in the fourth
-/// field of `/proc/loadavg` (proc(5)). Where nobody tells, there is room.
+/// field of `/proc/loadavg` (proc(5)). Where that cannot be read, there is room.
 pub(crate) fn is_crowded(n_own: usize) -> bool {
     let loadavg = fs::read_to_string("/proc/loadavg").ok();
     let n_running = loadavg.and_then(|text| n_running(&text));

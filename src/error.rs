@@ -245,7 +245,7 @@ pub(crate) enum Cause {
         signal: i32,
         panics: String,
     },
-    /// By `SIGKILL`, and so many processes of the control group have ended for lack of memory.
+    /// By `SIGKILL`, and this many processes of the control group have ended for lack of memory.
     KilledPerhapsForMemory {
         n_ended: u64,
     },
@@ -313,7 +313,7 @@ impl fmt::Display for Cause {
                  {n_ended} process{} of this control group for that",
                 if *n_ended == 1 { "" } else { "es" }
             ),
-            Cause::Vanished => f.write_str("died, and somebody else took its exit status"),
+            Cause::Vanished => f.write_str("died, and something else took its exit status"),
             Cause::TimedOut { limit, is_ended } => write!(
                 f,
                 "took longer than the pool's limit of {limit:?}, {}",

@@ -19,13 +19,13 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// Where nobody answers: [`is_closed`](Error::is_closed) at the end of the input, which is what a cell meets whose front
+/// Where no user answers: [`is_closed`](Error::is_closed) at the end of the input, which is what a cell meets whose front
 /// end gives none, such as a notebook that is run by a program.
 pub fn input(prompt: &str) -> Result<String> {
     ask(prompt, false)
 }
 
-/// As [`input`], for what shall not be seen: the front end hides what is typed. In a terminal it is seen.
+/// As [`input`], for passwords and other secrets: the front end hides what is typed. A terminal shows it.
 ///
 /// # Errors
 ///

@@ -56,7 +56,7 @@
 //!
 //! What processes are to have in common is made before the fork, and used through the value that
 //! they inherit: numbers in a [`SharedArray`] or a [`Value`], anything else in a [`Lock`], messages in
-//! a [`Queue`] or a [`pipe`]; [`sync`] has the rest. Whoever of them is killed, and whenever, the
+//! a [`Queue`] or a [`pipe`]; [`sync`] has the rest. If one of them is killed, at any moment, the
 //! others go on.
 //!
 //! ```standalone_crate
@@ -170,7 +170,7 @@
 //! # Trade-offs
 //!
 //! - A process can be forked only while it has **one thread**; with more, the child would inherit
-//!   locks that nobody unlocks. Such calls are refused with an error that says so. Make pools before
+//!   locks that no thread unlocks. Such calls are refused with an error that says so. Make pools before
 //!   threads, and drop a [`ThreadPool`] before you make a [`Pool`].
 //! - Arguments and results of functions without captured state are **copied** as bytes (serde): plain
 //!   numbers fast, vectors of them and strings in one piece, everything else value by value. What a
@@ -182,7 +182,7 @@
 //!   default in whatever was sent; in a closure's own workers, which inherit the arguments, and on threads it keeps its value.
 //!   Send such a value as a `String` of `serde_json`.
 //! - A panic, exit or death is an error; an endless task is one only in a pool with a
-//!   [`timeout`](pool::Builder::timeout). Without it a map waits, also for a worker that somebody has
+//!   [`timeout`](pool::Builder::timeout). Without it a map waits, also for a worker that was
 //!   stopped (`SIGSTOP`), until that is continued.
 //! - Shared memory reserves addresses, of which a process has 128 TiB, and no memory. There is room for thousands of
 //!   processes, channels and locks at a time, and for hundreds of pools (eight times the machine's memory for each).

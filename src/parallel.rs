@@ -45,7 +45,7 @@ const VERBOSE_WORKERS: u32 = 50;
 /// Who does the work of a [`Parallel`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Backend {
-    /// Worker processes ([`Pool`]): a task that crashes takes nobody along.
+    /// Worker processes ([`Pool`]): a task that crashes takes no other along.
     #[default]
     Processes,
     /// Threads ([`ThreadPool`]): nothing is sent, and a task that aborts ends the program.

@@ -22,7 +22,7 @@ pub use crate::sys::clock::CpuTime;
 /// ```
 pub fn time<T>(f: impl FnOnce() -> T) -> Timed<T> {
     let watch = Stopwatch::start();
-    // A result that nobody looks at shall be computed all the same.
+    // A result that is not used must be computed all the same.
     let value = std::hint::black_box(f());
     let times = watch.stop();
     Timed { value, times }
@@ -170,7 +170,7 @@ fn snapshots_in_words() -> &'static str {
 ///
 /// The number of calls in a run is chosen so that a run takes at least 20 ms, or is 1 where a call
 /// takes longer; there are 7 runs. Results go through [`std::hint::black_box`], so that work whose
-/// result nobody uses is not optimised away.
+/// result is not used is not optimised away.
 ///
 /// # Example
 /// ```
@@ -202,7 +202,7 @@ pub fn timeit_with<T>(loops: Option<u32>, n_runs: usize, mut f: impl FnMut() -> 
     let mut loops = loops.unwrap_or(1).max(1);
     let mut first = run(loops);
     while is_chosen && first < LEAST_RUN && loops < 1 << 30 {
-        // Aim a little past the goal: the last step shall be the last.
+        // Aim a little past the goal, so that one step is enough.
         let factor = LEAST_RUN.as_secs_f64() * 1.2 / first.as_secs_f64().max(1e-9);
         loops = (f64::from(loops) * factor.clamp(2.0, 100.0)) as u32;
         first = run(loops);

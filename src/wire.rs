@@ -1,7 +1,7 @@
 //! Values as bytes: serde and bincode, and a shorter way for plain numbers.
 //!
 //! The fixed-width configuration of bincode is used: it is 3 to 5 times faster on numbers than the
-//! variable-width one. serde sees a `Vec<f64>` as so many single numbers; vectors of plain numbers,
+//! variable-width one. serde sees a `Vec<f64>` as single numbers; vectors of plain numbers,
 //! and strings, are copied in one piece instead, to the very same bytes.
 //!
 //! The generic functions here are thin: every notebook cell that maps compiles them again.

@@ -1,7 +1,7 @@
 //! What a worker's panics said, kept where it outlives the worker.
 //!
 //! A panic that is caught becomes its item's error. One that ends the process (`panic = "abort"`, a second
-//! panic while the first unwinds, an `extern "C"` function) has nobody who could catch it: the hook writes down what it
+//! panic while the first unwinds, an `extern "C"` function) cannot be caught: the hook writes down what it
 //! says, and the owner adds that to the death.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};

@@ -7,7 +7,7 @@
 //! A process that waits for a message cannot send one. Its own sender, which it may only have
 //! because fork copies everything, must not keep itself waiting; so it closes that write end while
 //! it waits without a limit, and opens it again after. All this happens under the ring's lock, so a
-//! process that finds the ring empty and no writer knows that nobody can send: all who could are
+//! process that finds the ring empty and no writer knows that no process can send: all that could are
 //! gone or wait themselves. It tells those (`n_ends`), and each gets the end.
 
 use std::cell::{Cell, RefCell};
@@ -105,7 +105,7 @@ impl Gate {
         })
     }
 
-    /// Makes the gate open: who sleeps at it wakes, and nobody sleeps until it is closed. The caller
+    /// Opens the gate: every sleeper wakes, and no process sleeps until it is closed. The caller
     /// has the ring's lock, so who is woken finds what the caller is about to do.
     fn open(&self, door: &Door) {
         if door.has_byte.load(Ordering::Relaxed) == 0
@@ -159,7 +159,7 @@ enum Look<R> {
 }
 
 impl Sides {
-    /// Looks again and again, under the ring's lock, until there is something to be had, nobody is
+    /// Looks again and again, under the ring's lock, until there is something to take, no process is
     /// left who could bring it, or the time is over.
     fn wait<'s, R>(
         &'s self,

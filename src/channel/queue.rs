@@ -19,13 +19,13 @@ use super::ring::{Door, Ring, Session};
 /// is received once, in the order of sending.
 ///
 /// # The end
-/// Every process that has the queue may send, also the one that waits for a message, so nobody can
+/// Every process that has the queue may send, also the one that waits for a message, so no process can
 /// know that none will come. Say so with [`close`](Queue::close), or use
 /// [`recv_timeout`](Queue::recv_timeout), or a [`pipe`](crate::pipe), which knows its senders.
 ///
 /// # Fork safety
 /// Make it before the fork. A process that is killed while it sends or receives loses that message
-/// at most, and holds nobody up.
+/// at most, and delays no other process.
 ///
 /// # Example
 /// ```standalone_crate

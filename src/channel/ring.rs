@@ -54,7 +54,7 @@ struct Head {
 pub(super) struct Door {
     /// A queue's: the futex word that is slept on. It changes whenever who sleeps must look again.
     pub(super) event: AtomicU32,
-    /// A queue's: whether somebody may sleep there.
+    /// A queue's: whether a process may sleep there.
     pub(super) has_sleepers: AtomicU32,
     /// A pipe's: whether the byte that wakes is there.
     pub(super) has_byte: AtomicU32,
@@ -131,7 +131,7 @@ impl Ring {
     /// Takes the ring's lock, for a moment: who holds it never waits for anything.
     ///
     /// # Errors
-    /// `is_timed_out()`: a holder that was stopped (`SIGSTOP`) holds everybody up.
+    /// `is_timed_out()`: a holder that was stopped (`SIGSTOP`) delays all others.
     pub(super) fn lock(&self, deadline: Option<Instant>) -> Result<Session<'_>> {
         // Whatever a holder that died was about to do, it has done or not: both are good.
         match self.head().mutex.lock(deadline) {
@@ -283,7 +283,7 @@ impl Parcel<'_> {
         if self.block == 0 {
             return wire::decode(&self.bytes);
         }
-        // SAFETY: the block was filled with so many bytes before the message was put in, and is
+        // SAFETY: the block was filled with this many bytes before the message was put in, and is
         // this process's alone since it was taken out.
         let bytes = unsafe {
             std::slice::from_raw_parts(self.ring.heap.at(self.block).cast_const(), self.length)

@@ -190,7 +190,7 @@ impl Drop for Live {
     }
 }
 
-/// Says that a line is about to be read from standard input, to who can ask the user. False where nobody can.
+/// Says that a line is about to be read from standard input, to the front end that asks the user. False where there is none.
 #[inline(never)]
 pub(crate) fn send_prompt(prompt: &str, is_password: bool) -> bool {
     match Listener::detect() {

@@ -155,7 +155,7 @@ struct Lock {
     switch_interval: Duration,
     is_enabled: bool,
     state: Mutex<State>,
-    /// Somebody has waited for longer than the switch interval. Written under the mutex; a checkpoint
+    /// A thread has waited for longer than the switch interval. Written under the mutex; a checkpoint
     /// reads it alone, relaxed, because a moment later is soon enough.
     drop_requested: AtomicBool,
     /// The lock was dropped.
@@ -206,7 +206,7 @@ impl Lock {
         self.switched.notify_all();
     }
 
-    /// Drops the lock; if somebody asked for it, waits until another thread has it.
+    /// Drops the lock; if a thread asked for it, waits until another thread has it.
     fn drop_lock(&self, number: usize) {
         let mut state = self.state();
         state.holder = None;
@@ -349,7 +349,7 @@ mod tests {
         let both = Barrier::new(2);
         let gil = Gil::with_switch_interval(Duration::from_millis(1));
         let report = gil.threads(2, |token, _| {
-            // Both run before either begins, so that there is somebody to switch to.
+            // Both run before either begins, so that there is a thread to switch to.
             token.allow_threads(|| both.wait());
             interpret(token, 60);
         });
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn native_calls_run_at_the_same_time() {
         let meet = Barrier::new(3);
-        // Would wait for ever if the lock were held around it.
+        // Would wait forever if the lock were held around it.
         let report = Gil::new().threads(3, |token, number| {
             token.allow_threads(|| meet.wait());
             number

@@ -85,9 +85,9 @@ impl Builder {
     /// [`is_timed_out()`](crate::TaskError::is_timed_out) and names the item and the process. All
     /// other results arrive. Without a limit, a map waits.
     ///
-    /// The limit counts for each task, not for the whole map, and is enforced while somebody waits:
+    /// The limit counts for each task, not for the whole map, and is enforced while the owner waits:
     /// in `map` and its like, in `imap`'s `next`, in [`Pending`](super::Pending)'s `ready`, `wait` and
-    /// `get`, in `join`. No thread keeps time, so a pending result that nobody asks for may take as
+    /// `get`, in `join`. No thread keeps time, so a pending result that is not asked for may take as
     /// long as it likes. A task is ended within an eighth of the limit (at least 1 ms) after it. Time in which the
     /// waiting process itself was stopped (Ctrl-Z, a debugger) is not counted. The
     /// [initialiser](Builder::initializer) has the same limit, but at least 1 s.
@@ -114,7 +114,7 @@ impl Builder {
         self
     }
 
-    /// How often a task is tried again whose worker died; without this, never, because nobody knows
+    /// How often a task is tried again whose worker died; without this, never, because the pool cannot know
     /// what it had done before.
     ///
     /// A panic is a result and not tried again, and neither is a task that took too long.
@@ -128,7 +128,7 @@ impl Builder {
     ///
     /// # Errors
     /// As [`Pool::new`] and [`Pool::with_workers`], but several threads are an error only for
-    /// [`StartMethod::Fork`]; and `is_invalid_input()` if a worker shall run 0 tasks, a task may take no
+    /// [`StartMethod::Fork`]; and `is_invalid_input()` if a worker is to run 0 tasks, a task may take no
     /// time, or the initialiser cannot travel.
     pub fn build(self) -> Result<Pool> {
         if self.max_tasks == Some(0) {

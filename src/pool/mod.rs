@@ -67,8 +67,8 @@ pub use star::StarFn;
 /// names the item, and the pool goes on with as many workers as before.
 ///
 /// Pools may be nested: a task may make a pool of its own, and a closure that has captured a pool uses
-/// it in its worker, where it starts workers anew. They die with the worker, whatever ends that.
-/// Nobody counts the processes: eight workers that make pools of eight are 72.
+/// it in its worker, where it starts workers of its own. They die with the worker, whatever ends that.
+/// The number of processes has no limit: eight workers that make pools of eight are 72.
 ///
 /// # Plugins
 /// A shared object that was loaded with `dlopen` may map over its host's pool, and be unloaded, rebuilt and loaded
@@ -115,7 +115,7 @@ impl Pool {
         Pool::builder().workers(n).build()
     }
 
-    /// A pool with more to choose than the number of workers.
+    /// Configures a pool before building it.
     ///
     /// # Example
     /// ```standalone_crate
@@ -150,8 +150,8 @@ impl Pool {
 
     /// Applies `f` to every argument and returns the results in the arguments' order.
     ///
-    /// Which worker runs what is decided while it runs: whoever is free takes the next chunk.
-    /// An empty input gives an empty vector and disturbs nobody.
+    /// Which worker runs what is decided while it runs: a free worker takes the next chunk.
+    /// An empty input gives an empty vector and wakes no worker.
     ///
     /// # Panics
     /// If a task panicked or its worker died, after all others have finished, with the first such
@@ -218,7 +218,7 @@ impl Pool {
     }
 
     /// As [`map`](Pool::map), and notes what happened when: who ran which items, and how much of the
-    /// time went into which step. Each chunk reads the clock twice, and one in so many of its values four
+    /// time went into which step. Each chunk reads the clock twice, and some of its values four
     /// times. Maps that take 150 µs or more take at most 2 % longer for it; a shorter one takes 1 to 3 µs longer
     /// (`cargo bench --bench traces`): of a map of 3 µs, the looks at the clock alone are a tenth.
     ///
@@ -278,7 +278,7 @@ impl Pool {
     /// little memory.
     ///
     /// A few chunks for each worker are in flight; chunks of quick tasks grow up to 4,096 items.
-    /// Dropping the iterator lets nobody begin what was not begun yet.
+    /// Dropping the iterator cancels everything not yet started.
     ///
     /// # Panics
     /// When the result of a task that panicked, or whose worker died, would be next, or after the last result

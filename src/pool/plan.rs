@@ -1,13 +1,13 @@
 //! How a map's items are cut into chunks: a pure function, in OpenMP's terms.
 //!
 //! A worker that has nothing to do claims the next chunk. Large chunks cost few claims, small ones
-//! leave nobody waiting for a neighbour with a long chunk at the end.
+//! leave no worker waiting for one with a long chunk at the end.
 
 use crate::error::{Error, Result};
 
 /// How many items a worker claims at a time, in the terms of OpenMP (5.2, section 11.5.3).
 ///
-/// Whoever is free claims the next chunk, whatever the schedule: it says how large the chunks are, not
+/// A free worker claims the next chunk, whatever the schedule: it says how large the chunks are, not
 /// whose they are.
 ///
 /// # Example
@@ -70,7 +70,7 @@ impl Schedule {
     }
 
     /// The size of the next chunk when `left` of `n_items` are left for `n_workers`. `task_ns` is how
-    /// long a task takes, 0 while nobody knows.
+    /// long a task takes, 0 while that is unknown.
     pub(crate) fn next(self, left: u64, n_items: u64, n_workers: u64, task_ns: u64) -> u64 {
         let n_workers = n_workers.max(1);
         let guided = left / (2 * n_workers);
@@ -213,7 +213,7 @@ mod tests {
                 let best = others.map(|schedule| makespan_ns(schedule, load, n_workers));
                 let best = *best.iter().min().unwrap();
                 let auto = makespan_ns(Schedule::Auto, load, n_workers);
-                // A few claims more or less is not what anybody could measure.
+                // A few claims more or less cannot be measured.
                 assert!(
                     auto as f64 <= 1.1 * best as f64 + 6.0 * CLAIM_NS as f64,
                     "{} tasks of {} ns, {n_workers} workers: {auto} ns, best {best} ns",

@@ -1,6 +1,6 @@
 //! Maps that show how far they are.
 //!
-//! Nobody reports: the owner, which sleeps while the workers work, wakes up now and then and looks
+//! Workers do not report: the owner, which sleeps while they work, wakes up now and then and looks
 //! at what the board says anyway. So a watched map costs its tasks nothing, and needs no thread.
 
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ use super::star::StarFn;
 /// How often the owner looks, and how often it draws.
 const LOOK: Duration = Duration::from_millis(25);
 const REFRESH: Duration = Duration::from_millis(100);
-/// So many spans a live timeline has at most; what would be more begins to be left out.
+/// Maximum number of spans in a live timeline; later ones are left out.
 const MOST_SPANS: usize = 20_000;
 
 /// A pool whose maps show how far they are, made by [`Pool::with_progress`].
@@ -191,7 +191,7 @@ impl Watched<'_> {
         call.watched(Box::new(move |flight| self.watch(flight, &before)))
     }
 
-    /// Waits for a flight and shows how far it is. The pool's seats had finished so many tasks `before`.
+    /// Waits for a flight and shows how far it is. `before`: how many tasks each of the pool's seats had finished.
     #[inline(never)]
     fn watch(&self, flight: &Flight, before: &[u64]) {
         if self.show == Show::Nothing {

@@ -171,7 +171,7 @@ impl fmt::Display for Exit {
             Ended::Signalled(signal) => {
                 write!(f, "ended by signal {signal} ({})", signal_name(signal))
             }
-            Ended::Unknown => f.write_str("ended, but somebody else took its exit status"),
+            Ended::Unknown => f.write_str("ended, but something else took its exit status"),
         }
     }
 }

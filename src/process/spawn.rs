@@ -18,7 +18,7 @@ use super::fork::Child;
 /// A closure that runs in a forked process and whose value comes back.
 ///
 /// The closure may use everything that the parent has: the child inherits a copy. Its value comes
-/// back through shared memory, so however the child ends, nobody waits for a pipe that some other
+/// back through shared memory, so however the child ends, the parent does not wait for a pipe that some other
 /// process still holds. Dropping the handle kills the child.
 ///
 /// # Example

@@ -6,9 +6,9 @@ use super::screen::{Line, Screen};
 
 /// How often the line is drawn.
 const REFRESH: Duration = Duration::from_millis(100);
-/// How often the clock is looked at: so much is the line late at most, if items go on as they did.
+/// How often the clock is read. The line is late by no more than this, if items go on as they did.
 const LOOK: Duration = Duration::from_millis(10);
-/// At most so many items pass without a look at the clock. More would save nothing, and be late where
+/// Maximum number of items between two reads of the clock. More would save nothing, and be late where
 /// quick items are followed by slow ones.
 const MOST_UNSEEN: u64 = 64;
 

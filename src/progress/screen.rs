@@ -18,7 +18,7 @@ const BAR_WIDTH: f64 = 25.0;
 pub(crate) struct Line {
     pub(crate) label: String,
     pub(crate) done: u64,
-    /// How much there is; `None` if nobody knows.
+    /// How much there is, if that is known.
     pub(crate) total: Option<u64>,
     /// What else is to be said, such as what is running now.
     pub(crate) note: String,
@@ -83,7 +83,7 @@ impl Line {
         text + &self.counts(elapsed)
     }
 
-    /// Without a total there is no bar: one that moves for ever says nothing, also at the end.
+    /// Without a total there is no bar: one that moves forever says nothing, also at the end.
     fn html(&self, elapsed: Duration) -> String {
         let label = escape(&self.label);
         let spoken = if label.is_empty() { "progress" } else { &label };
@@ -145,7 +145,7 @@ impl Screen {
         }
     }
 
-    /// Whether what is drawn before the end is seen by anybody.
+    /// Whether what is drawn before the end is seen.
     pub(crate) fn is_live(&self) -> bool {
         !matches!(self, Screen::AtTheEnd { .. })
     }

@@ -24,7 +24,7 @@ use super::number::Number;
 /// The accesses are relaxed atomic ones, the same machine instructions as plain ones, but the
 /// compiler does not fuse them into vectors of several. A kernel that lives from those works on a
 /// copy ([`read`](SharedArray::read), [`write`](SharedArray::write)) or on
-/// [`as_slice`](SharedArray::as_slice), which is `unsafe`: it has no proof that nobody writes.
+/// [`as_slice`](SharedArray::as_slice), which is `unsafe`: it has no proof that no process writes.
 ///
 /// # Fork safety
 /// Make it before the fork. Memory is taken page by page at the first write; where there is none
@@ -49,7 +49,7 @@ pub struct SharedArray<T: Number> {
 }
 
 // SAFETY: the memory is used only through atomics; the region is an address and a length, and
-// unmapped by whoever drops it.
+// unmapped by the thread that drops it.
 unsafe impl<T: Number> Send for SharedArray<T> {}
 // SAFETY: as above.
 unsafe impl<T: Number> Sync for SharedArray<T> {}
@@ -195,18 +195,18 @@ impl<T: Number> SharedArray<T> {
     /// The numbers as a slice, for code that wants one; without a copy.
     ///
     /// # Safety
-    /// As long as the slice lives, nobody writes to the array, in no process. After a map has
+    /// As long as the slice lives, no process writes to the array. After a map has
     /// returned, the processes that it forked are gone; those forked otherwise may not be.
     pub unsafe fn as_slice(&self) -> &[T] {
         // SAFETY: the memory holds `length` numbers; a cell has its number's size, no more than
-        // its alignment, and its bytes; that nobody writes is the caller's promise.
+        // its alignment, and its bytes; that no process writes is the caller's promise.
         unsafe { std::slice::from_raw_parts(self.base().cast::<T>(), self.length) }
     }
 
     /// A part of the numbers as a slice to write to.
     ///
     /// # Safety
-    /// As long as the slice lives, nobody else reads or writes that part, in no process, nor
+    /// As long as the slice lives, no process and no other slice reads or writes that part, nor
     /// through another call in this one.
     ///
     /// # Panics
@@ -216,7 +216,7 @@ impl<T: Number> SharedArray<T> {
     pub unsafe fn slice_mut(&self, range: impl RangeBounds<usize>) -> &mut [T] {
         let Range { start, end } = self.range(range);
         assert!(start <= end && end <= self.length);
-        // SAFETY: the part lies inside of the memory; see `as_slice`; that nobody else uses it is
+        // SAFETY: the part lies inside of the memory; see `as_slice`; that it has no other user is
         // the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.base().cast::<T>().add(start), end - start) }
     }

@@ -33,9 +33,9 @@ const IDLE_PART: u64 = 16;
 /// But so much always, and no more than that, whatever the machine has.
 const IDLE_BYTES: RangeInclusive<u64> = 1 << 26..=1 << 32;
 
-/// Where the blocks of one size that nobody uses begin.
+/// Where the free blocks of one size begin.
 ///
-/// Written and read by every process, with acquire and release: whoever pops a block sees what the
+/// Written and read by every process, with acquire and release: a process that pops a block sees what the
 /// pusher wrote into it. Lower 28 bits: the block's offset in units of the smallest block; upper
 /// 36 bits: how often the word was changed, so that a block that was popped and pushed again in
 /// between is not taken for unchanged.
@@ -52,7 +52,7 @@ struct Head {
     fresh: AtomicU64,
     /// Bytes that lie idle in large blocks; a hint, relaxed.
     idle_bytes: AtomicU64,
-    /// How many may, 0 before anybody has looked. Every process, relaxed: all find about the same.
+    /// How many may, 0 before the first look. Every process, relaxed: all find about the same.
     most_idle_bytes: AtomicU64,
     stacks: [Stack; N_CLASSES],
 }
@@ -318,7 +318,7 @@ mod tests {
             heap.give_back(block);
         }
         let is_kept = |&&block: &&Offset| {
-            // SAFETY: nobody else uses this heap; the block's pages are mapped, given back or not.
+            // SAFETY: this test alone uses this heap; the block's pages are mapped, given back or not.
             unsafe { heap.at(block + 8192).read() == 7 }
         };
         assert_eq!(blocks.iter().filter(is_kept).count(), n_kept);
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn what_is_reserved_is_zero_and_no_block_reaches_into_it() {
         let heap = Heap::new(5000).unwrap();
-        // SAFETY: 5000 bytes were reserved, and nobody writes to them.
+        // SAFETY: 5000 bytes were reserved, and no thread writes to them.
         let reserved = unsafe { std::slice::from_raw_parts(heap.reserved(), 5000) };
         assert!(reserved.iter().all(|&byte| byte == 0));
         assert!(heap.at(heap.take(1).unwrap()) as usize >= heap.reserved() as usize + 5000);

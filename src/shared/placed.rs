@@ -39,7 +39,7 @@ pub(crate) struct Placed<T: Shareable> {
 }
 
 // SAFETY: the memory is used only through `&T`, and `T` may be used from anywhere; the region is
-// an address and a length, and unmapped by whoever drops it.
+// an address and a length, and unmapped by the thread that drops it.
 unsafe impl<T: Shareable> Send for Placed<T> {}
 // SAFETY: as above.
 unsafe impl<T: Shareable> Sync for Placed<T> {}

@@ -10,7 +10,7 @@ use super::placed::{Placed, Shareable};
 
 /// A number in memory that processes forked later share: a counter, a flag, a best result so far.
 ///
-/// Every access is atomic: nobody sees half a change, no change is lost, and no process that is
+/// Every access is atomic: no process sees half a change, no change is lost, and no process that is
 /// killed can leave a lock behind, because there is none. A [`get`](Value::get) that sees a
 /// [`set`](Value::set) also sees what its process had written to other shared memory before.
 ///

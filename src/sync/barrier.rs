@@ -19,7 +19,7 @@ use crate::sys::mutex::{Kind, Locked, Mutex, PULSE, deadline_in};
 /// # Fork safety
 /// Make it before the fork. If a process dies while it waits, the barrier breaks: all others that
 /// wait get [`is_owner_died()`](Error::is_owner_died), and the barrier is as new. A process that dies
-/// before it comes cannot be told from one that is late, because nobody knows which processes were
+/// before it comes cannot be told from one that is late, because the barrier does not know which processes were
 /// to come: use [`wait_timeout`](Barrier::wait_timeout) where that may happen.
 ///
 /// # Example
@@ -66,7 +66,7 @@ struct Seat {
     round: AtomicU32,
 }
 
-/// The kernel watches so many words in one sleep, and one is the round's.
+/// Linux watches this many words in one sleep, and one is the round's.
 const MAX_PARTIES: usize = futex::MAX_WORDS - 1;
 /// More processes than parties may come, and some may still be leaving the last round.
 const N_SEATS: usize = 2 * MAX_PARTIES;
@@ -147,7 +147,7 @@ impl Barrier {
         } else {
             state.wait_for_others(seat, round, deadline)
         };
-        // Under the mutex, so that nobody takes this for a death.
+        // Under the mutex, so that no process takes this for a death.
         seat.mutex.unlock();
         state.mutex.unlock();
         outcome
@@ -211,7 +211,7 @@ impl State {
         self.seats_of_round().filter(|seat| !seat.mutex.is_free())
     }
 
-    /// One that died while it waited in this round. Its seat stays marked: whoever breaks the round
+    /// One that died while it waited in this round. Its seat stays marked: the process that breaks the round
     /// may die before that is done, and the next one must find it again.
     fn find_dead(&self) -> Option<u32> {
         self.seats_of_round()

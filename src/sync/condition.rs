@@ -48,7 +48,7 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// A condition that nobody waits for.
+    /// A condition without waiters.
     ///
     /// # Errors
     /// `is_os()` if there is no memory for it: it takes a page.
@@ -61,7 +61,7 @@ impl Condition {
     /// Wakes at least one process that waits.
     ///
     /// It wakes all of them: the only one could be killed before it does anything, and the others
-    /// would wait for ever.
+    /// would wait forever.
     #[doc(alias = "notify")]
     pub fn notify_one(&self) {
         self.notify_all();

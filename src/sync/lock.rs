@@ -89,7 +89,7 @@ unsafe impl<T> Send for Lock<T> {}
 unsafe impl<T> Sync for Lock<T> {}
 
 impl<T: Serialize + DeserializeOwned> Lock<T> {
-    /// A lock around `value`, held by nobody.
+    /// A lock around `value` that is free.
     ///
     /// # Errors
     /// `is_encode()` if the value cannot be encoded, `is_os()` if there is no memory for it.
@@ -188,7 +188,7 @@ impl<T: Serialize + DeserializeOwned> Lock<T> {
         let slot = &state.slots[(version & 1) as usize];
         let length = slot.bytes.load(Ordering::Relaxed) as usize;
         let start = self.heap.at(slot.block.load(Ordering::Relaxed));
-        // SAFETY: the slot was filled with so many bytes before its version was stored, and
+        // SAFETY: the slot was filled with this many bytes before its version was stored, and
         // changes only under the mutex, which the caller holds.
         wire::decode(unsafe { std::slice::from_raw_parts(start, length) })
     }
@@ -216,7 +216,7 @@ impl<T: Serialize + DeserializeOwned> Lock<T> {
                 self.heap.give_back(old);
             }
         }
-        // SAFETY: the block has room for the bytes, and nobody reads a slot that is not in use.
+        // SAFETY: the block has room for the bytes, and no process reads a slot that is not in use.
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.heap.at(block), bytes.len());
         }

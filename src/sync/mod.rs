@@ -4,7 +4,7 @@
 //! works between the threads of a process too.
 //!
 //! A process may be killed at any moment, also while it holds a lock, waits for one, or is about to
-//! wake somebody. So:
+//! wake another. So:
 //!
 //! - Who holds something is known to the kernel (robust futexes), which tells the next one: an
 //!   error with [`is_owner_died()`](crate::Error::is_owner_died), once for each death.

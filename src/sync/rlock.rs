@@ -33,7 +33,7 @@ pub struct RLock {
 }
 
 impl RLock {
-    /// A lock that nobody holds.
+    /// A lock that is free.
     ///
     /// # Errors
     /// `is_os()` if there is no memory for it: it takes a page.

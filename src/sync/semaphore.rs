@@ -56,7 +56,7 @@ struct State {
     permits: [Mutex; MAX_PERMITS],
 }
 
-/// The kernel watches so many words in one sleep.
+/// Linux watches this many words in one sleep.
 const MAX_PERMITS: usize = futex::MAX_WORDS;
 
 // SAFETY: mutexes and an atomic, for all of which zero is a value.
@@ -105,7 +105,7 @@ impl Semaphore {
     /// # Errors
     /// `is_owner_died()` if the process that had the permit died with it: it is free then; call
     /// again to go on. `is_invalid_input()` if this process has all permits itself and so would
-    /// wait for ever.
+    /// wait forever.
     pub fn acquire(&self) -> Result<Permit<'_>> {
         self.acquire_until(None)
     }

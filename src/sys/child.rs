@@ -81,7 +81,7 @@ impl Drop for Branch {
 /// Forks, if this process has one thread only. The child dies with its parent.
 ///
 /// A second thread could hold any lock at the moment of the fork (the allocator's, `stdout`'s), and
-/// in the child nobody would ever unlock it: 185 of 200 forks hung when the child printed while
+/// in the child no thread would ever unlock it: 185 of 200 forks hung when the child printed while
 /// another thread printed. With one thread there is no such moment, so this call is safe.
 pub(crate) fn fork() -> Result<Side> {
     let n_threads = n_threads_settled();
@@ -265,7 +265,7 @@ pub(crate) enum Ended {
     Exited(i32),
     /// This signal ended it.
     Signalled(i32),
-    /// Somebody else took its status (`SIGCHLD` ignored, or a handler that waits for every child).
+    /// Something else in this process took its status (`SIGCHLD` ignored, or a handler that waits for every child).
     Unknown,
 }
 
@@ -302,7 +302,7 @@ pub(crate) fn peek_ending(pid: i32) -> Option<Ended> {
     }
 }
 
-/// Whether somebody has stopped a process, or it has ended.
+/// Whether a process was stopped, or has ended.
 pub(crate) fn is_stopped(pid: i32) -> bool {
     state(pid).is_none_or(|state| "TtZX".contains(state))
 }

@@ -2,8 +2,8 @@
 
 /// From here on, a copy goes around the caches.
 ///
-/// A plain store reads the cache line that it changes, which nobody needs of a line that is overwritten: a third of all the
-/// traffic. And what is larger than a cache is gone from it before anybody reads it.
+/// A plain store reads the cache line that it changes, in vain for a line that is overwritten: a third of all the
+/// traffic. And what is larger than a cache is gone from it before it is read.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 const LARGE_BYTES: usize = 1 << 22;
 
@@ -44,7 +44,7 @@ unsafe fn around_caches(from: *const u8, to: *mut u8, n: usize) {
             }
         }
         std::ptr::copy_nonoverlapping(from.add(n - rest), to.add(n - rest), rest);
-        // Such stores are not ordered by a release: whoever is told of them later shall see them.
+        // Such stores are not ordered by a release: this makes them visible to whatever thread learns of them later.
         _mm_sfence();
     }
 }

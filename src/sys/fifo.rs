@@ -27,7 +27,7 @@ pub(crate) struct ReadEnd(std::io::PipeReader);
 pub(crate) struct WriteEnd(std::io::PipeWriter);
 
 /// Marks the descriptors of this module, for [`shut_writers`]: the number of the signal to send
-/// when input comes, which is never sent because nobody asked for signals (fcntl(2), `F_SETSIG`).
+/// when input comes, which is never sent because no signals were asked for (fcntl(2), `F_SETSIG`).
 const MARK: i32 = 47;
 
 /// Makes a pipe.

@@ -42,7 +42,7 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Option<Instant>) {
     }
 }
 
-/// Wakes up to `n` sleepers of `word`. Costs a system call also when nobody sleeps (0.35 µs):
+/// Wakes up to `n` sleepers of `word`. Costs a system call also without sleepers (0.35 µs):
 /// callers keep a count of sleepers and leave the call out.
 pub(crate) fn wake(word: &AtomicU32, n: u32) {
     let n = n.min(i32::MAX as u32);
@@ -55,7 +55,7 @@ pub(crate) fn wake(word: &AtomicU32, n: u32) {
 /// Adds 1 to `word` and wakes all its sleepers, in one system call.
 ///
 /// A process that changed the word and then called [`wake`] could be killed in between, and the
-/// sleepers would sleep on; nobody can be killed inside of a system call (`FUTEX_WAKE_OP`).
+/// sleepers would sleep on; no process can be killed inside of a system call (`FUTEX_WAKE_OP`).
 pub(crate) fn add_and_wake_all(word: &AtomicU32) {
     op_and_wake_all(word, libc::FUTEX_OP_ADD);
 }

@@ -44,7 +44,7 @@ impl Launch<'_> {
         };
         let environment = environment(preload, (self.variable.0, &self.variable.1));
         let name = std::env::args_os().next().unwrap_or_default();
-        // Two words for whoever looks at the list of processes.
+        // Two words for the list of processes.
         let arguments = [c_string(name), c"forklore-worker".to_owned()];
         spawn(&arguments, &environment, self.files)
     }
@@ -54,7 +54,7 @@ impl Launch<'_> {
 /// that this process starts do not inherit it. Only before the process has a second thread.
 pub(crate) fn forget_launch(variable: &str, object: &Path) {
     let preload = std::env::var_os(PRELOAD);
-    // SAFETY: the caller vouches that nobody else uses the environment.
+    // SAFETY: the caller vouches that no other thread uses the environment.
     unsafe {
         std::env::remove_var(variable);
         if object.as_os_str().is_empty() {

@@ -43,7 +43,7 @@ impl Line {
         let _ = self.0.shutdown(std::net::Shutdown::Both);
     }
 
-    /// Says something; false if nobody is at the other end.
+    /// Says something; false if the other end is closed.
     pub(crate) fn send(&self, message: Message) -> bool {
         let bytes = message.map(i64::to_le_bytes);
         let bytes = bytes.as_flattened();
@@ -64,7 +64,7 @@ impl Line {
         }
     }
 
-    /// Waits for what the other end says; `None` if nobody is there any more.
+    /// Waits for what the other end says; `None` if it is closed.
     pub(crate) fn receive(&self) -> Option<Message> {
         let mut bytes = [0; MESSAGE_BYTES];
         (&self.0).read_exact(&mut bytes).ok()?;

@@ -7,9 +7,9 @@
 //! libraries.
 //!
 //! The kernel's help has holes of a few nanoseconds: if a process that was woken is killed before
-//! it takes the lock, while a third takes it without knowing of further sleepers, nobody wakes
-//! those. So nobody sleeps longer than a [`PULSE`] without looking. And it marks at most 2,048 locks of a thread
-//! that dies (`ROBUST_LIST_LIMIT`): for those beyond, who waits looks whether the holder lives. As long as nobody dies, no wake-up is
+//! it takes the lock, while a third takes it without knowing of further sleepers, no thread wakes
+//! those. So no thread sleeps longer than a [`PULSE`] without looking. And it marks at most 2,048 locks of a thread
+//! that dies (`ROBUST_LIST_LIMIT`): for those beyond, a waiter checks whether the holder lives. As long as no thread dies, no wake-up is
 //! lost: `tests/loom` runs this very file, and those in `sync`, through all orders, without any pulse.
 
 use std::time::{Duration, Instant};
@@ -39,7 +39,7 @@ pub(crate) enum Locked {
     Taken,
     /// It is this thread's now; its holder, of this id, died with it.
     FromDead(u32),
-    /// Somebody else has it: at once, or until the deadline.
+    /// Another thread has it: at once, or until the deadline.
     Busy,
     /// This thread has it already.
     Own,
@@ -52,7 +52,7 @@ pub(crate) enum Tried {
     Taken,
     /// It is this thread's now; its holder died with it.
     FromDead,
-    /// Somebody has it, perhaps this thread.
+    /// A thread has it, perhaps this one.
     Held,
 }
 
@@ -61,8 +61,8 @@ pub(crate) enum Tried {
 pub(crate) struct Mutex {
     raw: Robust,
     /// The thread that took the lock last: below its id (of a main thread: the pid), above the pid namespace that
-    /// the id is of, or 0. Written by the holder; read by whoever takes the lock next, to tell who died, which the
-    /// futex word does not, and by who waits, to tell whether the holder lives. Relaxed: the lock orders it for the
+    /// the id is of, or 0. Written by the holder; read by the next holder, to tell which thread died, which the
+    /// futex word does not, and by waiters, to tell whether the holder lives. Relaxed: the lock orders it for the
     /// former, and the latter compares it with the futex word. A holder that is killed between taking and writing
     /// is told under its predecessor's name.
     holder: AtomicU64,
@@ -74,7 +74,7 @@ impl Mutex {
         self.raw.init(kind)
     }
 
-    /// Takes the lock if nobody that lives has it.
+    /// Takes the lock if no living thread has it.
     pub(crate) fn try_lock(&self) -> Locked {
         match self.try_take() {
             Locked::Busy if self.take_from_dead(Look::Quick) => self.try_take(),
@@ -135,8 +135,8 @@ impl Mutex {
         }
     }
 
-    /// Takes a lock that guards something whose every state is a good one: a holder's death is
-    /// nobody's business.
+    /// Takes a lock that guards something whose every state is a good one: a holder's death
+    /// does not matter.
     pub(crate) fn lock_anyhow(&self) {
         let _ = self.lock(None);
     }
@@ -147,7 +147,7 @@ impl Mutex {
     }
 
     /// Makes a release, or the holder's death, wake a sleeper. The word's value to sleep on, or
-    /// `None` if the lock is held by nobody that lives.
+    /// `None` if no living thread holds the lock.
     pub(crate) fn announce_sleeper(&self) -> Option<u32> {
         let word = self.word();
         let seen = word.load(Ordering::Relaxed);
@@ -173,7 +173,7 @@ impl Mutex {
         self.holding_tid() == thread_id()
     }
 
-    /// Whether nobody that lives holds the lock.
+    /// Whether no living thread holds the lock.
     pub(crate) fn is_free(&self) -> bool {
         let seen = self.word().load(Ordering::Acquire);
         seen & futex::TID_MASK == 0 || seen & futex::OWNER_DIED != 0

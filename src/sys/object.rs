@@ -209,7 +209,7 @@ unsafe extern "C" fn visit(
     _size: usize,
     data: *mut libc::c_void,
 ) -> i32 {
-    // SAFETY: `data` is the search that `run` gave and nobody else uses during the walk; `info` is
+    // SAFETY: `data` is the search that `run` gave, which alone is used during the walk; `info` is
     // the loader's and valid for this call.
     let (search, info) = unsafe { (&mut *data.cast::<Search<'_>>(), &*info) };
     if !(search.matches)(info) {

@@ -19,7 +19,7 @@ struct Note {
     namespace: AtomicU32,
 }
 
-/// Where this process's number is noted; null before anybody has asked. Nobody waits for whoever is the
+/// Where this process's id is noted; null before the first call. No thread waits for the one that is
 /// first: it might be forked meanwhile, and never be done.
 static NOTE: AtomicPtr<Note> = AtomicPtr::new(ptr::null_mut());
 /// Stands for a page that the kernel does not wipe; always 0.

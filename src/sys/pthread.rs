@@ -47,7 +47,7 @@ impl Robust {
         }
     }
 
-    /// Takes the mutex if nobody that lives has it.
+    /// Takes the mutex if no living thread has it.
     pub(crate) fn try_lock(&self) -> Tried {
         // SAFETY: `init` made the mutex.
         let code = unsafe { libc::pthread_mutex_trylock(self.raw()) };

@@ -8,8 +8,8 @@
 //!
 //! A worker takes a robust mutex in shared memory when it starts and never gives it back, and so does
 //! the owner of a pool: each sleeps on the other's word beside its own. The kernel also marks what a
-//! process holds that replaces its program (execve(2)), which no signal tells, and it asks nobody's
-//! credentials, which a signal of a parent's death does.
+//! process holds that replaces its program (execve(2)), which no signal tells, and it does not look at
+//! credentials, as a signal of a parent's death does.
 
 use super::atomic::{AtomicU32, Ordering};
 use super::futex;

@@ -61,7 +61,7 @@ impl<T> fmt::Display for Traced<T> {
 /// # Example
 /// ```
 /// let trace = forklore::Serial.map_traced(|x: u64| x + 1, 0..24).trace;
-/// let [caller] = trace.workers() else { panic!("nobody else was there") };
+/// let [caller] = trace.workers() else { panic!("the calling thread was alone") };
 /// assert_eq!(caller.n_items(), 24);
 /// let last = caller.spans()[caller.spans().len() - 1];
 /// assert_eq!(last.first_item + last.n_items, 24);

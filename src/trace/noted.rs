@@ -1,5 +1,5 @@
 //! What the workers of a map have noted, and who they were. It is taken as it comes while the map is timed,
-//! and put in order when somebody asks.
+//! and put in order on first use.
 
 use std::sync::OnceLock;
 use std::time::Duration;

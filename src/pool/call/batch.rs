@@ -32,7 +32,7 @@ pub(super) struct Batch<T: Transport> {
     strikes: u32,
     /// Every item has a result or an error.
     is_complete: bool,
-    /// Nobody wants the results any more: nothing is made up for.
+    /// The results are no longer wanted: nothing is made up for.
     is_cancelled: bool,
 }
 
@@ -169,7 +169,7 @@ impl<T: Transport> Batch<T> {
         look
     }
 
-    /// Lets nobody begin what was not begun yet.
+    /// Cancels everything not yet started.
     pub(in crate::pool) fn cancel(&mut self, transport: &T) {
         self.is_cancelled = true;
         if !self.is_complete {
@@ -230,13 +230,13 @@ impl<T: Transport> Batch<T> {
         let Some(part) = self.parts.last().filter(|_| !self.is_cancelled) else {
             return false;
         };
-        let mut nobody_was_at_it = true;
+        let mut was_between_items = true;
         for death in deaths {
             let running = death
                 .position
                 .and_then(|position| part.items().at(position));
             if let Some(item) = running.filter(|&item| !answered.has(item)) {
-                nobody_was_at_it = false;
+                was_between_items = false;
                 let n_deaths = self.n_deaths.entry(item).or_default();
                 *n_deaths += 1;
                 let mut error = TaskError::new(Some(item), Some(death.pid), death.cause.clone());
@@ -251,7 +251,7 @@ impl<T: Transport> Batch<T> {
         if missing.is_empty() {
             return false;
         }
-        let no_progress = nobody_was_at_it
+        let no_progress = was_between_items
             && part
                 .items
                 .as_ref()
@@ -271,7 +271,7 @@ impl<T: Transport> Batch<T> {
         }
     }
 
-    /// Nobody can run the rest: workers die as soon as they are started, or cannot be started.
+    /// No worker can run the rest: workers die as soon as they are started, or cannot be started.
     fn give_up(&mut self, missing: &[u64], last_death: Option<&Death>, reason: &str) {
         self.fail(missing, |item| match last_death {
             Some(death) => TaskError::new(Some(item), Some(death.pid), death.cause.clone()),

@@ -279,7 +279,7 @@ impl<R> Drop for Slots<R> {
     fn drop(&mut self) {
         for (item, slot) in self.slots.iter_mut().enumerate() {
             if self.filled.has(item) {
-                // SAFETY: the slot is initialised, and nobody uses it any more.
+                // SAFETY: the slot is initialised, and is not used any more.
                 unsafe { slot.assume_init_drop() };
             }
         }

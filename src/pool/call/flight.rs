@@ -34,9 +34,9 @@ const LEFT_WITHIN: Duration = Duration::from_millis(100);
 pub(in crate::pool) struct Shared {
     engine: RefCell<Engine>,
     settings: Rc<Settings>,
-    /// Batches that somebody still wants; closing waits for them.
+    /// Batches whose results are wanted; closing waits for them.
     wanted: RefCell<Vec<Weak<Cell>>>,
-    /// Batches that nobody wants any more and that have not ended yet.
+    /// Batches whose results are no longer wanted and that have not ended yet.
     orphans: RefCell<Vec<Batch>>,
     /// Calls that have workers forked for them.
     turns: Rc<Turns>,
@@ -207,7 +207,7 @@ impl Shared {
         }
     }
 
-    /// Gives the memory of what nobody wanted back, as far as it has ended.
+    /// Gives back the memory of batches that are not wanted, as far as they have ended.
     fn sweep(&self, engine: &mut Engine) {
         let mut orphans = self.orphans.borrow_mut();
         let mut index = 0;
@@ -222,7 +222,7 @@ impl Shared {
 }
 
 impl Drop for Shared {
-    /// Nobody waits for anything any more.
+    /// Kills the workers: nothing waits for them any more.
     fn drop(&mut self) {
         let engine = self.engine.get_mut();
         if engine.owner() == process_id() {
@@ -408,7 +408,7 @@ impl Flight {
 }
 
 impl Drop for Flight {
-    /// What was not begun yet will not be; what runs is let go.
+    /// Cancels everything not yet started; what runs is let go.
     fn drop(&mut self) {
         let Some(mut batch) = self.batch.borrow_mut().take() else {
             return;

@@ -1,6 +1,6 @@
 //! What a worker does with a job: claim a chunk, read its arguments, run the function, commit results.
 //!
-//! What is generic, and so compiled anew into every notebook cell that maps, is only the innermost
+//! What is generic, and so compiled again into every notebook cell that maps, is only the innermost
 //! loop (the "steps" at the end of this file); it reaches everything else through a [`Task`].
 
 use std::io::Write;

@@ -126,7 +126,7 @@ pub(in crate::pool) struct Posting<'b, T: Transport> {
     pub(in crate::pool) schedule: Schedule,
     /// The worker that alone may claim.
     pub(in crate::pool) only_seat: Option<usize>,
-    /// Whether workers shall note what happens when.
+    /// Whether workers note what happens when.
     pub(in crate::pool) traced: bool,
 }
 
@@ -137,7 +137,7 @@ pub(in crate::pool) struct Encoded<Args> {
     pub(in crate::pool) n_items: usize,
     /// The arguments that could not be encoded, and why.
     pub(in crate::pool) failures: Vec<(usize, Error)>,
-    /// Whether workers shall note what happens when.
+    /// Whether workers note what happens when.
     pub(in crate::pool) traced: bool,
 }
 
@@ -153,7 +153,7 @@ pub(in crate::pool) struct Ending {
 #[derive(Debug, Clone)]
 pub(in crate::pool) struct Death {
     /// The position that it was running: the first of its run that was not committed. `None` if it was
-    /// running none, or nobody knows which.
+    /// running none, or it is not known which.
     pub(in crate::pool) position: Option<u64>,
     pub(in crate::pool) pid: i32,
     /// When the owner noticed it, on the system's monotonic clock.

@@ -82,7 +82,7 @@ impl ThreadPool {
         ThreadPool::builder().workers(n).build()
     }
 
-    /// A pool with more to choose than the number of threads.
+    /// Configures a pool before building it.
     ///
     /// # Example
     /// ```
@@ -215,7 +215,7 @@ impl Drop for ThreadPool {
             .threads
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        let hands = std::mem::replace(&mut threads.hands, Arc::new(Nobody));
+        let hands = std::mem::replace(&mut threads.hands, Arc::new(Ended));
         if threads.owner != process_id() {
             std::mem::forget(hands);
             return;
@@ -230,9 +230,9 @@ impl Drop for ThreadPool {
 }
 
 /// What a pool has whose threads were told to end.
-struct Nobody;
+struct Ended;
 
-impl Hands for Nobody {
+impl Hands for Ended {
     fn work(&self, _n: usize, work: &(dyn Fn(Pause<'_>) + Sync)) {
         work(&mut || ());
     }

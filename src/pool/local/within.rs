@@ -83,7 +83,7 @@ struct Items<'s, A, R> {
     n_items: usize,
     n_hands: usize,
     left: Mutex<(IntoIter<A>, Slots<'s, R>)>,
-    /// How long a task takes, by the latest chunk; 0 while nobody knows.
+    /// How long a task takes, by the latest chunk; 0 while that is unknown.
     task_ns: AtomicU64,
 }
 

@@ -27,7 +27,7 @@ pub(in crate::pool) struct Arguments {
 /// Writes down the items that a job makes up for.
 pub(super) fn write_list(heap: &Heap, items: &[u64]) -> Result<Offset> {
     let list = heap.take(size_of_val(items))?;
-    // SAFETY: the block was just taken with room for the list, and nobody else knows it.
+    // SAFETY: the block was just taken with room for the list, and no other process knows it.
     unsafe {
         std::ptr::copy_nonoverlapping(items.as_ptr(), heap.at(list).cast::<u64>(), items.len());
     }
@@ -123,7 +123,7 @@ impl<'a> Encoder<'a> {
         let table_bytes = size_of_val(self.spans.as_slice());
         let place = self.heap.take(table_bytes)?;
         self.blocks.push(place);
-        // SAFETY: the block was just taken with this much room, and nobody else knows it.
+        // SAFETY: the block was just taken with this much room, and no other process knows it.
         unsafe {
             std::ptr::copy_nonoverlapping(
                 self.spans.as_ptr(),

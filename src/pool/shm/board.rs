@@ -21,7 +21,7 @@ use crate::caught::last_panic::LastPanic;
 use crate::pool::plan::Schedule;
 
 /// How many jobs can wait; the owner of a full queue waits until the oldest is done, and puts aside what
-/// nobody has collected of it.
+/// was not collected of it.
 pub(super) const N_JOBS: usize = 1 << 16;
 /// How many workers a pool can have.
 pub(in crate::pool) const MAX_WORKERS: usize = 1024;
@@ -279,12 +279,12 @@ impl Job {
         self.traced.load(Ordering::Relaxed) != 0
     }
 
-    /// Hangs a block of results into the job; `next` is the block's own link.
+    /// Pushes a block of results on the job's stack; `next` is the block's own link.
     pub(super) fn push_block(&self, block: Offset, next: &AtomicU64) {
         push(&self.blocks, block, next);
     }
 
-    /// Hangs a block of notes into the job; `next` is the block's own link.
+    /// Pushes a block of notes on the job's stack; `next` is the block's own link.
     pub(super) fn push_record(&self, block: Offset, next: &AtomicU64) {
         push(&self.records, block, next);
     }
@@ -304,7 +304,7 @@ impl Job {
         self.cursor.0.load(Ordering::Relaxed) >= self.n_items.load(Ordering::Relaxed)
     }
 
-    /// How many positions nobody has claimed.
+    /// How many positions were not claimed.
     pub(super) fn n_unclaimed(&self) -> u64 {
         let n_items = self.n_items.load(Ordering::Relaxed);
         n_items.saturating_sub(self.cursor.0.load(Ordering::Relaxed))

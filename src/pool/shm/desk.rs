@@ -170,7 +170,7 @@ impl Port for Desk<'_> {
         if let Some(recorder) = &mut self.recorder {
             recorder.end(n_run);
         }
-        // Nobody else writes it: no need to lock the bus for an addition.
+        // Only this worker writes it: no need to lock the bus for an addition.
         let n_tasks = self.seat.n_tasks.load(Ordering::Relaxed);
         self.seat.n_tasks.store(n_tasks + n_run, Ordering::Relaxed);
     }

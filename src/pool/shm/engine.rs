@@ -50,7 +50,7 @@ pub(in crate::pool) struct Engine {
     crew: Crew,
     /// Jobs that were published and not yet collected.
     open: BTreeMap<u64, OpenJob>,
-    /// Jobs that everybody has left and nobody has collected, whose slots in the queue later ones needed.
+    /// Jobs that all workers have left and the owner has not collected, whose slots in the queue later ones needed.
     aside: HashMap<u64, Job>,
     /// Those of them that were collected since.
     discarded: RefCell<Vec<u64>>,
@@ -121,7 +121,7 @@ impl Engine {
         })
     }
 
-    /// The process that may use this engine; in any other, its workers are somebody else's.
+    /// The process that may use this engine; in any other, its workers are another process's.
     pub(in crate::pool) fn owner(&self) -> u32 {
         self.owner
     }
@@ -205,13 +205,13 @@ impl Engine {
     }
 
     /// A job has ended when all of it is done, or when a worker died in it and every other has left,
-    /// or when nobody is there who could run it.
+    /// or when there is no worker that could run it.
     fn has_ended(&self, ids: &[u64]) -> bool {
         ids.iter().any(|&id| {
             if self.job(id).is_done() {
                 return true;
             }
-            let has_nobody = match self.open.get(&id) {
+            let lacks_workers = match self.open.get(&id) {
                 Some(job) if !job.deaths.is_empty() => true,
                 Some(OpenJob {
                     only_seat: Some(seat),
@@ -219,18 +219,18 @@ impl Engine {
                 }) => !self.crew.is_taken(*seat),
                 _ => !self.has_workers(),
             };
-            has_nobody && self.crew.everyone_is_past(id)
+            lacks_workers && self.crew.all_are_past(id)
         })
     }
 
-    /// Waits until everybody has left the queue's slot for `id`, and puts aside what is wanted of it.
+    /// Waits until all workers have left the queue's slot for `id`, and puts aside what is wanted of it.
     fn make_room(&mut self, id: u64) {
         let Some(previous) = id.checked_sub(N_JOBS as u64) else {
             return;
         };
         let is_open =
             |engine: &Engine| engine.open.contains_key(&previous) && !engine.has_ended(&[previous]);
-        while is_open(self) || !self.crew.everyone_is_past(previous) {
+        while is_open(self) || !self.crew.all_are_past(previous) {
             self.crew.wake(usize::MAX);
             self.replace_dead(true);
             let deadline = Instant::now() + Duration::from_millis(1);
@@ -241,7 +241,7 @@ impl Engine {
         }
         let job = Board::of(&self.heap).job(previous);
         if job.is_wanted.load(Ordering::Relaxed) != 0 {
-            // SAFETY: a job is words, which nobody changes any more: all workers have left it.
+            // SAFETY: a job is words, which no longer change: all workers have left it.
             self.aside.insert(previous, unsafe { std::ptr::read(job) });
         }
     }
@@ -304,7 +304,7 @@ impl Engine {
             job.deaths.push(leaver.death);
             let board = Board::of(&self.heap);
             board.job(id).degraded.store(1, Ordering::SeqCst);
-            // The job ends when everybody has left it, and who slept through it never came.
+            // The job ends when all workers have left it, and one that slept through it never came.
             self.crew.wake(usize::MAX);
         }
     }

@@ -82,7 +82,7 @@ pub(in crate::pool) fn find(
     record: Offset,
     known: &mut KnownFiles,
 ) -> Result<*const ()> {
-    // SAFETY: the owner wrote the record before it told anybody of it, and never changes it.
+    // SAFETY: the owner wrote the record before it published its offset, and never changes it.
     let bytes = unsafe {
         let record = heap.at(record);
         let length = record.cast::<u64>().read();

@@ -111,7 +111,7 @@ impl<'a> Lane<'a> {
         position_word(self.heap, self.committed_end).store(position, Ordering::Relaxed);
         let head = self.run_head(self.run);
         let n_before = head.committed.load(Ordering::Relaxed);
-        // Whoever sees this sees the position.
+        // A reader that sees this sees the position.
         head.claimed.store(n_before + 1, Ordering::Release);
         Ok(())
     }
@@ -234,7 +234,7 @@ impl<'a> Lane<'a> {
 
     fn write_at(&self, offset: Offset, bytes: &[u8]) {
         debug_assert!(offset + bytes.len() as u64 <= self.limit);
-        // SAFETY: the range lies in this worker's own block, below its limit, and nobody reads it
+        // SAFETY: the range lies in this worker's own block, below its limit, and no process reads it
         // before it is committed.
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.heap.at(offset), bytes.len());

@@ -1,26 +1,26 @@
-//! Waiting without sleeping, as long as that costs nobody more than it saves.
+//! Waiting without sleeping, as long as that costs less than it saves.
 //!
-//! To be woken takes some 30 µs, and the waker some more, so whoever is soon to be needed again looks for
+//! To be woken takes some 30 µs, and the waker some more, so a process that will soon be needed again looks for
 //! a while before sleeping. Three things end that: its time is over; it was fruitless lately; or more
-//! threads want to run than there are processors, so that the time is somebody else's.
+//! threads want to run than there are processors, so that another thread needs the time.
 
 use std::time::{Duration, Instant};
 
 use crate::cpus;
 
-/// So long anybody may look: less than to sleep and to be woken would take, of everybody's time.
+/// How long to look on any machine: less time than it takes to sleep and to be woken, all processes taken together.
 const GLANCE: Duration = Duration::from_micros(20);
 /// How long to look on a machine that has a processor to spare.
 const SPIN: Duration = Duration::from_micros(50);
 /// How long to look the first time, when workers are only being started and run for the first time: a fork
-/// keeps the owner busy for 50 to 120 µs, a new process needs some 80 µs to its first result. Nobody asks how
+/// keeps the owner busy for 50 to 120 µs, a new process needs some 80 µs to its first result. It is not asked how
 /// full the machine is then: of a process that is new, that alone takes as long as half of this.
 const SPIN_AT_START: Duration = Duration::from_micros(150);
 /// For how long an answer is believed to whether there is one. Asking takes 4 µs, and more when the machine
 /// has had something else to do since.
 const BELIEVED: Duration = Duration::from_millis(1);
-/// After so many waits in which looking did not help, the next are slept through, and every so many
-/// it is tried again.
+/// After this many waits in which looking did not help, the next are slept through; one of every `TRY_AGAIN`
+/// looks again.
 const FRUITLESS: u32 = 3;
 const TRY_AGAIN: u32 = 16;
 
@@ -38,7 +38,7 @@ pub(in crate::pool) struct Spinner {
 }
 
 impl Spinner {
-    /// For a process that may run on `n_cpus` processors; on one alone, nobody else could make it over
+    /// For a process that may run on `n_cpus` processors; on one alone, no other process could make it over
     /// meanwhile.
     pub(in crate::pool) fn new(n_cpus: usize) -> Spinner {
         Spinner {
@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    /// How long somebody looks in vain before going to sleep, and how often the machine is asked.
+    /// How long a waiter looks in vain before going to sleep, and how often the machine is asked.
     fn wait_in_vain(spinner: &mut Spinner, clock: &Clock, crowded: bool) -> (Duration, u32) {
         let (started, asked) = (clock.0.get(), Cell::new(0));
         let is_crowded = || {
@@ -178,8 +178,8 @@ mod tests {
     #[test]
     fn what_is_over_at_once_asks_nobody() {
         let (mut spinner, clock) = spinner_and_clock();
-        let nobody = || unreachable!("nobody has to look further");
-        assert!(spinner.until_by(&|| clock.read(), nobody, || true));
+        let not_asked = || unreachable!("it is over at once");
+        assert!(spinner.until_by(&|| clock.read(), not_asked, || true));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::sys::process_id;
 
 use super::fresh::{self, Order};
 
-/// "Fork a worker for this seat, in a pool of so many." Answer: its pid, or the system's error.
+/// "Fork a worker for this seat, in a pool of this size." Answer: its pid, or the system's error.
 const START: i64 = 1;
 /// "Reap this process if it has ended." Answer: one of the following, and a code or signal.
 const REAP: i64 = 2;
@@ -119,7 +119,7 @@ impl Server {
                 return None;
             }
             if child::is_stopped(self.pid) {
-                // Whoever stopped it may stop workers, but not those who wait for none.
+                // A user who stopped it may stop workers, but not processes that wait for none.
                 child::kill(self.pid, Signal::SIGCONT);
             }
         }
@@ -139,7 +139,7 @@ impl Drop for Server {
     }
 }
 
-/// Forks and reaps until nobody asks any more.
+/// Forks and reaps until the owner closes the line.
 pub(super) fn serve(heap: &Heap, order: Order, line: Line) -> ! {
     child::name_process(c"forklore-server");
     child::pass_interrupts();

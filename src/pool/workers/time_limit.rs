@@ -1,6 +1,6 @@
 //! Time limits for tasks, kept by the owner while it waits.
 //!
-//! Nobody notes when a task began: the owner looks at each worker's progress again and again, and
+//! Workers do not note when a task began: the owner looks at each worker's progress again and again, and
 //! a worker whose progress has not changed for the limit is over it. So a limit costs a task
 //! nothing, no thread keeps time, and what is never waited for is never ended.
 

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Encoded values are sent one by one, numbers when their run ends. So of a worker that is lost in a run of
-//! several numbers, nobody knows which it was at: it is blamed on none, and all of them are run again.
+//! several numbers, the owner cannot know which it was at: it is blamed on none, and all of them are run again.
 
 mod tests;
 mod worker;
@@ -355,7 +355,7 @@ impl Transport for Messages {
     }
 
     fn start_failure(&self) -> &str {
-        "nobody starts another"
+        "it is not started again"
     }
 }
 

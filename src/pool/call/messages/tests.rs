@@ -189,7 +189,7 @@ fn what_a_lost_worker_has_answered_counts() {
             Err(error) => assert!(item == 4 && error.is_died(), "{error}"),
         }
     }
-    // It went on with item 5 for nobody, and another did that again.
+    // It went on with item 5 in vain, and another did that again.
     assert_eq!(n_calls, [1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1]);
     let (results, n_calls) = lose_one(1);
     assert!(results.into_iter().eq((0..12).map(|x| Ok(x.to_string()))));

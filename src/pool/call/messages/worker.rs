@@ -13,7 +13,7 @@ use super::{Args, Content, Job, Report, Run};
 use crate::caught::last_panic::LastPanic;
 
 thread_local! {
-    /// Whether this worker is lost: what it does from now on, nobody hears of.
+    /// Whether this worker is lost: what it does from now on has no effect.
     pub(super) static IS_LOST: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -90,7 +90,7 @@ impl Remote<'_> {
         let n = std::mem::take(self.n_committed.get_mut());
         if n > 0 {
             let n_bytes = n as usize * self.stride;
-            // SAFETY: so many numbers were written there.
+            // SAFETY: this many numbers were written there.
             let bytes = unsafe { std::slice::from_raw_parts(self.slots, n_bytes) }.to_vec();
             let stride = self.stride;
             self.answer(n, Content::Numbers { stride, bytes });

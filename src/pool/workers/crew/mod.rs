@@ -2,7 +2,7 @@
 //!
 //! Everything here happens inside the owner's calls. A worker leaves in one of four ways: it dies,
 //! it retires after enough tasks, it is dismissed because the pool shrinks, or the pool is closed.
-//! Only the first is anybody's misfortune.
+//! Only the first is a failure.
 
 mod farewell;
 
@@ -35,7 +35,7 @@ use crate::pool::shm::sleep;
 
 const SIGKILL: i32 = Signal::SIGKILL as i32;
 
-/// How many workers in a row may die on a seat before they are ready, until nobody else is put there
+/// How many workers in a row may die on a seat before they are ready, until no other is started there
 /// for this job: something in this program or on this machine kills them all.
 const MAX_FAILED_STARTS: u32 = 3;
 /// How long a death's cause is waited for before the death is reported without it.
@@ -178,7 +178,7 @@ impl Crew {
         self.pids.iter().any(Option::is_some)
     }
 
-    /// Whether somebody sits on a seat.
+    /// Whether a worker sits on a seat.
     pub(in crate::pool) fn is_taken(&self, seat: usize) -> bool {
         self.pids.get(seat).is_some_and(Option::is_some)
     }
@@ -189,7 +189,7 @@ impl Crew {
     }
 
     /// Whether every worker has left a job for good.
-    pub(in crate::pool) fn everyone_is_past(&self, job: u64) -> bool {
+    pub(in crate::pool) fn all_are_past(&self, job: u64) -> bool {
         let board = Board::of(&self.heap);
         let mut seats = self.pids.iter().zip(&board.seats);
         seats.all(|(pid, seat)| pid.is_none() || seat.position.load(Ordering::SeqCst) > job)
@@ -219,7 +219,7 @@ impl Crew {
     }
 
     /// Starts a worker on each seat that is wanted and empty, to begin at job `first`. Failed starts are
-    /// counted anew: somebody may have killed idle workers one after another, which says nothing about
+    /// counted from 0: idle workers may have been killed one after another, which says nothing about
     /// the next.
     ///
     /// # Errors

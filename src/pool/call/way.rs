@@ -1,0 +1,168 @@
+//! The two ways of a function and its arguments to workers: sent to those that are there, or inherited by some that are forked.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::vec::IntoIter;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::caught;
+use crate::error::Result;
+
+use super::callable::{Callable, why_not_shipped};
+use super::flight::{Flight, Function, Load, Shared};
+use super::outcome::NotRun;
+use super::run::Call;
+use super::spent::Spent;
+use super::task::{Inherited, run_inherited, run_inherited_on_encoded, run_shipped};
+use crate::pool::settings::{LocalCall, Settings, StartMethod};
+use crate::pool::shm::desk::Shm;
+
+/// How a map's function and arguments get to workers. Which way one takes is known when it is compiled, so that a
+/// notebook's cell compiles that one alone.
+pub(super) trait Way<C, A>: Sized {
+    /// Takes all arguments from their iterator, and puts them where workers find them.
+    fn encode(
+        call: &mut Call<'_>,
+        f: &C,
+        args: impl Iterator<Item = A>,
+    ) -> Result<(Self, Load), NotRun>;
+
+    /// Lets workers begin. The way must live until they have ended.
+    fn publish(&self, call: &mut Call<'_>, load: Load) -> Result<Flight>;
+
+    /// A large result is about to be made: drops an argument that is no longer needed.
+    fn make_way(&mut self, has_ended: bool);
+}
+
+/// The function has no state: its name is sent, and the arguments as bytes.
+pub(super) struct Sent<A> {
+    spent: Spent<A>,
+}
+
+impl<C, A> Way<C, A> for Sent<A>
+where
+    C: Callable<A>,
+    A: Serialize + DeserializeOwned,
+    C::Output: Serialize,
+{
+    fn encode(
+        call: &mut Call<'_>,
+        _f: &C,
+        args: impl Iterator<Item = A>,
+    ) -> Result<(Self, Load), NotRun> {
+        let mut spent = Spent::held();
+        let load = call.encode(args, &mut spent)?;
+        Ok((Sent { spent }, load))
+    }
+
+    fn publish(&self, call: &mut Call<'_>, load: Load) -> Result<Flight> {
+        Flight::launch(call.pool(), sent::<C, A>(), load, call.schedule())
+    }
+
+    fn make_way(&mut self, _has_ended: bool) {
+        self.spent.drop_one();
+    }
+}
+
+/// A function without state, as what the pool's own workers are to run.
+pub(super) fn sent<C, A>() -> Function
+where
+    C: Callable<A>,
+    A: DeserializeOwned,
+    C::Output: Serialize,
+{
+    Function::Shipped(run_shipped::<C, A, Shm>)
+}
+
+/// The function has state: workers are forked for it, which inherit it and the arguments.
+pub(super) struct Kept<C, A> {
+    /// Where workers find both. Those that replace dead ones are forked later, and look here, too.
+    call: Box<Inherited<C, A>>,
+    /// The workers move the arguments out of their own copies of this memory.
+    args: IntoIter<A>,
+}
+
+impl<C, A> Way<C, A> for Kept<C, A>
+where
+    C: Callable<A>,
+    C::Output: Serialize,
+{
+    fn encode(
+        call: &mut Call<'_>,
+        f: &C,
+        args: impl Iterator<Item = A>,
+    ) -> Result<(Self, Load), NotRun> {
+        let args: Vec<A> = args.collect();
+        let load = call.keep(args.len())?;
+        let args = args.into_iter();
+        let call = Box::new(Inherited {
+            f,
+            args: args.as_slice().as_ptr(),
+        });
+        Ok((Kept { call, args }, load))
+    }
+
+    fn publish(&self, call: &mut Call<'_>, load: Load) -> Result<Flight> {
+        let why = why_not_shipped::<C>;
+        let workers = fork_for(call.pool(), self.local_call(), why, load.n_items, None)?;
+        call.forked();
+        Flight::launch(&workers, Function::Inherited, load, call.schedule())
+    }
+
+    /// A worker that replaces a dead one inherits the arguments again: they stay until all tasks have ended.
+    fn make_way(&mut self, has_ended: bool) {
+        caught::drop_quietly(has_ended.then(|| self.args.next()));
+    }
+}
+
+impl<C, A> Kept<C, A>
+where
+    C: Callable<A>,
+    C::Output: Serialize,
+{
+    /// What workers run that are forked while this lives.
+    pub(super) fn local_call(&self) -> LocalCall {
+        LocalCall {
+            run: run_inherited::<C, A, Shm>,
+            call: std::ptr::from_ref(&*self.call).cast(),
+        }
+    }
+}
+
+/// What workers run that inherit `f` alone, and to which arguments are sent. It must live as long as they do.
+pub(super) fn inherited<C, A>(f: &C) -> LocalCall
+where
+    C: Callable<A>,
+    A: DeserializeOwned,
+    C::Output: Serialize,
+{
+    LocalCall {
+        run: run_inherited_on_encoded::<C, A, Shm>,
+        call: std::ptr::from_ref(f).cast(),
+    }
+}
+
+/// Forks workers that inherit a call, no more than there are items. `why_not_shipped` says what made that necessary.
+pub(super) fn fork_for(
+    pool: &Shared,
+    call: LocalCall,
+    why_not_shipped: fn() -> String,
+    n_items: usize,
+    inherited: Option<Box<dyn std::any::Any>>,
+) -> Result<Rc<Shared>> {
+    let settings = pool.settings();
+    let settings = Settings {
+        n_workers: Cell::new(pool.n_workers().min(n_items)),
+        method: StartMethod::Fork,
+        local: Some(call),
+        ..settings.clone()
+    };
+    Shared::start(settings, inherited).map_err(|error| {
+        if error.is_multi_threaded() {
+            return error.for_closure(&why_not_shipped());
+        }
+        error
+    })
+}
