@@ -26,7 +26,7 @@ const WORTH_ITS_WAY: Duration = Duration::from_micros(200);
 const LARGEST_CHUNK: usize = 4096;
 
 /// A map whose arguments come one by one and whose results go one by one.
-pub(super) struct Stream<C, I: Iterator> {
+struct Stream<C, I: Iterator> {
     /// Dropped first: what is in flight needs the workers.
     window: VecDeque<Chunk>,
     shared: Rc<Shared>,
@@ -55,7 +55,7 @@ where
     A: Serialize + DeserializeOwned,
     C::Output: Serialize + DeserializeOwned,
 {
-    pub(super) fn new(pool: &Rc<Shared>, f: C, args: I) -> Result<Self> {
+    fn new(pool: &Rc<Shared>, f: C, args: I) -> Result<Self> {
         let f = Box::new(f);
         let (shared, function) = run::stream::<C, A>(pool, &f)?;
         Ok(Stream {
@@ -73,10 +73,7 @@ where
     /// The results of the oldest chunk, or of any that has ended, with the place of the first.
     /// `None` at the end of the input.
     #[track_caller]
-    pub(super) fn next_chunk(
-        &mut self,
-        in_order: bool,
-    ) -> Option<(usize, Vec<Outcome<C::Output>>)> {
+    fn next_chunk(&mut self, in_order: bool) -> Option<(usize, Vec<Outcome<C::Output>>)> {
         if let Err(error) = self.fill_window() {
             panic!("{error}");
         }
@@ -179,8 +176,28 @@ pub(super) struct Results<C, I: Iterator, R> {
     in_order: bool,
 }
 
-impl<C, I: Iterator, R> Results<C, I, R> {
-    pub(super) fn new(stream: Stream<C, I>, in_order: bool) -> Self {
+impl<C, I, A> Results<C, I, C::Output>
+where
+    I: Iterator<Item = A>,
+    C: Callable<A>,
+    A: Serialize + DeserializeOwned,
+    C::Output: Serialize + DeserializeOwned,
+{
+    /// Begins a lazy map; its results come `in_order`, or as they are there.
+    ///
+    /// # Panics
+    /// If no call can be made: the pool is closed, or workers that the function needs cannot be forked.
+    #[track_caller]
+    pub(super) fn begin(
+        pool: &Rc<Shared>,
+        f: C,
+        args: impl IntoIterator<IntoIter = I>,
+        in_order: bool,
+    ) -> Self {
+        let stream = match Stream::new(pool, f, args.into_iter()) {
+            Ok(stream) => stream,
+            Err(error) => panic!("{error}"),
+        };
         Results {
             stream,
             ready: Vec::new().into_iter().enumerate(),

@@ -40,7 +40,7 @@ use crate::trace::Traced;
 use call::callable::{Star, Unary};
 use call::flight::Shared;
 use call::run::{self, Call};
-use imap::{Results, Stream};
+use imap::Results;
 
 pub(crate) use blocks::Blocks;
 pub use builder::Builder;
@@ -300,7 +300,7 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        self.stream(f, args, true).map(|(_, result)| result)
+        Results::begin(&self.shared, Unary(f), args, true).map(|(_, result)| result)
     }
 
     /// As [`imap`](Pool::imap), each result as soon as it is there, with its argument's place in the
@@ -330,7 +330,7 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        self.stream(f, args, false)
+        Results::begin(&self.shared, Unary(f), args, false)
     }
 
     /// Runs `f` on one argument in a worker and returns its result.
@@ -465,20 +465,6 @@ impl Pool {
 
     fn call(&self) -> Call<'_> {
         Call::of(&self.shared)
-    }
-
-    #[track_caller]
-    fn stream<F, I, A, R>(&self, f: F, args: I, in_order: bool) -> Results<Unary<F>, I::IntoIter, R>
-    where
-        F: Fn(A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        match Stream::new(&self.shared, Unary(f), args.into_iter()) {
-            Ok(stream) => Results::new(stream, in_order),
-            Err(error) => panic!("{error}"),
-        }
     }
 }
 

@@ -33,11 +33,13 @@ struct BlockHead {
     end: AtomicU64,
 }
 
-/// What stands before the values of consecutive positions.
+/// What stands before the values of consecutive positions. The worker writes, the owner reads: relaxed where a field says
+/// nothing, because the block's `end` and the seat's `run` are stored with release after that.
 #[repr(C, align(16))]
 struct RunHead {
     first: AtomicU64,
-    /// How many positions the worker means to answer here.
+    /// How many positions the worker means to answer here. Of singles, it grows: worker: release, after the position; owner:
+    /// acquire.
     claimed: AtomicU64,
     /// How many it has answered. Worker: release, after the value; owner: acquire.
     committed: AtomicU64,
