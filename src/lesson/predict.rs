@@ -251,12 +251,13 @@ impl Judged {
         if let Some(impossible) = self.prediction.impossible() {
             return impossible;
         }
-        let doubt = "Inconclusive: what was measured cannot judge the prediction. Is the machine busy? Run both \
-                     cells again.";
+        // Why, the measurement itself has said.
+        let doubt =
+            "Inconclusive: this measurement cannot judge the prediction. Run both cells again.";
         match (self.shown_misconception(), self.measured.conclusive) {
             (Some(why), true) => format!("This is the misconception: {why}"),
             (Some(why), false) => {
-                format!("This is the misconception: {why} (As to the number: {doubt})")
+                format!("This is the misconception: {why} (The number itself is inconclusive.)")
             }
             (None, false) => doubt.to_owned(),
             (None, true) => self.distance_in_words(),
