@@ -433,7 +433,7 @@ mod tests {
                 .misconception(2.0, "there is one lock."),
         );
         assert!(
-            text.contains("misconception") && text.contains("Inconclusive"),
+            text.contains("misconception") && text.contains("inconclusive"),
             "{text}"
         );
     }
