@@ -33,7 +33,8 @@ const QUOTING: [&str; 6] = [
     "rsx",
 ];
 /// An item begins with one of these.
-const ITEMS: [&str; 13] = [
+const ITEMS: [&str; 14] = [
+    "const",
     "struct",
     "enum",
     "union",
@@ -50,7 +51,7 @@ const ITEMS: [&str; 13] = [
 ];
 
 /// Items that are private unless they say that they are not.
-const VISIBLE: [&str; 6] = ["struct", "enum", "union", "fn", "static", "trait"];
+const VISIBLE: [&str; 7] = ["const", "struct", "enum", "union", "fn", "static", "trait"];
 
 /// What has to be known of earlier cells for the next one.
 #[derive(Debug, Clone, Default)]
@@ -264,24 +265,30 @@ impl Table {
         if known.is_none() && !begins_with_an_item(&tree) {
             return None;
         }
-        let mut names = words(tree.syntax());
-        let first = names.first().cloned().unwrap_or_default();
-        let mut all: BTreeSet<String> = names.drain(..).collect();
+        let words = words(tree.syntax());
+        let mut all: BTreeSet<String> =
+            words.iter().filter(|w| !is_primitive(w)).cloned().collect();
         let (maker, own_names) =
             known.map_or_else(Default::default, |known| (known.text, known.names));
         all.extend(own_names);
         all.retain(|name| self.made.contains(name) || !defined.contains(name));
         self.made.extend(all.iter().cloned());
-        let module = format!("{MADE}{name}_{first}").to_lowercase();
         let names: Vec<String> = all.into_iter().collect();
+        // A call for the same thing takes the place of the one before. One that only makes an `impl` names no new thing.
+        let n_words = if names.is_empty() { words.len() } else { 1 };
+        let of = words[..n_words.min(words.len())].join("_");
+        let module = format!("{MADE}{name}_{of}").to_lowercase();
         let end = if text.trim_end().ends_with([';', '}']) {
             ""
         } else {
             ";"
         };
-        let names = names.join(", ");
+        let import = match names.join(", ") {
+            names if names.is_empty() => String::new(),
+            names => format!(" use {module}::{{{names}}};"),
+        };
         Some(format!(
-            "mod {module} {{ use super::*; {maker}{text}{end} }} use {module}::{{{names}}};"
+            "mod {module} {{ use super::*; {maker}{text}{end} }}{import}"
         ))
     }
 }
@@ -290,7 +297,7 @@ impl Table {
 /// shall find what is made from outside.
 fn in_one_line(rules: &ast::MacroRules, bodies: &[TextRange]) -> String {
     let mut text = String::new();
-    let mut is_public = false;
+    let (mut is_public, mut is_pointer) = (false, false);
     let mut tokens = tokens(rules.syntax()).peekable();
     while let Some(token) = tokens.next() {
         let is_in_body = bodies
@@ -299,10 +306,11 @@ fn in_one_line(rules: &ast::MacroRules, bodies: &[TextRange]) -> String {
         let names = tokens
             .peek()
             .is_some_and(|next| matches!(next.kind(), SyntaxKind::IDENT | SyntaxKind::DOLLAR));
-        if is_in_body && names && !is_public && VISIBLE.contains(&token.text()) {
+        if is_in_body && names && !is_public && !is_pointer && VISIBLE.contains(&token.text()) {
             text.push_str("pub ");
         }
         is_public = matches!(token.text(), "pub" | ")");
+        is_pointer = token.text() == "*";
         text.push_str(token.text());
         // Where there was none before, a space could take signs apart.
         if tokens
@@ -315,38 +323,51 @@ fn in_one_line(rules: &ast::MacroRules, bodies: &[TextRange]) -> String {
     text + " "
 }
 
+/// Whether a macro's body, or its input, begins as an item does: perhaps in a repetition, or behind a visibility that the
+/// call gives.
 fn begins_with_an_item(tree: &ast::TokenTree) -> bool {
-    let inner: Vec<SyntaxToken> = tokens(tree.syntax()).skip(1).take(2).collect();
-    let Some(first) = inner.first() else {
-        return false;
+    use SyntaxKind::{COLON, DOLLAR, IDENT, L_BRACK, L_CURLY, L_PAREN, POUND};
+    let inner: Vec<SyntaxToken> = tokens(tree.syntax()).skip(1).take(12).collect();
+    let mut inner = &inner[..];
+    let kind = |inner: &[SyntaxToken], at: usize| inner.get(at).map(SyntaxToken::kind);
+    while (kind(inner, 0), kind(inner, 1)) == (Some(DOLLAR), Some(L_PAREN)) {
+        inner = &inner[2..];
+    }
+    // Not what a macro takes: `$name:ident`.
+    if (kind(inner, 0), kind(inner, 1)) == (Some(DOLLAR), Some(IDENT))
+        && kind(inner, 2) != Some(COLON)
+    {
+        inner = &inner[2..];
+    }
+    let is_attribute = (kind(inner, 0), kind(inner, 1)) == (Some(POUND), Some(L_BRACK));
+    // `const { … }` is an expression.
+    let is_item = |first: &SyntaxToken| {
+        ITEMS.contains(&first.text())
+            && (first.text() != "const" || kind(inner, 1) != Some(L_CURLY))
     };
-    let is_attribute = first.kind() == SyntaxKind::POUND
-        && inner
-            .get(1)
-            .is_some_and(|next| next.kind() == SyntaxKind::L_BRACK);
-    is_attribute || ITEMS.contains(&first.text())
+    is_attribute || inner.first().is_some_and(is_item)
 }
 
 /// The names that stand behind a word that begins an item.
 fn names_in(node: &SyntaxNode) -> BTreeSet<String> {
     let words: Vec<SyntaxToken> = tokens(node).collect();
-    let pairs = words
-        .windows(2)
-        .filter(|pair| ITEMS.contains(&pair[0].text()) && pair[1].kind() == SyntaxKind::IDENT);
-    pairs.map(|pair| pair[1].text().to_owned()).collect()
+    let threes = words.windows(3).filter(|three| {
+        three[0].text() != "*"
+            && ITEMS.contains(&three[1].text())
+            && three[2].kind() == SyntaxKind::IDENT
+    });
+    threes.map(|three| three[2].text().to_owned()).collect()
 }
 
 /// All names in a macro's input, in order.
 fn words(node: &SyntaxNode) -> Vec<String> {
     let names = tokens(node).filter(|token| token.kind() == SyntaxKind::IDENT);
-    let is_primitive = |name: &String| {
-        let is_number = name.len() > 1 && name[1..].chars().all(|c| c.is_ascii_digit());
-        is_number || ["bool", "char", "str", "usize", "isize"].contains(&name.as_str())
-    };
-    names
-        .map(|token| token.text().to_owned())
-        .filter(|name| !is_primitive(name))
-        .collect()
+    names.map(|token| token.text().to_owned()).collect()
+}
+
+fn is_primitive(name: &str) -> bool {
+    let is_number = name.len() > 1 && name[1..].chars().all(|c| c.is_ascii_digit());
+    is_number || ["bool", "char", "str", "usize", "isize"].contains(&name)
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -533,8 +554,30 @@ mod tests {
         assert!(
             rewritten(&mut table, flags).contains("use forklore_made_bitflags_flags::{A, Flags};")
         );
+        for (maker, call, made) in [
+            (
+                "macro_rules! consts { ($($n:ident),*) => { $(const $n: u8 = 1;)* } }",
+                "consts!(AA, BB);",
+                "consts!(AA, BB); } use forklore_made_consts_aa::{AA, BB};",
+            ),
+            (
+                "macro_rules! with { ($v:vis $n:ident) => { $v struct $n(*const u8); } }",
+                "with!(pub Raw);",
+                "with!(pub Raw); } use forklore_made_with_raw::{Raw};",
+            ),
+            (
+                "macro_rules! hello { ($t:ty) => { impl Hello for $t {} } }",
+                "hello!(Vec<u8>);",
+                "mod forklore_made_hello_vec_u8 { use super::*; macro_rules! hello { ($t:ty) => { impl Hello for $t {} } } hello!(Vec<u8>); }",
+            ),
+        ] {
+            rewritten(&mut table, maker);
+            let new = rewritten(&mut table, call);
+            assert!(new.ends_with(made), "{new}");
+        }
         for plain in [
             "println!(\"x\");",
+            "quantity!(const { 3 });",
             "vec![1]",
             "let x = make!(Widget);",
             "quote! { struct X; }",

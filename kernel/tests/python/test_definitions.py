@@ -96,6 +96,26 @@ def test_what_a_macro_makes_is_found_later_and_can_be_made_again(defining):
         assert defining.ok(f"fn uses_{i}() -> u8 {{ plus!({i}) }}\nuses_{i}()").result == str(i + 1)
 
 
+def test_macros_make_functions_constants_and_impls(defining):
+    defining.ok("macro_rules! getters { ($($n:ident => $v:expr),* $(,)?) => { $(fn $n() -> i32 { $v })* } }\ngetters! { get_one => 1, get_two => 2 }")
+    assert defining.ok("get_one() + get_two()").result == "3"
+    defining.ok("macro_rules! names { ($($n:ident),*) => { $(const $n: &str = stringify!($n);)* } }\nnames!(RED, BLUE);")
+    assert defining.ok("[RED, BLUE]").result == '["RED", "BLUE"]'
+    code = 'trait Greets { fn hi(&self) -> String; }\nmacro_rules! greets { ($t:ty) => { impl Greets for $t { fn hi(&self) -> String { stringify!($t).into() } } } }'
+    for _ in range(2):
+        ran = defining.ok(code + "\ngreets!(u8); greets!(Vec<u8>);")
+        assert ran.of_type("display_data") == [], ran
+        defining.ok("greets!(Vec<u16>);")
+        assert defining.ok("[3u8.hi(), vec![1u8].hi(), vec![1u16].hi()]").result == '["u8", "Vec<u8>", "Vec<u16>"]'
+
+
+def test_a_long_list_of_literals_is_what_it_says(defining):
+    numbers = ", ".join(str(i) for i in range(20_000))
+    defining.ok(f"let long = vec![{numbers}];")
+    defining.ok(f"let array: [u32; 20000] = [\n{numbers}];")
+    assert defining.ok("(long.len(), long[19_999], array[7], long.iter().sum::<i32>())").result == "(20000, 19999, 7, 199990000)"
+
+
 def test_a_cell_with_an_impl_can_be_run_again(defining):
     defining.ok("struct Shape { side: u32 }\ntrait Area { fn area(&self) -> u32; }")
     for code, shown in [

@@ -111,8 +111,8 @@ SUBJECTS = {
          '        println!("EVCXR_BEGIN_CONTENT text/html\\n{html}</table>\\nEVCXR_END_CONTENT");\n    }\n}', None),
         ("let matrix = Matrix { values: vec![1, 2, 3, 4], row_size: 2 };\nmatrix", ("text/html", "<td>3</td>")),
         # The smallest image there is: one transparent point.
-        ('const PNG: &[u8] = &[137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, 73, 72, 68, 82, 0, 0, 0, 1, 0, 0, 0, 1, 8, 6, 0, 0, 0, 31, 21, 196, 137];\n'
-         'struct Dot;\nimpl evcxr_runtime::Display for Dot {\n    fn evcxr_display(&self) { evcxr_runtime::mime_type("image/png").bytes(PNG); }\n}', None),
+        ('const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";\n'
+         'struct Dot;\nimpl evcxr_runtime::Display for Dot {\n    fn evcxr_display(&self) { evcxr_runtime::mime_type("image/png").text(PNG); }\n}', None),
         ("use evcxr_runtime::Display;\nlet dot = Dot;\ndot.evcxr_display();", ("image/png", "iVBORw0KGgo")),
         ("dot", ("image/png", "iVBORw0KGgo")),
         ('evcxr_runtime::mime_type("text/html").text("<b>bold</b>");', ("text/html", "<b>bold</b>")),
