@@ -83,6 +83,23 @@ pub(crate) fn is_own(token: &SyntaxToken) -> bool {
         && !around.any(|node| is_async_block(&node) || ast::ClosureExpr::can_cast(node.kind()))
 }
 
+/// The variables that a cell defines for later ones.
+pub(crate) fn own_variables(code: &str) -> Vec<String> {
+    if !code.contains("let ") {
+        return Vec::new();
+    }
+    let body = Body::parse(&code[commands_end(code)..]);
+    let lets = body.statements().filter_map(ast::LetStmt::cast);
+    let patterns = lets.filter_map(|statement| statement.pat());
+    let bindings = patterns.flat_map(|pattern| {
+        let nodes = pattern.syntax().descendants();
+        nodes.filter_map(ast::IdentPat::cast).collect::<Vec<_>>()
+    });
+    let names = bindings.filter_map(|binding| binding.name());
+    let names = names.map(|name| name.text().to_string());
+    names.filter(|name| !name.starts_with('_')).collect()
+}
+
 /// The first line on which code returns, though it is no function's body.
 pub(super) fn line_of_return(code: &str) -> Option<usize> {
     if !code.contains("return") {

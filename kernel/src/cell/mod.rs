@@ -30,7 +30,7 @@ use std::fmt;
 use lines::{LineMagic, blank, cell_magic, line_magics};
 use magics::{Form, list, unknown, usage};
 
-pub(crate) use code::{Body, is_own};
+pub(crate) use code::{Body, is_own, own_variables};
 pub(crate) use commands::opt_level;
 pub(crate) use file::{HIDDEN_ERRORS, doubtful_items, without_own_crates};
 pub(crate) use lines::{commands_end, is_command};

@@ -46,16 +46,20 @@ impl Session {
             ":clear" => return self.reset(),
             _ => self.execute_code(code)?,
         }
+        self.note_gone(before, code);
         self.tell_unkept();
-        self.note_gone(&before);
         self.committed.push(code.to_owned());
         Ok(())
     }
 
-    /// Takes note of the variables that the cell which has just ended has moved away.
-    fn note_gone(&mut self, before: &HashSet<String>) {
+    /// Takes note of the variables that the cell which has just ended has moved away: earlier ones and its own.
+    fn note_gone(&mut self, mut before: HashSet<String>, code: &str) {
         let after: HashSet<String> = self.variables().into_iter().map(|(name, _)| name).collect();
         self.gone.retain(|name, _| !after.contains(name));
+        before.extend(cell::own_variables(code));
+        for (name, _) in &self.unkept {
+            before.remove(name);
+        }
         let cell = self.committed.len();
         let gone = before.difference(&after).cloned();
         self.gone.extend(gone.map(|name| (name, cell)));

@@ -109,6 +109,13 @@ def test_macros_make_functions_constants_and_impls(defining):
         assert defining.ok("[3u8.hi(), vec![1u8].hi(), vec![1u16].hi()]").result == '["u8", "Vec<u8>", "Vec<u16>"]'
 
 
+def test_a_variable_that_its_own_cell_moved_is_said_to_be_moved(defining):
+    defining.ok('let sent = vec![3, 1, 2]; let (held, count) = (sent, 3); count')
+    assert defining.ok("held.len()").result == "3"
+    failed = defining.run("sent").reply["content"]
+    assert "E0425" in failed["evalue"] and "`sent` was moved by an earlier cell" in "".join(failed["traceback"]), failed
+
+
 def test_a_long_list_of_literals_is_what_it_says(defining):
     numbers = ", ".join(str(i) for i in range(20_000))
     defining.ok(f"let long = vec![{numbers}];")
