@@ -36,7 +36,7 @@ impl Session {
 
     fn execute_written(&mut self, code: &str) -> Result<(), CellError> {
         if self.is_analysis_stale {
-            // Completion loads the manifest anew when it differs from what was loaded last.
+            // Completion loads the manifest again when it differs from what was loaded last.
             let _ = self.context.completions("", 0);
             self.is_analysis_stale = false;
         }
@@ -160,7 +160,7 @@ impl Session {
     /// Runs the first cell that may add a dependency.
     fn run_online(&mut self, code: &str) -> Result<(), CellError> {
         self.set_offline(false);
-        // evcxr writes it anew when it compiles, but tries the dependency before that.
+        // evcxr writes it again when it compiles, but tries the dependency before that.
         let _ = std::fs::remove_file(self.folder.path().join(".cargo/config.toml"));
         let Some(home) = self.home.take() else {
             return self.run_with_closures(code);
@@ -192,7 +192,7 @@ impl Session {
         outputs.get("text/plain").map(str::to_owned)
     }
 
-    /// Starts the processes anew, without variables. (evcxr's own `:restart` forgets to forget them.)
+    /// Starts new processes, without variables. (evcxr's own `:restart` forgets to forget them.)
     fn restart(&mut self) -> Result<(), CellError> {
         self.link.tell(&ToSupervisor::Shutdown);
         match self.run("();") {

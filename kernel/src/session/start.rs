@@ -152,7 +152,7 @@ impl Session {
         Ok((session, control))
     }
 
-    /// The first cell, which nobody sees: makes the library known and allows `?`, so that no later cell is compiled
+    /// A hidden first cell: makes the library known and allows `?`, so that no later cell is compiled
     /// twice for it.
     fn open(&mut self, warm: Option<&warm::Warm>) -> Result<(), CellError> {
         // Where a value moves a variable away, evcxr shows it by its own means.
@@ -191,7 +191,7 @@ fn adopt_orphans() {
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
 }
 
-/// evcxr takes its folder from the environment, cargo the profile of the cells, and rust-analyzer what it shall read.
+/// evcxr takes its folder from the environment, cargo the profile of the cells, and rust-analyzer what to read.
 /// Only the folder is passed on to the `user`'s process.
 fn set_compiler_environment(folder: &Path, warm: Option<&warm::Warm>, user: &mut Command) {
     // SAFETY: std's own readers take std's lock, and no other thread of this program reads the environment through C
