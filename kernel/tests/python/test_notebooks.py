@@ -1,12 +1,19 @@
 """A notebook that is run by a program fails where a cell fails, and only there."""
 
 import functools
+import os
+import random
 import subprocess
 import sys
 
 import nbclient
 import nbformat
 import pytest
+
+from strangers import notebooks
+
+# Subjects whose crates are compiled in less than a minute.
+QUICK = ["itertools", "rand", "statrs"]
 
 
 def notebook_of(*cells):
@@ -68,3 +75,17 @@ def test_nbconvert_exports_a_notebook_that_has_run(tmp_path, to):
 @functools.cache
 def ran_once():
     return run("fn exported() -> u8 { 7 }", "exported()")
+
+
+def test_what_public_notebooks_call_shows_what_it_should(new_kernel):
+    # All subjects are run by command (see `strangers/notebooks.py`).
+    seed = int(os.environ.get("FORKLORE_SEED", 16))
+    print(f"FORKLORE_SEED={seed}")
+    for subject in ["display", random.Random(seed).choice(QUICK)]:
+        kernel = new_kernel()
+        cells = notebooks.SUBJECTS[subject]
+        added = kernel.run(cells[0][0], timeout=notebooks.SECONDS)
+        if added.status == "error" and "crates.io" in str(added):
+            pytest.skip("the registry cannot be reached")
+        assert notebooks.wrong(cells, kernel) == 0, subject
+        kernel.stop()
