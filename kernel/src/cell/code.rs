@@ -1,5 +1,6 @@
 //! A cell's Rust as rust-analyzer's parser sees it.
 
+use ra_ap_syntax::ast::HasName;
 use ra_ap_syntax::{
     AstNode, Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxNode, SyntaxToken, TextSize, ast,
 };
