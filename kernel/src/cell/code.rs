@@ -78,7 +78,8 @@ pub(crate) fn is_own(token: &SyntaxToken) -> bool {
     let mut around = token.parent_ancestors();
     let items = token
         .parent_ancestors()
-        .filter(|node| ast::Item::can_cast(node.kind()));
+        // A macro's call is an item to the parser, wherever it stands.
+        .filter(|node| ast::Item::can_cast(node.kind()) && node.kind() != SyntaxKind::MACRO_CALL);
     // The outermost is the function that the code was wrapped in to be parsed.
     items.count() <= 1
         && !around.any(|node| is_async_block(&node) || ast::ClosureExpr::can_cast(node.kind()))

@@ -72,6 +72,8 @@ struct Maker {
     text: String,
     /// The names that it may give what it makes.
     names: BTreeSet<String>,
+    /// Whether it makes nothing that has a name.
+    makes_only_impls: bool,
 }
 
 /// An `impl` or a block of foreign items.
@@ -241,6 +243,7 @@ impl Table {
             let maker = Maker {
                 text: in_one_line(rules, &ranges),
                 names: names.into_iter().flatten().collect(),
+                makes_only_impls: bodies.iter().all(makes_only_impls),
             };
             self.makers.insert(name, maker);
         }
@@ -268,14 +271,15 @@ impl Table {
         let words = words(tree.syntax());
         let mut all: BTreeSet<String> =
             words.iter().filter(|w| !is_primitive(w)).cloned().collect();
+        let is_nameless = known.as_ref().is_some_and(|known| known.makes_only_impls);
         let (maker, own_names) =
             known.map_or_else(Default::default, |known| (known.text, known.names));
         all.extend(own_names);
-        all.retain(|name| self.made.contains(name) || !defined.contains(name));
+        all.retain(|name| !is_nameless && (self.made.contains(name) || !defined.contains(name)));
         self.made.extend(all.iter().cloned());
         let names: Vec<String> = all.into_iter().collect();
-        // A call for the same thing takes the place of the one before. One that only makes an `impl` names no new thing.
-        let n_words = if names.is_empty() { words.len() } else { 1 };
+        // A call for the same thing takes the place of the one before. What an `impl` is for may take several words.
+        let n_words = if is_nameless { words.len() } else { 1 };
         let of = words[..n_words.min(words.len())].join("_");
         let module = format!("{MADE}{name}_{of}").to_lowercase();
         let end = if text.trim_end().ends_with([';', '}']) {
@@ -346,6 +350,16 @@ fn begins_with_an_item(tree: &ast::TokenTree) -> bool {
             && (first.text() != "const" || kind(inner, 1) != Some(L_CURLY))
     };
     is_attribute || inner.first().is_some_and(is_item)
+}
+
+/// Whether all items in a macro's body are `impl` blocks.
+fn makes_only_impls(body: &ast::TokenTree) -> bool {
+    body.syntax().children_with_tokens().all(|part| match part {
+        NodeOrToken::Token(token) => !ITEMS.contains(&token.text()) || token.text() == "impl",
+        // A repetition has items in parentheses; what is in braces is an item's inside.
+        NodeOrToken::Node(node) => ast::TokenTree::cast(node)
+            .is_none_or(|tree| tree.l_paren_token().is_none() || makes_only_impls(&tree)),
+    })
 }
 
 /// The names that stand behind a word that begins an item.
