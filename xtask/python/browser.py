@@ -301,6 +301,11 @@ def predictions(browser, arguments):
     for width in WIDTHS[1:]:
         learner = Learner(browser, arguments.shots, width)
         learner.open(arguments.address)
+        # Cells are there before their text is.
+        learner.page.wait_for_function(
+            """() => [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')]
+                .every(cell => cell.querySelector('.cm-content')?.textContent.includes('predict('))"""
+        )
         beside = learner.page.locator("#filebrowser").is_visible()
         n_asked, hidden = learner.page.evaluate(HIDDEN)
         learner.shoot(f"predictions-{width}")
