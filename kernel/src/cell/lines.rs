@@ -137,6 +137,40 @@ fn is_expression(text: &str) -> bool {
     is_rust && Body::is_correct(text)
 }
 
+/// A cell whose first line negates a variable, with a blank that tells it from a line for the shell; `None` for any other.
+/// `is_variable` gets the name, and whether the variable itself is negated, and not a field of it.
+///
+/// `!done` is both: what the session has decides. `! done` is always the shell's.
+pub(crate) fn shield_negation(
+    code: &str,
+    is_variable: impl Fn(&str, bool) -> bool,
+) -> Option<String> {
+    let mut at = 0;
+    for line in code.split_inclusive('\n') {
+        let Some(text) = line.strip_prefix('!') else {
+            if !line.trim().is_empty() && !line.starts_with("//") && !is_command(line) {
+                return None;
+            }
+            at += line.len();
+            continue;
+        };
+        let (word, rest) = text.split_at(text.find(|c: char| !is_name(c)).unwrap_or(text.len()));
+        let is_field = rest.starts_with('.');
+        let rest = rest
+            .trim_start_matches(|c: char| c == '.' || is_name(c))
+            .trim();
+        let operators = ["&", "|", "^", "==", "!=", ";", "//"];
+        let goes_on =
+            rest.is_empty() || operators.iter().any(|operator| rest.starts_with(operator));
+        let is_negation = goes_on && is_variable(word, !is_field) && Body::is_correct(text.trim());
+        if is_negation {
+            return Some(format!("{} {}", &code[..at], &code[at..]));
+        }
+        at += line.len();
+    }
+    None
+}
+
 /// Gives a leading line of Rust that evcxr would take for a command a blank that tells it otherwise.
 pub(super) fn shield_first_line(code: &mut String) {
     let start = commands_end(code);

@@ -127,10 +127,15 @@ pub(super) fn list() -> String {
     for magic in MAGICS {
         text.push_str(&format!("{:width$}  {}\n", magic.usage(), magic.what));
     }
-    let question = "?NAME or NAME?";
-    text.push_str(&format!(
-        "{question:width$}  say what is known about a name\n"
-    ));
+    for (usage, what) in [
+        ("?NAME or NAME?", "say what is known about a name"),
+        (
+            "!COMMAND",
+            "run the line with the shell; where a variable `done` can be negated, `!done` is Rust, and `! done` the command",
+        ),
+    ] {
+        text.push_str(&format!("{usage:width$}  {what}\n"));
+    }
     text.push_str("Commands of evcxr begin with a colon; `:help` lists them.\n");
     text
 }

@@ -33,7 +33,7 @@ use magics::{Form, list, unknown, usage};
 pub(crate) use code::{Body, is_own, own_variables};
 pub(crate) use commands::opt_level;
 pub(crate) use file::{HIDDEN_ERRORS, doubtful_items, without_own_crates};
-pub(crate) use lines::{commands_end, is_command};
+pub(crate) use lines::{commands_end, is_command, shield_negation};
 pub(crate) use locals::{as_locals, closures, once_more, with_drops};
 pub(crate) use magics::bytes_of;
 pub use magics::{MemoryLimit, Profile, bytes_in_words, magic_help, magics_with_prefix, words_for};

@@ -385,6 +385,46 @@ fn rust_that_looks_like_a_command_is_rust() {
 }
 
 #[test]
+fn a_negated_variable_is_rust() {
+    let shielded = |text: &str| {
+        shield_negation(text, |name, is_whole| match name {
+            "done" | "n" => true,
+            "list" => !is_whole,
+            _ => false,
+        })
+    };
+    for text in [
+        "!done",
+        "!done && x",
+        "// why\n\n!done\n",
+        "!n & 3;",
+        "!done // no",
+        "!list.is_whole",
+        "!ls\n!done",
+        ":dep a\n!done || b == c",
+    ] {
+        let expected = text
+            .replace("!done", " !done")
+            .replace("!n", " !n")
+            .replace("!list", " !list");
+        assert_eq!(shielded(text), Some(expected), "{text}");
+    }
+    for text in [
+        "! done",
+        "!ls",
+        "!list",
+        "!done.sh -x",
+        "!done x",
+        "!n -j",
+        "1\n!done",
+        "!done && (",
+        "",
+    ] {
+        assert_eq!(shielded(text), None, "{text}");
+    }
+}
+
+#[test]
 fn timeit_takes_the_options_of_ipython() {
     assert_eq!(
         run("%timeit -n 10 f(x)"),

@@ -5,6 +5,7 @@
 //! then the supervisor only reads counters.
 
 use std::cell::UnsafeCell;
+use std::ops::Range;
 use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
@@ -48,6 +49,9 @@ pub struct Board {
     /// The file's name, then the message. Written by the hook while the user process is the only
     /// writer; read by the supervisor when the cell has ended.
     panic_text: UnsafeCell<[u8; PANIC_BYTES]>,
+    /// Where the shared object of the cell that runs begins and ends in memory. Written by the user process before it calls
+    /// the cell, read by its panic hook.
+    cell_object: [AtomicUsize; 2],
 }
 
 /// A memory fault, as the user process' signal handler saw it.
@@ -101,8 +105,8 @@ impl Board {
         let is_held = self.is_panic_held.swap(false, Ordering::Relaxed);
         let (message, place) = self.last_panic().filter(|_| is_held)?;
         Some(match place.file.as_str() {
-            // The place is one in the code that was generated around the cell.
-            "src/lib.rs" => format!("thread 'main' panicked: {message}\n"),
+            // The panic of a closure that an earlier cell made has no place.
+            "" => format!("thread 'main' panicked: {message}\n"),
             _ => format!("thread 'main' panicked at {place}:\n{message}\n"),
         })
     }
@@ -166,6 +170,17 @@ impl Board {
     /// How long the user process was held up by its last snapshot.
     pub fn snapshot_micros(&self) -> u32 {
         self.snapshot_micros.load(Ordering::Relaxed)
+    }
+
+    /// The shared object of the cell that comes is here.
+    pub(super) fn set_cell_object(&self, object: &Range<usize>) {
+        self.cell_object[0].store(object.start, Ordering::Relaxed);
+        self.cell_object[1].store(object.end, Ordering::Relaxed);
+    }
+
+    pub(super) fn cell_object(&self) -> Range<usize> {
+        let [start, end] = &self.cell_object;
+        start.load(Ordering::Relaxed)..end.load(Ordering::Relaxed)
     }
 
     /// Notes a panic. Called by the panic hook.
@@ -280,7 +295,7 @@ mod tests {
         assert_eq!(board.take_held_panic(), None);
         board.hold_panic();
         let held = board.take_held_panic().unwrap();
-        assert_eq!(held, "thread 'main' panicked: caught\n");
+        assert_eq!(held, "thread 'main' panicked at src/lib.rs:1:1:\ncaught\n");
         assert_eq!(board.take_held_panic(), None);
     }
 

@@ -8,6 +8,7 @@ pub mod board;
 pub mod checkpoint;
 mod fault;
 mod keeper;
+mod object;
 mod prelude;
 mod script;
 mod snapshot;
@@ -150,6 +151,8 @@ impl Runtime {
         if address.is_null() {
             return Err(format!("could not find the cell: {}", last_loader_error()));
         }
+        self.board
+            .set_cell_object(&object::object_of(address as usize));
         // SAFETY: as above. The first instance of a static that is loaded this way is the one of all later cells.
         unsafe {
             if !libc::dlsym(object, STATICS.as_ptr()).is_null() {

@@ -55,6 +55,11 @@ impl Prelude {
     }
 }
 
+/// What the compiler calls each cell.
+const FILE: &str = "src/lib.rs";
+/// Added to whose panic it is, where its place is in code that an earlier cell has compiled.
+const UNPLACED: u8 = 4;
+
 /// Whose panic it is, in the numbers that the prelude knows.
 #[derive(Clone, Copy)]
 enum Panicked {
@@ -98,9 +103,13 @@ extern "C" fn on_panic(
         // SAFETY: the buffer is valid for its length.
         unsafe { libc::write(2, caught.as_ptr().cast(), caught.len()) };
     }
+    let cell = board.cell_object();
+    // All cells are compiled under one name. Only the lines of the one that runs are known.
+    let is_placed = file != FILE.as_bytes() || cell.contains(&(file.as_ptr() as usize));
+    let file = if is_placed { file } else { b"" };
     board.note_panic(message, file, line, column);
     if let Panicked::Cell = panicked {
         board.hold_panic();
     }
-    panicked as u8
+    panicked as u8 + if is_placed { 0 } else { UNPLACED }
 }

@@ -9,10 +9,11 @@ type OnPanic = extern "C" fn(*const u8, usize, *const u8, usize, u32, u32) -> u8
 const CHILD: u8 = 1;
 /// The cell itself: its error shows the panic, or the kernel, where the cell catches it.
 const CELL: u8 = 2;
+/// Added to these where the place means nothing.
+const UNPLACED: u8 = 4;
 
 #[unsafe(no_mangle)]
 pub extern "C" fn forklore_prelude_install(on_panic: OnPanic) {
-    let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         let message = message(info);
         let (file, line, column) = match info.location() {
@@ -20,20 +21,19 @@ pub extern "C" fn forklore_prelude_install(on_panic: OnPanic) {
             None => ("", 0, 0),
         };
         let panicked = on_panic(message.as_ptr(), message.len(), file.as_ptr(), file.len(), line, column);
-        if std::env::var_os("RUST_BACKTRACE").is_some() {
-            return usual(info);
-        }
-        let unnamed = match panicked {
+        let unnamed = match panicked % UNPLACED {
             CELL => return,
             CHILD => "main",
             _ => "<unnamed>",
         };
-        if file != "src/lib.rs" {
-            return usual(info);
-        }
-        // The place is one in the code that was generated around the cell: the error has the cell's own line.
+        // Not as the standard library shows it: its backtrace, which RUST_BACKTRACE asks for, is one of the kernel's
+        // own functions. A place in a cell becomes one of the cell's lines on its way to the front end.
         let thread = std::thread::current();
-        let text = format!("thread '{}' panicked: {message}\n", thread.name().unwrap_or(unnamed));
+        let name = thread.name().unwrap_or(unnamed);
+        let text = match panicked >= UNPLACED {
+            true => format!("thread '{name}' panicked: {message}\n"),
+            false => format!("thread '{name}' panicked at {file}:{line}:{column}:\n{message}\n"),
+        };
         let _ = std::io::stderr().write_all(text.as_bytes());
     }));
 }

@@ -1,7 +1,8 @@
-//! Programs in other languages, run where the cells are: in their folder, with their environment and their output.
+//! Programs in other languages, run where the cells are: in their folder, with their environment, their input and their
+//! output.
 
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Runs the program that these words name (see `ToSupervisor::Script`), a zero between each, and gives the report.
 pub(super) fn run(words: &str) -> String {
@@ -12,7 +13,7 @@ pub(super) fn run(words: &str) -> String {
     }
     let program = words.next().unwrap_or_default();
     let mut command = Command::new(program);
-    command.args(words).envs(environment).stdin(Stdio::null());
+    command.args(words).envs(environment);
     match command.status() {
         Ok(status) => format!("SCRIPTED {}", status.into_raw()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -48,15 +48,18 @@ pub(super) async fn serve(
     }
 }
 
-/// Interrupts what the session works on. If that is nothing, nothing happens.
+/// Interrupts the cell that runs, or else those that wait: for the session's start, or behind a request of another kind. If
+/// there are none, nothing happens.
 pub(super) async fn interrupt(shared: &Shared) {
-    let Some(control) = lock(&shared.control).clone() else {
-        // The session is still warming up: the cells that wait for it are given up.
+    let executes =
+        |running: &Arc<JupyterMessage>| matches!(running.content, Content::ExecuteRequest(_));
+    if !lock(&shared.running).as_ref().is_some_and(executes) {
         let n_received = shared.n_received.load(Ordering::SeqCst);
         shared.abort_up_to.fetch_max(n_received, Ordering::SeqCst);
-        return;
-    };
-    if lock(&shared.running).is_some() {
+    }
+    shared.start.interrupt();
+    let control = lock(&shared.control).clone();
+    if let Some(control) = control {
         // It may wait for processes to end; a server task shall not.
         let _ = tokio::task::spawn_blocking(move || control.interrupt()).await;
     }

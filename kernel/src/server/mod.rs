@@ -23,6 +23,7 @@ mod relay;
 mod replies;
 mod shared;
 mod shell;
+mod start;
 mod stdin;
 mod worker;
 
@@ -95,6 +96,7 @@ async fn serve(info: &ConnectionInfo) -> Result<()> {
         replies,
         running: Mutex::default(),
         control: Mutex::default(),
+        start: start::Start::default(),
         history: Mutex::default(),
         n_received: AtomicU64::new(0),
         abort_up_to: AtomicU64::new(0),

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::history::History;
 use super::iopub::IoPub;
+use super::start::Start;
 use super::stdin::Stdin;
 use crate::session;
 
@@ -21,6 +22,8 @@ pub(super) struct Shared {
     pub(super) running: Mutex<Option<Arc<JupyterMessage>>>,
     /// Steers the session, once there is one.
     pub(super) control: Mutex<Option<session::Control>>,
+    /// The session's start, which requests may wait for.
+    pub(super) start: Start,
     pub(super) history: Mutex<History>,
     /// How many execute requests have come. Written by the shell task, read by whoever aborts what is queued.
     pub(super) n_received: AtomicU64,

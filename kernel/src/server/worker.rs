@@ -10,19 +10,19 @@ use jupyter_protocol::{ExecuteRequest, JupyterMessage, Status};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
-use super::log::log;
 use super::progress::Progress;
 use super::relay::{Cell, Feeder, Shows};
 use super::replies::{self, message};
 use super::shared::{Shared, lock};
+use super::start::Start;
 use crate::cell;
 use crate::complete::{byte_of_cursor, cursor_of_byte};
 use crate::cursor;
 use crate::procs;
-use crate::session::{self, CellError, Completions, Inspection, Options, Session};
+use crate::session::{self, CellError, Completions, Inspection, Session};
 
-/// Makes rust-analyzer read the standard library, which takes seconds.
-const ANALYSED_FIRST: &str = "let list = vec![1]; list.";
+/// The compiler's analysis recurses deeply on deep code.
+pub(super) const STACK_BYTES: usize = 64 << 20;
 
 /// How long the session's thread may go on, when its processes have ended, before the kernel goes without it: nothing ends
 /// what rust-analyzer computes.
@@ -64,19 +64,28 @@ impl Handle {
     /// Ends the session: its processes, then its thread and with it its folders.
     pub(super) async fn close(self, shared: &Shared) {
         shared.closing.store(true, Ordering::SeqCst);
+        shared.start.interrupt();
         let _ = self.jobs.send(None);
         let control = lock(&shared.control).clone();
+        let has_started = control.is_some();
         if let Some(control) = control {
             // It has deadlines of its own.
             let _ = tokio::task::spawn_blocking(move || control.shutdown()).await;
         }
         let ended = tokio::time::timeout(SHUTDOWN_DEADLINE, self.ended).await;
-        if ended.is_err() {
+        if ended.is_err() || !has_started {
             let end = || {
                 procs::end_descendants(&HashSet::new(), SHUTDOWN_DEADLINE);
                 session::remove_folders();
             };
             let _ = tokio::task::spawn_blocking(end).await;
+            // The start may go on to its next process.
+            tokio::task::spawn_blocking(move || {
+                loop {
+                    end();
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
         }
     }
 }
@@ -89,8 +98,7 @@ pub(super) fn start(shared: Arc<Shared>) -> Result<Handle> {
     let progress = Progress::start(feeder.clone())?;
     std::thread::Builder::new()
         .name("session".to_owned())
-        // The compiler's analysis recurses deeply on deep code.
-        .stack_size(64 << 20)
+        .stack_size(STACK_BYTES)
         .spawn(move || {
             let worker = Worker {
                 session: None,
@@ -116,14 +124,7 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, mut queue: mpsc::UnboundedReceiver<Option<Job>>) {
-        match self.session() {
-            // Nobody waits yet: what the first `let` and the first completion would wait for is done now.
-            Ok(session) if queue.is_empty() => {
-                let _ = session.complete(ANALYSED_FIRST, ANALYSED_FIRST.len());
-            }
-            Ok(_) => {}
-            Err(error) => log(format_args!("{}", error.evalue)),
-        }
+        Start::begin(&self.shared, &self.feeder);
         while let Some(Some(job)) = queue.blocking_recv() {
             if self.shared.closing.load(Ordering::SeqCst) {
                 break;
@@ -135,22 +136,11 @@ impl Worker {
         }
     }
 
-    /// The session, started now if it could not be before.
+    /// The session, once it has started; started again if it could not be.
     fn session(&mut self) -> Result<&mut Session, CellError> {
         if self.session.is_none() {
-            let feeder = self.feeder.clone();
-            let options = Options::new(move |raw| feeder.write(raw));
-            let (session, control) = Session::start(options).map_err(|error| {
-                let evalue = format!("the session could not be started: {error:#}");
-                let traceback = evalue.lines().map(str::to_owned).collect();
-                CellError {
-                    ename: "SessionError".to_owned(),
-                    evalue,
-                    traceback,
-                }
-            })?;
-            *lock(&self.shared.control) = Some(control);
-            self.session = Some(session);
+            Start::begin(&self.shared, &self.feeder);
+            self.session = Some(self.shared.start.wait(&self.shared.closing)?);
         }
         self.session.as_mut().ok_or_else(|| unreachable!())
     }
@@ -210,12 +200,8 @@ impl Worker {
             },
         };
         self.feeder.begin(cell.clone());
-        let control = lock(&self.shared.control).clone();
-        if let Some(control) = control.filter(|_| request.allow_stdin) {
-            self.shared.stdin.begin(parent, control);
-        }
         self.progress.begin(self.session.is_some());
-        let ran = self.run_cell(&request.code);
+        let ran = self.run_asking(request, parent);
         self.progress.end();
         self.shared.stdin.end();
         self.feeder.end();
@@ -236,6 +222,21 @@ impl Worker {
         let content = message("error", replies::error(&error), parent);
         self.shared.iopub.send_blocking(content);
         replies::failed(self.execution_count, &error)
+    }
+
+    /// Runs the request's code, which may ask the front end for input, if that allows it.
+    fn run_asking(
+        &mut self,
+        request: &ExecuteRequest,
+        parent: &Arc<JupyterMessage>,
+    ) -> Result<Option<Inspection>, CellError> {
+        // A session that has not started yet has no pipe for it.
+        self.session()?;
+        let control = lock(&self.shared.control).clone();
+        if let Some(control) = control.filter(|_| request.allow_stdin) {
+            self.shared.stdin.begin(parent, control);
+        }
+        self.run_cell(&request.code)
     }
 
     fn run_cell(&mut self, code: &str) -> Result<Option<Inspection>, CellError> {

@@ -15,6 +15,11 @@ use crate::output;
 const PRETTY_VARIABLE: &str = "FORKLORE_PRETTY";
 const TYPES_VARIABLE: &str = "FORKLORE_TYPES";
 
+/// Types whose values `!` takes.
+const CAN_BE_NEGATED: [&str; 13] = [
+    "bool", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize",
+];
+
 impl From<Mistake> for CellError {
     fn from(mistake: Mistake) -> CellError {
         CellError::new(mistake.name, mistake.message)
@@ -29,8 +34,16 @@ impl Session {
     /// As [`Session::execute`], and for a magic that does not exist or cannot be done. Steps behind the one that
     /// failed are left out.
     pub fn run_cell(&mut self, code: &str) -> Result<Option<Inspection>, CellError> {
+        self.link.set_at_work(true);
+        let ran = self.run_steps(code);
+        self.link.set_at_work(false);
+        ran
+    }
+
+    fn run_steps(&mut self, code: &str) -> Result<Option<Inspection>, CellError> {
         let mut told = None;
-        for step in cell::plan(code)?.steps {
+        let negation = cell::shield_negation(code, |name, is_whole| self.negates(name, is_whole));
+        for step in cell::plan(negation.as_deref().unwrap_or(code))?.steps {
             match step {
                 Step::Say(text) => self.say(&text),
                 Step::Run(run) => self.execute_for(code, &run)?,
@@ -39,6 +52,14 @@ impl Session {
             }
         }
         Ok(told)
+    }
+
+    /// Whether there is such a variable, and one that can be negated as it is, if that is asked for.
+    fn negates(&self, name: &str, is_whole: bool) -> bool {
+        let mut variables = self.context.variables_and_types();
+        let found = variables.find(|(variable, _)| *variable == name);
+        let type_name = found.map(|(_, type_name)| type_name.trim_start_matches(['&', ' ']));
+        type_name.is_some_and(|type_name| !is_whole || CAN_BE_NEGATED.contains(&type_name))
     }
 
     fn act(&mut self, action: Action) -> Result<(), CellError> {
@@ -240,13 +261,7 @@ impl Session {
             // On a full disk it may be what makes room. All of these programs take their text like this, too.
             Err(_) => words.extend(["-c".to_owned(), script.text.clone()]),
         }
-        let Some(end) = self.link.run_script(words) else {
-            return Err(CellError::new(
-                SUPERVISOR_LOST,
-                "the processes of the session ended while the script ran",
-            ));
-        };
-        match end.failure {
+        match self.link.run_script(words)?.failure {
             Some(failure) => Err(CellError::new(&failure.name, failure.message)),
             None => Ok(()),
         }

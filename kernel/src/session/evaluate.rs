@@ -8,9 +8,7 @@ use crate::output;
 
 impl Session {
     pub(super) fn run(&mut self, code: &str) -> Result<(), CellError> {
-        if !self.link.begin_cell() {
-            return Err(CellError::new("Error", "the session has been shut down"));
-        }
+        self.link.begin_cell()?;
         self.link.tell(&ToSupervisor::Cell(self.number));
         compiler::forget(self.folder.path());
         let generated = self.folder.path().join("src/lib.rs");
@@ -124,11 +122,15 @@ impl Session {
 
     fn describe(&self, failure: &Failure, code: &str) -> CellError {
         let mut error = CellError::new(&failure.name, failure.message.clone());
-        if let Some(place) = &failure.place {
+        // The panic of a closure that an earlier cell made has no place.
+        if let Some(place) = failure
+            .place
+            .as_ref()
+            .filter(|place| !place.file.is_empty())
+        {
             let source = self.context.last_source().unwrap_or_default();
-            error
-                .traceback
-                .extend(diagnostic::place(place, self.cells(code), source));
+            let lines = diagnostic::place(place, self.cells(code), &self.numbers, source);
+            error.traceback.extend(lines);
         }
         error.traceback.push(failure.aftermath.to_string());
         error

@@ -49,6 +49,7 @@ impl Session {
         self.note_gone(before, code);
         self.tell_unkept();
         self.committed.push(code.to_owned());
+        self.numbers.push(self.number);
         Ok(())
     }
 
@@ -205,6 +206,7 @@ impl Session {
     pub(super) fn reset(&mut self) -> Result<(), CellError> {
         self.run(":clear")?;
         self.committed.clear();
+        self.numbers.clear();
         self.gone.clear();
         self.definitions = Definitions::default();
         let prelude = if self.library.is_some() {

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Raw;
 use super::folder::{self, Folder};
 use super::places::Places;
+use super::{CellError, Raw, SUPERVISOR_LOST};
 use crate::frame::{Failure, Frame, Limit, Reader, Status, ToKernel, ToSupervisor};
 use crate::procs::{self, Pid};
 
@@ -49,6 +49,10 @@ struct State {
     running: u64,
     n_cells: u64,
     was_interrupted: bool,
+    /// Whether the user's cell is being worked on, of which several pieces may run one after another.
+    is_at_work: bool,
+    /// Whether that was interrupted: what is left of it does not run.
+    is_given_up: bool,
     /// The end of the last code that ran: it counts only after `Synced`.
     ended: Option<Option<Failure>>,
     /// The last answer to `AskStatus`.
@@ -207,15 +211,35 @@ impl Link {
         }
     }
 
-    /// A cell begins. False when the session has been shut down.
-    pub(super) fn begin_cell(&self) -> bool {
+    /// The user's cell begins, or has ended. An interrupt in between reaches it also where none of its code runs.
+    pub(super) fn set_at_work(&self, is_at_work: bool) {
         let mut state = self.lock();
+        state.is_at_work = is_at_work;
+        state.is_given_up = false;
+    }
+
+    /// Code of a cell begins to be compiled or to run.
+    ///
+    /// # Errors
+    ///
+    /// When the session has been shut down, or the cell interrupted before.
+    pub(super) fn begin_cell(&self) -> Result<(), CellError> {
+        let mut state = self.lock();
+        if state.is_shut_down {
+            return Err(CellError::new("Error", "the session has been shut down"));
+        }
+        if state.is_given_up {
+            return Err(CellError::new(
+                "Interrupt",
+                "the cell was interrupted before it ran",
+            ));
+        }
         state.n_cells += 1;
         state.running = state.n_cells;
         state.was_interrupted = false;
         state.ended = None;
         state.cell_supervisor = state.supervisor.as_ref().map(|supervisor| supervisor.pid);
-        !state.is_shut_down
+        Ok(())
     }
 
     /// The cell has ended: all it wrote has been given to the output when this returns.
@@ -236,10 +260,12 @@ impl Link {
     }
 
     /// Runs a program where the cells are: waits for its end, or for the supervisor's.
-    pub(super) fn run_script(&self, words: Vec<String>) -> Option<CellEnd> {
-        if !self.begin_cell() {
-            return None;
-        }
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::begin_cell`], and when the supervisor ended first.
+    pub(super) fn run_script(&self, words: Vec<String>) -> Result<CellEnd, CellError> {
+        self.begin_cell()?;
         self.tell(&ToSupervisor::Script(words));
         let mut state = self.lock();
         let pid = state.cell_supervisor;
@@ -254,7 +280,12 @@ impl Link {
         let was_answered = state.ended.is_some();
         drop(state);
         let end = self.end_cell();
-        was_answered.then_some(end)
+        was_answered.then_some(end).ok_or_else(|| {
+            CellError::new(
+                SUPERVISOR_LOST,
+                "the processes of the session ended while the script ran",
+            )
+        })
     }
 
     /// Asks for the processes' state; `None` when they are gone.
@@ -328,6 +359,7 @@ impl Control {
     /// While it compiles, every child process of the kernel is ended, the supervisor excepted.
     pub fn interrupt(&self) {
         let mut state = self.link.lock();
+        state.is_given_up = state.is_at_work;
         if state.running == 0 || state.was_interrupted {
             return;
         }

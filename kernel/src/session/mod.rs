@@ -108,6 +108,8 @@ pub struct Session {
     number: u32,
     /// The code that has run and was not rolled back, cell by cell.
     committed: Vec<String>,
+    /// Their numbers, as the user counts them.
+    numbers: Vec<u32>,
     /// The variables of the running cell that no later one has.
     unkept: Vec<(String, locals::Why)>,
     /// Variables that are no longer there, and the index of the cell which that is due to.

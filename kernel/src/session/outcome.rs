@@ -13,7 +13,7 @@ pub struct CellError {
 }
 
 impl CellError {
-    pub(super) fn new(ename: &str, evalue: impl Into<String>) -> CellError {
+    pub(crate) fn new(ename: &str, evalue: impl Into<String>) -> CellError {
         let evalue = evalue.into();
         let traceback = vec![format!("\x1b[1;31m{ename}\x1b[0m: {evalue}")];
         CellError {

@@ -133,6 +133,7 @@ impl Session {
             shows_warnings: true,
             number: 0,
             committed: Vec::new(),
+            numbers: Vec::new(),
             unkept: Vec::new(),
             gone: HashMap::new(),
             library: warm.map(|warm| warm.library().to_owned()),

@@ -139,6 +139,11 @@ fn in_other_words(message: &str, place: &Place, evidence: &Evidence) -> String {
                 run the cell again that starts it"
             .to_owned();
     }
+    if message.ends_with("`Err` value: Any { .. }")
+        && let Some(thread) = last_panic_in(&evidence.stderr_tail)
+    {
+        return format!("{message}; the thread panicked: {thread}");
+    }
     if message.starts_with("there is no reactor running") {
         return format!(
             "{message}; a cell with an `.await` has one, as `tokio::spawn(…).await`, or make your own: \
@@ -146,6 +151,16 @@ fn in_other_words(message: &str, place: &Place, evidence: &Evidence) -> String {
         );
     }
     message.to_owned()
+}
+
+/// What the last panic says that the prelude has shown (see `prelude_source.rs`).
+fn last_panic_in(stderr: &str) -> Option<&str> {
+    let (_, told) = stderr.rsplit_once("' panicked")?;
+    let text = match told.strip_prefix(": ") {
+        Some(text) => text,
+        None => told.split_once(":\n")?.1,
+    };
+    text.lines().next().filter(|line| !line.is_empty())
 }
 
 /// A `?` of the cell met an error. Where the library did not tell it, its text is what came last on standard error.
@@ -251,6 +266,13 @@ mod tests {
         assert!(panicked(none, std, true).contains("was rolled back"));
         assert_eq!(panicked(none, std, false), none);
         assert_eq!(panicked(none, "src/lib.rs", true), none);
+        for told in [
+            "thread '<unnamed>' panicked at src/lib.rs:1:2:\noh no\n",
+            "thread 'a' panicked: oh no\nmore\n",
+        ] {
+            assert_eq!(last_panic_in(told), Some("oh no"));
+        }
+        assert_eq!(last_panic_in("nothing"), None);
         let reactor =
             "there is no reactor running, must be called from the context of a Tokio 1.x runtime";
         assert!(panicked(reactor, "tokio/src/lib.rs", false).contains("`.await` has one"));

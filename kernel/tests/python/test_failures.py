@@ -1,5 +1,7 @@
 """What a failed cell costs: what earlier cells started lives on where it can, and what cannot is named."""
 
+import re
+
 import pytest
 
 CHANNELS = """use std::sync::{Arc, Mutex, mpsc};
@@ -90,3 +92,77 @@ def test_a_panic_that_a_cell_catches_is_shown_where_std_shows_it(kernel):
     )
     for text in ("caught 0", "caught 1", "in a thread"):
         assert ran.stderr.count(text) == 1, ran
+
+
+def plain(failed):
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(failed.reply["content"]["traceback"]))
+
+
+def in_order(text, parts):
+    """Whether the text has these parts, one behind the other."""
+    at = 0
+    for part in parts:
+        at = text.find(part, at) + 1
+        if at == 0:
+            return False
+    return True
+
+
+DEFINITIONS = """fn first(list: &[i32]) -> i32 {
+    let n = list.len();
+    list[n + 1]
+}
+
+fn outer(list: &[i32]) -> i32 {
+    first(list) + 1
+}
+struct Bomb;
+impl Drop for Bomb { fn drop(&mut self) { panic!("dropped") } }
+fn sums(list: &[i32]) -> i32 { list.iter().map(|n| n / (n - n)).sum() }
+let list = vec![1, 2, 3];"""
+
+# The cell, and parts of its traceback in their order.
+PLACES = {
+    "function": ("let a = 1;\nouter(&list) + a", ["cell [", "]:3:5", "list[n + 1]"]),
+    "iterator": ("sums(&list)", ["cell [", "]:11:52"]),
+    "drop": ("{\n    let bomb = Bomb;\n}", ["dropped", "cell [", "]:10:43"]),
+    "crate": ("let mut text = String::from(\"é\");\ntext.truncate(1);", ["cell:2:6", "text.truncate(1)"]),
+    "top": ("\nlist[7]", ["len is 3", "cell:2"]),
+}
+
+
+@pytest.fixture(scope="module")
+def definitions(kernel):
+    kernel.ok(DEFINITIONS)
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_a_panic_has_the_line_of_the_cell_that_it_is_in(kernel, definitions, case):
+    cell, parts = PLACES[case]
+    failed = kernel.run(cell)
+    text = plain(failed)
+    assert failed.reply["content"]["ename"] == "Panic" and in_order(text, parts), text
+    assert not failed.stderr and "src/lib.rs" not in text and "run_user_code" not in text, failed
+
+
+def test_a_thread_that_panicked_is_in_the_error_of_who_joins_it(kernel, definitions):
+    failed = kernel.run("let thread = std::thread::spawn(|| first(&[1]));\nthread.join().unwrap()")
+    content = failed.reply["content"]
+    assert content["evalue"].endswith("; the thread panicked: index out of bounds: the len is 1 but the index is 2"), failed
+    assert "cell:2:15" in plain(failed) and "src/lib.rs" not in failed.stderr, failed
+
+
+def test_a_closure_of_an_earlier_cell_has_no_line_of_this_one(kernel, definitions):
+    kernel.ok("let kept: fn(i32) -> i32 = |n| n / (n - n);\n1")
+    failed = kernel.run("let a = 1;\nlet b = 2;\nkept(a + b)")
+    text = plain(failed)
+    assert "attempt to divide by zero" in text, text
+    assert "let a" not in text and "let b" not in text, text
+
+
+def test_rust_backtrace_floods_no_cell(kernel, definitions):
+    kernel.ok("%env RUST_BACKTRACE=1")
+    failed = kernel.run("let _ = std::thread::spawn(|| panic!(\"aside\")).join();\nouter(&list)")
+    kernel.ok("unsafe { std::env::remove_var(\"RUST_BACKTRACE\") };")
+    assert failed.stderr == "thread '<unnamed>' panicked at cell:1:31:\naside\n", failed
+    assert "list[n + 1]" in plain(failed), failed

@@ -110,3 +110,37 @@ def test_an_empty_answer_ends_what_is_read_to_its_end(kernel):
         asked(kernel)
         kernel.client.input(answer)
     assert kernel.finish(msg_id).result == '"a\\nb\\n"'
+
+
+SCRIPTS = {
+    "shell": ("!cat", "a\nb\n"),
+    "shell builtin": ("!read -r a; read -r b; echo $a; echo $b", "a\nb\n"),
+    "bash": ("%%bash\nread a\nfor i in 1; do head -n1 | sed s/b/B/; done; echo $a", "B\na\n"),
+    "python": ("%%python\na = input()\nprint(a)\nprint(input('more? '))", "a\nmore? b\n"),
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_asks_too(kernel, script):
+    code, output = SCRIPTS[script]
+    msg_id = kernel.start(code)
+    for answer in ["a", "b"] + ["\x04"] * (script == "shell"):
+        asked(kernel)
+        kernel.client.input(answer)
+    assert kernel.finish(msg_id).stdout == output
+
+
+def test_a_script_that_cannot_ask_finds_the_end(kernel):
+    assert kernel.ok("!cat; echo done", allow_stdin=False).stdout == "done\n"
+    msg_id = kernel.start("!cat")
+    asked(kernel)
+    kernel.interrupt()
+    assert kernel.finish(msg_id, timeout=20).reply["content"]["ename"] == "Interrupt"
+
+
+def test_a_negated_variable_is_no_command(kernel):
+    kernel.ok("let done = false; let mask = 5_u8; struct Job { ended: bool } let job = Job { ended: true }; let echo = vec![1];")
+    for cell, result in {"!done": "true", "!done && !job.ended": "false", "!mask": "250", "!job.ended": "false"}.items():
+        assert kernel.ok(cell).result == result, cell
+    assert kernel.ok("!echo a").stdout == "a\n"
+    assert kernel.run("! done").reply["content"]["ename"] == "ScriptError"

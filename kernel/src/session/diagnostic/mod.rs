@@ -254,8 +254,14 @@ pub(super) fn name(cells: Cells<'_>, generated: String, line: u32, column: u32) 
     Some(format!("{}:{}:{}", found.name, found.line, found.column))
 }
 
-/// Where a panic happened, for the traceback: the cell's own line if it was there.
-pub(super) fn place(place: &Place, cells: Cells<'_>, generated: String) -> Vec<String> {
+/// Where a panic happened, for the traceback: the cell's own line if it was there. `numbers` are those of the earlier cells, as
+/// the user counts them.
+pub(super) fn place(
+    place: &Place,
+    cells: Cells<'_>,
+    numbers: &[u32],
+    generated: String,
+) -> Vec<String> {
     if place.file != "src/lib.rs" {
         let file = words::crate_file(&place.file);
         return vec![format!(
@@ -268,7 +274,12 @@ pub(super) fn place(place: &Place, cells: Cells<'_>, generated: String) -> Vec<S
     let Some(found) = sources.position(line, column) else {
         return Vec::new();
     };
-    let (name, line, column) = (found.name, found.line, found.column);
+    let number = match found.cell {
+        source::Text::Earlier(index) => numbers.get(index).filter(|number| **number > 0),
+        source::Text::Cell => None,
+    };
+    let name = number.map_or(found.name.to_owned(), |number| format!("cell [{number}]"));
+    let (line, column) = (found.line, found.column);
     vec![
         format!(" {BLUE}-->{RESET} {name}:{line}:{column}"),
         format!("{BLUE}{line} |{RESET} {}", found.text.trim_end()),

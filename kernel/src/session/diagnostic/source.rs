@@ -33,6 +33,7 @@ impl Text {
 
 /// A line of a cell, and a character in it, both from 1.
 pub(super) struct Position<'a> {
+    pub(super) cell: Text,
     pub(super) name: &'static str,
     pub(super) line: usize,
     pub(super) column: usize,
@@ -288,6 +289,7 @@ impl<'a> Sources<'a> {
             .rfind('\n')
             .map_or(0, |newline| newline + 1);
         Some(Position {
+            cell: spot.text,
             name: spot.text.name(),
             line: text[..begin].matches('\n').count() + 1,
             column: text[begin..spot.bytes.start].chars().count() + 1,
