@@ -108,13 +108,13 @@ def in_order(text, parts):
     return True
 
 
-DEFINITIONS = """fn first(list: &[i32]) -> i32 {
+DEFINITIONS = """fn beyond(list: &[i32]) -> i32 {
     let n = list.len();
     list[n + 1]
 }
 
 fn outer(list: &[i32]) -> i32 {
-    first(list) + 1
+    beyond(list) + 1
 }
 struct Bomb;
 impl Drop for Bomb { fn drop(&mut self) { panic!("dropped") } }
@@ -146,7 +146,7 @@ def test_a_panic_has_the_line_of_the_cell_that_it_is_in(kernel, definitions, cas
 
 
 def test_a_thread_that_panicked_is_in_the_error_of_who_joins_it(kernel, definitions):
-    failed = kernel.run("let thread = std::thread::spawn(|| first(&[1]));\nthread.join().unwrap()")
+    failed = kernel.run("let thread = std::thread::spawn(|| beyond(&[1]));\nthread.join().unwrap()")
     content = failed.reply["content"]
     assert content["evalue"].endswith("; the thread panicked: index out of bounds: the len is 1 but the index is 2"), failed
     assert "cell:2:15" in plain(failed) and "src/lib.rs" not in failed.stderr, failed

@@ -65,7 +65,7 @@ def test_install_into_the_environment(tmp_path):
 
 
 def test_no_jupyter_no_permission_no_home(tmp_path):
-    nothing = {"PATH": str(tmp_path), "VIRTUAL_ENV": "", "CONDA_PREFIX": ""}
+    nothing = {"PATH": str(tmp_path), "CARGO_HOME": str(tmp_path), "VIRTUAL_ENV": "", "CONDA_PREFIX": ""}
     code, _, err = forklore("install", "--sys-prefix", **nothing)
     assert code == 1 and "no `jupyter` on the PATH" in err and "--user" in err
     # A folder in the way of one that is needed: root may write anywhere.
@@ -175,7 +175,7 @@ def test_doctor_says_what_is_wrong_and_how_to_mend_it(tmp_path):
         assert check in checks
     assert checks["toolchain"]["status"] == checks["library"]["status"] == "ok"
     assert "asked" in checks["cores"]["found"] and "allowed" in checks["cores"]["found"]
-    code, out, _ = forklore("doctor", PATH=str(tmp_path), XDG_CACHE_HOME="/proc/self")
+    code, out, _ = forklore("doctor", PATH=str(tmp_path), CARGO_HOME=str(tmp_path), XDG_CACHE_HOME="/proc/self")
     assert code == 1 and "rustup.rs" in out and "no `cc` on the PATH" in out and "XDG_CACHE_HOME" in out
 
 
