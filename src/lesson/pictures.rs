@@ -14,7 +14,7 @@ const THREAD: Look = Look::Filled(4);
 ///
 /// # Example
 /// ```
-/// assert!(forklore::lesson::copy_on_write().description().contains("copied"));
+/// assert!(forklore::lesson::copy_on_write().description().contains("a copy of it"));
 /// ```
 pub fn copy_on_write() -> Figure {
     const DESCRIPTION: &str = "Two situations side by side. Right after the fork, the page tables of parent and child \
