@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 
 DEADLINE_S = 120
-LESSON = Path(__file__).resolve().parents[2] / "xtask/python/lesson.py"
+LESSON = Path(__file__).resolve().parents[2] / "lab/python/lesson.py"
 TOKEN = "token-of-this-test"
 
 

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use xtask::course;
+use forklore_lab::course;
 
 use crate::install::{self, Place};
 use crate::{doctor, lab, procs, progress, server, shared, toolchain};

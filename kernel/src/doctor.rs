@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
+use forklore_lab::find_program;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use serde::Serialize;
-use xtask::find_program;
 
 use crate::warm::{self, Shared};
 use crate::{cache, install};

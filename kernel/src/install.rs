@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
+use forklore_lab::find_program;
 use serde_json::{Value, json};
-use xtask::find_program;
 
 /// In whose folders the kernels are installed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use xtask::find_program;
+use forklore_lab::find_program;
 
 use crate::{cache, install, progress};
 

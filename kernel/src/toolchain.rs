@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use xtask::find_program;
+use forklore_lab::find_program;
 
 use crate::cache;
 use crate::runtime;

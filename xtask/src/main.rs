@@ -15,12 +15,12 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Open the lessons in JupyterLab on our own kernel, with all set-up done on the way
-    Lab(xtask::lab::Options),
+    Lab(forklore_lab::lab::Options),
 }
 
 fn main() -> ExitCode {
     let Task::Lab(options) = Cli::parse().command;
-    match xtask::lab::run(&options) {
+    match forklore_lab::lab::run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

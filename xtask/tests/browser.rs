@@ -9,10 +9,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command};
 
+use forklore_lab::{browser, kernel, lesson, python};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use xtask::{browser, kernel, lesson, python};
 
 /// JupyterLab on a copy of the lessons: what a learner does is saved in them.
 struct Lab {

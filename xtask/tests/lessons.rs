@@ -9,10 +9,10 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
-use xtask::kernel::{self, Kernel};
-use xtask::lesson::{self, Executed, How, Lesson};
-use xtask::python::{self, Environment};
-use xtask::{browser, confine, course, slides};
+use forklore_lab::kernel::{self, Kernel};
+use forklore_lab::lesson::{self, Executed, How, Lesson};
+use forklore_lab::python::{self, Environment};
+use forklore_lab::{browser, confine, course, slides};
 
 static TURN: Mutex<()> = Mutex::new(());
 static READY: OnceLock<(Environment, Kernel)> = OnceLock::new();

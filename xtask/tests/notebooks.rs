@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 
+use forklore_lab::course::timetable_of;
+use forklore_lab::lesson::{self, Lesson};
+use forklore_lab::timetable::{FULL_DAY, HALF_DAY};
 use serde_json::Value;
-use xtask::course::timetable_of;
-use xtask::lesson::{self, Lesson};
-use xtask::timetable::{FULL_DAY, HALF_DAY};
 
 fn lessons() -> Vec<(Lesson, Value)> {
     let lessons = lesson::all().unwrap();

@@ -9,7 +9,7 @@ use std::process::Command;
 fn every_link_of_the_site_leads_somewhere() {
     let site = Path::new(env!("CARGO_TARGET_TMPDIR")).join("site");
     let status = Command::new("python3")
-        .arg(xtask::repository().join(".github/site/build.py"))
+        .arg(forklore_lab::repository().join(".github/site/build.py"))
         .arg("--no-course")
         .arg(&site)
         .env("RUSTDOCFLAGS", "-D warnings")

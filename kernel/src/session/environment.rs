@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-use xtask::find_program;
+use forklore_lab::find_program;
 
 /// They change how the library is compiled.
 const PROFILE: [&str; 4] = [

@@ -226,7 +226,7 @@ fn script(environment: &Environment, kernel: &Kernel, how: &How) -> Command {
     kernel.prepare(&mut command);
     command
         .arg("-B")
-        .arg(crate::repository().join("xtask/python/lesson.py"))
+        .arg(crate::repository().join("lab/python/lesson.py"))
         // A lesson that runs by itself has learned nothing.
         .env("FORKLORE_PROGRESS", "")
         .stdin(Stdio::null());

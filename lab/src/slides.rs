@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::python::{self, Environment};
 
 /// Makes slides of a notebook, run or not, and writes them to `page`. What becomes a slide is said in
-/// `xtask/python/slides.py`.
+/// `lab/python/slides.py`.
 ///
 /// # Errors
 ///
@@ -26,7 +26,7 @@ pub fn make(environment: &Environment, notebook: &Path, page: &Path) -> Result<(
     let status = environment
         .command("python")
         .arg("-B")
-        .arg(crate::repository().join("xtask/python/slides.py"))
+        .arg(crate::repository().join("lab/python/slides.py"))
         .arg(notebook)
         .arg("--reveal")
         .arg(&reveal)

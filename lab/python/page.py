@@ -1,7 +1,7 @@
 """Writes a lesson, run or not, as one page that needs no network.
 
 What leads to the course's other pages is put between the marks `<!-- course: … -->` when these are there
-(`xtask/src/pages.rs`).
+(`lab/src/pages.rs`).
 """
 
 import copy

@@ -1,6 +1,6 @@
 //! The course as pages: what leads from one lesson's page to the others, and the page that leads to all.
 //!
-//! A lesson's page is written when the lesson is run (`xtask/python/page.py`). Which others there are is known only
+//! A lesson's page is written when the lesson is run (`lab/python/page.py`). Which others there are is known only
 //! later, so what leads to them is put into the page's marks then, as often as a page is added.
 
 use std::fmt::Write;

@@ -70,7 +70,7 @@ fn script() -> Result<Command> {
     let mut command = python::ensure_for(python::BROWSER)?.command("python");
     command
         .arg("-B")
-        .arg(crate::repository().join("xtask/python/browser.py"))
+        .arg(crate::repository().join("lab/python/browser.py"))
         .arg("--chromium")
         .arg(chromium)
         .stdin(Stdio::null());

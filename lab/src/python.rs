@@ -24,10 +24,10 @@ pub const OLDEST: (u32, u32) = (3, 9);
 pub const REQUIREMENTS: &str = "binder/requirements.txt";
 
 /// What slides need besides: reveal.js.
-pub const SLIDES: &str = "xtask/python/requirements/slides.txt";
+pub const SLIDES: &str = "lab/python/requirements/slides.txt";
 
 /// What the tests need to drive a browser; the browser itself is the system's.
-pub const BROWSER: &str = "xtask/python/requirements/browser.txt";
+pub const BROWSER: &str = "lab/python/requirements/browser.txt";
 
 const MARKER: &str = ".forklore-complete";
 

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("xtask lies in the repository's root")
+        .expect("lab lies in the repository's root")
 }
 
 /// What `cargo lab` makes for this checkout: kernelspecs, executed lessons.
