@@ -6,7 +6,7 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-/// The same library for rust-analyzer: without dependencies (see `session::analysis`).
+/// The same library for rust-analyzer: without dependencies (see `evcxr::analysis`).
 const ANALYSIS_MANIFEST: &str = r#"[package]
 name = "forklore-analysis"
 version = "0.0.0"

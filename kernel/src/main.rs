@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use forklore_kernel::allocator::Allocator;
+use forklore_kernel::sys::allocator::Allocator;
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
@@ -11,5 +11,5 @@ fn main() -> ExitCode {
     // This program is also the process that runs the cells and a wrapper around rustc: these come first.
     forklore_kernel::supervisor::run_if_asked();
     evcxr::runtime_hook();
-    forklore_kernel::cli::main()
+    forklore_kernel::command::cli::main()
 }

@@ -16,6 +16,8 @@
 
 mod code;
 mod commands;
+pub mod complete;
+pub mod cursor;
 mod file;
 mod items;
 mod lines;

@@ -11,7 +11,7 @@ use std::sync::atomic::{
 };
 use std::time::Duration;
 
-use crate::frame::Place;
+use crate::protocol::frame::Place;
 use crate::runtime::checkpoint::Checkpoint;
 
 const PANIC_BYTES: usize = 8192;

@@ -128,7 +128,7 @@ impl Runtime {
             restores = children.is_some();
             for child in children.unwrap_or_default().split_whitespace() {
                 // It was killed, and only this process waits for it.
-                crate::procs::wait(child.parse().unwrap_or(0));
+                crate::sys::procs::wait(child.parse().unwrap_or(0));
             }
         }
         self.variables.settle(restores);

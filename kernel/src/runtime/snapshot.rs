@@ -15,11 +15,11 @@
 use std::os::fd::RawFd;
 use std::time::Instant;
 
-use crate::procs;
 use crate::runtime::Descriptors;
 use crate::runtime::board::Board;
 use crate::runtime::checkpoint::Checkpoint;
 use crate::runtime::keeper::{self, Delicate, Keeper};
+use crate::sys::procs;
 
 /// Which side of a snapshot this process is on.
 pub(super) enum Side {

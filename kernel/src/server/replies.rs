@@ -6,7 +6,7 @@ use jupyter_protocol::{
 };
 use serde_json::{Value, json};
 
-use crate::complete::{Completeness, completeness};
+use crate::cell::complete::{Completeness, completeness};
 use crate::output::Rich;
 use crate::session::{CellError, Inspection};
 

@@ -16,10 +16,10 @@ use super::replies::{self, message};
 use super::shared::{Shared, lock};
 use super::start::Start;
 use crate::cell;
-use crate::complete::{byte_of_cursor, cursor_of_byte};
-use crate::cursor;
-use crate::procs;
+use crate::cell::complete::{byte_of_cursor, cursor_of_byte};
+use crate::cell::cursor;
 use crate::session::{self, CellError, Completions, Inspection, Session};
+use crate::sys::procs;
 
 /// The compiler's analysis recurses deeply on deep code.
 pub(super) const STACK_BYTES: usize = 64 << 20;

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::{CellError, Inspection, Raw, SUPERVISOR_LOST, Session};
 use crate::cell::{self, Action, MemoryLimit, Mistake, Profile, Script, Step, bytes_in_words};
-use crate::export;
-use crate::frame::{Limit, Status};
 use crate::output;
+use crate::protocol::frame::{Limit, Status};
+use crate::session::export;
 
 /// By these the library knows what `:fmt` and `:types` have set.
 const PRETTY_VARIABLE: &str = "FORKLORE_PRETTY";
@@ -192,7 +192,7 @@ impl Session {
         Ok(())
     }
 
-    /// Through cargo's environment: in evcxr's manifest the level is more than that (see `manifest`).
+    /// Through cargo's environment: in evcxr's manifest the level is more than that (see `evcxr::manifest`).
     fn optimise(&mut self, level: Option<&'static str>) -> Result<(), CellError> {
         let other = if self.opt_level == "2" { "0" } else { "2" };
         self.set_opt_level(level.unwrap_or(other))?;

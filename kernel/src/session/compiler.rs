@@ -1,7 +1,7 @@
 //! What the compiler said of the last cell, in its own words and colours.
 //!
 //! evcxr gives the errors of a compile that failed, without colours, and nothing of one that succeeded. But cargo keeps
-//! what rustc wrote, to say it again when nothing has to be compiled, and so does `build` where it does without cargo:
+//! what rustc wrote, to say it again when nothing has to be compiled, and so does `evcxr::build` where it does without cargo:
 //! that is read here. Where it is missing (another cargo may keep it elsewhere), errors have no colours and warnings are
 //! not shown.
 
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::build;
+use crate::evcxr::build;
 
 /// Forgets what was said of the cells before.
 pub(super) fn forget(folder: &Path) {

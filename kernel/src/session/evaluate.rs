@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{CellError, Raw, SUPERVISOR_LOST, Session, compiler, diagnostic, obstacles};
-use crate::frame::{Failure, ToSupervisor};
 use crate::output;
+use crate::protocol::frame::{Failure, ToSupervisor};
 
 impl Session {
     pub(super) fn run(&mut self, code: &str) -> Result<(), CellError> {

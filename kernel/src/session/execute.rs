@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use super::outcome::CellError;
 use super::{SUPERVISOR_LOST, Session, diagnostic};
-use crate::build::TOOLS;
 use crate::cell;
 use crate::definitions::statics;
 use crate::definitions::{Definitions, Prepared, lost};
-use crate::frame::ToSupervisor;
+use crate::evcxr::build::TOOLS;
+use crate::protocol::frame::ToSupervisor;
 
 impl Session {
     /// The cell that comes has this number: messages about what it starts name it so.
@@ -141,7 +141,7 @@ impl Session {
         }
     }
 
-    /// Tells `build` what it cannot see of the cell that comes.
+    /// Tells `evcxr::build` what it cannot see of the cell that comes.
     fn tell_compiler(&mut self, prepared: &Prepared) -> Result<(), CellError> {
         let tools = self.folder.path().join(TOOLS);
         let mut told = lost::write(&tools, &prepared.lost);

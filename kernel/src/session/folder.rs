@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::procs::{self, Pid};
+use crate::sys::procs::{self, Pid};
 
 const SOCKET: &str = "kernel.sock";
 /// A session that starts has no socket yet.

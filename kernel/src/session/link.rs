@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use super::folder::{self, Folder};
 use super::places::Places;
 use super::{CellError, Raw, SUPERVISOR_LOST};
-use crate::frame::{Failure, Frame, Limit, Reader, Status, ToKernel, ToSupervisor};
-use crate::procs::{self, Pid};
+use crate::protocol::frame::{Failure, Frame, Limit, Reader, Status, ToKernel, ToSupervisor};
+use crate::sys::procs::{self, Pid};
 
 /// How long the supervisor may take to answer. It never blocks for long.
 const ANSWER: Duration = Duration::from_secs(10);

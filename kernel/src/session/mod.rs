@@ -9,23 +9,21 @@
 //! This is the only module that uses evcxr. A [`Session`] lives on one thread; its [`Control`] may be used on any.
 
 mod act;
-mod analysis;
 mod compiler;
 mod diagnostic;
 mod environment;
 mod evaluate;
 mod execute;
+mod export;
 mod folder;
 mod home;
 mod link;
 mod locals;
 mod look;
-mod manifest;
 mod obstacles;
 mod outcome;
 mod places;
 mod start;
-mod tools;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -36,7 +34,7 @@ use evcxr::CommandContext;
 use crate::cell::Profile;
 use crate::definitions::Definitions;
 use crate::definitions::statics::Numbered;
-use crate::procs;
+use crate::sys::procs;
 use folder::Folder;
 pub(crate) use folder::remove_own as remove_folders;
 use home::Home;

@@ -6,8 +6,8 @@ use anyhow::{Error, Result, anyhow};
 use nix::sys::statvfs::statvfs;
 
 use super::outcome::CellError;
-use crate::cache;
-use crate::toolchain;
+use crate::library::cache;
+use crate::library::toolchain;
 
 /// Less than this is full: what a cell compiles to takes more.
 const FULL_BYTES: u64 = 1 << 20;

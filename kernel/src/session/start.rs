@@ -10,14 +10,15 @@ use evcxr::{CommandContext, EvalContext};
 use super::folder::Folder;
 use super::home::Home;
 use super::link::{Control, Link};
-use super::tools::Tools;
-use super::{CellError, Options, Raw, Session, environment, manifest, obstacles};
+use super::{CellError, Options, Raw, Session, environment, obstacles};
 use crate::cell::{self, Profile};
 use crate::definitions::Definitions;
+use crate::evcxr::manifest;
+use crate::evcxr::tools::Tools;
+use crate::library::toolchain::Compiler;
+use crate::library::warm;
 use crate::output;
 use crate::supervisor;
-use crate::toolchain::Compiler;
-use crate::warm;
 
 impl Session {
     /// Starts the processes and gets ready for a first cell.

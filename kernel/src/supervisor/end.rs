@@ -12,17 +12,17 @@
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use super::event_loop::{NOT_UTF8, Phase, Snapshot, Watch, answer_evcxr, end};
 use super::filter::Control;
 use super::run::{Run, forgotten_by};
 use super::threads;
 use super::touched::Touched;
 use super::verdict::{self, Death, Evidence};
-use super::watch::{NOT_UTF8, Phase, Snapshot, Watch, answer_evcxr, end};
-use crate::aftermath::{self, Aftermath, Ended};
-use crate::build;
-use crate::frame::{Failure, ToKernel};
-use crate::procs::{self, Pid};
+use crate::evcxr::build;
+use crate::protocol::aftermath::{self, Aftermath, Ended};
+use crate::protocol::frame::{Failure, ToKernel};
 use crate::runtime::send;
+use crate::sys::procs::{self, Pid};
 
 impl Watch {
     /// A cell begins: has what it may change copied, if its failure must not cost the process.

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
-use crate::procs::{self, Pid};
+use crate::sys::procs::{self, Pid};
 
 /// An answer that ends the input: Ctrl-D, as a terminal sends it, and as one can type it into any field.
 const ENDS: [&[u8]; 2] = [b"\x04", b"^D"];

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::procs;
+use crate::sys::procs;
 
 /// Leaves the kernel's process group and session, and makes orphans and signals come here.
 pub(super) fn detach() -> io::Result<SignalFd> {

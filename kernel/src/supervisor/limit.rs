@@ -1,8 +1,8 @@
 //! How much memory the cells may use: what container or scheduler gives, and how a process is held to it.
 
 use crate::cell::{bytes_in_words, bytes_of};
-use crate::frame::Limit;
-use crate::procs::Pid;
+use crate::protocol::frame::Limit;
+use crate::sys::procs::Pid;
 
 /// What the kernel itself and the compiler need of what the scheduler gives, as long as the cells keep a half.
 const KERNEL_BYTES: u64 = 768 << 20;

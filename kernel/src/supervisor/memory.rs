@@ -8,12 +8,12 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use super::event_loop::{Phase, Watch};
 use super::limit::{detect, impose};
 use super::verdict;
-use super::watch::{Phase, Watch};
 use crate::cell::bytes_in_words;
-use crate::frame::{Limit, Status};
-use crate::procs::{self, Pid};
+use crate::protocol::frame::{Limit, Status};
+use crate::sys::procs::{self, Pid};
 
 /// How often memory is looked at while a cell runs. In between, a cell can take about 0.1 GB that it touches.
 const LOOK: Duration = Duration::from_millis(50);

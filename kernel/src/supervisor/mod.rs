@@ -20,6 +20,7 @@
 //! front end slows the cell down, while an interrupt is still heard.
 
 mod end;
+mod event_loop;
 mod filter;
 mod input;
 mod lifetime;
@@ -31,7 +32,6 @@ mod threads;
 mod touched;
 mod user;
 mod verdict;
-mod watch;
 
 /// Names the socket on which the kernel waits for its supervisor.
 pub const SOCKET_VARIABLE: &str = "FORKLORE_SOCKET";
@@ -55,15 +55,15 @@ const EVCXR_VARIABLE: &str = "EVCXR_IS_RUNTIME";
 /// To be called first in `main`, before there are threads. (Where the unmodified `evcxr_jupyter` started it, which has no
 /// socket, this returns, and `evcxr::runtime_hook` serves it.)
 pub fn run_if_asked() {
-    crate::build::run_if_asked();
+    crate::evcxr::build::run_if_asked();
     if std::env::var_os(EVCXR_VARIABLE).is_none() {
-        crate::warm::run_if_asked();
+        crate::library::warm::run_if_asked();
         return;
     }
     let Some(socket) = std::env::var_os(SOCKET_VARIABLE) else {
         return;
     };
-    if let Err(error) = watch::run(socket.as_ref()) {
+    if let Err(error) = event_loop::run(socket.as_ref()) {
         eprintln!("forklore: the supervisor could not start: {error}");
         std::process::exit(1);
     }

@@ -6,9 +6,9 @@ use std::time::Instant;
 use super::filter::Control;
 use super::touched::Touched;
 use super::verdict::{self, Evidence};
-use crate::frame::{Failure, Limit};
-use crate::procs::Pid;
+use crate::protocol::frame::{Failure, Limit};
 use crate::runtime::board::Board;
+use crate::sys::procs::Pid;
 
 /// How much of the end of standard error is kept to find the reason of a failure.
 const TAIL_BYTES: usize = 4096;

@@ -7,12 +7,12 @@ use std::collections::HashSet;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
+use super::event_loop::{Phase, Watch};
 use super::run::Run;
 use super::verdict::{self, Death};
-use super::watch::{Phase, Watch};
-use crate::frame::{Failure, ToKernel};
-use crate::procs::{self, Pid};
+use crate::protocol::frame::{Failure, ToKernel};
 use crate::runtime::send;
+use crate::sys::procs::{self, Pid};
 
 /// How long the processes that a script left are given to be gone after they were killed.
 const END: Duration = Duration::from_millis(500);

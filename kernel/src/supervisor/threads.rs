@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::aftermath::Ended;
-use crate::procs::{Pid, Stat};
+use crate::protocol::aftermath::Ended;
+use crate::sys::procs::{Pid, Stat};
 
 /// The threads that the cells have started and that still ran after the last one.
 #[derive(Default)]

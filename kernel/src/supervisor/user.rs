@@ -10,9 +10,9 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{ForkResult, fork, pipe2};
 
 use super::input::Input;
-use crate::procs::Pid;
 use crate::runtime::board::Board;
 use crate::runtime::{self, Descriptors};
+use crate::sys::procs::Pid;
 
 /// The user process' private descriptors are moved up here, out of the way of those that cells open.
 const FIRST_PRIVATE: RawFd = 200;

@@ -1,9 +1,9 @@
 //! What a cell's end means, in words.
 
 use super::filter::UserError;
-use crate::aftermath::Aftermath;
 use crate::cell::bytes_in_words;
-use crate::frame::{Failure, Place};
+use crate::protocol::aftermath::Aftermath;
+use crate::protocol::frame::{Failure, Place};
 use crate::runtime::board::Fault;
 
 /// How the user process ended.

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use forklore_kernel::procs::{self, Pid};
 use forklore_kernel::session::{CellError, Control, Options, Raw, Session};
 use forklore_kernel::supervisor;
+use forklore_kernel::sys::procs::{self, Pid};
 
 /// Only to catch hangs.
 const DEADLINE: Duration = Duration::from_secs(60);

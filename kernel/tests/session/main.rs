@@ -13,9 +13,9 @@ use std::process::{Child, Command, Stdio};
 
 use cells::{Cells, SYSTEM, is_alive, of_folder, supervisor_of, wait_until};
 use forklore_kernel::output::{Event, Parser, Stream};
-use forklore_kernel::procs::{self, Pid};
 use forklore_kernel::session::{Options, Raw, Session};
 use forklore_kernel::supervisor;
+use forklore_kernel::sys::procs::{self, Pid};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use forklore_kernel::procs;
+use forklore_kernel::sys::procs;
 
 use crate::cells::{Cells, supervisor_of, wait_until};
 

@@ -1,7 +1,7 @@
 //! Cells in other languages, and the settings that a session keeps.
 
-use forklore_kernel::procs;
 use forklore_kernel::session::Raw;
+use forklore_kernel::sys::procs;
 
 use crate::cells::{Cells, is_alive, supervisor_of, wait_until};
 

@@ -11,8 +11,8 @@ use super::message::{GENERATED, Message};
 use super::source::Sources;
 use super::{Cells, in_a_line, is_error, render};
 use crate::cell;
+use crate::library::toolchain::Compiler;
 use crate::session::CellError;
-use crate::toolchain::Compiler;
 
 /// The file's folder in the session's own.
 const FOLDER: &str = "items";

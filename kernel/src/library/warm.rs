@@ -23,14 +23,14 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
-use crate::build::TOOLS;
-use crate::cache;
-use crate::kept::KEPT;
+use crate::evcxr::build::TOOLS;
+use crate::library::cache;
+use crate::library::kept::KEPT;
+use crate::library::shared;
+use crate::library::toolchain::{Compiler, PRELUDE, own_cargo_home};
 use crate::session::{Raw, Session};
-use crate::shared;
-use crate::toolchain::{Compiler, PRELUDE, own_cargo_home};
 
-mod library {
+mod embedded {
     include!(concat!(env!("OUT_DIR"), "/library.rs"));
 }
 
@@ -190,7 +190,7 @@ pub fn build_shared(folder: &Path, program: &Path) -> Result<PathBuf> {
     let root = shared::trusted(&std::path::absolute(folder)?).with_context(cannot_write)?;
     let compiler = Compiler::find()?;
     let cargo_home = shared::cargo_home(&root);
-    if let (Some(own), Ok(lock)) = (own_cargo_home(), std::str::from_utf8(library::LOCK)) {
+    if let (Some(own), Ok(lock)) = (own_cargo_home(), std::str::from_utf8(embedded::LOCK)) {
         shared::copy_packages(lock, "forklore", &own, &cargo_home).with_context(cannot_write)?;
     }
     let mut warm = Warm::in_cache(&root, &compiler, Some(cargo_home)).with_context(cannot_write)?;
@@ -279,11 +279,11 @@ pub fn is_ready() -> Result<bool> {
 
 fn warm_folder(root: &Path, compiler: &Compiler, cargo_home: Option<&Path>) -> PathBuf {
     let key = compiler.key(cargo_home);
-    root.join(format!("warm-{}-{key}", library::KEY))
+    root.join(format!("warm-{}-{key}", embedded::KEY))
 }
 
 fn library_folder(root: &Path) -> PathBuf {
-    root.join(format!("library-{}", library::KEY))
+    root.join(format!("library-{}", embedded::KEY))
 }
 
 /// Gives the shared object with the panic hook for the user's compiler, and builds it first where it is missing.
@@ -388,7 +388,7 @@ impl Warm {
         let bytes = if self.is_complete {
             fs::read(&lock)?
         } else {
-            library::LOCK.to_vec()
+            embedded::LOCK.to_vec()
         };
         Ok(fs::write(session.join("Cargo.lock"), bytes)?)
     }
@@ -403,7 +403,7 @@ fn unpack_library(root: &Path) -> Result<PathBuf> {
 }
 
 fn write_library(folder: &Path) -> Result<()> {
-    for (name, content) in library::FILES {
+    for (name, content) in embedded::FILES {
         let path = folder.join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
@@ -557,7 +557,7 @@ mod tests {
 
     #[test]
     fn the_library_has_a_manifest_of_its_own() {
-        let (name, manifest) = library::FILES[0];
+        let (name, manifest) = embedded::FILES[0];
         let manifest = std::str::from_utf8(manifest).unwrap();
         assert_eq!(name, "Cargo.toml");
         assert!(
@@ -565,6 +565,10 @@ mod tests {
             "{manifest}"
         );
         assert!(!manifest.contains("workspace = true"), "{manifest}");
-        assert!(library::FILES.iter().any(|(name, _)| *name == "src/lib.rs"));
+        assert!(
+            embedded::FILES
+                .iter()
+                .any(|(name, _)| *name == "src/lib.rs")
+        );
     }
 }

@@ -28,7 +28,7 @@ use anyhow::Result;
 
 use super::analysis;
 use crate::cell::opt_level;
-use crate::warm::Warm;
+use crate::library::warm::Warm;
 
 const CONFIG_VARIABLE: &str = "EVCXR_CONFIG_DIR";
 
@@ -50,7 +50,7 @@ const PROFILE: [(&str, &str); 9] = [
 const DEPENDENCIES: &str = "[profile.dev.package.\"*\"]\nopt-level = 2\ndebug-assertions = false\noverflow-checks = false\n";
 
 /// What cargo and rust-analyzer get in their environment for every cell. It is not meant for what the cells start.
-pub(super) fn environment(warm: Option<&Warm>) -> Vec<(String, OsString)> {
+pub(crate) fn environment(warm: Option<&Warm>) -> Vec<(String, OsString)> {
     let profile = PROFILE.map(|(name, value)| (format!("CARGO_PROFILE_DEV_{name}"), value.into()));
     let mut environment = Vec::from(profile);
     if let Some(warm) = warm {
@@ -69,7 +69,7 @@ pub(super) fn environment(warm: Option<&Warm>) -> Vec<(String, OsString)> {
 const FILE: &str = "evcxr.toml";
 
 /// Points evcxr to a configuration in the session's folder, until it is dropped.
-pub(super) struct Configuration {
+pub(crate) struct Configuration {
     previous: Option<OsString>,
     /// The notebook's folder, if it holds a configuration.
     notebook: Option<PathBuf>,
@@ -78,7 +78,7 @@ pub(super) struct Configuration {
 impl Configuration {
     /// Writes the configuration. What becomes of `user` starts in the notebook's folder, also where evcxr shall not
     /// look there.
-    pub(super) fn write(folder: &Path, warm: &Warm, user: &mut Command) -> Result<Configuration> {
+    pub(crate) fn write(folder: &Path, warm: &Warm, user: &mut Command) -> Result<Configuration> {
         let dependencies = analysis::dependencies(warm.library());
         let level = format!("2\n\n{DEPENDENCIES}\n{dependencies}[profile.release]");
         let text = format!(
@@ -100,7 +100,7 @@ impl Configuration {
 
     /// The level of optimisation that the notebook's own configuration asks for. What else evcxr reads there on its own
     /// is about folders and caches that are the kernel's.
-    pub(super) fn opt_level(&self) -> Option<&'static str> {
+    pub(crate) fn opt_level(&self) -> Option<&'static str> {
         let text = std::fs::read_to_string(self.notebook.as_ref()?.join(FILE)).ok()?;
         text.lines().find_map(|line| {
             let (name, value) = line.split_once('=')?;

@@ -529,5 +529,4 @@ fn may_go_on(bytes: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[path = "output_tests.rs"]
 mod tests;

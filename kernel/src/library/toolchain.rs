@@ -9,9 +9,9 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use forklore_lab::find_program;
 
-use crate::cache;
+use crate::library::cache;
+use crate::library::sources;
 use crate::runtime;
-use crate::sources;
 
 /// The file in a prelude's folder.
 pub(crate) const PRELUDE: &str = "prelude.so";

@@ -38,9 +38,15 @@ const SPECS: [Spec; 2] = [
         display_name: "Rust (forklore)",
         subcommand: "kernel",
         files: &[
-            ("logo-svg.svg", include_bytes!("../logo/forklore.svg")),
-            ("logo-64x64.png", include_bytes!("../logo/forklore-64.png")),
-            ("logo-32x32.png", include_bytes!("../logo/forklore-32.png")),
+            ("logo-svg.svg", include_bytes!("../../logo/forklore.svg")),
+            (
+                "logo-64x64.png",
+                include_bytes!("../../logo/forklore-64.png"),
+            ),
+            (
+                "logo-32x32.png",
+                include_bytes!("../../logo/forklore-32.png"),
+            ),
         ],
     },
     Spec {
@@ -48,9 +54,9 @@ const SPECS: [Spec; 2] = [
         display_name: "Rust (evcxr)",
         subcommand: "evcxr",
         files: &[
-            ("logo-svg.svg", include_bytes!("../logo/evcxr.svg")),
-            ("logo-64x64.png", include_bytes!("../logo/evcxr-64.png")),
-            ("logo-32x32.png", include_bytes!("../logo/evcxr-32.png")),
+            ("logo-svg.svg", include_bytes!("../../logo/evcxr.svg")),
+            ("logo-64x64.png", include_bytes!("../../logo/evcxr-64.png")),
+            ("logo-32x32.png", include_bytes!("../../logo/evcxr-32.png")),
         ],
     },
 ];

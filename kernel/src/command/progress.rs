@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::warm;
+use crate::library::warm;
 
 const TICK: Duration = Duration::from_millis(250);
 /// What a cold build takes on two cores, for the bar. A bar that waits at its end is better than none.

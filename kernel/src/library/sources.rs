@@ -29,7 +29,7 @@ const PACKAGES: [(&str, &[&str]); 4] = [
     ("hashbrown", &["core"]),
     ("std", &["alloc", "core", "hashbrown"]),
 ];
-const HASHBROWN: &str = include_str!("../analysis/hashbrown.rs");
+const HASHBROWN: &str = include_str!("../../analysis/hashbrown.rs");
 
 /// Writes the workspace for the sources in `rust_src`.
 ///

@@ -14,9 +14,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use crate::build::{FACES, LIBRARY, TOOLS};
-use crate::kept;
-use crate::warm::Warm;
+use crate::evcxr::build::{FACES, LIBRARY, TOOLS};
+use crate::library::kept;
+use crate::library::warm::Warm;
 
 const RUSTUP: &str = r#"#!/bin/sh
 tools=${0%/*}
@@ -67,14 +67,14 @@ exec "$real" "$@"
 "#;
 
 /// The tools are first on the `PATH` until this is dropped.
-pub(super) struct Tools {
+pub(crate) struct Tools {
     path: Option<OsString>,
 }
 
 impl Tools {
     /// Writes the tools into the session's folder, and puts them first on the `PATH`. `warm` is the library, if cells
     /// have it.
-    pub(super) fn install(folder: &Path, program: &Path, warm: Option<&Warm>) -> io::Result<Tools> {
+    pub(crate) fn install(folder: &Path, program: &Path, warm: Option<&Warm>) -> io::Result<Tools> {
         let tools = folder.join(TOOLS);
         fs::create_dir_all(&tools)?;
         for face in FACES {
@@ -101,7 +101,7 @@ impl Tools {
     }
 
     /// The `PATH` as it was, which cells shall have.
-    pub(super) fn path(&self) -> OsString {
+    pub(crate) fn path(&self) -> OsString {
         self.path.clone().unwrap_or_default()
     }
 }

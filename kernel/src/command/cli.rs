@@ -9,8 +9,14 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use forklore_lab::course;
 
-use crate::install::{self, Place};
-use crate::{doctor, lab, procs, progress, server, shared, toolchain};
+use crate::command::doctor;
+use crate::command::install::{self, Place};
+use crate::command::lab;
+use crate::command::progress;
+use crate::library::shared;
+use crate::library::toolchain;
+use crate::server;
+use crate::sys::procs;
 
 /// The argument by which `evcxr_jupyter` is started as a kernel. It reads the command line itself, so it is given what
 /// it knows, and we leave it alone when we see it.

@@ -12,7 +12,9 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use forklore_lab::find_program;
 
-use crate::{cache, install, progress};
+use crate::command::install;
+use crate::command::progress;
+use crate::library::cache;
 
 /// What `forklore lab` can be asked.
 #[derive(Debug, Args)]

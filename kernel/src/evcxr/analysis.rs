@@ -5,7 +5,7 @@
 //!
 //! | left out | how |
 //! | --- | --- |
-//! | of the standard library: vector instructions, tests, parts of the compiler, its dependencies, the bodies of functions | [`STANDARD_LIBRARY_VARIABLE`] names a folder with the rest (see `sources`) |
+//! | of the standard library: vector instructions, tests, parts of the compiler, its dependencies, the bodies of functions | [`STANDARD_LIBRARY_VARIABLE`] names a folder with the rest (see `library::sources`) |
 //! | of the library: its dependencies, none of which is in its interface | rust-analyzer's `cargo metadata` runs with a `cfg` that [`dependencies`] tells from the build |
 //!
 //! evcxr's own calls of cargo set `RUSTFLAGS` themselves, so they see the dependency that is compiled.
@@ -14,14 +14,14 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// Where rust-analyzer looks first for the standard library's sources.
-pub(super) const STANDARD_LIBRARY_VARIABLE: &str = "RUST_SRC_PATH";
+pub(crate) const STANDARD_LIBRARY_VARIABLE: &str = "RUST_SRC_PATH";
 /// Read by every cargo that does not come from evcxr.
-pub(super) const FLAGS_VARIABLE: &str = "RUSTFLAGS";
+pub(crate) const FLAGS_VARIABLE: &str = "RUSTFLAGS";
 /// Their value: true for rust-analyzer only.
-pub(super) const FLAGS: &str = "--cfg forklore_analysis";
+pub(crate) const FLAGS: &str = "--cfg forklore_analysis";
 
 /// The library as a dependency, in a manifest: with its dependencies for rustc, without them for rust-analyzer.
-pub(super) fn dependencies(library: &Path) -> String {
+pub(crate) fn dependencies(library: &Path) -> String {
     let mut text = String::new();
     for (condition, name, folder) in [
         ("not(forklore_analysis)", "forklore", library.to_owned()),

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::procs::own_uid;
+use crate::sys::procs::own_uid;
 
 /// Names the folder; empty for none.
 pub const VARIABLE: &str = "FORKLORE_WARM";

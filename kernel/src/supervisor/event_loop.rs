@@ -17,11 +17,11 @@ use super::run::Run;
 use super::threads::Threads;
 use super::user::User;
 use super::verdict::{self, Death};
-use crate::frame::{self, Frame, Limit, ToKernel, ToSupervisor};
-use crate::procs::{self, Pid};
+use crate::protocol::frame::{self, Frame, Limit, ToKernel, ToSupervisor};
 use crate::runtime::board::Board;
 use crate::runtime::checkpoint::{self, Checkpoint};
 use crate::runtime::{receive, send};
+use crate::sys::procs::{self, Pid};
 
 /// Output that the kernel has not taken yet is kept up to here; then it stays in the cell's pipes.
 const OUTBOX_BYTES: usize = 1 << 20;

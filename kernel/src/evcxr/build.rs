@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  evcxr ── cargo build ──▶ tools/cargo ──▶ tools/build ── first time, or something has changed ──▶ cargo
-//!                           (see `session::tools`)  │                                                 │
+//!                           (see `tools`)          │                                                 │
 //!                                                   └─ as last time ─▶ rustc ◀── tools/wrapper ◀──────┘
 //! ```
 //!
@@ -28,9 +28,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::awaited;
 use crate::definitions::{lost, rewrite, statics};
-use crate::kept::{Compiled, Kept};
+use crate::evcxr::awaited;
+use crate::library::kept::{Compiled, Kept};
 
 /// The folder of the tools, in a session's folder.
 pub(crate) const TOOLS: &str = "tools";
@@ -347,7 +347,7 @@ fn split(bytes: &[u8]) -> impl Iterator<Item = OsString> {
 }
 
 /// Whether a `:dep` names a folder: cargo looks there for changes before each cell. (The library itself, which
-/// does not change, is in another table; see `session::manifest`.)
+/// does not change, is in another table; see `manifest`.)
 fn may_have_sources_that_change(manifest: &str) -> bool {
     let dependencies = manifest
         .split_once("\n[dependencies]\n")

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::aftermath::Aftermath;
+use crate::protocol::aftermath::Aftermath;
 
 /// From the supervisor to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]

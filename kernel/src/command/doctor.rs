@@ -10,8 +10,9 @@ use forklore_lab::find_program;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use serde::Serialize;
 
-use crate::warm::{self, Shared};
-use crate::{cache, install};
+use crate::command::install;
+use crate::library::cache;
+use crate::library::warm::{self, Shared};
 
 /// What a session takes, in MiB: the compiler beside rust-analyzer and the cells' processes.
 const SESSION_MIB: u64 = 800;

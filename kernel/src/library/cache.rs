@@ -23,7 +23,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Error, Result, bail};
 
-use crate::procs;
+use crate::sys::procs;
 
 /// What is kept of each kind: a few compilers or versions of the library, side by side.
 const N_KEPT: usize = 3;

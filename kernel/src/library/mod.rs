@@ -1,0 +1,9 @@
+//! The library in the sessions: unpacked from this program, compiled once, and kept in a cache with all that is made for
+//! the compiler that the user has.
+
+pub(crate) mod cache;
+pub(crate) mod kept;
+pub mod shared;
+mod sources;
+pub(crate) mod toolchain;
+pub mod warm;

@@ -1,0 +1,4 @@
+//! What the kernel needs of the OS.
+
+pub mod allocator;
+pub mod procs;
