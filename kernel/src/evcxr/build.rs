@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  evcxr ── cargo build ──▶ tools/cargo ──▶ tools/build ── first time, or something has changed ──▶ cargo
-//!                           (see `tools`)          │                                                 │
+//!                           (see `tools`)           │                                                 │
 //!                                                   └─ as last time ─▶ rustc ◀── tools/wrapper ◀──────┘
 //! ```
 //!
