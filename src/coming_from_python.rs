@@ -8,7 +8,7 @@
 //! | `pool.map(f, xs, chunksize=8)` | [`pool.map_chunked(f, xs, 8)`](crate::Pool::map_chunked) | without a size, chunks shrink towards the end |
 //! | `pool.starmap(f, pairs)` | [`pool.starmap(f, pairs)`](crate::Pool::starmap) | |
 //! | `pool.imap(f, xs)` | [`pool.imap(f, xs)`](crate::Pool::imap) | takes arguments only a little ahead, so they may be endless |
-//! | `pool.imap_unordered(f, xs)` | [`pool.imap_unordered(f, xs)`](crate::Pool::imap_unordered) | gives each result's place too |
+//! | `pool.imap_unordered(f, xs)` | [`pool.imap_unordered(f, xs)`](crate::Pool::imap_unordered) | gives each result's item too |
 //! | `pool.apply(f, (x,))` | [`pool.apply(f, x)`](crate::Pool::apply) | |
 //! | `pool.apply_async(f, (x,))`, `map_async` | [`pool.apply_async(f, x)`](crate::Pool::apply_async), [`map_async`](crate::Pool::map_async) | `.ready()`, `.wait(timeout)`, `.get()?`; no callbacks: they would need a thread |
 //! | `result.get(timeout)`, `TimeoutError` | `.wait(timeout)`, then `.get()?` | to end a task that takes too long: [`Pool::builder().timeout(limit)`](crate::pool::Builder::timeout) |
@@ -34,7 +34,7 @@
 //! | `initializer=f`, `max_tasks_per_child=100`, `mp_context` | [`Pool::builder()`](crate::Pool::builder)`.initializer(f).max_tasks_per_worker(100).start_method(m)` | |
 //! | `executor.submit(f, x).result(10)` | `pool.apply_async(f, x)`, then `.wait(timeout)` and `.get()?` | |
 //! | `executor.map(f, xs)` | `pool.imap(f, xs)` | takes arguments only a little ahead |
-//! | `as_completed(futures)` | [`pool.imap_unordered(f, xs)`](crate::Pool::imap_unordered) | each result with its place |
+//! | `as_completed(futures)` | [`pool.imap_unordered(f, xs)`](crate::Pool::imap_unordered) | each result with its item |
 //! | `wait(futures)` | [`pool.map_async(f, xs)`](crate::Pool::map_async)`.get()?` | all of them, or the first error |
 //! | `future.done()`, `future.exception()` | `pending.ready()`, the error of `.get()` | |
 //! | `future.cancel()` | drop the [`Pending`](crate::Pending) | what was not begun is not run |
@@ -62,7 +62,7 @@
 //! # The rules that are not here
 //!
 //! - **Define before the pool is made, at the top of a module, under `if __name__ == "__main__"`**: Python
-//!   sends a function's name, and the worker looks it up in what it has imported. Here its place in its shared
+//!   sends a function's name, and the worker looks it up in what it has imported. Here its offset in its shared
 //!   object is sent.
 //! - **Arguments must pickle.** Here: `serde`; and what a closure captures need not even do that.
 //! - **A worker that dies hangs `multiprocessing.Pool`**, and breaks the executors. Here it is an error of one item.

@@ -348,7 +348,7 @@ impl TaskError {
         }))
     }
 
-    /// The position of the task's argument in the input, counted from 0; `None` outside of a map.
+    /// The item: its index in the input, from 0; `None` outside of a map.
     pub fn item(&self) -> Option<usize> {
         self.0.item
     }
@@ -448,7 +448,7 @@ impl TaskError {
         TaskError::new(Some(item), None, Cause::NotRun(reason.to_string()))
     }
 
-    /// The same error for another place: a part of a map counts its items from 0.
+    /// The same error for another item: a part of a map counts its items from 0.
     pub(crate) fn at(mut self, item: usize) -> Self {
         self.0.item = Some(item);
         self

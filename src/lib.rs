@@ -19,7 +19,7 @@
 //! ```
 //!
 //! The workers are forked once and live on. The function need not exist when they are forked: it is
-//! sent as its place in its shared object, so in a notebook it may be defined in a later cell, or in
+//! sent as its offset in its shared object, so in a notebook it may be defined in a later cell, or in
 //! the very cell of the map. A closure that has captured something runs in workers that are forked
 //! for that one call, and inherit whatever it refers to:
 //!
@@ -96,7 +96,7 @@
 //! # Fork safety: what a worker has of its parent
 //!
 //! A forked worker is a copy of this process as it was *when the worker was forked*: with the pool, or when it took a
-//! dead worker's place. So is what it knows:
+//! dead worker's slot. So is what it knows:
 //!
 //! - **Statics, thread-locals, environment variables and the working directory** are those of that moment. A static
 //!   that is set after the pool was made is not set in its workers. A closure that captures something is run by
@@ -172,7 +172,7 @@
 //! - A process can be forked only while it has **one thread**; with more, the child would inherit
 //!   locks that no thread unlocks. Such calls are refused with an error that says so. Make pools before
 //!   threads, and drop a [`ThreadPool`] before you make a [`Pool`].
-//! - Arguments and results of functions without captured state are **copied** as bytes (serde): plain
+//! - Arguments and results of non-capturing functions are **copied** as bytes (serde): plain
 //!   numbers fast, vectors of them and strings in one piece, everything else value by value. What a
 //!   closure captures is not copied at all, but forking costs about 0.2 ms for each worker of the
 //!   call, and more in a process with much memory.

@@ -1,4 +1,4 @@
-//! A function's portable name: the shared object that holds it, and its place in there.
+//! A function's portable name: the shared object that holds it, and its offset in it.
 //!
 //! An address means nothing in a process that was forked before the function's object was loaded,
 //! and a notebook's cells are objects that are loaded one after the other. The pair of path and

@@ -26,8 +26,8 @@ impl LastPanic {
         let separator = if n_before == 0 { "" } else { "; then " };
         let bytes = separator.bytes().chain(panic.bytes());
         let mut n = n_before;
-        for (place, byte) in self.text.iter().skip(n_before).zip(bytes) {
-            place.store(byte, Ordering::Relaxed);
+        for (slot, byte) in self.text.iter().skip(n_before).zip(bytes) {
+            slot.store(byte, Ordering::Relaxed);
             n += 1;
         }
         self.n_bytes.store(n as u32, Ordering::Release);

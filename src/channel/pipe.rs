@@ -233,8 +233,8 @@ impl<T: Serialize> Sender<T> {
         let mut parcel = Some(sides.ring.pack(message)?);
         sides.messages.count_self(true)?;
         let gone = "no room is left in this pipe, and no receiver that could make some";
-        let place = (&sides.space, sides.ring.space());
-        sides.wait(place, deadline, gone, |session| {
+        let event = (&sides.space, sides.ring.space());
+        sides.wait(event, deadline, gone, |session| {
             match parcel.take_if(|parcel| !session.is_full_for(parcel)) {
                 Some(parcel) => {
                     sides.messages.open(sides.ring.messages());
@@ -316,8 +316,8 @@ impl<T: DeserializeOwned> Receiver<T> {
         let sides = &*self.sides;
         sides.space.count_self(true)?;
         let gone = "no message is left in this pipe, and no sender that could send one";
-        let place = (&sides.messages, sides.ring.messages());
-        let parcel = sides.wait(place, deadline, gone, |session| {
+        let event = (&sides.messages, sides.ring.messages());
+        let parcel = sides.wait(event, deadline, gone, |session| {
             if !session.is_empty() {
                 sides.space.open(sides.ring.space());
             }

@@ -62,7 +62,7 @@ pub(super) struct Door {
     pub(super) n_ends: AtomicU32,
 }
 
-/// A place for a message.
+/// One message, or room for one.
 #[repr(C)]
 struct Slot {
     bytes: AtomicU64,
@@ -164,7 +164,7 @@ impl Ring {
     }
 
     fn head(&self) -> &Head {
-        // SAFETY: the heap was made with room for the head, zeroed, at a place aligned to 64.
+        // SAFETY: the heap was made with room for the head, zeroed, at an address aligned to 64.
         unsafe { &*self.heap.reserved().cast::<Head>() }
     }
 

@@ -58,10 +58,10 @@ where
                 self.n_per_block = (2 * self.n_per_block).min(LARGEST_BLOCK);
             }
         }
-        let place = self.n_taken - self.ready.len();
+        let item = self.n_taken - self.ready.len();
         match self.ready.next()? {
             Ok(value) => Some(value),
-            Err(error) => panic!("{}", error.at(place)),
+            Err(error) => panic!("{}", error.at(item)),
         }
     }
 

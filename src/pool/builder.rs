@@ -42,7 +42,7 @@ impl Builder {
     }
 
     /// What each worker runs once when it starts, also one that replaces another. For workers that
-    /// are not forked from this process, it must have captured nothing, and be the function itself: not a pointer to one.
+    /// are not forked from this process, it must be non-capturing, and the function itself: not a pointer to one.
     pub fn initializer<F: Fn() + 'static>(mut self, f: F) -> Builder {
         self.initializer = Some(Initializer {
             run: Rc::new(f),
@@ -148,7 +148,7 @@ impl Builder {
         {
             return Err(Error::invalid_input(format!(
                 "the pool's initializer cannot be sent to workers that are not forked from this process: {}; give a \
-                 function or a closure that has captured nothing, or use StartMethod::Fork",
+                 function or a non-capturing closure, or use StartMethod::Fork",
                 why()
             )));
         }
@@ -168,7 +168,7 @@ impl Builder {
     }
 }
 
-/// Runs an initialiser that has no state, in a process that knows only this function's place.
+/// Runs a non-capturing initialiser, in a process that knows only this function's symbol.
 extern "C" fn run_shipped<F: Fn()>() -> bool {
     // SAFETY: a type without size has no state to be invalid, and the builder held such a value.
     let f: &F = unsafe { NonNull::dangling().as_ref() };

@@ -36,7 +36,7 @@ struct Stream<C, I: Iterator> {
     args: Fuse<I>,
     /// The panic of the arguments' iterator, kept until the results of what came before it are taken.
     panic: Option<Payload>,
-    /// The place of the next argument in the input.
+    /// The next argument: its index in the input.
     next_index: usize,
     chunk_items: usize,
 }
@@ -70,7 +70,7 @@ where
         })
     }
 
-    /// The results of the oldest chunk, or of any that has ended, with the place of the first.
+    /// The results of the oldest chunk, or of any that has ended, with the first one's item.
     /// `None` at the end of the input.
     #[track_caller]
     fn next_chunk(&mut self, in_order: bool) -> Option<(usize, Vec<Outcome<C::Output>>)> {
@@ -168,7 +168,7 @@ impl<I: Iterator> Iterator for UntilPanic<'_, I> {
     }
 }
 
-/// The results of a stream, one by one, each with its place in the input.
+/// The results of a stream, one by one, each with its item.
 pub(super) struct Results<C, I: Iterator, R> {
     stream: Stream<C, I>,
     ready: std::iter::Enumerate<std::vec::IntoIter<Outcome<R>>>,
@@ -220,10 +220,10 @@ where
     fn next(&mut self) -> Option<(usize, C::Output)> {
         loop {
             if let Some((index, result)) = self.ready.next() {
-                let place = self.first_index + index;
+                let item = self.first_index + index;
                 return match result {
-                    Ok(value) => Some((place, value)),
-                    Err(error) => panic!("{}", error.at(place)),
+                    Ok(value) => Some((item, value)),
+                    Err(error) => panic!("{}", error.at(item)),
                 };
             }
             let (first_index, results) = self.stream.next_chunk(self.in_order)?;

@@ -59,8 +59,8 @@ pub use star::StarFn;
 /// A pool of worker processes that run functions on arguments.
 ///
 /// The workers are forked when the pool is made and live until it is closed. They run any function:
-/// also one that was compiled and loaded after they were forked, and closures. A function without
-/// captured state is sent as its place in its shared object; one that has captured something is run
+/// also one that was compiled and loaded after they were forked, and closures. A non-capturing
+/// function is sent as its offset in its shared object; a capturing closure is run
 /// by workers that are forked for that call, and so inherit all it refers to without a copy.
 ///
 /// Whatever a task does (it panics, exits, aborts, is killed), the others' results arrive, the error
@@ -155,7 +155,7 @@ impl Pool {
     ///
     /// # Panics
     /// If a task panicked or its worker died, after all others have finished, with the first such
-    /// item's error. If the pool is closed, or `f` has captured state and this process has more than
+    /// item's error. If the pool is closed, or `f` captures and this process has more than
     /// one thread. [`try_map`](Pool::try_map) gives errors instead.
     ///
     /// # Example
@@ -303,7 +303,7 @@ impl Pool {
         Results::begin(&self.shared, Unary(f), args, true).map(|(_, result)| result)
     }
 
-    /// As [`imap`](Pool::imap), each result as soon as it is there, with its argument's place in the
+    /// As [`imap`](Pool::imap), each result as soon as it is there, with its argument's index in the
     /// input: a slow task does not hold up those behind it.
     ///
     /// # Panics
@@ -315,7 +315,7 @@ impl Pool {
     /// let pool = forklore::Pool::with_workers(2)?;
     /// let words = ["here", "and", "now"].map(str::to_owned);
     /// let lengths = pool.imap_unordered(|word: String| word.len(), words);
-    /// assert_eq!(lengths.map(|(place, n)| place * n).sum::<usize>(), 3 + 2 * 3);
+    /// assert_eq!(lengths.map(|(item, n)| item * n).sum::<usize>(), 3 + 2 * 3);
     /// # Ok(()) }
     /// ```
     #[track_caller]
@@ -392,7 +392,7 @@ impl Pool {
     /// workers: to set something up in all of them, or to ask all of them.
     ///
     /// A worker that is at work comes to it when it has finished what it has. The item that an error
-    /// names is the worker's place.
+    /// names is the worker's index.
     ///
     /// # Panics
     /// As [`map`](Pool::map), and if `f` has captured something: the workers exist already, and

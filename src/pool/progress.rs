@@ -81,7 +81,7 @@ impl Watched<'_> {
     }
 
     /// A further line for each worker: how many tasks it has finished since the map began, and which
-    /// item it is at. Who takes the place of one that ended goes on with its line.
+    /// item it is at. A worker that replaces another goes on with its line.
     #[must_use]
     pub fn per_worker(mut self) -> Self {
         self.show = Show::LinePerWorker;
@@ -191,7 +191,7 @@ impl Watched<'_> {
         call.watched(Box::new(move |flight| self.watch(flight, &before)))
     }
 
-    /// Waits for a flight and shows how far it is. `before`: how many tasks each of the pool's seats had finished.
+    /// Waits for a flight and shows how far it is. `before`: how many tasks each of the pool's slots had finished.
     #[inline(never)]
     fn watch(&self, flight: &Flight, before: &[u64]) {
         if self.show == Show::Nothing {
@@ -225,11 +225,11 @@ struct View {
     last_drawn: Instant,
 }
 
-/// What was seen of one seat's worker.
+/// What was seen of one slot's worker.
 #[derive(Debug, Default)]
 struct Worker {
     pid: i32,
-    /// The seat's task count when the map began.
+    /// The slot's task count when the map began.
     n_before: u64,
     n_tasks: u64,
     item: Option<usize>,
@@ -267,10 +267,10 @@ impl View {
     fn note(&mut self, look: Look, now: Duration) {
         self.total.done = self.total.done.max(look.n_done);
         for seen in look.workers {
-            if self.workers.len() <= seen.seat {
-                self.workers.resize_with(seen.seat + 1, Worker::default);
+            if self.workers.len() <= seen.slot {
+                self.workers.resize_with(seen.slot + 1, Worker::default);
             }
-            let worker = &mut self.workers[seen.seat];
+            let worker = &mut self.workers[seen.slot];
             (worker.pid, worker.n_tasks) = (seen.pid, seen.n_tasks);
             if worker.item != seen.item {
                 self.n_spans += worker.end_span(now, self.n_spans < MOST_SPANS);
@@ -329,8 +329,8 @@ impl View {
             label => label,
         };
         let mut timeline = Timeline::new(title).until(elapsed);
-        for (seat, worker) in self.workers.iter().enumerate() {
-            let row = format!("worker {seat}");
+        for (slot, worker) in self.workers.iter().enumerate() {
+            let row = format!("worker {slot}");
             timeline = timeline.row(&row);
             let running = worker
                 .item
@@ -362,7 +362,7 @@ impl Worker {
         }
     }
 
-    fn line((seat, worker): (usize, &Worker)) -> Line {
+    fn line((slot, worker): (usize, &Worker)) -> Line {
         let note = match worker.item {
             Some(item) => format!("pid {}, at item {item}", worker.pid),
             None => format!("pid {}", worker.pid),
@@ -370,7 +370,7 @@ impl Worker {
         Line {
             done: worker.n_tasks.saturating_sub(worker.n_before),
             note,
-            ..Line::new(&format!("worker {seat}"), None)
+            ..Line::new(&format!("worker {slot}"), None)
         }
     }
 }

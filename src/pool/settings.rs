@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 
-use super::call::task::Task;
+use super::call::work::Work;
 use super::plan::Schedule;
 use super::shm::desk::Shm;
 
@@ -36,18 +36,18 @@ pub(super) struct Initializer {
     pub(super) shipped: Result<ShippedInitializer, fn() -> String>,
 }
 
-/// What an initialiser without captured state is called by; false if it panicked.
+/// How a non-capturing initialiser is called; false if it panicked.
 pub(super) type ShippedInitializer = extern "C" fn() -> bool;
 
 /// What a worker that was forked for one call runs: the function and where its state is.
 #[derive(Clone, Copy)]
 pub(super) struct LocalCall {
-    pub(super) run: unsafe fn(*const (), &mut Task<'_, Shm>),
+    pub(super) run: unsafe fn(*const (), &mut Work<'_, Shm>),
     pub(super) call: *const (),
 }
 
 /// How a pool starts its workers. The same functions can be mapped over workers of each kind, because
-/// functions travel by their place in their shared object.
+/// functions travel by their offset in their shared object.
 ///
 /// | | what a worker is | may the process have threads? | pool of 2 to first result |
 /// | --- | --- | --- | --- |
@@ -59,8 +59,8 @@ pub(super) struct LocalCall {
 /// more costs a server 0.4 ms, a spawn 0.8 ms.)
 ///
 /// With `Forkserver` and `Spawn`, workers inherit nothing from this process: no variables, no open
-/// files but the standard ones. Initialisers and functions must have captured nothing; a closure
-/// that has is run by workers that are forked from this process for that call, which needs one
+/// files but the standard ones. Initialisers and functions must be non-capturing; a closure
+/// that captures is run by workers that are forked from this process for that call, which needs one
 /// thread as ever. The program's own code before and in `main` does not run in such workers.
 /// They need Linux 3.17 and glibc 2.29.
 ///

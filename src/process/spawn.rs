@@ -38,7 +38,7 @@ pub struct Process<T> {
 
 /// The word at the start of the shared memory: where the outcome is, 0 until it is complete. The
 /// child stores it with release, the parent loads it with acquire after the child's end.
-type Answer = AtomicU64;
+type ResultWord = AtomicU64;
 
 /// A value has half of the machine's memory at most, as the child has a copy of its own; so there may be
 /// thousands of processes.
@@ -55,11 +55,11 @@ impl<T: Serialize + DeserializeOwned> Process<T> {
     /// [`join`](Process::join). The value is sent before it is dropped in the child, so a panic of its
     /// destructor is printed and changes nothing. `SIGTERM` ends the child, also if its parent handles or blocks it.
     pub fn spawn(f: impl FnOnce() -> T) -> Result<Process<T>> {
-        let heap = Heap::of_part(size_of::<Answer>(), ADDRESSES_PART)?;
+        let heap = Heap::of_part(size_of::<ResultWord>(), ADDRESSES_PART)?;
         match child::fork()? {
             Side::Child(_branch) => {
                 child::heed_termination();
-                child::exit_now(i32::from(!answer(&heap, f)))
+                child::exit_now(i32::from(!run_and_commit(&heap, f)))
             }
             Side::Parent(pid) => Ok(Process {
                 child: Child::of(pid),
@@ -77,13 +77,13 @@ impl<T: Serialize + DeserializeOwned> Process<T> {
     pub fn join(mut self) -> std::result::Result<T, TaskError> {
         let ended = self.child.reap();
         let fail = |cause| TaskError::new(None, Some(self.child.pid()), cause);
-        match answer_word(&self.heap).load(Ordering::Acquire) {
+        match result_word(&self.heap).load(Ordering::Acquire) {
             0 => Err(fail(match ended {
                 Ended::Exited(code) => Cause::Exited { code },
                 Ended::Signalled(signal) => Cause::Signalled { signal },
                 Ended::Unknown => Cause::Vanished,
             })),
-            place => match read(&self.heap, place) {
+            offset => match read(&self.heap, offset) {
                 [CAUSE, cause @ ..] => Err(fail(
                     wire::decode(cause).unwrap_or_else(|error| Cause::Decode(error.to_string())),
                 )),
@@ -121,7 +121,7 @@ impl<T> Process<T> {
 }
 
 /// Runs the closure in the child and commits what became of it; false if there is no room even for a reason.
-fn answer<T: Serialize>(heap: &Heap, f: impl FnOnce() -> T) -> bool {
+fn run_and_commit<T: Serialize>(heap: &Heap, f: impl FnOnce() -> T) -> bool {
     let origin = Origin::here();
     let outcome = caught::run(f);
     origin.check();
@@ -139,7 +139,7 @@ fn answer<T: Serialize>(heap: &Heap, f: impl FnOnce() -> T) -> bool {
             wire::encode(&cause, &mut bytes)?;
             commit(heap, &bytes)
         });
-    // The parent has its answer, whatever the value's destructor does.
+    // The parent has the result, whatever the value's destructor does.
     caught::drop_quietly(outcome);
     committed.is_ok()
 }
@@ -152,34 +152,34 @@ fn not_sent(error: Error) -> Cause {
     Cause::Encode(error.to_string())
 }
 
-/// Commits an answer: a byte that says whether a value or a cause follows, and that, encoded.
+/// Commits a result: a byte that says whether a value or a cause follows, and that, encoded.
 fn commit(heap: &Heap, bytes: &[u8]) -> Result<()> {
-    let place = heap.take(size_of::<u64>() + bytes.len())?;
+    let offset = heap.take(size_of::<u64>() + bytes.len())?;
     // SAFETY: the block was just taken with room for the length and the bytes.
     unsafe {
-        let start = heap.at(place);
+        let start = heap.at(offset);
         start.cast::<u64>().write(bytes.len() as u64);
         std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.add(size_of::<u64>()), bytes.len());
     }
-    answer_word(heap).store(place, Ordering::Release);
+    result_word(heap).store(offset, Ordering::Release);
     Ok(())
 }
 
-/// The answer's first byte: the closure's value follows.
+/// The result's first byte: the closure's value follows.
 const VALUE: u8 = 0;
-/// The answer's first byte: why there is no value follows.
+/// The result's first byte: why there is no value follows.
 const CAUSE: u8 = 1;
 
-fn read(heap: &Heap, place: Offset) -> &[u8] {
-    // SAFETY: the child committed a length and as many bytes at this place, and has ended.
+fn read(heap: &Heap, offset: Offset) -> &[u8] {
+    // SAFETY: the child committed a length and as many bytes at this offset, and has ended.
     unsafe {
-        let start = heap.at(place).cast_const();
+        let start = heap.at(offset).cast_const();
         let length = start.cast::<u64>().read();
         std::slice::from_raw_parts(start.add(size_of::<u64>()), length as usize)
     }
 }
 
-fn answer_word(heap: &Heap) -> &Answer {
+fn result_word(heap: &Heap) -> &ResultWord {
     // SAFETY: the heap was made with room for the word, zeroed, at an aligned place.
-    unsafe { &*heap.reserved().cast::<Answer>() }
+    unsafe { &*heap.reserved().cast::<ResultWord>() }
 }

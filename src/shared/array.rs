@@ -108,7 +108,7 @@ impl<T: Number> SharedArray<T> {
     /// Puts a number at `index`.
     ///
     /// # Panics
-    /// If there is no such place.
+    /// If `index` is out of bounds.
     #[track_caller]
     pub fn set(&self, index: usize, value: T) {
         T::store(&self.cells()[index], value, Ordering::Relaxed);
@@ -118,7 +118,7 @@ impl<T: Number> SharedArray<T> {
     /// another process is lost: `f` is called again when there was one in between.
     ///
     /// # Panics
-    /// If there is no such place.
+    /// If `index` is out of bounds.
     ///
     /// # Example
     /// ```standalone_crate
@@ -177,7 +177,7 @@ impl<T: Number> SharedArray<T> {
         let cells = &self.cells()[start..];
         assert!(
             numbers.len() <= cells.len(),
-            "{} numbers from place {start} on do not fit into {}",
+            "{} numbers from index {start} on do not fit into {}",
             numbers.len(),
             self.length
         );

@@ -18,7 +18,7 @@ use crate::memory;
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::region::Region;
 
-/// A place in the region, in bytes from its start. 0 is never a block.
+/// Where something is in the region, in bytes from its start. 0 is never a block.
 pub(crate) type Offset = u64;
 
 /// The smallest block, header included.

@@ -60,12 +60,12 @@ impl<T: Number> Value<T> {
         T::load(&self.cell.0, Ordering::Acquire)
     }
 
-    /// Puts another number in its place.
+    /// Stores another number.
     pub fn set(&self, value: T) {
         T::store(&self.cell.0, value, Ordering::Release);
     }
 
-    /// Puts another number in its place and gives the old one.
+    /// Stores another number and returns the old one.
     pub fn swap(&self, value: T) -> T {
         T::swap(&self.cell.0, value)
     }

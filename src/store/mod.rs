@@ -1,7 +1,7 @@
 //! Where a notebook's variables are between its cells: evcxr's, compiled once.
 //!
 //! evcxr puts the text of such a store into every cell, where a hash map from names to values of any type is most of
-//! what the compiler has to do. The forklore kernel puts this module in the text's place. The names, what they do and
+//! what the compiler has to do. The forklore kernel compiles this module instead of the text. The names, what they do and
 //! the lines that are printed are evcxr's; what does not depend on a variable's type is compiled here.
 
 use std::any::{Any, TypeId};
@@ -170,7 +170,7 @@ impl VariableStore {
         guarded.join(" ")
     }
 
-    /// The cell has ended: puts the copies in the place of what it has left, or throws them away.
+    /// The cell has ended: puts the copies back for what it has left, or throws them away.
     fn settle(&mut self, restores: bool) {
         for (name, variable) in self.guarded.drain(..) {
             if restores {
@@ -248,11 +248,11 @@ impl<T: Display> From<T> for EvcxrUserCodeError {
 /// The longest error that is shown whole.
 const ERROR_BYTES: usize = 4096;
 
-/// Tells the kernel that a `?` at this place met an error, in a line of its own: the text is in hexadecimal digits, so
+/// Tells the kernel that a `?` here met an error, in a line of its own: the text is in hexadecimal digits, so
 /// that nothing in it ends the line.
 #[cold]
 #[inline(never)]
-fn report(error: &dyn Display, place: &Location<'_>) {
+fn report(error: &dyn Display, location: &Location<'_>) {
     let text = error.to_string();
     let mut end = text.len().min(ERROR_BYTES);
     while !text.is_char_boundary(end) {
@@ -262,7 +262,7 @@ fn report(error: &dyn Display, place: &Location<'_>) {
         .bytes()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let (line, column, file) = (place.line(), place.column(), place.file());
+    let (line, column, file) = (location.line(), location.column(), location.file());
     println!("{USER_ERROR_OCCURRED} {line} {column} {digits} {file}");
 }
 

@@ -1,6 +1,6 @@
-//! A place where processes wait until all of them are there.
+//! Where processes wait until all of them have come.
 //!
-//! Who waits holds a *seat*, a robust lock; the kernel marks the seats of those that die. The words
+//! A process that waits holds a *ticket*, a robust lock; Linux marks the tickets of those that die. The words
 //! of the barrier change only under its mutex, each in one step, so that a process that dies with
 //! the mutex leaves nothing half done.
 
@@ -54,22 +54,22 @@ struct State {
     died: AtomicU32,
     /// Written before the first fork.
     n_parties: AtomicU32,
-    seats: [Seat; N_SEATS],
+    tickets: [Ticket; N_TICKETS],
 }
 
 #[repr(C)]
-struct Seat {
+struct Ticket {
     /// Held by a process that waits.
     mutex: Mutex,
     /// The round that its holder waits in, as `tag` names it. Written by the holder when it has
-    /// taken the seat.
+    /// taken the ticket.
     round: AtomicU32,
 }
 
 /// Linux watches this many words in one sleep, and one is the round's.
 const MAX_PARTIES: usize = futex::MAX_WORDS - 1;
 /// More processes than parties may come, and some may still be leaving the last round.
-const N_SEATS: usize = 2 * MAX_PARTIES;
+const N_TICKETS: usize = 2 * MAX_PARTIES;
 
 // SAFETY: mutexes and atomics, for all of which zero is a value. No guard of these mutexes is ever
 // handed out, so none is held when the memory goes.
@@ -102,8 +102,8 @@ impl Barrier {
         }
         let state = Placed::<State>::zeroed()?;
         state.mutex.init(Kind::Plain)?;
-        for seat in &state.seats {
-            seat.mutex.init(Kind::Plain)?;
+        for ticket in &state.tickets {
+            ticket.mutex.init(Kind::Plain)?;
         }
         state.n_parties.store(n as u32, Ordering::Relaxed);
         Ok(Barrier { state })
@@ -135,20 +135,20 @@ impl Barrier {
             state.break_round(pid);
         }
         let round = state.round.load(Ordering::Relaxed);
-        let Some(seat) = state.sit_down(round) else {
+        let Some(ticket) = state.take_ticket(round) else {
             state.mutex.unlock();
             return Err(Error::invalid_input(format!(
-                "more than {N_SEATS} processes wait at one barrier"
+                "more than {N_TICKETS} processes wait at one barrier"
             )));
         };
-        let outcome = if state.seats_taken().count() >= state.parties() {
+        let outcome = if state.tickets_held().count() >= state.parties() {
             futex::add_and_wake_all(&state.round);
             Ok(Passed { is_last: true })
         } else {
-            state.wait_for_others(seat, round, deadline)
+            state.wait_for_others(ticket, round, deadline)
         };
         // Under the mutex, so that no process takes this for a death.
-        seat.mutex.unlock();
+        ticket.mutex.unlock();
         state.mutex.unlock();
         outcome
     }
@@ -156,7 +156,12 @@ impl Barrier {
 
 impl State {
     /// Waits until the round is over. The caller holds the mutex, before and after.
-    fn wait_for_others(&self, own: &Seat, round: u32, deadline: Option<Instant>) -> Result<Passed> {
+    fn wait_for_others(
+        &self,
+        own: &Ticket,
+        round: u32,
+        deadline: Option<Instant>,
+    ) -> Result<Passed> {
         loop {
             if let Some(pid) = self.find_dead() {
                 self.break_round(pid);
@@ -180,11 +185,14 @@ impl State {
 
     /// Sleeps until the round may be over: it ended, one of those that wait died, or a pulse passed
     /// (who came later than this one is not watched).
-    fn sleep(&self, own: &Seat, round: u32, deadline: Option<Instant>) {
+    fn sleep(&self, own: &Ticket, round: u32, deadline: Option<Instant>) {
         let mut words = vec![(&self.round, round)];
-        for seat in self.seats_taken().filter(|seat| !std::ptr::eq(*seat, own)) {
-            match seat.mutex.announce_sleeper() {
-                Some(held) => words.push((seat.mutex.word(), held)),
+        for ticket in self
+            .tickets_held()
+            .filter(|ticket| !std::ptr::eq(*ticket, own))
+        {
+            match ticket.mutex.announce_sleeper() {
+                Some(held) => words.push((ticket.mutex.word(), held)),
                 None => return,
             }
         }
@@ -196,26 +204,27 @@ impl State {
         self.n_parties.load(Ordering::Relaxed) as usize
     }
 
-    /// Takes a free seat for the round.
-    fn sit_down(&self, round: u32) -> Option<&Seat> {
-        let seat = self.seats.iter().find(|seat| {
-            let locked = seat.mutex.try_lock();
+    /// Takes a free ticket for the round.
+    fn take_ticket(&self, round: u32) -> Option<&Ticket> {
+        let ticket = self.tickets.iter().find(|ticket| {
+            let locked = ticket.mutex.try_lock();
             matches!(locked, Locked::Taken | Locked::FromDead(_))
         })?;
-        seat.round.store(tag(round), Ordering::Relaxed);
-        Some(seat)
+        ticket.round.store(tag(round), Ordering::Relaxed);
+        Some(ticket)
     }
 
-    /// The seats of those that wait in this round and live.
-    fn seats_taken(&self) -> impl Iterator<Item = &Seat> {
-        self.seats_of_round().filter(|seat| !seat.mutex.is_free())
+    /// The tickets of those that wait in this round and live.
+    fn tickets_held(&self) -> impl Iterator<Item = &Ticket> {
+        self.tickets_of_round()
+            .filter(|ticket| !ticket.mutex.is_free())
     }
 
-    /// One that died while it waited in this round. Its seat stays marked: the process that breaks the round
+    /// One that died while it waited in this round. Its ticket stays marked: the process that breaks the round
     /// may die before that is done, and the next one must find it again.
     fn find_dead(&self) -> Option<u32> {
-        self.seats_of_round()
-            .find_map(|seat| seat.mutex.dead_holder())
+        self.tickets_of_round()
+            .find_map(|ticket| ticket.mutex.dead_holder())
     }
 
     /// Ends the round with an error for all that wait in it.
@@ -226,14 +235,14 @@ impl State {
         futex::add_and_wake_all(&self.round);
     }
 
-    fn seats_of_round(&self) -> impl Iterator<Item = &Seat> {
+    fn tickets_of_round(&self) -> impl Iterator<Item = &Ticket> {
         let tag = tag(self.round.load(Ordering::Relaxed));
-        let of_round = move |seat: &&Seat| seat.round.load(Ordering::Relaxed) == tag;
-        self.seats.iter().filter(of_round)
+        let of_round = move |ticket: &&Ticket| ticket.round.load(Ordering::Relaxed) == tag;
+        self.tickets.iter().filter(of_round)
     }
 }
 
-/// A round as seats and the broken word name it; 0, which they begin with, is none.
+/// A round as tickets and the broken word name it; 0, which they begin with, is none.
 fn tag(round: u32) -> u32 {
     round.wrapping_add(1)
 }
@@ -243,7 +252,7 @@ fn timed_out() -> Error {
 }
 
 fn broken(pid: u32) -> Error {
-    Error::owner_died("a place at a barrier", pid, "the others were sent home")
+    Error::owner_died("a ticket of a barrier", pid, "the others were released")
 }
 
 impl fmt::Debug for Barrier {

@@ -14,7 +14,7 @@ use crate::sys::mutex::{PULSE, deadline_in};
 
 use super::lock::LockGuard;
 
-/// A place to wait, having released a [`Lock`](crate::Lock), until another process says that the
+/// Where a process waits, having released a [`Lock`](crate::Lock), until another process says that the
 /// lock's value has changed.
 ///
 /// Use [`wait_while`](Condition::wait_while), which looks at the value: a notification says only

@@ -66,7 +66,7 @@ struct State {
     slots: [Slot; 2],
 }
 
-/// A place for an encoded value.
+/// An encoded value, or room for one.
 #[repr(C)]
 struct Slot {
     /// The block, 0 if there is none yet.
@@ -228,7 +228,7 @@ impl<T: Serialize + DeserializeOwned> Lock<T> {
 
 impl<T> Lock<T> {
     fn state(&self) -> &State {
-        // SAFETY: the heap was made with room for the state, zeroed, at a place aligned to 64.
+        // SAFETY: the heap was made with room for the state, zeroed, at an address aligned to 64.
         unsafe { &*self.heap.reserved().cast::<State>() }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A counter would lose the permits of processes that are killed. So each permit is a robust lock
 //! of its own, and who waits sleeps on all of them at once. Of several that wait, only the first
-//! does so; the others wait for its place, which is a robust lock too (the *gate*). A release then
+//! does so; the others wait to succeed it, behind a robust lock of its own (the *gate*). A release then
 //! never has more than one sleeper to wake, and none can be forgotten.
 
 use std::fmt;

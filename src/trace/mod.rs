@@ -146,7 +146,7 @@ impl Worker {
 /// Consecutive items that one worker ran one after the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Span {
-    /// The place of the first item in the map's input.
+    /// The first item: its index in the input.
     pub first_item: usize,
     /// How many items.
     pub n_items: usize,

@@ -7,7 +7,7 @@ use crate::error::{Cause, Result, TaskError};
 
 use super::bits::Bits;
 use super::collate::{Collect, Landed};
-use super::transport::{Death, Encoded, Items, Look, Posting, Transport, Visitor};
+use super::transport::{Death, Encoded, Items, Look, NewJob, Transport, Visitor};
 use crate::pool::plan::Schedule;
 
 /// After this many rounds in which workers died and nothing was answered, the rest is given up.
@@ -42,7 +42,7 @@ pub(super) struct Terms {
     /// How to cut chunks.
     pub(in crate::pool) schedule: Schedule,
     /// The worker that alone may run it.
-    pub(in crate::pool) only_seat: Option<usize>,
+    pub(in crate::pool) only_slot: Option<usize>,
     /// How often a task whose worker died is tried again.
     pub(in crate::pool) retries: u32,
 }
@@ -50,7 +50,7 @@ pub(super) struct Terms {
 /// A job that serves a batch.
 struct Part {
     job: u64,
-    /// The item for each position; `None`: they are the same.
+    /// The item for each task; `None`: they are the same.
     items: Option<Vec<u64>>,
 }
 
@@ -115,13 +115,13 @@ impl<T: Transport> Batch<T> {
 
     /// Publishes all items, or those that are listed.
     fn publish_part(&mut self, transport: &mut T, items: Option<Vec<u64>>) -> Result<()> {
-        let job = transport.publish(&Posting {
+        let job = transport.publish(&NewJob {
             function: self.function,
             args: &self.args,
             n_items: items.as_ref().map_or(self.n_items, Vec::len) as u64,
             items: items.as_deref(),
             schedule: self.terms.schedule,
-            only_seat: self.terms.only_seat,
+            only_slot: self.terms.only_slot,
             traced: self.traced,
         })?;
         self.parts.push(Part { job, items });
@@ -160,9 +160,7 @@ impl<T: Transport> Batch<T> {
         };
         let (mut look, n_open) = transport.look(part.job);
         for worker in &mut look.workers {
-            worker.item = worker
-                .item
-                .and_then(|position| part.items().at(position as u64));
+            worker.item = worker.item.and_then(|task| part.items().at(task as u64));
         }
         // All parts but the last have only that open which the last makes up for.
         look.n_done = (self.n_items as u64).saturating_sub(n_open);
@@ -177,7 +175,7 @@ impl<T: Transport> Batch<T> {
         }
     }
 
-    /// Visits the results, each run with the items that its positions stand for.
+    /// Visits the results, each run with the items that its tasks stand for.
     pub(in crate::pool) fn visit(&self, transport: &T, visitor: &mut Visitor<'_>) {
         for part in &self.parts {
             let items = part.items();
@@ -185,7 +183,7 @@ impl<T: Transport> Batch<T> {
         }
     }
 
-    /// The jobs that have served the batch, with the items that their positions stand for.
+    /// The jobs that have served the batch, with the items that their tasks stand for.
     pub(in crate::pool) fn jobs(&self) -> impl Iterator<Item = (u64, Items<'_>)> {
         self.parts.iter().map(|part| (part.job, part.items()))
     }
@@ -232,9 +230,7 @@ impl<T: Transport> Batch<T> {
         };
         let mut was_between_items = true;
         for death in deaths {
-            let running = death
-                .position
-                .and_then(|position| part.items().at(position));
+            let running = death.task.and_then(|task| part.items().at(task));
             if let Some(item) = running.filter(|&item| !answered.has(item)) {
                 was_between_items = false;
                 let n_deaths = self.n_deaths.entry(item).or_default();
@@ -291,8 +287,8 @@ impl<T: Transport> Batch<T> {
     fn answered(&self, transport: &T) -> Bits {
         let mut answered = Bits::new(self.n_items);
         self.visit(transport, &mut |items, run| {
-            run.positions(&mut |position| {
-                if let Some(item) = items.at(position) {
+            run.tasks(&mut |task| {
+                if let Some(item) = items.at(task) {
                     answered.set(item);
                 }
             });

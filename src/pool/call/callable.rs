@@ -2,7 +2,7 @@
 
 use crate::pool::star::StarFn;
 
-/// A function as the pool's inner loops call it. A function without state stays one: these wrappers
+/// A function as the pool's inner loops call it. A non-capturing function stays one: these wrappers
 /// add nothing to its size.
 pub(crate) trait Callable<A> {
     /// What a call gives.

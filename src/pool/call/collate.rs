@@ -34,7 +34,7 @@ pub(super) struct Landed<'b> {
     pub(in crate::pool) visit: &'b Visit<'b>,
 }
 
-/// The results of a batch, each in its item's place.
+/// The results of a batch, each in its item's slot.
 pub(super) struct Collector<'m, R> {
     slots: Slots<R>,
     failures: Vec<(usize, TaskError)>,
@@ -76,8 +76,8 @@ impl<'m, R: DeserializeOwned> Collector<'m, R> {
                     wire::plain_size::<R>(),
                     "a run of another type"
                 );
-                for (position, bytes) in singles {
-                    if let Some(item) = items.at(position) {
+                for (task, bytes) in singles {
+                    if let Some(item) = items.at(task) {
                         // SAFETY: these are the bytes of one plain number of this size.
                         self.slots
                             .put(item, unsafe { bytes.as_ptr().cast::<R>().read_unaligned() });
@@ -97,7 +97,7 @@ impl<'m, R: DeserializeOwned> Collector<'m, R> {
         }
     }
 
-    /// Puts encoded values in their places, and says whether one was new. Where the type's own decoder panics, that
+    /// Puts encoded values in their slots, and says whether one was new. Where the type's own decoder panics, that
     /// is the item's error, and the next value follows.
     fn put_all<'v>(
         &mut self,
@@ -107,8 +107,8 @@ impl<'m, R: DeserializeOwned> Collector<'m, R> {
     ) -> bool {
         let (mut put_any, mut at) = (false, None);
         while let Err(payload) = caught::call(&mut || {
-            for (position, bytes) in values.by_ref() {
-                at = items.at(position);
+            for (task, bytes) in values.by_ref() {
+                at = items.at(task);
                 put_any |= self.put(at, bytes, has_ended);
             }
         }) {
@@ -124,7 +124,7 @@ impl<'m, R: DeserializeOwned> Collector<'m, R> {
         self.failures.push((item, task_error(item, None, cause)));
     }
 
-    /// Puts an encoded value in its place, unless it is there already; says whether it did.
+    /// Puts an encoded value in its slot, unless it is there already; says whether it did.
     fn put(&mut self, item: Option<usize>, bytes: &[u8], has_ended: bool) -> bool {
         let Some(item) = item.filter(|&item| !self.slots.filled.has(item)) else {
             return false;
@@ -202,7 +202,7 @@ impl<R> Slots<R> {
         }
     }
 
-    /// Puts a value in its place; one for a place that is taken, or is none, is dropped.
+    /// Puts a value in its slot; one for a slot that is taken, or that is none, is dropped.
     #[inline]
     fn put(&mut self, item: usize, value: R) {
         if self.filled.set(item) {
@@ -210,7 +210,7 @@ impl<R> Slots<R> {
         }
     }
 
-    /// Puts plain numbers in their places; consecutive items are copied in one piece.
+    /// Puts plain numbers in their slots; consecutive items are copied in one piece.
     fn put_plain(&mut self, items: Items<'_>, first: u64, n: u64, bytes: &[u8]) {
         assert_eq!(bytes.len(), n as usize * size_of::<R>());
         let values = bytes.as_ptr().cast::<R>();

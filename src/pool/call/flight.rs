@@ -15,9 +15,9 @@ use super::batch::{self, Terms};
 use super::collate::{Collect, Collector, Landed};
 use super::notes::Notes;
 use super::spent::Spent;
-use super::task::Trampoline;
 use super::transport::{Encoded, Look, Transport};
 use super::turns::Turns;
+use super::work::Trampoline;
 use crate::pool::plan::Schedule;
 use crate::pool::settings::Settings;
 use crate::pool::shm::args::{Arguments, Encoder};
@@ -56,7 +56,7 @@ type Cell = RefCell<Option<Batch>>;
 /// What is to be called.
 #[derive(Clone, Copy)]
 pub(in crate::pool) enum Function {
-    /// A function without state, by its place in its shared object.
+    /// A non-capturing function, by its offset in its shared object.
     Shipped(Trampoline<Shm>),
     /// What the engine's workers have inherited.
     Inherited,
@@ -94,7 +94,7 @@ impl Shared {
         self.settings.n_workers.get()
     }
 
-    /// How many tasks were ever finished on each seat.
+    /// How many tasks were ever finished on each slot.
     pub(in crate::pool) fn n_tasks(&self) -> Vec<u64> {
         let engine = self.engine_mut();
         engine.map(|engine| engine.n_tasks()).unwrap_or_default()
@@ -249,14 +249,14 @@ impl Flight {
         Flight::launch_for(shared, function, encoded, schedule, None)
     }
 
-    /// As [`launch`](Flight::launch), for the worker on one seat alone.
+    /// As [`launch`](Flight::launch), for the worker on one slot alone.
     #[inline(never)]
     pub(super) fn launch_for(
         shared: &Rc<Shared>,
         function: Function,
         encoded: Load,
         schedule: Schedule,
-        only_seat: Option<usize>,
+        only_slot: Option<usize>,
     ) -> Result<Flight> {
         let mut engine = shared.open_engine()?;
         shared.sweep(&mut engine);
@@ -266,7 +266,7 @@ impl Flight {
         };
         let terms = Terms {
             schedule,
-            only_seat,
+            only_slot,
             retries: shared.settings.retries,
         };
         let batch = Batch::publish(&mut *engine, function, encoded, terms)?;

@@ -15,7 +15,7 @@ pub(super) mod outcome;
 mod panics;
 pub(super) mod run;
 pub(super) mod spent;
-pub(super) mod task;
 pub(super) mod transport;
 pub(super) mod turns;
 mod way;
+pub(super) mod work;

@@ -263,13 +263,13 @@ where
     Ok((workers, Function::Inherited))
 }
 
-/// Runs `f` once on each worker, and waits for the results, one for each seat.
+/// Runs `f` once on each worker, and waits for the results, one for each slot.
 pub(in crate::pool) fn broadcast<F, R>(pool: &Rc<Shared>, _f: &F) -> Vec<Outcome<R>>
 where
     F: Fn() -> R,
     R: Serialize + DeserializeOwned,
 {
-    let n_seats = pool.n_workers();
+    let n_slots = pool.n_workers();
     if size_of::<F>() != 0 {
         let error = Error::invalid_input(format!(
             "{}, and a broadcast runs on workers that exist already and have not inherited that; \
@@ -277,24 +277,24 @@ where
              the pool",
             why_not_shipped::<F>()
         ));
-        let n_items = n_seats;
+        let n_items = n_slots;
         return Failed::Call(NotRun { error, n_items }).into_outcomes();
     }
-    let launch = |seat| -> Result<Flight> {
+    let launch = |slot| -> Result<Flight> {
         let encoded = pool.encode(std::iter::once(()), &mut Spent::dropped())?;
         let function = sent::<Nullary<F>, ()>();
-        Flight::launch_for(pool, function, encoded, Schedule::Dynamic, Some(seat))
+        Flight::launch_for(pool, function, encoded, Schedule::Dynamic, Some(slot))
     };
     // All begin before the first is waited for.
-    let flights: Vec<Result<Flight>> = (0..n_seats).map(launch).collect();
-    let results = flights.into_iter().enumerate().map(|(seat, flight)| {
+    let flights: Vec<Result<Flight>> = (0..n_slots).map(launch).collect();
+    let results = flights.into_iter().enumerate().map(|(slot, flight)| {
         let mut results = flight
-            .map_err(|error| TaskError::not_run(seat, error))?
+            .map_err(|error| TaskError::not_run(slot, error))?
             .land()
-            .map_err(|results| Failed::Items(results).first_error().at(seat))?;
+            .map_err(|results| Failed::Items(results).first_error().at(slot))?;
         results
             .pop()
-            .ok_or_else(|| TaskError::not_run(seat, "it has no result; please report this"))
+            .ok_or_else(|| TaskError::not_run(slot, "it has no result; please report this"))
     });
     results.collect()
 }

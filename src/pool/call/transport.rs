@@ -7,8 +7,8 @@
 //!  worker:  claim ─▶ begin ─▶ argument ─▶ commit, or fail ─▶ end ─▶ claim …
 //! ```
 //!
-//! What stands on it ([`Batch`](super::batch::Batch) and [`collate`](super::collate) in the owner, [`Task`](super::task::Task)
-//! in a worker) knows jobs, positions and encoded values, and not how they travel. What stands below is
+//! What stands on it ([`Batch`](super::batch::Batch) and [`collate`](super::collate) in the owner, [`Work`](super::work::Work)
+//! in a worker) knows jobs, tasks and encoded values, and not how they travel. What stands below is
 //! chosen at compile time. Pools have shared memory: [`Engine`](crate::pool::shm::engine::Engine) is the owner's side of
 //! it, [`Desk`](crate::pool::shm::desk::Desk) a worker's. The unit tests have threads that send each other messages.
 //!
@@ -32,10 +32,10 @@ pub(in crate::pool) trait Transport: Sized {
     type Args;
 
     /// Lets workers begin with a job, which has the number that is returned from now on.
-    fn publish(&mut self, posting: &Posting<'_, Self>) -> Result<u64>;
+    fn publish(&mut self, new: &NewJob<'_, Self>) -> Result<u64>;
 
     /// Waits until one of the jobs has ended, or the deadline; false if none has. A job has ended when
-    /// every position is answered, or workers were lost in it and all others have left it.
+    /// every task has its result, or workers were lost in it and all others have left it.
     fn wait(&mut self, jobs: &[u64], deadline: Option<Instant>) -> bool;
 
     /// Takes a job that has ended off the books. Its results stay.
@@ -44,7 +44,7 @@ pub(in crate::pool) trait Transport: Sized {
     /// Leaves nothing to claim of a job.
     fn cancel(&self, job: u64);
 
-    /// How far a job is: what each worker is at, as positions, and how many of them are open.
+    /// How far a job is: what each worker is at, as tasks, and how many of them are open.
     fn look(&self, job: u64) -> (Look, u64);
 
     /// Visits what was committed of a job.
@@ -65,10 +65,10 @@ pub(in crate::pool) trait Transport: Sized {
 
 /// A worker's side of one job.
 pub(in crate::pool) trait Port {
-    /// Claims a chunk for this worker alone: the first position and one past the last.
+    /// Claims a chunk for this worker alone: the first task and one past the last.
     fn claim(&mut self) -> Option<(u64, u64)>;
 
-    /// The item that each position stands for; `None`: they are the same.
+    /// The item that each task stands for; `None`: they are the same.
     fn items(&self) -> Option<&[u64]>;
 
     /// The bytes of an item's argument.
@@ -83,12 +83,12 @@ pub(in crate::pool) trait Port {
     /// Where panics are noted that this worker may not survive; `None` if the owner could not read it.
     fn last_panic(&self) -> Option<&'static LastPanic>;
 
-    /// Begins a run: the answers to `n` positions from `first` on, numbers of `stride` bytes each, or
-    /// encoded values for a `stride` of 0. A worker for whose answers there is no room ends here.
+    /// Begins a run: the results of `n` tasks from `first` on, numbers of `stride` bytes each, or
+    /// encoded values for a `stride` of 0. A worker for whose results there is no room ends here.
     fn begin(&mut self, first: u64, n: u64, stride: usize);
 
     /// Where the numbers of the run go that was begun last.
-    fn slots(&self) -> Slots<'_>;
+    fn outputs(&self) -> Outputs<'_>;
 
     /// The next argument is decoded.
     fn decoded(&self);
@@ -99,15 +99,15 @@ pub(in crate::pool) trait Port {
     /// What `encode` says, or that there is no room; the run holds what it held before.
     fn commit(&mut self, encode: &mut dyn FnMut(&mut dyn Sink) -> Result<()>) -> Result<()>;
 
-    /// Commits why a position has no result, and so ends the run.
-    fn fail(&mut self, position: u64, cause: &Cause);
+    /// Commits why a task has no result, and so ends the run.
+    fn fail(&mut self, task: u64, cause: &Cause);
 
-    /// The run has ended; `n_run` positions have their answers, a failure included.
+    /// The run has ended; `n_run` tasks have their results, a failure included.
     fn end(&mut self, n_run: u64);
 }
 
 /// Room for a run's plain numbers.
-pub(in crate::pool) struct Slots<'a> {
+pub(in crate::pool) struct Outputs<'a> {
     /// Where the first goes that is not committed; the others behind it. Aligned.
     pub(in crate::pool) first: *mut u8,
     /// How many are committed: the worker stores, with release, after each number.
@@ -115,17 +115,17 @@ pub(in crate::pool) struct Slots<'a> {
 }
 
 /// What a job is to be.
-pub(in crate::pool) struct Posting<'b, T: Transport> {
+pub(in crate::pool) struct NewJob<'b, T: Transport> {
     pub(in crate::pool) function: T::Function,
     pub(in crate::pool) args: &'b T::Args,
-    /// How many positions there are to claim.
+    /// How many tasks there are to claim.
     pub(in crate::pool) n_items: u64,
     /// The item that each stands for, in ascending order; `None`: they are the same.
     pub(in crate::pool) items: Option<&'b [u64]>,
     /// How to cut chunks.
     pub(in crate::pool) schedule: Schedule,
     /// The worker that alone may claim.
-    pub(in crate::pool) only_seat: Option<usize>,
+    pub(in crate::pool) only_slot: Option<usize>,
     /// Whether workers note what happens when.
     pub(in crate::pool) traced: bool,
 }
@@ -143,7 +143,7 @@ pub(in crate::pool) struct Encoded<Args> {
 
 /// What became of a job.
 pub(in crate::pool) struct Ending {
-    /// Every position was answered, or cancelled.
+    /// Every task has its result, or was cancelled.
     pub(in crate::pool) is_done: bool,
     /// The workers that were lost in it.
     pub(in crate::pool) deaths: Vec<Death>,
@@ -152,16 +152,16 @@ pub(in crate::pool) struct Ending {
 /// A worker that was lost in a job.
 #[derive(Debug, Clone)]
 pub(in crate::pool) struct Death {
-    /// The position that it was running: the first of its run that was not committed. `None` if it was
+    /// The task that it was running: the first of its run that was not committed. `None` if it was
     /// running none, or it is not known which.
-    pub(in crate::pool) position: Option<u64>,
+    pub(in crate::pool) task: Option<u64>,
     pub(in crate::pool) pid: i32,
     /// When the owner noticed it, on the system's monotonic clock.
     pub(in crate::pool) noticed_ns: u64,
     pub(in crate::pool) cause: Cause,
 }
 
-/// Which item of a map each position of a job stands for.
+/// Which item of a map each task of a job stands for.
 #[derive(Clone, Copy)]
 pub(in crate::pool) enum Items<'p> {
     /// They are the same.
@@ -172,30 +172,30 @@ pub(in crate::pool) enum Items<'p> {
 
 impl Items<'_> {
     #[inline]
-    pub(in crate::pool) fn at(self, position: u64) -> Option<usize> {
+    pub(in crate::pool) fn at(self, task: u64) -> Option<usize> {
         match self {
-            Items::Same => Some(position as usize),
-            Items::Listed(items) => items.get(position as usize).map(|&item| item as usize),
+            Items::Same => Some(task as usize),
+            Items::Listed(items) => items.get(task as usize).map(|&item| item as usize),
         }
     }
 }
 
-/// Is shown each run of a batch, with the items that its positions stand for.
+/// Is shown each run of a batch, with the items that its tasks stand for.
 pub(super) type Visitor<'v> = dyn FnMut(Items<'_>, CommittedRun<'_>) + 'v;
 
 /// How far a job is at one moment, or a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::pool) struct Look {
     pub(in crate::pool) n_done: u64,
-    /// Each seat on which a worker sits.
+    /// Each slot on which a worker sits.
     pub(in crate::pool) workers: Vec<WorkerLook>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::pool) struct WorkerLook {
-    pub(in crate::pool) seat: usize,
+    pub(in crate::pool) slot: usize,
     pub(in crate::pool) pid: i32,
-    /// How many tasks were ever finished on the seat.
+    /// How many tasks were ever finished on the slot.
     pub(in crate::pool) n_tasks: u64,
     /// The item that it is running, if it is running one of this batch.
     pub(in crate::pool) item: Option<usize>,
@@ -203,7 +203,7 @@ pub(in crate::pool) struct WorkerLook {
 
 /// The committed part of a run.
 pub(in crate::pool) struct CommittedRun<'a> {
-    /// The position of the first value, unless they are singles.
+    /// The task of the first value, unless they are singles.
     pub(in crate::pool) first: u64,
     pub(in crate::pool) n_values: u64,
     pub(in crate::pool) values: Values<'a>,
@@ -213,42 +213,42 @@ pub(in crate::pool) struct CommittedRun<'a> {
 pub(in crate::pool) enum Values<'a> {
     /// Plain numbers, one behind the other.
     Plain { stride: usize, bytes: &'a [u8] },
-    /// Plain numbers, each with its position.
+    /// Plain numbers, each with its task.
     Singles(SingleValues<'a>),
     /// Encoded values, each behind its length.
     Encoded(EncodedValues<'a>),
-    /// Why the position has no result, and the worker's pid.
+    /// Why the task has no result, and the worker's pid.
     Failure(i32, Cause),
 }
 
 impl CommittedRun<'_> {
-    /// Visits the positions that the run answers.
-    pub(in crate::pool) fn positions(&self, visitor: &mut dyn FnMut(u64)) {
+    /// Visits the tasks whose results the run holds.
+    pub(in crate::pool) fn tasks(&self, visitor: &mut dyn FnMut(u64)) {
         match self.values {
-            Values::Singles(singles) => singles.for_each(|(position, _)| visitor(position)),
+            Values::Singles(singles) => singles.for_each(|(task, _)| visitor(task)),
             _ => (self.first..self.first + self.n_values).for_each(visitor),
         }
     }
 }
 
-/// Plain numbers with their positions, in the order in which they were computed.
+/// Plain numbers with their tasks, in the order in which they were computed.
 #[derive(Clone, Copy)]
 pub(in crate::pool) struct SingleValues<'a> {
     pub(in crate::pool) single: Single,
     pub(in crate::pool) bytes: &'a [u8],
 }
 
-/// How numbers lie that have their position before them.
+/// How numbers lie that have their task before them.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::pool) struct Single {
     pub(in crate::pool) stride: u64,
     pub(in crate::pool) value_at: u64,
-    /// From one position to the next.
+    /// From one task to the next.
     pub(in crate::pool) bytes: u64,
 }
 
 impl Single {
-    /// For numbers of `stride` bytes: aligned for any number, and so that the next position is.
+    /// For numbers of `stride` bytes: aligned for any number, and so that the next task is.
     pub(in crate::pool) fn new(stride: u64) -> Single {
         let value_at = if stride > 8 { 16 } else { 8 };
         Single {
@@ -271,11 +271,11 @@ impl<'a> Iterator for SingleValues<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<(u64, &'a [u8])> {
-        let (place, rest) = self.bytes.split_at_checked(self.single.bytes as usize)?;
+        let (single, rest) = self.bytes.split_at_checked(self.single.bytes as usize)?;
         self.bytes = rest;
-        let (position, _) = place.split_first_chunk::<8>()?;
-        let value = place.get(self.single.value_at as usize..)?;
-        Some((u64::from_ne_bytes(*position), value.get(..self.stride())?))
+        let (task, _) = single.split_first_chunk::<8>()?;
+        let value = single.get(self.single.value_at as usize..)?;
+        Some((u64::from_ne_bytes(*task), value.get(..self.stride())?))
     }
 }
 

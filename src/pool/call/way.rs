@@ -15,7 +15,7 @@ use super::flight::{Flight, Function, Load, Shared};
 use super::outcome::NotRun;
 use super::run::Call;
 use super::spent::Spent;
-use super::task::{Inherited, run_inherited, run_inherited_on_encoded, run_shipped};
+use super::work::{Inherited, run_inherited, run_inherited_on_encoded, run_shipped};
 use crate::pool::settings::{LocalCall, Settings, StartMethod};
 use crate::pool::shm::desk::Shm;
 
@@ -36,7 +36,7 @@ pub(super) trait Way<C, A>: Sized {
     fn make_way(&mut self, has_ended: bool);
 }
 
-/// The function has no state: its name is sent, and the arguments as bytes.
+/// The function is non-capturing: its name is sent, and the arguments as bytes.
 pub(super) struct Sent<A> {
     spent: Spent<A>,
 }
@@ -66,7 +66,7 @@ where
     }
 }
 
-/// A function without state, as what the pool's own workers are to run.
+/// A non-capturing function, as what the pool's own workers are to run.
 pub(super) fn sent<C, A>() -> Function
 where
     C: Callable<A>,

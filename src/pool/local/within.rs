@@ -1,4 +1,4 @@
-//! A map that stays in this process: threads claim chunks of its items from one place.
+//! A map that stays in this process: threads claim chunks of its items from one cursor.
 //!
 //! Nothing is encoded. What the planner, the chunks and the trace are is the same as among processes.
 
@@ -72,12 +72,12 @@ where
     diary.returned();
     drop(items);
     assert_eq!(n_done.into_inner(), n_items, "every item has a result");
-    // SAFETY: each of the first `n_items` places was claimed once, and counted when it was written.
+    // SAFETY: each of the first `n_items` slots was claimed once, and counted when it was written.
     unsafe { results.set_len(n_items) };
     results
 }
 
-/// A map's arguments, from which threads claim, and the places of their results.
+/// A map's arguments, from which threads claim, and the slots of their results.
 struct Items<'s, A, R> {
     schedule: Schedule,
     n_items: usize,
@@ -90,7 +90,7 @@ struct Items<'s, A, R> {
 /// Where the results of consecutive items go.
 type Slots<'s, R> = &'s mut [MaybeUninit<Outcome<R>>];
 
-/// What a thread has claimed: the first item's place, the arguments, and where their results go.
+/// What a thread has claimed: the first item, the arguments, and where their results go.
 struct Chunk<'s, A, R> {
     first: usize,
     args: Vec<A>,
@@ -172,7 +172,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_item_has_its_result_in_its_place(
+        fn every_item_has_its_result_in_its_slot(
             n in 0usize..500, n_hands in 1usize..9, word in prop_oneof![0u64..50, u64::MAX - 1..=u64::MAX],
         ) {
             let schedule = Schedule::from_word(word);

@@ -17,7 +17,7 @@ use crate::pool::call::transport::Encoded;
 #[derive(Debug, Default)]
 pub(in crate::pool) struct Arguments {
     /// The numbers, or the table of spans; 0 if there is no argument.
-    pub(in crate::pool) place: Offset,
+    pub(in crate::pool) offset: Offset,
     /// The size of a plain number; 0 for a table.
     pub(in crate::pool) stride: u64,
     /// All blocks that hold a part of this, for the owner to give back.
@@ -91,11 +91,11 @@ impl<'a> Encoder<'a> {
         let outcome = encode(&mut value);
         let outcome = value.finish(outcome);
         let span = match outcome {
-            Ok(place) => {
-                free.start = place.end;
+            Ok(span) => {
+                free.start = span.end;
                 ArgSpan {
-                    offset: place.start,
-                    bytes: place.end - place.start,
+                    offset: span.start,
+                    bytes: span.end - span.start,
                 }
             }
             Err(error) if !has_room => return Err(error),
@@ -121,19 +121,19 @@ impl<'a> Encoder<'a> {
             return Ok(Encoded::default());
         }
         let table_bytes = size_of_val(self.spans.as_slice());
-        let place = self.heap.take(table_bytes)?;
-        self.blocks.push(place);
+        let offset = self.heap.take(table_bytes)?;
+        self.blocks.push(offset);
         // SAFETY: the block was just taken with this much room, and no other process knows it.
         unsafe {
             std::ptr::copy_nonoverlapping(
                 self.spans.as_ptr(),
-                self.heap.at(place).cast::<ArgSpan>(),
+                self.heap.at(offset).cast::<ArgSpan>(),
                 self.spans.len(),
             );
         }
         Ok(Encoded {
             args: Arguments {
-                place,
+                offset,
                 stride: 0,
                 blocks: std::mem::take(&mut self.blocks),
             },
@@ -194,7 +194,7 @@ impl<'a> PlainEncoder<'a> {
         let block = encoder.block.take();
         Ok(Encoded {
             args: Arguments {
-                place: block.unwrap_or(0),
+                offset: block.unwrap_or(0),
                 stride: encoder.stride as u64,
                 blocks: block.into_iter().collect(),
             },

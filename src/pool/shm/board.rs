@@ -1,4 +1,4 @@
-//! What the owner and the workers of a pool share: the queue of jobs, and a seat for each worker.
+//! What the owner and the workers of a pool share: the queue of jobs, and a slot for each worker.
 //!
 //! The board lies at the start of the pool's shared memory. It is zero when it is made, and zero is
 //! the right first value of every field. All fields are atomic. A field's comment says who writes it, who reads it, and
@@ -12,10 +12,10 @@
 //! Sleep is entered by announcing it and looking again, and left by publishing and looking for
 //! sleepers, so that either the sleeper sees what was published or the publisher sees the sleeper. That takes
 //! sequential consistency on both sides: of `state` and what a worker looks at before it sleeps (`tail`, `closed`,
-//! `is_dismissed`), of `owner_sleeps` and `event`, and of `degraded` and `position`.
+//! `is_dismissed`), of `owner_sleeps` and `event`, and of `degraded` and `job`.
 //!
-//! A worker that starts finds the fields of its seat reset: by a fork, or by a message from the owner, which order
-//! them. The owner resets them relaxed, but for `state` and `position`.
+//! A worker that starts finds the fields of its slot reset: by a fork, or by a message from the owner, which order
+//! them. The owner resets them relaxed, but for `state` and `job`.
 
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -42,9 +42,9 @@ pub(in crate::pool) struct Board {
     pub(in crate::pool) completion: Completion,
     /// Tells the workers that their owner is gone. The owner holds it from before the first worker starts.
     pub(in crate::pool) owner: Lifeline,
-    pub(in crate::pool) seats: [Seat; MAX_WORKERS],
+    pub(in crate::pool) slots: [Slot; MAX_WORKERS],
     jobs: [Job; N_JOBS],
-    /// For each seat, what its worker's panics said.
+    /// For each slot, what its worker's panics said.
     pub(in crate::pool) last_panics: [LastPanic; MAX_WORKERS],
 }
 
@@ -58,15 +58,15 @@ pub(in crate::pool) struct Completion {
     pub(super) owner_sleeps: AtomicU32,
 }
 
-/// A worker's own place; it survives the worker and is handed to its successor.
+/// A worker's own part; it survives the worker and is handed to its successor.
 #[repr(C, align(64))]
-pub(in crate::pool) struct Seat {
+pub(in crate::pool) struct Slot {
     /// Tells the owner of the worker's death.
     pub(in crate::pool) lifeline: Lifeline,
     /// The job that the worker is at or waits for; all before it, it has left for good. The owner writes it once, before the
     /// worker starts; then the worker, after the job's `done`: sequentially consistent. The owner reads it in the same way
     /// where it decides whether a job's memory may be reused or the job has ended, and with acquire where it looks at one worker.
-    pub(in crate::pool) position: AtomicU64,
+    pub(in crate::pool) job: AtomicU64,
     /// The run that the worker is writing, 0 between two jobs. Worker: release; owner, at any time: acquire. What it then
     /// reads of a living worker's run is a hint (a progress line, a time limit).
     pub(in crate::pool) run: AtomicU64,
@@ -104,7 +104,7 @@ pub(in crate::pool) const SPINNING: u32 = 2;
 pub(in crate::pool) struct Job {
     /// Where the function's record is; 0 if the workers have inherited what to call.
     pub(in crate::pool) function: AtomicU64,
-    /// How many positions there are to claim.
+    /// How many tasks there are to claim.
     pub(in crate::pool) n_items: AtomicU64,
     /// Where the arguments are: values of `stride` bytes, or a table of [`ArgSpan`]s.
     pub(in crate::pool) args: AtomicU64,
@@ -117,11 +117,11 @@ pub(in crate::pool) struct Job {
     schedule: AtomicU64,
     /// For how many workers to cut them.
     n_workers: AtomicU64,
-    /// The seat whose worker alone may claim, counted from 1; 0 means any.
-    only_seat: AtomicU64,
-    /// The next position to claim. Workers add, the owner cancels: relaxed, the number alone matters.
+    /// The slot whose worker alone may claim, counted from 1; 0 means any.
+    only_slot: AtomicU64,
+    /// The next task to claim. Workers add, the owner cancels: relaxed, the number alone matters.
     cursor: Cursor,
-    /// How many positions were completed by workers that have left the job, or cancelled by the owner. Both add:
+    /// How many tasks were completed by workers that have left the job, or cancelled by the owner. Both add:
     /// sequentially consistent; the owner reads: acquire.
     pub(in crate::pool) done: AtomicU64,
     /// The blocks with results, as a stack that only grows. Workers: release; owner: acquire.
@@ -166,7 +166,7 @@ pub(in crate::pool) struct JobSpec {
     pub(in crate::pool) list: Offset,
     pub(in crate::pool) schedule: Schedule,
     pub(in crate::pool) n_workers: u64,
-    pub(in crate::pool) only_seat: Option<usize>,
+    pub(in crate::pool) only_slot: Option<usize>,
     pub(in crate::pool) traced: bool,
 }
 
@@ -188,9 +188,9 @@ impl Board {
 
     /// How many of the first `n_workers` are in a state.
     pub(in crate::pool) fn n_in_state(&self, n_workers: usize, state: u32) -> usize {
-        self.seats[..n_workers]
+        self.slots[..n_workers]
             .iter()
-            .filter(|seat| seat.state.load(Ordering::SeqCst) == state)
+            .filter(|slot| slot.state.load(Ordering::SeqCst) == state)
             .count()
     }
 
@@ -199,9 +199,9 @@ impl Board {
         1 + self.n_in_state(n_workers, AWAKE) + self.n_in_state(n_workers, SPINNING)
     }
 
-    /// Whether a job waits for a worker that is at `position`.
-    pub(in crate::pool) fn has_job(&self, position: u64) -> bool {
-        self.tail.load(Ordering::SeqCst) > position
+    /// Whether a job waits for a worker whose next one is `id`.
+    pub(in crate::pool) fn has_job(&self, id: u64) -> bool {
+        self.tail.load(Ordering::SeqCst) > id
     }
 
     /// Whether no job will follow those that are published.
@@ -222,8 +222,8 @@ impl Job {
             .store(spec.schedule.to_word(), Ordering::Relaxed);
         self.task_ns.store(0, Ordering::Relaxed);
         self.n_workers.store(spec.n_workers, Ordering::Relaxed);
-        let only_seat = spec.only_seat.map_or(0, |seat| seat as u64 + 1);
-        self.only_seat.store(only_seat, Ordering::Relaxed);
+        let only_slot = spec.only_slot.map_or(0, |slot| slot as u64 + 1);
+        self.only_slot.store(only_slot, Ordering::Relaxed);
         self.cursor.0.store(0, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
         self.blocks.store(0, Ordering::Relaxed);
@@ -233,7 +233,7 @@ impl Job {
         self.records.store(0, Ordering::Relaxed);
     }
 
-    /// Claims the next chunk for the caller alone: the first position and one past the last.
+    /// Claims the next chunk for the caller alone: the first task and one past the last.
     pub(in crate::pool) fn claim(&self) -> Option<(u64, u64)> {
         let n_items = self.n_items.load(Ordering::Relaxed);
         let schedule = Schedule::from_word(self.schedule.load(Ordering::Relaxed));
@@ -260,7 +260,7 @@ impl Job {
         None
     }
 
-    /// Whether every chunk is a single position.
+    /// Whether every chunk is a single task.
     pub(super) fn claims_singly(&self) -> bool {
         let schedule = Schedule::from_word(self.schedule.load(Ordering::Relaxed));
         let n_items = self.n_items.load(Ordering::Relaxed);
@@ -268,10 +268,10 @@ impl Job {
         schedule.constant(n_items, n_workers) == Some(1)
     }
 
-    /// Whether the worker on this seat may claim.
-    pub(in crate::pool) fn is_for(&self, seat_index: usize) -> bool {
-        let only_seat = self.only_seat.load(Ordering::Relaxed);
-        only_seat == 0 || only_seat == seat_index as u64 + 1
+    /// Whether the worker on this slot may claim.
+    pub(in crate::pool) fn is_for(&self, slot_index: usize) -> bool {
+        let only_slot = self.only_slot.load(Ordering::Relaxed);
+        only_slot == 0 || only_slot == slot_index as u64 + 1
     }
 
     /// Whether the first chunks are to be timed, for the size of those that follow.
@@ -315,7 +315,7 @@ impl Job {
         self.cursor.0.load(Ordering::Relaxed) >= self.n_items.load(Ordering::Relaxed)
     }
 
-    /// How many positions were not claimed.
+    /// How many tasks were not claimed.
     pub(super) fn n_unclaimed(&self) -> u64 {
         let n_items = self.n_items.load(Ordering::Relaxed);
         n_items.saturating_sub(self.cursor.0.load(Ordering::Relaxed))
@@ -329,15 +329,12 @@ impl Job {
             .fetch_add(n_items.saturating_sub(first), Ordering::SeqCst);
     }
 
-    /// Whether every position is complete, by the count of those who did it. A count that is too high would be a mistake of
+    /// Whether every task is complete, by the count of those who did it. A count that is too high would be a mistake of
     /// this library's; it ends the job, so that the mistake is an item without a result and not a map without an end.
     pub(in crate::pool) fn is_done(&self) -> bool {
         let (done, n_items) = (&self.done, self.n_items.load(Ordering::Relaxed));
         let n_done = done.load(Ordering::Acquire);
-        debug_assert!(
-            n_done <= n_items,
-            "{n_done} positions of {n_items} are done"
-        );
+        debug_assert!(n_done <= n_items, "{n_done} tasks of {n_items} are done");
         n_done >= n_items
     }
 }

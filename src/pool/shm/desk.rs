@@ -9,12 +9,12 @@ use crate::sys::child;
 use crate::sys::robust::Lifeline;
 use crate::wire::Sink;
 
-use super::board::{ArgSpan, Board, Job, NO_BYTES, Seat};
+use super::board::{ArgSpan, Board, Job, NO_BYTES, Slot};
 use super::lane::Lane;
 use super::recorder::Recorder;
 use crate::caught::last_panic::LastPanic;
-use crate::pool::call::task::{Carrier, Step, Task};
-use crate::pool::call::transport::{Port, Slots};
+use crate::pool::call::transport::{Outputs, Port};
+use crate::pool::call::work::{Carrier, Step, Work};
 
 /// Shared memory as what carries jobs to tasks.
 pub(in crate::pool) struct Shm;
@@ -22,8 +22,8 @@ pub(in crate::pool) struct Shm;
 impl Carrier for Shm {
     type Port<'a> = Desk<'a>;
 
-    fn drive(task: &mut Task<'_, Shm>, stride: usize, step: &mut Step<'_, Shm>) {
-        task.run_chunks(stride, step);
+    fn drive(work: &mut Work<'_, Shm>, stride: usize, step: &mut Step<'_, Shm>) {
+        work.run_chunks(stride, step);
     }
 }
 
@@ -31,13 +31,13 @@ impl Carrier for Shm {
 pub(in crate::pool) struct Desk<'a> {
     heap: &'a Heap,
     job: &'a Job,
-    seat: &'a Seat,
+    slot: &'a Slot,
     last_panic: &'a LastPanic,
     /// Nothing is claimed for an owner that is gone.
     owner: &'a Lifeline,
     /// No further chunk is claimed once the worker has run this many tasks in its life.
     max_tasks: u64,
-    /// Whether each chunk is a single position.
+    /// Whether each chunk is a single task.
     claims_singly: bool,
     lane: Lane<'a>,
     /// When the run began, if others are to know how long a task takes.
@@ -50,18 +50,18 @@ impl<'a> Desk<'a> {
     pub(in crate::pool) fn new(
         heap: &'a Heap,
         job: &'a Job,
-        (seat, last_panic): (&'a Seat, &'a LastPanic),
+        (slot, last_panic): (&'a Slot, &'a LastPanic),
         max_tasks: u64,
     ) -> Desk<'a> {
         Desk {
             heap,
             job,
-            seat,
+            slot,
             last_panic,
             owner: &Board::of(heap).owner,
             max_tasks,
             claims_singly: job.claims_singly(),
-            lane: Lane::new(heap, job, seat),
+            lane: Lane::new(heap, job, slot),
             timed_since: None,
             recorder: Recorder::arrive(heap, job),
         }
@@ -71,7 +71,7 @@ impl<'a> Desk<'a> {
     /// death and names the item.
     #[cold]
     fn end_without_room(&self) -> ! {
-        self.seat.lacks_room.store(1, Ordering::Release);
+        self.slot.lacks_room.store(1, Ordering::Release);
         child::exit_now(1)
     }
 }
@@ -83,14 +83,14 @@ impl Port for Desk<'_> {
             recorder.found();
         }
         let may_claim =
-            self.seat.n_tasks.load(Ordering::Relaxed) < self.max_tasks && !self.owner.is_cut();
+            self.slot.n_tasks.load(Ordering::Relaxed) < self.max_tasks && !self.owner.is_cut();
         may_claim.then(|| self.job.claim()).flatten()
     }
 
     fn items(&self) -> Option<&[u64]> {
         let list = self.job.list.load(Ordering::Relaxed);
         let n_items = self.job.n_items.load(Ordering::Relaxed) as usize;
-        // SAFETY: a list has an item for each position, and stays until the job is discarded.
+        // SAFETY: a list has an item for each task, and stays until the job is discarded.
         (list != 0)
             .then(|| unsafe { std::slice::from_raw_parts(self.heap.at(list).cast(), n_items) })
     }
@@ -130,8 +130,8 @@ impl Port for Desk<'_> {
         self.timed_since = self.job.wants_task_time().then(Instant::now);
     }
 
-    fn slots(&self) -> Slots<'_> {
-        Slots {
+    fn outputs(&self) -> Outputs<'_> {
+        Outputs {
             first: self.lane.plain_slots(),
             n_committed: self.lane.committed_word(),
         }
@@ -154,8 +154,8 @@ impl Port for Desk<'_> {
         outcome
     }
 
-    fn fail(&mut self, position: u64, cause: &Cause) {
-        if self.lane.commit_failure(position, cause).is_err() {
+    fn fail(&mut self, task: u64, cause: &Cause) {
+        if self.lane.commit_failure(task, cause).is_err() {
             self.end_without_room();
         }
     }
@@ -171,7 +171,7 @@ impl Port for Desk<'_> {
             recorder.end(n_run);
         }
         // Only this worker writes it: no need to lock the bus for an addition.
-        let n_tasks = self.seat.n_tasks.load(Ordering::Relaxed);
-        self.seat.n_tasks.store(n_tasks + n_run, Ordering::Relaxed);
+        let n_tasks = self.slot.n_tasks.load(Ordering::Relaxed);
+        self.slot.n_tasks.store(n_tasks + n_run, Ordering::Relaxed);
     }
 }

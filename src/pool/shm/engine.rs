@@ -5,7 +5,7 @@
 //! memory back. Everything happens inside the owner's calls; there is no helper thread.
 //!
 //! When a worker dies, the job that it was in can no longer be counted to its end. The owner then
-//! waits until every other worker has left that job, looks which positions have an answer, turns
+//! waits until every other worker has left that job, looks which tasks have a result, turns
 //! the one that was running into an error, and publishes what is missing as a new job. So nothing
 //! is lost and nothing is run twice.
 
@@ -29,10 +29,10 @@ use super::recorder;
 use super::sleep;
 use super::spin::{self, Spinner};
 use crate::pool::call::notes::Notes;
-use crate::pool::call::task::Trampoline;
 use crate::pool::call::transport::{
-    CommittedRun, Death, Ending, Items, Look, Posting, Transport, WorkerLook,
+    CommittedRun, Death, Ending, Items, Look, NewJob, Transport, WorkerLook,
 };
+use crate::pool::call::work::Trampoline;
 use crate::pool::settings::Settings;
 use crate::pool::workers::crew::{Crew, Leaver, check_number};
 use crate::pool::workers::start;
@@ -50,7 +50,7 @@ pub(in crate::pool) struct Engine {
     crew: Crew,
     /// Jobs that were published and not yet collected.
     open: BTreeMap<u64, OpenJob>,
-    /// Jobs that all workers have left and the owner has not collected, whose slots in the queue later ones needed.
+    /// Jobs that all workers have left and the owner has not collected, whose entries in the queue later ones needed.
     aside: HashMap<u64, Job>,
     /// Those of them that were collected since.
     discarded: RefCell<Vec<u64>>,
@@ -68,8 +68,8 @@ const CALL_PART: usize = 8;
 #[derive(Default)]
 struct OpenJob {
     deaths: Vec<Death>,
-    /// The seat whose worker alone may run it.
-    only_seat: Option<usize>,
+    /// The slot whose worker alone may run it.
+    only_slot: Option<usize>,
 }
 
 impl Engine {
@@ -81,7 +81,7 @@ impl Engine {
     pub(in crate::pool) fn start(settings: &Rc<Settings>) -> Result<Engine> {
         check_number(settings.n_workers.get())?;
         let mut engine = Engine::idle(settings)?;
-        if let Err(error) = engine.crew.fill_seats(0) {
+        if let Err(error) = engine.crew.fill_slots(0) {
             engine.terminate();
             return Err(error);
         }
@@ -138,8 +138,8 @@ impl Engine {
     pub(in crate::pool) fn pids(&mut self) -> Vec<i32> {
         self.replace_dead(true);
         if self.needs_workers() {
-            // Seats whose workers were given up are tried once more; what is empty then is not listed.
-            let _ = self.crew.fill_seats(self.first_open());
+            // Slots whose workers were given up are tried once more; what is empty then is not listed.
+            let _ = self.crew.fill_slots(self.first_open());
         }
         self.crew.pids()
     }
@@ -153,7 +153,7 @@ impl Engine {
         self.replace_dead(true);
         let before = self.settings.n_workers.get();
         self.crew.set_number(n_workers);
-        let outcome = self.crew.fill_seats(self.first_open());
+        let outcome = self.crew.fill_slots(self.first_open());
         if outcome.is_err() {
             self.crew.set_number(before);
         }
@@ -168,10 +168,10 @@ impl Engine {
         self.functions.of(&self.heap, trampoline as *const ())
     }
 
-    /// How many tasks were ever finished on each seat.
+    /// How many tasks were ever finished on each slot.
     pub(in crate::pool) fn n_tasks(&self) -> Vec<u64> {
-        let seats = 0..self.crew.n_seats();
-        seats.map(|seat| self.crew.n_tasks(seat)).collect()
+        let slots = 0..self.crew.n_slots();
+        slots.map(|slot| self.crew.n_tasks(slot)).collect()
     }
 
     /// Adds to a map's notes what its workers have noted in a job, before that is given back.
@@ -214,16 +214,16 @@ impl Engine {
             let lacks_workers = match self.open.get(&id) {
                 Some(job) if !job.deaths.is_empty() => true,
                 Some(OpenJob {
-                    only_seat: Some(seat),
+                    only_slot: Some(slot),
                     ..
-                }) => !self.crew.is_taken(*seat),
+                }) => !self.crew.is_taken(*slot),
                 _ => !self.has_workers(),
             };
             lacks_workers && self.crew.all_are_past(id)
         })
     }
 
-    /// Waits until all workers have left the queue's slot for `id`, and puts aside what is wanted of it.
+    /// Waits until all workers have left the queue's entry for `id`, and puts aside what is wanted of it.
     fn make_room(&mut self, id: u64) {
         let Some(previous) = id.checked_sub(N_JOBS as u64) else {
             return;
@@ -254,10 +254,10 @@ impl Engine {
     /// Looks for the end of a job without sleeping, as long as that makes sense.
     fn spin(&mut self, ids: &[u64]) -> bool {
         let board = Board::of(&self.heap);
-        let n_seats = self.crew.n_seats();
+        let n_slots = self.crew.n_slots();
         let (aside, heap) = (&self.aside, &self.heap);
         let is_done = || ids.iter().any(|&id| job_of(aside, heap, id).is_done());
-        self.spinner.until(|| board.n_awake(n_seats), is_done)
+        self.spinner.until(|| board.n_awake(n_slots), is_done)
     }
 
     /// Looks for the end of a job for at most `limit`.
@@ -283,15 +283,15 @@ impl Engine {
         });
     }
 
-    /// Notices workers that have left, notes in which job they died, and starts new ones in their
-    /// places. With `thorough`, also those that died before they held their lifeline.
+    /// Notices workers that have left, notes in which job they died, and starts new ones in
+    /// their slots. With `thorough`, also those that died before they held their lifeline.
     fn replace_dead(&mut self, thorough: bool) {
         for leaver in self.crew.leavers(thorough) {
-            let seat = leaver.seat;
+            let slot = leaver.slot;
             self.note(leaver);
-            if self.crew.is_wanted(seat) && self.needs_workers() {
-                // A place that stays empty is tried again with the next job.
-                let _ = self.crew.start(seat, self.first_open());
+            if self.crew.is_wanted(slot) && self.needs_workers() {
+                // A slot that stays empty is tried again with the next job.
+                let _ = self.crew.start(slot, self.first_open());
             }
         }
     }
@@ -313,8 +313,8 @@ impl Engine {
         !self.is_terminated && (!self.is_closed || !self.open.is_empty())
     }
 
-    /// Starts workers on empty seats. Only a pool without any worker is an error.
-    fn fill_seats(&mut self) -> Result<()> {
+    /// Starts workers on empty slots. Only a pool without any worker is an error.
+    fn fill_slots(&mut self) -> Result<()> {
         if self.is_terminated {
             return Err(Error::closed());
         }
@@ -324,7 +324,7 @@ impl Engine {
             lifeline.reset()?;
             lifeline.hold();
         }
-        let outcome = self.crew.fill_seats(self.first_open());
+        let outcome = self.crew.fill_slots(self.first_open());
         if self.has_workers() { Ok(()) } else { outcome }
     }
 
@@ -354,39 +354,39 @@ impl Transport for Engine {
     type Function = Offset;
     type Args = Arguments;
 
-    /// Puts a job into the queue and wakes one worker if none is about to look; the number is its place in
+    /// Puts a job into the queue and wakes one worker if none is about to look; the number is its index in
     /// the queue.
-    fn publish(&mut self, posting: &Posting<'_, Engine>) -> Result<u64> {
+    fn publish(&mut self, new: &NewJob<'_, Engine>) -> Result<u64> {
         self.replace_dead(false);
-        self.fill_seats()?;
-        let items = posting.items;
+        self.fill_slots()?;
+        let items = new.items;
         let list = items.map_or(Ok(0), |items| args::write_list(&self.heap, items))?;
         let board = Board::of(&self.heap);
         let id = board.tail.load(Ordering::Relaxed);
         self.make_room(id);
         let board = Board::of(&self.heap);
         board.job(id).fill(&JobSpec {
-            function: posting.function,
-            n_items: posting.n_items,
-            args: posting.args.place,
-            stride: posting.args.stride,
+            function: new.function,
+            n_items: new.n_items,
+            args: new.args.offset,
+            stride: new.args.stride,
             list,
-            schedule: posting.schedule,
+            schedule: new.schedule,
             n_workers: self.settings.n_workers.get() as u64,
-            only_seat: posting.only_seat,
-            traced: posting.traced,
+            only_slot: new.only_slot,
+            traced: new.traced,
         });
         self.open.insert(
             id,
             OpenJob {
                 deaths: Vec::new(),
-                only_seat: posting.only_seat,
+                only_slot: new.only_slot,
             },
         );
         board.tail.store(id + 1, Ordering::SeqCst);
-        if posting.only_seat.is_some() {
+        if new.only_slot.is_some() {
             self.crew.wake(usize::MAX);
-        } else if board.n_in_state(self.crew.n_seats(), SPINNING) == 0 {
+        } else if board.n_in_state(self.crew.n_slots(), SPINNING) == 0 {
             self.crew.wake(1);
         }
         Ok(id)
@@ -445,18 +445,18 @@ impl Transport for Engine {
         let job = self.job(id);
         let mut n_open = job.n_unclaimed();
         let mut look = Look::default();
-        for (index, pid, seat) in self.crew.seats() {
-            let is_at_it = seat.position.load(Ordering::Acquire) == id;
-            let run = is_at_it.then(|| lane::run_of(&self.heap, seat)).flatten();
+        for (index, pid, slot) in self.crew.slots() {
+            let is_at_it = slot.job.load(Ordering::Acquire) == id;
+            let run = is_at_it.then(|| lane::run_of(&self.heap, slot)).flatten();
             let n_left = run.map_or(0, |run| run.n_left);
             n_open += n_left;
             let n_uncounted = if is_at_it {
-                lane::n_uncounted(&self.heap, seat)
+                lane::n_uncounted(&self.heap, slot)
             } else {
                 0
             };
             look.workers.push(WorkerLook {
-                seat: index,
+                slot: index,
                 pid,
                 n_tasks: self.crew.n_tasks(index) + n_uncounted,
                 item: run.and_then(|run| run.running).map(|item| item as usize),

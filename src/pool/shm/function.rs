@@ -66,9 +66,9 @@ fn write_bytes(heap: &Heap, symbol: &[u8]) -> Result<Offset> {
     let record = heap.take(size_of::<u64>() + symbol.len())?;
     // SAFETY: the block was just taken with room for the length and the symbol.
     unsafe {
-        let place = heap.at(record);
-        place.cast::<u64>().write(symbol.len() as u64);
-        std::ptr::copy_nonoverlapping(symbol.as_ptr(), place.add(size_of::<u64>()), symbol.len());
+        let start = heap.at(record);
+        start.cast::<u64>().write(symbol.len() as u64);
+        std::ptr::copy_nonoverlapping(symbol.as_ptr(), start.add(size_of::<u64>()), symbol.len());
     }
     Ok(record)
 }

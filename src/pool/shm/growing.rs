@@ -114,10 +114,10 @@ mod tests {
         value.put(b"abc");
         value.put(b"de");
         value.put(b"fghi");
-        let place = value.finish(Ok(())).unwrap();
+        let block = value.finish(Ok(())).unwrap();
         // SAFETY: the value lies there.
         let bytes = unsafe {
-            std::slice::from_raw_parts(heap.at(place.start), (place.end - place.start) as usize)
+            std::slice::from_raw_parts(heap.at(block.start), (block.end - block.start) as usize)
         };
         assert_eq!(bytes, b"abcdefghi");
         assert_eq!(asked, [6, 10]);

@@ -2,16 +2,16 @@
 //!
 //! ```text
 //! block: │ head │ run │ values … │ run │ values … │        (the job keeps a stack of blocks)
-//! run:   positions first, first + 1, … first + committed - 1, of `claimed`
+//! run:   tasks first, first + 1, … first + committed - 1, of `claimed`
 //! value: plain number: its bytes          otherwise: length (8 bytes), bytes
 //! ```
 //!
 //! Chunks of one number would be more head than value, so they share one: a run of *singles* has
-//! before each number the position that it answers.
+//! before each number its task.
 //!
-//! Nothing is moved or sorted: a run says which positions it answers. A value counts once
+//! Nothing is moved or sorted: a run says which tasks its values belong to. A value counts once
 //! `committed` says so; what a killed worker had half written does not. Of a killed worker's last
-//! run, position `first + committed` is the one that was running.
+//! run, task `first + committed` is the one that was running.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::wire::{self, Sink};
 
-use super::board::{Job, Seat};
+use super::board::{Job, Slot};
 use super::growing::{Growing, block_bytes};
 use crate::pool::call::transport::{CommittedRun, EncodedValues, Single, SingleValues, Values};
 
@@ -33,12 +33,12 @@ struct BlockHead {
     end: AtomicU64,
 }
 
-/// What stands before the values of consecutive positions. The worker writes, the owner reads: relaxed where a field says
-/// nothing, because the block's `end` and the seat's `run` are stored with release after that.
+/// What stands before the values of consecutive tasks. The worker writes, the owner reads: relaxed where a field says
+/// nothing, because the block's `end` and the slot's `run` are stored with release after that.
 #[repr(C, align(16))]
 struct RunHead {
     first: AtomicU64,
-    /// How many positions the worker means to answer here. Of singles, it grows: worker: release, after the position; owner:
+    /// How many tasks the worker means to commit here. Of singles, it grows: worker: release, after the task; owner:
     /// acquire.
     claimed: AtomicU64,
     /// How many it has answered. Worker: release, after the value; owner: acquire.
@@ -47,7 +47,7 @@ struct RunHead {
     /// the value and before `committed`; owner: acquire, after `committed`.
     bytes: AtomicU64,
     /// The size of each value; 0: each has its length before it; [`FAILURE`]: one encoded cause; with
-    /// [`SINGLES`]: each has its position before it, and `first` means nothing.
+    /// [`SINGLES`]: each has its task before it, and `first` means nothing.
     stride: AtomicU64,
     _padding: u64,
 }
@@ -68,7 +68,7 @@ const VALUE_ALIGN: u64 = 8;
 pub(super) struct Lane<'a> {
     heap: &'a Heap,
     job: &'a Job,
-    seat: &'a Seat,
+    slot: &'a Slot,
     /// The block that is written, 0 before the first.
     block: Offset,
     /// One past the last byte that the block has room for.
@@ -79,7 +79,7 @@ pub(super) struct Lane<'a> {
     committed_end: Offset,
     /// The size of the run's values if they are plain numbers, else 0.
     stride: u64,
-    /// How the run's places lie, if it is one of singles.
+    /// How the run's numbers lie, if it is one of singles.
     singles: Option<Single>,
 }
 
@@ -89,11 +89,11 @@ fn single_of(stride: u64) -> Option<Single> {
 }
 
 impl<'a> Lane<'a> {
-    pub(in crate::pool) fn new(heap: &'a Heap, job: &'a Job, seat: &'a Seat) -> Self {
+    pub(in crate::pool) fn new(heap: &'a Heap, job: &'a Job, slot: &'a Slot) -> Self {
         Lane {
             heap,
             job,
-            seat,
+            slot,
             block: 0,
             limit: 0,
             run: 0,
@@ -103,17 +103,17 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// Makes room for the plain number that answers `position` alone.
-    pub(super) fn begin_single(&mut self, position: u64, stride: usize) -> Result<()> {
+    /// Makes room for the plain number that is the result of `task` alone.
+    pub(super) fn begin_single(&mut self, task: u64, stride: usize) -> Result<()> {
         let single = Single::new(stride as u64);
         if self.singles.is_none() || self.committed_end + single.bytes > self.limit {
             self.begin_run(0, 0, SINGLES | stride as u64, single.bytes)?;
             (self.stride, self.singles) = (single.stride, Some(single));
         }
-        position_word(self.heap, self.committed_end).store(position, Ordering::Relaxed);
+        task_word(self.heap, self.committed_end).store(task, Ordering::Relaxed);
         let head = self.run_head(self.run);
         let n_before = head.committed.load(Ordering::Relaxed);
-        // A reader that sees this sees the position.
+        // A reader that sees this sees the task.
         head.claimed.store(n_before + 1, Ordering::Release);
         Ok(())
     }
@@ -157,10 +157,10 @@ impl<'a> Lane<'a> {
         let mut value = Growing::new(heap, room, &mut more_room);
         value.put(&[0; LENGTH_BYTES]);
         let outcome = encode(&mut value);
-        let place = value.finish(outcome)?;
-        let bytes = place.end - place.start - LENGTH_BYTES as u64;
-        self.write_at(place.start, &bytes.to_le_bytes());
-        self.committed_end = place.end.next_multiple_of(VALUE_ALIGN);
+        let span = value.finish(outcome)?;
+        let bytes = span.end - span.start - LENGTH_BYTES as u64;
+        self.write_at(span.start, &bytes.to_le_bytes());
+        self.committed_end = span.end.next_multiple_of(VALUE_ALIGN);
         let head = self.run_head(self.run);
         head.bytes.store(
             self.committed_end - self.run - RUN_HEAD_BYTES,
@@ -171,12 +171,12 @@ impl<'a> Lane<'a> {
         Ok(())
     }
 
-    /// Records in a run of its own why `position` has no result.
-    pub(super) fn commit_failure(&mut self, position: u64, cause: &Cause) -> Result<()> {
+    /// Records in a run of its own why `task` has no result.
+    pub(super) fn commit_failure(&mut self, task: u64, cause: &Cause) -> Result<()> {
         let mut bytes = Vec::new();
         wire::encode(&(std::process::id() as i32, cause), &mut bytes)?;
         self.end_plain();
-        self.begin_run(position, 1, FAILURE, bytes.len() as u64)?;
+        self.begin_run(task, 1, FAILURE, bytes.len() as u64)?;
         self.write_at(self.committed_end, &bytes);
         self.committed_end += bytes.len() as u64;
         let head = self.run_head(self.run);
@@ -205,7 +205,7 @@ impl<'a> Lane<'a> {
         self.block_head(self.block)
             .end
             .store(run + RUN_HEAD_BYTES, Ordering::Release);
-        self.seat.run.store(run, Ordering::Release);
+        self.slot.run.store(run, Ordering::Release);
         Ok(())
     }
 
@@ -319,30 +319,30 @@ fn failure(content: &[u8]) -> Values<'_> {
     Values::Failure(pid, cause)
 }
 
-/// The word of a run of singles that says which position a number answers.
-fn position_word(heap: &Heap, place: Offset) -> &AtomicU64 {
-    // SAFETY: places of singles begin with such a word, aligned, inside of their block.
-    unsafe { &*heap.at(place).cast::<AtomicU64>() }
+/// The word of a run of singles that says whose result a number is.
+fn task_word(heap: &Heap, offset: Offset) -> &AtomicU64 {
+    // SAFETY: each single begins with such a word, aligned, inside of their block.
+    unsafe { &*heap.at(offset).cast::<AtomicU64>() }
 }
 
 /// How far a worker is with the run that it writes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RunState {
-    /// The first position that was claimed and not committed.
+    /// The first task that was claimed and not committed.
     pub(in crate::pool) running: Option<u64>,
-    /// How many such positions there are.
+    /// How many such tasks there are.
     pub(in crate::pool) n_left: u64,
-    /// How many positions of the chunk that is running were committed.
+    /// How many tasks of the chunk that is running were committed.
     pub(in crate::pool) n_committed: u64,
 }
 
-/// The run that a seat's worker writes, if it writes one.
-pub(super) fn run_of(heap: &Heap, seat: &Seat) -> Option<RunState> {
-    let run = seat.run.load(Ordering::Acquire);
+/// The run that a slot's worker writes, if it writes one.
+pub(super) fn run_of(heap: &Heap, slot: &Slot) -> Option<RunState> {
+    let run = slot.run.load(Ordering::Acquire);
     if run == 0 {
         return None;
     }
-    // SAFETY: the seat names a run that was begun; all fields are atomic.
+    // SAFETY: the slot names a run that was begun; all fields are atomic.
     let head = unsafe { &*heap.at(run).cast::<RunHead>() };
     let n_committed = head.committed.load(Ordering::Acquire);
     let n_left = head
@@ -350,32 +350,32 @@ pub(super) fn run_of(heap: &Heap, seat: &Seat) -> Option<RunState> {
         .load(Ordering::Acquire)
         .saturating_sub(n_committed);
     if let Some(single) = single_of(head.stride.load(Ordering::Relaxed)) {
-        // The worker may have gone on between the two loads above, but is at one position only.
-        let place = run + RUN_HEAD_BYTES + n_committed * single.bytes;
-        let position = || position_word(heap, place).load(Ordering::Relaxed);
+        // The worker may have gone on between the two loads above, but is at one task only.
+        let offset = run + RUN_HEAD_BYTES + n_committed * single.bytes;
+        let task = || task_word(heap, offset).load(Ordering::Relaxed);
         return Some(RunState {
-            running: (n_left > 0).then(position),
+            running: (n_left > 0).then(task),
             n_left: n_left.min(1),
             n_committed: 0,
         });
     }
-    let position = head.first.load(Ordering::Relaxed) + n_committed;
+    let task = head.first.load(Ordering::Relaxed) + n_committed;
     Some(RunState {
-        running: (n_left > 0).then_some(position),
+        running: (n_left > 0).then_some(task),
         n_left,
         n_committed,
     })
 }
 
-/// The position that a worker was running when it died: the first of its last run that it had
+/// The task that a worker was running when it died: the first of its last run that it had
 /// claimed and not committed.
-pub(in crate::pool) fn running(heap: &Heap, seat: &Seat) -> Option<u64> {
-    run_of(heap, seat).and_then(|run| run.running)
+pub(in crate::pool) fn running(heap: &Heap, slot: &Slot) -> Option<u64> {
+    run_of(heap, slot).and_then(|run| run.running)
 }
 
 /// How many tasks a worker has finished of the chunk that it is at: it counts a chunk when that ends.
-pub(in crate::pool) fn n_uncounted(heap: &Heap, seat: &Seat) -> u64 {
-    let unfinished = run_of(heap, seat).filter(|run| run.n_left > 0);
+pub(in crate::pool) fn n_uncounted(heap: &Heap, slot: &Slot) -> u64 {
+    let unfinished = run_of(heap, slot).filter(|run| run.n_left > 0);
     unfinished.map_or(0, |run| run.n_committed)
 }
 

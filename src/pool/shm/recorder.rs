@@ -42,11 +42,11 @@ struct Head {
     /// When the run began that is going on, or the last one that did. Worker: release, after
     /// `open_first`; owner: acquire.
     open_ns: AtomicU64,
-    /// The first position of that run.
+    /// The first task of that run.
     open_first: AtomicU64,
 }
 
-/// A run of consecutive positions, as a worker notes it.
+/// A run of consecutive tasks, as a worker notes it.
 #[repr(C)]
 struct Run {
     first: AtomicU64,
@@ -75,7 +75,7 @@ pub(super) struct Recorder<'a> {
     is_full: bool,
     arrived_ns: u64,
     found_ns: u64,
-    /// When the run began that is going on, and with which position.
+    /// When the run began that is going on, and with which task.
     began_ns: u64,
     first: u64,
     /// How many values pass before the next one that is timed; 0 while one is.
@@ -119,7 +119,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// A run of positions begins.
+    /// A run of tasks begins.
     pub(in crate::pool) fn begin(&mut self, first: u64) {
         self.is_full = self.is_full || self.make_room().is_err();
         (self.began_ns, self.first) = (monotonic_ns(), first);
@@ -285,7 +285,7 @@ struct Block<'a> {
     block: Offset,
     /// When the map began.
     began_ns: u64,
-    /// What the job's positions stand for.
+    /// What the job's tasks stand for.
     items: Items<'a>,
 }
 
@@ -322,14 +322,14 @@ impl Block<'_> {
         })
     }
 
-    /// The run that the worker was at when it died: it is told of no further than to that position.
+    /// The run that the worker was at when it died: it is told of no further than to that task.
     fn cut_short(&self, deaths: &[Death]) -> Option<Span> {
         let head = self.head();
         let pid = head.pid.load(Ordering::Relaxed);
         let death = deaths.iter().find(|death| death.pid as u64 == pid)?;
         let began_ns = head.open_ns.load(Ordering::Acquire);
         let first = head.open_first.load(Ordering::Relaxed);
-        let last = death.position.filter(|&last| last >= first)?;
+        let last = death.task.filter(|&last| last >= first)?;
         let start = self.since(began_ns);
         // A block that is full, or a run that had ended, whose span is there.
         if began_ns == 0 || self.runs().last().is_some_and(|span| span.start == start) {
@@ -349,7 +349,7 @@ impl Block<'_> {
         Duration::from_nanos(ns.saturating_sub(self.began_ns))
     }
 
-    fn item(&self, position: u64) -> usize {
-        self.items.at(position).unwrap_or(usize::MAX)
+    fn item(&self, task: u64) -> usize {
+        self.items.at(task).unwrap_or(usize::MAX)
     }
 }

@@ -16,7 +16,7 @@ const SPIN: Duration = Duration::from_micros(50);
 /// keeps the owner busy for 50 to 120 µs, a new process needs some 80 µs to its first result. It is not asked how
 /// full the machine is then: of a process that is new, that alone takes as long as half of this.
 const SPIN_AT_START: Duration = Duration::from_micros(150);
-/// For how long an answer is believed to whether there is one. Asking takes 4 µs, and more when the machine
+/// How long it stays believed whether there is one. Asking takes 4 µs, and more when the machine
 /// has had something else to do since.
 const BELIEVED: Duration = Duration::from_millis(1);
 /// After this many waits in which looking did not help, the next are slept through; one of every `TRY_AGAIN`
@@ -91,7 +91,7 @@ impl Spinner {
 
     fn is_crowded(&mut self, now: Duration, ask: impl FnOnce() -> bool) -> bool {
         match self.looked {
-            Some((at, answer)) if now < at + BELIEVED => answer,
+            Some((at, was_there)) if now < at + BELIEVED => was_there,
             _ => self.looked.insert((now, ask())).1,
         }
     }
@@ -166,7 +166,7 @@ mod tests {
         assert!(beside <= GLANCE + a_few_looks_at_the_clock, "{beside:?}");
         assert_eq!(n_asked, 1);
         let (_, n_asked) = wait_in_vain(&mut spinner, &clock, true);
-        assert_eq!(n_asked, 0, "the answer is believed for a while");
+        assert_eq!(n_asked, 0, "what was seen is believed for a while");
         clock.0.set(clock.0.get() + BELIEVED);
         let (again, n_asked) = wait_in_vain(&mut spinner, &clock, false);
         assert!(

@@ -8,7 +8,7 @@
 //! The library puts a function on the list of those that the loader runs before `main`. It looks for
 //! an order in the environment, and if there is one, the process never gets to `main`: it maps the
 //! pool's memory, which it has inherited as a file, and does what is ordered. What functions it is
-//! to run, it learns as any worker does, by their places.
+//! to run, it learns as any worker does, by their symbols.
 //!
 //! Other initialisers of the program may not have run yet when tasks do. Nothing else is missing:
 //! the loader has finished its work, and the standard library needs no `main`.
@@ -55,7 +55,7 @@ pub(super) struct Order {
     heap: u64,
     /// The number of the server's line, for a server.
     line: Option<u64>,
-    seat_index: u64,
+    slot_index: u64,
     n_workers: u64,
     max_tasks: u64,
     max_spinners: u64,
@@ -68,9 +68,9 @@ impl Order {
     const NO_LINE: u64 = u64::MAX;
 
     /// The same for another worker.
-    pub(super) fn for_seat(self, seat_index: u64, n_workers: u64) -> Order {
+    pub(super) fn for_slot(self, slot_index: u64, n_workers: u64) -> Order {
         Order {
-            seat_index,
+            slot_index,
             n_workers,
             ..self
         }
@@ -82,7 +82,7 @@ impl Order {
             self.owner,
             self.heap,
             self.line.unwrap_or(Order::NO_LINE),
-            self.seat_index,
+            self.slot_index,
             self.n_workers,
             self.max_tasks,
             self.max_spinners,
@@ -102,7 +102,7 @@ impl Order {
             owner,
             heap,
             line,
-            seat_index,
+            slot_index,
             n_workers,
             max_tasks,
             max_spinners,
@@ -113,7 +113,7 @@ impl Order {
             owner,
             heap,
             line: (line != Order::NO_LINE).then_some(line),
-            seat_index,
+            slot_index,
             n_workers,
             max_tasks,
             max_spinners,
@@ -129,7 +129,7 @@ pub(super) fn order(duty: &Duty<'_>, initializer: Offset) -> Order {
         owner: 0,
         heap: 0,
         line: None,
-        seat_index: duty.seat_index as u64,
+        slot_index: duty.slot_index as u64,
         n_workers: duty.n_workers as u64,
         max_tasks: duty.max_tasks,
         max_spinners: duty.max_spinners as u64,
@@ -151,7 +151,7 @@ pub(super) fn launch(heap: &Heap, order: Order, line: Option<&Line>) -> Result<i
         ));
     }
     let (base, path) =
-        own_place().ok_or_else(|| unsupported("the loader does not list its code"))?;
+        own_object().ok_or_else(|| unsupported("the loader does not list its code"))?;
     let memory = heap
         .file()
         .ok_or_else(|| unsupported("this pool's memory has no file"))?;
@@ -179,7 +179,7 @@ fn entry_address() -> usize {
 }
 
 /// Where this copy of the library was loaded, and from which object.
-fn own_place() -> Option<(usize, std::path::PathBuf)> {
+fn own_object() -> Option<(usize, std::path::PathBuf)> {
     let object = object::holding(entry_address())?;
     let path = if object.path.as_os_str().is_empty() {
         object.path
@@ -196,8 +196,8 @@ extern "C" fn enter() {
         return;
     };
     let order = text.to_str().and_then(Order::from_text);
-    let place = own_place();
-    if let (Some(order), Some((base, path))) = (order, place)
+    let object = own_object();
+    if let (Some(order), Some((base, path))) = (order, object)
         && order.entry == (entry_address() - base) as u64
     {
         follow(order, &path);
@@ -227,7 +227,7 @@ pub(super) fn work(heap: &Heap, order: Order) -> ! {
     let initializer = || match function::find(heap, order.initializer, &mut KnownFiles::new()) {
         Ok(address) => {
             // SAFETY: the record names a `ShippedInitializer`, and `find` has checked that the file
-            // is the same and that there is code at the place.
+            // is the same and that there is code at the offset.
             let initializer =
                 unsafe { std::mem::transmute::<*const (), ShippedInitializer>(address) };
             if !initializer() {
@@ -238,7 +238,7 @@ pub(super) fn work(heap: &Heap, order: Order) -> ! {
     };
     worker::work(&Duty {
         heap,
-        seat_index: order.seat_index as usize,
+        slot_index: order.slot_index as usize,
         n_workers: order.n_workers as usize,
         initializer: (order.initializer != 0).then_some(&initializer as &dyn Fn()),
         max_tasks: order.max_tasks,
@@ -265,7 +265,7 @@ mod tests {
             owner: 2,
             heap: 3,
             line: None,
-            seat_index: 5,
+            slot_index: 5,
             n_workers: 6,
             max_tasks: u64::MAX,
             max_spinners: 7,
@@ -293,6 +293,6 @@ mod tests {
     #[test]
     fn this_program_was_entered() {
         assert!(IS_ENTERED.load(Ordering::Relaxed));
-        assert_eq!(own_place().unwrap().1, std::path::PathBuf::new());
+        assert_eq!(own_object().unwrap().1, std::path::PathBuf::new());
     }
 }

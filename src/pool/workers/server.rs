@@ -1,7 +1,7 @@
 //! A process without threads and with little memory that forks workers for a pool.
 //!
 //! ```text
-//!  owner ── START seat ──▶ server ── fork ──▶ worker
+//!  owner ── START slot ──▶ server ── fork ──▶ worker
 //!        ◀── pid ─────────
 //!        ── REAP pid ────▶        ── waitid
 //!        ◀── how it ended
@@ -26,9 +26,9 @@ use crate::sys::process_id;
 
 use super::fresh::{self, Order};
 
-/// "Fork a worker for this seat, in a pool of this size." Answer: its pid, or the system's error.
+/// "Fork a worker for this slot, in a pool of this size." Reply: its pid, or the system's error.
 const START: i64 = 1;
-/// "Reap this process if it has ended." Answer: one of the following, and a code or signal.
+/// "Reap this process if it has ended." Reply: one of the following, and a code or signal.
 const REAP: i64 = 2;
 
 const FAILED: i64 = 0;
@@ -38,7 +38,7 @@ const EXITED: i64 = 3;
 const SIGNALLED: i64 = 4;
 const UNKNOWN: i64 = 5;
 
-/// How long an answer may take before the owner looks what holds the server up.
+/// How long a reply may take before the owner looks what holds the server up.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(100);
 
 /// The owner's side of a server.
@@ -74,10 +74,10 @@ impl Server {
     /// Forks a worker; `None` if the server is dead.
     pub(in crate::pool) fn start(
         &self,
-        seat_index: usize,
+        slot_index: usize,
         n_workers: usize,
     ) -> Option<Result<i32>> {
-        let [what, number, _] = self.ask([START, seat_index as i64, n_workers as i64])?;
+        let [what, number, _] = self.ask([START, slot_index as i64, n_workers as i64])?;
         Some(match what {
             STARTED => {
                 self.workers.borrow_mut().insert(number as i32);
@@ -108,7 +108,7 @@ impl Server {
         Some(ended)
     }
 
-    /// Waits for the answer to a question; `None` if the server is dead.
+    /// Waits for the reply to a question; `None` if the server is dead.
     fn ask(&self, question: Message) -> Option<Message> {
         if !self.line.send(question) {
             return None;
@@ -144,11 +144,11 @@ pub(super) fn serve(heap: &Heap, order: Order, line: Line) -> ! {
     child::name_process(c"forklore-server");
     child::pass_interrupts();
     while let Some([what, number, n_workers]) = line.receive() {
-        let answer = if what == START {
+        let reply = if what == START {
             match child::fork() {
                 Ok(Side::Child(_branch)) => {
                     drop(line);
-                    fresh::work(heap, order.for_seat(number as u64, n_workers as u64));
+                    fresh::work(heap, order.for_slot(number as u64, n_workers as u64));
                 }
                 Ok(Side::Parent(pid)) => [STARTED, i64::from(pid), 0],
                 Err(error) => [FAILED, os_code(&error), 0],
@@ -161,7 +161,7 @@ pub(super) fn serve(heap: &Heap, order: Order, line: Line) -> ! {
                 Some(Ended::Unknown) => [UNKNOWN, 0, 0],
             }
         };
-        if !line.send(answer) {
+        if !line.send(reply) {
             break;
         }
     }

@@ -37,7 +37,7 @@ impl Starter {
             },
             Starter::Spawn => fresh::launch(duty.heap, order, None),
             Starter::Server(server) => {
-                let ask = |server: &Server| server.start(duty.seat_index, duty.n_workers);
+                let ask = |server: &Server| server.start(duty.slot_index, duty.n_workers);
                 if let Some(started) = server.as_ref().and_then(ask) {
                     return started;
                 }

@@ -12,7 +12,7 @@ use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::Ordering;
 use crate::sys::child;
 
-use crate::pool::shm::board::{Board, Seat};
+use crate::pool::shm::board::{Board, Slot};
 use crate::pool::shm::lane;
 
 /// How often the owner looks while a limit passes once.
@@ -32,9 +32,9 @@ pub(super) struct TimeLimit {
     limit: Duration,
     /// Whether workers run something of the user's before they are ready.
     has_initializer: bool,
-    /// For each seat, what its worker was last seen at, and since when.
+    /// For each slot, what its worker was last seen at, and since when.
     seen: Vec<Option<(Progress, Instant)>>,
-    /// The seats whose workers were killed.
+    /// The slots whose workers were killed.
     killed: Vec<usize>,
 }
 
@@ -43,19 +43,19 @@ pub(super) struct TimeLimit {
 struct Progress {
     job: u64,
     run: Offset,
-    /// The position that is running, if one is.
-    position: Option<u64>,
+    /// The task that is running, if one is.
+    task: Option<u64>,
     /// It runs its initialiser.
     is_starting: bool,
 }
 
 impl Progress {
-    fn of(heap: &Heap, seat: &Seat) -> Progress {
+    fn of(heap: &Heap, slot: &Slot) -> Progress {
         Progress {
-            job: seat.position.load(Ordering::Acquire),
-            run: seat.run.load(Ordering::Acquire),
-            position: lane::running(heap, seat),
-            is_starting: seat.lifeline.is_held() && seat.is_up.load(Ordering::Acquire) == 0,
+            job: slot.job.load(Ordering::Acquire),
+            run: slot.run.load(Ordering::Acquire),
+            task: lane::running(heap, slot),
+            is_starting: slot.lifeline.is_held() && slot.is_up.load(Ordering::Acquire) == 0,
         }
     }
 }
@@ -84,18 +84,18 @@ impl TimeLimit {
         }
     }
 
-    /// Forgets a worker that has left its seat; the limit, if it was killed for having passed it.
-    pub(in crate::pool) fn forget(&mut self, seat: usize) -> Option<Duration> {
-        if let Some(seen) = self.seen.get_mut(seat) {
+    /// Forgets a worker that has left its slot; the limit, if it was killed for having passed it.
+    pub(in crate::pool) fn forget(&mut self, slot: usize) -> Option<Duration> {
+        if let Some(seen) = self.seen.get_mut(slot) {
             *seen = None;
         }
-        let index = self.killed.iter().position(|&killed| killed == seat)?;
+        let index = self.killed.iter().position(|&killed| killed == slot)?;
         self.killed.swap_remove(index);
         Some(self.limit)
     }
 
     /// Kills every worker that has been at one task or at its initialiser for longer than the limit, and every
-    /// one that was stopped for as long while it should have begun one. Returns the seats of those that this
+    /// one that was stopped for as long while it should have begun one. Returns the slots of those that this
     /// process may not kill.
     pub(in crate::pool) fn kill_overdue(
         &mut self,
@@ -108,8 +108,8 @@ impl TimeLimit {
         let now = Instant::now();
         for (index, pid) in pids.iter().enumerate() {
             let Some(pid) = *pid else { continue };
-            let seat = &board.seats[index];
-            let progress = Progress::of(heap, seat);
+            let slot = &board.slots[index];
+            let progress = Progress::of(heap, slot);
             let since = match self.seen[index] {
                 Some((seen, since)) if seen == progress => since,
                 _ => {
@@ -126,8 +126,8 @@ impl TimeLimit {
             if now.duration_since(since) < limit || self.killed.contains(&index) {
                 continue;
             }
-            let is_at_it = if is_starting || progress.position.is_some() {
-                holds_still(pid, || Progress::of(heap, seat) == progress)
+            let is_at_it = if is_starting || progress.task.is_some() {
+                holds_still(pid, || Progress::of(heap, slot) == progress)
             } else {
                 board.has_job(progress.job) && child::is_stopped(pid)
             };

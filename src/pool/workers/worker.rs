@@ -9,9 +9,9 @@ use crate::symbol::KnownFiles;
 use crate::sys::atomic::Ordering;
 use crate::sys::{Origin, child, fifo};
 
-use crate::pool::call::task::{Task, Trampoline};
+use crate::pool::call::work::{Trampoline, Work};
 use crate::pool::settings::LocalCall;
-use crate::pool::shm::board::{AWAKE, Board, Job, SPINNING, Seat};
+use crate::pool::shm::board::{AWAKE, Board, Job, SPINNING, Slot};
 use crate::pool::shm::desk::{Desk, Shm};
 use crate::pool::shm::function;
 use crate::pool::shm::sleep;
@@ -20,7 +20,7 @@ use crate::pool::shm::spin::Spinner;
 /// What a worker is given when it is forked.
 pub(super) struct Duty<'a> {
     pub(in crate::pool) heap: &'a Heap,
-    pub(in crate::pool) seat_index: usize,
+    pub(in crate::pool) slot_index: usize,
     pub(in crate::pool) n_workers: usize,
     pub(in crate::pool) initializer: Option<&'a dyn Fn()>,
     /// After how many tasks the worker makes room for a new one.
@@ -33,8 +33,8 @@ pub(super) struct Duty<'a> {
 /// Works until the queue is closed; the process then ends.
 pub(super) fn work(duty: &Duty<'_>) -> ! {
     let board = Board::of(duty.heap);
-    let seat = &board.seats[duty.seat_index];
-    seat.lifeline.hold();
+    let slot = &board.slots[duty.slot_index];
+    slot.lifeline.hold();
     child::pass_interrupts();
     let origin = Origin::here();
     if let Some(initializer) = duty.initializer
@@ -45,21 +45,21 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
     origin.check();
     // The initialiser may have changed this process's credentials.
     child::rearm();
-    seat.is_up.store(1, Ordering::Release);
+    slot.is_up.store(1, Ordering::Release);
     let mut worker = Worker {
         duty,
         board,
-        seat,
+        slot,
         functions: HashMap::new(),
         files: KnownFiles::new(),
         spinner: Spinner::new(duty.max_spinners + 1),
         has_channels: duty.local.is_none(),
     };
-    let mut position = seat.position.load(Ordering::SeqCst);
-    while worker.wait_for_job(position) {
-        worker.serve(position);
-        position += 1;
-        if seat.n_tasks.load(Ordering::Relaxed) >= duty.max_tasks {
+    let mut id = slot.job.load(Ordering::SeqCst);
+    while worker.wait_for_job(id) {
+        worker.serve(id);
+        id += 1;
+        if slot.n_tasks.load(Ordering::Relaxed) >= duty.max_tasks {
             break;
         }
     }
@@ -67,7 +67,7 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
         board.owner.pass_on();
     }
     // This is no death, whatever the reason was.
-    seat.is_retired.store(1, Ordering::Release);
+    slot.is_retired.store(1, Ordering::Release);
     child::exit_now(0)
 }
 
@@ -77,7 +77,7 @@ pub(super) const FAILED_TO_START: i32 = 113;
 struct Worker<'a> {
     duty: &'a Duty<'a>,
     board: &'a Board,
-    seat: &'a Seat,
+    slot: &'a Slot,
     /// What was found for each function record: where its code is, or why it is not.
     functions: HashMap<Offset, Result<Trampoline<Shm>>>,
     /// The files that they were found in.
@@ -88,15 +88,15 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Waits until there is a job at `position`; false if none will come, or none for this worker.
-    fn wait_for_job(&mut self, position: u64) -> bool {
+    /// Waits until there is a job at `id`; false if none will come, or none for this worker.
+    fn wait_for_job(&mut self, id: u64) -> bool {
         if self.is_dismissed() || self.board.owner.is_cut() {
             return false;
         }
-        if self.board.has_job(position) {
+        if self.board.has_job(id) {
             return true;
         }
-        if self.spin(position) {
+        if self.spin(id) {
             return true;
         }
         // A task may have changed this process's credentials. Nothing waits for this worker now.
@@ -108,38 +108,38 @@ impl Worker<'_> {
         }
         // A worker that is killed while it sleeps would take with it what its tasks have printed.
         child::flush_c_streams_if_alone();
-        sleep::until(&self.seat.state, &self.board.owner, || {
-            self.board.has_job(position) || self.board.is_closed() || self.is_dismissed()
+        sleep::until(&self.slot.state, &self.board.owner, || {
+            self.board.has_job(id) || self.board.is_closed() || self.is_dismissed()
         });
-        self.board.has_job(position) && !self.is_dismissed()
+        self.board.has_job(id) && !self.is_dismissed()
     }
 
     fn is_dismissed(&self) -> bool {
-        self.seat.is_dismissed.load(Ordering::SeqCst) != 0
+        self.slot.is_dismissed.load(Ordering::SeqCst) != 0
     }
 
     /// Looks for a job for a while, unless enough others do.
-    fn spin(&mut self, position: u64) -> bool {
-        let (board, seat, n_workers) = (self.board, self.seat, self.duty.n_workers);
+    fn spin(&mut self, id: u64) -> bool {
+        let (board, slot, n_workers) = (self.board, self.slot, self.duty.n_workers);
         if board.n_in_state(n_workers, SPINNING) >= self.duty.max_spinners {
             return false;
         }
-        seat.state.store(SPINNING, Ordering::SeqCst);
-        let is_to_end = || board.is_closed() || seat.is_dismissed.load(Ordering::SeqCst) != 0;
-        let is_over = || board.has_job(position) || is_to_end();
+        slot.state.store(SPINNING, Ordering::SeqCst);
+        let is_to_end = || board.is_closed() || slot.is_dismissed.load(Ordering::SeqCst) != 0;
+        let is_over = || board.has_job(id) || is_to_end();
         self.spinner.until(|| board.n_awake(n_workers), is_over);
-        seat.state.store(AWAKE, Ordering::SeqCst);
-        board.has_job(position)
+        slot.state.store(AWAKE, Ordering::SeqCst);
+        board.has_job(id)
     }
 
     /// Runs what can be claimed of a job, and leaves it.
-    fn serve(&mut self, position: u64) {
-        let job = self.board.job(position);
-        let may_run = job.is_for(self.duty.seat_index) && !job.is_exhausted();
+    fn serve(&mut self, id: u64) {
+        let job = self.board.job(id);
+        let may_run = job.is_for(self.duty.slot_index) && !job.is_exhausted();
         let n_done = if may_run { self.run(job) } else { 0 };
-        self.seat.run.store(0, Ordering::Release);
+        self.slot.run.store(0, Ordering::Release);
         let done = job.done.fetch_add(n_done, Ordering::SeqCst) + n_done;
-        self.seat.position.store(position + 1, Ordering::SeqCst);
+        self.slot.job.store(id + 1, Ordering::SeqCst);
         let is_complete = n_done > 0 && done >= job.n_items.load(Ordering::Relaxed);
         // From here on the owner may reuse the job; what is read of it then causes at worst a
         // wake-up for nothing.
@@ -149,25 +149,25 @@ impl Worker<'_> {
     }
 
     fn run(&mut self, job: &Job) -> u64 {
-        let last_panic = &self.board.last_panics[self.duty.seat_index];
-        let seat = (self.seat, last_panic);
-        let desk = Desk::new(self.duty.heap, job, seat, self.duty.max_tasks);
-        let mut task = Task::new(desk);
+        let last_panic = &self.board.last_panics[self.duty.slot_index];
+        let slot = (self.slot, last_panic);
+        let desk = Desk::new(self.duty.heap, job, slot, self.duty.max_tasks);
+        let mut work = Work::new(desk);
         let record = job.function.load(Ordering::Relaxed);
         match (record, self.duty.local) {
             (0, Some(local)) => {
                 // SAFETY: the owner forked this process for exactly this call; `local` points to
                 // what it has inherited, and stays as it is: the process ends with the job.
-                unsafe { (local.run)(local.call, &mut task) }
+                unsafe { (local.run)(local.call, &mut work) }
             }
             _ => match self.function(record) {
                 // SAFETY: the record names the trampoline that was made for this job's function and
                 // argument type, in the very file that its maker had loaded.
-                Ok(trampoline) => unsafe { trampoline(&mut task) },
-                Err(cause) => task.fail_all(&cause),
+                Ok(trampoline) => unsafe { trampoline(&mut work) },
+                Err(cause) => work.fail_all(&cause),
             },
         }
-        task.n_done()
+        work.n_done()
     }
 
     fn function(&mut self, record: Offset) -> std::result::Result<Trampoline<Shm>, Cause> {
@@ -184,6 +184,6 @@ impl Worker<'_> {
 fn find(heap: &Heap, record: Offset, files: &mut KnownFiles) -> Result<Trampoline<Shm>> {
     let address = function::find(heap, record, files)?;
     // SAFETY: the record was made from a `Trampoline`, and `find` has checked that the file is the
-    // same and that there is code at the place.
+    // same and that there is code at the offset.
     Ok(unsafe { std::mem::transmute::<*const (), Trampoline<Shm>>(address) })
 }

@@ -4,7 +4,7 @@
 //! ```text
 //!  owner ── Job ──────────────────────────▶ worker
 //!        ◀── Ask ── ── Grant: a chunk ──▶
-//!        ◀── Begun, Answers, Left, Gone ──
+//!        ◀── Begun, Results, Left, Gone ──
 //! ```
 //!
 //! Encoded values are sent one by one, numbers when their run ends. So of a worker that is lost in a run of
@@ -24,11 +24,11 @@ use serde::Serialize;
 use crate::error::{Cause, Result};
 use crate::wire;
 
-use super::task::{Carrier, Step, Task, Trampoline};
 use super::transport::{
-    CommittedRun, Death, Encoded, EncodedValues, Ending, Look, Posting, Transport, Values,
+    CommittedRun, Death, Encoded, EncodedValues, Ending, Look, NewJob, Transport, Values,
     WorkerLook,
 };
+use super::work::{Carrier, Step, Trampoline, Work};
 use crate::pool::plan::Schedule;
 use worker::{Line, Remote};
 
@@ -82,9 +82,9 @@ struct Job {
 /// What a worker tells the owner, of a job.
 enum Report {
     Ask,
-    /// A run; whether the owner will know of each position that is done.
+    /// A run; whether the owner will know of each task that is done.
     Begun(bool),
-    Answers(Run),
+    Results(Run),
     Left,
     /// The line is down: nothing will come any more.
     Gone,
@@ -190,7 +190,7 @@ impl Messages {
                     *known = is_known;
                 }
             }
-            Report::Answers(run) => {
+            Report::Results(run) => {
                 if let Some(book) = &mut book {
                     book.n_answered += run.n_values;
                     if let Some((next, ..)) = book.at_it.get_mut(&worker) {
@@ -210,7 +210,7 @@ impl Messages {
                 for book in jobs.values_mut() {
                     if let Some((next, end, is_known)) = book.at_it.remove(&worker) {
                         book.deaths.push(Death {
-                            position: (next < end && is_known).then_some(next),
+                            task: (next < end && is_known).then_some(next),
                             pid: worker as i32,
                             noticed_ns: 0,
                             cause: Cause::Vanished,
@@ -242,8 +242,8 @@ impl Book {
 impl Carrier for Messages {
     type Port<'a> = Remote<'a>;
 
-    fn drive(task: &mut Task<'_, Messages>, stride: usize, step: &mut Step<'_, Messages>) {
-        task.run_chunks(stride, step);
+    fn drive(work: &mut Work<'_, Messages>, stride: usize, step: &mut Step<'_, Messages>) {
+        work.run_chunks(stride, step);
     }
 }
 
@@ -251,16 +251,16 @@ impl Transport for Messages {
     type Function = Trampoline<Messages>;
     type Args = Args;
 
-    fn publish(&mut self, posting: &Posting<'_, Messages>) -> Result<u64> {
-        assert!(posting.only_seat.is_none() && !posting.traced);
+    fn publish(&mut self, new: &NewJob<'_, Messages>) -> Result<u64> {
+        assert!(new.only_slot.is_none() && !new.traced);
         self.n_published += 1;
         let id = self.n_published;
         self.jobs.borrow_mut().insert(
             id,
             Book {
-                schedule: posting.schedule,
+                schedule: new.schedule,
                 n_workers: self.lines.len() as u64,
-                n_items: posting.n_items,
+                n_items: new.n_items,
                 n_claimed: 0,
                 n_answered: 0,
                 runs: Vec::new(),
@@ -271,9 +271,9 @@ impl Transport for Messages {
         );
         let job = Job {
             id,
-            function: posting.function,
-            args: posting.args.clone(),
-            items: posting.items.map(<[u64]>::to_vec),
+            function: new.function,
+            args: new.args.clone(),
+            items: new.items.map(<[u64]>::to_vec),
         };
         for line in self.lines.iter().flatten() {
             let _ = line.jobs.send(job.clone());
@@ -318,7 +318,7 @@ impl Transport for Messages {
             .at_it
             .iter()
             .map(|(&worker, &(next, end, _))| WorkerLook {
-                seat: worker,
+                slot: worker,
                 pid: worker as i32,
                 n_tasks: 0,
                 item: (next < end).then_some(next as usize),

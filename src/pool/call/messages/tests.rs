@@ -11,7 +11,7 @@ use crate::sys::atomic::{AtomicU32, Ordering};
 use super::super::batch::{Batch, Terms};
 use super::super::callable::Unary;
 use super::super::collate::{Collect, Collector};
-use super::super::task::run_shipped;
+use super::super::work::run_shipped;
 use super::worker::IS_LOST;
 use super::{Args, Messages};
 use crate::pool::plan::Schedule;
@@ -44,7 +44,7 @@ where
 fn terms(schedule: Schedule, retries: u32) -> Terms {
     Terms {
         schedule,
-        only_seat: None,
+        only_slot: None,
         retries,
     }
 }

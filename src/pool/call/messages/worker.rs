@@ -7,8 +7,8 @@ use crate::error::{Cause, Error, Result};
 use crate::sys::atomic::AtomicU64;
 use crate::wire::Sink;
 
-use super::super::task::Task;
-use super::super::transport::{Port, Slots};
+use super::super::transport::{Outputs, Port};
+use super::super::work::Work;
 use super::{Args, Content, Job, Report, Run};
 use crate::caught::last_panic::LastPanic;
 
@@ -43,7 +43,7 @@ impl Drop for Line {
 /// Works until the owner has gone, or this worker.
 pub(super) fn work(line: &Line) {
     while let Ok(job) = line.jobs.recv() {
-        let mut task = Task::new(Remote {
+        let mut work = Work::new(Remote {
             line,
             job: &job,
             first: 0,
@@ -53,7 +53,7 @@ pub(super) fn work(line: &Line) {
             n_committed: AtomicU64::new(0),
         });
         // SAFETY: the job's arguments were encoded for this function.
-        unsafe { (job.function)(&mut task) };
+        unsafe { (job.function)(&mut work) };
         line.report(job.id, Report::Left);
         if IS_LOST.get() {
             return;
@@ -65,7 +65,7 @@ pub(super) fn work(line: &Line) {
 pub(in crate::pool) struct Remote<'a> {
     line: &'a Line,
     job: &'a Job,
-    /// The run that was begun: the first position that is not sent, and its numbers.
+    /// The run that was begun: the first task that is not sent, and its numbers.
     first: u64,
     stride: usize,
     numbers: Vec<u128>,
@@ -75,7 +75,7 @@ pub(in crate::pool) struct Remote<'a> {
 }
 
 impl Remote<'_> {
-    fn answer(&mut self, n_values: u64, content: Content) {
+    fn report_run(&mut self, n_values: u64, content: Content) {
         let first = self.first;
         self.first += n_values;
         let run = Run {
@@ -83,7 +83,7 @@ impl Remote<'_> {
             n_values,
             content,
         };
-        self.line.report(self.job.id, Report::Answers(run));
+        self.line.report(self.job.id, Report::Results(run));
     }
 
     fn send_numbers(&mut self) {
@@ -93,7 +93,7 @@ impl Remote<'_> {
             // SAFETY: this many numbers were written there.
             let bytes = unsafe { std::slice::from_raw_parts(self.slots, n_bytes) }.to_vec();
             let stride = self.stride;
-            self.answer(n, Content::Numbers { stride, bytes });
+            self.report_run(n, Content::Numbers { stride, bytes });
         }
     }
 }
@@ -139,8 +139,8 @@ impl Port for Remote<'_> {
         self.line.report(self.job.id, Report::Begun(is_known));
     }
 
-    fn slots(&self) -> Slots<'_> {
-        Slots {
+    fn outputs(&self) -> Outputs<'_> {
+        Outputs {
             first: self.slots,
             n_committed: &self.n_committed,
         }
@@ -153,14 +153,14 @@ impl Port for Remote<'_> {
         encode(&mut bytes)?;
         let length = bytes.len() as u64 - 8;
         bytes[..8].copy_from_slice(&length.to_le_bytes());
-        self.answer(1, Content::Value(bytes));
+        self.report_run(1, Content::Value(bytes));
         Ok(())
     }
 
-    fn fail(&mut self, position: u64, cause: &Cause) {
+    fn fail(&mut self, task: u64, cause: &Cause) {
         self.send_numbers();
-        self.first = position;
-        self.answer(1, Content::Failure(self.line.worker as i32, cause.clone()));
+        self.first = task;
+        self.report_run(1, Content::Failure(self.line.worker as i32, cause.clone()));
     }
 
     fn end(&mut self, _n_run: u64) {

@@ -10,7 +10,7 @@ use crate::sys::mutex::deadline_in;
 
 use super::super::time_limit;
 use super::Crew;
-use crate::pool::shm::board::{Board, Seat};
+use crate::pool::shm::board::{Board, Slot};
 
 /// How often a pool that is closed looks at workers that are in their initialiser.
 const START_INTERVAL: Duration = Duration::from_millis(1);
@@ -37,8 +37,8 @@ impl Crew {
         let deadline = deadline_in(limit.max(time_limit::SHORTEST_START));
         loop {
             self.leavers(true);
-            let is_starting = |seat: &Seat| seat.is_up.load(Ordering::Acquire) == 0;
-            let starting = self.seats().filter(|(_, _, seat)| is_starting(seat));
+            let is_starting = |slot: &Slot| slot.is_up.load(Ordering::Acquire) == 0;
+            let starting = self.slots().filter(|(_, _, slot)| is_starting(slot));
             let starting: Vec<i32> = starting.map(|(_, pid, _)| pid).collect();
             if starting.is_empty() {
                 return;

@@ -1,4 +1,4 @@
-//! The workers of a pool: who sits on which seat, and how they come and go.
+//! The workers of a pool: who sits on which slot, and how they come and go.
 //!
 //! Everything here happens inside the owner's calls. A worker leaves in one of four ways: it dies,
 //! it retires after enough tasks, it is dismissed because the pool shrinks, or the pool is closed.
@@ -28,14 +28,14 @@ use super::time_limit::{self, TimeLimit};
 use super::worker::{self, Duty};
 use crate::pool::call::transport::Death;
 use crate::pool::settings::{Settings, StartMethod};
-use crate::pool::shm::board::{AWAKE, Board, MAX_WORKERS, Seat};
+use crate::pool::shm::board::{AWAKE, Board, MAX_WORKERS, Slot};
 use crate::pool::shm::function;
 use crate::pool::shm::lane;
 use crate::pool::shm::sleep;
 
 const SIGKILL: i32 = Signal::SIGKILL as i32;
 
-/// How many workers in a row may die on a seat before they are ready, until no other is started there
+/// How many workers in a row may die on a slot before they are ready, until no other is started there
 /// for this job: something in this program or on this machine kills them all.
 const MAX_FAILED_STARTS: u32 = 3;
 /// How long a death's cause is waited for before the death is reported without it.
@@ -45,12 +45,12 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 pub(in crate::pool) struct Crew {
     heap: Rc<Heap>,
     settings: Rc<Settings>,
-    /// The worker on each seat; `None` where none could be started. Seats beyond the number that is
+    /// The worker on each slot; `None` where none could be started. Slots beyond the number that is
     /// wanted hold workers that were dismissed and have not left yet.
     pids: Vec<Option<i32>>,
-    /// How many tasks those have finished who have left each seat.
+    /// How many tasks those have finished who have left each slot.
     n_tasks_before: Vec<u64>,
-    /// How many workers in a row died on each seat before they were ready.
+    /// How many workers in a row died on each slot before they were ready.
     failed_starts: Vec<u32>,
     /// How many processes of the control group had ended for lack of memory when this was last asked.
     n_ended_for_memory: u64,
@@ -67,9 +67,9 @@ pub(in crate::pool) struct Crew {
     n_cpus: usize,
 }
 
-/// A worker that left its seat.
+/// A worker that left its slot.
 pub(in crate::pool) struct Leaver {
-    pub(in crate::pool) seat: usize,
+    pub(in crate::pool) slot: usize,
     /// The job that it was at, if it left against its will, and not before it was ready.
     pub(in crate::pool) job: Option<u64>,
     pub(in crate::pool) death: Death,
@@ -121,7 +121,7 @@ pub(in crate::pool) fn check_number(n_workers: usize) -> Result<()> {
 }
 
 impl Crew {
-    /// Seats without workers.
+    /// Slots without workers.
     pub(in crate::pool) fn new(heap: &Rc<Heap>, settings: &Rc<Settings>, n_cpus: usize) -> Crew {
         Crew {
             heap: Rc::clone(heap),
@@ -142,8 +142,8 @@ impl Crew {
         }
     }
 
-    /// How many seats there are, those of workers that were dismissed included.
-    pub(in crate::pool) fn n_seats(&self) -> usize {
+    /// How many slots there are, those of workers that were dismissed included.
+    pub(in crate::pool) fn n_slots(&self) -> usize {
         self.pids.len()
     }
 
@@ -153,24 +153,24 @@ impl Crew {
         self.pids.iter().take(n_wanted).copied().flatten().collect()
     }
 
-    /// Each worker with its seat.
-    pub(in crate::pool) fn seats(&self) -> impl Iterator<Item = (usize, i32, &Seat)> {
-        let seats = self
+    /// Each worker with its slot.
+    pub(in crate::pool) fn slots(&self) -> impl Iterator<Item = (usize, i32, &Slot)> {
+        let slots = self
             .pids
             .iter()
-            .zip(&Board::of(&self.heap).seats)
+            .zip(&Board::of(&self.heap).slots)
             .enumerate();
-        seats.filter_map(|(index, (pid, seat))| Some((index, (*pid)?, seat)))
+        slots.filter_map(|(index, (pid, slot))| Some((index, (*pid)?, slot)))
     }
 
-    /// How many tasks were finished on a seat, by all who have ever sat there.
-    pub(in crate::pool) fn n_tasks(&self, seat_index: usize) -> u64 {
-        let before = self.n_tasks_before.get(seat_index).copied().unwrap_or(0);
-        if !self.is_taken(seat_index) {
+    /// How many tasks were finished on a slot, by all who have ever sat there.
+    pub(in crate::pool) fn n_tasks(&self, slot_index: usize) -> u64 {
+        let before = self.n_tasks_before.get(slot_index).copied().unwrap_or(0);
+        if !self.is_taken(slot_index) {
             return before;
         }
-        let seat = &Board::of(&self.heap).seats[seat_index];
-        before + seat.n_tasks.load(Ordering::Relaxed)
+        let slot = &Board::of(&self.heap).slots[slot_index];
+        before + slot.n_tasks.load(Ordering::Relaxed)
     }
 
     /// Whether some worker is there to run something.
@@ -178,9 +178,9 @@ impl Crew {
         self.pids.iter().any(Option::is_some)
     }
 
-    /// Whether a worker sits on a seat.
-    pub(in crate::pool) fn is_taken(&self, seat: usize) -> bool {
-        self.pids.get(seat).is_some_and(Option::is_some)
+    /// Whether a worker sits on a slot.
+    pub(in crate::pool) fn is_taken(&self, slot: usize) -> bool {
+        self.pids.get(slot).is_some_and(Option::is_some)
     }
 
     /// Why there is no worker, in words.
@@ -191,18 +191,18 @@ impl Crew {
     /// Whether every worker has left a job for good.
     pub(in crate::pool) fn all_are_past(&self, job: u64) -> bool {
         let board = Board::of(&self.heap);
-        let mut seats = self.pids.iter().zip(&board.seats);
-        seats.all(|(pid, seat)| pid.is_none() || seat.position.load(Ordering::SeqCst) > job)
+        let mut slots = self.pids.iter().zip(&board.slots);
+        slots.all(|(pid, slot)| pid.is_none() || slot.job.load(Ordering::SeqCst) > job)
     }
 
     /// Wakes up to `n` workers that sleep.
     pub(in crate::pool) fn wake(&self, n: usize) {
         let mut left = n.min(self.pids.len());
-        for seat in &Board::of(&self.heap).seats[..self.pids.len()] {
+        for slot in &Board::of(&self.heap).slots[..self.pids.len()] {
             if left == 0 {
                 return;
             }
-            left -= usize::from(sleep::wake(&seat.state));
+            left -= usize::from(sleep::wake(&slot.state));
         }
     }
 
@@ -211,51 +211,51 @@ impl Crew {
         &self,
         board: &'b Board,
     ) -> impl Iterator<Item = (&'b AtomicU32, u32)> {
-        let taken = board.seats.iter().zip(&self.pids);
-        taken.filter(|(_, pid)| pid.is_some()).map(|(seat, _)| {
-            let word = seat.lifeline.word();
+        let taken = board.slots.iter().zip(&self.pids);
+        taken.filter(|(_, pid)| pid.is_some()).map(|(slot, _)| {
+            let word = slot.lifeline.word();
             (word, word.load(Ordering::Acquire) & !futex::OWNER_DIED)
         })
     }
 
-    /// Starts a worker on each seat that is wanted and empty, to begin at job `first`. Failed starts are
+    /// Starts a worker on each slot that is wanted and empty, to begin at job `first`. Failed starts are
     /// counted from 0: idle workers may have been killed one after another, which says nothing about
     /// the next.
     ///
     /// # Errors
-    /// The first that occurred; seats that could be filled are.
-    pub(in crate::pool) fn fill_seats(&mut self, first: u64) -> Result<()> {
+    /// The first that occurred; slots that could be filled are.
+    pub(in crate::pool) fn fill_slots(&mut self, first: u64) -> Result<()> {
         let mut outcome = Ok(());
         self.failed_starts.clear();
-        for seat in 0..self.settings.n_workers.get() {
-            if self.pids[seat].is_none() {
-                outcome = outcome.and(self.start(seat, first));
+        for slot in 0..self.settings.n_workers.get() {
+            if self.pids[slot].is_none() {
+                outcome = outcome.and(self.start(slot, first));
             }
         }
         outcome
     }
 
-    /// Starts a worker on an empty seat, to begin at job `first`.
-    pub(in crate::pool) fn start(&mut self, seat_index: usize, first: u64) -> Result<()> {
-        let started = self.start_there(seat_index, first);
+    /// Starts a worker on an empty slot, to begin at job `first`.
+    pub(in crate::pool) fn start(&mut self, slot_index: usize, first: u64) -> Result<()> {
+        let started = self.start_there(slot_index, first);
         if let Err(error) = &started {
             self.start_failure = error.to_string();
         }
         started
     }
 
-    fn start_there(&mut self, seat_index: usize, first: u64) -> Result<()> {
-        let seat = &Board::of(&self.heap).seats[seat_index];
-        seat.lifeline.reset()?;
-        Board::of(&self.heap).last_panics[seat_index].clear();
-        seat.run.store(0, Ordering::Relaxed);
-        seat.n_tasks.store(0, Ordering::Relaxed);
-        seat.is_up.store(0, Ordering::Relaxed);
-        seat.lacks_room.store(0, Ordering::Relaxed);
-        seat.is_retired.store(0, Ordering::Relaxed);
-        seat.is_dismissed.store(0, Ordering::Relaxed);
-        seat.state.store(AWAKE, Ordering::SeqCst);
-        seat.position.store(first, Ordering::SeqCst);
+    fn start_there(&mut self, slot_index: usize, first: u64) -> Result<()> {
+        let slot = &Board::of(&self.heap).slots[slot_index];
+        slot.lifeline.reset()?;
+        Board::of(&self.heap).last_panics[slot_index].clear();
+        slot.run.store(0, Ordering::Relaxed);
+        slot.n_tasks.store(0, Ordering::Relaxed);
+        slot.is_up.store(0, Ordering::Relaxed);
+        slot.lacks_room.store(0, Ordering::Relaxed);
+        slot.is_retired.store(0, Ordering::Relaxed);
+        slot.is_dismissed.store(0, Ordering::Relaxed);
+        slot.state.store(AWAKE, Ordering::SeqCst);
+        slot.job.store(first, Ordering::SeqCst);
         let initializer = self.settings.initializer.as_ref();
         if self.initializer == 0
             && self.settings.method != StartMethod::Fork
@@ -265,7 +265,7 @@ impl Crew {
         }
         let duty = Duty {
             heap: &self.heap,
-            seat_index,
+            slot_index,
             n_workers: self.pids.len(),
             initializer: initializer.map(|initializer| &*initializer.run),
             max_tasks: self.settings.max_tasks,
@@ -273,20 +273,20 @@ impl Crew {
             max_spinners: self.n_cpus.saturating_sub(1),
         };
         let order = fresh::order(&duty, self.initializer);
-        self.pids[seat_index] = Some(self.starter.start(&duty, order)?);
+        self.pids[slot_index] = Some(self.starter.start(&duty, order)?);
         Ok(())
     }
 
-    /// Makes seats for `n` workers, and lets those on higher seats leave when they have finished
-    /// what they run. Seats that are new stay empty.
+    /// Makes slots for `n` workers, and lets those on higher slots leave when they have finished
+    /// what they run. Slots that are new stay empty.
     pub(in crate::pool) fn set_number(&mut self, n: usize) {
         self.settings.n_workers.set(n);
         if self.pids.len() < n {
             self.pids.resize(n, None);
         }
         let board = Board::of(&self.heap);
-        for (index, seat) in board.seats[..self.pids.len()].iter().enumerate() {
-            seat.is_dismissed
+        for (index, slot) in board.slots[..self.pids.len()].iter().enumerate() {
+            slot.is_dismissed
                 .store(u32::from(index >= n), Ordering::SeqCst);
         }
         self.wake(usize::MAX);
@@ -295,8 +295,8 @@ impl Crew {
     /// Waits until those who were dismissed have left; for a pool that has nothing to run.
     pub(in crate::pool) fn see_off(&mut self) {
         let n_wanted = self.settings.n_workers.get();
-        for seat in n_wanted..self.pids.len() {
-            self.dying.extend(self.pids[seat].take());
+        for slot in n_wanted..self.pids.len() {
+            self.dying.extend(self.pids[slot].take());
         }
         self.bid_farewell();
         self.pids.truncate(n_wanted);
@@ -308,28 +308,28 @@ impl Crew {
         let starter = &self.starter;
         self.dying.retain(|&pid| starter.try_reap(pid).is_none());
         let mut leavers = Vec::new();
-        for seat in 0..self.pids.len() {
-            let Some(pid) = self.pids[seat] else { continue };
-            let is_cut = Board::of(&self.heap).seats[seat].lifeline.is_cut();
+        for slot in 0..self.pids.len() {
+            let Some(pid) = self.pids[slot] else { continue };
+            let is_cut = Board::of(&self.heap).slots[slot].lifeline.is_cut();
             let ended = if is_cut {
                 // The clock is read first: last words may be waited for.
                 Some((monotonic_ns(), self.last_words(pid)))
             } else if thorough {
                 let reaped = self.starter.try_reap(pid);
-                let ended = reaped.filter(|_| self.is_off(seat, pid));
+                let ended = reaped.filter(|_| self.is_off(slot, pid));
                 ended.map(|ended| (monotonic_ns(), ended))
             } else {
                 None
             };
-            leavers.extend(ended.map(|ended| self.bury(seat, pid, ended)));
+            leavers.extend(ended.map(|ended| self.bury(slot, pid, ended)));
         }
         leavers
     }
 
     /// Makes sure that a worker that is taken for dead is. The OS spares a dead server's worker that has
     /// changed its credentials, and it must not go on beside its successor.
-    fn is_off(&self, seat: usize, pid: i32) -> bool {
-        let lifeline = &Board::of(&self.heap).seats[seat].lifeline;
+    fn is_off(&self, slot: usize, pid: i32) -> bool {
+        let lifeline = &Board::of(&self.heap).slots[slot].lifeline;
         // The OS marks at most 2,048 words of a thread that dies: a worker with more locks may leave this one as it was.
         if !lifeline.is_held_by(pid) || thread::has_ended(pid as u32, Look::Thorough) {
             return true;
@@ -346,37 +346,37 @@ impl Crew {
         lifeline.is_cut()
     }
 
-    fn bury(&mut self, seat_index: usize, pid: i32, (noticed_ns, ended): (u64, Ended)) -> Leaver {
+    fn bury(&mut self, slot_index: usize, pid: i32, (noticed_ns, ended): (u64, Ended)) -> Leaver {
         let heap = Rc::clone(&self.heap);
-        let seat = &Board::of(&heap).seats[seat_index];
-        let n_tasks = self.n_tasks(seat_index) + lane::n_uncounted(&heap, seat);
-        let n_seats = self.n_tasks_before.len().max(seat_index + 1);
-        self.n_tasks_before.resize(n_seats, 0);
-        self.n_tasks_before[seat_index] = n_tasks;
-        self.pids[seat_index] = None;
-        let is_retired = seat.is_retired.load(Ordering::Acquire) != 0;
-        let was_up = seat.is_up.load(Ordering::Acquire) != 0;
+        let slot = &Board::of(&heap).slots[slot_index];
+        let n_tasks = self.n_tasks(slot_index) + lane::n_uncounted(&heap, slot);
+        let n_slots = self.n_tasks_before.len().max(slot_index + 1);
+        self.n_tasks_before.resize(n_slots, 0);
+        self.n_tasks_before[slot_index] = n_tasks;
+        self.pids[slot_index] = None;
+        let is_retired = slot.is_retired.load(Ordering::Acquire) != 0;
+        let was_up = slot.is_up.load(Ordering::Acquire) != 0;
         let overran = self
             .time_limit
             .as_mut()
-            .and_then(|limit| limit.forget(seat_index));
-        self.note_start(seat_index, pid, (!was_up).then_some((ended, overran)));
+            .and_then(|limit| limit.forget(slot_index));
+        self.note_start(slot_index, pid, (!was_up).then_some((ended, overran)));
         let end = End {
             ended,
             overran,
             n_ended_for_memory: self.look_for_lack_of_memory(ended),
-            lacked_room: seat.lacks_room.load(Ordering::Acquire) != 0,
+            lacked_room: slot.lacks_room.load(Ordering::Acquire) != 0,
         };
         Leaver {
-            seat: seat_index,
-            job: (was_up && !is_retired).then(|| seat.position.load(Ordering::Acquire)),
+            slot: slot_index,
+            job: (was_up && !is_retired).then(|| slot.job.load(Ordering::Acquire)),
             death: Death {
-                position: lane::running(&self.heap, seat),
+                task: lane::running(&self.heap, slot),
                 pid,
                 noticed_ns,
                 cause: end
                     .cause()
-                    .after(Board::of(&heap).last_panics[seat_index].read()),
+                    .after(Board::of(&heap).last_panics[slot_index].read()),
             },
         }
     }
@@ -392,11 +392,11 @@ impl Crew {
         (now > before).then_some(now)
     }
 
-    /// Notes whether the worker that has left a seat had ever been ready.
-    fn note_start(&mut self, seat: usize, pid: i32, failed: Option<(Ended, Option<Duration>)>) {
-        let n_seats = self.failed_starts.len().max(seat + 1);
-        self.failed_starts.resize(n_seats, 0);
-        let n_failed = &mut self.failed_starts[seat];
+    /// Notes whether the worker that has left a slot had ever been ready.
+    fn note_start(&mut self, slot: usize, pid: i32, failed: Option<(Ended, Option<Duration>)>) {
+        let n_slots = self.failed_starts.len().max(slot + 1);
+        self.failed_starts.resize(n_slots, 0);
+        let n_failed = &mut self.failed_starts[slot];
         self.start_failure = match failed {
             None => {
                 *n_failed = 0;
@@ -420,32 +420,32 @@ impl Crew {
         };
     }
 
-    /// Whether a seat that is empty is to be filled again at once. If not, the next job tries.
-    pub(in crate::pool) fn is_wanted(&self, seat: usize) -> bool {
-        seat < self.settings.n_workers.get() && self.failed_starts[seat] < MAX_FAILED_STARTS
+    /// Whether a slot that is empty is to be filled again at once. If not, the next job tries.
+    pub(in crate::pool) fn is_wanted(&self, slot: usize) -> bool {
+        slot < self.settings.n_workers.get() && self.failed_starts[slot] < MAX_FAILED_STARTS
     }
 
     /// Kills workers that have been at one task for too long. Those that this process may not kill leave
-    /// their seats as if they were dead.
+    /// their slots as if they were dead.
     pub(in crate::pool) fn kill_overdue(&mut self) -> Vec<Leaver> {
         let Some(limit) = &mut self.time_limit else {
             return Vec::new();
         };
         let spared = limit.kill_overdue(&self.heap, &self.pids);
-        let leave = |seat| self.spare(seat);
+        let leave = |slot| self.spare(slot);
         spared.into_iter().filter_map(leave).collect()
     }
 
-    fn spare(&mut self, seat_index: usize) -> Option<Leaver> {
-        let pid = self.pids[seat_index].take()?;
+    fn spare(&mut self, slot_index: usize) -> Option<Leaver> {
+        let pid = self.pids[slot_index].take()?;
         self.spared.push(pid);
         let limit = self.settings.timeout?;
-        let seat = &Board::of(&self.heap).seats[seat_index];
+        let slot = &Board::of(&self.heap).slots[slot_index];
         Some(Leaver {
-            seat: seat_index,
-            job: Some(seat.position.load(Ordering::Acquire)),
+            slot: slot_index,
+            job: Some(slot.job.load(Ordering::Acquire)),
             death: Death {
-                position: lane::running(&self.heap, seat),
+                task: lane::running(&self.heap, slot),
                 pid,
                 noticed_ns: monotonic_ns(),
                 cause: Cause::TimedOut {

@@ -1,7 +1,7 @@
 //! What a worker does with a job: claim a chunk, read its arguments, run the function, commit results.
 //!
 //! What is generic, and so compiled again into every notebook cell that maps, is only the innermost
-//! loop (the "steps" at the end of this file); it reaches everything else through a [`Task`].
+//! loop (the "steps" at the end of this file); it reaches everything else through a [`Work`].
 
 use std::io::Write;
 use std::ptr::NonNull;
@@ -17,44 +17,44 @@ use crate::wire;
 
 use super::callable::Callable;
 use super::panics::PanicNotes;
-use super::transport::{Port, Slots};
+use super::transport::{Outputs, Port};
 
 /// What a function's name leads to in a worker: code that runs a job to its end.
 ///
 /// The ABI is C's because the caller may have been compiled into another shared object.
-pub(in crate::pool) type Trampoline<T> = unsafe extern "C" fn(task: &mut Task<'_, T>);
+pub(in crate::pool) type Trampoline<T> = unsafe extern "C" fn(work: &mut Work<'_, T>);
 
 /// What carries jobs to tasks, as its workers see it.
 pub(in crate::pool) trait Carrier: Sized {
     /// A worker's side of one job.
     type Port<'a>: Port;
 
-    /// [`Task::run_chunks`]. Each carrier has its own, so that it is compiled with the carrier, and not
+    /// [`Work::run_chunks`]. Each carrier has its own, so that it is compiled with the carrier, and not
     /// again into every notebook cell.
-    fn drive(task: &mut Task<'_, Self>, stride: usize, step: &mut Step<'_, Self>);
+    fn drive(work: &mut Work<'_, Self>, stride: usize, step: &mut Step<'_, Self>);
 }
 
-/// Runs positions from a task's next one on. It may stop short with why that one has no result.
+/// Runs tasks from the next one on. It may stop short with why that one has no result.
 pub(in crate::pool) type Step<'s, T> =
-    dyn FnMut(&mut Task<'_, T>) -> std::result::Result<(), Cause> + 's;
+    dyn FnMut(&mut Work<'_, T>) -> std::result::Result<(), Cause> + 's;
 
 /// A job as it is being done.
-pub(in crate::pool) struct Task<'a, T: Carrier> {
+pub(in crate::pool) struct Work<'a, T: Carrier> {
     port: T::Port<'a>,
-    /// The claimed chunk's positions that are still to be done.
+    /// The claimed chunk's tasks that are still to be done.
     next: u64,
     end: u64,
-    /// Whether what runs belongs to no position: the one before `next` has its answer, and its result is being dropped.
+    /// Whether what runs belongs to no task: the one before `next` has its result, which is being dropped.
     is_between: bool,
-    /// How many positions were completed.
+    /// How many tasks were completed.
     n_done: u64,
     /// The process that runs it; what a task of it forks, and lets return, is another.
     origin: Origin,
 }
 
-impl<'a, T: Carrier> Task<'a, T> {
+impl<'a, T: Carrier> Work<'a, T> {
     pub(in crate::pool) fn new(port: T::Port<'a>) -> Self {
-        Task {
+        Work {
             port,
             next: 0,
             end: 0,
@@ -64,15 +64,15 @@ impl<'a, T: Carrier> Task<'a, T> {
         }
     }
 
-    /// How many positions this worker has completed.
+    /// How many tasks this worker has completed.
     pub(in crate::pool) fn n_done(&self) -> u64 {
         self.n_done
     }
 
     /// Runs `step` on every chunk that can be claimed, until none is left. What a step stops short with, or
-    /// a panic of it, becomes the answer to the position that it was at; the chunk then goes on behind it.
+    /// a panic of it, becomes the result of the task that it was at; the chunk then goes on behind it.
     ///
-    /// A position that has its answer gets no second one: a result whose destructor panics was sent all the same.
+    /// A task that has its result gets no second one: a result whose destructor panics was sent all the same.
     pub(in crate::pool) fn run_chunks(&mut self, stride: usize, step: &mut Step<'_, T>) {
         let panics = PanicNotes::listen(self.port.last_panic());
         let mut has_told = false;
@@ -84,9 +84,9 @@ impl<'a, T: Carrier> Task<'a, T> {
                 let outcome = caught::run(|| step(self));
                 self.origin.check();
                 let outcome = outcome.unwrap_or_else(|panic| Err(panics.explain(&panic)));
-                let is_answered = std::mem::take(&mut self.is_between);
+                let has_result = std::mem::take(&mut self.is_between);
                 match outcome {
-                    Err(cause) if is_answered => {
+                    Err(cause) if has_result => {
                         // Told once: it is the same for each of a type's values.
                         if !std::mem::replace(&mut has_told, true) {
                             tell_of_drop(&cause);
@@ -105,26 +105,26 @@ impl<'a, T: Carrier> Task<'a, T> {
         }
     }
 
-    /// Commits `cause` for every position that can be claimed: there is no function to run.
+    /// Commits `cause` for every task that can be claimed: there is no function to run.
     pub(in crate::pool) fn fail_all(&mut self, cause: &Cause) {
         while let Some((first, end)) = self.port.claim() {
-            (first..end).for_each(|position| self.port.fail(position, cause));
+            (first..end).for_each(|task| self.port.fail(task, cause));
             self.n_done += end - first;
         }
     }
 
-    /// The place in the map's input that the next position stands for.
+    /// The item that the next task stands for.
     fn item(&self) -> usize {
         let items = self.port.items();
         items.map_or(self.next, |items| items[self.next as usize]) as usize
     }
 }
 
-/// Runs a function without captured state, found by its place in a shared object.
+/// Runs a non-capturing function, found by its offset in a shared object.
 ///
 /// # Safety
 /// `C` has no size, and the job's arguments are `A`s that were encoded for its carrier.
-pub(in crate::pool) unsafe extern "C" fn run_shipped<C, A, T>(task: &mut Task<'_, T>)
+pub(in crate::pool) unsafe extern "C" fn run_shipped<C, A, T>(work: &mut Work<'_, T>)
 where
     C: Callable<A>,
     A: DeserializeOwned,
@@ -133,14 +133,14 @@ where
 {
     // SAFETY: a type without size has no state to be invalid, and the mapper held such a value.
     let f: &C = unsafe { NonNull::dangling().as_ref() };
-    run_on_encoded(f, task);
+    run_on_encoded(f, work);
 }
 
 /// Runs a function that this process has inherited on arguments that come as bytes.
 ///
 /// # Safety
 /// `call` points to a `C` that is alive in this process; the arguments are as for [`run_shipped`].
-pub(super) unsafe fn run_inherited_on_encoded<C, A, T>(call: *const (), task: &mut Task<'_, T>)
+pub(super) unsafe fn run_inherited_on_encoded<C, A, T>(call: *const (), work: &mut Work<'_, T>)
 where
     C: Callable<A>,
     A: DeserializeOwned,
@@ -148,30 +148,30 @@ where
     T: Carrier,
 {
     // SAFETY: the caller vouches for the pointer.
-    run_on_encoded(unsafe { &*call.cast::<C>() }, task);
+    run_on_encoded(unsafe { &*call.cast::<C>() }, work);
 }
 
-fn run_on_encoded<C, A, T>(f: &C, task: &mut Task<'_, T>)
+fn run_on_encoded<C, A, T>(f: &C, work: &mut Work<'_, T>)
 where
     C: Callable<A>,
     A: DeserializeOwned,
     C::Output: Serialize,
     T: Carrier,
 {
-    let numbers = task.port.numbers().cast::<A>();
+    let numbers = work.port.numbers().cast::<A>();
     match (wire::plain_size::<A>(), wire::plain_size::<C::Output>()) {
         (Some(_), Some(stride)) => {
             // SAFETY: the owner wrote a plain number for each item, aligned for any of them.
-            T::drive(task, stride, &mut |task| unsafe {
-                step_plain(task, f, numbers)
+            T::drive(work, stride, &mut |work| unsafe {
+                step_plain(work, f, numbers)
             });
         }
-        (Some(_), None) => T::drive(task, 0, &mut |task| {
+        (Some(_), None) => T::drive(work, 0, &mut |work| {
             // SAFETY: as above.
-            step_values(task, f, |_, item| Ok(unsafe { numbers.add(item).read() }))
+            step_values(work, f, |_, item| Ok(unsafe { numbers.add(item).read() }))
         }),
-        (None, _) => T::drive(task, 0, &mut |task| {
-            step_values(task, f, |port, item| {
+        (None, _) => T::drive(work, 0, &mut |work| {
+            step_values(work, f, |port, item| {
                 port.argument(item).and_then(wire::decode)
             })
         }),
@@ -185,12 +185,12 @@ pub(super) struct Inherited<C, A> {
     pub(in crate::pool) args: *const A,
 }
 
-/// Runs a function with captured state on arguments, both of which this process has inherited.
+/// Runs a capturing function on arguments, both of which this process has inherited.
 ///
 /// # Safety
 /// `call` points to an `Inherited` whose function and arguments are alive in this process, one
 /// argument for each item of the job; this process drops none of them.
-pub(super) unsafe fn run_inherited<C, A, T>(call: *const (), task: &mut Task<'_, T>)
+pub(super) unsafe fn run_inherited<C, A, T>(call: *const (), work: &mut Work<'_, T>)
 where
     C: Callable<A>,
     C::Output: Serialize,
@@ -205,12 +205,12 @@ where
     // forked process never drops what it inherited: reading an argument is a move.
     match wire::plain_size::<C::Output>() {
         // SAFETY: as said above.
-        Some(stride) => T::drive(task, stride, &mut |task| unsafe {
-            step_plain(task, f, args)
+        Some(stride) => T::drive(work, stride, &mut |work| unsafe {
+            step_plain(work, f, args)
         }),
-        None => T::drive(task, 0, &mut |task| {
+        None => T::drive(work, 0, &mut |work| {
             // SAFETY: as said above.
-            step_values(task, f, |_, item| Ok(unsafe { args.add(item).read() }))
+            step_values(work, f, |_, item| Ok(unsafe { args.add(item).read() }))
         }),
     }
 }
@@ -220,7 +220,7 @@ where
 /// # Safety
 /// `args` holds an argument for each item of the job, which may be moved out of it.
 unsafe fn step_plain<C, A, T>(
-    task: &mut Task<'_, T>,
+    work: &mut Work<'_, T>,
     f: &C,
     args: *const A,
 ) -> std::result::Result<(), Cause>
@@ -228,32 +228,32 @@ where
     C: Callable<A>,
     T: Carrier,
 {
-    let Slots { first, n_committed } = task.port.slots();
+    let Outputs { first, n_committed } = work.port.outputs();
     let slots = first.cast::<C::Output>();
     let n_before = n_committed.load(Ordering::Relaxed);
-    let (start, origin) = (task.next, task.origin);
+    let (start, origin) = (work.next, work.origin);
     // Only a job that makes up for another has to look its items up.
-    let is_in_order = task.port.items().is_none();
-    while task.next < task.end {
+    let is_in_order = work.port.items().is_none();
+    while work.next < work.end {
         let item = if is_in_order {
-            task.next as usize
+            work.next as usize
         } else {
-            task.item()
+            work.item()
         };
         // SAFETY: the caller vouches for the arguments.
         let result = f.call(unsafe { args.add(item).read() });
         origin.check();
-        let index = task.next - start;
+        let index = work.next - start;
         // SAFETY: the run was begun with room for the whole chunk, aligned for any number.
         unsafe { slots.add(index as usize).write(result) };
         n_committed.store(n_before + index + 1, Ordering::Release);
-        task.next += 1;
+        work.next += 1;
     }
     Ok(())
 }
 
 fn step_values<C, A, T>(
-    task: &mut Task<'_, T>,
+    work: &mut Work<'_, T>,
     f: &C,
     argument: impl Fn(&T::Port<'_>, usize) -> Result<A>,
 ) -> std::result::Result<(), Cause>
@@ -262,17 +262,17 @@ where
     C::Output: Serialize,
     T: Carrier,
 {
-    while task.next < task.end {
-        let argument = argument(&task.port, task.item()).map_err(no_argument)?;
-        task.port.decoded();
+    while work.next < work.end {
+        let argument = argument(&work.port, work.item()).map_err(no_argument)?;
+        work.port.decoded();
         let result = f.call(argument);
-        task.origin.check();
+        work.origin.check();
         let encode = &mut |sink: &mut dyn wire::Sink| wire::encode(&result, sink);
-        task.port.commit(encode).map_err(not_sent)?;
-        task.next += 1;
-        task.is_between = true;
+        work.port.commit(encode).map_err(not_sent)?;
+        work.next += 1;
+        work.is_between = true;
         drop(result);
-        task.is_between = false;
+        work.is_between = false;
     }
     Ok(())
 }
@@ -287,7 +287,7 @@ fn tell_of_drop(cause: &Cause) {
     );
 }
 
-/// Why a position was not run whose argument has not come through.
+/// Why a task was not run whose argument has not come through.
 fn no_argument(error: Error) -> Cause {
     if error.is_decode() {
         Cause::Decode(format!("its argument: {error}"))
@@ -296,7 +296,7 @@ fn no_argument(error: Error) -> Cause {
     }
 }
 
-/// Why a position has no result that was run.
+/// Why a task has no result that was run.
 fn not_sent(error: Error) -> Cause {
     Cause::Encode(error.to_string())
 }
