@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench schedules` prints a Markdown table of medians; the schedules take turns in every
 //! round. Long tasks sleep, so that what else the machine does hardly matters. Maps of short tasks differ
-//! by where a pool's memory and processes happen to lie, so these are made anew for each series of rounds.
+//! by where a pool's memory and processes happen to lie, so these are made again for each series of rounds.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -23,7 +23,7 @@ let mapped: Vec<u64> = pool.map(|x: u64| x * x, 0..4);
 println!("{list:?} {count} {text} {mapped:?} {locked}");"""
 KEPT = "[1, 2, 3] 7 kept [0, 1, 4, 9] true\n"
 
-# What the cell is, its code, and whether it is interrupted when it says "runs" (or after so many seconds).
+# What the cell is, its code, and whether it is interrupted when it says "runs" (or after that many seconds).
 CELLS = [
     ("a panic", 'count = 0; let gone = list; panic!("on purpose");', None),
     ("a `?` that meets an error", 'count = 0; let n: i32 = "many".parse::<i32>()?;', None),

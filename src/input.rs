@@ -43,7 +43,7 @@ fn ask(prompt: &str, is_password: bool) -> Result<String> {
     let mut line = String::new();
     if io::stdin().read_line(&mut line).map_err(failed)? == 0 {
         return Err(Error::closed_channel(format!(
-            "nobody answers {prompt:?}: standard input is at its end; a notebook asks only where a person runs it"
+            "no answer to {prompt:?}: standard input is at its end; a notebook asks only where a person runs it"
         )));
     }
     line.truncate(line.trim_end_matches(['\n', '\r']).len());

@@ -11,7 +11,7 @@ from jupyter_client.manager import KernelManager
 
 # When a kernel has said nothing for so long, it hangs.
 PATIENCE = 20
-# So many seconds after its shutdown, nothing of a kernel may be left.
+# This many seconds after its shutdown, nothing of a kernel may be left.
 GRACE = 0.2
 
 
@@ -108,7 +108,7 @@ class Session:
 
 
 def n_left_of(pids, after):
-    """How many processes are there so many seconds later. They are ended."""
+    """How many processes are there that many seconds later. They are ended."""
     time.sleep(after)
     left = {pid for pid in pids if is_alive(pid)}
     for pid in left:

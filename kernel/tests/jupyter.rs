@@ -107,7 +107,7 @@ fn prepare(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The kernel shall see what a learner's shell has, not what cargo adds for this program.
+/// The kernel must see what a learner's shell has, not what cargo adds for this program.
 fn forget_cargo(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

@@ -89,7 +89,7 @@ fn each_message_is_received_once() {
         .map(|receiver| receiver.join().unwrap())
         .collect();
     for first in 0..3 {
-        // One sender's messages stay in order, whoever receives them.
+        // One sender's messages stay in order, whichever process receives them.
         for list in &lists {
             assert!(list.iter().filter(|&n| n % 3 == first).is_sorted());
         }
@@ -191,7 +191,7 @@ fn a_killed_process_loses_its_message_only() {
     assert!(queue.is_empty());
 }
 
-/// Senders and receivers are killed at any moment. Nobody hangs, nothing is received twice, and
+/// Senders and receivers are killed at any moment. No process hangs, nothing is received twice, and
 /// each kill costs one message at most.
 fn killed_at_random() {
     let mut random = Random::seeded();
@@ -305,7 +305,7 @@ fn a_pipe_in_one_process() {
     assert_eq!(receiver.try_recv().unwrap(), None);
     sender.send("a".into()).unwrap();
     assert_eq!(receiver.recv().unwrap(), "a");
-    // Nobody else could send: waiting would be for ever.
+    // No other process could send: waiting would never end.
     assert!(receiver.recv().unwrap_err().is_closed());
     sender.send("b".into()).unwrap();
     let other = sender.clone();

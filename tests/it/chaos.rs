@@ -113,7 +113,7 @@ impl Chaos {
     }
 
     /// The processes below this one are the pool's workers, and a server's if it has one, as soon as
-    /// those who were dismissed have finished what nobody waited for.
+    /// those who were dismissed have finished what no caller waited for.
     fn check_family(&mut self) {
         let Some(pool) = &self.pool else { return };
         wait_until(|| {

@@ -146,7 +146,7 @@ fn processes_run_out() {
         "{error}"
     );
     assert!(pool.resize(3).is_err() || method() == StartMethod::Forkserver);
-    // Nobody comes for those who die, but a server has a limit of its own.
+    // No process comes for those that die, but a server has a limit of its own.
     let deadly = |x: u64| if x == 3 { std::process::exit(1) } else { x };
     let results = pool.try_map(deadly, 0..9);
     assert_eq!(results[3].as_ref().unwrap_err().exit_code(), Some(1));
@@ -206,7 +206,7 @@ fn address_space_runs_out() {
     assert_eq!(map_or_reason(&pool(2).unwrap()), None);
 }
 
-/// Whoever takes the exit statuses: deaths are noticed, and the cause is told where it can be known.
+/// Whichever process takes the exit statuses: deaths are noticed, and the cause is told where it can be known.
 fn live_without_statuses() {
     let pool = pool(2).unwrap();
     for round in 0..10 {
@@ -288,7 +288,7 @@ fn signals_storm() {
     assert_eq!(children(), Vec::<i32>::new());
 }
 
-/// A `/dev/shm` that is full, small or absent matters to nobody.
+/// A `/dev/shm` that is full, small or absent matters to no pool.
 fn memory_is_listed() {
     let pool = pool(2).unwrap();
     assert_eq!(map_or_reason(&pool), None);

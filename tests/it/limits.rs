@@ -123,7 +123,7 @@ fn limits_hold_for_whatever_is_waited_for() {
         "{message}"
     );
     assert_eq!(results.next(), Some(5));
-    // What nobody wants is ended too, when the pool is.
+    // What no caller waits for is ended too, when the pool is.
     drop(results);
     drop(pool.apply_async(hang_at_three, 3));
 }
@@ -294,7 +294,7 @@ fn a_pool_grows_and_shrinks() {
     assert_eq!(
         crate::support::children(),
         [before[0]],
-        "nobody is left over"
+        "no process is left over"
     );
     assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
     assert!(pool.resize(0).unwrap_err().is_invalid_input());

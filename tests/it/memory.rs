@@ -43,7 +43,7 @@ fn nothing_needs_dev_shm() {
     }
 }
 
-/// Uses everything that shares memory, with a `/dev/shm` that is made anew, for this process alone.
+/// Uses everything that shares memory, with a `/dev/shm` of this process's own.
 fn with_dev_shm(make: fn()) {
     // SAFETY: the calls take numbers and give numbers.
     let (user, group) = unsafe { (libc::getuid(), libc::getgid()) };
@@ -52,7 +52,7 @@ fn with_dev_shm(make: fn()) {
     let code = unsafe { libc::unshare(namespaces) };
     assert_eq!(code, 0, "{}", std::io::Error::last_os_error());
     if user != 0 {
-        // Nobody may make files in a namespace in which nobody has a name.
+        // A namespace without users lets no process make files.
         fs::write("/proc/self/setgroups", "deny").unwrap();
         fs::write("/proc/self/uid_map", format!("0 {user} 1")).unwrap();
         fs::write("/proc/self/gid_map", format!("0 {group} 1")).unwrap();
@@ -259,7 +259,7 @@ fn a_task_is_greedy(method: StartMethod) {
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 7);
         assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
     }
-    // Who is killed by somebody is not said to have been short of memory.
+    // A process killed by another is not said to have been short of memory.
     let suicidal = |x: u32| {
         if x == 2 {
             raise(Signal::SIGKILL).unwrap();
@@ -287,7 +287,7 @@ fn a_task_that_takes_all_memory_dies_alone() {
     }
 }
 
-/// Results stay, so in the end the kernel has nobody left to end but the owner.
+/// Results stay, so in the end Linux has no process left to kill but the owner.
 fn results_are_too_many(method: StartMethod) {
     let pool = pool(method, 2);
     let results = pool.try_map(|x: u8| vec![x; 8 << 20], 0..40);

@@ -1,4 +1,4 @@
-//! The map in one line: whoever does the work, and however it is asked for.
+//! The map in one line: whatever runs it, and however it is asked for.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,7 +8,7 @@ use crate::support::{Scene, play, power, scene, text};
 
 pub const SCENES: &[Scene] = &[
     ("a talkative map", a_talkative_map),
-    ("a talkative map to nobody", a_talkative_map_to_nobody),
+    ("a talkative map to a closed pipe", a_talkative_map_to_a_closed_pipe),
 ];
 
 crate::support::tests![
@@ -195,7 +195,7 @@ fn one_word_changes_who_does_the_work() {
 }
 
 /// Exits with code 0 if nothing is lost.
-fn a_talkative_map_to_nobody() {
+fn a_talkative_map_to_a_closed_pipe() {
     let expected: Vec<u64> = (0..100).map(power).collect();
     for backend in BACKENDS {
         let parallel = Parallel::jobs(2)
@@ -216,6 +216,6 @@ fn nobody_need_read_what_it_tells() {
     // Standard error of a program whose reader is gone.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let mut command = scene("a talkative map to nobody");
+    let mut command = scene("a talkative map to a closed pipe");
     assert!(command.stderr(writer).output().unwrap().status.success());
 }

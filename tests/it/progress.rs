@@ -89,7 +89,7 @@ fn a_log_has_one_line_for_each() {
     let begins = [
         "words: 100 % |█████████████████████████| 3 of 3, 0:0",
         "stream: 100 % |█████████████████████████| 1,000 of 1,000, 0:0",
-        // Nobody asked for a sixth, so nobody knows whether the fifth was done with.
+        // No one asked for a sixth, so it is unknown whether the fifth was done with.
         "endless: 4, 0:0",
         "map: 100 % |█████████████████████████| 2,000 of 2,000, 0:0",
         "threads: 1",
@@ -100,7 +100,7 @@ fn a_log_has_one_line_for_each() {
     }
 }
 
-/// The last task waits until whoever started this closes its standard input.
+/// The last task waits until the process that started this one closes its standard input.
 fn a_map_that_is_held_up() {
     let pool = Pool::with_workers(2).unwrap();
     let hold = |x: u64| {
@@ -312,7 +312,7 @@ fn pseudo_terminal() -> (File, OwnedFd) {
     // SAFETY: it takes flags and gives a new descriptor, or -1.
     let fd = unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) };
     assert!(fd >= 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: the descriptor was just opened and belongs to nobody else.
+    // SAFETY: the descriptor was just opened and has no other owner.
     let mut terminal = unsafe { File::from_raw_fd(fd) };
     let mut name = [0; 64];
     // SAFETY: the descriptor is a terminal's, and `name` is as long as it is said to be.

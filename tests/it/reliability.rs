@@ -203,7 +203,7 @@ fn a_stopped_worker_is_waited_for_without_a_limit() {
         let pid = holder(&path);
         kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
         std::fs::remove_file(&path).unwrap();
-        // The other worker goes on, and nobody is killed.
+        // The other worker goes on, and none is killed.
         assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
         assert!(!held.wait(Duration::from_millis(20)), "{method:?}");
         kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap();
@@ -224,7 +224,7 @@ fn an_owner_ends() {
     let method = METHODS
         .into_iter()
         .find(|known| format!("{known:?}") == method);
-    // Whoever started the tests in the background may have had this one ignored.
+    // The shell that started the tests in the background may have had this one ignored.
     // SAFETY: no handler is installed.
     unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }.unwrap();
     let pool = pool(method.unwrap(), 2);

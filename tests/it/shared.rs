@@ -108,7 +108,7 @@ fn parts_are_read_and_written() {
     assert_eq!(array.read(4..), [3, 9]);
     for part in 0..2 {
         let child = Process::spawn(|| {
-            // SAFETY: each child has a part of its own, and nobody reads meanwhile.
+            // SAFETY: each child has a part of its own, and no process reads meanwhile.
             let slice = unsafe { array.slice_mut(3 * part..3 * part + 3) };
             slice.fill(part as i32);
         });

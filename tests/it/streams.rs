@@ -101,7 +101,7 @@ fn imap_unordered_gives_the_quick_ones_first() {
     std::fs::remove_file(&gate).unwrap();
 }
 
-/// In a process of its own, whose memory is nobody else's.
+/// In a process of its own, whose memory no other shares.
 fn a_million_items_take_little_memory() {
     let output = play("a million items");
     assert!(output.status.success(), "{}", text(&output));

@@ -164,7 +164,7 @@ fn a_panic_gives_the_change_up() {
     .unwrap();
     let outcome: Result<(), _> = child.join();
     assert!(outcome.unwrap_err().is_panicked());
-    // The guard was dropped: nobody died with the lock.
+    // The guard was dropped: no holder died with the lock.
     assert_eq!(*lock.lock().unwrap(), 1);
 }
 
@@ -419,7 +419,7 @@ fn a_killed_waiter_takes_no_notification_with_it() {
         drop(condition.wait(guard).unwrap());
     };
     let [killed, other] = std::array::from_fn(|_| Process::spawn(wait).unwrap());
-    // Whoever has the lock now knows that both have let it go, to wait.
+    // The lock's holder now knows that both have let it go, to wait.
     wait_until(|| n_inside.get() == 2);
     let guard = lock.lock().unwrap();
     condition.notify_one();
@@ -506,7 +506,7 @@ fn a_barrier_has_time_limits() {
     assert!(other.join().unwrap());
 }
 
-/// Children hammer on everything and are killed at any moment; nobody hangs, and what each had
+/// Children hammer on everything and are killed at any moment; none hangs, and what each had
 /// finished stays.
 fn killed_at_random() {
     let mut random = Random::seeded();

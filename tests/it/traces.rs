@@ -108,7 +108,7 @@ fn the_parts_are_the_time_on_a_clock_outside() {
     assert_parts_are_the_time("turns", || turns.map_traced(busy, long.clone()).trace);
 }
 
-/// In the median: somebody may be put off the processor between the two clocks, and a part that is missing is
+/// In the median: a process may lose the processor between the two clocks, and a part that is missing is
 /// missing every time.
 fn assert_parts_are_the_time(what: &str, map: impl Fn() -> Trace) {
     let share = |_| {

@@ -111,7 +111,7 @@ class BatchMixin(FormMixin):
         return job_id
 
     async def write_environment(self):
-        # Each job has its own, so that one nobody knows of does not take the next one's.
+        # Each job has its own, so that a forgotten one does not take the next one's.
         self.environment_file = f"session-{re.sub('[^A-Za-z0-9]', '-', self.name)}-{secrets.token_hex(8)}.env"
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in self.get_env().items() if is_name(name)]
         await self.as_learner(

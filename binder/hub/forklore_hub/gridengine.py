@@ -43,7 +43,7 @@ class ForkloreGridengineSpawner(BatchMixin, UserEnvMixin, GridengineSpawner):
         return "" if job is None else job.findtext("state", "")
 
     def state_ispending(self):
-        # Capital E: the scheduler has given the job up, and it would wait for ever.
+        # Capital E: the scheduler has given the job up, and it would wait forever.
         return "q" in self.state() and "E" not in self.state()
 
     def state_isrunning(self):

@@ -91,7 +91,7 @@ class ForkloreLocalSpawner(FormMixin, LocalProcessSpawner):
     async def poll(self):
         pid = self.pid
         if self.proc is None and pid and started(pid) != self.born:
-            # The number is another process's by now: the machine was started anew, or it has had many since.
+            # The pid is another process's by now: the machine was rebooted, or has started many since.
             self.clear_state()
             return 0
         status = await super().poll()

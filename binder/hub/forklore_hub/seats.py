@@ -7,7 +7,7 @@ from collections import deque
 class Seats:
     """The machine's processors, each of which may be given to `share` sessions at a time.
 
-    A large request at the head of the queue is not overtaken by small ones, or it would wait for ever.
+    A large request at the head of the queue is not overtaken by small ones, or it would wait forever.
     """
 
     def __init__(self, cpus, share=1):
@@ -37,7 +37,7 @@ class Seats:
         self.taken[who] = tuple(cpus)
 
     def give_back(self, who):
-        """Whoever has nothing gives nothing back. Gives what it was."""
+        """Releases a learner's share, if there is one, and returns it."""
         cpus = self.taken.pop(who, ())
         for cpu in cpus:
             self.free[cpu] += 1

@@ -24,7 +24,7 @@ class ForkloreSlurmSpawner(BatchMixin, SlurmSpawner):
     script = "slurm.sh"
     silence = r"Socket timed out|Unable to contact slurm controller|Connection refused|Communication connection failure"
 
-    # A step of its own would get its environment and its processors anew; the job's are what was asked for.
+    # A step of its own would get its environment and its processors again; the job's are what was asked for.
     req_srun = Unicode("").tag(config=True)
 
     async def account(self, job_id):

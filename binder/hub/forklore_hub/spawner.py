@@ -40,7 +40,7 @@ class FormMixin(HasTraits):
 
     @default("apply_user_options")
     def _apply_user_options_default(self):
-        # Each start reads them (`prepare`). Without this, the hub warns of every session that nobody does.
+        # Each start reads them (`prepare`). Without this, the hub warns of every session that none reads them.
         return lambda spawner, user_options: None
 
     @property

@@ -1,4 +1,4 @@
-"""Errors that nobody here has thought of: a sample of the toolchain's error index, each as a cell."""
+"""Errors that no author here has thought of: a sample of the toolchain's error index, each as a cell."""
 
 import os
 import random

@@ -158,7 +158,7 @@ def test_a_build_that_is_killed_leaves_nothing_that_could_be_taken_for_whole(tmp
     assert_gone(pids, timeout=DEADLINE)
     assert not list(folder.glob("warm-*"))
     [left] = folder.glob("building-*")
-    # An hour later it is removed by whoever comes next, here with too little room to build.
+    # An hour later it is removed by the next installation, here with too little room to build.
     os.utime(left, (time.time() - 7200,) * 2)
     subprocess.run([PROGRAM, "warm"], env=environment, preexec_fn=lambda: no_more_than(1000), capture_output=True)
     assert not left.exists()

@@ -117,7 +117,7 @@ def test_workers_start_in_every_way(new_kernel):
     where = 'broadcast(|| std::env::current_dir().unwrap() == std::path::Path::new("/proc"))'
     assert kernel.ok(f"served.{where}").result == "[true, true]"
     assert kernel.ok(f"spawned.{where}").result == "[false, false]"
-    # A cell that started no worker starts the next one; and threads are nobody's concern.
+    # A cell that started no worker starts the next one; and threads do not matter.
     kernel.ok("let parked: thread::JoinHandle<()> = thread::spawn(|| thread::park());")
     for pool in pools:
         died = kernel.ok(f"{pool}.try_map(|x: u64| if x == 1 {{ std::process::abort() }} else {{ x }}, 0..4)").result

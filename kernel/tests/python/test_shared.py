@@ -19,7 +19,7 @@ def mode(path):
 
 
 def learner(tmp_path, **more):
-    """The environment of somebody who has never compiled anything."""
+    """The environment of a user who has never compiled anything."""
     home, temporary = tmp_path / "home", tmp_path / "tmp"
     home.mkdir()
     temporary.mkdir()
@@ -67,7 +67,7 @@ def test_a_learner_starts_without_compiling_and_what_is_made_is_private(tmp_path
 
 
 def test_a_learner_without_a_network_can_go_on_after_asking_for_a_crate(tmp_path, new_kernel):
-    # Nobody answers at this address.
+    # No server listens at this address.
     kernel = new_kernel(env=learner(tmp_path, CARGO_HTTP_PROXY="http://127.0.0.1:9", CARGO_NET_RETRY="0"))
     kernel.ok("let kept = 5usize;")
     ran = kernel.run(':dep no_such_crate_at_all = "1"')

@@ -1,4 +1,4 @@
-//! Cells that are compiled without cargo and with the library's variable store: nobody shall notice.
+//! Cells that are compiled without cargo and with the library's variable store: a user must not notice.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub fn variables_between_cells() {
         cells.ok("println!(\"{loud} {n_bytes} {text2}\");"),
         "3 4 kept\n"
     );
-    // A type that is defined anew takes its variables along, and no others.
+    // A type that is defined again takes its variables along, and no others.
     cells.ok("#[derive(Debug)] struct Point { x: u8 } let point = Point { x: 1 };");
     assert_eq!(cells.ok("println!(\"{point:?}\");"), "Point { x: 1 }\n");
     cells.ok("#[derive(Debug)] struct Point { x: u16, y: u16 } let other = Point { x: 1, y: 2 };");

@@ -462,7 +462,7 @@ fn the_library_is_there() {
     cells.finish();
 }
 
-/// Shared memory is not rolled back, so what lies in it has to get over the death of whoever used it.
+/// Shared memory is not rolled back, so what lies in it must survive the death of its user.
 fn pools_and_locks_after_a_rollback(cells: &mut Cells) {
     cells.ok("let lock: Lock<u64> = Lock::new(5_u64)?; let queue: Queue<u64> = Queue::bounded(4)?; queue.send(9)?;");
     let failing = [
@@ -551,7 +551,7 @@ fn a_killed_kernel_leaves_nothing() {
     kernel.wait().unwrap();
     wait_until(|| !direct.iter().any(|pid| is_alive(*pid)));
     for left in of_folder(&folder) {
-        // Nobody was left to end these: what a cell has put out of reach on purpose, with both guards killed.
+        // No guard was left to end these: what a cell has put out of reach on purpose, with both guards killed.
         procs::kill(left, libc::SIGKILL);
     }
     std::fs::remove_dir_all(folder).unwrap();

@@ -10,7 +10,7 @@ use forklore_kernel::sys::procs;
 use crate::cells::{Cells, supervisor_of, wait_until};
 
 const N_CELLS: usize = 60;
-/// So many variables: a cell's compile time grows with them.
+/// Number of variables: a cell's compile time grows with them.
 const N_NAMES: u64 = 6;
 
 /// Numbers that look random (xorshift64*).

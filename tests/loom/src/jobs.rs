@@ -189,7 +189,7 @@ fn results_of_shrinking_chunks_arrive() {
     results_arrive(Schedule::Guided);
 }
 
-/// A job that is cancelled is complete all the same: what nobody claimed counts as done.
+/// A job that is cancelled is complete all the same: what no worker claimed counts as done.
 fn a_cancelled_job_is_complete() {
     for schedule in [Schedule::Dynamic, Schedule::Guided] {
         explore(MAX_PREEMPTIONS, move || {

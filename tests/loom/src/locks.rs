@@ -1,4 +1,4 @@
-//! The protocols of `sync`: nobody sleeps for ever, one at a time is in, and a death is told once.
+//! The protocols of `sync`: no waiter sleeps forever, one holder at a time, and a death is reported once.
 
 use std::sync::atomic::AtomicBool;
 
@@ -58,7 +58,7 @@ impl<L> Guarded<L> {
     }
 
     fn touch(&self) {
-        // SAFETY: loom checks that nobody else is at it.
+        // SAFETY: loom checks that no other thread uses it.
         self.count.with_mut(|count| unsafe { *count += 1 });
     }
 
@@ -175,7 +175,7 @@ fn a_dead_holders_permit_comes_back() {
         let is_told = mine.is_err();
         drop(mine);
         other.join().unwrap();
-        // Whoever comes next is told, if nobody was.
+        // The next holder is told, if none was before.
         let next = guarded.lock.try_acquire();
         assert_eq!(next.is_err(), !is_told);
         drop(next);
@@ -241,7 +241,7 @@ fn a_barrier_lets_all_through() {
 }
 
 /// One of three dies while it waits; who waited then is told, or was told when another came, and all others
-/// meet in the next round. Nobody looks again by itself here, so somebody has to come after the death.
+/// meet in the next round. No waiter looks again by itself here, so another has to come after the death.
 fn a_barrier_breaks() {
     fn wait_again(barrier: &Barrier) -> u32 {
         let mut n_told = 0;
@@ -251,7 +251,7 @@ fn a_barrier_breaks() {
         }
         n_told
     }
-    // Whether anybody was told, in any order: it may be that nobody waited yet.
+    // Whether any waiter was told, in any order: perhaps none waited yet.
     let is_told = std::sync::Arc::new(AtomicBool::new(false));
     let was_told = std::sync::Arc::clone(&is_told);
     // Four threads: with more switches, minutes.

@@ -59,7 +59,7 @@ fn main() {
     }
 }
 
-/// Every order with at most so many involuntary switches from one thread to another: without a bound, three
+/// Every order with at most this many involuntary switches from one thread to another: without a bound, three
 /// threads take minutes.
 fn explore(max_preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();

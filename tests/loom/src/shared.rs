@@ -51,7 +51,7 @@ pub(crate) mod placed {
         let mut memory = Box::<T>::new_uninit();
         let words = memory.as_mut_ptr().cast::<AtomicU32>();
         for place in 0..n_words {
-            // SAFETY: there is room for so many.
+            // SAFETY: there is room for this many.
             unsafe { words.add(place).write(AtomicU32::new(0)) };
         }
         // SAFETY: every atomic that the type is made of was written.

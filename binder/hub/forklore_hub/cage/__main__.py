@@ -6,7 +6,7 @@
                └─▶ JupyterLab (the learner) ──▶ kernels ──▶ workers
 ```
 
-The session has processes, `/tmp`, `/dev/shm` and shared memory of its own: it sees and signals nobody else's. When its
+The session has processes, `/tmp`, `/dev/shm` and shared memory of its own: it sees and signals no others. When its
 process 1 ends, the Linux kernel ends everything in it, whatever became of the hub.
 
 It needs root, Linux 3.8 and Python alone: neither systemd nor Docker.

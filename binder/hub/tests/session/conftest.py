@@ -21,7 +21,7 @@ HUB = Path("/srv/forklore/hub")
 WORK = Path("/home/hub")
 SCREENSHOTS = Path("/srv/forklore/screenshots")
 PASSWORD = "rehearsal"
-# Only to catch what would hang for ever.
+# Only to catch what would hang forever.
 DEADLINE_S = 150
 
 
@@ -117,7 +117,7 @@ def machine():
 
 @pytest.fixture
 def hub(machine):
-    """A hub with its own settings, and nobody's session."""
+    """A hub with its own settings, and no session."""
     if machine.traits or machine.process.poll() is not None:
         machine.traits = {}
         machine.restart()
@@ -135,13 +135,13 @@ def chromium():
 
 
 class Learner:
-    """Somebody at a browser."""
+    """A learner at a browser."""
 
     def __init__(self, chromium, name):
         self.account = add_learner(name)
         self.name = name
         self.home = Path(self.account.pw_dir)
-        # JupyterLab would open the last test's notebooks again, and ask before it saves a file that was written anew.
+        # JupyterLab would open the last test's notebooks again, and ask before it saves a file that was written again.
         shutil.rmtree(self.home / ".jupyter/lab/workspaces", ignore_errors=True)
         self.context = chromium.new_context(viewport={"width": 1280, "height": 900})
         self.page = self.context.new_page()
@@ -270,7 +270,7 @@ def written(cell):
 
 @pytest.fixture
 def learner(chromium, hub):
-    """Makes learners; at the end nobody has a session, and nothing of theirs is left."""
+    """Makes learners; at the end none has a session, and nothing of theirs is left."""
     made = {}
 
     def make(name, shows="#cores"):

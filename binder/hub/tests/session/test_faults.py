@@ -110,7 +110,7 @@ def test_a_scheduler_that_does_not_answer(learner, hub):
 
 
 def test_twenty_on_a_machine_that_fits_four(learner, hub):
-    """All ask at once; 4 get a session, 16 wait; who goes makes room; nobody sees an error page."""
+    """All ask at once; 4 get a session, 16 wait; who leaves makes room; no learner sees an error page."""
     hub.restart(share=2)
     names = [f"student{i:02}" for i in range(20)]
     for name in names:

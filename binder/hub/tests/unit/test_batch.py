@@ -117,7 +117,7 @@ def test_a_scheduler_that_does_not_answer(batch, scheduler, caplog, tmp_path):
 
 
 def wait_for_the_end(pid):
-    """Signals 0 until the process is gone or is a zombie that nobody has reaped yet."""
+    """Signals 0 until the process is gone or is a zombie that was not reaped yet."""
     import os
 
     while True:

@@ -1,1 +1,1 @@
-"""Programs that nobody of this project wrote, as cells: the examples in the toolchain's own documentation."""
+"""Programs by authors outside this project, as cells: the examples in the toolchain's own documentation."""

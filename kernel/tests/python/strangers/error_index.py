@@ -138,7 +138,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kernel", default="forklore", help="a kernelspec's name, such as rust-evcxr")
     parser.add_argument("--only", default="", help="pages whose names contain this")
-    parser.add_argument("--sample", type=int, help="so many, chosen by --seed")
+    parser.add_argument("--sample", type=int, help="how many, chosen by --seed")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     folder = pages.documentation()

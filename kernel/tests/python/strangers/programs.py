@@ -1,4 +1,4 @@
-"""Programs that nobody here wrote, each pasted into one cell: does it print what it prints without a notebook?
+"""Programs by authors outside this project, each pasted into one cell: does it print what it prints without a notebook?
 
 The programs are those of Rust by Example and of the Book, as the toolchain's documentation has them. rustc says what is
 right: each is compiled and run, and what it prints, and whether it fails, is what the cell has to do. A program that is

@@ -135,7 +135,7 @@ fn what_cannot_be_encoded_or_decoded_is_an_error_of_its_item() {
     impl<'de> serde::Deserialize<'de> for Odd {
         fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
             match u8::deserialize(from)? {
-                2 => Err(serde::de::Error::custom("nobody reads 2")),
+                2 => Err(serde::de::Error::custom("2 cannot be read")),
                 n => Ok(Odd(n)),
             }
         }
@@ -151,7 +151,7 @@ fn what_cannot_be_encoded_or_decoded_is_an_error_of_its_item() {
         "{}",
         words(0)
     );
-    assert!(words(1).contains("nobody reads 2"), "{}", words(1));
+    assert!(words(1).contains("2 cannot be read"), "{}", words(1));
     assert_eq!(results[2], Ok(Odd(0)));
     assert!(words(3).contains("there is no 1"), "{}", words(3));
     assert!(words(4).contains("its result: "), "{}", words(4));

@@ -1,6 +1,6 @@
 //! A futex: it looks at the word and goes to sleep in one step, as the kernel does under the lock
-//! of the word's bucket. Nobody is woken for nothing, and no deadline comes: a sleeper that is
-//! forgotten sleeps for ever.
+//! of the word's bucket. No sleeper is woken for nothing, and no deadline comes: a sleeper that is
+//! forgotten sleeps forever.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -29,7 +29,7 @@ pub(crate) const WAITERS: u32 = libc::FUTEX_WAITERS;
 pub(crate) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
 pub(crate) const TID_MASK: u32 = libc::FUTEX_TID_MASK;
 
-/// Nobody sleeps until then.
+/// No thread sleeps until then.
 pub(crate) const PULSE: Duration = Duration::from_secs(86_400);
 /// Looking more often than once adds orders, and nothing new.
 pub(crate) const LOOKS: u32 = 1;
@@ -87,7 +87,7 @@ fn sleep(words: &[(&AtomicU32, u32)]) {
     }
 }
 
-/// One system call: nobody comes between the change and the wake-up.
+/// One system call: no thread comes between the change and the wake-up.
 pub(crate) fn add_and_wake_all(word: &AtomicU32) {
     change_and_wake_all(word, || word.fetch_add(1, Ordering::Relaxed));
 }
