@@ -8,7 +8,10 @@ use crate::support::{Scene, play, power, scene, text};
 
 pub const SCENES: &[Scene] = &[
     ("a talkative map", a_talkative_map),
-    ("a talkative map to a closed pipe", a_talkative_map_to_a_closed_pipe),
+    (
+        "a talkative map to a closed pipe",
+        a_talkative_map_to_a_closed_pipe,
+    ),
 ];
 
 crate::support::tests![
