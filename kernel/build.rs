@@ -15,8 +15,6 @@ edition = "2024"
 [lib]
 name = "forklore"
 path = "../src/lib.rs"
-
-[workspace]
 "#;
 
 fn main() {
@@ -30,16 +28,18 @@ fn main() {
     }
     println!("cargo::rerun-if-changed=src/runtime/prelude_source.rs");
 
-    let manifest = reduced_manifest(&fs::read_to_string(root.join("Cargo.toml")).unwrap());
+    let text = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let manifest = reduced_manifest(&text);
+    let analysis = analysis_manifest(&text);
     fs::write(out.join("Cargo.toml"), &manifest).unwrap();
-    fs::write(out.join("analysis.toml"), ANALYSIS_MANIFEST).unwrap();
+    fs::write(out.join("analysis.toml"), &analysis).unwrap();
     let mut sources = Vec::new();
     collect(&root.join("src"), &mut sources);
     sources.sort();
 
     let mut hasher = DefaultHasher::new();
     manifest.hash(&mut hasher);
-    ANALYSIS_MANIFEST.hash(&mut hasher);
+    analysis.hash(&mut hasher);
     fs::read(root.join("Cargo.lock")).unwrap().hash(&mut hasher);
     fs::read("src/runtime/prelude_source.rs")
         .unwrap()
@@ -78,15 +78,45 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
+/// What stands under a heading of a manifest, heading included.
+fn section<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let start = text.find(&format!("\n[{name}]\n"))? + 1;
+    let end = text[start + 1..]
+        .find("\n[")
+        .map_or(text.len(), |end| start + 1 + end);
+    Some(&text[start..end])
+}
+
+/// The library's features. In a session all are on by default: its cells use any of them, and it is compiled once.
+fn session_features(text: &str) -> String {
+    let features = section(text, "features").expect("the library has features");
+    let lines = features.trim_end().lines().map(|line| {
+        let is_default = line.starts_with("default =");
+        if is_default {
+            "default = [\"full\"]"
+        } else {
+            line
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// The manifest for rust-analyzer, with the library's features and without the dependencies that they enable.
+fn analysis_manifest(text: &str) -> String {
+    let features = session_features(text);
+    let dependencies = features.split('"').filter(|name| name.starts_with("dep:"));
+    let features = dependencies.fold(features.clone(), |features, name| {
+        let quoted = format!("\"{name}\"");
+        features
+            .replace(&format!("{quoted}, "), "")
+            .replace(&quoted, "")
+    });
+    format!("{ANALYSIS_MANIFEST}\n{features}\n[workspace]\n")
+}
+
 /// The library's manifest without workspace, tests and lints: what a dependency needs.
 fn reduced_manifest(text: &str) -> String {
-    let section = |name: &str| {
-        let start = text.find(&format!("\n[{name}]\n"))? + 1;
-        let end = text[start + 1..]
-            .find("\n[")
-            .map_or(text.len(), |end| start + 1 + end);
-        Some(&text[start..end])
-    };
+    let section = |name: &str| section(text, name);
     let shared = section("workspace.package").unwrap_or("");
     let mut manifest = String::new();
     for line in section("package").expect("the root is a package").lines() {
@@ -117,12 +147,12 @@ fn reduced_manifest(text: &str) -> String {
         }
         manifest.push('\n');
     }
-    for name in ["features", "dependencies"] {
-        if let Some(section) = section(name) {
-            manifest.push('\n');
-            manifest.push_str(section.trim_end());
-            manifest.push('\n');
-        }
+    manifest.push('\n');
+    manifest.push_str(&session_features(text));
+    if let Some(section) = section("dependencies") {
+        manifest.push('\n');
+        manifest.push_str(section.trim_end());
+        manifest.push('\n');
     }
     manifest + "\n[workspace]\n"
 }

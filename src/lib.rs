@@ -190,6 +190,9 @@
 //!   lies in what [`shared`], [`sync`] or [`channel`] made.
 //! - Linux only: it stands on `fork`, futexes, robust locks and shared objects.
 
+// docs.rs says which feature each item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(not(target_os = "linux"))]
 compile_error!(
     "forklore runs on Linux only: it stands on fork, futexes, robust locks and shared objects"
@@ -206,19 +209,26 @@ pub mod channel;
 #[cfg(any(doc, doctest))]
 pub mod coming_from_python;
 pub mod cpus;
+#[cfg(feature = "figure")]
 pub mod display;
 pub mod error;
+#[cfg(feature = "figure")]
 pub mod figure;
+#[cfg(feature = "threads")]
 pub mod gil;
+#[cfg(feature = "notebook")]
 mod input;
+#[cfg(all(feature = "threads", feature = "progress", feature = "notebook"))]
 pub mod lesson;
 mod memory;
 pub mod parallel;
 pub mod pool;
 pub mod process;
+#[cfg(feature = "progress")]
 pub mod progress;
 pub mod shared;
 // What the forklore kernel compiles its cells against. Not for others: it changes with the kernel.
+#[cfg(feature = "notebook")]
 #[doc(hidden)]
 pub mod store;
 mod symbol;
@@ -226,21 +236,29 @@ pub mod sync;
 mod sys;
 pub mod timing;
 pub mod trace;
+mod units;
 mod wire;
 
 pub use channel::{Queue, Receiver, Sender, pipe};
 pub use cpus::{Cpus, cpu_count};
 /// Without a name, so that `use forklore::*;` is enough for the stock kernel too to show a cell's last expression:
 /// where the trait is not in scope, it takes rustc's hint for the learner's error.
+#[cfg(feature = "notebook")]
 #[doc(hidden)]
 pub use display::cell::EvcxrDisplay as _;
 pub use error::{Error, Outcome, Result, TaskError};
+#[cfg(feature = "figure")]
 pub use figure::Figure;
+#[cfg(feature = "threads")]
 pub use gil::{Gil, GilPool, GilReport};
+#[cfg(feature = "notebook")]
 pub use input::{input, password};
 pub use parallel::{Backend, BatchSize, Parallel};
-pub use pool::{Map, Pending, Pool, Schedule, Serial, StartMethod, ThreadPool};
+#[cfg(feature = "threads")]
+pub use pool::ThreadPool;
+pub use pool::{Map, Pending, Pool, Schedule, Serial, StartMethod};
 pub use process::{Child, ChildGuard, Fork, Process, fork};
+#[cfg(feature = "progress")]
 pub use progress::progress;
 pub use shared::{SharedArray, Value};
 pub use sync::{Barrier, Condition, Event, Lock, RLock, Semaphore};

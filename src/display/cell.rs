@@ -4,6 +4,7 @@ use std::fmt::{self, Debug};
 use std::process::ExitCode;
 
 use super::{Bundle, Listener, message, send, show};
+use crate::timing::{Timed, Timeit};
 
 #[doc(hidden)]
 pub use crate::{
@@ -30,6 +31,23 @@ impl<T: Debug + ?Sized> EvcxrDisplay for T {
     #[inline(always)]
     fn evcxr_display(&self) {
         show_value(std::any::type_name::<T>(), &self);
+    }
+}
+
+impl<T: Debug> Timed<T> {
+    /// How a cell shows it: the times, then the value.
+    #[doc(hidden)]
+    pub fn evcxr_display(&self) {
+        println!("{self}");
+        EvcxrDisplay::evcxr_display(&self.value);
+    }
+}
+
+impl Timeit {
+    /// How a cell shows it.
+    #[doc(hidden)]
+    pub fn evcxr_display(&self) {
+        println!("{self}");
     }
 }
 
@@ -193,4 +211,41 @@ macro_rules! __forklore_local {
         #[allow(unused_variables)]
         let $($code)*;
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_own_method_comes_before_the_trait() {
+        #[derive(Debug)]
+        struct Own<'a>(&'a std::cell::Cell<bool>);
+        impl Own<'_> {
+            fn evcxr_display(&self) {
+                self.0.set(true);
+            }
+        }
+        let shown = std::cell::Cell::new(false);
+        (Own(&shown)).evcxr_display();
+        assert!(shown.take());
+        let own = Own(&shown);
+        own.evcxr_display();
+        assert!(shown.take());
+        // What has no method of its own has the trait's; for `()` that shows nothing.
+        ().evcxr_display();
+    }
+
+    #[test]
+    fn the_timing_macros_give_the_value() {
+        let v = vec![1, 2, 3];
+        assert_eq!(time!(&v), &[1, 2, 3]);
+        let moved = time!(v);
+        start!(_clock);
+        let n = moved.len();
+        assert_eq!(stop!(_clock, n + 1), 4);
+        // Temporaries live to the end of the statement.
+        assert_eq!(time!(String::from("abc").as_str()).len(), 3);
+        assert!(timeit!(1 + 1).loops() > 0);
+    }
 }

@@ -16,14 +16,13 @@
 //! The stock evcxr kernel gets blocks of its own convention. Everything else gets the bundle's plain text.
 //! Only the first of these can change what it has shown; elsewhere a [`Live`] shows its first and its last state.
 
+#[cfg(feature = "notebook")]
 #[doc(hidden)]
 pub mod cell;
 
-use std::fmt::{Debug, Write as _};
+use std::fmt::Write as _;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-use crate::timing::{Timed, Timeit};
 
 /// A control sequence's number, and what ends it.
 const INTRODUCER: &str = "\x1b]7717;";
@@ -191,6 +190,7 @@ impl Drop for Live {
 }
 
 /// Says that a line is about to be read from standard input, to the front end that asks the user. False where there is none.
+#[cfg(feature = "notebook")]
 #[inline(never)]
 pub(crate) fn send_prompt(prompt: &str, is_password: bool) -> bool {
     match Listener::detect() {
@@ -310,26 +310,8 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-impl<T: Debug> Timed<T> {
-    /// How a cell shows it: the times, then the value.
-    #[doc(hidden)]
-    pub fn evcxr_display(&self) {
-        println!("{self}");
-        cell::EvcxrDisplay::evcxr_display(&self.value);
-    }
-}
-
-impl Timeit {
-    /// How a cell shows it.
-    #[doc(hidden)]
-    pub fn evcxr_display(&self) {
-        println!("{self}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::cell::EvcxrDisplay as _;
     use super::*;
 
     #[test]
@@ -391,37 +373,5 @@ mod tests {
             let more = text.split(';').nth(2).unwrap();
             assert_eq!(more, if i < 3 { "1" } else { "0" });
         }
-    }
-
-    #[test]
-    fn an_own_method_comes_before_the_trait() {
-        #[derive(Debug)]
-        struct Own<'a>(&'a std::cell::Cell<bool>);
-        impl Own<'_> {
-            fn evcxr_display(&self) {
-                self.0.set(true);
-            }
-        }
-        let shown = std::cell::Cell::new(false);
-        (Own(&shown)).evcxr_display();
-        assert!(shown.take());
-        let own = Own(&shown);
-        own.evcxr_display();
-        assert!(shown.take());
-        // What has no method of its own has the trait's; for `()` that shows nothing.
-        ().evcxr_display();
-    }
-
-    #[test]
-    fn the_timing_macros_give_the_value() {
-        let v = vec![1, 2, 3];
-        assert_eq!(cell::time!(&v), &[1, 2, 3]);
-        let moved = cell::time!(v);
-        cell::start!(_clock);
-        let n = moved.len();
-        assert_eq!(cell::stop!(_clock, n + 1), 4);
-        // Temporaries live to the end of the statement.
-        assert_eq!(cell::time!(String::from("abc").as_str()).len(), 3);
-        assert!(cell::timeit!(1 + 1).loops() > 0);
     }
 }

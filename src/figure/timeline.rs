@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::Figure;
 use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, RIGHT, WIDTH, name_column, short};
-use super::number::{Unit, time};
+use super::number::Unit;
 use super::table::Table;
+use crate::units::time;
 
 const ROW_HEIGHT: f64 = 32.0;
 const BAR_HEIGHT: f64 = 22.0;

@@ -25,6 +25,8 @@
 //! println!("{report}");
 //! ```
 
+#[cfg(feature = "figure")]
+mod picture;
 mod pool;
 mod report;
 

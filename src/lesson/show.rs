@@ -3,8 +3,9 @@
 use std::fmt::Debug;
 
 use crate::display::{self, Bundle};
-pub(super) use crate::figure::number::{median, number, time};
+pub(super) use crate::figure::number::median;
 pub(super) use crate::figure::{BLUE, GREEN, ORANGE, escape};
+pub(super) use crate::units::{number, time};
 
 /// Shows a piece of HTML below the cell, and its text where no HTML can be shown.
 pub(super) fn show(html: String, text: &impl Debug) {

@@ -21,6 +21,7 @@ mod local;
 mod map;
 mod pending;
 mod plan;
+#[cfg(feature = "progress")]
 mod progress;
 mod settings;
 mod shm;
@@ -42,16 +43,24 @@ use call::flight::Shared;
 use call::run::{self, Call};
 use imap::Results;
 
+#[cfg(feature = "threads")]
 pub(crate) use blocks::Blocks;
 pub use builder::Builder;
 pub(crate) use local::diary::Diary;
+#[cfg(feature = "threads")]
+pub(crate) use local::diary::lock;
 pub use local::serial::Serial;
+#[cfg(feature = "threads")]
 pub use local::threads::{ThreadPool, ThreadPoolBuilder};
-pub(crate) use local::within::{Hands, Pause, lock, run as run_within};
+#[cfg(feature = "threads")]
+pub(crate) use local::within::{Hands, Pause, run as run_within};
 pub use map::Map;
-pub(crate) use map::{all_or_panic, chunks_of, impl_map, own_methods};
+#[cfg(feature = "threads")]
+pub(crate) use map::own_methods;
+pub(crate) use map::{all_or_panic, chunks_of, impl_map};
 pub use pending::Pending;
 pub use plan::Schedule;
+#[cfg(feature = "progress")]
 pub use progress::Watched;
 pub use settings::StartMethod;
 pub use star::StarFn;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::display::{Bundle, Listener, Live};
-use crate::figure::escape;
-use crate::figure::number::{Unit, number};
+use crate::figure::{Unit, escape};
+use crate::units::number;
 
 /// How many letters long a bar is.
 const BAR_WIDTH: f64 = 25.0;

@@ -10,6 +10,8 @@
 //!  worker 1           │   wake   │ find │ decode run encode │… │   idle   │
 //! ```
 
+#[cfg(feature = "figure")]
+mod charts;
 mod chrome;
 mod noted;
 mod overheads;
@@ -17,8 +19,6 @@ mod overheads;
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::time::Duration;
-
-use crate::figure::{Figure, Timeline};
 
 pub(crate) use noted::{Noted, Visit};
 pub use overheads::{Overheads, Phase};
@@ -177,30 +177,6 @@ impl Trace {
     /// What the time on the wall is made of.
     pub fn overheads(&self) -> Overheads {
         Overheads::of(self)
-    }
-
-    /// Who ran which items when, as a chart with a row for each worker and one for the caller.
-    ///
-    /// # Example
-    /// ```standalone_crate
-    /// # fn main() -> forklore::Result<()> {
-    /// let pool = forklore::Pool::with_workers(2)?;
-    /// let traced = pool.map_traced(|x: u64| x.pow(10), 0..24);
-    /// assert!(traced.trace.timeline().svg().contains("worker"));
-    /// # Ok(()) }
-    /// ```
-    pub fn timeline(&self) -> Figure {
-        let mut chart = Timeline::new("Who ran which items when").until(self.wall());
-        for (phase, start, end) in self.caller_steps() {
-            chart = chart.span("caller", phase.name(), "", start, end);
-        }
-        for worker in self.workers() {
-            for span in &worker.spans {
-                let kind = if span.is_cut_short { "died" } else { "run" };
-                chart = chart.span(&worker.name, kind, &span.label(), span.start, span.end);
-            }
-        }
-        chart.figure()
     }
 
     /// The trace in Chrome's trace-event format, for <https://ui.perfetto.dev>: a process with a row of

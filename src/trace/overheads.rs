@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Trace, Worker};
-use crate::figure::{Figure, Stacked, Unit};
+use crate::units;
 
 /// A step of a map's journey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -162,19 +162,6 @@ impl Overheads {
     pub fn overhead(&self) -> Duration {
         self.total().saturating_sub(self.get(Phase::Run))
     }
-
-    /// The phases as one stacked bar.
-    pub fn figure(&self) -> Figure {
-        let parts: Vec<(&str, f64)> = self
-            .phases()
-            .filter(|(_, time)| !time.is_zero())
-            .map(|(phase, time)| (phase.name(), time.as_secs_f64()))
-            .collect();
-        Stacked::new("Where the time of the map went")
-            .axis("time", Unit::Seconds)
-            .bar("map", &parts)
-            .figure()
-    }
 }
 
 impl fmt::Display for Overheads {
@@ -182,7 +169,7 @@ impl fmt::Display for Overheads {
         let wall = self.wall.as_secs_f64();
         let mut line = |name: &str, time: Duration| {
             let share = 100.0 * time.as_secs_f64() / wall.max(f64::MIN_POSITIVE);
-            let time = Unit::Seconds.format(time.as_secs_f64());
+            let time = units::time(time.as_secs_f64());
             write!(f, "{name:<14}{time:>10}{share:>6.1} %")?;
             if name != "wall" { writeln!(f) } else { Ok(()) }
         };

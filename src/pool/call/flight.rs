@@ -315,6 +315,8 @@ impl Flight {
     }
 
     /// How far it is.
+    // Progress alone looks.
+    #[cfg_attr(not(feature = "progress"), allow(dead_code))]
     pub(in crate::pool) fn look(&self) -> Look {
         match (
             self.batch.borrow().as_ref(),

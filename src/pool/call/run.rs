@@ -55,6 +55,8 @@ impl<'p> Call<'p> {
     }
 
     /// The same; `progress` is called once everything is on its way, and may wait for it.
+    // Progress alone looks.
+    #[cfg_attr(not(feature = "progress"), allow(dead_code))]
     pub(in crate::pool) fn watched(self, progress: Progress<'p>) -> Call<'p> {
         let progress = Some(progress);
         Call { progress, ..self }

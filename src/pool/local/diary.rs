@@ -1,12 +1,11 @@
 //! What happened when in a map that stays in this process: on its threads, or on the caller's alone.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::sys::thread_id;
 use crate::trace::{Span, Traced, Visit};
 
-use super::within::lock;
 use crate::pool::call::notes::Notes;
 
 /// Spans shorter than this grow by the items that follow: a million quick items are no million spans.
@@ -40,6 +39,7 @@ impl Diary {
     }
 
     /// The arguments are collected.
+    #[cfg(feature = "threads")]
     pub(crate) fn encoded(&mut self) {
         self.caller.encoded();
     }
@@ -87,6 +87,11 @@ impl Diary {
         }
         traced
     }
+}
+
+/// No task panics while it holds one of these locks.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Span {

@@ -2,5 +2,7 @@
 
 pub(super) mod diary;
 pub(super) mod serial;
+#[cfg(feature = "threads")]
 pub(super) mod threads;
+#[cfg(feature = "threads")]
 pub(super) mod within;

@@ -1,9 +1,9 @@
 //! The map that every other is compared with.
 
-use crate::error::Outcome;
+use crate::caught;
+use crate::error::{Cause, Outcome, TaskError};
 
 use super::diary::Diary;
-use super::within::run_caught;
 use crate::pool::map::{impl_map, own_methods};
 use crate::pool::plan::Schedule;
 
@@ -65,4 +65,12 @@ impl Serial {
         diary.returned();
         outcomes
     }
+}
+
+/// Runs a task in this process; its panic becomes the item's error.
+pub(crate) fn run_caught<R>(item: usize, task: impl FnOnce() -> R) -> Outcome<R> {
+    caught::run(task).map_err(|payload| {
+        let cause = Cause::panicked(payload.value(), String::new());
+        TaskError::new(Some(item), Some(std::process::id() as i32), cause)
+    })
 }

@@ -11,8 +11,8 @@ use crate::cpus::cpu_count;
 use crate::error::{Error, Outcome, Result};
 use crate::sys::{child, process_id};
 
-use super::diary::Diary;
-use super::within::{self, Hands, Pause, lock};
+use super::diary::{Diary, lock};
+use super::within::{self, Hands, Pause};
 use crate::pool::blocks::Blocks;
 use crate::pool::map::{impl_map, own_methods};
 use crate::pool::plan::Schedule;

@@ -3,15 +3,15 @@
 //! Nothing is encoded. What the planner, the chunks and the trace are is the same as among processes.
 
 use std::mem::MaybeUninit;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use std::vec::IntoIter;
 
-use crate::caught;
-use crate::error::{Cause, Outcome, TaskError};
+use crate::error::Outcome;
 
-use super::diary::Diary;
+use super::diary::{Diary, lock};
+use super::serial::run_caught;
 use crate::pool::plan::Schedule;
 
 /// What a thread does between two items: nothing, or let another one have its turn.
@@ -141,19 +141,6 @@ impl<'s, A, R> Items<'s, A, R> {
     fn tell_task_time(&self, task_ns: u64) {
         self.task_ns.store(task_ns.max(1), Ordering::Relaxed);
     }
-}
-
-/// Runs a task in this process; its panic becomes the item's error.
-pub(crate) fn run_caught<R>(item: usize, task: impl FnOnce() -> R) -> Outcome<R> {
-    caught::run(task).map_err(|payload| {
-        let cause = Cause::panicked(payload.value(), String::new());
-        TaskError::new(Some(item), Some(std::process::id() as i32), cause)
-    })
-}
-
-/// No task panics while it holds one of these locks.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -22,11 +22,13 @@
 //! # }
 //! ```
 
+#[cfg(feature = "progress")]
+mod shown;
+
 use std::cell::OnceCell;
 use std::fmt;
 use std::io::Write;
 use std::rc::Rc;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -34,13 +36,10 @@ use serde::de::DeserializeOwned;
 
 use crate::cpus::cpu_count;
 use crate::error::{Error, Outcome, Result, TaskError};
-use crate::figure::number::time;
-use crate::pool::{Blocks, Map, Pool, Schedule, Serial, ThreadPool, Watched, all_or_panic};
-use crate::progress::Meter;
-
-/// From here on, [`verbose`](Parallel::verbose) shows progress, and from there on, each worker's.
-const VERBOSE_PROGRESS: u32 = 10;
-const VERBOSE_WORKERS: u32 = 50;
+#[cfg(feature = "threads")]
+use crate::pool::{Blocks, ThreadPool};
+use crate::pool::{Map, Pool, Schedule, Serial, all_or_panic};
+use crate::units::time;
 
 /// Who does the work of a [`Parallel`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,7 +47,8 @@ pub enum Backend {
     /// Worker processes ([`Pool`]): a task that crashes takes no other along.
     #[default]
     Processes,
-    /// Threads ([`ThreadPool`]): nothing is sent, and a task that aborts ends the program.
+    /// Threads ([`ThreadPool`](crate::ThreadPool)): nothing is sent, and a task that aborts ends the program.
+    #[cfg(feature = "threads")]
     Threads,
     /// The caller alone, whatever the number of jobs ([`Serial`]): for finding mistakes.
     Serial,
@@ -83,6 +83,7 @@ pub struct Parallel {
     jobs: i64,
     backend: Backend,
     batch_size: BatchSize,
+    #[cfg(feature = "progress")]
     shows_progress: bool,
     verbosity: u32,
     crew: OnceCell<Rc<Crew>>,
@@ -91,6 +92,7 @@ pub struct Parallel {
 /// Those who do the work.
 enum Crew {
     Processes(Pool),
+    #[cfg(feature = "threads")]
     Threads(ThreadPool),
     Serial,
 }
@@ -105,6 +107,7 @@ impl Parallel {
             jobs: n.try_into().unwrap_or(i64::MAX),
             backend: Backend::default(),
             batch_size: BatchSize::default(),
+            #[cfg(feature = "progress")]
             shows_progress: false,
             verbosity: 0,
             crew: OnceCell::new(),
@@ -122,13 +125,6 @@ impl Parallel {
     #[must_use]
     pub fn batch_size(mut self, size: BatchSize) -> Parallel {
         (self.batch_size, self.crew) = (size, OnceCell::new());
-        self
-    }
-
-    /// Shows how far a map is, as [`progress`](crate::progress()) does.
-    #[must_use]
-    pub fn progress(mut self, shown: bool) -> Parallel {
-        self.shows_progress = shown;
         self
     }
 
@@ -199,9 +195,14 @@ impl Parallel {
         };
         let started = Instant::now();
         let outcomes = match &**crew {
-            Crew::Processes(pool) => self.watched(pool).try_map(f, args),
-            Crew::Threads(pool) => self.counted(pool, f, args),
-            Crew::Serial => self.counted(&Serial, f, args),
+            Crew::Processes(pool) => {
+                #[cfg(feature = "progress")]
+                let pool = self.watched(pool);
+                pool.try_map(f, args)
+            }
+            #[cfg(feature = "threads")]
+            Crew::Threads(pool) => self.within(pool, f, args),
+            Crew::Serial => self.within(&Serial, f, args),
         };
         self.tell_end(outcomes.len(), started.elapsed());
         outcomes
@@ -244,6 +245,7 @@ impl Parallel {
                     _crew: crew,
                 })
             }
+            #[cfg(feature = "threads")]
             Crew::Threads(pool) => {
                 let n_first = pool.workers();
                 let run = move |f: &F, block: Vec<A>| match &*crew {
@@ -282,6 +284,7 @@ impl Parallel {
                 let builder = Pool::builder().workers(n);
                 Crew::Processes(builder.schedule(self.schedule()).build()?)
             }
+            #[cfg(feature = "threads")]
             Backend::Threads => {
                 let builder = ThreadPool::builder().workers(n);
                 Crew::Threads(builder.schedule(self.schedule()).build()?)
@@ -297,21 +300,8 @@ impl Parallel {
         }
     }
 
-    fn shows_progress(&self) -> bool {
-        self.shows_progress || self.verbosity >= VERBOSE_PROGRESS
-    }
-
-    fn watched<'p>(&self, pool: &'p Pool) -> Watched<'p> {
-        let watched = pool.with_progress();
-        match self.shows_progress() {
-            true if self.verbosity >= VERBOSE_WORKERS => watched.per_worker(),
-            true => watched,
-            false => watched.hidden(),
-        }
-    }
-
-    /// Maps where the tasks themselves can count: in threads of this process.
-    fn counted<M, F, I, A, R>(&self, map: &M, f: F, args: I) -> Vec<Outcome<R>>
+    /// Maps in this process.
+    fn within<M, F, I, A, R>(&self, map: &M, f: F, args: I) -> Vec<Outcome<R>>
     where
         M: Map,
         F: Fn(A) -> R + Send + Sync,
@@ -319,17 +309,11 @@ impl Parallel {
         A: Serialize + DeserializeOwned + Send,
         R: Serialize + DeserializeOwned + Send,
     {
-        if !self.shows_progress() {
-            return map.try_map(f, args);
+        #[cfg(feature = "progress")]
+        if self.shows_progress() {
+            return self.counted(map, f, args);
         }
-        let args: Vec<A> = args.collect();
-        let meter = Mutex::new(Meter::new("", Some(args.len() as u64)));
-        let count_too = |arg| {
-            // Counts also a task that panics.
-            let _counted = Counted(&meter);
-            f(arg)
-        };
-        map.try_map(count_too, args)
+        map.try_map(f, args)
     }
 
     fn tell_end(&self, n_tasks: usize, took: Duration) {
@@ -349,6 +333,7 @@ impl Crew {
     fn n_workers(&self) -> usize {
         match self {
             Crew::Processes(pool) => pool.workers(),
+            #[cfg(feature = "threads")]
             Crew::Threads(pool) => pool.workers(),
             Crew::Serial => 1,
         }
@@ -374,18 +359,6 @@ impl<I: Iterator> Iterator for Kept<I> {
     }
 }
 
-/// Counts a task when it is over.
-struct Counted<'m>(&'m Mutex<Meter>);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .advance();
-    }
-}
-
 /// `1 worker`, `2 workers`
 fn count(n: usize, thing: &str) -> String {
     format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
@@ -395,6 +368,7 @@ impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Backend::Processes => "processes",
+            #[cfg(feature = "threads")]
             Backend::Threads => "threads",
             Backend::Serial => "the caller alone",
         })
