@@ -64,6 +64,7 @@ fn draw(threads: &[ThreadReport], is_enabled: bool, wall: Duration) -> Figure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Span;
     use super::*;
 
     fn span(start_ms: u64, end_ms: u64) -> Span {
