@@ -13,6 +13,7 @@ tests![
     the_seam_knows_the_plan_alone,
     files_have_one_job,
     panics_are_caught_in_one_place,
+    statics_are_those_of_the_invariant,
     use_trees_are_taken_apart,
 ];
 
@@ -80,6 +81,19 @@ fn panics_are_caught_in_one_place() {
         let name = module.join("::");
         assert!(!catches, "{name} catches panics: use caught::run");
     }
+}
+
+/// Each copy of the library in a notebook has its own statics, so every new one is a decision.
+fn statics_are_those_of_the_invariant() {
+    let sources = Sources::read();
+    let lines = sources.code.values().flat_map(|code| code.lines());
+    let in_code: BTreeSet<&str> = lines.filter_map(static_name).collect();
+
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, invariant) = text.split_once("**No state in statics**").unwrap();
+    let (invariant, _) = invariant.split_once("\n6. ").unwrap();
+    let named: BTreeSet<&str> = invariant.split('`').skip(1).step_by(2).collect();
+    assert_eq!(in_code, named);
 }
 
 fn use_trees_are_taken_apart() {
@@ -216,6 +230,18 @@ fn upward_imports(sources: &Sources, rows: &[Vec<String>], within: Option<&str>)
         }
     }
     upward
+}
+
+/// The static that a line of code declares. `&'static` is none.
+fn static_name(line: &str) -> Option<&str> {
+    let (before, rest) = line.split_once("static ")?;
+    let before = before.trim();
+    let is_visibility = |word: &str| word.starts_with("pub") || word.ends_with(')');
+    let (name, _) = rest.trim_start_matches("mut ").split_once(':')?;
+    before
+        .split(' ')
+        .all(|word| word.is_empty() || is_visibility(word))
+        .then_some(name)
 }
 
 fn module_of(name: &str) -> Module {
