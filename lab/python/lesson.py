@@ -183,7 +183,7 @@ def run_lesson(arguments):
     # Loaded now: no cell should wait for what makes pages.
     from page import write_page
 
-    write_page(run.nb, arguments.page, arguments.lesson.stem)
+    write_page(run.nb, arguments.page, arguments.lesson)
     for complaint in complaints:
         say(f"  {complaint}")
     if failure is None:

@@ -12,7 +12,6 @@ import nbformat
 from nbconvert import HTMLExporter
 
 HERE = Path(__file__).parent
-GLOSSARY = HERE.parents[1] / "lessons" / "glossary.md"
 # Raw cells are not on a page, so what is said of the next one would be said of another.
 OF_THE_NEXT_CELL = re.compile(r"\n\n\*The next cell is not run on the kernel.*?\*(?=\n|$)", re.DOTALL)
 HEADING = re.compile(r'<h2 id="([^"]*)">(.*?)<a class="anchor-link"', re.DOTALL)
@@ -47,13 +46,13 @@ def page_of(notebook, name):
     return page.replace("<!-- contents -->", contents(page), 1)
 
 
-def glossary_page():
-    """The page to which all lessons lead for their words."""
-    text = nbformat.v4.new_markdown_cell(GLOSSARY.read_text(encoding="utf-8"))
-    return page_of(nbformat.v4.new_notebook(cells=[text]), "Glossary")
-
-
-def write_page(notebook, path, name):
-    """Writes the page of a notebook, and the glossary beside it."""
-    Path(path).write_text(page_of(notebook, name), encoding="utf-8")
-    Path(path).with_name("glossary.html").write_text(glossary_page(), encoding="utf-8")
+def write_page(notebook, path, lesson):
+    """Writes the page of a notebook that came from the file `lesson`, and beside it that of the glossary to which all lessons
+    lead for their words."""
+    path = Path(path)
+    path.write_text(page_of(notebook, lesson.stem), encoding="utf-8")
+    glossary = lesson.with_name("glossary.md")
+    if glossary.exists():
+        text = nbformat.v4.new_markdown_cell(glossary.read_text(encoding="utf-8"))
+        page = page_of(nbformat.v4.new_notebook(cells=[text]), "Glossary")
+        path.with_name("glossary.html").write_text(page, encoding="utf-8")

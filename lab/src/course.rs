@@ -1,113 +1,260 @@
-//! `forklore lessons`: what there is, what was solved, and everything that can be done with a lesson.
+//! A course: the folder with its notebooks, and the lessons in it.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::Subcommand;
 use serde::Deserialize;
 
-use crate::lesson::{self, How, Lesson};
-pub use crate::pages::write_index;
-use crate::progress::{self, Record};
-use crate::timetable::{FULL_DAY, HALF_DAY, timetable};
-use crate::{lab, pages, python, slides};
+use crate::places;
+use crate::timetable::timetable;
 
-/// What can be done with the lessons of this checkout.
-#[derive(Debug, Subcommand)]
-pub enum Lessons {
-    /// Name the lessons, with the minutes and the cores that they need
-    List,
-    /// Open JupyterLab on a lesson (06, or 6, or its name), or on the first
-    Open {
-        /// The lesson
-        lesson: Option<String>,
-        /// Only print the address
-        #[arg(long)]
-        no_browser: bool,
-    },
-    /// Run lessons without a browser, each into a notebook and a page in target/lab
-    Run {
-        /// The lessons
-        #[arg(required = true)]
-        lessons: Vec<String>,
-        /// The kernel: `forklore`, or `rust-evcxr`, the stock one
-        #[arg(long, default_value = "forklore")]
-        kernel: String,
-    },
-    /// Run lessons and try their exercises: unsolved, with typical wrong answers, and solved
-    Check {
-        /// The lessons [default: all]
-        lessons: Vec<String>,
-    },
-    /// Say which exercises you have solved
-    Status,
-    /// Forget what you have solved, of one lesson or of all; the old file is kept beside the new
-    Reset {
-        /// The lesson [default: all]
-        lesson: Option<String>,
-    },
-    /// Make a timetable for a half day and a full day
-    Timetable {
-        /// Only the half day
-        #[arg(long, conflicts_with = "full_day")]
-        half_day: bool,
-        /// Only the full day
-        #[arg(long)]
-        full_day: bool,
-    },
-    /// Make slides of a lesson, as one page that needs no network; key S shows the speaker's notes
-    Slides {
-        /// The lesson
-        lesson: String,
-        /// Take the notebook as it is, without running it first: the slides have no outputs
-        #[arg(long)]
-        no_run: bool,
-        /// The page [default: NAME.slides.html in target/lab]
-        #[arg(long, value_name = "FILE")]
-        output: Option<PathBuf>,
-    },
-    /// Run the whole course and write it as pages that need no network
-    Html {
-        /// The folder for them [default: target/lab/course]
-        #[arg(long, value_name = "FOLDER")]
-        output: Option<PathBuf>,
-    },
+/// The name of a course's folder, in a checkout and in an installation.
+const FOLDER: &str = "lessons";
+
+/// The lessons of a checkout, of an installation, or a copy of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Course {
+    folder: PathBuf,
+    /// The root of the checkout that it belongs to, if it does.
+    checkout: Option<PathBuf>,
 }
 
-/// Does what is asked.
-///
-/// # Errors
-///
-/// When a lesson is unknown, something is missing on this machine, or a cell or an exercise failed.
-pub fn run(command: &Lessons) -> Result<()> {
-    match command {
-        Lessons::List => list(),
-        Lessons::Open { lesson, no_browser } => {
-            let wanted = lesson.as_deref().map(lesson::find).transpose()?;
-            lab::open_on(wanted.as_ref(), *no_browser)
-        }
-        Lessons::Run { lessons, kernel } => {
-            execute(&lesson::find_all(lessons)?, kernel, false).map(drop)
-        }
-        Lessons::Check { lessons } if lessons.is_empty() => {
-            execute(&lesson::all()?, "forklore", true).map(drop)
-        }
-        Lessons::Check { lessons } => {
-            execute(&lesson::find_all(lessons)?, "forklore", true).map(drop)
-        }
-        Lessons::Status => status(),
-        Lessons::Reset { lesson } => reset(lesson.as_deref()),
-        Lessons::Timetable { half_day, full_day } => print_timetables(!full_day, !half_day),
-        Lessons::Slides {
-            lesson,
-            no_run,
-            output,
-        } => make_slides(&lesson::find(lesson)?, *no_run, output.as_deref()),
-        Lessons::Html { output } => html(output.as_deref()),
+impl Course {
+    /// Finds the course: in the folder that was asked for, else in the checkout around the current folder, else where the
+    /// installation of this program has it.
+    ///
+    /// # Errors
+    ///
+    /// When there are no lessons there; the message names the folders that were looked at.
+    pub fn find(asked: Option<&Path>) -> Result<Course> {
+        let here = std::env::current_dir().context("the current folder is gone")?;
+        Self::look(asked, &here, places::data_folder().as_deref())
     }
+
+    fn look(asked: Option<&Path>, here: &Path, installed: Option<&Path>) -> Result<Course> {
+        if let Some(folder) = asked {
+            return Self::in_folder(folder);
+        }
+        if let Some(root) = here.ancestors().find(|folder| is_checkout(folder)) {
+            return Ok(Self::of_checkout(root));
+        }
+        let installed = installed.map(|data| data.join(FOLDER));
+        if let Some(folder) = installed.as_ref().filter(|folder| has_lessons(folder)) {
+            return Self::in_folder(folder);
+        }
+        let places = match &installed {
+            Some(folder) => format!(
+                "{} is in no checkout of Forklore, and {} has none",
+                here.display(),
+                folder.display()
+            ),
+            None => format!(
+                "{} is in no checkout of Forklore, and this program was not installed from a wheel",
+                here.display()
+            ),
+        };
+        bail!("no lessons found: {places}; name their folder with --folder FOLDER")
+    }
+
+    /// The course of a checkout with this root.
+    pub fn of_checkout(root: &Path) -> Course {
+        Course {
+            folder: root.join(FOLDER),
+            checkout: Some(root.to_path_buf()),
+        }
+    }
+
+    /// The course in this folder.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be opened or has no lessons.
+    pub fn in_folder(folder: &Path) -> Result<Course> {
+        let found = folder
+            .canonicalize()
+            .with_context(|| format!("cannot open the folder {}", folder.display()))?;
+        if !has_lessons(&found) {
+            bail!(
+                "there are no lessons in {}: a lesson is a notebook such as 06-NAME.ipynb",
+                folder.display()
+            );
+        }
+        let checkout = found.parent().filter(|root| is_checkout(root));
+        Ok(Course {
+            checkout: checkout.map(Path::to_path_buf),
+            folder: found,
+        })
+    }
+
+    /// The folder that the notebooks are in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The root of the checkout that the course belongs to, if it does.
+    pub fn checkout(&self) -> Option<&Path> {
+        self.checkout.as_deref()
+    }
+
+    /// Whether it came with the installation of this program, and is not for a learner to write in.
+    pub fn is_installed(&self) -> bool {
+        places::data_folder().is_some_and(|data| self.folder.starts_with(data))
+    }
+
+    /// Where executed lessons go if nothing else is said: a checkout has a folder for what is made; elsewhere it is below the
+    /// current folder, where a user looks for it.
+    pub fn output(&self) -> PathBuf {
+        match &self.checkout {
+            Some(root) => root.join("target/lab"),
+            None => PathBuf::from("executed"),
+        }
+    }
+
+    /// The words that the lessons use, as Markdown.
+    pub fn glossary(&self) -> PathBuf {
+        self.folder.join("glossary.md")
+    }
+
+    /// The folder with the exercises' solutions and typical wrong answers. They are not beside the notebooks: who works in
+    /// that folder would find them before looking for them.
+    fn answers(&self) -> PathBuf {
+        match &self.checkout {
+            Some(root) => root.join("xtask/answers"),
+            None => self.folder.join("answers"),
+        }
+    }
+
+    /// All lessons, in order.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
+    pub fn lessons(&self) -> Result<Vec<Lesson>> {
+        let entries = std::fs::read_dir(&self.folder)
+            .with_context(|| format!("cannot read the lessons in {}", self.folder.display()))?;
+        let mut lessons: Vec<Lesson> = entries
+            .filter_map(|entry| self.lesson(&entry.ok()?.path()))
+            .collect();
+        lessons.sort();
+        Ok(lessons)
+    }
+
+    fn lesson(&self, path: &Path) -> Option<Lesson> {
+        let number = number_of(path)?;
+        Some(Lesson {
+            name: path.file_stem()?.to_str()?.to_owned(),
+            path: path.to_path_buf(),
+            exercises: self.answers().join(format!("{number}-exercises.json")),
+            number,
+        })
+    }
+
+    /// The lessons that are wanted, each as [`lesson_named`](Self::lesson_named) finds it; `all` means all of them.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such lesson.
+    pub fn lessons_named(&self, wanted: &[String]) -> Result<Vec<Lesson>> {
+        if wanted == ["all"] {
+            return self.lessons();
+        }
+        wanted
+            .iter()
+            .map(|wanted| self.lesson_named(wanted))
+            .collect()
+    }
+
+    /// Finds a lesson by its number (`06` or `6`) or its name; a notebook that is not one of the
+    /// course's by its path.
+    ///
+    /// # Errors
+    ///
+    /// When there is none; the message names the ones there are.
+    pub fn lesson_named(&self, wanted: &str) -> Result<Lesson> {
+        let lessons = self.lessons()?;
+        let path = Path::new(wanted);
+        let name = path.file_name().and_then(|name| name.to_str());
+        let stem = name.unwrap_or(wanted).trim_end_matches(".ipynb");
+        let matches = |lesson: &&Lesson| {
+            lesson.name == stem
+                || lesson.number == stem
+                || stem
+                    .parse::<u32>()
+                    .is_ok_and(|number| lesson.number.parse() == Ok(number))
+        };
+        if let Some(lesson) = lessons.iter().find(matches) {
+            return Ok(lesson.clone());
+        }
+        if path.is_file() && path.extension().is_some_and(|ending| ending == "ipynb") {
+            return Ok(Lesson {
+                number: stem.to_owned(),
+                name: stem.to_owned(),
+                path: std::path::absolute(path)?,
+                exercises: self.answers().join(format!("{stem}-exercises.json")),
+            });
+        }
+        let known: Vec<String> = lessons
+            .iter()
+            .map(|lesson| format!("\n  {}", lesson.name))
+            .collect();
+        bail!(
+            "no lesson `{wanted}` in {}; there are:{}",
+            self.folder.display(),
+            known.concat()
+        );
+    }
+
+    /// The timetable of the lessons with these numbers.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such lesson.
+    pub fn timetable(&self, numbers: &[&str]) -> Result<String> {
+        let lessons: Vec<(String, About)> = numbers
+            .iter()
+            .map(|number| {
+                let lesson = self.lesson_named(number)?;
+                let about = lesson.about()?;
+                Ok((lesson.number, about))
+            })
+            .collect::<Result<_>>()?;
+        Ok(timetable(lessons.iter().map(|(number, about)| {
+            (number.as_str(), about.title.as_str(), about.minutes)
+        })))
+    }
+}
+
+/// Whether a folder is the root of a checkout: the kernel's sources and the lessons are there.
+fn is_checkout(folder: &Path) -> bool {
+    folder.join("kernel/Cargo.toml").is_file() && has_lessons(&folder.join(FOLDER))
+}
+
+fn has_lessons(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .into_iter()
+        .any(|entry| number_of(&entry.path()).is_some())
+}
+
+/// The number in a notebook's name, such as `06` in `06-serial-map-parallel-map.ipynb`.
+fn number_of(notebook: &Path) -> Option<String> {
+    let name = notebook.file_name()?.to_str()?.strip_suffix(".ipynb")?;
+    let (number, _) = name.split_once('-')?;
+    let is_number = !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
+    is_number.then(|| number.to_owned())
+}
+
+/// A notebook of the course.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lesson {
+    /// Its number, such as `06`.
+    pub number: String,
+    /// Its name without the ending, such as `06-serial-map-parallel-map`.
+    pub name: String,
+    /// The notebook.
+    pub path: PathBuf,
+    /// The file with its exercises' solutions and typical wrong answers, whether or not there is one.
+    pub exercises: PathBuf,
 }
 
 /// What a notebook says about its lesson.
@@ -130,267 +277,141 @@ pub struct Needs {
     pub memory_mb: u32,
 }
 
-/// Reads what a notebook says about its lesson.
-///
-/// # Errors
-///
-/// When it cannot be read, or says nothing.
-pub fn about(lesson: &Lesson) -> Result<About> {
-    #[derive(Deserialize)]
-    struct Notebook {
-        metadata: Metadata,
-    }
-    #[derive(Deserialize)]
-    struct Metadata {
-        forklore: About,
-    }
-    let text = std::fs::read_to_string(&lesson.path)
-        .with_context(|| format!("cannot read {}", lesson.path.display()))?;
-    let notebook: Notebook = serde_json::from_str(&text)
-        .with_context(|| format!("{} does not say what lesson it is", lesson.path.display()))?;
-    Ok(notebook.metadata.forklore)
-}
-
-fn list() -> Result<()> {
-    let mut text = String::new();
-    for lesson in lesson::all()? {
-        let About {
-            title,
-            minutes,
-            needs,
-        } = about(&lesson)?;
-        let cores = if needs.cores == 1 { "core" } else { "cores" };
-        writeln!(
-            text,
-            "{}  {title}  ({minutes} minutes, {} {cores})",
-            lesson.number, needs.cores
-        )?;
-    }
-    print(&text)
-}
-
-/// Writes to stdout. Whoever reads it may have seen enough, as `head` has after some lines.
-fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
-}
-
-/// Runs lessons, all of them even if some fail, and answers with the pages.
-fn execute(lessons: &[Lesson], kernel_name: &str, prove: bool) -> Result<Vec<lesson::Executed>> {
-    execute_into(lessons, kernel_name, prove, &crate::lab_folder())
-}
-
-fn execute_into(
-    lessons: &[Lesson],
-    kernel_name: &str,
-    prove: bool,
-    output: &Path,
-) -> Result<Vec<lesson::Executed>> {
-    lab::require()?;
-    // Before the first lesson is run, and once for all of them.
-    std::fs::create_dir_all(output)
-        .with_context(|| format!("cannot make the folder {}", output.display()))?;
-    let environment = python::ensure()?;
-    let kernel = crate::kernel::ensure(&environment)?;
-    let how = How {
-        kernel: kernel_name.to_owned(),
-        prove,
-        cpus: vec![],
-        offline: false,
-    };
-    let (mut executed, mut failed) = (Vec::new(), Vec::new());
-    for lesson in lessons {
-        match lesson::run(&environment, &kernel, lesson, &how, output) {
-            Ok(files) => {
-                println!("{}", files.page.display());
-                executed.push(files);
-            }
-            Err(error) => failed.push(error.to_string()),
+impl Lesson {
+    /// Reads what the notebook says about its lesson.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or says nothing.
+    pub fn about(&self) -> Result<About> {
+        #[derive(Deserialize)]
+        struct Notebook {
+            metadata: Metadata,
         }
+        #[derive(Deserialize)]
+        struct Metadata {
+            forklore: About,
+        }
+        let text = std::fs::read_to_string(&self.path)
+            .with_context(|| format!("cannot read {}", self.path.display()))?;
+        let notebook: Notebook = serde_json::from_str(&text)
+            .with_context(|| format!("{} does not say what lesson it is", self.path.display()))?;
+        Ok(notebook.metadata.forklore)
     }
-    pages::lead_to_each_other(output, &lesson::all()?)?;
-    if failed.is_empty() {
-        Ok(executed)
-    } else {
-        bail!("{}", failed.join("; "))
-    }
-}
 
-/// The ids of a lesson's exercises, in order.
-fn exercises(lesson: &Lesson) -> Result<Vec<String>> {
-    #[derive(Deserialize)]
-    struct File {
-        exercises: Vec<Exercise>,
+    /// The ids of its exercises, in order.
+    ///
+    /// # Errors
+    ///
+    /// When the file with the exercises cannot be read.
+    pub fn exercise_ids(&self) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct File {
+            exercises: Vec<Exercise>,
+        }
+        #[derive(Deserialize)]
+        struct Exercise {
+            id: String,
+        }
+        let path = &self.exercises;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the exercises in {}", path.display()))?;
+        let file: File = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not a list of exercises", path.display()))?;
+        Ok(file
+            .exercises
+            .into_iter()
+            .map(|exercise| exercise.id)
+            .collect())
     }
-    #[derive(Deserialize)]
-    struct Exercise {
-        id: String,
-    }
-    let path = lesson.exercises();
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("cannot read the exercises in {}", path.display()))?;
-    let file: File = serde_json::from_str(&text)
-        .with_context(|| format!("{} is not a list of exercises", path.display()))?;
-    Ok(file
-        .exercises
-        .into_iter()
-        .map(|exercise| exercise.id)
-        .collect())
-}
-
-fn status() -> Result<()> {
-    let place = progress::place();
-    let records = match &place {
-        Some(path) => progress::read(path)?,
-        None => BTreeMap::new(),
-    };
-    let (mut n_solved, mut n_exercises) = (0, 0);
-    let mut text = String::new();
-    for lesson in lesson::all()? {
-        let ids = exercises(&lesson)?;
-        let solved = |id: &&String| records.get(*id).is_some_and(|record| record.is_solved);
-        n_solved += ids.iter().filter(solved).count();
-        n_exercises += ids.len();
-        writeln!(text, "{}", line(&about(&lesson)?.title, &ids, &records))?;
-    }
-    writeln!(text, "\n{n_solved} of {n_exercises} exercises solved")?;
-    match place {
-        Some(path) => writeln!(text, "(kept in {})", path.display())?,
-        None => writeln!(
-            text,
-            "(nothing is kept: FORKLORE_PROGRESS is empty, or there is no home folder)"
-        )?,
-    }
-    print(&text)
-}
-
-/// A lesson's title and each exercise with a sign and a word.
-fn line(title: &str, ids: &[String], records: &BTreeMap<String, Record>) -> String {
-    let mut text = String::from(title);
-    for id in ids {
-        let record = records.get(id).copied().unwrap_or_default();
-        let said = match record {
-            Record {
-                is_solved: true, ..
-            } => "✓ solved".to_owned(),
-            Record { n_tried: 0, .. } => "○ open".to_owned(),
-            Record { n_tried: 1, .. } => "○ tried once".to_owned(),
-            Record { n_tried, .. } => format!("○ tried {n_tried} times"),
-        };
-        let _ = write!(text, "\n  {id}  {said}");
-    }
-    text
-}
-
-fn reset(wanted: Option<&str>) -> Result<()> {
-    let lesson = wanted.map(lesson::find).transpose()?;
-    let number = lesson.as_ref().map(|lesson| lesson.number.as_str());
-    let Some(path) = progress::place().filter(|path| path.exists()) else {
-        println!("Nothing was solved yet.");
-        return Ok(());
-    };
-    let old = progress::reset(&path, number)?;
-    match number {
-        Some(number) => println!("Lesson {number} is as new."),
-        None => println!("All lessons are as new."),
-    }
-    println!("What was there is in {}", old.display());
-    Ok(())
-}
-
-/// The timetable of the lessons with these numbers.
-///
-/// # Errors
-///
-/// When there is no such lesson.
-pub fn timetable_of(numbers: &[&str]) -> Result<String> {
-    let lessons: Vec<(String, About)> = numbers
-        .iter()
-        .map(|number| {
-            let lesson = lesson::find(number)?;
-            let about = about(&lesson)?;
-            Ok((lesson.number, about))
-        })
-        .collect::<Result<_>>()?;
-    Ok(timetable(lessons.iter().map(|(number, about)| {
-        (number.as_str(), about.title.as_str(), about.minutes)
-    })))
-}
-
-fn print_timetables(half: bool, full: bool) -> Result<()> {
-    let mut days = Vec::new();
-    if half {
-        days.push(format!("Half a day:\n\n{}", timetable_of(&HALF_DAY)?));
-    }
-    if full {
-        days.push(format!("A full day:\n\n{}", timetable_of(&FULL_DAY)?));
-    }
-    print(&days.join("\n"))
-}
-
-fn make_slides(lesson: &Lesson, no_run: bool, output: Option<&Path>) -> Result<()> {
-    let notebook = if no_run {
-        lesson.path.clone()
-    } else {
-        let executed = execute(std::slice::from_ref(lesson), "forklore", false)?;
-        let [executed] = &executed[..] else {
-            bail!("lesson {} was not run", lesson.number);
-        };
-        executed.notebook.clone()
-    };
-    let default = || crate::lab_folder().join(format!("{}.slides.html", lesson.name));
-    let page = output.map_or_else(default, Path::to_path_buf);
-    slides::make(&python::ensure()?, &notebook, &page)?;
-    println!("{}", page.display());
-    Ok(())
-}
-
-fn html(output: Option<&Path>) -> Result<()> {
-    let folder = output.map_or_else(|| crate::lab_folder().join("course"), Path::to_path_buf);
-    execute_into(&lesson::all()?, "forklore", false, &folder)?;
-    println!("{}", folder.join(pages::INDEX).display());
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
+    fn checkout() -> Course {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        Course::of_checkout(root)
+    }
+
     #[test]
-    fn each_exercise_has_a_word() {
-        let ids: Vec<String> = ["06.1", "06.2", "06.3"].map(String::from).into();
-        let record = |n_tried, is_solved| Record { n_tried, is_solved };
-        let records = BTreeMap::from([
-            ("06.1".to_owned(), record(2, true)),
-            ("06.2".to_owned(), record(3, false)),
-        ]);
-        assert_eq!(
-            line("Maps", &ids, &records),
-            "Maps\n  06.1  ✓ solved\n  06.2  ○ tried 3 times\n  06.3  ○ open"
+    fn a_lesson_is_found_by_number_and_by_name() {
+        let find = |wanted: &str| checkout().lesson_named(wanted).unwrap();
+        let by_number = find("06");
+        assert_eq!(find("6"), by_number);
+        assert_eq!(find(&by_number.name), by_number);
+        assert_eq!(find("lessons/06-serial-map-parallel-map.ipynb"), by_number);
+    }
+
+    #[test]
+    fn an_unknown_lesson_is_answered_with_the_known_ones() {
+        let error = checkout().lesson_named("99").unwrap_err().to_string();
+        assert!(
+            error.contains("`99`") && error.contains("06-serial-map"),
+            "{error}"
         );
     }
 
     #[test]
+    fn the_folder_asked_for_goes_before_a_checkout_and_that_before_the_installation() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let make = |file: &str| {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        };
+        make("clone/kernel/Cargo.toml");
+        make("clone/lessons/00-a.ipynb");
+        make("clone/src/deep/lib.rs");
+        make("prefix/share/forklore/lessons/00-a.ipynb");
+        make("copy/00-a.ipynb");
+        make("empty/README.md");
+        let data = root.join("prefix/share/forklore");
+        let look = |asked: Option<&str>, here: &str| {
+            let asked = asked.map(|folder| root.join(folder));
+            let found = Course::look(asked.as_deref(), &root.join(here), Some(&data))?;
+            let folder = found.folder().strip_prefix(&root).unwrap();
+            Ok::<_, anyhow::Error>(folder.display().to_string())
+        };
+        assert_eq!(look(Some("copy"), "clone").unwrap(), "copy");
+        assert_eq!(look(None, "clone/src/deep").unwrap(), "clone/lessons");
+        assert_eq!(
+            look(None, "empty").unwrap(),
+            "prefix/share/forklore/lessons"
+        );
+        for (asked, names) in [("empty", "empty"), ("nowhere", "nowhere")] {
+            let error = look(Some(asked), "clone").unwrap_err().to_string();
+            assert!(error.contains(names), "{error}");
+        }
+        fs::remove_dir_all(&data).unwrap();
+        let error = look(None, "empty").unwrap_err().to_string();
+        assert!(
+            error.contains("--folder") && error.contains("prefix/share"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_checkouts_lessons_know_it_however_they_were_found() {
+        let course = checkout();
+        let found = Course::in_folder(course.folder()).unwrap();
+        assert_eq!(found.checkout(), course.checkout());
+    }
+
+    #[test]
     fn every_lesson_has_a_title_minutes_and_exercises() {
-        for lesson in lesson::all().unwrap() {
-            let about = about(&lesson).unwrap();
+        for lesson in checkout().lessons().unwrap() {
+            let about = lesson.about().unwrap();
             assert!(
                 !about.title.is_empty() && about.minutes >= 10,
                 "{}",
                 lesson.name
             );
-            assert!(exercises(&lesson).unwrap().len() >= 2, "{}", lesson.name);
-        }
-    }
-
-    #[test]
-    fn the_page_of_the_course_has_the_timetables_that_follow_from_the_minutes() {
-        let readme = std::fs::read_to_string(lesson::folder().join("README.md")).unwrap();
-        for numbers in [&HALF_DAY[..], &FULL_DAY[..]] {
-            let table = timetable_of(numbers).unwrap();
-            assert!(readme.contains(&table), "README.md should have:\n{table}");
+            assert!(lesson.exercise_ids().unwrap().len() >= 2, "{}", lesson.name);
         }
     }
 }

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::course::about;
-use crate::lesson::Lesson;
+use crate::course::Lesson;
 
 /// Light and dark, as on the lessons' pages.
 const STYLE: &str = include_str!("../python/templates/forklore-page/static/course.css");
@@ -45,7 +44,7 @@ pub fn write_index(folder: &Path, lessons: &[Lesson], pages: &[PathBuf]) -> Resu
     let mut entries = Vec::new();
     let mut rows = String::new();
     for (lesson, page) in lessons.iter().zip(pages) {
-        let about = about(lesson)?;
+        let about = lesson.about()?;
         let title = format!("{} · {}", lesson.number, escape(&about.title));
         let entry = Entry {
             lesson,
@@ -156,7 +155,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::lesson;
+    use crate::course::Course;
 
     const EMPTY: &str = "<!-- course: top --><!-- course: end --><main>\
         <a href=\"02-processes-and-fork.ipynb#fork\">02</a></main>\
@@ -165,9 +164,11 @@ mod tests {
     #[test]
     fn pages_lead_to_those_that_are_there_and_to_all() {
         let folder = tempfile::tempdir().unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let course = Course::of_checkout(root);
         let lessons: Vec<Lesson> = ["00", "02", "04"]
             .iter()
-            .map(|number| lesson::find(number).unwrap())
+            .map(|number| course.lesson_named(number).unwrap())
             .collect();
         let page = |lesson: &Lesson| folder.path().join(format!("{}.html", lesson.name));
         let read = |lesson: &Lesson| fs::read_to_string(page(lesson)).unwrap();
@@ -179,7 +180,7 @@ mod tests {
         }
         let glossary = folder.path().join(GLOSSARY);
         fs::write(&glossary, EMPTY).unwrap();
-        lead_to_each_other(folder.path(), &lesson::all().unwrap()).unwrap();
+        lead_to_each_other(folder.path(), &course.lessons().unwrap()).unwrap();
         let text = read(first);
         assert_eq!(text.matches("rel=\"next\" href=\"04-").count(), 2, "{text}");
         assert!(!text.contains("rel=\"prev\""), "{text}");
@@ -187,7 +188,7 @@ mod tests {
 
         // One more page, between them.
         fs::write(page(second), EMPTY).unwrap();
-        let index = lead_to_each_other(folder.path(), &lesson::all().unwrap()).unwrap();
+        let index = lead_to_each_other(folder.path(), &course.lessons().unwrap()).unwrap();
         let text = read(first);
         assert_eq!(text.matches("rel=\"next\" href=\"02-").count(), 2, "{text}");
         assert_eq!(text.matches("<nav").count(), 2, "{text}");

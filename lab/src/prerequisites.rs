@@ -5,10 +5,13 @@
 //! installs it.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use anyhow::{Result, bail};
+
 use crate::steps::Step;
+use crate::{places, python};
 
 /// Something that is missing, and how to get it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,27 +41,92 @@ pub struct Report {
 /// Python environment and the prebuilt library.
 const TARGET_BYTES: u64 = 3 << 30;
 const CACHE_BYTES: u64 = 1 << 30;
+const AGAIN_BYTES: u64 = 1 << 28;
 
-/// Looks for everything that the lessons need. Tries to add `rust-src` where it is missing.
-pub fn check() -> Report {
+/// Looks for what cells need. Tries to add `rust-src` where it is missing.
+pub fn check_cells() -> Report {
     let mut report = Report::default();
     if !cfg!(target_os = "linux") {
         report.missing.push(Missing {
             what: "Linux: pools are built on fork, futex and pidfd as Linux has them".into(),
-            remedy: "use Linux, WSL 2, or Binder (binder/README.md)".into(),
+            remedy: "use Linux, WSL 2, or Binder".into(),
         });
     }
     check_rust(&mut report);
     check_linker(&mut report);
-    if let Err(error) = crate::python::find_interpreter() {
-        report.missing.push(Missing {
+    match places::cache_folder() {
+        Ok(cache) => {
+            let made = cache.exists();
+            report.check_space(&cache, if made { AGAIN_BYTES } else { CACHE_BYTES });
+        }
+        Err(error) => report.missing.push(Missing {
             what: error.to_string(),
-            remedy: remedy("python3-venv", "python3", "python3")
-                + " (or set FORKLORE_PYTHON to an interpreter)",
-        });
+            remedy: "export XDG_CACHE_HOME=/some/folder".into(),
+        }),
     }
-    check_space(&mut report);
     report
+}
+
+impl Report {
+    /// Looks for a Python that can make an environment.
+    #[must_use]
+    pub fn with_python(mut self) -> Report {
+        if let Err(error) = python::find_interpreter() {
+            self.missing.push(Missing {
+                what: error.to_string(),
+                remedy: remedy("python3-venv", "python3", "python3")
+                    + " (or set FORKLORE_PYTHON to an interpreter)",
+            });
+        }
+        self
+    }
+
+    /// Looks for what a build of the kernel needs besides.
+    #[must_use]
+    pub fn with_build(mut self, target: &Path) -> Report {
+        let built = target.join("debug/forklore").exists();
+        self.check_space(target, if built { AGAIN_BYTES } else { TARGET_BYTES });
+        self
+    }
+
+    fn check_space(&mut self, folder: &Path, bytes: u64) {
+        if let Some(free) = free_bytes(folder).filter(|free| *free < bytes) {
+            self.missing.push(Missing {
+                what: format!(
+                    "disk space: {} has {} MiB free, {} MiB are needed",
+                    folder.display(),
+                    free >> 20,
+                    bytes >> 20
+                ),
+                remedy: "make room there, or set CARGO_TARGET_DIR and XDG_CACHE_HOME to folders \
+                         on a larger disk"
+                    .into(),
+            });
+        }
+    }
+
+    /// Says what the machine lacks.
+    ///
+    /// # Errors
+    ///
+    /// When it lacks something without which nothing works.
+    pub fn require(&self) -> Result<()> {
+        for warning in &self.warnings {
+            eprintln!("  Missing, and not needed: {warning}");
+        }
+        if self.missing.is_empty() {
+            return Ok(());
+        }
+        let list: Vec<String> = self
+            .missing
+            .iter()
+            .map(|missing| format!("\n  - {missing}"))
+            .collect();
+        bail!(
+            "this machine lacks what the lessons need; nothing was started:{}",
+            list.concat()
+        );
+    }
 }
 
 fn check_rust(report: &mut Report) {
@@ -125,38 +193,6 @@ fn check_linker(report: &mut Report) {
     }
 }
 
-fn check_space(report: &mut Report) {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| crate::repository().join("target"), PathBuf::from);
-    let built = target.join("debug").join("forklore").exists();
-    let mut wanted = vec![(target, if built { 1 << 28 } else { TARGET_BYTES })];
-    match crate::cache_folder() {
-        Ok(cache) => {
-            let made = cache.exists();
-            wanted.push((cache, if made { 1 << 28 } else { CACHE_BYTES }));
-        }
-        Err(error) => report.missing.push(Missing {
-            what: error.to_string(),
-            remedy: "export XDG_CACHE_HOME=/some/folder".into(),
-        }),
-    }
-    for (folder, bytes) in wanted {
-        if let Some(free) = free_bytes(&folder).filter(|free| *free < bytes) {
-            report.missing.push(Missing {
-                what: format!(
-                    "disk space: {} has {} MiB free, {} MiB are needed",
-                    folder.display(),
-                    free >> 20,
-                    bytes >> 20
-                ),
-                remedy: "make room there, or set CARGO_TARGET_DIR and XDG_CACHE_HOME to folders \
-                         on a larger disk"
-                    .into(),
-            });
-        }
-    }
-}
-
 /// Free bytes for this user where `folder` is, or will be.
 fn free_bytes(folder: &Path) -> Option<u64> {
     let there = folder.ancestors().find(|ancestor| ancestor.exists())?;
@@ -216,7 +252,24 @@ mod tests {
 
     #[test]
     fn this_machine_passes() {
-        let report = check();
+        let report = check_cells().with_python();
         assert!(report.missing.is_empty(), "{:?}", report.missing);
+    }
+
+    #[test]
+    fn all_that_is_missing_is_said_at_once() {
+        let missing = |what: &str| Missing {
+            what: what.into(),
+            remedy: format!("install {what}"),
+        };
+        let report = Report {
+            missing: vec![missing("cc"), missing("python3")],
+            warnings: vec![],
+        };
+        let error = report.require().unwrap_err().to_string();
+        assert!(
+            error.contains("install cc") && error.contains("install python3"),
+            "{error}"
+        );
     }
 }

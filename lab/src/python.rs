@@ -15,19 +15,12 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
+use crate::places;
+use crate::scripts::{self, Scripts};
 use crate::steps::Step;
 
 /// The oldest Python that the pinned requirements cover.
 pub const OLDEST: (u32, u32) = (3, 9);
-
-/// The pinned requirements of the lessons, relative to the repository; Binder uses the same file.
-pub const REQUIREMENTS: &str = "binder/requirements.txt";
-
-/// What slides need besides: reveal.js.
-pub const SLIDES: &str = "lab/python/requirements/slides.txt";
-
-/// What the tests need to drive a browser; the browser itself is the system's.
-pub const BROWSER: &str = "lab/python/requirements/browser.txt";
 
 const MARKER: &str = ".forklore-complete";
 
@@ -49,6 +42,23 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// The environment in this folder, if it has Jupyter and what runs notebooks.
+    pub fn with_jupyter(root: &Path) -> Option<Environment> {
+        const QUESTION: &str = "import jupyterlab, nbclient, nbconvert";
+        let environment = Environment {
+            root: root.to_path_buf(),
+        };
+        let status = environment
+            .command("python")
+            .args(["-c", QUESTION])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        status
+            .is_ok_and(|status| status.success())
+            .then_some(environment)
+    }
+
     /// The environment's folder, a valid `--prefix`.
     pub fn root(&self) -> &Path {
         &self.root
@@ -103,11 +113,11 @@ impl Environment {
 ///
 /// As [`ensure_for`].
 pub fn ensure() -> Result<Environment> {
-    ensure_for(REQUIREMENTS)
+    ensure_for(scripts::LESSONS)
 }
 
-/// Makes an environment with some of the repository's pinned requirements, or finds the one that was
-/// made before.
+/// Makes an environment with the pinned requirements of one of the [`scripts`], or finds the one that
+/// was made before.
 ///
 /// # Errors
 ///
@@ -116,8 +126,8 @@ pub fn ensure() -> Result<Environment> {
 /// written.
 pub fn ensure_for(requirements: &str) -> Result<Environment> {
     let interpreter = find_interpreter()?;
-    let requirements = crate::repository().join(requirements);
-    ensure_in(&crate::cache_folder()?, &interpreter, &requirements)
+    let requirements = Scripts::unpack()?.path(requirements);
+    ensure_in(&places::cache_folder()?, &interpreter, &requirements)
 }
 
 /// As [`ensure`], with everything that it would look up given.
@@ -143,7 +153,7 @@ pub fn ensure_in(
     let lock = File::create(&lock_path)
         .with_context(|| format!("cannot write {}", lock_path.display()))?;
     // Some network file systems have no locks. Then two first runs at the same moment may
-    // disturb each other, and running again mends it: the marker is written last.
+    // disturb each other, and running again repairs it: the marker is written last.
     let _ = lock.lock();
     if !root.join(MARKER).exists() {
         if root.exists() {
@@ -393,8 +403,13 @@ mod tests {
 
     #[test]
     fn every_requirement_is_pinned_with_a_hash() {
-        for (file, at_least) in [(REQUIREMENTS, 50), (SLIDES, 1), (BROWSER, 3)] {
-            let text = fs::read_to_string(crate::repository().join(file)).unwrap();
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for (file, at_least) in [
+            ("binder/requirements.txt", 50),
+            ("lab/python/requirements/slides.txt", 1),
+            ("xtask/python/browser.txt", 3),
+        ] {
+            let text = fs::read_to_string(repository.join(file)).unwrap();
             let mut lines = text.lines().peekable();
             let mut n_pins = 0;
             while let Some(line) = lines.next() {

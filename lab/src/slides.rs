@@ -6,6 +6,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 
 use crate::python::{self, Environment};
+use crate::scripts::{self, Scripts};
 
 /// Makes slides of a notebook, run or not, and writes them to `page`. What becomes a slide is said in
 /// `lab/python/slides.py`.
@@ -14,7 +15,7 @@ use crate::python::{self, Environment};
 ///
 /// When reveal.js cannot be installed, the notebook cannot be read, or the page cannot be written.
 pub fn make(environment: &Environment, notebook: &Path, page: &Path) -> Result<()> {
-    let reveal = python::ensure_for(python::SLIDES)?
+    let reveal = python::ensure_for(scripts::SLIDES)?
         .packages()?
         .join("sphinx_revealjs/_static/revealjs");
     if let Some(folder) = page.parent() {
@@ -26,7 +27,7 @@ pub fn make(environment: &Environment, notebook: &Path, page: &Path) -> Result<(
     let status = environment
         .command("python")
         .arg("-B")
-        .arg(crate::repository().join("lab/python/slides.py"))
+        .arg(Scripts::unpack()?.path("slides.py"))
         .arg(notebook)
         .arg("--reveal")
         .arg(&reveal)

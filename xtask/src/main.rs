@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use forklore_lab::checkout;
 
 /// The repository's own commands
 #[derive(Debug, Parser)]
@@ -15,12 +16,12 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Open the lessons in JupyterLab on our own kernel, with all set-up done on the way
-    Lab(forklore_lab::lab::Options),
+    Lab(checkout::Options),
 }
 
 fn main() -> ExitCode {
     let Task::Lab(options) = Cli::parse().command;
-    match forklore_lab::lab::run(&options) {
+    match checkout::run(xtask::repository(), &options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

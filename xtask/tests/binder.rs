@@ -4,13 +4,14 @@
 
 use std::fs;
 
-use forklore_lab::python;
+use forklore_lab::{places, python};
+use xtask::repository;
 
 /// repo2docker writes the Dockerfile that it would hand to an engine; it needs none for that.
 #[test]
 fn repo2docker_makes_its_steps_of_our_files() {
-    let requirements = forklore_lab::repository().join("binder/try/requirements.txt");
-    let cache = forklore_lab::cache_folder().expect("a cache folder");
+    let requirements = repository().join("binder/try/requirements.txt");
+    let cache = places::cache_folder().expect("a cache folder");
     let interpreter = python::find_interpreter().expect("a Python interpreter");
     let environment =
         python::ensure_in(&cache, &interpreter, &requirements).expect("repo2docker's environment");
@@ -18,7 +19,7 @@ fn repo2docker_makes_its_steps_of_our_files() {
         .command("jupyter-repo2docker")
         .args(["--no-build", "--debug", "--user-id", "1000"])
         .args(["--user-name", "jovyan"])
-        .arg(forklore_lab::repository())
+        .arg(repository())
         .output()
         .expect("repo2docker can be run");
     let dockerfile = String::from_utf8_lossy(&output.stdout);
@@ -58,12 +59,7 @@ fn the_images_recipes_copy_what_their_steps_read() {
                 recipe_text.contains(&format!("binder/{file} ")),
                 "{recipe} does not copy binder/{file}"
             );
-            assert!(
-                forklore_lab::repository()
-                    .join("binder")
-                    .join(file)
-                    .exists()
-            );
+            assert!(repository().join("binder").join(file).exists());
         }
         for copied in ["*.whl", "lessons", "binder/install /opt/forklore"] {
             assert!(recipe_text.contains(copied), "{recipe} has no {copied}");
@@ -72,6 +68,5 @@ fn the_images_recipes_copy_what_their_steps_read() {
 }
 
 fn text(path: &str) -> String {
-    fs::read_to_string(forklore_lab::repository().join(path))
-        .unwrap_or_else(|error| panic!("{path}: {error}"))
+    fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }

@@ -9,10 +9,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command};
 
-use forklore_lab::{browser, kernel, lesson, python};
+use forklore_lab::checkout;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use xtask::{browser, course, repository};
 
 /// JupyterLab on a copy of the lessons: what a learner does is saved in them.
 struct Lab {
@@ -65,7 +66,7 @@ const PREDICTIONS: &str = "predictions";
 /// One notebook to open instead of twelve.
 fn write_predictions(path: &Path) {
     let mut cells = Vec::new();
-    for lesson in lesson::all().unwrap() {
+    for lesson in course().lessons().unwrap() {
         let text = fs::read_to_string(&lesson.path).unwrap();
         let notebook: Value = serde_json::from_str(&text).unwrap();
         let asking = notebook["cells"].as_array().unwrap().iter().filter(|cell| {
@@ -85,10 +86,9 @@ fn write_predictions(path: &Path) {
 
 #[test]
 fn a_learner_predicts_measures_fails_and_solves() {
-    let environment = python::ensure().unwrap();
-    let kernel = kernel::ensure(&environment).unwrap();
+    let bench = checkout::workbench(repository()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let lesson = lesson::find("06").unwrap();
+    let lesson = course().lesson_named("06").unwrap();
     let copy = folder.path().join("lessons");
     fs::create_dir_all(&copy).unwrap();
     fs::copy(&lesson.path, copy.join(lesson.path.file_name().unwrap())).unwrap();
@@ -100,10 +100,10 @@ fn a_learner_predicts_measures_fails_and_solves() {
 
     let lab = Lab::open(&copy, folder.path(), &progress);
     browser::look_at_predictions(&lab.address_of(PREDICTIONS), &shots).unwrap();
-    browser::learn(&lab.address_of(&lesson.name), &lesson.exercises(), &shots).unwrap();
+    browser::learn(&lab.address_of(&lesson.name), &lesson.exercises, &shots).unwrap();
     drop(lab);
 
-    let status = Command::new(&kernel.program)
+    let status = Command::new(&bench.kernel.program)
         .args(["lessons", "status"])
         .env("FORKLORE_PROGRESS", &progress)
         .output()

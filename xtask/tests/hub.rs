@@ -4,7 +4,9 @@
 
 use std::process::{Command, ExitCode};
 
+use forklore_lab::places;
 use forklore_lab::python::{self, Environment, Interpreter};
+use xtask::repository;
 
 /// The oldest Python that JupyterHub runs on.
 const OLDEST: [u32; 2] = [3, 10];
@@ -39,8 +41,8 @@ fn release(interpreter: &Interpreter) -> [u32; 2] {
 }
 
 fn environment(interpreter: &Interpreter) -> Environment {
-    let requirements = forklore_lab::repository().join("binder/hub/requirements.txt");
-    let cache = forklore_lab::cache_folder().expect("a cache folder");
+    let requirements = repository().join("binder/hub/requirements.txt");
+    let cache = places::cache_folder().expect("a cache folder");
     python::ensure_in(&cache, interpreter, &requirements).expect("the hub's environment")
 }
 
@@ -56,7 +58,7 @@ fn pytest(environment: &Environment) -> Command {
             "tests/unit",
         ])
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .current_dir(forklore_lab::repository().join("binder/hub"));
+        .current_dir(repository().join("binder/hub"));
     // libtest's flags mean nothing here; a word is a filter.
     if let Some(word) = std::env::args()
         .skip(1)

@@ -9,21 +9,19 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
-use forklore_lab::kernel::{self, Kernel};
-use forklore_lab::lesson::{self, Executed, How, Lesson};
-use forklore_lab::python::{self, Environment};
-use forklore_lab::{browser, confine, course, slides};
+use forklore_lab::course::Lesson;
+use forklore_lab::lesson::{self, Executed, How};
+use forklore_lab::python::Environment;
+use forklore_lab::workbench::Workbench;
+use forklore_lab::{checkout, confine, pages, slides};
+use xtask::{browser, course, repository};
 
 static TURN: Mutex<()> = Mutex::new(());
-static READY: OnceLock<(Environment, Kernel)> = OnceLock::new();
+static READY: OnceLock<Workbench> = OnceLock::new();
 
-fn turn() -> (MutexGuard<'static, ()>, &'static (Environment, Kernel)) {
+fn turn() -> (MutexGuard<'static, ()>, &'static Workbench) {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let ready = READY.get_or_init(|| {
-        let environment = python::ensure().unwrap();
-        let kernel = kernel::ensure(&environment).unwrap();
-        (environment, kernel)
-    });
+    let ready = READY.get_or_init(|| checkout::workbench(repository()).unwrap());
     (turn, ready)
 }
 
@@ -48,8 +46,8 @@ fn all_run(
     cpus: impl Fn(&Lesson, usize) -> Vec<usize> + Sync,
     output: &Path,
 ) {
-    let (_turn, (environment, kernel)) = turn();
-    let waiting = Mutex::new(lesson::all().unwrap());
+    let (_turn, bench) = turn();
+    let waiting = Mutex::new(course().lessons().unwrap());
     let work = |place: usize| {
         let mut failed = Vec::new();
         loop {
@@ -60,7 +58,7 @@ fn all_run(
                 cpus,
                 ..how.clone()
             };
-            match lesson::run(environment, kernel, &lesson, &how, output) {
+            match lesson::run(bench, &lesson, &how, output) {
                 Ok(executed) => inspect(&lesson, &executed),
                 Err(error) => failed.push(format!("{error:#}")),
             }
@@ -105,16 +103,16 @@ fn inspect(lesson: &Lesson, executed: &Executed) {
 fn every_lesson_runs_on_our_kernel_and_its_exercises_do_what_they_say() {
     let output = tempfile::tempdir().unwrap();
     all_run(&how("forklore", true), 1, |_, _| vec![], output.path());
-    let (_turn, (environment, _)) = turn();
-    look_at_pages(environment, output.path());
+    let (_turn, bench) = turn();
+    look_at_pages(&bench.environment, output.path());
 }
 
 /// No page loads anything or shuts anybody out: those of the course, the one that leads to them, and each lesson's slides.
 fn look_at_pages(environment: &Environment, folder: &Path) {
-    let lessons = lesson::all().unwrap();
+    let lessons = course().lessons().unwrap();
     let file = |lesson: &Lesson, ending: &str| folder.join(format!("{}.{ending}", lesson.name));
     let mut pages: Vec<PathBuf> = lessons.iter().map(|lesson| file(lesson, "html")).collect();
-    let index = course::write_index(folder, &lessons, &pages).unwrap();
+    let index = pages::write_index(folder, &lessons, &pages).unwrap();
     pages.push(index);
     for lesson in &lessons {
         let deck = file(lesson, "slides.html");
@@ -159,12 +157,12 @@ fn every_lesson_runs_on_the_stock_kernel() {
 /// With a busy loop on every CPU nothing can be measured, and the lesson must say that and go on.
 #[test]
 fn a_lesson_under_load_says_nothing_wrong() {
-    let (_turn, (environment, kernel)) = turn();
+    let (_turn, bench) = turn();
     let output = tempfile::tempdir().unwrap();
-    let lesson = lesson::find("05").unwrap();
+    let lesson = course().lesson_named("05").unwrap();
     let _load = confine::Load::start();
     let how = how("forklore", false);
-    let executed = lesson::run(environment, kernel, &lesson, &how, output.path()).unwrap();
+    let executed = lesson::run(bench, &lesson, &how, output.path()).unwrap();
     inspect(&lesson, &executed);
 }
 

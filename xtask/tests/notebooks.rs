@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 
-use forklore_lab::course::timetable_of;
-use forklore_lab::lesson::{self, Lesson};
+use forklore_lab::course::Lesson;
 use forklore_lab::timetable::{FULL_DAY, HALF_DAY};
 use serde_json::Value;
+use xtask::course;
 
 fn lessons() -> Vec<(Lesson, Value)> {
-    let lessons = lesson::all().unwrap();
+    let lessons = course().lessons().unwrap();
     assert!(!lessons.is_empty(), "no lesson was found");
     lessons
         .into_iter()
@@ -65,7 +65,7 @@ fn no_outputs_are_committed() {
 /// Who works in the folder of the lessons finds no answers there.
 #[test]
 fn the_answers_are_not_beside_the_notebooks() {
-    for entry in fs::read_dir(lesson::folder()).unwrap() {
+    for entry in fs::read_dir(course().folder()).unwrap() {
         let path = entry.unwrap().path();
         let ending = path.extension().and_then(|ending| ending.to_str());
         assert_ne!(ending, Some("json"), "{} holds answers", path.display());
@@ -277,7 +277,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn a_lesson_leads_on() {
     let lessons = lessons();
-    let glossary = fs::read_to_string(lesson::folder().join("glossary.md")).unwrap();
+    let glossary = fs::read_to_string(course().folder().join("glossary.md")).unwrap();
     for (index, (lesson, notebook)) in lessons.iter().enumerate() {
         let name = &lesson.name;
         let cells = cells(notebook);
@@ -307,7 +307,7 @@ fn a_lesson_leads_on() {
 /// A link to a file that is not there is found by a learner, otherwise.
 #[test]
 fn links_between_lessons_lead_somewhere() {
-    let mut texts = vec![fs::read_to_string(lesson::folder().join("glossary.md")).unwrap()];
+    let mut texts = vec![fs::read_to_string(course().folder().join("glossary.md")).unwrap()];
     for (_, notebook) in lessons() {
         let cells = cells(&notebook).iter();
         texts.extend(
@@ -320,7 +320,7 @@ fn links_between_lessons_lead_somewhere() {
         let file = link.split('#').next().unwrap_or_default();
         let is_ours = file.ends_with(".ipynb") || file.ends_with(".md");
         assert!(
-            !is_ours || file.contains("://") || lesson::folder().join(file).exists(),
+            !is_ours || file.contains("://") || course().folder().join(file).exists(),
             "{link} leads nowhere"
         );
     }
@@ -354,7 +354,7 @@ fn the_metadata_says_what_a_timetable_needs() {
                 );
             }
         }
-        let readme = fs::read_to_string(lesson::folder().join("README.md")).unwrap();
+        let readme = fs::read_to_string(course().folder().join("README.md")).unwrap();
         let row = format!("({}.ipynb) | {} |", lesson.name, metadata["minutes"]);
         assert!(
             readme.contains(&row),
@@ -372,7 +372,7 @@ fn exercises_have_their_cells_and_their_folded_help() {
             .iter()
             .filter_map(|cell| Some((cell["id"].as_str()?, source(cell))))
             .collect();
-        let text = fs::read_to_string(lesson.exercises()).expect("a lesson has exercises");
+        let text = fs::read_to_string(&lesson.exercises).expect("a lesson has exercises");
         let file: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(file["lesson"], lesson.number.as_str());
         let exercises = file["exercises"].as_array().unwrap();
@@ -425,9 +425,9 @@ fn exercises_have_their_cells_and_their_folded_help() {
 
 #[test]
 fn the_timetables_follow_from_the_minutes() {
-    let readme = fs::read_to_string(lesson::folder().join("README.md")).unwrap();
+    let readme = fs::read_to_string(course().folder().join("README.md")).unwrap();
     for day in [&HALF_DAY[..], &FULL_DAY[..]] {
-        let table = timetable_of(day).unwrap();
+        let table = course().timetable(day).unwrap();
         assert!(
             readme.contains(&table),
             "lessons/README.md has another timetable than `forklore lessons timetable`:\n{table}"
@@ -438,7 +438,7 @@ fn the_timetables_follow_from_the_minutes() {
 /// The table of README.md says what each notebook's header says, and nothing else.
 #[test]
 fn the_table_of_lessons_says_what_they_need_and_build_on() {
-    let readme = fs::read_to_string(lesson::folder().join("README.md")).unwrap();
+    let readme = fs::read_to_string(course().folder().join("README.md")).unwrap();
     let lessons = lessons();
     for (lesson, notebook) in &lessons {
         let about = &notebook["metadata"]["forklore"];

@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use xtask::repository;
+
 /// Without the course, which other tests run.
 #[test]
 fn every_link_of_the_site_leads_somewhere() {
     let site = Path::new(env!("CARGO_TARGET_TMPDIR")).join("site");
     let status = Command::new("python3")
-        .arg(forklore_lab::repository().join(".github/site/build.py"))
+        .arg(repository().join(".github/site/build.py"))
         .arg("--no-course")
         .arg(&site)
         .env("RUSTDOCFLAGS", "-D warnings")

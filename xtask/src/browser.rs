@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{find_program, python};
+use forklore_lab::{find_program, places, python};
+
+use crate::repository;
 
 /// The names that Chromium goes by.
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -67,10 +69,13 @@ pub fn look_at_predictions(address: &str, shots: &Path) -> Result<()> {
 
 fn script() -> Result<Command> {
     let chromium = chromium()?;
-    let mut command = python::ensure_for(python::BROWSER)?.command("python");
+    let requirements = repository().join("xtask/python/browser.txt");
+    let interpreter = python::find_interpreter()?;
+    let environment = python::ensure_in(&places::cache_folder()?, &interpreter, &requirements)?;
+    let mut command = environment.command("python");
     command
         .arg("-B")
-        .arg(crate::repository().join("lab/python/browser.py"))
+        .arg(repository().join("xtask/python/browser.py"))
         .arg("--chromium")
         .arg(chromium)
         .stdin(Stdio::null());
