@@ -27,10 +27,11 @@ def run(*command):
 
 
 def files():
-    """The repository's files, without what programs make and what GitHub reads."""
+    """The repository's files, without what programs make and what GitHub reads, each once."""
     for folder, folders, names in os.walk(ROOT):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")) and name not in MADE)
-        yield from (Path(folder, name).relative_to(ROOT) for name in sorted(names))
+        paths = (Path(folder, name) for name in sorted(names))
+        yield from (path.relative_to(ROOT) for path in paths if not path.is_symlink())
 
 
 def page_of(document):

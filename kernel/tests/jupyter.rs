@@ -87,7 +87,7 @@ fn warm_twice(program: &str, shared: &Path) -> Result<()> {
 fn shared_folder() -> Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
     env!("CARGO_TARGET_TMPDIR").hash(&mut hasher);
-    let cache = forklore_lab::cache_folder()?;
+    let cache = forklore_lab::places::cache_folder()?;
     let folder = cache.join(format!("shared-for-tests-{:016x}", hasher.finish()));
     if fs::read_dir(&folder).is_ok_and(|entries| entries.count() > 10) {
         fs::remove_dir_all(&folder)?;

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use forklore_lab::course;
+use forklore_lab::command as lessons;
 
 use crate::command::doctor;
 use crate::command::install::{self, Place};
@@ -53,9 +53,8 @@ enum Subcommands {
         #[arg(long, value_name = "FOLDER", num_args = 0..=1)]
         system: Option<Option<PathBuf>>,
     },
-    /// The lessons of this checkout: list, open, run, check, status and more.
-    #[command(subcommand)]
-    Lessons(course::Lessons),
+    /// The lessons of the course: list, open, run, check, status and more.
+    Lessons(lessons::Lessons),
     /// Serve the unmodified evcxr_jupyter kernel instead.
     Evcxr(Connection),
 }
@@ -124,7 +123,7 @@ fn run(command: Subcommands) -> Result<()> {
         Subcommands::Warm {
             system: Some(folder),
         } => prepare_for_all(folder),
-        Subcommands::Lessons(command) => course::run(&command),
+        Subcommands::Lessons(command) => lessons::run(&command),
         Subcommands::Evcxr(connection) => become_evcxr(&connection.connection_file),
     }
 }
