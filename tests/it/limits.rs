@@ -1,6 +1,8 @@
 //! Limits that a pool keeps: how long a task may take, how often it is tried, how many workers run.
 
-use std::time::Duration;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Output};
+use std::time::{Duration, Instant};
 
 use forklore::{Pool, SharedArray};
 use nix::sys::signal::{Signal, kill};
@@ -324,8 +326,10 @@ fn limits_of_nothing_are_refused() {
     assert!(builder.build().unwrap_err().is_invalid_input());
 }
 
-/// The limit of tasks that are stopped for longer.
-const LONG_LIMIT: Duration = Duration::from_millis(1500);
+/// The limit of tasks that are stopped for longer. On a busy machine, their starts and ends take a part of it.
+const LONG_LIMIT: Duration = Duration::from_secs(3);
+/// Two looks at the clock are further apart only if the process was stopped between them.
+const STOPPED: Duration = Duration::from_secs(1);
 
 fn all_are_stopped() {
     let argument = scene_argument();
@@ -334,11 +338,16 @@ fn all_are_stopped() {
     let method = METHODS.into_iter().find(named).unwrap();
     let builder = Pool::builder().workers(2).start_method(method);
     let pool = builder.timeout(LONG_LIMIT).build().unwrap();
-    // Has more to do after the stop, so that its owner looks at it once more.
     let work = |path: String| {
+        // The first look comes before the others know that this task runs.
+        let mut looks = (Instant::now(), Instant::now());
         std::fs::write(path, "").unwrap();
+        while looks.1 - looks.0 < STOPPED {
+            looks = (looks.1, Instant::now());
+        }
+        // Has more to do after the stop, so that its owner looks at it once more.
         let begun = cpu_time();
-        while cpu_time() < begun + Duration::from_millis(100) {}
+        while cpu_time() < begun + Duration::from_millis(20) {}
         7
     };
     assert_eq!(pool.try_map(work, [path.to_owned()]), [Ok(7)]);
@@ -351,38 +360,62 @@ fn cpu_time() -> Duration {
     nix::time::clock_gettime(clock).unwrap().into()
 }
 
-fn time_in_which_all_were_stopped_does_not_count() {
-    use std::os::unix::process::CommandExt;
+/// Processes with a group each. Whatever becomes of the test, none of them is left, stopped or not.
+struct Groups(Vec<Child>);
 
-    let scenes: Vec<_> = METHODS
-        .iter()
-        .map(|method| {
-            let name = format!("forklore-stopped-{}-{method:?}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            let argument = format!("{method:?} {}", path.display());
-            let scene = scene_with("all_are_stopped", &argument)
-                .process_group(0)
-                .spawn()
-                .unwrap();
-            (scene, path)
-        })
-        .collect();
-    let signal_all = |signal| {
-        for (scene, _) in &scenes {
-            kill(Pid::from_raw(-(scene.id() as i32)), signal).unwrap();
+impl Groups {
+    fn signal(&self, signal: Signal) {
+        for scene in &self.0 {
+            // A scene that has ended is reaped later, and has no group to signal.
+            let _ = kill(Pid::from_raw(-(scene.id() as i32)), signal);
         }
-    };
-    for (_, path) in &scenes {
-        wait_until(|| path.exists());
-        std::fs::remove_file(path).unwrap();
     }
-    signal_all(Signal::SIGSTOP);
+
+    /// Waits for all of them before any of their outputs is judged.
+    fn outputs(mut self) -> Vec<Output> {
+        let scenes = std::mem::take(&mut self.0).into_iter();
+        scenes
+            .map(|scene| scene.wait_with_output().unwrap())
+            .collect()
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
+        for scene in &mut self.0 {
+            let _ = scene.wait();
+        }
+    }
+}
+
+fn time_in_which_all_were_stopped_does_not_count() {
+    let mut scenes = Groups(Vec::new());
+    let mut paths = Vec::new();
+    for method in METHODS {
+        let name = format!("forklore-stopped-{}-{method:?}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let argument = format!("{method:?} {}", path.display());
+        let mut scene = scene_with("all_are_stopped", &argument);
+        scenes.0.push(scene.process_group(0).spawn().unwrap());
+        paths.push(path);
+    }
+    for (path, scene) in paths.iter().zip(&mut scenes.0) {
+        wait_until(|| path.exists() || scene.try_wait().unwrap().is_some());
+        let _ = std::fs::remove_file(path);
+    }
+    scenes.signal(Signal::SIGSTOP);
     // What is tested is that this time does not count.
-    std::thread::sleep(LONG_LIMIT + LONG_LIMIT / 2);
-    signal_all(Signal::SIGCONT);
-    for (scene, _) in scenes {
-        let output = scene.wait_with_output().unwrap();
-        assert!(text(&output).contains("done"), "{}", text(&output));
+    std::thread::sleep(LONG_LIMIT + LIMIT);
+    scenes.signal(Signal::SIGCONT);
+    let outputs = scenes.outputs();
+    assert_eq!(
+        crate::support::children(),
+        [0; 0],
+        "no process is left over"
+    );
+    for output in &outputs {
+        assert!(text(output).contains("done"), "{}", text(output));
     }
 }
 
