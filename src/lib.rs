@@ -218,9 +218,7 @@ pub mod figure;
 pub mod gil;
 #[cfg(feature = "notebook")]
 mod input;
-#[cfg(all(feature = "threads", feature = "progress", feature = "notebook"))]
-pub mod lesson;
-mod memory;
+pub mod memory;
 pub mod parallel;
 pub mod pool;
 pub mod process;

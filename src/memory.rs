@@ -1,4 +1,7 @@
 //! What this process may really use of the machine's memory.
+//!
+//! As with processors ([`Cpus`](crate::Cpus)), a batch job, a container or `ulimit` may give a process less than the
+//! machine has.
 
 use std::fs;
 use std::path::Path;
@@ -7,20 +10,58 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use crate::cpus::{group_limit, number};
 
-/// How many bytes this process may use: of the machine's memory, of what its control groups give, and
-/// of its own limits (`ulimit -d`, `-v`), the least. Looking takes some 50 µs.
-pub(crate) fn usable_bytes() -> u64 {
-    let own = [Resource::RLIMIT_DATA, Resource::RLIMIT_AS].map(|limit| {
-        let (soft, _) = getrlimit(limit).unwrap_or((u64::MAX, u64::MAX));
-        soft as f64
-    });
-    let root = Path::new("/");
-    let given = [machine(root), limit(root)].into_iter().flatten();
-    given.chain(own).fold(f64::MAX, f64::min) as u64
+/// The memory of this machine, and each limit on how much of it this process may use, in bytes.
+///
+/// # Example
+/// ```
+/// let memory = forklore::memory::Memory::detect();
+/// assert!(memory.machine_bytes().is_none_or(|bytes| memory.usable_bytes() <= bytes));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    machine: Option<u64>,
+    group: Option<u64>,
+    own: Option<u64>,
+}
+
+impl Memory {
+    /// Asks `/proc/meminfo`, the control groups and this process's own limits. Takes some 50 µs.
+    pub fn detect() -> Memory {
+        let root = Path::new("/");
+        let own = [Resource::RLIMIT_DATA, Resource::RLIMIT_AS].map(|limit| getrlimit(limit).ok());
+        let soft = own.into_iter().flatten().map(|(soft, _)| soft);
+        Memory {
+            machine: machine(root).map(|bytes| bytes as u64),
+            group: limit(root).map(|bytes| bytes as u64),
+            own: soft.filter(|bytes| *bytes < u64::MAX).min(),
+        }
+    }
+
+    /// The machine's memory; `None` where `/proc/meminfo` does not say.
+    pub fn machine_bytes(&self) -> Option<u64> {
+        self.machine
+    }
+
+    /// The tightest limit of this process's control group and all above it, for all processes in the group together;
+    /// `None` where they set none.
+    pub fn group_bytes(&self) -> Option<u64> {
+        self.group
+    }
+
+    /// The tighter of this process's own limits (`ulimit -d` and `-v`); `None` where neither is set.
+    pub fn process_bytes(&self) -> Option<u64> {
+        self.own
+    }
+
+    /// The smallest of the machine's memory and all limits.
+    pub fn usable_bytes(&self) -> u64 {
+        let limits = [self.machine, self.group, self.own].into_iter().flatten();
+        limits.min().unwrap_or(u64::MAX)
+    }
 }
 
 /// The tightest memory limit, in bytes, of this process's control group and all above it.
-pub(crate) fn limit(root: &Path) -> Option<f64> {
+fn limit(root: &Path) -> Option<f64> {
     let limit = group_limit(
         root,
         "memory",
@@ -54,7 +95,7 @@ pub(crate) fn n_ended(root: &Path) -> u64 {
 }
 
 /// The machine's memory, in bytes.
-pub(crate) fn machine(root: &Path) -> Option<f64> {
+fn machine(root: &Path) -> Option<f64> {
     let text = fs::read_to_string(root.join("proc/meminfo")).ok()?;
     let kib: f64 = text
         .split_once("MemTotal:")?
@@ -90,8 +131,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_usable_is_no_more_than_there_is() {
+    fn usable_memory_is_no_more_than_the_machine_has() {
         let machine = machine(Path::new("/")).unwrap();
-        assert!((1 << 20..=machine as u64).contains(&usable_bytes()));
+        assert!((1 << 20..=machine as u64).contains(&Memory::detect().usable_bytes()));
     }
 }

@@ -115,13 +115,10 @@ impl Course {
         self.folder.join("glossary.md")
     }
 
-    /// The folder with the exercises' solutions and typical wrong answers. They are not beside the notebooks: who works in
-    /// that folder would find them before looking for them.
+    /// The folder with the exercises' solutions and typical wrong answers. It is not the notebooks' own: a learner would
+    /// find them before looking for them.
     fn answers(&self) -> PathBuf {
-        match &self.checkout {
-            Some(root) => root.join("xtask/answers"),
-            None => self.folder.join("answers"),
-        }
+        self.folder.join("answers")
     }
 
     /// All lessons, in order.

@@ -1,7 +1,7 @@
 //! What a learner has tried and solved: reads the file that the lessons' `check` appends to.
 //!
 //! A line per check: seconds since 1970, the exercise, `solved` or `tried`, separated by tabs (see
-//! `src/lesson/exercises/progress.rs`). Lines that are something else are passed over.
+//! `lessons/src/progress.rs`). Lines that are something else are passed over.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// The library's own file: this package does not depend on the library, and must not differ from it.
-#[path = "../../src/lesson/exercises/place.rs"]
+#[path = "../../lessons/src/place.rs"]
 mod place;
 
 /// What became of one exercise.

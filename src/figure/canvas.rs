@@ -10,9 +10,9 @@ use std::fmt::Write;
 use super::axis::Axis;
 use super::number::{Unit, escape};
 
-pub(crate) const BLUE: &str = "#0072B2";
-pub(crate) const ORANGE: &str = "#E69F00";
-pub(crate) const GREEN: &str = "#009E73";
+const BLUE: &str = "#0072B2";
+const ORANGE: &str = "#E69F00";
+const GREEN: &str = "#009E73";
 const VERMILION: &str = "#D55E00";
 const PURPLE: &str = "#CC79A7";
 const SKY: &str = "#56B4E9";

@@ -1,4 +1,4 @@
-//! Boxes and arrows: for what is explained rather than measured.
+//! Boxes and arrows, for what is explained rather than measured.
 //!
 //! A diagram's words say all that it shows, so that it can be understood without being seen. It has no numbers.
 
@@ -6,25 +6,38 @@ use super::Figure;
 use super::canvas::{Anchor, Canvas};
 use super::table::Table;
 
-/// How a box looks. Boxes of one kind look alike.
+/// How a box looks. Boxes that stand for the same kind of thing look alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
+pub enum BoxLook {
     /// Only an outline; its text stands at its top.
     Frame,
     /// Filled with the palette's colour and pattern of this number.
     Filled(usize),
 }
 
-/// A drawing of boxes and arrows, in units of which a figure is 640 wide.
-pub(crate) struct Diagram {
+/// A drawing of boxes and arrows. A figure is 640 units wide; the first coordinate runs to the right, the second down.
+///
+/// # Example
+/// ```
+/// use forklore::figure::{BoxLook, Diagram};
+///
+/// let figure = Diagram::new("A fork", "The parent's arrow points to its child.", 60.0)
+///     .boxed(BoxLook::Filled(0), (10.0, 10.0), (120.0, 40.0), "parent")
+///     .boxed(BoxLook::Filled(1), (300.0, 10.0), (120.0, 40.0), "child")
+///     .arrow((130.0, 30.0), (300.0, 30.0))
+///     .figure();
+/// assert_eq!(figure.description(), "The parent's arrow points to its child.");
+/// ```
+#[must_use]
+pub struct Diagram {
     title: String,
     description: String,
     canvas: Canvas,
 }
 
 impl Diagram {
-    /// A diagram of this height, and everything that it shows in sentences.
-    pub(crate) fn new(title: &str, description: &str, height: f64) -> Diagram {
+    /// Starts a diagram of this height. `description` says in sentences everything that it shows.
+    pub fn new(title: &str, description: &str, height: f64) -> Diagram {
         let mut canvas = Canvas::default();
         canvas.height = height;
         Diagram {
@@ -34,22 +47,22 @@ impl Diagram {
         }
     }
 
-    /// A box with its text.
-    pub(crate) fn boxed(
+    /// Adds a box with its text: its upper left corner, and its width and height.
+    pub fn boxed(
         mut self,
-        look: Look,
+        look: BoxLook,
         from: (f64, f64),
         size: (f64, f64),
         text: &str,
     ) -> Diagram {
         let middle = from.0 + size.0 / 2.0;
         match look {
-            Look::Frame => {
+            BoxLook::Frame => {
                 self.canvas.frame(from, size);
                 self.canvas
                     .text((middle, from.1 + 18.0), Anchor::Middle, text);
             }
-            Look::Filled(kind) => {
+            BoxLook::Filled(kind) => {
                 self.canvas.area(kind, from, size, "");
                 let centre = (middle, from.1 + size.1 / 2.0);
                 self.canvas.text_on_area(kind, centre, size.0, text);
@@ -58,26 +71,26 @@ impl Diagram {
         self
     }
 
-    /// Text around a point.
-    pub(crate) fn text(mut self, at: (f64, f64), text: &str) -> Diagram {
+    /// Adds text around a point.
+    pub fn text(mut self, at: (f64, f64), text: &str) -> Diagram {
         self.canvas.text(at, Anchor::Middle, text);
         self
     }
 
-    /// An arrow.
-    pub(crate) fn arrow(mut self, from: (f64, f64), to: (f64, f64)) -> Diagram {
+    /// Adds an arrow.
+    pub fn arrow(mut self, from: (f64, f64), to: (f64, f64)) -> Diagram {
         self.canvas.arrow(from, to, false);
         self
     }
 
-    /// An arrow for what is waited for, or asked and not given.
-    pub(crate) fn dashed_arrow(mut self, from: (f64, f64), to: (f64, f64)) -> Diagram {
+    /// Adds a dashed arrow, for what is waited for, or asked for and not given.
+    pub fn dashed_arrow(mut self, from: (f64, f64), to: (f64, f64)) -> Diagram {
         self.canvas.arrow(from, to, true);
         self
     }
 
     /// Draws.
-    pub(crate) fn figure(self) -> Figure {
+    pub fn figure(self) -> Figure {
         Figure::new(&self.title, self.description, self.canvas, Table::new(&[]))
     }
 }
@@ -89,8 +102,8 @@ mod tests {
     #[test]
     fn a_diagram_has_words_and_no_numbers() {
         let figure = Diagram::new("Two boxes", "A box points to another.", 100.0)
-            .boxed(Look::Frame, (0.0, 0.0), (90.0, 60.0), "one")
-            .boxed(Look::Filled(1), (200.0, 0.0), (90.0, 60.0), "other")
+            .boxed(BoxLook::Frame, (0.0, 0.0), (90.0, 60.0), "one")
+            .boxed(BoxLook::Filled(1), (200.0, 0.0), (90.0, 60.0), "other")
             .arrow((90.0, 30.0), (200.0, 30.0))
             .figure();
         assert_eq!(figure.text(), "Two boxes\n\nA box points to another.");

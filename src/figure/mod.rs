@@ -28,11 +28,12 @@
 //! | [`Raster`] | a grid of numbers as an image |
 //! | [`Timeline`] | who did what when: a row for each worker |
 //! | [`Slider`] | one of these for each setting of a slider, to be moved through |
+//! | [`Diagram`] | boxes and arrows, without numbers |
 
 mod axis;
 mod bar;
 mod canvas;
-pub(crate) mod diagram;
+mod diagram;
 mod line;
 mod matrix;
 pub(crate) mod number;
@@ -48,6 +49,7 @@ use std::fmt;
 use crate::display::{self, Bundle};
 
 pub use bar::Bar;
+pub use diagram::{BoxLook, Diagram};
 pub use line::Line;
 pub use matrix::Matrix;
 pub use number::Unit;
@@ -58,7 +60,6 @@ pub use strip::Strip;
 pub use table::Table;
 pub use timeline::{Span, Timeline};
 
-pub(crate) use canvas::{BLUE, GREEN, ORANGE};
 pub(crate) use number::escape;
 
 use canvas::{Canvas, LETTER_HEIGHT, WIDTH};

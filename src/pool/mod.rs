@@ -152,8 +152,8 @@ impl Pool {
             .map_or_else(|_| Vec::new(), |mut engine| engine.pids())
     }
 
-    /// How many tasks its workers have finished.
-    pub(crate) fn n_tasks(&self) -> u64 {
+    /// The number of tasks that the pool's own workers have finished; what a closure's own workers run is not counted.
+    pub fn n_tasks(&self) -> u64 {
         self.shared.n_tasks().iter().sum()
     }
 

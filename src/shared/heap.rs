@@ -14,7 +14,7 @@ use std::ops::RangeInclusive;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::error::{Error, Result};
-use crate::memory;
+use crate::memory::Memory;
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::region::Region;
 
@@ -171,7 +171,7 @@ impl Heap {
         let known = &self.head().most_idle_bytes;
         match known.load(Ordering::Relaxed) {
             0 => {
-                let part = memory::usable_bytes() / IDLE_PART;
+                let part = Memory::detect().usable_bytes() / IDLE_PART;
                 let most = part.clamp(*IDLE_BYTES.start(), *IDLE_BYTES.end());
                 known.store(most, Ordering::Relaxed);
                 most

@@ -62,7 +62,7 @@ fn no_outputs_are_committed() {
     }
 }
 
-/// Who works in the folder of the lessons finds no answers there.
+/// A learner who works in the folder of the lessons does not come across answers, and a copy of its notebooks has none.
 #[test]
 fn the_answers_are_not_beside_the_notebooks() {
     for entry in fs::read_dir(course().folder()).unwrap() {
@@ -188,12 +188,15 @@ fn variables_that_persist_have_types() {
 }
 
 #[test]
-fn the_stock_kernel_is_told_where_the_library_is() {
+fn the_stock_kernel_is_told_where_the_library_and_the_course_are() {
     for (lesson, notebook) in lessons() {
         let n = cells(&notebook)
             .iter()
             .filter(|cell| cell["cell_type"] == "raw" && tags(cell).contains(&"stock-kernel"))
-            .filter(|cell| source(cell).starts_with(":dep forklore"))
+            .filter(|cell| {
+                source(cell).starts_with(":dep forklore = ")
+                    && source(cell).contains("\n:dep forklore-course = ")
+            })
             .count();
         assert_eq!(n, 1, "{}", lesson.name);
     }

@@ -3,7 +3,8 @@
 bring_lessons() {
     [ -d "$1" ] || return 0
     mkdir -p lessons/.originals || return 1
-    for new in "$1"/*; do
+    # No code, and no answers.
+    for new in "$1"/*.ipynb "$1"/*.md; do
         name=$(basename "$new")
         mine=lessons/$name
         original=lessons/.originals/$name

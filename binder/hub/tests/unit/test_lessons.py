@@ -36,6 +36,16 @@ def test_the_first_session_has_all_lessons(session):
     assert visible(lessons) == {"one.ipynb": "1", "two.ipynb": "2"}
 
 
+def test_answers_and_code_stay_where_they_are(session, tmp_path):
+    lessons, _ = session(one="1")
+    source = tmp_path / "source"
+    (source / "answers").mkdir()
+    for name in ["README.md", "Cargo.toml", "answers/01-exercises.json"]:
+        (source / name).write_text(name)
+    session()
+    assert visible(lessons) == {"one.ipynb": "1", "README.md": "README.md"}
+
+
 def test_new_versions_replace_what_nobody_worked_in(session):
     lessons, _ = session(one="1", two="2")
     (lessons / "one.ipynb").write_text("1, and my answer")

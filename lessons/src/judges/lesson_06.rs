@@ -10,7 +10,7 @@ const MEASURED: [[f64; 4]; 3] = [
 ];
 
 /// 06.1: `per_item_ratio(…)` for each of [`MEASURED`].
-pub(super) fn fair_ratios(answers: &[f64]) -> Finding {
+pub(crate) fn fair_ratios(answers: &[f64]) -> Finding {
     if answers.len() != MEASURED.len() {
         return wrong("leave the check cell as it was: it makes three calls".into());
     }
@@ -49,10 +49,10 @@ pub(super) fn fair_ratios(answers: &[f64]) -> Finding {
 const BY_HAND: [(u64, usize); 2] = [(12, 3), (10, 4)];
 
 /// What [`by_hand`] judges: chunks and results of each call.
-pub(super) type ByHand = Vec<(Vec<Vec<u64>>, Vec<u64>)>;
+pub(crate) type ByHand = Vec<(Vec<Vec<u64>>, Vec<u64>)>;
 
 /// 06.2: [`by_hand`], and whether the pool's workers had a part in it.
-pub(super) fn by_hand_on_a_pool((answers, on_pool): &(ByHand, bool)) -> Finding {
+pub(crate) fn by_hand_on_a_pool((answers, on_pool): &(ByHand, bool)) -> Finding {
     let solved = by_hand(answers)?;
     match on_pool {
         true => Ok(solved),
@@ -65,7 +65,7 @@ pub(super) fn by_hand_on_a_pool((answers, on_pool): &(ByHand, bool)) -> Finding 
 }
 
 /// 06.2: the chunks and the results of `by_hand` for each of [`BY_HAND`].
-pub(super) fn by_hand(answers: &[(Vec<Vec<u64>>, Vec<u64>)]) -> Finding {
+pub(crate) fn by_hand(answers: &[(Vec<Vec<u64>>, Vec<u64>)]) -> Finding {
     if answers.len() != BY_HAND.len() {
         return wrong("leave the check cell as it was: it makes two calls".into());
     }
@@ -163,7 +163,7 @@ fn expected(items: usize, workers: usize) -> Vec<usize> {
 }
 
 /// 06.3: `plan(items, workers)` for each of [`CALLS`].
-pub(super) fn chunk_sizes(answers: &[Vec<usize>]) -> Finding {
+pub(crate) fn chunk_sizes(answers: &[Vec<usize>]) -> Finding {
     if answers.len() != CALLS.len() {
         return wrong("leave the check cell as it was: it makes four calls".into());
     }
@@ -237,7 +237,7 @@ fn in_words(sizes: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::exercises::tests::said;
+    use crate::judges::tests::said;
 
     /// What CPython 3.11 makes, computed with its own two lines for some calls.
     #[test]

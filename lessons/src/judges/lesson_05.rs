@@ -9,7 +9,7 @@ use super::{Finding, untouched, wrong};
 const MEASUREMENTS: [[usize; 3]; 4] = [[2, 16, 4], [4, 16, 4], [1, 4, 1], [8, 16, 16]];
 
 /// 05.1: `right_n(…)` for each of [`MEASUREMENTS`].
-pub(super) fn right_n(answers: &[usize]) -> Finding {
+pub(crate) fn right_n(answers: &[usize]) -> Finding {
     if answers.len() != MEASUREMENTS.len() {
         return wrong("leave the check cell as it was: it makes four calls".into());
     }
@@ -43,7 +43,7 @@ const SESSIONS: [[usize; 4]; 3] = [
 ];
 
 /// 05.2: `fitting(…)` for each of [`SESSIONS`].
-pub(super) fn fitting(answers: &[usize]) -> Finding {
+pub(crate) fn fitting(answers: &[usize]) -> Finding {
     if answers.len() != SESSIONS.len() {
         return wrong("leave the check cell as it was: it makes three calls".into());
     }
@@ -80,7 +80,7 @@ pub(super) fn fitting(answers: &[usize]) -> Finding {
 }
 
 /// 05.3: the ids of two workers that should have ended, and the squares.
-pub(super) fn none_left((pids, squares): &(Vec<i32>, Vec<u64>)) -> Finding {
+pub(crate) fn none_left((pids, squares): &(Vec<i32>, Vec<u64>)) -> Finding {
     let left: Vec<i32> = pids
         .iter()
         .copied()
@@ -107,7 +107,7 @@ pub(super) fn none_left((pids, squares): &(Vec<i32>, Vec<u64>)) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::exercises::tests::said;
+    use crate::judges::tests::said;
 
     #[test]
     fn the_knee_is_neither_the_most_nor_the_fastest() {

@@ -6,7 +6,7 @@ use super::{Finding, untouched, wrong};
 const ERRANDS: [(i32, i32); 4] = [(0, 0), (7, 7), (42, 42), (300, 44)];
 
 /// 02.1: `errand(code)` for each of [`ERRANDS`].
-pub(super) fn exit_codes(answers: &[Option<i32>]) -> Finding {
+pub(crate) fn exit_codes(answers: &[Option<i32>]) -> Finding {
     if answers.len() != ERRANDS.len() {
         return wrong("leave the check cell as it was: it makes four calls".into());
     }
@@ -48,7 +48,7 @@ fn likely_cause(answers: &[Option<i32>], answer: Option<i32>, asked: i32) -> &'s
 }
 
 /// 02.2: `diverge(10)`: the child's process id, what it made of its number, what the parent made.
-pub(super) fn diverged((pid, in_child, in_parent): &(u32, u64, u64)) -> Finding {
+pub(crate) fn diverged((pid, in_child, in_parent): &(u32, u64, u64)) -> Finding {
     let (wanted_child, wanted_parent) = (20, 11);
     if (*pid, *in_child, *in_parent) == (0, 0, 0) {
         return untouched("nothing is forked yet: fill in the gap, or open hint 1.".into());
@@ -92,7 +92,7 @@ pub(super) fn diverged((pid, in_child, in_parent): &(u32, u64, u64)) -> Finding 
 const PLANS: [(f64, f64, f64); 3] = [(1000.0, 4.0, 0.0), (1000.0, 4.0, 0.25), (200.0, 1.0, 1.0)];
 
 /// 02.3: `physical_mb(resident, children, share)` for each of [`PLANS`].
-pub(super) fn memory(answers: &[f64]) -> Finding {
+pub(crate) fn memory(answers: &[f64]) -> Finding {
     if answers.len() != PLANS.len() {
         return wrong("leave the check cell as it was: it makes three calls".into());
     }
@@ -135,7 +135,7 @@ pub(super) fn memory(answers: &[f64]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::exercises::tests::said;
+    use crate::judges::tests::said;
 
     #[test]
     fn exit_codes_that_were_not_asked_of_the_child_are_seen() {

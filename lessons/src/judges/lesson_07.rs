@@ -68,7 +68,7 @@ const NOT_BREAK_EVEN: [(Price, &str); 10] = [
 ];
 
 /// 07.1: `break_even_ns(…)` for each of [`PRICES`].
-pub(super) fn break_even(answers: &[f64]) -> Finding {
+pub(crate) fn break_even(answers: &[f64]) -> Finding {
     if answers.len() != PRICES.len() {
         return wrong("leave the check cell as it was: it makes three calls".into());
     }
@@ -118,7 +118,7 @@ fn in_words(number: f64) -> String {
 }
 
 /// 07.2: the learner's crossover, the interval in microseconds, and whether that was measured.
-pub(super) fn crossover(&(answer, low, high, is_measured): &(f64, f64, f64, bool)) -> Finding {
+pub(crate) fn crossover(&(answer, low, high, is_measured): &(f64, f64, f64, bool)) -> Finding {
     // Who reads 0.74 off a figure means what is 0.743 to the computer.
     let (least, most) = (low * 0.99, high * 1.01);
     let between = format!("between {low:.2} and {high:.2} µs");
@@ -243,7 +243,7 @@ fn first_wrong<'c>(
 }
 
 /// 07.3: `speed_up` and `serial_share` for each of [`AMDAHL`].
-pub(super) fn amdahl(answers: &[(f64, f64)]) -> Finding {
+pub(crate) fn amdahl(answers: &[(f64, f64)]) -> Finding {
     if answers.len() != AMDAHL.len() {
         return wrong("leave the check cell as it was: it makes three pairs of calls".into());
     }
@@ -290,7 +290,7 @@ const CHUNKS: [[usize; 4]; 5] = [
 ];
 
 /// 07.4: `chunk(…)` for each of [`CHUNKS`].
-pub(super) fn chunks(answers: &[usize]) -> Finding {
+pub(crate) fn chunks(answers: &[usize]) -> Finding {
     if answers.len() != CHUNKS.len() {
         return wrong("leave the check cell as it was: it makes five calls".into());
     }
@@ -329,7 +329,7 @@ pub(super) fn chunks(answers: &[usize]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::exercises::tests::said;
+    use crate::judges::tests::said;
 
     #[test]
     fn each_wrong_break_even_has_its_message() {

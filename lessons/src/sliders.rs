@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::figure::{Figure, Line, Slider, Sliding, Timeline, Unit};
-use crate::gil::GilReport;
+use forklore::figure::{Figure, Line, Slider, Sliding, Timeline, Unit};
+use forklore::gil::GilReport;
 
 /// How many times as fast a parallel map is than a serial one, by the work of an item: computed for several numbers of
 /// items and workers from what a call and an item cost.
 ///
 /// # Example
 /// ```
-/// use forklore::lesson::pays_slider;
+/// use forklore_course::pays_slider;
 /// use std::time::Duration;
 ///
 /// let figure = pays_slider(Duration::from_micros(30), Duration::from_nanos(25));
@@ -49,7 +49,7 @@ fn gain(call: f64, item: f64, n: f64, p: f64, work: f64) -> f64 {
 ///
 /// # Example
 /// ```
-/// use forklore::lesson::serial_share_slider;
+/// use forklore_course::serial_share_slider;
 ///
 /// let amdahl = serial_share_slider(|s, p| 1.0 / (s + (1.0 - s) / p));
 /// assert!(amdahl.at(&[4]).title().starts_with("20 %"));
@@ -88,7 +88,7 @@ pub fn serial_share_slider(speed_up: fn(f64, f64) -> f64) -> Sliding {
 ///
 /// # Example
 /// ```
-/// let figure = forklore::lesson::chunk_slider(200.0);
+/// let figure = forklore_course::chunk_slider(200.0);
 /// assert_eq!(figure.at(&[1, 1]).table().heads()[0], "items in a chunk");
 /// ```
 pub fn chunk_slider(fetch_ns: f64) -> Sliding {
@@ -154,7 +154,7 @@ fn schedule(works: &[f64], workers: usize, chunk: usize, fetch: f64) -> Vec<Plac
 /// # Example
 /// ```
 /// let works: Vec<f64> = (0..120).map(f64::from).collect();
-/// assert_eq!(forklore::lesson::schedule_slider(&works).at(&[3, 1]).title(), "4 workers, 30 rows in a chunk");
+/// assert_eq!(forklore_course::schedule_slider(&works).at(&[3, 1]).title(), "4 workers, 30 rows in a chunk");
 /// ```
 pub fn schedule_slider(works: &[f64]) -> Sliding {
     Slider::new("Who computes which rows when (simulated)")
@@ -193,7 +193,7 @@ fn half_of(row: usize, n_rows: usize) -> &'static str {
 ///
 /// # Example
 /// ```
-/// use forklore::lesson::noted_timeline;
+/// use forklore_course::noted_timeline;
 /// use std::time::Duration;
 ///
 /// let ms = Duration::from_millis;
@@ -231,7 +231,8 @@ pub fn noted_timeline(title: &str, pids: &[i32], noted: &[(u32, Duration, Durati
 ///
 /// # Example
 /// ```
-/// use forklore::{Gil, lesson::turns_slider};
+/// use forklore::Gil;
+/// use forklore_course::turns_slider;
 ///
 /// let reports = [Gil::new().threads(2, |token, number| { token.checkpoint(); number })];
 /// assert!(turns_slider(&["5 ms"], 0, &reports).at(&[0]).title().starts_with("Every 5 ms"));

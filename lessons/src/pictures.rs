@@ -1,20 +1,18 @@
 //! Diagrams for what the lessons explain: drawn like the figures, so that they follow the page's colours and are
 //! said in words too.
 
-use crate::figure::Figure;
-use crate::figure::diagram::{Diagram, Look};
-use crate::figure::{Stacked, Unit};
+use forklore::figure::{BoxLook, Diagram, Figure, Stacked, Unit};
 
 /// The palette's numbers, and what they stand for in all diagrams.
-const OLD: Look = Look::Filled(0);
-const NEW: Look = Look::Filled(1);
-const THREAD: Look = Look::Filled(4);
+const OLD: BoxLook = BoxLook::Filled(0);
+const NEW: BoxLook = BoxLook::Filled(1);
+const THREAD: BoxLook = BoxLook::Filled(4);
 
 /// Two processes that share their pages after a fork, and the one page that is copied when the child writes to it.
 ///
 /// # Example
 /// ```
-/// assert!(forklore::lesson::copy_on_write().description().contains("a copy of it"));
+/// assert!(forklore_course::copy_on_write().description().contains("a copy of it"));
 /// ```
 pub fn copy_on_write() -> Figure {
     const DESCRIPTION: &str = "Two situations side by side. Right after the fork, the page tables of parent and child \
@@ -40,9 +38,9 @@ pub fn copy_on_write() -> Figure {
             let y = 50.0 + 38.0 * f64::from(page);
             let name = (page + 1).to_string();
             diagram = diagram
-                .boxed(Look::Frame, (parent, y), (74.0, 26.0), &name)
+                .boxed(BoxLook::Frame, (parent, y), (74.0, 26.0), &name)
                 .boxed(OLD, (memory, y), (74.0, 26.0), &format!("page {name}"))
-                .boxed(Look::Frame, (child, y), (74.0, 26.0), &name)
+                .boxed(BoxLook::Frame, (child, y), (74.0, 26.0), &name)
                 .arrow((parent + 74.0, y + 13.0), (memory, y + 13.0));
             let is_copied = is_written && page == 1;
             let to_y = if is_copied { 215.0 } else { y + 13.0 };
@@ -59,7 +57,7 @@ pub fn copy_on_write() -> Figure {
 ///
 /// # Example
 /// ```
-/// assert!(forklore::lesson::memories().description().contains("thread"));
+/// assert!(forklore_course::memories().description().contains("thread"));
 /// ```
 pub fn memories() -> Figure {
     const DESCRIPTION: &str = "On the left are two processes, each with a thread and a memory of its own: in the \
@@ -67,7 +65,7 @@ pub fn memories() -> Figure {
         memory, to which both have an arrow: the counter is 150 for both.";
     let process = |diagram: Diagram, x: f64, name: &str, counter: &str| {
         diagram
-            .boxed(Look::Frame, (x, 30.0), (140.0, 140.0), name)
+            .boxed(BoxLook::Frame, (x, 30.0), (140.0, 140.0), name)
             .boxed(THREAD, (x + 35.0, 60.0), (70.0, 28.0), "thread")
             .boxed(OLD, (x + 10.0, 126.0), (120.0, 30.0), counter)
             .arrow((x + 70.0, 88.0), (x + 70.0, 126.0))
@@ -78,7 +76,7 @@ pub fn memories() -> Figure {
     diagram = process(diagram, 8.0, "parent", "counter 100");
     diagram = process(diagram, 166.0, "child", "counter 150");
     diagram
-        .boxed(Look::Frame, (346.0, 30.0), (278.0, 140.0), "process")
+        .boxed(BoxLook::Frame, (346.0, 30.0), (278.0, 140.0), "process")
         .boxed(THREAD, (372.0, 60.0), (80.0, 28.0), "thread 1")
         .boxed(THREAD, (518.0, 60.0), (80.0, 28.0), "thread 2")
         .boxed(OLD, (425.0, 126.0), (120.0, 30.0), "counter 150")
@@ -91,7 +89,7 @@ pub fn memories() -> Figure {
 ///
 /// # Example
 /// ```
-/// assert!(forklore::lesson::chunks_on_a_board().description().contains("counter"));
+/// assert!(forklore_course::chunks_on_a_board().description().contains("counter"));
 /// ```
 pub fn chunks_on_a_board() -> Figure {
     const DESCRIPTION: &str = "The caller writes the arguments, cut into four chunks, to a board in shared memory. A \
@@ -99,7 +97,7 @@ pub fn chunks_on_a_board() -> Figure {
         counter on; they write their results to the board, and the caller collates them in the order of the arguments.";
     let mut diagram = Diagram::new("The way of a map", DESCRIPTION, 216.0)
         .boxed(
-            Look::Frame,
+            BoxLook::Frame,
             (150.0, 8.0),
             (310.0, 200.0),
             "board, in shared memory",
@@ -110,9 +108,9 @@ pub fn chunks_on_a_board() -> Figure {
         .enumerate()
     {
         let x = 162.0 + 73.0 * chunk as f64;
-        let look = if chunk < 2 { NEW } else { Look::Filled(2) };
+        let look = if chunk < 2 { NEW } else { BoxLook::Filled(2) };
         diagram = diagram.boxed(look, (x, 62.0), (66.0, 26.0), items);
-        diagram = diagram.boxed(Look::Frame, (x, 156.0), (66.0, 26.0), "results");
+        diagram = diagram.boxed(BoxLook::Frame, (x, 156.0), (66.0, 26.0), "results");
     }
     diagram
         .text((304.0, 52.0), "chunks: two claimed, two left")
@@ -137,7 +135,7 @@ pub fn chunks_on_a_board() -> Figure {
 ///
 /// # Example
 /// ```
-/// assert!(forklore::lesson::circle_of_locks().description().contains("waits"));
+/// assert!(forklore_course::circle_of_locks().description().contains("waits"));
 /// ```
 pub fn circle_of_locks() -> Figure {
     const DESCRIPTION: &str = "A circle of four. Process A holds lock 0 and waits for lock 1. Process B holds lock 1 \
@@ -162,7 +160,7 @@ pub fn circle_of_locks() -> Figure {
 ///
 /// # Example
 /// ```
-/// let figure = forklore::lesson::amdahl_bars(0.2);
+/// let figure = forklore_course::amdahl_bars(0.2);
 /// assert_eq!(figure.table().rows()[1], ["2 workers", "20.0 %", "40.0 %", "60.0 %"]);
 /// ```
 pub fn amdahl_bars(serial_share: f64) -> Figure {

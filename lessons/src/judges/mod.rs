@@ -3,82 +3,81 @@
 //! An answer is looked at and never run, so an exercise that is not solved yet is no error and
 //! `Restart-and-Run-All` passes over it.
 
-mod l00;
-mod l01;
-mod l02;
-mod l03;
-mod l04;
-mod l05;
-mod l06;
-mod l07;
-mod l08;
-mod l09;
-mod l10;
-mod l11;
-mod place;
-mod progress;
+mod lesson_00;
+mod lesson_01;
+mod lesson_02;
+mod lesson_03;
+mod lesson_04;
+mod lesson_05;
+mod lesson_06;
+mod lesson_07;
+mod lesson_08;
+mod lesson_09;
+mod lesson_10;
+mod lesson_11;
 
 use std::any::Any;
 use std::fmt;
 
-use super::calls::Called;
-use super::show::{self, BLUE, GREEN};
+use crate::calls::Called;
+use crate::progress;
+use crate::show::{self, BLUE, GREEN};
 
 /// Every exercise of the course, and who judges its answers.
 const EXERCISES: &[(&str, Judge)] = &[
-    ("00.1", |answer| judge_all(answer, l00::usable)),
+    ("00.1", |answer| judge_all(answer, lesson_00::usable)),
     ("00.2", |answer| {
-        judge(answer, |script: &String| l00::sge_script(script))
+        judge(answer, |script: &String| lesson_00::sge_script(script))
     }),
     ("00.3", |answer| {
-        judge(answer, |script: &String| l00::slurm_script(script))
+        judge(answer, |script: &String| lesson_00::slurm_script(script))
     }),
-    ("01.1", |answer| judge_all(answer, l01::summaries)),
-    ("01.2", |answer| judge(answer, l01::repaired)),
-    ("01.3", |answer| judge(answer, l01::mistakes)),
-    ("02.1", |answer| judge_all(answer, l02::exit_codes)),
-    ("02.2", |answer| judge(answer, l02::diverged)),
-    ("02.3", |answer| judge_all(answer, l02::memory)),
+    ("01.1", |answer| judge_all(answer, lesson_01::summaries)),
+    ("01.2", |answer| judge(answer, lesson_01::repaired)),
+    ("01.3", |answer| judge(answer, lesson_01::mistakes)),
+    ("02.1", |answer| judge_all(answer, lesson_02::exit_codes)),
+    ("02.2", |answer| judge(answer, lesson_02::diverged)),
+    ("02.3", |answer| judge_all(answer, lesson_02::memory)),
     ("03.1", |answer| match answer.downcast_ref() {
-        Some(timed) => l03::parts_at_once(timed),
-        None => judge_all(answer, l03::parts),
+        Some(timed) => lesson_03::parts_at_once(timed),
+        None => judge_all(answer, lesson_03::parts),
     }),
-    ("03.2", |answer| judge_all(answer, l03::counts)),
-    ("03.3", |answer| judge(answer, l03::choices)),
-    ("04.1", |answer| judge(answer, l04::released)),
-    ("04.2", |answer| judge_all(answer, l04::done_after)),
-    ("04.3", |answer| judge(answer, l04::deposited)),
-    ("05.1", |answer| judge_all(answer, l05::right_n)),
-    ("05.2", |answer| judge_all(answer, l05::fitting)),
-    ("05.3", |answer| judge(answer, l05::none_left)),
-    ("06.1", |answer| judge_all(answer, l06::fair_ratios)),
-    ("06.2", |answer| match answer.is::<l06::ByHand>() {
-        true => judge_all(answer, l06::by_hand),
-        false => judge(answer, l06::by_hand_on_a_pool),
+    ("03.2", |answer| judge_all(answer, lesson_03::counts)),
+    ("03.3", |answer| judge(answer, lesson_03::choices)),
+    ("04.1", |answer| judge(answer, lesson_04::released)),
+    ("04.2", |answer| judge_all(answer, lesson_04::done_after)),
+    ("04.3", |answer| judge(answer, lesson_04::deposited)),
+    ("05.1", |answer| judge_all(answer, lesson_05::right_n)),
+    ("05.2", |answer| judge_all(answer, lesson_05::fitting)),
+    ("05.3", |answer| judge(answer, lesson_05::none_left)),
+    ("06.1", |answer| judge_all(answer, lesson_06::fair_ratios)),
+    ("06.2", |answer| match answer.is::<lesson_06::ByHand>() {
+        true => judge_all(answer, lesson_06::by_hand),
+        false => judge(answer, lesson_06::by_hand_on_a_pool),
     }),
-    ("06.3", |answer| judge_all(answer, l06::chunk_sizes)),
-    ("07.1", |answer| judge_all(answer, l07::break_even)),
+    ("06.3", |answer| judge_all(answer, lesson_06::chunk_sizes)),
+    ("07.1", |answer| judge_all(answer, lesson_07::break_even)),
     ("07.2", |answer| {
         match answer.downcast_ref::<(f64, f64, f64)>() {
-            Some(&(answer, low, high)) => l07::crossover(&(answer, low, high, true)),
-            None => judge(answer, l07::crossover),
+            Some(&(answer, low, high)) => lesson_07::crossover(&(answer, low, high, true)),
+            None => judge(answer, lesson_07::crossover),
         }
     }),
-    ("07.3", |answer| judge_all(answer, l07::amdahl)),
-    ("07.4", |answer| judge_all(answer, l07::chunks)),
-    ("08.1", |answer| judge_all(answer, l08::choices)),
-    ("08.2", |answer| judge(answer, l08::who_ran)),
-    ("09.1", |answer| judge_all(answer, l09::caps)),
-    ("09.2", |answer| judge_all(answer, l09::stripes)),
+    ("07.3", |answer| judge_all(answer, lesson_07::amdahl)),
+    ("07.4", |answer| judge_all(answer, lesson_07::chunks)),
+    ("08.1", |answer| judge_all(answer, lesson_08::choices)),
+    ("08.2", |answer| judge(answer, lesson_08::who_ran)),
+    ("09.1", |answer| judge_all(answer, lesson_09::caps)),
+    ("09.2", |answer| judge_all(answer, lesson_09::stripes)),
     ("09.3", |answer| match answer.downcast_ref() {
-        Some(answer) => l09::arrived_by_workers(answer),
-        None => judge_all::<u64>(answer, l09::arrived),
+        Some(answer) => lesson_09::arrived_by_workers(answer),
+        None => judge_all::<u64>(answer, lesson_09::arrived),
     }),
-    ("10.1", |answer| judge(answer, l10::even_count)),
-    ("10.2", |answer| judge_all(answer, l10::places)),
-    ("10.3", |answer| judge_all(answer, l10::lock_order)),
-    ("11.1", |answer| judge_all(answer, l11::chunk_sizes)),
-    ("11.2", |answer| judge_all(answer, l11::shares)),
+    ("10.1", |answer| judge(answer, lesson_10::even_count)),
+    ("10.2", |answer| judge_all(answer, lesson_10::places)),
+    ("10.3", |answer| judge_all(answer, lesson_10::lock_order)),
+    ("11.1", |answer| judge_all(answer, lesson_11::chunk_sizes)),
+    ("11.2", |answer| judge_all(answer, lesson_11::shares)),
 ];
 
 type Judge = fn(&dyn Any) -> Finding;
@@ -231,7 +230,7 @@ mod tests {
     use super::*;
 
     /// What a judge says, with what a learner sees before it.
-    pub(super) fn said(finding: Finding) -> String {
+    pub(crate) fn said(finding: Finding) -> String {
         match finding {
             Ok(text) => format!("solved: {text}"),
             Err(not_yet) => not_yet.text().to_owned(),

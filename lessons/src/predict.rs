@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use super::show::{self, BLUE, ORANGE};
+use crate::show::{self, BLUE, ORANGE};
 
 /// A share is right within this: five percentage points.
 const SHARE: f64 = 0.05;
@@ -21,7 +21,7 @@ const THAT_RATIO: f64 = 1.1;
 ///
 /// # Example
 /// ```
-/// use forklore::lesson::predict;
+/// use forklore_course::predict;
 ///
 /// let guess = predict("workers that can compute at the same time:", 8).count();
 /// assert!(format!("{:?}", guess.against(8.0)).contains("Exactly right"));
@@ -81,7 +81,7 @@ impl Prediction {
     /// Puts the prediction beside what was measured: a number, or [`Comparison::times`], which
     /// also knows whether it can be trusted.
     ///
-    /// [`Comparison::times`]: super::Comparison::times
+    /// [`Comparison::times`]: crate::Comparison::times
     pub fn against(&self, measured: impl Into<Measured>) -> Judged {
         Judged {
             prediction: self.clone(),
@@ -212,7 +212,7 @@ impl Judged {
     ///
     /// # Example
     /// ```
-    /// use forklore::lesson::predict;
+    /// use forklore_course::predict;
     ///
     /// let guess = predict("speed-up of two threads with a GIL:", 2.0);
     /// let judged = guess.against(1.02).misconception(2.0, "a core for each thread is not a lock for each.");

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::figure::{Figure, Stacked, Unit};
+use forklore::figure::{Figure, Stacked, Unit};
 
-use super::show::{self, ORANGE};
+use crate::show::{self, ORANGE};
 
 /// Puts the parts of a time side by side.
 ///
 /// # Example
 /// ```
-/// use forklore::lesson::shares;
+/// use forklore_course::shares;
 /// use std::time::Duration;
 ///
 /// let parts = [("call", Duration::from_micros(30)), ("work", Duration::from_micros(2))];
@@ -43,8 +43,8 @@ impl Shares {
     /// Carries over a measurement's doubt, as [`Sweep::doubt`] and [`Comparison::doubt`] give it: parts are no better than
     /// what they were measured with. The first doubt is kept, as one reason is enough.
     ///
-    /// [`Sweep::doubt`]: super::Sweep::doubt
-    /// [`Comparison::doubt`]: super::Comparison::doubt
+    /// [`Sweep::doubt`]: crate::Sweep::doubt
+    /// [`Comparison::doubt`]: crate::Comparison::doubt
     #[must_use]
     pub fn doubt(mut self, doubt: Option<String>) -> Shares {
         self.doubt = self.doubt.or(doubt);

@@ -1,11 +1,18 @@
-//! What the course's notebooks are carried by: predictions, fair measurements, figures, checks.
+//! What the cells of the course's notebooks call: predictions, fair measurements, figures, checks.
 //!
-//! A lesson's cell says what is measured and nothing else; how often it is repeated, whether
-//! the machine was quiet enough to tell, and how it is drawn is decided here. Everything is
-//! shown through [`crate::display`], as HTML and, with the same facts, as the text of its `Debug`.
+//! A lesson's cell says what is measured and nothing else. How often it is repeated, whether the machine was quiet enough
+//! to tell, and how it is drawn is decided here. Everything is shown through [`forklore::display`], as HTML and, with the same
+//! facts, as the text of its `Debug`.
+//!
+//! | to find | read |
+//! | --- | --- |
+//! | where an exercise is judged | `judges/mod.rs` for the table, `judges/lesson_NN.rs` for the judges |
+//! | how cases are measured against each other | `compare/mod.rs` |
+//! | whether the machine was quiet | `quiet.rs` |
+//! | where a learner's progress is kept | `place.rs` |
 //!
 //! ```
-//! use forklore::lesson::*;
+//! use forklore_course::*;
 //!
 //! let guess: Prediction = predict("how many times longer does the longer one take?", 10.0);
 //! let compared: Comparison = compare("two sums")
@@ -16,17 +23,19 @@
 //! assert!(compared.ratio("long", "short") > 1.0);
 //! ```
 //!
-//! A time will be another on another machine, and on this one in a minute: so a lesson
+//! A time differs between machines, and on the same machine a minute later. So a lesson
 //! asserts ratios and inequalities, and [`Comparison::verdict`] answers
 //! [`Verdict::Inconclusive`] rather than something wrong.
 
 mod by_workers;
 mod calls;
 mod compare;
-mod exercises;
+mod judges;
 mod pages;
 mod pictures;
+mod place;
 mod predict;
+mod progress;
 mod quiet;
 mod race;
 mod session;
@@ -38,7 +47,7 @@ mod sweep;
 pub use by_workers::by_workers;
 pub use calls::{Called, called};
 pub use compare::{Cases, Comparison, Verdict, compare};
-pub use exercises::{Checked, check};
+pub use judges::{Checked, check};
 pub use pages::use_ordinary_pages;
 pub use pictures::{amdahl_bars, chunks_on_a_board, circle_of_locks, copy_on_write, memories};
 pub use predict::{Judged, Measured, Prediction, predict};

@@ -1,11 +1,11 @@
 //! Lesson 01: what a measurement is, and what is wrong with some.
 
-use crate::timing::Timeit;
+use forklore::timing::Timeit;
 
 use super::{Finding, untouched, word, wrong};
 
 /// 01.1: `summary(…)` of three lists of runs: fastest, median, spread.
-pub(super) fn summaries(answers: &[(f64, f64, f64)]) -> Finding {
+pub(crate) fn summaries(answers: &[(f64, f64, f64)]) -> Finding {
     const WANTED: [(f64, f64, f64); 3] = [(1.0, 2.0, 9.0), (1.0, 2.5, 4.0), (5.0, 5.0, 1.0)];
     if answers.len() != WANTED.len() {
         return wrong("leave the check cell as it was: it makes three calls".into());
@@ -43,7 +43,7 @@ pub(super) fn summaries(answers: &[(f64, f64, f64)]) -> Finding {
 }
 
 /// 01.2: a benchmark of the chain with the chain's result, and a measurement to compare with.
-pub(super) fn repaired(((measured, result), reference): &((Timeit, u64), Timeit)) -> Finding {
+pub(crate) fn repaired(((measured, result), reference): &((Timeit, u64), Timeit)) -> Finding {
     let wanted = (0..1_000).fold(1u64, |x, i| (x ^ i).wrapping_mul(6_364_136_223_846_793_005));
     let share = measured.best().as_secs_f64() / reference.best().as_secs_f64();
     let cause = if *result != wanted {
@@ -74,7 +74,7 @@ pub(super) fn repaired(((measured, result), reference): &((Timeit, u64), Timeit)
 }
 
 /// 01.3: the mistakes in five reports.
-pub(super) fn mistakes(answers: &[&'static str; 5]) -> Finding {
+pub(crate) fn mistakes(answers: &[&'static str; 5]) -> Finding {
     const WANTED: [(&str, &str); 5] = [
         (
             "one run",
@@ -118,8 +118,8 @@ pub(super) fn mistakes(answers: &[&'static str; 5]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::exercises::tests::said;
-    use crate::timing::timeit;
+    use crate::judges::tests::said;
+    use forklore::timing::timeit;
     use std::hint::black_box;
 
     fn chain(n: u64) -> u64 {

@@ -1,12 +1,11 @@
 //! What a session was asked to be, and what it is.
 
 use std::fmt;
-use std::path::Path;
 
-use crate::cpus::Cpus;
-use crate::memory;
+use forklore::Cpus;
+use forklore::memory::Memory;
 
-use super::show::{self, GREEN, ORANGE};
+use crate::show::{self, GREEN, ORANGE};
 
 const GIB: f64 = (1_u64 << 30) as f64;
 
@@ -15,12 +14,13 @@ const GIB: f64 = (1_u64 << 30) as f64;
 ///
 /// # Example
 /// ```
-/// let given = forklore::lesson::session(4, 1.0);
+/// let given = forklore_course::session(4, 1.0);
 /// println!("{given:?}");
 /// ```
 pub fn session(asked_cores: usize, asked_gb_per_core: f64) -> Session {
     let number = |name: &str| -> Option<usize> { std::env::var(name).ok()?.trim().parse().ok() };
-    let cpus = Cpus::detect();
+    let (cpus, memory) = (Cpus::detect(), Memory::detect());
+    let gb = |bytes: u64| bytes as f64 / GIB;
     let given = Given {
         online: cpus.online(),
         affinity: cpus.affinity(),
@@ -29,8 +29,8 @@ pub fn session(asked_cores: usize, asked_gb_per_core: f64) -> Session {
         slurm_cpus: number("SLURM_CPUS_PER_TASK"),
         slurm_tasks: number("SLURM_NTASKS"),
         usable: cpus.usable(),
-        memory_gb: memory::limit(Path::new("/")).map(|bytes| bytes / GIB),
-        machine_gb: memory::machine(Path::new("/")).map(|bytes| bytes / GIB),
+        memory_gb: memory.group_bytes().map(gb),
+        machine_gb: memory.machine_bytes().map(gb),
     };
     Session {
         asked_cores,

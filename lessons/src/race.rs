@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::figure::{Figure, Line, Unit};
+use forklore::figure::{Figure, Line, Unit};
 
-use super::compare::{Verdict, verdict_of};
-use super::quiet::{Others, Watch};
-use super::show::{self, GREEN, ORANGE};
+use crate::compare::{Verdict, verdict_of};
+use crate::quiet::{Others, Watch};
+use crate::show::{self, GREEN, ORANGE};
 
 const N_ROUNDS: usize = 11;
 const LEAST_BATCH: Duration = Duration::from_micros(300);
@@ -16,7 +16,7 @@ const LEAST_BATCH: Duration = Duration::from_micros(300);
 ///
 /// # Example
 /// ```
-/// use forklore::lesson::race;
+/// use forklore_course::race;
 /// use std::time::Duration;
 ///
 /// let mut at_once = |work: Duration| std::thread::sleep(work / 2);

@@ -6,7 +6,7 @@ use super::{Finding, untouched, wrong};
 const EVENS: u64 = 40_000_000;
 
 /// 10.1: what a shared counter holds after two processes have counted even numbers.
-pub(super) fn even_count(counted: &u64) -> Finding {
+pub(crate) fn even_count(counted: &u64) -> Finding {
     let wrong = |cause: &str| {
         wrong(format!(
             "the counter holds {counted}, expected {EVENS}. {cause}"
@@ -43,7 +43,7 @@ pub(super) fn even_count(counted: &u64) -> Finding {
 const NUMBERS_PER_LINE: usize = 64 / size_of::<u64>();
 
 /// 10.2: `places(n)` for 1, 2 and 4 threads.
-pub(super) fn places(answers: &[Vec<usize>]) -> Finding {
+pub(crate) fn places(answers: &[Vec<usize>]) -> Finding {
     const THREADS: [usize; 3] = [1, 2, 4];
     if answers.len() != THREADS.len() {
         return wrong("leave the check cell as it was: it makes three calls".into());
@@ -99,7 +99,7 @@ fn place_cause(answer: &[usize], n: usize) -> &'static str {
 }
 
 /// 10.3: `order(from, to)` for 0 and 1 and for 2 and 5, there and back.
-pub(super) fn lock_order(answers: &[[usize; 2]]) -> Finding {
+pub(crate) fn lock_order(answers: &[[usize; 2]]) -> Finding {
     const TRANSFERS: [[usize; 2]; 4] = [[0, 1], [1, 0], [2, 5], [5, 2]];
     if answers.len() != TRANSFERS.len() {
         return wrong("leave the check cell as it was: it makes four calls".into());
@@ -140,7 +140,7 @@ pub(super) fn lock_order(answers: &[[usize; 2]]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::exercises::tests::said;
+    use crate::judges::tests::said;
 
     #[test]
     fn lost_additions_are_told_from_other_mistakes() {

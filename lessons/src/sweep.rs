@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::figure::{Figure, Line, Unit};
+use forklore::figure::{Figure, Line, Unit};
 
-use super::quiet::{Others, Watch};
-use super::show::{self, GREEN, ORANGE};
+use crate::quiet::{Others, Watch};
+use crate::show::{self, GREEN, ORANGE};
 
 const N_ROUNDS: usize = 9;
 /// How many pieces the drawn line has.

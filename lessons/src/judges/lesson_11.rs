@@ -32,7 +32,7 @@ fn ideal(rows: usize, workers: usize) -> f64 {
 }
 
 /// 11.1: `chunk_size(rows, workers)` for each of [`CALLS`].
-pub(super) fn chunk_sizes(answers: &[usize]) -> Finding {
+pub(crate) fn chunk_sizes(answers: &[usize]) -> Finding {
     if answers.len() != CALLS.len() {
         return wrong("leave the check cell as it was: it makes four calls".into());
     }
@@ -75,7 +75,7 @@ pub(super) fn chunk_sizes(answers: &[usize]) -> Finding {
 }
 
 /// 11.2: for 4 tasks with 120 rows and 3 tasks with 100, which rows each task computes.
-pub(super) fn shares(answers: &[Vec<Vec<usize>>]) -> Finding {
+pub(crate) fn shares(answers: &[Vec<Vec<usize>>]) -> Finding {
     const ARRAYS: [(usize, usize); 2] = [(4, 120), (3, 100)];
     let sizes_fit = answers
         .iter()
@@ -132,7 +132,7 @@ pub(super) fn shares(answers: &[Vec<Vec<usize>>]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::exercises::tests::said;
+    use crate::judges::tests::said;
 
     #[test]
     fn chunks_are_neither_too_few_nor_too_many() {

@@ -1,16 +1,14 @@
 //! Calls of a learner's function, each with its result, or with what it panicked with.
 
-use std::panic;
+use std::any::Any;
+use std::panic::{self, AssertUnwindSafe};
 
-use crate::caught::{self, Payload};
-
-/// Makes some calls of a function for [`check`](crate::lesson::check). One that panics is an answer too: the
+/// Makes some calls of a function for [`check`](crate::check). One that panics is an answer too: the
 /// check names the call, and the notebook runs on.
 ///
 /// # Example
 /// ```
-/// use forklore::calls;
-/// use forklore::lesson::Called;
+/// use forklore_course::{Called, calls};
 ///
 /// fn half(n: usize, parts: usize) -> usize { n / parts }
 ///
@@ -22,7 +20,7 @@ use crate::caught::{self, Payload};
 #[macro_export]
 macro_rules! calls {
     ($($call:expr),* $(,)?) => {
-        vec![$($crate::lesson::called(stringify!($call), || $call)),*]
+        vec![$($crate::called(stringify!($call), || $call)),*]
     };
 }
 
@@ -39,25 +37,31 @@ pub struct Called<T> {
 pub fn called<T>(call: &str, function: impl FnOnce() -> T) -> Called<T> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
-    let outcome = caught::run(function);
+    let outcome = panic::catch_unwind(AssertUnwindSafe(function));
     panic::set_hook(hook);
     Called {
         call: call.to_owned(),
-        outcome: outcome.map_err(|payload| message(&payload)),
+        outcome: outcome.map_err(message),
     }
 }
 
-fn message(payload: &Payload) -> String {
-    let value = payload.value();
-    let text = value.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| value.downcast_ref::<&str>().copied())
-        .unwrap_or("a value that is not text")
-        .to_owned()
+/// A payload that is not text is leaked: its destructor may panic as well.
+fn message(payload: Box<dyn Any + Send>) -> String {
+    match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => match payload.downcast::<&str>() {
+            Ok(text) => (*text).to_owned(),
+            Err(other) => {
+                std::mem::forget(other);
+                "a value that is not text".to_owned()
+            }
+        },
+    }
 }
 
 impl<T> Called<T> {
     /// What to tell the learner whose call has panicked.
-    pub(super) fn panicked(&self) -> Option<String> {
+    pub(crate) fn panicked(&self) -> Option<String> {
         let said = self.outcome.as_ref().err()?;
         let cause = CAUSES.iter().find(|(part, _)| said.contains(part));
         let cause = cause.map_or("", |(_, cause)| cause);

@@ -2,7 +2,7 @@
 
 use nix::sys::resource::{UsageWho, getrusage};
 
-use crate::pool::Pool;
+use forklore::Pool;
 
 /// Runs `work`, and says whether the workers of `pool` had a part in it: the pool's own, or those that it
 /// forked for this call and has waited for.
@@ -10,7 +10,7 @@ use crate::pool::Pool;
 /// # Example
 /// ```
 /// use forklore::Pool;
-/// use forklore::lesson::by_workers;
+/// use forklore_course::by_workers;
 ///
 /// let pool = Pool::with_workers(1)?;
 /// assert_eq!(by_workers(&pool, || pool.map(|x: u64| x + 1, [1, 2])), (vec![2, 3], true));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::gil::GilReport;
+use forklore::gil::GilReport;
 
 use super::{Finding, untouched, wrong};
 
@@ -28,7 +28,7 @@ fn holds_during<R>(report: &GilReport<R>, call: Duration) -> bool {
 }
 
 /// 04.1: three threads that were to download side by side.
-pub(super) fn released(report: &GilReport<u64>) -> Finding {
+pub(crate) fn released(report: &GilReport<u64>) -> Finding {
     if report.wall() < DOWNLOAD {
         return wrong(
             "The download is gone. Keep all three steps, and release the lock during \
@@ -43,7 +43,7 @@ pub(super) fn released(report: &GilReport<u64>) -> Finding {
         ));
     }
     let threads = report.threads();
-    let all = |is: &dyn Fn(&[crate::gil::Span]) -> bool| threads.iter().all(|t| is(t.held()));
+    let all = |is: &dyn Fn(&[forklore::gil::Span]) -> bool| threads.iter().all(|t| is(t.held()));
     let starts_short = all(&|held| {
         held.first()
             .is_some_and(|span| span.end - span.start < DOWNLOAD)
@@ -75,7 +75,7 @@ const RUNS: [(u64, u64, u64, bool); 4] = [
 ];
 
 /// 04.2: `done_after_ms(…)` for each of [`RUNS`].
-pub(super) fn done_after(answers: &[u64]) -> Finding {
+pub(crate) fn done_after(answers: &[u64]) -> Finding {
     if answers.len() != RUNS.len() {
         return wrong("leave the check cell as it was: it makes four calls".into());
     }
@@ -115,7 +115,7 @@ pub(super) fn done_after(answers: &[u64]) -> Finding {
 const DEPOSITS: u64 = 12;
 
 /// 04.3: the balance after [`DEPOSITS`] payments of 1, and who held the lock.
-pub(super) fn deposited((balance, report): &(u64, GilReport<()>)) -> Finding {
+pub(crate) fn deposited((balance, report): &(u64, GilReport<()>)) -> Finding {
     let cause = if *balance == 0 {
         "No payment was written."
     } else if *balance > DEPOSITS {
@@ -143,13 +143,13 @@ pub(super) fn deposited((balance, report): &(u64, GilReport<()>)) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gil::Gil;
-    use crate::lesson::exercises::tests::said;
+    use forklore::gil::Gil;
+    use crate::judges::tests::said;
     use std::thread::sleep;
 
     #[test]
     fn a_lock_that_is_kept_is_seen() {
-        let run = |body: fn(&mut crate::gil::Token)| {
+        let run = |body: fn(&mut forklore::gil::Token)| {
             said(released(&Gil::new().threads(3, |token, _| {
                 body(token);
                 1
@@ -158,7 +158,7 @@ mod tests {
         assert!(run(|token| token.allow_threads(|| sleep(DOWNLOAD))).starts_with("solved"));
         assert!(run(|_| sleep(DOWNLOAD)).contains("keeps the lock"));
         assert!(run(|_| ()).contains("gone"));
-        let before = |token: &mut crate::gil::Token| {
+        let before = |token: &mut forklore::gil::Token| {
             token.allow_threads(|| ());
             sleep(DOWNLOAD);
         };

@@ -12,7 +12,7 @@ const CAPS: [((usize, usize), f64); 5] = [
 ];
 
 /// 09.1: `cap(…)` for each of [`CAPS`].
-pub(super) fn caps(answers: &[f64]) -> Finding {
+pub(crate) fn caps(answers: &[f64]) -> Finding {
     if answers.len() != CAPS.len() {
         return wrong("leave the check cell as it was: it makes five calls".into());
     }
@@ -50,7 +50,7 @@ const CUTS: [((usize, usize), usize); 5] = [
 ];
 
 /// 09.2: `stripes(…)` for each of [`CUTS`].
-pub(super) fn stripes(answers: &[usize]) -> Finding {
+pub(crate) fn stripes(answers: &[usize]) -> Finding {
     if answers.len() != CUTS.len() {
         return wrong("leave the check cell as it was: it makes five calls".into());
     }
@@ -76,7 +76,7 @@ pub(super) fn stripes(answers: &[usize]) -> Finding {
 }
 
 /// 09.3: [`arrived`], and whether the pool's workers had a part in it.
-pub(super) fn arrived_by_workers((squares, by_workers): &(Vec<u64>, bool)) -> Finding {
+pub(crate) fn arrived_by_workers((squares, by_workers): &(Vec<u64>, bool)) -> Finding {
     let solved = arrived(squares)?;
     match by_workers {
         true => Ok(solved),
@@ -89,7 +89,7 @@ pub(super) fn arrived_by_workers((squares, by_workers): &(Vec<u64>, bool)) -> Fi
 }
 
 /// 09.3: the squares of the numbers from 0 to 9, by way of shared memory.
-pub(super) fn arrived(squares: &[u64]) -> Finding {
+pub(crate) fn arrived(squares: &[u64]) -> Finding {
     let wanted: Vec<u64> = (0..10).map(|i| i * i).collect();
     if squares == wanted {
         return Ok("ten squares, written by workers and read by their parent.".into());
@@ -115,7 +115,7 @@ pub(super) fn arrived(squares: &[u64]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::exercises::tests::said;
+    use crate::judges::tests::said;
 
     #[test]
     fn each_wrong_cap_has_its_message() {

@@ -6,13 +6,13 @@
 //! as much. So the processors are asked, too, what they did in the meantime.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
-use crate::cpus::Cpus;
-use crate::sys::clock;
+use forklore::Cpus;
+use forklore::timing::{Stopwatch, Times};
 
 /// This much of a processor may be used by others: a browser, a clock in the corner of the screen.
 const TOLERATED: f64 = 0.3;
@@ -23,29 +23,32 @@ const PLAIN: f64 = 10.0;
 const UNEVEN: f64 = 1.25;
 
 /// Begins to look at the processors that this process may run on.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     busy: Option<Duration>,
-    own: Duration,
-    started: Instant,
+    own: Stopwatch,
 }
 
 impl Watch {
-    pub(super) fn start() -> Watch {
+    pub(crate) fn start() -> Watch {
         Watch {
             busy: busy(),
-            own: own(),
-            started: Instant::now(),
+            own: Stopwatch::start(),
         }
     }
 
     /// What the others did since then.
-    pub(super) fn stop(self) -> Others {
-        let wall = self.started.elapsed();
+    pub(crate) fn stop(self) -> Others {
         let (Some(before), Some(now)) = (self.busy, busy()) else {
             return Others::unknown();
         };
         let busy = now.saturating_sub(before);
-        let own = own().saturating_sub(self.own);
+        let Times {
+            wall,
+            cpu,
+            children,
+            ..
+        } = self.own.stop();
+        let own = cpu.total() + children.total();
         let cpus = Cpus::detect();
         Others::of(busy, own, wall, cpus.affinity(), cpus.usable())
     }
@@ -53,7 +56,7 @@ impl Watch {
 
 /// How much of the processors others have used, while something was measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Others {
+pub(crate) struct Others {
     /// In processors: 1.5 is one and a half all the time.
     n_cpus: f64,
     /// How many this process may run on, and how many of them are its share.
@@ -63,7 +66,7 @@ pub(super) struct Others {
 
 impl Others {
     /// Where the processors do not tell.
-    pub(super) fn unknown() -> Others {
+    pub(crate) fn unknown() -> Others {
         Others {
             n_cpus: 0.0,
             n_allowed: 1,
@@ -88,13 +91,13 @@ impl Others {
 
     /// Whether they were in the way of work that needs all of the processors that it may use: on a node of
     /// 64 processors of which 4 are this job's, others may use 60.
-    pub(super) fn disturb(&self) -> bool {
+    pub(crate) fn disturb(&self) -> bool {
         self.disturb_on(self.n_usable)
     }
 
     /// Whether they were in the way of work that needs `n_cores` at the same time. What sleeps needs none, and
     /// one to wake on.
-    pub(super) fn disturb_on(&self, n_cores: usize) -> bool {
+    pub(crate) fn disturb_on(&self, n_cores: usize) -> bool {
         let n_needed = n_cores.clamp(1, self.n_usable.max(1));
         let spare = self.n_allowed.saturating_sub(n_needed) as f64;
         // A loop on each core leaves two thirds of one to a thread of ours: what is spare is not quite free.
@@ -110,7 +113,7 @@ impl Others {
     /// as work that keeps one busy, and may look faster by that; and work whose threads wait for each other may be
     /// held up by all of them in turn, for which there is no bound. What needs one core or none is disturbed as
     /// its like is.
-    pub(super) fn least_ratio(&self, slower: Option<usize>, faster: Option<usize>) -> f64 {
+    pub(crate) fn least_ratio(&self, slower: Option<usize>, faster: Option<usize>) -> f64 {
         match (slower, faster) {
             (Some(0 | 1), Some(n_cores)) => UNEVEN * n_cores.max(1) as f64,
             _ => PLAIN,
@@ -127,11 +130,6 @@ impl fmt::Display for Others {
             self.n_cpus, self.n_allowed
         )
     }
-}
-
-/// What this process and all of its descendants have used so far.
-fn own() -> Duration {
-    clock::own().total() + clock::descendants().total()
 }
 
 /// How long the processors that this process may run on have been busy since the machine started,
@@ -175,7 +173,7 @@ fn busy_ticks(stat: &str, is_allowed: impl Fn(usize) -> bool) -> Option<u64> {
 #[cfg(test)]
 impl Others {
     /// Others used this many of two processors.
-    pub(super) fn on_two(n_cpus: f64) -> Others {
+    pub(crate) fn on_two(n_cpus: f64) -> Others {
         Others {
             n_cpus,
             n_allowed: 2,

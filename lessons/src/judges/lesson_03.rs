@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use crate::timing::Timed;
+use forklore::timing::Timed;
 
 use super::{Finding, untouched, word, wrong};
 
 /// 03.1: what four threads made of the numbers from 1 to 100, in order.
-pub(super) fn parts(answers: &[(ThreadId, u64)]) -> Finding {
+pub(crate) fn parts(answers: &[(ThreadId, u64)]) -> Finding {
     const WANTED: [u64; 4] = [325, 950, 1_575, 2_200];
     if answers.is_empty() {
         return untouched("there are no parts yet: fill in the gap, or open hint 1.".into());
@@ -48,7 +48,7 @@ const PART: Duration = Duration::from_millis(50);
 
 /// 03.1: [`parts`], and how long they took. Parts one after the other take at least the sum of their times; side by
 /// side that long only where no processor was to be had for it.
-pub(super) fn parts_at_once(timed: &Timed<Vec<(ThreadId, u64)>>) -> Finding {
+pub(crate) fn parts_at_once(timed: &Timed<Vec<(ThreadId, u64)>>) -> Finding {
     let solved = parts(&timed.value)?;
     let n_parts = timed.value.len() as u32;
     match timed.times.wall < n_parts * PART {
@@ -65,7 +65,7 @@ pub(super) fn parts_at_once(timed: &Timed<Vec<(ThreadId, u64)>>) -> Finding {
 const COUNTS: [(u64, u64); 3] = [(4, 1_000), (3, 50), (0, 50)];
 
 /// 03.2: `count(…)` for each of [`COUNTS`].
-pub(super) fn counts(answers: &[u64]) -> Finding {
+pub(crate) fn counts(answers: &[u64]) -> Finding {
     if answers.len() != COUNTS.len() {
         return wrong("leave the check cell as it was: it makes three calls".into());
     }
@@ -101,7 +101,7 @@ pub(super) fn counts(answers: &[u64]) -> Finding {
 }
 
 /// 03.3: threads or processes, for four programs.
-pub(super) fn choices(answers: &[&'static str; 4]) -> Finding {
+pub(crate) fn choices(answers: &[&'static str; 4]) -> Finding {
     const WANTED: [(&str, &str); 4] = [
         (
             "threads",
@@ -143,7 +143,7 @@ pub(super) fn choices(answers: &[&'static str; 4]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::exercises::tests::said;
+    use crate::judges::tests::said;
 
     #[test]
     fn who_added_what_is_seen() {
@@ -161,7 +161,7 @@ mod tests {
     fn threads_one_after_the_other_are_seen_by_their_time() {
         let part = |sum| thread::spawn(move || (thread::current().id(), sum)).join();
         let done = [325, 950, 1_575, 2_200].map(|sum| part(sum).unwrap());
-        let mut timed = crate::time(|| done.to_vec());
+        let mut timed = forklore::time(|| done.to_vec());
         assert!(said(parts_at_once(&timed)).starts_with("solved"));
         timed.times.wall = Duration::from_millis(201);
         assert!(said(parts_at_once(&timed)).contains("one after the other"));

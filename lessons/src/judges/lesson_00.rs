@@ -6,7 +6,7 @@ use super::{Finding, untouched, wrong};
 const USABLE: [usize; 5] = [8, 4, 2, 2, 1];
 
 /// 00.1: `usable` for five sessions.
-pub(super) fn usable(answers: &[usize]) -> Finding {
+pub(crate) fn usable(answers: &[usize]) -> Finding {
     if answers.len() != USABLE.len() {
         return wrong("leave the check cell as it was: it makes five calls".into());
     }
@@ -96,7 +96,7 @@ fn gigabytes(amount: &str, otherwise: &str) -> Option<f64> {
 }
 
 /// 00.2: a job script for Son of Grid Engine with 4 slots and 1 GB for each.
-pub(super) fn sge_script(script: &str) -> Finding {
+pub(crate) fn sge_script(script: &str) -> Finding {
     let options = options(script, "#$");
     let environment = options.iter().find(|words| words[0] == "-pe");
     let asked = resource(&options, "-l", "rmem");
@@ -155,7 +155,7 @@ pub(super) fn sge_script(script: &str) -> Finding {
 }
 
 /// 00.3: a job script for Slurm with one task, 4 CPUs, and 1 GB for each.
-pub(super) fn slurm_script(script: &str) -> Finding {
+pub(crate) fn slurm_script(script: &str) -> Finding {
     let options = options(script, "#SBATCH");
     let number = |long, short| value(&options, long, short).and_then(|n| n.parse::<u32>().ok());
     let tasks = number("--ntasks", "-n").unwrap_or(1);
@@ -213,7 +213,7 @@ pub(super) fn slurm_script(script: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::exercises::tests::said;
+    use crate::judges::tests::said;
 
     #[test]
     fn sessions_that_got_too_much_are_explained() {
@@ -222,7 +222,7 @@ mod tests {
         assert!(message([8, 64, 64, 8, 8]).contains("what the machine has"));
         assert!(matches!(
             usable(&[8, 64, 64, 8, 8]),
-            Err(super::super::NotYet::Untouched(_))
+            Err(crate::judges::NotYet::Untouched(_))
         ));
         assert!(message([8, 64, 2, 2, 1]).contains("the other 60"));
         assert!(message([8, 4, 4, 2, 4]).contains("takes away"));

@@ -9,11 +9,11 @@ use std::fmt;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use crate::figure::{Figure, Strip};
+use forklore::figure::{Figure, Strip};
 
-use super::predict::Measured;
-use super::quiet::{Others, Watch};
-use super::show::{self, GREEN, ORANGE};
+use crate::predict::Measured;
+use crate::quiet::{Others, Watch};
+use crate::show::{self, GREEN, ORANGE};
 
 /// A batch shorter than this measures the clock.
 const LEAST_BATCH: Duration = Duration::from_micros(500);
@@ -90,7 +90,7 @@ impl<'a> Cases<'a> {
     ///
     /// # Example
     /// ```
-    /// use forklore::lesson::compare;
+    /// use forklore_course::compare;
     ///
     /// let compared = compare("two sums")
     ///     .case("short", || (0..1_000u64).map(std::hint::black_box).sum::<u64>())
@@ -112,7 +112,7 @@ impl<'a> Cases<'a> {
     ///
     /// # Example
     /// ```
-    /// use forklore::lesson::compare;
+    /// use forklore_course::compare;
     ///
     /// let sum = |n: u64| (0..n).map(std::hint::black_box).sum::<u64>();
     /// let compared = compare("sums")
@@ -230,7 +230,7 @@ impl Comparison {
 
     /// [`ratio`](Self::ratio), and whether it is more than noise; for [`Prediction::against`].
     ///
-    /// [`Prediction::against`]: super::Prediction::against
+    /// [`Prediction::against`]: crate::Prediction::against
     ///
     /// # Panics
     ///
@@ -376,7 +376,7 @@ impl fmt::Debug for Comparison {
 }
 
 /// What the ratios of some rounds say of work that needs all cores.
-pub(super) fn verdict_of(ratios: &[f64], others: &Others) -> Verdict {
+pub(crate) fn verdict_of(ratios: &[f64], others: &Others) -> Verdict {
     verdict_between(ratios, others, [None, None])
 }
 

@@ -8,10 +8,10 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::place;
+use crate::place;
 
 /// Notes a check. A file that cannot be written costs the note and not the lesson.
-pub(super) fn note(exercise: &str, is_solved: bool) {
+pub(crate) fn note(exercise: &str, is_solved: bool) {
     if let Some(path) = place::place(|name| std::env::var_os(name)) {
         let _ = append(&path, exercise, is_solved);
     }

@@ -31,7 +31,7 @@ const SCENARIOS: [(&str, &str); 6] = [
 ];
 
 /// 08.1: the choices for [`SCENARIOS`].
-pub(super) fn choices(answers: &[&'static str]) -> Finding {
+pub(crate) fn choices(answers: &[&'static str]) -> Finding {
     if answers.len() != SCENARIOS.len() {
         return wrong("leave the check cell as it was: it has six answers".into());
     }
@@ -60,7 +60,7 @@ pub(super) fn choices(answers: &[&'static str]) -> Finding {
 }
 
 /// 08.2: the process ids that ran the threads' tasks and the processes' tasks.
-pub(super) fn who_ran(answer: &Result<(Vec<u32>, Vec<u32>), String>) -> Finding {
+pub(crate) fn who_ran(answer: &Result<(Vec<u32>, Vec<u32>), String>) -> Finding {
     let here = std::process::id();
     let (by_threads, by_processes) = match answer {
         Ok(both) => both,
@@ -102,7 +102,7 @@ pub(super) fn who_ran(answer: &Result<(Vec<u32>, Vec<u32>), String>) -> Finding 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::exercises::tests::said;
+    use crate::judges::tests::said;
 
     #[test]
     fn each_choice_is_answered_with_its_reason() {

@@ -1,9 +1,9 @@
 //! Memory in pages of the ordinary size.
 
+use std::io;
+
 use nix::sys::prctl;
 use nix::unistd::{SysconfVar, sysconf};
-
-use crate::error::{Error, Result};
 
 /// Has Linux give this process, and the children that it will fork, memory in ordinary pages only, and answers
 /// with their size in bytes.
@@ -18,14 +18,16 @@ use crate::error::{Error, Result};
 ///
 /// # Example
 /// ```
-/// let page: usize = forklore::lesson::use_ordinary_pages()?;
+/// let page: usize = forklore_course::use_ordinary_pages()?;
 /// assert!(page >= 4096 && page.is_power_of_two());
-/// # Ok::<(), forklore::Error>(())
+/// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn use_ordinary_pages() -> Result<usize> {
-    prctl::set_thp_disable(true)
-        .map_err(|errno| Error::os("cannot switch huge pages off", errno.into()))?;
-    let size = sysconf(SysconfVar::PAGE_SIZE)
-        .map_err(|errno| Error::os("cannot ask for the size of a page", errno.into()))?;
+pub fn use_ordinary_pages() -> io::Result<usize> {
+    let cannot = |what: &str| {
+        let message = format!("cannot {what}");
+        move |errno| io::Error::other(format!("{message}: {}", io::Error::from(errno)))
+    };
+    prctl::set_thp_disable(true).map_err(cannot("switch huge pages off"))?;
+    let size = sysconf(SysconfVar::PAGE_SIZE).map_err(cannot("ask for the size of a page"))?;
     Ok(size.unwrap_or(4096) as usize)
 }
