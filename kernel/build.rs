@@ -1,4 +1,4 @@
-//! Puts the library's sources into the program, so that the kernel has them wherever it is installed.
+//! Puts the sources of the library and of the course into the program, so that the kernel has them wherever it is installed.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write;
@@ -17,29 +17,63 @@ name = "forklore"
 path = "../src/lib.rs"
 "#;
 
+/// The same for the course, whose folder is in the library's.
+const COURSE_ANALYSIS_MANIFEST: &str = r#"[package]
+name = "forklore-course-analysis"
+version = "0.0.0"
+edition = "2024"
+
+[lib]
+name = "forklore_course"
+path = "../src/lib.rs"
+
+[dependencies]
+forklore-analysis = { path = "../../analysis" }
+
+[workspace]
+"#;
+
 fn main() {
     let root = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap())
         .parent()
         .unwrap()
         .to_owned();
     let out = PathBuf::from(std::env::var("OUT_DIR").unwrap());
-    for watched in ["src", "Cargo.toml", "Cargo.lock"] {
+    for watched in [
+        "src",
+        "Cargo.toml",
+        "Cargo.lock",
+        "lessons/src",
+        "lessons/Cargo.toml",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     println!("cargo::rerun-if-changed=src/runtime/prelude_source.rs");
 
-    let text = fs::read_to_string(root.join("Cargo.toml")).unwrap();
-    let manifest = reduced_manifest(&text);
-    let analysis = analysis_manifest(&text);
-    fs::write(out.join("Cargo.toml"), &manifest).unwrap();
-    fs::write(out.join("analysis.toml"), &analysis).unwrap();
+    let text = |name: &str| fs::read_to_string(root.join(name)).unwrap();
+    let (library, course) = (text("Cargo.toml"), text("lessons/Cargo.toml"));
+    let features = session_features(&library);
+    let manifests = [
+        (
+            "Cargo.toml",
+            reduced_manifest(&library, &library, &features),
+        ),
+        ("analysis/Cargo.toml", analysis_manifest(&features)),
+        (
+            "lessons/Cargo.toml",
+            reduced_manifest(&course, &library, ""),
+        ),
+        (
+            "lessons/analysis/Cargo.toml",
+            COURSE_ANALYSIS_MANIFEST.to_owned(),
+        ),
+    ];
     let mut sources = Vec::new();
     collect(&root.join("src"), &mut sources);
+    collect(&root.join("lessons/src"), &mut sources);
     sources.sort();
 
     let mut hasher = DefaultHasher::new();
-    manifest.hash(&mut hasher);
-    analysis.hash(&mut hasher);
     fs::read(root.join("Cargo.lock")).unwrap().hash(&mut hasher);
     fs::read("src/runtime/prelude_source.rs")
         .unwrap()
@@ -48,8 +82,13 @@ fn main() {
     let mut list = |name: &str, path: &Path| {
         writeln!(files, "    ({name:?}, include_bytes!({path:?})),").unwrap();
     };
-    list("Cargo.toml", &out.join("Cargo.toml"));
-    list("analysis/Cargo.toml", &out.join("analysis.toml"));
+    for (name, manifest) in &manifests {
+        manifest.hash(&mut hasher);
+        let path = out.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, manifest).unwrap();
+        list(name, &path);
+    }
     for source in &sources {
         let name = source.strip_prefix(&root).unwrap().to_str().unwrap();
         name.hash(&mut hasher);
@@ -80,7 +119,12 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 /// What stands under a heading of a manifest, heading included.
 fn section<'t>(text: &'t str, name: &str) -> Option<&'t str> {
-    let start = text.find(&format!("\n[{name}]\n"))? + 1;
+    let heading = format!("[{name}]\n");
+    let is_first = text.starts_with(&heading);
+    let start = match is_first {
+        true => 0,
+        false => text.find(&format!("\n{heading}"))? + 1,
+    };
     let end = text[start + 1..]
         .find("\n[")
         .map_or(text.len(), |end| start + 1 + end);
@@ -101,11 +145,10 @@ fn session_features(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
-/// The manifest for rust-analyzer, with the library's features and without the dependencies that they enable.
-fn analysis_manifest(text: &str) -> String {
-    let features = session_features(text);
+/// The library's manifest for rust-analyzer, with its features and without the dependencies that they enable.
+fn analysis_manifest(features: &str) -> String {
     let dependencies = features.split('"').filter(|name| name.starts_with("dep:"));
-    let features = dependencies.fold(features.clone(), |features, name| {
+    let features = dependencies.fold(features.to_owned(), |features, name| {
         let quoted = format!("\"{name}\"");
         features
             .replace(&format!("{quoted}, "), "")
@@ -114,12 +157,11 @@ fn analysis_manifest(text: &str) -> String {
     format!("{ANALYSIS_MANIFEST}\n{features}\n[workspace]\n")
 }
 
-/// The library's manifest without workspace, tests and lints: what a dependency needs.
-fn reduced_manifest(text: &str) -> String {
-    let section = |name: &str| section(text, name);
-    let shared = section("workspace.package").unwrap_or("");
+/// A package's manifest without tests, lints and what it inherits from its workspace: what a dependency needs.
+fn reduced_manifest(text: &str, workspace: &str, features: &str) -> String {
+    let shared = section(workspace, "workspace.package").unwrap_or("");
     let mut manifest = String::new();
-    for line in section("package").expect("the root is a package").lines() {
+    for line in section(text, "package").expect("it is a package").lines() {
         match line.split_once(".workspace") {
             Some((key, _)) if matches!(key, "version" | "edition" | "rust-version" | "license") => {
                 let is_key = |line: &&str| {
@@ -148,8 +190,8 @@ fn reduced_manifest(text: &str) -> String {
         manifest.push('\n');
     }
     manifest.push('\n');
-    manifest.push_str(&session_features(text));
-    if let Some(section) = section("dependencies") {
+    manifest.push_str(features);
+    if let Some(section) = section(text, "dependencies") {
         manifest.push('\n');
         manifest.push_str(section.trim_end());
         manifest.push('\n');

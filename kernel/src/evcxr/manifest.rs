@@ -12,6 +12,7 @@
 //! …                                      │
 //! [target.'cfg(…)'.dependencies]         │ all this is the "optimisation level"
 //! forklore = { path = "…" }              │ (see `analysis` for the condition)
+//! forklore-course = { path = "…" }       │
 //!                                        │
 //! [profile.release]                      ┘
 //! debug = false                            evcxr's own settings, for a profile that nobody uses

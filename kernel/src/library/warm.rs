@@ -4,7 +4,7 @@
 //! what it finds in `target/` for fresh when paths, versions, flags and modification times are those of the build that made it:
 //!
 //! ```text
-//! ~/.cache/forklore/library-KEY/          the library's sources, from inside this program
+//! ~/.cache/forklore/library-KEY/          the sources of the library and the course, from inside this program
 //! ~/.cache/forklore/warm-KEY-RUSTC/       target/, Cargo.lock and what every session compiles first (see `kept`):
 //!                                         made by a session in a folder beside it, then renamed into place
 //! ~/.cache/forklore/std-RUSTC/            the standard library's sources (see `sources`)
@@ -191,7 +191,8 @@ pub fn build_shared(folder: &Path, program: &Path) -> Result<PathBuf> {
     let compiler = Compiler::find()?;
     let cargo_home = shared::cargo_home(&root);
     if let (Some(own), Ok(lock)) = (own_cargo_home(), std::str::from_utf8(embedded::LOCK)) {
-        shared::copy_packages(lock, "forklore", &own, &cargo_home).with_context(cannot_write)?;
+        shared::copy_packages(lock, "forklore-course", &own, &cargo_home)
+            .with_context(cannot_write)?;
     }
     let mut warm = Warm::in_cache(&root, &compiler, Some(cargo_home)).with_context(cannot_write)?;
     if !warm.is_built() {
@@ -556,19 +557,24 @@ mod tests {
     }
 
     #[test]
-    fn the_library_has_a_manifest_of_its_own() {
-        let (name, manifest) = embedded::FILES[0];
-        let manifest = std::str::from_utf8(manifest).unwrap();
-        assert_eq!(name, "Cargo.toml");
-        assert!(
-            manifest.contains("name = \"forklore\"") && manifest.contains("[dependencies]"),
-            "{manifest}"
-        );
-        assert!(!manifest.contains("workspace = true"), "{manifest}");
-        assert!(
-            embedded::FILES
-                .iter()
-                .any(|(name, _)| *name == "src/lib.rs")
-        );
+    fn library_and_course_have_manifests_of_their_own() {
+        let file = |wanted: &str| {
+            let mut files = embedded::FILES.iter();
+            let (_, content) = files.find(|(name, _)| *name == wanted).expect(wanted);
+            std::str::from_utf8(content).unwrap()
+        };
+        for (folder, name) in [("", "forklore"), ("lessons/", "forklore-course")] {
+            let manifest = file(&format!("{folder}Cargo.toml"));
+            for part in [
+                &format!("name = \"{name}\""),
+                "version = \"",
+                "[dependencies]",
+            ] {
+                assert!(manifest.contains(part), "no {part}: {manifest}");
+            }
+            assert!(!manifest.contains("workspace = true"), "{manifest}");
+            file(&format!("{folder}src/lib.rs"));
+            file(&format!("{folder}analysis/Cargo.toml"));
+        }
     }
 }

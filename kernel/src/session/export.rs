@@ -26,12 +26,12 @@ pub fn write(folder: &Path, cells: &[String], library: Option<&Path>, lock: &Pat
         bail!("{} is not empty: export to a new folder", folder.display());
     }
     let library = library.filter(|_| uses_library(cells));
-    let program = program(cells, library.is_some());
-    let manifest = manifest(
-        &package_name(folder),
-        &program.dependencies,
-        library.is_some(),
-    );
+    let mut program = program(cells, library.is_some());
+    if library.is_some() {
+        // Last: what a cell says of them for the stock kernel is true in another folder.
+        program.dependencies.extend(own_crates(cells));
+    }
+    let manifest = manifest(&package_name(folder), &program.dependencies);
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
@@ -56,6 +56,15 @@ fn uses_library(cells: &[String]) -> bool {
     cells
         .iter()
         .any(|cell| marks.iter().any(|mark| cell.contains(mark)))
+}
+
+/// The manifest's lines for the library, and for the course where cells name it; both are copied into the project.
+fn own_crates(cells: &[String]) -> Vec<String> {
+    let mut lines = vec!["forklore = { path = \"forklore\" }".to_owned()];
+    if cells.iter().any(|cell| cell.contains("forklore_course")) {
+        lines.push("forklore-course = { path = \"forklore/lessons\" }".to_owned());
+    }
+    lines
 }
 
 struct Program {
@@ -303,13 +312,10 @@ fn flatten(tree: &ast::UseTree, prefix: &str, imports: &mut HashMap<String, Stri
     }
 }
 
-fn manifest(name: &str, dependencies: &[String], has_library: bool) -> String {
+fn manifest(name: &str, dependencies: &[String]) -> String {
     let mut text = format!(
         "[package]\nname = {name:?}\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n"
     );
-    if has_library {
-        text.push_str("forklore = { path = \"forklore\" }\n");
-    }
     let mut by_name = HashMap::new();
     for (index, line) in dependencies.iter().enumerate() {
         let crate_name = line.split('=').next().unwrap_or_default().trim();
@@ -439,13 +445,26 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         ]
         .map(str::to_owned);
         let program = program(&cells, true);
-        let text = manifest("a", &program.dependencies, true);
-        let expected = "forklore = { path = \"forklore\" }\nrand = \"0.9\"\nx = { path = \"y\" }\n";
+        let text = manifest("a", &program.dependencies);
+        let expected = "rand = \"0.9\"\nx = { path = \"y\" }\n";
         assert!(text.contains(expected), "{text}");
         assert!(
             program.text.contains("(1).evcxr_display();"),
             "{}",
             program.text
+        );
+    }
+
+    #[test]
+    fn the_course_goes_along_where_it_is_used() {
+        let lines = |cell: &str| own_crates(&[cell.to_owned()]).join("\n");
+        assert_eq!(
+            lines("use forklore::*;"),
+            "forklore = { path = \"forklore\" }"
+        );
+        assert!(
+            lines("use forklore_course::*;")
+                .ends_with("\nforklore-course = { path = \"forklore/lessons\" }")
         );
     }
 

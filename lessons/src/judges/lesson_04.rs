@@ -143,8 +143,8 @@ pub(crate) fn deposited((balance, report): &(u64, GilReport<()>)) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use forklore::gil::Gil;
     use crate::judges::tests::said;
+    use forklore::gil::Gil;
     use std::thread::sleep;
 
     #[test]

@@ -284,6 +284,10 @@ fn a_crate_s_file_has_no_folders_of_this_machine() {
             "/root/.cache/forklore/library-1/src/pool/mod.rs",
             "forklore/src/pool/mod.rs",
         ),
+        (
+            "/root/.cache/forklore/library-1/lessons/src/judges/mod.rs",
+            "forklore-course/src/judges/mod.rs",
+        ),
         ("mine/src/lib.rs", "mine/src/lib.rs"),
     ] {
         assert_eq!(words::crate_file(path), shown);

@@ -64,7 +64,10 @@ pub(super) fn crate_file(path: &str) -> String {
         }
     }
     match path.rsplit_once("/src/") {
-        Some((_, file)) if path.contains("forklore") => format!("forklore/src/{file}"),
+        Some((folder, file)) if folder.contains("forklore") => match folder.ends_with("/lessons") {
+            true => format!("forklore-course/src/{file}"),
+            false => format!("forklore/src/{file}"),
+        },
         _ => path.to_owned(),
     }
 }
@@ -267,7 +270,7 @@ fn advise_dep(message: &mut Message) {
             continue;
         };
         if let Some((krate, _)) = rest.split_once('`') {
-            if krate == "forklore" {
+            if krate == "forklore" || krate == "forklore_course" {
                 child.title = WITHOUT_LIBRARY.to_owned();
                 continue;
             }
