@@ -1,6 +1,6 @@
 //! Lesson 00: what a session may use, and how to ask for it.
 
-use super::{Finding, untouched, wrong};
+use super::finding::{Finding, untouched, wrong};
 
 /// What the check cell's five sessions may use.
 const USABLE: [usize; 5] = [8, 4, 2, 2, 1];
@@ -213,7 +213,7 @@ pub(crate) fn slurm_script(script: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::tests::said;
+    use crate::judges::finding::tests::said;
 
     #[test]
     fn sessions_that_got_too_much_are_explained() {
@@ -222,7 +222,7 @@ mod tests {
         assert!(message([8, 64, 64, 8, 8]).contains("what the machine has"));
         assert!(matches!(
             usable(&[8, 64, 64, 8, 8]),
-            Err(crate::judges::NotYet::Untouched(_))
+            Err(crate::judges::finding::NotYet::Untouched(_))
         ));
         assert!(message([8, 64, 2, 2, 1]).contains("the other 60"));
         assert!(message([8, 4, 4, 2, 4]).contains("takes away"));

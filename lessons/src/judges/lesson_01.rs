@@ -2,7 +2,7 @@
 
 use forklore::timing::Timeit;
 
-use super::{Finding, untouched, word, wrong};
+use super::finding::{Finding, untouched, word, wrong};
 
 /// 01.1: `summary(…)` of three lists of runs: fastest, median, spread.
 pub(crate) fn summaries(answers: &[(f64, f64, f64)]) -> Finding {
@@ -118,7 +118,7 @@ pub(crate) fn mistakes(answers: &[&'static str; 5]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::tests::said;
+    use crate::judges::finding::tests::said;
     use forklore::timing::timeit;
     use std::hint::black_box;
 

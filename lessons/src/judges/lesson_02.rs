@@ -1,6 +1,6 @@
 //! Lesson 02: what fork gives to whom.
 
-use super::{Finding, untouched, wrong};
+use super::finding::{Finding, untouched, wrong};
 
 /// The check cell's errands: what the child is to exit with, and what can arrive of it.
 const ERRANDS: [(i32, i32); 4] = [(0, 0), (7, 7), (42, 42), (300, 44)];
@@ -135,7 +135,7 @@ pub(crate) fn memory(answers: &[f64]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::tests::said;
+    use crate::judges::finding::tests::said;
 
     #[test]
     fn exit_codes_that_were_not_asked_of_the_child_are_seen() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forklore::timing::Timed;
 
-use super::{Finding, untouched, word, wrong};
+use super::finding::{Finding, untouched, word, wrong};
 
 /// 03.1: what four threads made of the numbers from 1 to 100, in order.
 pub(crate) fn parts(answers: &[(ThreadId, u64)]) -> Finding {
@@ -143,7 +143,7 @@ pub(crate) fn choices(answers: &[&'static str; 4]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::tests::said;
+    use crate::judges::finding::tests::said;
 
     #[test]
     fn who_added_what_is_seen() {

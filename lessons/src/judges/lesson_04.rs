@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forklore::gil::GilReport;
 
-use super::{Finding, untouched, wrong};
+use super::finding::{Finding, untouched, wrong};
 
 /// The native calls of the exercises.
 const DOWNLOAD: Duration = Duration::from_millis(50);
@@ -143,7 +143,7 @@ pub(crate) fn deposited((balance, report): &(u64, GilReport<()>)) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::tests::said;
+    use crate::judges::finding::tests::said;
     use forklore::gil::Gil;
     use std::thread::sleep;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Finding, untouched, wrong};
+use super::finding::{Finding, untouched, wrong};
 
 /// For each of the check cell's four measurements: the right number of workers, the most that were
 /// tried, and the number that was fastest.
@@ -107,7 +107,7 @@ pub(crate) fn none_left((pids, squares): &(Vec<i32>, Vec<u64>)) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::tests::said;
+    use crate::judges::finding::tests::said;
 
     #[test]
     fn the_knee_is_neither_the_most_nor_the_fastest() {

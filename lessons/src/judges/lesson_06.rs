@@ -1,6 +1,6 @@
 //! Lesson 06: a fair comparison, a map by hand, and how a map is cut into chunks.
 
-use super::{Finding, untouched, wrong};
+use super::finding::{Finding, untouched, wrong};
 
 /// The check cell's measurements: nanoseconds and items in series, then in parallel.
 const MEASURED: [[f64; 4]; 3] = [
@@ -237,7 +237,7 @@ fn in_words(sizes: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::tests::said;
+    use crate::judges::finding::tests::said;
 
     /// What CPython 3.11 makes, computed with its own two lines for some calls.
     #[test]

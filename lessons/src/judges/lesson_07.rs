@@ -1,6 +1,6 @@
 //! Lesson 07: break-even, crossover, Amdahl's law, and how large a chunk should be.
 
-use super::{Finding, untouched, wrong};
+use super::finding::{Finding, untouched, wrong};
 
 /// The check cell's calls: nanoseconds per call and per item, items, workers.
 const PRICES: [[f64; 4]; 3] = [
@@ -329,7 +329,7 @@ pub(crate) fn chunks(answers: &[usize]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::tests::said;
+    use crate::judges::finding::tests::said;
 
     #[test]
     fn each_wrong_break_even_has_its_message() {

@@ -1,6 +1,6 @@
 //! Lesson 08: threads or processes.
 
-use super::{Finding, untouched, word, wrong};
+use super::finding::{Finding, untouched, word, wrong};
 
 /// 08.1: the six scenarios: what to choose, and why not something else.
 const SCENARIOS: [(&str, &str); 6] = [
@@ -102,7 +102,7 @@ pub(crate) fn who_ran(answer: &Result<(Vec<u32>, Vec<u32>), String>) -> Finding 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::tests::said;
+    use crate::judges::finding::tests::said;
 
     #[test]
     fn each_choice_is_answered_with_its_reason() {

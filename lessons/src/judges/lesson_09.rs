@@ -1,6 +1,6 @@
 //! Lesson 09: what a number of tasks allows, how to balance them, and results that arrive.
 
-use super::{Finding, untouched, wrong};
+use super::finding::{Finding, untouched, wrong};
 
 /// The check cell's calls: tasks and workers, and the best speed-up.
 const CAPS: [((usize, usize), f64); 5] = [
@@ -115,7 +115,7 @@ pub(crate) fn arrived(squares: &[u64]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::tests::said;
+    use crate::judges::finding::tests::said;
 
     #[test]
     fn each_wrong_cap_has_its_message() {

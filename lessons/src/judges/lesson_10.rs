@@ -1,6 +1,6 @@
 //! Lesson 10: races, cache lines, and the order of locks.
 
-use super::{Finding, untouched, wrong};
+use super::finding::{Finding, untouched, wrong};
 
 /// How many even numbers the two calls get together: half of eighty million.
 const EVENS: u64 = 40_000_000;
@@ -140,7 +140,7 @@ pub(crate) fn lock_order(answers: &[[usize; 2]]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::tests::said;
+    use crate::judges::finding::tests::said;
 
     #[test]
     fn lost_additions_are_told_from_other_mistakes() {

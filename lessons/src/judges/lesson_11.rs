@@ -1,6 +1,6 @@
 //! Lesson 11: chunks that balance, shares that are fair.
 
-use super::{Finding, untouched, wrong};
+use super::finding::{Finding, untouched, wrong};
 
 /// The check cell's calls: rows and workers.
 const CALLS: [(usize, usize); 4] = [(120, 2), (120, 4), (6_000, 4), (3, 4)];
@@ -132,7 +132,7 @@ pub(crate) fn shares(answers: &[Vec<Vec<usize>>]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::tests::said;
+    use crate::judges::finding::tests::said;
 
     #[test]
     fn chunks_are_neither_too_few_nor_too_many() {

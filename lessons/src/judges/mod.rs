@@ -3,6 +3,7 @@
 //! An answer is looked at and never run, so an exercise that is not solved yet is no error and
 //! `Restart-and-Run-All` passes over it.
 
+mod finding;
 mod lesson_00;
 mod lesson_01;
 mod lesson_02;
@@ -18,6 +19,8 @@ mod lesson_11;
 
 use std::any::Any;
 use std::fmt;
+
+use finding::{Finding, NotYet, wrong};
 
 use crate::calls::Called;
 use crate::progress;
@@ -113,34 +116,6 @@ pub fn check(exercise: &str, answer: &dyn Any) -> Checked {
     }
 }
 
-/// What a judge finds: why the answer is right, or why it is not yet.
-type Finding = Result<String, NotYet>;
-
-/// An answer that is not right yet.
-#[derive(Clone, PartialEq, Eq)]
-enum NotYet {
-    /// The starter, as it was: where to begin. It is no attempt, so it is not noted.
-    Untouched(String),
-    /// What is wrong with it and what that often means.
-    Wrong(String),
-}
-
-impl NotYet {
-    fn text(&self) -> &str {
-        match self {
-            NotYet::Untouched(text) | NotYet::Wrong(text) => text,
-        }
-    }
-}
-
-fn wrong(text: String) -> Finding {
-    Err(NotYet::Wrong(text))
-}
-
-fn untouched(text: String) -> Finding {
-    Err(NotYet::Untouched(text))
-}
-
 /// Hands an answer of the right type to its judge.
 fn judge<T: 'static>(answer: &dyn Any, judge: fn(&T) -> Finding) -> Finding {
     match answer.downcast_ref::<T>() {
@@ -162,18 +137,6 @@ fn judge_all<T: Clone + 'static>(answers: &dyn Any, judge: fn(&[T]) -> Finding) 
     }
     let results: Vec<T> = calls.iter().flat_map(|call| call.outcome.clone()).collect();
     judge(&results)
-}
-
-/// A word of an answer as the judges write it: a learner may write `Thread`, `"optimized away"` or `"one-run"`.
-fn word(answer: &str) -> String {
-    let answer = answer.trim().to_lowercase().replace(['-', '_'], " ");
-    match &*answer {
-        "thread" => "threads".to_owned(),
-        "process" => "processes".to_owned(),
-        "child" => "children".to_owned(),
-        "optimized away" => "optimised away".to_owned(),
-        _ => answer,
-    }
 }
 
 fn another_type<T>() -> Finding {
@@ -228,14 +191,6 @@ impl fmt::Debug for Checked {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// What a judge says, with what a learner sees before it.
-    pub(crate) fn said(finding: Finding) -> String {
-        match finding {
-            Ok(text) => format!("solved: {text}"),
-            Err(not_yet) => not_yet.text().to_owned(),
-        }
-    }
 
     #[test]
     fn an_unknown_exercise_and_a_wrong_type_are_answered() {

@@ -1,0 +1,54 @@
+//! What judges say of an answer.
+
+/// What a judge finds: why the answer is right, or why it is not yet.
+pub(super) type Finding = Result<String, NotYet>;
+
+/// An answer that is not right yet.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum NotYet {
+    /// The starter, as it was: where to begin. It is no attempt, so it is not noted.
+    Untouched(String),
+    /// What is wrong with it and what that often means.
+    Wrong(String),
+}
+
+impl NotYet {
+    pub(super) fn text(&self) -> &str {
+        match self {
+            NotYet::Untouched(text) | NotYet::Wrong(text) => text,
+        }
+    }
+}
+
+pub(super) fn wrong(text: String) -> Finding {
+    Err(NotYet::Wrong(text))
+}
+
+pub(super) fn untouched(text: String) -> Finding {
+    Err(NotYet::Untouched(text))
+}
+
+/// A word of an answer as the judges write it: a learner may write `Thread`, `"optimized away"` or `"one-run"`.
+pub(super) fn word(answer: &str) -> String {
+    let answer = answer.trim().to_lowercase().replace(['-', '_'], " ");
+    match &*answer {
+        "thread" => "threads".to_owned(),
+        "process" => "processes".to_owned(),
+        "child" => "children".to_owned(),
+        "optimized away" => "optimised away".to_owned(),
+        _ => answer,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// What a judge says, with what a learner sees before it.
+    pub(in crate::judges) fn said(finding: Finding) -> String {
+        match finding {
+            Ok(text) => format!("solved: {text}"),
+            Err(not_yet) => not_yet.text().to_owned(),
+        }
+    }
+}
