@@ -90,7 +90,7 @@ fn panics_are_caught_in_one_place() {
 
 /// Each copy of the library in a notebook has its own statics, so every new one is a decision.
 fn statics_are_those_of_the_invariant() {
-    let sources = Sources::read();
+    let sources = Sources::of("src");
     let lines = sources.code.values().flat_map(|code| code.lines());
     let in_code: BTreeSet<&str> = lines.filter_map(static_name).collect();
 
