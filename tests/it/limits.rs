@@ -132,7 +132,7 @@ fn limits_hold_for_whatever_is_waited_for() {
 
 fn a_limit_is_no_limit_for_the_whole_map() {
     let pool = limited(1);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let nap = |n: u64| {
         std::thread::sleep(Duration::from_millis(10));
         n
