@@ -249,9 +249,13 @@ pub(crate) enum Cause {
     KilledPerhapsForMemory {
         n_ended: u64,
     },
+    /// By `SIGABRT`, because it was refused memory under the pool's limit in bytes.
+    OutOfMemory {
+        limit: u64,
+    },
     Vanished,
     TimedOut {
-        limit: Duration,
+        limit: TaskLimit,
         /// Its worker was killed for it, which takes the privileges that the owner started it with.
         is_ended: bool,
     },
@@ -263,6 +267,36 @@ pub(crate) enum Cause {
     Decode(String),
     FunctionNotFound(String),
     NotRun(String),
+}
+
+/// How long a task may take, and by which clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum TaskLimit {
+    Elapsed(Duration),
+    CpuTime(Duration),
+}
+
+impl TaskLimit {
+    /// The same, but no shorter.
+    pub(crate) fn at_least(self, shortest: Duration) -> TaskLimit {
+        match self {
+            TaskLimit::Elapsed(limit) => TaskLimit::Elapsed(limit.max(shortest)),
+            TaskLimit::CpuTime(limit) => TaskLimit::CpuTime(limit.max(shortest)),
+        }
+    }
+}
+
+impl fmt::Display for TaskLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TaskLimit::Elapsed(limit) => {
+                write!(f, "took longer than the pool's limit of {limit:?}")
+            }
+            TaskLimit::CpuTime(limit) => {
+                write!(f, "used more CPU time than the pool's limit of {limit:?}")
+            }
+        }
+    }
 }
 
 impl Cause {
@@ -313,10 +347,15 @@ impl fmt::Display for Cause {
                  {n_ended} process{} of this control group for that",
                 if *n_ended == 1 { "" } else { "es" }
             ),
+            Cause::OutOfMemory { limit } => write!(
+                f,
+                "ran out of memory: it may have {} (see memory_limit)",
+                mebibytes(*limit)
+            ),
             Cause::Vanished => f.write_str("died, and something else took its exit status"),
             Cause::TimedOut { limit, is_ended } => write!(
                 f,
-                "took longer than the pool's limit of {limit:?}, {}",
+                "{limit}, {}",
                 if *is_ended {
                     "and was ended"
                 } else {
@@ -331,6 +370,10 @@ impl fmt::Display for Cause {
             Cause::NotRun(why) => write!(f, "was not run: {why}"),
         }
     }
+}
+
+fn mebibytes(n_bytes: u64) -> String {
+    format!("{:.0} MiB", n_bytes as f64 / (1 << 20) as f64)
 }
 
 fn by_signal(f: &mut fmt::Formatter<'_>, signal: i32) -> fmt::Result {
@@ -367,6 +410,7 @@ impl TaskError {
     pub fn signal(&self) -> Option<i32> {
         match self.0.cause {
             Cause::Signalled { signal } | Cause::Aborted { signal, .. } => Some(signal),
+            Cause::OutOfMemory { .. } => Some(Signal::SIGABRT as i32),
             Cause::KilledPerhapsForMemory { .. } => Some(Signal::SIGKILL as i32),
             _ => None,
         }
@@ -409,12 +453,24 @@ impl TaskError {
                 | Cause::Signalled { .. }
                 | Cause::Aborted { .. }
                 | Cause::KilledPerhapsForMemory { .. }
+                | Cause::OutOfMemory { .. }
                 | Cause::Vanished
         )
     }
 
-    /// The task took longer than the pool [allows](crate::pool::Builder::timeout), and its worker was
-    /// killed for it.
+    /// The task's worker died for lack of memory: it was refused memory under the pool's
+    /// [limit](crate::pool::Builder::memory_limit), or Linux killed it, as far as can be told,
+    /// because the machine or its control group had none left. Such a task
+    /// [`is_died()`](TaskError::is_died), too.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(
+            self.0.cause,
+            Cause::OutOfMemory { .. } | Cause::KilledPerhapsForMemory { .. }
+        )
+    }
+
+    /// The task took longer than the pool [allows](crate::pool::Builder::timeout), or more
+    /// [CPU time](crate::pool::Builder::cpu_time_limit), and its worker was killed for it.
     pub fn is_timed_out(&self) -> bool {
         matches!(self.0.cause, Cause::TimedOut { .. })
     }

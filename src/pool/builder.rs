@@ -1,7 +1,9 @@
 //! What a pool is like: chosen before it is made.
 
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use super::call::callable::why_not_shipped;
 use super::call::flight::Shared;
 use super::plan::Schedule;
 use super::settings::{Initializer, Settings, StartMethod};
+use super::workers::conditions::Conditions;
 
 /// Chooses what a [`Pool`] is like.
 #[derive(Default)]
@@ -26,6 +29,9 @@ pub struct Builder {
     schedule: Schedule,
     timeout: Option<Duration>,
     retries: u32,
+    cpu_time_limit: Option<Duration>,
+    kills_descendants: bool,
+    conditions: Conditions,
 }
 
 impl Builder {
@@ -93,7 +99,7 @@ impl Builder {
     /// [initialiser](Builder::initializer) has the same limit, but at least 1 s.
     ///
     /// What ends is the worker. Programs that its task had started (`Command`) go on, without a parent that
-    /// waits for them. To have them ended too, let the task set `PR_SET_PDEATHSIG` in them (`pre_exec`, prctl(2)).
+    /// waits for them, unless the pool [kills them too](Builder::kill_descendants).
     ///
     /// A process that gives up its privileges after it has made a pool may not end workers that kept theirs.
     /// A task over its limit is an error then as well, and the pool is closed.
@@ -114,6 +120,93 @@ impl Builder {
         self
     }
 
+    /// How much CPU time one task may use, its threads' together. Everything that
+    /// [`timeout`](Builder::timeout) says holds for this limit, too, but for the clock: a task that
+    /// sleeps or waits does not use it up, and neither does a busy machine. What a task's child
+    /// processes use does not count.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let limit = Duration::from_millis(50);
+    /// let pool = forklore::Pool::builder().workers(2).cpu_time_limit(limit).build()?;
+    /// let results = pool.try_map(|x: u32| while x == 1 { std::hint::spin_loop() }, 0..3);
+    /// assert!(results[1].as_ref().is_err_and(|error| error.is_timed_out()));
+    /// assert_eq!(results[2], Ok(()));
+    /// # Ok(()) }
+    /// ```
+    pub fn cpu_time_limit(mut self, limit: Duration) -> Builder {
+        self.cpu_time_limit = Some(limit);
+        self
+    }
+
+    /// How much private memory a worker may have, in bytes: what it writes to and shares with no
+    /// other process (`RLIMIT_DATA`, getrlimit(2)). What it inherits by fork counts; the pool's
+    /// shared memory and the stack do not.
+    ///
+    /// A task that is refused memory under this limit aborts its worker, as Rust programs do; its error
+    /// [`is_out_of_memory()`](crate::TaskError::is_out_of_memory), and the worker is replaced. A task
+    /// that asks first (`Vec::try_reserve`) can go on without. A worker that has more than this when
+    /// it starts is an error of the first call, which says how much it has.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::builder().workers(2).memory_limit(256 << 20).build()?;
+    /// let results = pool.try_map(|n: usize| vec![1_u8; n].len(), [1000, 1 << 30]);
+    /// assert_eq!(results[0], Ok(1000));
+    /// assert!(results[1].as_ref().is_err_and(|error| error.is_out_of_memory()));
+    /// # Ok(()) }
+    /// ```
+    pub fn memory_limit(mut self, bytes: u64) -> Builder {
+        self.conditions.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Adds to the niceness of the workers, up to 19: the higher it is, the less they disturb what
+    /// else runs here. Lowering it takes a privilege.
+    pub fn nice(mut self, n: i32) -> Builder {
+        self.conditions.niceness = n;
+        self
+    }
+
+    /// Sets a variable in the workers' environment, on top of what they have from this process.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::builder().workers(2).environment("OMP_NUM_THREADS", "1").build()?;
+    /// let n_threads = pool.apply(|name: String| std::env::var(name).unwrap(), "OMP_NUM_THREADS".into());
+    /// assert_eq!(n_threads, "1");
+    /// # Ok(()) }
+    /// ```
+    pub fn environment(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Builder {
+        self.conditions
+            .environment
+            .push((name.into(), value.into()));
+        self
+    }
+
+    /// The folder in which the workers start; without it, this process's own.
+    pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> Builder {
+        self.conditions.current_dir = Some(folder.into().into_os_string());
+        self
+    }
+
+    /// Whether a worker that is killed, because its task is over a limit or the pool is
+    /// [terminated](Pool::terminate), takes with it all processes that its tasks have started, and
+    /// that those have started. Without this they go on.
+    ///
+    /// Processes whose parents have ended become the worker's children (`PR_SET_CHILD_SUBREAPER`,
+    /// prctl(2)), so a task cannot hide one; as zombies they stay until the worker ends.
+    pub fn kill_descendants(mut self, kill: bool) -> Builder {
+        self.kills_descendants = kill;
+        self.conditions.adopts_orphans = kill;
+        self
+    }
+
     /// How often a task is tried again whose worker died; without this, never, because the pool cannot know
     /// what it had done before.
     ///
@@ -129,18 +222,21 @@ impl Builder {
     /// # Errors
     /// As [`Pool::new`] and [`Pool::with_workers`], but several threads are an error only for
     /// [`StartMethod::Fork`]; and `is_invalid_input()` if a worker is to run 0 tasks, a task may take no
-    /// time, or the initialiser cannot travel.
+    /// time, the initialiser cannot travel, a variable's name cannot be one, or the folder is none.
+    /// A limit that a worker cannot start under, or a niceness that it may not have, is an error of
+    /// the first call, which names it.
     pub fn build(self) -> Result<Pool> {
         if self.max_tasks == Some(0) {
             return Err(Error::invalid_input(
                 "a worker that makes room after 0 tasks never runs one; give at least 1",
             ));
         }
-        if self.timeout == Some(Duration::ZERO) {
+        if [self.timeout, self.cpu_time_limit].contains(&Some(Duration::ZERO)) {
             return Err(Error::invalid_input(
                 "no task ends within a limit of 0 s; give a longer one, or none",
             ));
         }
+        self.conditions.check()?;
         if self.method != StartMethod::Fork
             && let Some(Initializer {
                 shipped: Err(why), ..
@@ -160,6 +256,9 @@ impl Builder {
             schedule: self.schedule.checked()?,
             timeout: self.timeout,
             retries: self.retries,
+            cpu_time_limit: self.cpu_time_limit,
+            kills_descendants: self.kills_descendants,
+            conditions: self.conditions,
             local: None,
         };
         Ok(Pool {

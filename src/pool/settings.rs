@@ -9,6 +9,7 @@ use crate::error::Result;
 use super::call::work::Work;
 use super::plan::Schedule;
 use super::shm::desk::Shm;
+use super::workers::conditions::Conditions;
 
 /// What every worker of a pool is started with.
 #[derive(Clone)]
@@ -24,6 +25,11 @@ pub(super) struct Settings {
     pub(super) timeout: Option<Duration>,
     /// How often a task whose worker died is tried again.
     pub(super) retries: u32,
+    /// How much CPU time a task may use.
+    pub(super) cpu_time_limit: Option<Duration>,
+    /// Whether what a task has started ends with a worker that is killed.
+    pub(super) kills_descendants: bool,
+    pub(super) conditions: Conditions,
     /// What workers that are forked for one call inherit; `None` for those that live on.
     pub(super) local: Option<LocalCall>,
 }

@@ -307,6 +307,18 @@ pub(crate) fn is_stopped(pid: i32) -> bool {
     state(pid).is_none_or(|state| "TtZX".contains(state))
 }
 
+/// How long a process may take to stop. One that sleeps in the kernel, and does not, is at what it
+/// was at before.
+const STOPS_WITHIN: Duration = Duration::from_millis(50);
+
+/// Waits until a process that was sent `SIGSTOP` has stopped or ended, if it does so soon.
+pub(crate) fn wait_until_stopped(pid: i32) {
+    let deadline = Instant::now() + STOPS_WITHIN;
+    while !is_stopped(pid) && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+}
+
 /// Whether a process has ended; it may wait to be reaped.
 pub(crate) fn has_ended(pid: i32) -> bool {
     state(pid).is_none_or(|state| "ZX".contains(state))

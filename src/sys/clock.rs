@@ -70,6 +70,12 @@ pub(crate) fn descendants() -> CpuTime {
     total
 }
 
+/// The CPU time that a process has used, its threads' together; `None` if there is none of this pid.
+pub(crate) fn used_by(pid: i32) -> Option<Duration> {
+    let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(pid)).ok()?;
+    Some(Duration::from(nix::time::clock_gettime(clock).ok()?))
+}
+
 /// The children of a process, as its only thread's list in `/proc` has them.
 pub(crate) fn children(pid: i32) -> Vec<i32> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
@@ -89,8 +95,7 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
 /// A running process's time: the sum to the nanosecond from its CPU clock, its parts in the
 /// proportion that `/proc/PID/stat` gives in hundredths of a second. With its reaped children's.
 fn of_process(pid: i32) -> Option<CpuTime> {
-    let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(pid)).ok()?;
-    let total = Duration::from(nix::time::clock_gettime(clock).ok()?);
+    let total = used_by(pid)?;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the name in parentheses, which may hold spaces: count from behind it.
     let fields: Vec<u64> = stat

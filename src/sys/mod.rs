@@ -4,8 +4,10 @@
 pub(crate) mod atomic;
 pub(crate) mod child;
 pub(crate) mod clock;
+pub(crate) mod confine;
 pub(crate) mod copy;
 pub(crate) mod descriptor;
+pub(crate) mod family;
 pub(crate) mod fifo;
 pub(crate) mod futex;
 pub(crate) mod launch;
@@ -16,6 +18,7 @@ mod process_id;
 pub(crate) mod pthread;
 pub(crate) mod region;
 pub(crate) mod robust;
+pub(crate) mod shortage;
 pub(crate) mod thread;
 
 pub(crate) use process_id::{Origin, pid_namespace, process_id};

@@ -6,6 +6,7 @@
 
 mod channel;
 mod chaos;
+mod conditions;
 mod cpython;
 mod deaths;
 mod documents;
@@ -50,6 +51,7 @@ fn main() {
         ("pools", pools::TESTS),
         ("parallel", parallel::TESTS),
         ("limits", limits::TESTS),
+        ("conditions", conditions::TESTS),
         ("starts", starts::TESTS),
         ("plugins", plugins::TESTS),
         ("traces", traces::TESTS),

@@ -81,6 +81,9 @@ pub(in crate::pool) struct Slot {
     /// Not zero when the worker has ended because the shared memory had no room for its results.
     /// Worker: release; owner, after a death: acquire.
     pub(in crate::pool) lacks_room: AtomicU32,
+    /// Not zero when the worker aborts because it was refused memory. The worker, in a signal handler:
+    /// release; owner, after a death: acquire.
+    pub(in crate::pool) lacks_memory: AtomicU32,
     /// Not zero when the worker has ended of its own accord, between two jobs. Worker: release, before
     /// it exits; owner: acquire, after.
     pub(in crate::pool) is_retired: AtomicU32,

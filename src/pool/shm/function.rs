@@ -1,4 +1,4 @@
-//! A function's name in the pool's memory: its length in 8 bytes, then its [`Symbol`].
+//! A function's name in the pool's memory: a record with its [`Symbol`].
 
 use std::collections::HashMap;
 
@@ -6,6 +6,8 @@ use crate::error::Result;
 use crate::shared::heap::{Heap, Offset};
 use crate::symbol::{KnownFiles, Symbol};
 use crate::sys::object;
+
+use super::record;
 
 /// The records that a pool's owner has written.
 #[derive(Default)]
@@ -46,7 +48,7 @@ impl Records {
         let record = match self.by_name.get(&name) {
             Some(&record) => record,
             None => {
-                let record = write_bytes(heap, &name)?;
+                let record = record::write(heap, &name)?;
                 self.by_name.insert(name, record);
                 record
             }
@@ -59,18 +61,7 @@ impl Records {
 
 /// Writes down the name of the function at `address`.
 pub(in crate::pool) fn write(heap: &Heap, address: *const ()) -> Result<Offset> {
-    write_bytes(heap, &Symbol::of(address)?.to_bytes())
-}
-
-fn write_bytes(heap: &Heap, symbol: &[u8]) -> Result<Offset> {
-    let record = heap.take(size_of::<u64>() + symbol.len())?;
-    // SAFETY: the block was just taken with room for the length and the symbol.
-    unsafe {
-        let start = heap.at(record);
-        start.cast::<u64>().write(symbol.len() as u64);
-        std::ptr::copy_nonoverlapping(symbol.as_ptr(), start.add(size_of::<u64>()), symbol.len());
-    }
-    Ok(record)
+    record::write(heap, &Symbol::of(address)?.to_bytes())
 }
 
 /// Finds the function in this process, which has found others in the files that are `known`.
@@ -82,11 +73,5 @@ pub(in crate::pool) fn find(
     record: Offset,
     known: &mut KnownFiles,
 ) -> Result<*const ()> {
-    // SAFETY: the owner wrote the record before it published its offset, and never changes it.
-    let bytes = unsafe {
-        let record = heap.at(record);
-        let length = record.cast::<u64>().read();
-        std::slice::from_raw_parts(record.add(size_of::<u64>()), length as usize)
-    };
-    Symbol::from_bytes(bytes)?.resolve(known)
+    Symbol::from_bytes(record::read(heap, record))?.resolve(known)
 }

@@ -10,6 +10,7 @@ pub(super) mod engine;
 pub(super) mod function;
 mod growing;
 pub(super) mod lane;
+pub(super) mod record;
 pub(super) mod recorder;
 pub(super) mod sleep;
 pub(super) mod spin;

@@ -27,6 +27,7 @@ use crate::sys::launch::{Launch, forget_launch};
 use crate::sys::line::Line;
 use crate::sys::{descriptor, object};
 
+use super::conditions::Conditions;
 use super::server;
 use super::worker::{self, Duty};
 use crate::pool::settings::ShippedInitializer;
@@ -61,10 +62,12 @@ pub(super) struct Order {
     max_spinners: u64,
     /// Where the name of the initialiser is written; 0 for none.
     initializer: Offset,
+    /// Where the conditions are written; 0 for none.
+    conditions: Offset,
 }
 
 impl Order {
-    const N_NUMBERS: usize = 9;
+    const N_NUMBERS: usize = 10;
     const NO_LINE: u64 = u64::MAX;
 
     /// The same for another worker.
@@ -87,6 +90,7 @@ impl Order {
             self.max_tasks,
             self.max_spinners,
             self.initializer,
+            self.conditions,
         ];
         numbers.map(|number| number.to_string()).join(" ")
     }
@@ -107,6 +111,7 @@ impl Order {
             max_tasks,
             max_spinners,
             initializer,
+            conditions,
         ] = numbers;
         Some(Order {
             entry,
@@ -118,12 +123,13 @@ impl Order {
             max_tasks,
             max_spinners,
             initializer,
+            conditions,
         })
     }
 }
 
 /// What workers are to be like, for an order.
-pub(super) fn order(duty: &Duty<'_>, initializer: Offset) -> Order {
+pub(super) fn order(duty: &Duty<'_>, initializer: Offset, conditions: Offset) -> Order {
     Order {
         entry: 0,
         owner: 0,
@@ -134,6 +140,7 @@ pub(super) fn order(duty: &Duty<'_>, initializer: Offset) -> Order {
         max_tasks: duty.max_tasks,
         max_spinners: duty.max_spinners as u64,
         initializer,
+        conditions,
     }
 }
 
@@ -236,8 +243,12 @@ pub(super) fn work(heap: &Heap, order: Order) -> ! {
         }
         Err(error) => panic!("{error}"),
     };
+    let Ok(conditions) = Conditions::read(heap, order.conditions) else {
+        child::exit_now(worker::FAILED_TO_START)
+    };
     worker::work(&Duty {
         heap,
+        conditions: &conditions,
         slot_index: order.slot_index as usize,
         n_workers: order.n_workers as usize,
         initializer: (order.initializer != 0).then_some(&initializer as &dyn Fn()),
@@ -270,6 +281,7 @@ mod tests {
             max_tasks: u64::MAX,
             max_spinners: 7,
             initializer: 8,
+            conditions: 9,
         };
         for line in [None, Some(4)] {
             let order = Order { line, ..order };
@@ -283,8 +295,8 @@ mod tests {
             "",
             "1 2 3",
             "yes",
-            "1 2 3 4 5 6 7 8 x",
-            "1 2 3 4 5 6 7 8 9 10",
+            "1 2 3 4 5 6 7 8 9 x",
+            "1 2 3 4 5 6 7 8 9 10 11",
         ] {
             assert_eq!(Order::from_text(text), None);
         }

@@ -1,5 +1,6 @@
 //! The worker processes of a pool: how they start, what they do all their life, and how they end.
 
+pub(super) mod conditions;
 pub(super) mod crew;
 pub(super) mod fresh;
 mod server;

@@ -1,17 +1,20 @@
 //! Time limits for tasks, kept by the owner while it waits.
 //!
 //! Workers do not note when a task began: the owner looks at each worker's progress again and again, and
-//! a worker whose progress has not changed for the limit is over it. So a limit costs a task
-//! nothing, no thread keeps time, and what is never waited for is never ended.
+//! a worker whose progress has not changed for the limit is over it. The same holds for the CPU time
+//! that a worker has used. So a limit costs a task nothing, no thread keeps time, and what is never
+//! waited for is never ended.
 
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::error::TaskLimit;
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::Ordering;
-use crate::sys::child;
+use crate::sys::{child, clock, family};
 
+use crate::pool::settings::Settings;
 use crate::pool::shm::board::{Board, Slot};
 use crate::pool::shm::lane;
 
@@ -19,23 +22,30 @@ use crate::pool::shm::lane;
 const LOOKS_PER_LIMIT: u32 = 8;
 /// Looking costs a few microseconds.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
-/// How long a worker may take to stop. One that sleeps in the kernel, and does not, is at what it
-/// was at before.
-const STOPS_WITHIN: Duration = Duration::from_millis(50);
-
 /// So long an initialiser may take at least, however little time a task has: it runs while the machine is busy
 /// with starting processes.
 pub(super) const SHORTEST_START: Duration = Duration::from_secs(1);
 
 /// How long each worker has been where it is.
 pub(super) struct TimeLimit {
-    limit: Duration,
+    elapsed: Option<Duration>,
+    cpu_time: Option<Duration>,
     /// Whether workers run something of the user's before they are ready.
     has_initializer: bool,
-    /// For each slot, what its worker was last seen at, and since when.
-    seen: Vec<Option<(Progress, Instant)>>,
-    /// The slots whose workers were killed.
-    killed: Vec<usize>,
+    /// Whether what a task has started ends with its worker.
+    kills_descendants: bool,
+    /// For each slot, what its worker was last seen at.
+    seen: Vec<Option<Seen>>,
+    /// The slots whose workers were killed, and for which limit.
+    killed: Vec<(usize, TaskLimit)>,
+}
+
+/// When a worker was first seen at something, and how much CPU time it had used by then.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    progress: Progress,
+    since: Instant,
+    cpu_time: Duration,
 }
 
 /// What a worker is at. No two moments between which it finished something have the same.
@@ -61,80 +71,119 @@ impl Progress {
 }
 
 impl TimeLimit {
-    pub(in crate::pool) fn new(limit: Duration, has_initializer: bool) -> TimeLimit {
-        TimeLimit {
-            limit,
-            has_initializer,
+    /// The limits of a pool, if it has any.
+    pub(in crate::pool) fn of(settings: &Settings) -> Option<TimeLimit> {
+        let (elapsed, cpu_time) = (settings.timeout, settings.cpu_time_limit);
+        elapsed.or(cpu_time).map(|_| TimeLimit {
+            elapsed,
+            cpu_time,
+            has_initializer: settings.initializer.is_some(),
+            kills_descendants: settings.kills_descendants,
             seen: Vec::new(),
             killed: Vec::new(),
-        }
+        })
     }
 
-    /// After how long to look again.
+    /// After how long to look again. No worker uses CPU time faster than time passes, unless it has threads.
     pub(super) fn interval(&self) -> Duration {
-        (self.limit / LOOKS_PER_LIMIT).max(SHORTEST_INTERVAL)
+        let shortest = self.elapsed.into_iter().chain(self.cpu_time).min();
+        let shortest = shortest.unwrap_or(Duration::MAX);
+        (shortest / LOOKS_PER_LIMIT).max(SHORTEST_INTERVAL)
     }
 
     /// Counts a sleep of the owner between two looks for no longer than it should have been. It is longer when
     /// the owner was stopped, and then its workers may have been stopped with it (Ctrl-Z, a debugger).
     pub(super) fn forgive(&mut self, slept: Duration) {
         let excess = slept.saturating_sub(self.interval());
-        for (_, since) in self.seen.iter_mut().flatten() {
-            *since = since.checked_add(excess).unwrap_or(*since);
+        for seen in self.seen.iter_mut().flatten() {
+            seen.since = seen.since.checked_add(excess).unwrap_or(seen.since);
         }
     }
 
     /// Forgets a worker that has left its slot; the limit, if it was killed for having passed it.
-    pub(in crate::pool) fn forget(&mut self, slot: usize) -> Option<Duration> {
+    pub(in crate::pool) fn forget(&mut self, slot: usize) -> Option<TaskLimit> {
         if let Some(seen) = self.seen.get_mut(slot) {
             *seen = None;
         }
-        let index = self.killed.iter().position(|&killed| killed == slot)?;
-        self.killed.swap_remove(index);
-        Some(self.limit)
+        let index = self.killed.iter().position(|&(killed, _)| killed == slot)?;
+        Some(self.killed.swap_remove(index).1)
+    }
+
+    /// The limit that a worker at its initialiser or at a task has passed.
+    fn passed(&self, seen: &Seen, is_starting: bool, pid: i32) -> Option<TaskLimit> {
+        let limit = |limit: Duration| {
+            if is_starting {
+                limit.max(SHORTEST_START)
+            } else {
+                limit
+            }
+        };
+        let elapsed = self.elapsed.filter(|&of| seen.since.elapsed() >= limit(of));
+        let used = || {
+            clock::used_by(pid)
+                .unwrap_or_default()
+                .saturating_sub(seen.cpu_time)
+        };
+        let cpu_time = || self.cpu_time.filter(|&of| used() >= limit(of));
+        let elapsed = elapsed.map(TaskLimit::Elapsed);
+        elapsed.or_else(|| cpu_time().map(TaskLimit::CpuTime))
+    }
+
+    fn see(&self, progress: Progress, pid: i32) -> Seen {
+        let cpu_time = self.cpu_time.and_then(|_| clock::used_by(pid));
+        Seen {
+            progress,
+            since: Instant::now(),
+            cpu_time: cpu_time.unwrap_or_default(),
+        }
+    }
+
+    /// Kills a worker, which was stopped; false if this process may not.
+    fn kill(&self, pid: i32) -> bool {
+        if self.kills_descendants {
+            family::kill_descendants(pid);
+        }
+        child::kill(pid, Signal::SIGKILL)
     }
 
     /// Kills every worker that has been at one task or at its initialiser for longer than the limit, and every
     /// one that was stopped for as long while it should have begun one. Returns the slots of those that this
-    /// process may not kill.
+    /// process may not kill, with the limits that they have passed.
     pub(in crate::pool) fn kill_overdue(
         &mut self,
         heap: &Heap,
         pids: &[Option<i32>],
-    ) -> Vec<usize> {
+    ) -> Vec<(usize, TaskLimit)> {
         let mut spared = Vec::new();
         self.seen.resize(self.seen.len().max(pids.len()), None);
         let board = Board::of(heap);
-        let now = Instant::now();
         for (index, pid) in pids.iter().enumerate() {
             let Some(pid) = *pid else { continue };
             let slot = &board.slots[index];
             let progress = Progress::of(heap, slot);
-            let since = match self.seen[index] {
-                Some((seen, since)) if seen == progress => since,
+            let seen = match self.seen[index] {
+                Some(seen) if seen.progress == progress => seen,
                 _ => {
-                    self.seen[index] = Some((progress, now));
+                    self.seen[index] = Some(self.see(progress, pid));
                     continue;
                 }
             };
             let is_starting = progress.is_starting && self.has_initializer;
-            let limit = if is_starting {
-                self.limit.max(SHORTEST_START)
-            } else {
-                self.limit
-            };
-            if now.duration_since(since) < limit || self.killed.contains(&index) {
+            if self.killed.iter().any(|(killed, _)| *killed == index) {
                 continue;
             }
+            let Some(limit) = self.passed(&seen, is_starting, pid) else {
+                continue;
+            };
             let is_at_it = if is_starting || progress.task.is_some() {
                 holds_still(pid, || Progress::of(heap, slot) == progress)
             } else {
                 board.has_job(progress.job) && child::is_stopped(pid)
             };
-            if is_at_it && child::kill(pid, Signal::SIGKILL) {
-                self.killed.push(index);
+            if is_at_it && self.kill(pid) {
+                self.killed.push((index, limit));
             } else if is_at_it {
-                spared.push(index);
+                spared.push((index, limit));
             }
         }
         spared
@@ -148,10 +197,7 @@ fn holds_still(pid: i32, is_unchanged: impl Fn() -> bool) -> bool {
         return is_unchanged();
     }
     child::kill(pid, Signal::SIGSTOP);
-    let deadline = Instant::now() + STOPS_WITHIN;
-    while !child::is_stopped(pid) && Instant::now() < deadline {
-        std::thread::yield_now();
-    }
+    child::wait_until_stopped(pid);
     let unchanged = is_unchanged();
     if !unchanged {
         child::kill(pid, Signal::SIGCONT);

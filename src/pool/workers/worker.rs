@@ -9,6 +9,7 @@ use crate::symbol::KnownFiles;
 use crate::sys::atomic::Ordering;
 use crate::sys::{Origin, child, fifo};
 
+use super::conditions::Conditions;
 use crate::pool::call::work::{Trampoline, Work};
 use crate::pool::settings::LocalCall;
 use crate::pool::shm::board::{AWAKE, Board, Job, SPINNING, Slot};
@@ -22,6 +23,7 @@ pub(super) struct Duty<'a> {
     pub(in crate::pool) heap: &'a Heap,
     pub(in crate::pool) slot_index: usize,
     pub(in crate::pool) n_workers: usize,
+    pub(in crate::pool) conditions: &'a Conditions,
     pub(in crate::pool) initializer: Option<&'a dyn Fn()>,
     /// After how many tasks the worker makes room for a new one.
     pub(in crate::pool) max_tasks: u64,
@@ -37,6 +39,10 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
     slot.lifeline.hold();
     child::pass_interrupts();
     let origin = Origin::here();
+    if let Err(error) = duty.conditions.set(slot) {
+        board.last_panics[duty.slot_index].add(&error.to_string());
+        child::exit_now(FAILED_TO_PREPARE);
+    }
     if let Some(initializer) = duty.initializer
         && caught::run(initializer).is_err()
     {
@@ -71,6 +77,8 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
     child::exit_now(0)
 }
 
+/// The exit code of a worker that cannot have its conditions.
+pub(super) const FAILED_TO_PREPARE: i32 = 112;
 /// The exit code of a worker whose initialiser panicked.
 pub(super) const FAILED_TO_START: i32 = 113;
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::sys::atomic::Ordering;
-use crate::sys::child;
 use crate::sys::mutex::deadline_in;
+use crate::sys::{child, family};
 
 use super::super::time_limit;
 use super::Crew;
@@ -83,6 +83,11 @@ impl Crew {
         // Those that this process may not kill leave now, or as soon as their task is done.
         Board::of(&self.heap).owner.cut();
         for pid in self.pids.iter_mut().filter_map(Option::take) {
+            if self.settings.kills_descendants {
+                child::kill(pid, Signal::SIGSTOP);
+                child::wait_until_stopped(pid);
+                family::kill_descendants(pid);
+            }
             if child::kill(pid, Signal::SIGKILL) {
                 self.dying.push(pid);
             } else {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Error, Result, TaskLimit};
 use crate::memory;
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::{AtomicU32, Ordering};
@@ -34,6 +34,7 @@ use crate::pool::shm::lane;
 use crate::pool::shm::sleep;
 
 const SIGKILL: i32 = Signal::SIGKILL as i32;
+const SIGABRT: i32 = Signal::SIGABRT as i32;
 
 /// How many workers in a row may die on a slot before they are ready, until no other is started there
 /// for this job: something in this program or on this machine kills them all.
@@ -62,6 +63,8 @@ pub(in crate::pool) struct Crew {
     starter: Starter,
     /// Where the initialiser's name is written, once it was.
     initializer: Offset,
+    /// Where the workers' conditions are written, once they were.
+    conditions: Offset,
     /// Why the last worker that is missing could not be started.
     start_failure: String,
     n_cpus: usize,
@@ -79,7 +82,9 @@ pub(in crate::pool) struct Leaver {
 struct End {
     ended: Ended,
     /// The limit that it had passed, if it was killed for that.
-    overran: Option<Duration>,
+    overran: Option<TaskLimit>,
+    /// The pool's limit, if the worker was refused memory under it.
+    lacked_memory: Option<u64>,
     /// How many processes of the control group had ended for lack of memory, if it may be one of them.
     n_ended_for_memory: Option<u64>,
     /// It ended itself because there was no room for its results.
@@ -93,6 +98,9 @@ impl End {
         }
         if let (None, Some(n_ended)) = (self.overran, self.n_ended_for_memory) {
             return Cause::KilledPerhapsForMemory { n_ended };
+        }
+        if let (Some(limit), Ended::Signalled(SIGABRT)) = (self.lacked_memory, self.ended) {
+            return Cause::OutOfMemory { limit };
         }
         match (self.overran, self.ended) {
             (Some(limit), _) => Cause::TimedOut {
@@ -132,11 +140,10 @@ impl Crew {
             n_ended_for_memory: 0,
             dying: Vec::new(),
             spared: Vec::new(),
-            time_limit: settings
-                .timeout
-                .map(|limit| TimeLimit::new(limit, settings.initializer.is_some())),
+            time_limit: TimeLimit::of(settings),
             starter: Starter::new(settings.method),
             initializer: 0,
+            conditions: 0,
             start_failure: String::new(),
             n_cpus,
         }
@@ -252,6 +259,7 @@ impl Crew {
         slot.n_tasks.store(0, Ordering::Relaxed);
         slot.is_up.store(0, Ordering::Relaxed);
         slot.lacks_room.store(0, Ordering::Relaxed);
+        slot.lacks_memory.store(0, Ordering::Relaxed);
         slot.is_retired.store(0, Ordering::Relaxed);
         slot.is_dismissed.store(0, Ordering::Relaxed);
         slot.state.store(AWAKE, Ordering::SeqCst);
@@ -263,8 +271,12 @@ impl Crew {
         {
             self.initializer = function::write(&self.heap, shipped as *const ())?;
         }
+        if self.conditions == 0 && self.settings.method != StartMethod::Fork {
+            self.conditions = self.settings.conditions.write(&self.heap)?;
+        }
         let duty = Duty {
             heap: &self.heap,
+            conditions: &self.settings.conditions,
             slot_index,
             n_workers: self.pids.len(),
             initializer: initializer.map(|initializer| &*initializer.run),
@@ -272,7 +284,7 @@ impl Crew {
             local: self.settings.local,
             max_spinners: self.n_cpus.saturating_sub(1),
         };
-        let order = fresh::order(&duty, self.initializer);
+        let order = fresh::order(&duty, self.initializer, self.conditions);
         self.pids[slot_index] = Some(self.starter.start(&duty, order)?);
         Ok(())
     }
@@ -360,10 +372,22 @@ impl Crew {
             .time_limit
             .as_mut()
             .and_then(|limit| limit.forget(slot_index));
-        self.note_start(slot_index, pid, (!was_up).then_some((ended, overran)));
+        let last_panic = Board::of(&heap).last_panics[slot_index].read();
+        self.note_start(
+            slot_index,
+            pid,
+            (!was_up).then_some((ended, overran)),
+            &last_panic,
+        );
+        let lacks_memory = slot.lacks_memory.load(Ordering::Acquire) != 0;
         let end = End {
             ended,
             overran,
+            lacked_memory: self
+                .settings
+                .conditions
+                .memory_limit
+                .filter(|_| lacks_memory),
             n_ended_for_memory: self.look_for_lack_of_memory(ended),
             lacked_room: slot.lacks_room.load(Ordering::Acquire) != 0,
         };
@@ -374,9 +398,7 @@ impl Crew {
                 task: lane::running(&self.heap, slot),
                 pid,
                 noticed_ns,
-                cause: end
-                    .cause()
-                    .after(Board::of(&heap).last_panics[slot_index].read()),
+                cause: end.cause().after(last_panic),
             },
         }
     }
@@ -393,7 +415,13 @@ impl Crew {
     }
 
     /// Notes whether the worker that has left a slot had ever been ready.
-    fn note_start(&mut self, slot: usize, pid: i32, failed: Option<(Ended, Option<Duration>)>) {
+    fn note_start(
+        &mut self,
+        slot: usize,
+        pid: i32,
+        failed: Option<(Ended, Option<TaskLimit>)>,
+        last_words: &str,
+    ) {
         let n_slots = self.failed_starts.len().max(slot + 1);
         self.failed_starts.resize(n_slots, 0);
         let n_failed = &mut self.failed_starts[slot];
@@ -404,10 +432,14 @@ impl Crew {
             }
             Some((_, Some(limit))) if self.settings.initializer.is_some() => {
                 *n_failed = MAX_FAILED_STARTS;
-                let limit = limit.max(time_limit::SHORTEST_START);
                 format!(
-                    "the pool's initializer took longer than its limit of {limit:?} (see timeout)"
+                    "the pool's initializer {}",
+                    limit.at_least(time_limit::SHORTEST_START)
                 )
+            }
+            Some((Ended::Exited(worker::FAILED_TO_PREPARE), _)) => {
+                *n_failed = MAX_FAILED_STARTS;
+                last_words.to_owned()
             }
             Some((Ended::Exited(worker::FAILED_TO_START), _)) => {
                 *n_failed = MAX_FAILED_STARTS;
@@ -432,14 +464,13 @@ impl Crew {
             return Vec::new();
         };
         let spared = limit.kill_overdue(&self.heap, &self.pids);
-        let leave = |slot| self.spare(slot);
+        let leave = |(slot, limit)| self.spare(slot, limit);
         spared.into_iter().filter_map(leave).collect()
     }
 
-    fn spare(&mut self, slot_index: usize) -> Option<Leaver> {
+    fn spare(&mut self, slot_index: usize, limit: TaskLimit) -> Option<Leaver> {
         let pid = self.pids[slot_index].take()?;
         self.spared.push(pid);
-        let limit = self.settings.timeout?;
         let slot = &Board::of(&self.heap).slots[slot_index];
         Some(Leaver {
             slot: slot_index,
