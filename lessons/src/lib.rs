@@ -27,7 +27,6 @@
 //! asserts ratios and inequalities, and [`Comparison::verdict`] answers
 //! [`Verdict::Inconclusive`] rather than something wrong.
 
-mod by_workers;
 mod calls;
 mod compare;
 mod judges;
@@ -35,6 +34,7 @@ mod pages;
 mod pictures;
 mod place;
 mod predict;
+mod processes;
 mod progress;
 mod quiet;
 mod race;
@@ -44,13 +44,13 @@ mod show;
 mod sliders;
 mod sweep;
 
-pub use by_workers::by_workers;
 pub use calls::{Called, called};
 pub use compare::{Cases, Comparison, Verdict, compare};
 pub use judges::{Checked, check};
 pub use pages::use_ordinary_pages;
 pub use pictures::{amdahl_bars, chunks_on_a_board, circle_of_locks, copy_on_write, memories};
 pub use predict::{Judged, Measured, Prediction, predict};
+pub use processes::{RunBy, by_children, by_workers, run_by};
 pub use race::{Race, race};
 pub use session::{Session, session};
 pub use shares::{Shares, shares};

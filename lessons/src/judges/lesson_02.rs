@@ -47,6 +47,19 @@ fn likely_cause(answers: &[Option<i32>], answer: Option<i32>, asked: i32) -> &'s
     }
 }
 
+/// 02.1 and 02.2: what is right, and was it so by way of a child?
+pub(crate) fn by_children(finding: Finding, by_children: bool) -> Finding {
+    let solved = finding?;
+    match by_children {
+        true => Ok(solved),
+        false => wrong(
+            "the numbers are right, but no child was forked and waited for: this process made them up. Let a child do its \
+             part, and take what comes back from it (hint 2)."
+                .into(),
+        ),
+    }
+}
+
 /// 02.2: `diverge(10)`: the child's process id, what it made of its number, what the parent made.
 pub(crate) fn diverged((pid, in_child, in_parent): &(u32, u64, u64)) -> Finding {
     let (wanted_child, wanted_parent) = (20, 11);
@@ -153,6 +166,15 @@ mod tests {
         assert!(said(diverged(&(std::process::id(), 20, 11))).contains("parent itself"));
         assert!(said(diverged(&(child, 22, 11))).contains("before the fork"));
         assert!(said(diverged(&(child, 20, 21))).contains("Double inside"));
+    }
+
+    #[test]
+    fn right_numbers_without_a_child_are_not_enough() {
+        let right = |by_child| by_children(diverged(&(std::process::id() + 1, 20, 11)), by_child);
+        assert!(said(right(true)).starts_with("solved"));
+        assert!(said(right(false)).contains("no child was forked"));
+        let wrong = by_children(exit_codes(&[Some(0); 4]), false);
+        assert!(said(wrong).contains("dropping the guard"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Lesson 09: what a number of tasks allows, how to balance them, and results that arrive.
 
 use super::finding::{Finding, untouched, wrong};
+use crate::processes::RunBy;
 
 /// The check cell's calls: tasks and workers, and the best speed-up.
 const CAPS: [((usize, usize), f64); 5] = [
@@ -75,12 +76,18 @@ pub(crate) fn stripes(answers: &[usize]) -> Finding {
     Ok("28 stripes on four workers are seven full rounds.".into())
 }
 
-/// 09.3: [`arrived`], and whether the pool's workers had a part in it.
-pub(crate) fn arrived_by_workers((squares, by_workers): &(Vec<u64>, bool)) -> Finding {
+/// 09.3: [`arrived`], and which workers had a part in it. A closure that writes to a shared array captures it, so workers are
+/// forked for the call.
+pub(crate) fn arrived_by(squares: &[u64], by: RunBy) -> Finding {
     let solved = arrived(squares)?;
-    match by_workers {
-        true => Ok(solved),
-        false => wrong(
+    match by {
+        RunBy::ForkedWorkers => Ok(solved),
+        RunBy::PoolsWorkers => wrong(
+            "the squares are right, but they came back as results, copied from the workers. That is simpler, and often the \
+             better way; here the workers are to write them into one array that all share, with `squares.set(…)` (hint 2)."
+                .into(),
+        ),
+        RunBy::ThisProcess => wrong(
             "the squares are right, but no worker had a part in it: this process did all the work. Let `pool.map` call \
              `squares.set(…)` (hint 2)."
                 .into(),
@@ -145,8 +152,10 @@ mod tests {
     #[test]
     fn squares_that_no_worker_wrote_are_not_enough() {
         let squares: Vec<u64> = (0..10).map(|i| i * i).collect();
-        assert!(said(arrived_by_workers(&(squares.clone(), true))).starts_with("solved"));
-        assert!(said(arrived_by_workers(&(squares, false))).contains("no worker had a part"));
-        assert!(said(arrived_by_workers(&(vec![0; 10], false))).contains("never written to"));
+        let by = |by| said(arrived_by(&squares, by));
+        assert!(by(RunBy::ForkedWorkers).starts_with("solved"));
+        assert!(by(RunBy::PoolsWorkers).contains("came back as results"));
+        assert!(by(RunBy::ThisProcess).contains("no worker had a part"));
+        assert!(said(arrived_by(&[0; 10], RunBy::ThisProcess)).contains("never written to"));
     }
 }

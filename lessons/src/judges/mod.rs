@@ -23,10 +23,12 @@ use std::fmt;
 use finding::{Finding, NotYet, wrong};
 
 use crate::calls::Called;
+use crate::processes::RunBy;
 use crate::progress;
 use crate::show::{self, BLUE, GREEN};
 
-/// Every exercise of the course, and who judges its answers.
+/// Every exercise of the course and its judge. Where an exercise's check cell has changed, the answers of older notebooks,
+/// in which a learner may still work, have another type and are judged too.
 const EXERCISES: &[(&str, Judge)] = &[
     ("00.1", |answer| judge_all(answer, lesson_00::usable)),
     ("00.2", |answer| {
@@ -38,8 +40,21 @@ const EXERCISES: &[(&str, Judge)] = &[
     ("01.1", |answer| judge_all(answer, lesson_01::summaries)),
     ("01.2", |answer| judge(answer, lesson_01::repaired)),
     ("01.3", |answer| judge(answer, lesson_01::mistakes)),
-    ("02.1", |answer| judge_all(answer, lesson_02::exit_codes)),
-    ("02.2", |answer| judge(answer, lesson_02::diverged)),
+    ("02.1", |answer| {
+        match answer.downcast_ref::<(Vec<Called<Option<i32>>>, bool)>() {
+            Some((calls, by_children)) => {
+                let finding = judge_all(calls, lesson_02::exit_codes);
+                lesson_02::by_children(finding, *by_children)
+            }
+            None => judge_all(answer, lesson_02::exit_codes),
+        }
+    }),
+    ("02.2", |answer| match answer.downcast_ref() {
+        Some((diverged, by_children)) => {
+            lesson_02::by_children(lesson_02::diverged(diverged), *by_children)
+        }
+        None => judge(answer, lesson_02::diverged),
+    }),
     ("02.3", |answer| judge_all(answer, lesson_02::memory)),
     ("03.1", |answer| match answer.downcast_ref() {
         Some(timed) => lesson_03::parts_at_once(timed),
@@ -72,9 +87,18 @@ const EXERCISES: &[(&str, Judge)] = &[
     ("08.2", |answer| judge(answer, lesson_08::who_ran)),
     ("09.1", |answer| judge_all(answer, lesson_09::caps)),
     ("09.2", |answer| judge_all(answer, lesson_09::stripes)),
-    ("09.3", |answer| match answer.downcast_ref() {
-        Some(answer) => lesson_09::arrived_by_workers(answer),
-        None => judge_all::<u64>(answer, lesson_09::arrived),
+    ("09.3", |answer| {
+        if let Some((squares, by)) = answer.downcast_ref::<(Vec<u64>, RunBy)>() {
+            lesson_09::arrived_by(squares, *by)
+        } else if let Some((squares, by_workers)) = answer.downcast_ref::<(Vec<u64>, bool)>() {
+            let by = match by_workers {
+                true => RunBy::ForkedWorkers,
+                false => RunBy::ThisProcess,
+            };
+            lesson_09::arrived_by(squares, by)
+        } else {
+            judge_all::<u64>(answer, lesson_09::arrived)
+        }
     }),
     ("10.1", |answer| judge(answer, lesson_10::even_count)),
     ("10.2", |answer| judge_all(answer, lesson_10::places)),
