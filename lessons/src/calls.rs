@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 
-/// Makes some calls of a function for [`check`](crate::check). One that panics is an answer too: the
-/// check names the call, and the notebook runs on.
+/// Makes some calls of a function for [`check`](crate::check). A panic is an answer too: the check names the call, and the notebook
+/// runs on.
 ///
 /// # Example
 /// ```
@@ -33,7 +33,7 @@ pub struct Called<T> {
     pub outcome: Result<T, String>,
 }
 
-/// Makes one call. What a panic says is kept, and not written below the cell.
+/// Makes one call. A panic's message is kept, and not written below the cell.
 pub fn called<T>(call: &str, function: impl FnOnce() -> T) -> Called<T> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
@@ -60,7 +60,7 @@ fn message(payload: Box<dyn Any + Send>) -> String {
 }
 
 impl<T> Called<T> {
-    /// What to tell the learner whose call has panicked.
+    /// The message for a learner whose call panicked.
     pub(crate) fn panicked(&self) -> Option<String> {
         let said = self.outcome.as_ref().err()?;
         let cause = CAUSES.iter().find(|(part, _)| said.contains(part));
@@ -73,7 +73,7 @@ impl<T> Called<T> {
     }
 }
 
-/// What panics say, and the mistake that is usually behind it.
+/// Parts of panics' messages, and the mistake that is usually behind them.
 const CAUSES: &[(&str, &str)] = &[
     (
         "by zero",

@@ -1,5 +1,5 @@
-//! Where a learner's progress is kept. `xtask`, which reads it and does not depend on the library, compiles this
-//! very file, so that the two cannot differ.
+//! Where a learner's progress is kept. `forklore-lab`, which reads it and does not depend on the library, compiles this very
+//! file, so that the two cannot differ.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,8 @@
 //! A prediction, and how far it was from what was measured.
 //!
-//! What "far" means depends on what was predicted. A number of processors is right or wrong; a share of
-//! all pages that is four times too large is wrong, though it has the right order of magnitude; only
-//! of a ratio of two times it makes sense to say how many times it is off. So a prediction has a kind,
-//! and a lesson names the answers that people with a certain misconception give.
+//! What "far" means depends on what was predicted. A number of processors is right or wrong. A share of all pages that is four
+//! times too large is wrong, though it has the right order of magnitude. Only for a ratio of two times it makes sense to say
+//! by which factor it is off. So a prediction has a kind, and a lesson names the answers that a misconception leads to.
 
 use std::fmt;
 
@@ -13,7 +12,7 @@ use crate::show::{self, BLUE, ORANGE};
 const SHARE: f64 = 0.05;
 /// Ratios within this factor of each other are the same answer.
 const SAME_RATIO: f64 = 1.05;
-/// A ratio that is off by at most this factor is the answer of a misconception.
+/// A ratio within this factor of a misconception's answer counts as that answer.
 const THAT_RATIO: f64 = 1.1;
 
 /// Notes what you expect, before you measure it: a ratio, unless [`Prediction::count`] or one of its
@@ -184,7 +183,7 @@ impl fmt::Debug for Prediction {
 pub struct Measured {
     /// The number.
     pub value: f64,
-    /// Whether it tells more than that the machine was busy.
+    /// Whether the machine was quiet enough to rely on it.
     pub conclusive: bool,
 }
 
@@ -229,7 +228,7 @@ impl Judged {
         factor(self.prediction.value, self.measured.value)
     }
 
-    /// The misconception that the prediction shows. One that the measurement agrees with is none.
+    /// The misconception that the prediction shows, unless the measurement agrees with the prediction.
     fn shown_misconception(&self) -> Option<&str> {
         let (prediction, expected) = (&self.prediction, self.prediction.value);
         let measured = self.measured.value;
@@ -251,7 +250,7 @@ impl Judged {
         if let Some(impossible) = self.prediction.impossible() {
             return impossible;
         }
-        // Why, the measurement itself has said.
+        // The measurement itself has said why.
         let doubt =
             "Inconclusive: this measurement cannot judge the prediction. Run both cells again.";
         match (self.shown_misconception(), self.measured.conclusive) {

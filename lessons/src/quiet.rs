@@ -1,9 +1,8 @@
-//! Whether others were on the processors while something was measured.
+//! Whether other programs used the processors while something was measured.
 //!
-//! Rounds that disagree show that a machine is busy, but rounds that agree do not show that it is
-//! quiet. Where every core has other programs' work to do, the system shares time out by the thread,
-//! so two threads under one lock can be faster than one, in every round: they have asked for twice
-//! as much. So the processors are asked, too, what they did in the meantime.
+//! Rounds that disagree show that a machine is busy, but rounds that agree do not show that it is quiet. Where every core has other
+//! programs' work to do, Linux shares time out by the thread, so two threads under one lock can be faster than one, in every
+//! round: together they get twice as much. So a measurement also reads what the processors did in the meantime.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,15 +13,15 @@ use nix::unistd::{Pid, SysconfVar, sysconf};
 use forklore::Cpus;
 use forklore::timing::{Stopwatch, Times};
 
-/// This much of a processor may be used by others: a browser, a clock in the corner of the screen.
+/// How much of a processor other programs may use: a browser, a clock in the corner of the screen.
 const TOLERATED: f64 = 0.3;
-/// A difference by this factor is not the others' doing. Beside a busy loop per core, two workers have been seen to
+/// Other programs do not cause a difference by this factor. Beside a busy loop per core, two workers have been seen to
 /// take 5.6 times as long as one, in every round.
 const PLAIN: f64 = 10.0;
-/// What the others may add to two pieces of work that they disturb alike.
+/// How far other programs may pull apart two pieces of work that they disturb alike.
 const UNEVEN: f64 = 1.25;
 
-/// Begins to look at the processors that this process may run on.
+/// A measurement of the processors that this process may run on, from its start.
 pub(crate) struct Watch {
     busy: Option<Duration>,
     own: Stopwatch,
@@ -36,7 +35,7 @@ impl Watch {
         }
     }
 
-    /// What the others did since then.
+    /// What other programs used since then.
     pub(crate) fn stop(self) -> Others {
         let (Some(before), Some(now)) = (self.busy, busy()) else {
             return Others::unknown();
@@ -54,7 +53,7 @@ impl Watch {
     }
 }
 
-/// How much of the processors others have used, while something was measured.
+/// How much of the processors other programs used while something was measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Others {
     /// In processors: 1.5 is one and a half all the time.
@@ -65,7 +64,7 @@ pub(crate) struct Others {
 }
 
 impl Others {
-    /// Where the processors do not tell.
+    /// Where Linux does not say what the processors did.
     pub(crate) fn unknown() -> Others {
         Others {
             n_cpus: 0.0,

@@ -77,7 +77,7 @@ pub struct Race {
     names: [String; 2],
     /// Work per item, and how many times as fast the second way was in each round.
     points: Vec<(Duration, Vec<f64>)>,
-    /// Who else was on the processors.
+    /// What other programs used of the processors.
     others: Others,
 }
 

@@ -1,4 +1,4 @@
-//! What a session was asked to be, and what it is.
+//! What a learner asked for, and what the session has.
 
 use std::fmt;
 
@@ -9,8 +9,7 @@ use crate::show::{self, GREEN, ORANGE};
 
 const GIB: f64 = (1_u64 << 30) as f64;
 
-/// Looks at what this session was given, to put it beside what was asked for: a number of cores, and
-/// memory, in GB, for each of them.
+/// Compares what this session has with what was asked for: a number of cores, and for each of them an amount of memory, in GB.
 ///
 /// # Example
 /// ```
@@ -39,8 +38,8 @@ pub fn session(asked_cores: usize, asked_gb_per_core: f64) -> Session {
     }
 }
 
-/// What a session was asked to be, and what it is. The last expression of a cell: shows both, and
-/// what the difference comes from.
+/// What a learner asked for, and what the session has. The last expression of a cell: shows both, and where the difference
+/// comes from.
 #[derive(Clone, PartialEq)]
 pub struct Session {
     asked_cores: usize,
@@ -89,7 +88,7 @@ impl Session {
         self.memory_gb().is_none_or(|gb| gb >= 0.9 * self.asked_gb)
     }
 
-    /// Who allows how many cores, in the order of lesson 00.
+    /// Each limit on the cores, in the order of lesson 00.
     fn rows(&self) -> Vec<[String; 2]> {
         let given = &self.given;
         let or_nothing = |n: Option<usize>| n.map_or("not set".to_owned(), |n| n.to_string());
@@ -151,7 +150,7 @@ impl Session {
         findings
     }
 
-    /// The tightest limit is the cause; of several equal ones, the one that a job script decides.
+    /// The tightest limit is the cause; of several equal ones, the one that a job script sets.
     fn missing_cores(&self) -> String {
         let (given, asked) = (&self.given, self.asked_cores);
         let n = given.usable;

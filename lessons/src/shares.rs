@@ -35,7 +35,7 @@ pub struct Shares {
     title: String,
     /// Names and seconds.
     parts: Vec<(String, f64)>,
-    /// Why the measurements that they come from are not to be relied on.
+    /// Why the measurements that they come from cannot be relied on.
     doubt: Option<String>,
 }
 

@@ -224,7 +224,7 @@ pub fn noted_timeline(title: &str, pids: &[i32], noted: &[(u32, Duration, Durati
 }
 
 /// When each of two threads had the lock and when it waited for it, for several switch intervals: the first thread
-/// computes, the second answers..
+/// computes, the second answers.
 ///
 /// # Panics
 /// If there are not as many reports as intervals, or a report is not of two threads.

@@ -9,7 +9,7 @@ use crate::quiet::{Others, Watch};
 use crate::show::{self, GREEN, ORANGE};
 
 const N_ROUNDS: usize = 9;
-/// How many pieces the drawn line has.
+/// Number of pieces of the drawn line.
 const N_CURVE: u32 = 60;
 const LEAST_BATCH: Duration = Duration::from_micros(300);
 
@@ -62,7 +62,7 @@ pub struct Sweep {
     thing: String,
     /// Number of items, and the median seconds of a call.
     points: Vec<(u64, f64)>,
-    /// Who else was on the processors.
+    /// What other programs used of the processors.
     others: Others,
 }
 
@@ -120,7 +120,7 @@ impl Sweep {
         }
     }
 
-    /// Why these numbers are not to be relied on, and whatever is computed from them neither; `None` if they are.
+    /// Why neither these numbers nor what is computed from them can be relied on; `None` if they can.
     pub fn doubt(&self) -> Option<String> {
         self.others.disturb().then(|| {
             format!(

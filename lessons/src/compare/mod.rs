@@ -40,6 +40,7 @@ pub fn compare<'a>(title: &str) -> Cases<'a> {
 }
 
 /// The cases of a comparison that has not run yet.
+#[must_use = "a comparison measures nothing until it is run"]
 pub struct Cases<'a> {
     title: String,
     cases: Vec<Case<'a>>,

@@ -43,8 +43,8 @@ pub(crate) fn usable(answers: &[usize]) -> Finding {
     ))
 }
 
-/// The options in a script's lines that begin with `mark`, each with its values. A line may have several, and
-/// `=`, commas and blanks part them.
+/// The options in a script's lines that begin with `mark`, each with its values. A line may have several, separated by
+/// `=`, commas and blanks.
 fn options<'s>(script: &'s str, mark: &str) -> Vec<Vec<&'s str>> {
     let mut options: Vec<Vec<&str>> = Vec::new();
     let lines = script.lines().map(str::trim);
@@ -79,7 +79,7 @@ fn value<'s>(options: &[Vec<&'s str>], long: &str, short: &str) -> Option<&'s st
     values.collect::<Vec<_>>().pop()
 }
 
-/// An amount of memory in gigabytes: `1G`, `1024M`; without a unit it is in `otherwise`.
+/// An amount of memory in gigabytes: `1G`, `1024M`. `otherwise` is the unit where none is written.
 fn gigabytes(amount: &str, otherwise: &str) -> Option<f64> {
     let end = amount.find(|c: char| !c.is_ascii_digit() && c != '.');
     let (number, unit) = amount.split_at(end.unwrap_or(amount.len()));

@@ -1,4 +1,4 @@
-//! Lesson 01: what a measurement is, and what is wrong with some.
+//! Lesson 01: what a measurement is, and what can be wrong with it.
 
 use forklore::timing::Timeit;
 

@@ -1,4 +1,4 @@
-//! Lesson 02: what fork gives to whom.
+//! Lesson 02: what parent and child have after a fork.
 
 use super::finding::{Finding, untouched, wrong};
 
@@ -47,7 +47,7 @@ fn likely_cause(answers: &[Option<i32>], answer: Option<i32>, asked: i32) -> &'s
     }
 }
 
-/// 02.1 and 02.2: what is right, and was it so by way of a child?
+/// 02.1 and 02.2: the finding, and whether a child had a part in the answer.
 pub(crate) fn by_children(finding: Finding, by_children: bool) -> Finding {
     let solved = finding?;
     match by_children {

@@ -9,7 +9,7 @@ const PRICES: [[f64; 4]; 3] = [
     [30_000.0, 25.0, 24.0, 1.0],
 ];
 
-/// Whether two numbers are the same, infinite ones and those that are no numbers included.
+/// Whether two numbers are the same, including infinity and NaN.
 fn near(answer: f64, wanted: f64) -> bool {
     answer == wanted
         || (answer.is_nan() && wanted.is_nan())
@@ -86,7 +86,7 @@ pub(crate) fn break_even(answers: &[f64]) -> Finding {
         );
     };
     let [call, item, n, p] = price;
-    // What one worker makes of a wrong formula is no evidence: 1 − 1 / p is 0 there.
+    // A call with one worker tells no wrong formulas apart: 1 − 1 / p is 0 there.
     let follows = |rule: Price| {
         let mut pairs = answers.iter().copied().zip(PRICES);
         pairs.all(|(answer, price)| price[3] == 1.0 || near(answer, rule(price)))
@@ -108,7 +108,7 @@ pub(crate) fn break_even(answers: &[f64]) -> Finding {
     ))
 }
 
-/// A number of the size that it has: `2550`, `73.33`, `1.80e308`, `inf`.
+/// A number as a learner would write it: `2550`, `73.33`, `1.80e308`, `inf`.
 fn in_words(number: f64) -> String {
     match number.abs() {
         n if n.is_finite() && n >= 1e9 => format!("{number:.2e}"),
@@ -119,7 +119,7 @@ fn in_words(number: f64) -> String {
 
 /// 07.2: the learner's crossover, the interval in microseconds, and whether that was measured.
 pub(crate) fn crossover(&(answer, low, high, is_measured): &(f64, f64, f64, bool)) -> Finding {
-    // Who reads 0.74 off a figure means what is 0.743 to the computer.
+    // A learner who reads 0.74 off a figure means the computer's 0.743.
     let (least, most) = (low * 0.99, high * 1.01);
     let between = format!("between {low:.2} and {high:.2} µs");
     if answer == 0.0 {
@@ -223,7 +223,7 @@ fn serial_share([measured, p]: [f64; 2]) -> f64 {
     (1.0 / measured - 1.0 / p) / (1.0 - 1.0 / p)
 }
 
-/// The first call that is answered otherwise than by `right`, with the cause that fits all answers.
+/// The first call whose answer differs from `right`, with the cause that fits all answers.
 fn first_wrong<'c>(
     pairs: &[(f64, [f64; 2])],
     right: Law,
@@ -342,7 +342,7 @@ mod tests {
         for (rule, cause) in NOT_BREAK_EVEN {
             assert!(answers(rule).contains(cause), "{cause}");
         }
-        // Right but for one worker: that call is the one that is quoted.
+        // Only the call with one worker is wrong: the message quotes that one.
         let finite = |price: [f64; 4]| {
             if price[3] == 1.0 {
                 f64::MAX

@@ -1,7 +1,7 @@
 //! Checks of the course's exercises: what was expected, what came, and what that often means.
 //!
-//! An answer is looked at and never run, so an exercise that is not solved yet is no error and
-//! `Restart-and-Run-All` passes over it.
+//! A judge looks at an answer and never runs it, so an unsolved exercise is no error and `Restart-and-Run-All` passes over it.
+//! Exercise `NN.k` is judged in `lesson_NN.rs`.
 
 mod finding;
 mod lesson_00;
@@ -148,7 +148,7 @@ fn judge<T: 'static>(answer: &dyn Any, judge: fn(&T) -> Finding) -> Finding {
     }
 }
 
-/// As [`judge`], for the results of several calls. One that panicked is told before anything else.
+/// As [`judge`], for the results of several calls. A call that panicked is reported before anything else.
 fn judge_all<T: Clone + 'static>(answers: &dyn Any, judge: fn(&[T]) -> Finding) -> Finding {
     if let Some(answers) = answers.downcast_ref::<Vec<T>>() {
         return judge(answers);
