@@ -6,7 +6,8 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use forklore_kernel::session::{Options, Raw, Session};
+use forklore_kernel::protocol::Output;
+use forklore_kernel::session::{Options, Session};
 use forklore_kernel::supervisor;
 
 /// CPU time of this process, and of its children that have ended: says more than the clock on a busy machine.
@@ -25,11 +26,12 @@ fn cpu() -> String {
     )
 }
 
-fn show(raw: Raw) {
-    match raw {
-        Raw::Stdout(bytes) => drop(std::io::stdout().write_all(&bytes)),
-        Raw::Stderr(bytes) => print!("\x1b[33m{}\x1b[0m", String::from_utf8_lossy(&bytes)),
-        Raw::Waits(_) => {}
+fn show(output: Output) {
+    match output {
+        Output::Stdout(bytes) => drop(std::io::stdout().write_all(&bytes)),
+        Output::Stderr(bytes) => print!("\x1b[33m{}\x1b[0m", String::from_utf8_lossy(&bytes)),
+        Output::Display(contents) => println!("{contents:?}"),
+        Output::Waits(_) => {}
     }
 }
 

@@ -28,7 +28,7 @@ use crate::library::cache;
 use crate::library::kept::KEPT;
 use crate::library::shared;
 use crate::library::toolchain::{Compiler, PRELUDE, own_cargo_home};
-use crate::session::{Raw, Session};
+use crate::session::Session;
 
 mod embedded {
     include!(concat!(env!("OUT_DIR"), "/library.rs"));
@@ -424,12 +424,7 @@ fn build(root: &Path, warm: &mut Warm, program: &Path) -> Result<()> {
     warm.is_complete = false;
     let session_folder = building.join("session");
     fs::create_dir(&session_folder)?;
-    let built = Session::start_in(
-        &session_folder,
-        program,
-        warm,
-        Box::new(|raw: Raw| drop(raw)),
-    );
+    let built = Session::start_in(&session_folder, program, warm, Box::new(drop));
     let (mut session, _) = built.with_context(|| {
         format!(
             "could not compile the library in {}: its dependencies have to be downloaded once",

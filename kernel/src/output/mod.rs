@@ -94,6 +94,21 @@ pub struct Rich {
     pub metadata: Map<String, Value>,
 }
 
+impl Rich {
+    /// Something to show below what is there, by MIME type.
+    pub fn display(data: impl IntoIterator<Item = (String, String)>) -> Rich {
+        let data = data.into_iter();
+        Rich {
+            kind: RichKind::Display,
+            id: None,
+            data: data
+                .map(|(mime, text)| (mime, Value::String(text)))
+                .collect(),
+            metadata: Map::new(),
+        }
+    }
+}
+
 /// What becomes of a MIME bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -322,14 +337,6 @@ impl Parser {
 /// A format for evcxr's `:fmt`, marked as that of a cell's value.
 pub fn value_format(format: &str) -> String {
     VALUE_MARK.escape_default().to_string() + format
-}
-
-/// A frame that shows one thing in several MIME types, for what the kernel itself has to show in a cell's place.
-/// It goes from here to the parser in one piece, however long it is.
-pub fn display_frame(data: &HashMap<String, String>) -> Vec<u8> {
-    let message = serde_json::json!({"kind": "display", "data": data}).to_string();
-    let base64 = BASE64.encode(message.as_bytes());
-    [INTRODUCER, b"kernel;0;", base64.as_bytes(), TERMINATOR].concat()
 }
 
 /// A piece of a framed message.

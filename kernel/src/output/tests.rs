@@ -110,19 +110,6 @@ fn a_prompt_keeps_its_place() {
 }
 
 #[test]
-fn what_the_kernel_shows_is_one_bundle() {
-    let data = [("text/html", "<b>"), ("text/plain", &*"long ".repeat(5000))]
-        .map(|(mime, text)| (mime.to_owned(), text.to_owned()));
-    let frame = display_frame(&HashMap::from(data));
-    let events = events_of([&frame[..]]);
-    let [Event::Rich(rich)] = &events[..] else {
-        panic!("{events:?}");
-    };
-    assert_eq!(rich.data["text/html"], "<b>");
-    assert_eq!(rich.data.len(), 2);
-}
-
-#[test]
 fn evcxr_blocks_are_shown_all_of_them() {
     let block = "x\nEVCXR_BEGIN_CONTENT text/html\n<i>\n\n</i>\nEVCXR_END_CONTENT\n";
     let bytes = block.repeat(2);

@@ -11,8 +11,7 @@ use std::sync::atomic::{
 };
 use std::time::Duration;
 
-use crate::protocol::frame::Place;
-use crate::runtime::checkpoint::Checkpoint;
+use crate::protocol::{Checkpoint, Place};
 
 const PANIC_BYTES: usize = 8192;
 

@@ -1,11 +1,10 @@
 //! The user process: loads the shared objects that evcxr compiled and runs the cells' functions in them.
 //!
 //! The supervisor forks it, so it starts with one thread and little memory. It speaks with the supervisor over
-//! a socket that cells do not see (`RUN` in, `DONE` out); its standard input, output and error are the
+//! a socket that cells do not see ([`ToUser`] in, [`FromUser`] out); its standard input, output and error are the
 //! cells' alone. It never decides what a death means: the supervisor does.
 
 pub mod board;
-pub mod checkpoint;
 mod fault;
 mod keeper;
 mod object;
@@ -15,28 +14,26 @@ mod snapshot;
 mod store;
 
 use std::ffi::{CStr, CString, c_void};
-use std::os::fd::RawFd;
 
 use board::Board;
 use keeper::Keeper;
 use snapshot::Side;
 use store::Store;
 
+use crate::protocol::{FromUser, Saved, Snapshot, ToUser, Wire};
+use crate::sys::procs;
+
 pub use prelude::SOURCE as PRELUDE_SOURCE;
 
 /// Names the shared object that [`PRELUDE_SOURCE`] was compiled to.
 pub const PRELUDE_VARIABLE: &str = "FORKLORE_PRELUDE";
 
-/// The longest message between supervisor and user process.
-pub const MESSAGE_BYTES: usize = 8192;
-
-/// What the user process got from the supervisor.
-#[derive(Debug, Clone, Copy)]
-pub struct Descriptors {
+/// The user process' ends of the wires to the supervisor.
+pub struct Wires {
     /// Commands come in here and answers go out.
-    pub control: RawFd,
+    pub control: Wire,
     /// Where snapshots sleep, each on one of the two.
-    pub slots: [RawFd; 2],
+    pub slots: [Wire; 2],
 }
 
 /// Exported by cells that share statics with later ones (see `definitions::statics`).
@@ -46,7 +43,7 @@ type CellFunction = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 
 struct Runtime {
     board: &'static Board,
-    descriptors: Descriptors,
+    wires: Wires,
     prelude: Option<prelude::Prelude>,
     /// evcxr's store of variables: made, read and written by the cells' own code.
     variables: Store,
@@ -57,21 +54,21 @@ struct Runtime {
 }
 
 /// Runs cells until the supervisor closes the control socket.
-pub fn run(board: &'static Board, descriptors: Descriptors) -> ! {
+pub fn run(board: &'static Board, wires: Wires) -> ! {
     attach(board);
     fault::install(board);
     let prelude = prelude::Prelude::load(board);
     let mut runtime = Runtime {
         board,
-        descriptors,
+        wires,
         prelude,
         variables: Store(std::ptr::null_mut()),
         guard: None,
         keeper: None,
     };
-    runtime.snapshot(0, "READY");
-    while let Some(message) = receive(descriptors.control) {
-        runtime.handle(&message);
+    runtime.save(0, FromUser::Ready);
+    while let Some(message) = runtime.wires.control.receive() {
+        runtime.handle(message);
     }
     end(0)
 }
@@ -85,32 +82,30 @@ fn attach(board: &Board) {
         libc::prctl(libc::PR_SET_NAME, c"forklore-cells".as_ptr());
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
     }
-    // A supervisor that died before the call above closed the control socket: `receive` will tell.
+    // A supervisor that died before the call above closed the control socket, which `receive` will tell.
 }
 
 impl Runtime {
-    fn handle(&mut self, message: &str) {
-        if let Some(words) = message.strip_prefix("SCRIPT ") {
-            return send(self.descriptors.control, &script::run(words));
-        }
-        if let Some(names) = message.strip_prefix("GUARD ") {
-            self.guard = Some(names.to_owned());
-            return;
-        }
-        let mut words = message.splitn(4, ' ');
-        let command = words.next();
-        let slot = words.next().and_then(|slot| slot.parse().ok()).unwrap_or(0);
-        match (command, words.next(), words.next()) {
-            (Some("RUN"), Some(function), Some(path)) => match self.call(path, function) {
-                Ok(()) => self.snapshot(slot, "DONE"),
-                Err(error) => send(self.descriptors.control, &format!("FAILED {error}")),
+    fn handle(&mut self, message: ToUser) {
+        match message {
+            ToUser::Script(words) => self.answer(&script::run(&words)),
+            ToUser::Guard(names) => self.guard = Some(names),
+            ToUser::Run {
+                slot,
+                object,
+                function,
+            } => match self.call(&object, &function) {
+                Ok(()) => self.save(slot, FromUser::Done),
+                Err(error) => self.answer(&FromUser::Failed(error)),
             },
-            (Some("SNAPSHOT"), None, None) => self.snapshot(slot, "READY"),
-            _ => send(
-                self.descriptors.control,
-                &format!("FAILED unknown command {message:?}"),
-            ),
+            ToUser::Snapshot { slot } => self.save(slot, FromUser::Ready),
+            // Comes only as an answer, which `call` waits for.
+            ToUser::Settle { .. } => {}
         }
+    }
+
+    fn answer(&self, message: &FromUser) {
+        self.wires.control.send(message);
     }
 
     /// Runs a cell: where it is guarded, the supervisor decides what becomes of what it has changed.
@@ -120,18 +115,16 @@ impl Runtime {
         };
         let guarded = self.variables.guard(&names);
         let called = self.call_unguarded(path, function);
-        let mut restores = false;
+        let mut is_restored = false;
         if called.is_ok() {
-            send(self.descriptors.control, &format!("RETURNED {guarded}"));
-            let answer = receive(self.descriptors.control).unwrap_or_default();
-            let children = answer.strip_prefix("SETTLE restore");
-            restores = children.is_some();
-            for child in children.unwrap_or_default().split_whitespace() {
-                // It was killed, and only this process waits for it.
-                crate::sys::procs::wait(child.parse().unwrap_or(0));
+            self.answer(&FromUser::Returned(guarded));
+            if let Some(ToUser::Settle { restores, killed }) = self.wires.control.receive() {
+                is_restored = restores;
+                // Only their parent can wait for them.
+                killed.into_iter().for_each(procs::wait);
             }
         }
-        self.variables.settle(restores);
+        self.variables.settle(is_restored);
         called
     }
 
@@ -174,18 +167,16 @@ impl Runtime {
     }
 
     /// Takes a snapshot and reports it. In the snapshot itself this returns when it has taken over.
-    fn snapshot(&mut self, slot: usize, report: &str) {
-        match snapshot::take(self.board, &self.descriptors, slot, &mut self.keeper) {
+    fn save(&mut self, slot: usize, report: fn(Saved) -> FromUser) {
+        match snapshot::take(self.board, &mut self.wires, slot, &mut self.keeper) {
             Side::User(pid) => {
-                let keeper = self.keeper.as_ref().map_or(0, |keeper| keeper.pid);
-                send(
-                    self.descriptors.control,
-                    &format!("{report} {slot} {} {keeper}", pid.unwrap_or(0)),
-                );
+                let keeper = self.keeper.as_ref().map(|keeper| keeper.pid);
+                let snapshot = pid.map(|pid| Snapshot { pid, slot });
+                self.answer(&report(Saved { snapshot, keeper }));
             }
             Side::Restored { next_slot } => {
                 attach(self.board);
-                self.snapshot(next_slot, "READY");
+                self.save(next_slot, FromUser::Ready);
             }
         }
     }
@@ -215,33 +206,4 @@ fn last_loader_error() -> String {
 fn end(code: i32) -> ! {
     // SAFETY: does not return and has no preconditions.
     unsafe { libc::_exit(code) }
-}
-
-/// Sends one message. An error means that nobody is there any more, which `receive` will tell.
-pub fn send(socket: RawFd, message: &str) {
-    let bytes = &message.as_bytes()[..message.len().min(MESSAGE_BYTES)];
-    // SAFETY: the buffer is valid for its length.
-    unsafe {
-        libc::send(
-            socket,
-            bytes.as_ptr().cast(),
-            bytes.len(),
-            libc::MSG_NOSIGNAL,
-        )
-    };
-}
-
-/// Receives one message; `None` when the other end is gone.
-pub fn receive(socket: RawFd) -> Option<String> {
-    let mut buffer = [0_u8; MESSAGE_BYTES];
-    loop {
-        // SAFETY: the buffer is valid for its length.
-        let length = unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
-        match length {
-            1.. => return Some(String::from_utf8_lossy(&buffer[..length as usize]).into_owned()),
-            0 => return None,
-            _ if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
-            _ => return None,
-        }
-    }
 }

@@ -4,22 +4,26 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-/// Runs the program that these words name (see `ToSupervisor::Script`), a zero between each, and gives the report.
-pub(super) fn run(words: &str) -> String {
-    let mut words = words.split('\0').peekable();
+use crate::protocol::FromUser;
+
+/// Runs the program that these words name (see `ToSupervisor::Script`), and gives the report.
+pub(super) fn run(words: &[String]) -> FromUser {
+    let mut words = words.iter().peekable();
     let mut environment = Vec::new();
     while let Some(setting) = words.next_if(|word| word.contains('=')) {
         environment.extend(setting.split_once('='));
     }
-    let program = words.next().unwrap_or_default();
+    let Some(program) = words.next() else {
+        return FromUser::Failed("a script has no program".to_owned());
+    };
     let mut command = Command::new(program);
     command.args(words).envs(environment);
     match command.status() {
-        Ok(status) => format!("SCRIPTED {}", status.into_raw()),
+        Ok(status) => FromUser::Scripted(status.into_raw()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            format!("FAILED there is no `{program}` on this machine's PATH")
+            FromUser::Failed(format!("there is no `{program}` on this machine's PATH"))
         }
-        Err(error) => format!("FAILED could not start `{program}`: {error}"),
+        Err(error) => FromUser::Failed(format!("could not start `{program}`: {error}")),
     }
 }
 
@@ -29,8 +33,10 @@ mod tests {
 
     #[test]
     fn a_script_has_its_environment_and_its_status() {
-        let words = ["A=b c", "sh", "-c", "test \"$A\" = 'b c' && exit 3"].join("\0");
-        assert_eq!(run(&words), format!("SCRIPTED {}", 3 << 8));
-        assert!(run("no-such-program\0x").starts_with("FAILED there is no"));
+        let run = |words: &[&str]| run(&words.iter().map(|&word| word.into()).collect::<Vec<_>>());
+        let ran = run(&["A=b c", "sh", "-c", "test \"$A\" = 'b c' && exit 3"]);
+        assert_eq!(ran, FromUser::Scripted(3 << 8));
+        let failed = run(&["no-such-program", "x"]);
+        assert!(matches!(failed, FromUser::Failed(why) if why.starts_with("there is no `no-such")));
     }
 }

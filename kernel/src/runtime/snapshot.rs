@@ -12,13 +12,13 @@
 //! and the supervisor decides which of the two is kept: the new one when the cell is done, the old one when it panicked.
 //! So also a user process that is killed between two cells loses nothing.
 
-use std::os::fd::RawFd;
+use std::os::fd::AsRawFd;
 use std::time::Instant;
 
-use crate::runtime::Descriptors;
-use crate::runtime::board::Board;
-use crate::runtime::checkpoint::Checkpoint;
-use crate::runtime::keeper::{self, Delicate, Keeper};
+use super::Wires;
+use super::board::Board;
+use super::keeper::{self, Delicate, Keeper};
+use crate::protocol::{Checkpoint, ToSnapshot, Wire};
 use crate::sys::procs;
 
 /// Which side of a snapshot this process is on.
@@ -35,7 +35,7 @@ pub(super) enum Side {
 /// Takes a snapshot that sleeps on `slot`, if the policy wants one. Returns twice.
 pub(super) fn take(
     board: &'static Board,
-    descriptors: &Descriptors,
+    wires: &mut Wires,
     slot: usize,
     keeper: &mut Option<Keeper>,
 ) -> Side {
@@ -51,8 +51,9 @@ pub(super) fn take(
     }
     board.announced_snapshot();
     let started = Instant::now();
-    let [first, second] = descriptors.slots;
-    let mut delicate = keeper::delicate(&[descriptors.control, first, second], keeper.as_ref());
+    let [first, second] = &wires.slots;
+    let private = [&wires.control, first, second].map(Wire::as_raw_fd);
+    let mut delicate = keeper::delicate(&private, keeper.as_ref());
     if !delicate.is_empty() && keeper.is_none() {
         *keeper = Keeper::start();
     }
@@ -63,7 +64,7 @@ pub(super) fn take(
     // they are held for ever in the snapshot: fork of libc takes care of its own (malloc's), not of the cell's.
     match unsafe { libc::fork() } {
         -1 => Side::User(None),
-        0 => between(board, descriptors.slots[slot], &delicate, keeper),
+        0 => between(board, &mut wires.slots[slot], &delicate, keeper),
         pid => {
             let mut status = 0;
             // SAFETY: `status` outlives the call. Should the cell's own SIGCHLD handler have reaped it, that is fine too.
@@ -81,7 +82,7 @@ pub(super) fn take(
 /// The process between: forks the snapshot, says its pid and ends.
 fn between(
     board: &'static Board,
-    slot: RawFd,
+    slot: &mut Wire,
     delicate: &[Delicate],
     keeper: &mut Option<Keeper>,
 ) -> Side {
@@ -102,16 +103,14 @@ fn between(
 }
 
 /// The snapshot: sleeps until it is told to take over, and ends with its supervisor.
-fn sleep(slot: RawFd) -> Side {
+fn sleep(slot: &mut Wire) -> Side {
     // A process group of its own: `kill(0, …)` in a cell does not mean the snapshot.
     // SAFETY: both only change this process' own attributes.
     unsafe {
         libc::setpgid(0, 0);
         libc::prctl(libc::PR_SET_NAME, c"forklore-snap".as_ptr());
     }
-    let text = super::receive(slot);
-    let take = text.as_deref().and_then(|text| text.strip_prefix("TAKE "));
-    let Some(next_slot) = take.and_then(|slot| slot.parse().ok()) else {
+    let Some(ToSnapshot::TakeOver { next_slot }) = slot.receive() else {
         // SAFETY: as above: nothing of the cell's runs.
         unsafe { libc::_exit(0) }
     };

@@ -16,7 +16,7 @@ use nix::unistd::pipe2;
 
 use super::log;
 use super::relay::Feeder;
-use crate::session::Raw;
+use crate::protocol::Output;
 
 /// Said when the library itself is compiled for a crate that a cell adds.
 const AGAIN: &str = "        note: a crate of this cell changes what the library is made of, so it is compiled again (a minute or so); \
@@ -55,9 +55,9 @@ impl Progress {
                     line.push(b'\n');
                     if shows.load(Ordering::SeqCst) && is_progress(&line) {
                         let is_again = is_library(&line) && has.load(Ordering::SeqCst);
-                        feeder.write(Raw::Stdout(line));
+                        feeder.write(Output::Stdout(line));
                         if is_again {
-                            feeder.write(Raw::Stdout(AGAIN.into()));
+                            feeder.write(Output::Stdout(AGAIN.into()));
                         }
                     } else {
                         let _ = log.write_all(&line);

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::iopub::IoPub;
 use super::stdin::{Question, Stdin};
 use crate::output::{Event, Parser, Rich, RichKind, Stream};
-use crate::session::Raw;
+use crate::protocol::Output;
 
 /// How long bytes are collected before they are published.
 const COLLECT: Duration = Duration::from_millis(10);
@@ -48,7 +48,7 @@ pub(super) enum Shows {
 enum Feed {
     /// From now on, output belongs to this cell.
     Begin(Cell),
-    Raw(Raw),
+    Output(Output),
     /// The cell has ended: publish everything, and give the value that was kept.
     End(oneshot::Sender<Option<Rich>>),
 }
@@ -84,8 +84,8 @@ impl Feeder {
     }
 
     /// Takes bytes; waits if the front end is slow. Not to be called on a server task.
-    pub(super) fn write(&self, raw: Raw) {
-        let _ = self.feed.blocking_send(Feed::Raw(raw));
+    pub(super) fn write(&self, output: Output) {
+        let _ = self.feed.blocking_send(Feed::Output(output));
     }
 
     /// Returns when everything written so far has been published, with the value that was kept.
@@ -132,7 +132,7 @@ impl Relay {
                     self.cell = Some(cell);
                     self.publish().await;
                 }
-                Some(Feed::Raw(raw)) => self.take(raw).await,
+                Some(Feed::Output(output)) => self.take(output).await,
                 Some(Feed::End(published)) => {
                     self.stdout.finish(&mut self.events);
                     self.stderr.finish(&mut self.events);
@@ -143,18 +143,27 @@ impl Relay {
         }
     }
 
-    async fn take(&mut self, raw: Raw) {
-        let (parser, bytes) = match &raw {
-            Raw::Stdout(bytes) => (&mut self.stdout, bytes),
-            Raw::Stderr(bytes) => (&mut self.stderr, bytes),
-            Raw::Waits(n_answers) => {
+    async fn take(&mut self, output: Output) {
+        match output {
+            Output::Stdout(bytes) => {
+                self.n_bytes += bytes.len();
+                self.stdout.push(&bytes, &mut self.events);
+            }
+            Output::Stderr(bytes) => {
+                self.n_bytes += bytes.len();
+                self.stderr.push(&bytes, &mut self.events);
+            }
+            Output::Display(data) => {
+                self.n_bytes += data.values().map(String::len).sum::<usize>();
+                self.stdout.idle(&mut self.events);
+                self.events.push(Event::Rich(Rich::display(data)));
+            }
+            Output::Waits(n_answers) => {
                 self.stdout.idle(&mut self.events);
                 self.publish().await;
-                return self.stdin.waits(*n_answers);
+                return self.stdin.waits(n_answers);
             }
-        };
-        parser.push(bytes, &mut self.events);
-        self.n_bytes += bytes.len();
+        }
         if self.n_bytes >= COLLECT_MAX_BYTES {
             self.publish().await;
         } else if !self.events.is_empty() || self.stdout.holds_text() {

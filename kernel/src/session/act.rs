@@ -5,10 +5,10 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{CellError, Inspection, Raw, SUPERVISOR_LOST, Session};
+use super::{CellError, Inspection, SUPERVISOR_LOST, Session};
 use crate::cell::{self, Action, MemoryLimit, Mistake, Profile, Script, Step, bytes_in_words};
 use crate::output;
-use crate::protocol::frame::{Limit, Status};
+use crate::protocol::{Checkpoint, Limit, Output, Status};
 use crate::session::export;
 
 /// By these the library knows what `:fmt` and `:types` have set.
@@ -96,8 +96,7 @@ impl Session {
             } => return self.write(&path, appends, &text),
             Action::Show { mime_type, text } => {
                 let contents = HashMap::from([(mime_type.to_owned(), text)]);
-                self.link
-                    .show(Raw::Stdout(output::display_frame(&contents)));
+                self.link.show(Output::Display(contents));
             }
             Action::Describe(_) => {}
         }
@@ -105,7 +104,7 @@ impl Session {
     }
 
     fn say(&self, text: &str) {
-        self.link.show(Raw::Stdout(text.as_bytes().to_vec()));
+        self.link.show(Output::Stdout(text.as_bytes().to_vec()));
     }
 
     fn status(&self) -> Result<Status, CellError> {
@@ -313,13 +312,13 @@ impl Session {
 }
 
 fn checkpoint_in_words(status: &Status) -> String {
-    let policy = match status.checkpoint.strip_prefix("auto:").map(str::parse) {
-        Some(Ok(bytes)) => format!(
+    let policy = match status.checkpoint {
+        Checkpoint::Auto { limit_bytes } => format!(
             "auto: a cell that fails is rolled back while at most {} are in use",
-            bytes_in_words(bytes)
+            bytes_in_words(limit_bytes)
         ),
-        _ if status.checkpoint == "on" => "on: a cell that fails is rolled back".to_owned(),
-        _ => "off: a cell that crashes takes all variables with it".to_owned(),
+        Checkpoint::On => "on: a cell that fails is rolled back".to_owned(),
+        Checkpoint::Off => "off: a cell that crashes takes all variables with it".to_owned(),
     };
     let resident = bytes_in_words(status.resident_bytes);
     let snapshot = match status.has_snapshot {

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{CellError, Raw, SUPERVISOR_LOST, Session, compiler, diagnostic, obstacles};
+use super::{CellError, SUPERVISOR_LOST, Session, compiler, diagnostic, obstacles};
 use crate::output;
-use crate::protocol::frame::{Failure, ToSupervisor};
+use crate::protocol::{Failure, Output, ToSupervisor};
 
 impl Session {
     pub(super) fn run(&mut self, code: &str) -> Result<(), CellError> {
@@ -15,7 +15,7 @@ impl Session {
         self.link.places.begin(self.cells(code), generated);
         let result = self.context.execute(code);
         let end = self.link.end_cell();
-        self.link.show(Raw::Stderr(self.link.places.end()));
+        self.link.show(Output::Stderr(self.link.places.end()));
         let said = compiler::messages(self.folder.path());
         if self.link.is_shut_down() {
             return Err(CellError::new(
@@ -37,7 +37,7 @@ impl Session {
                 self.show(outputs.content_by_mime_type);
                 if let Some(elapsed) = outputs.timing {
                     let line = format!("Took {} ms\n", elapsed.as_millis());
-                    self.link.show(Raw::Stdout(line.into_bytes()));
+                    self.link.show(Output::Stdout(line.into_bytes()));
                 }
                 Ok(())
             }
@@ -88,8 +88,7 @@ impl Session {
             *text = text.replace(&mark, "");
         }
         if !contents.is_empty() {
-            self.link
-                .show(Raw::Stdout(output::display_frame(&contents)));
+            self.link.show(Output::Display(contents));
         }
     }
 
@@ -102,8 +101,7 @@ impl Session {
         for text in diagnostic::warnings(said, self.cells(code), generated) {
             // Front ends show standard error on red, as if something had failed.
             let contents = HashMap::from([("text/plain".to_owned(), text)]);
-            let frame = output::display_frame(&contents);
-            self.link.show(Raw::Stdout(frame));
+            self.link.show(Output::Display(contents));
         }
     }
 

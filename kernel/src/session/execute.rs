@@ -8,7 +8,7 @@ use crate::cell;
 use crate::definitions::statics;
 use crate::definitions::{Definitions, Prepared, lost};
 use crate::evcxr::build::TOOLS;
-use crate::protocol::frame::ToSupervisor;
+use crate::protocol::ToSupervisor;
 
 impl Session {
     /// The cell that comes has this number: messages about what it starts name it so.

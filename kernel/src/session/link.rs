@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 
 use super::folder::{self, Folder};
 use super::places::Places;
-use super::{CellError, Raw, SUPERVISOR_LOST};
-use crate::protocol::frame::{Failure, Frame, Limit, Reader, Status, ToKernel, ToSupervisor};
+use super::{CellError, SUPERVISOR_LOST};
+use crate::protocol::{
+    Checkpoint, Failure, Limit, Message, Output, Reader, Status, ToKernel, ToSupervisor,
+};
 use crate::sys::procs::{self, Pid};
 
 /// How long the supervisor may take to answer. It never blocks for long.
@@ -24,7 +26,7 @@ const INTERRUPT_TICK: Duration = Duration::from_millis(5);
 
 /// Shared by the session's thread, the threads that read, and every [`Control`].
 pub(super) struct Link {
-    output: Box<dyn Fn(Raw) + Send + Sync>,
+    output: Box<dyn Fn(Output) + Send + Sync>,
     /// The session's folder, if it is to be removed with the session.
     folder: Option<PathBuf>,
     /// Nobody asked for what the session's own first cells write.
@@ -58,7 +60,7 @@ struct State {
     /// The last answer to `AskStatus`.
     status: Option<Status>,
     /// What a supervisor that starts anew has to be told again.
-    checkpoint: Option<String>,
+    checkpoint: Option<Checkpoint>,
     limit: Option<Limit>,
     is_shut_down: bool,
 }
@@ -80,7 +82,7 @@ impl Link {
     /// Waits for supervisors on the folder's socket.
     pub(super) fn open(
         folder: &Folder,
-        output: Box<dyn Fn(Raw) + Send + Sync>,
+        output: Box<dyn Fn(Output) + Send + Sync>,
     ) -> io::Result<Arc<Link>> {
         let listener = UnixListener::bind(folder.socket())?;
         let link = Arc::new(Link {
@@ -129,8 +131,8 @@ impl Link {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
-            for frame in reader.frames() {
-                match frame {
+            for message in reader.messages() {
+                match message {
                     ToKernel::Hello(its_pid) => {
                         pid = its_pid;
                         let mut state = self.lock();
@@ -140,11 +142,10 @@ impl Link {
                         drop(state);
                         self.changed.notify_all();
                     }
-                    ToKernel::Stdout(bytes) => self.show(Raw::Stdout(bytes)),
-                    ToKernel::Stderr(bytes) => {
-                        self.show(Raw::Stderr(self.places.reword(bytes)));
+                    ToKernel::Output(Output::Stderr(bytes)) => {
+                        self.show(Output::Stderr(self.places.reword(bytes)));
                     }
-                    ToKernel::Waits(n_answers) => self.show(Raw::Waits(n_answers)),
+                    ToKernel::Output(output) => self.show(output),
                     ToKernel::Ended(failure) => {
                         self.lock().ended = Some(failure);
                         self.changed.notify_all();
@@ -185,7 +186,7 @@ impl Link {
         let pid = supervisor.pid;
         if supervisor
             .stream
-            .write_all(&question(number).encode())
+            .write_all(&question(number).seal())
             .is_err()
         {
             return (state, false);
@@ -204,10 +205,10 @@ impl Link {
     }
 
     /// Tells the supervisor something that needs no answer.
-    pub(super) fn tell(&self, frame: &ToSupervisor) {
+    pub(super) fn tell(&self, message: &ToSupervisor) {
         if let Some(supervisor) = &mut self.lock().supervisor {
             // An error means that it is gone: evcxr notices at the next cell.
-            let _ = supervisor.stream.write_all(&frame.encode());
+            let _ = supervisor.stream.write_all(&message.seal());
         }
     }
 
@@ -300,18 +301,19 @@ impl Link {
         self.tell(&ToSupervisor::Limit(limit));
     }
 
-    /// Gives bytes to the output.
-    pub(super) fn show(&self, raw: Raw) {
+    /// Shows something, unless the session itself is at work.
+    pub(super) fn show(&self, output: Output) {
         // Standard error may have nothing yet that is complete.
-        let is_empty = matches!(&raw, Raw::Stdout(bytes) | Raw::Stderr(bytes) if bytes.is_empty());
+        let is_empty =
+            matches!(&output, Output::Stdout(bytes) | Output::Stderr(bytes) if bytes.is_empty());
         if !is_empty && !self.is_silent.load(Ordering::Relaxed) {
-            (self.output)(raw);
+            (self.output)(output);
         }
     }
 
     /// Tells the user something that is not a cell's.
     pub(super) fn warn(&self, text: &str) {
-        (self.output)(Raw::Stderr(format!("forklore: {text}\n").into_bytes()));
+        (self.output)(Output::Stderr(format!("forklore: {text}\n").into_bytes()));
     }
 
     /// The cells that come now are the user's.
@@ -334,14 +336,14 @@ impl Link {
 impl State {
     /// Puts a new supervisor under the settings of the one before.
     fn repeat_settings(&mut self) {
-        let checkpoint = self.checkpoint.clone().map(ToSupervisor::Checkpoint);
+        let checkpoint = self.checkpoint.map(ToSupervisor::Checkpoint);
         let limit = self
             .limit
             .clone()
             .map(|limit| ToSupervisor::Limit(Some(limit)));
         if let Some(supervisor) = &mut self.supervisor {
-            for frame in [checkpoint, limit].into_iter().flatten() {
-                let _ = supervisor.stream.write_all(&frame.encode());
+            for message in [checkpoint, limit].into_iter().flatten() {
+                let _ = supervisor.stream.write_all(&message.seal());
             }
         }
     }
@@ -389,9 +391,9 @@ impl Control {
     ///
     /// When the policy is none of these.
     pub fn set_checkpoint(&self, policy: &str) -> Result<(), String> {
-        policy.parse::<crate::runtime::checkpoint::Checkpoint>()?;
-        self.link.lock().checkpoint = Some(policy.to_owned());
-        self.link.tell(&ToSupervisor::Checkpoint(policy.to_owned()));
+        let policy: Checkpoint = policy.parse()?;
+        self.link.lock().checkpoint = Some(policy);
+        self.link.tell(&ToSupervisor::Checkpoint(policy));
         Ok(())
     }
 

@@ -6,9 +6,9 @@ use std::fmt::Write;
 use evcxr::EvalOutputs;
 use serde_json::Value;
 
-use super::{CellError, Raw, Session};
+use super::{CellError, Session};
 use crate::cell;
-use crate::output;
+use crate::protocol::Output;
 
 /// What evcxr says, before the name in backquotes, of a variable whose type it cannot write.
 const REFUSALS: [&str; 2] = ["The variable `", UNKNOWN_TYPE];
@@ -142,8 +142,7 @@ impl Session {
         if !text.is_empty() {
             // As warnings are: nothing has failed, and front ends show standard error on red.
             let contents = HashMap::from([("text/plain".to_owned(), text)]);
-            self.link
-                .show(Raw::Stdout(output::display_frame(&contents)));
+            self.link.show(Output::Display(contents));
         }
     }
 }

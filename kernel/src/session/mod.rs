@@ -34,6 +34,7 @@ use evcxr::CommandContext;
 use crate::cell::Profile;
 use crate::definitions::Definitions;
 use crate::definitions::statics::Numbered;
+use crate::protocol::Output;
 use crate::sys::procs;
 use folder::Folder;
 pub(crate) use folder::remove_own as remove_folders;
@@ -46,22 +47,11 @@ pub use outcome::CellError;
 /// The error's kind when supervisor and user process are gone, variables included.
 const SUPERVISOR_LOST: &str = "Killed";
 
-/// Bytes as the user's process wrote them, in the order in which they came, and that it waits for input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Raw {
-    /// Written to standard output.
-    Stdout(Vec<u8>),
-    /// Written to standard error.
-    Stderr(Vec<u8>),
-    /// The cell waits for input, after it was given this many answers ([`Control::answer`]).
-    Waits(u64),
-}
-
 /// What a session is started with.
 pub struct Options {
     /// Called with everything that the user's process writes and asks, as it comes, from another thread.
     /// While it blocks, the cell is slowed down, and nothing is lost.
-    pub output: Box<dyn Fn(Raw) + Send + Sync>,
+    pub output: Box<dyn Fn(Output) + Send + Sync>,
     /// The program that serves as supervisor: by default the running one.
     /// Its `main` has to call [`crate::supervisor::run_if_asked`] first.
     pub program: Option<PathBuf>,
@@ -71,7 +61,7 @@ pub struct Options {
 
 impl Options {
     /// The usual options, with `output` as the place where the bytes go.
-    pub fn new(output: impl Fn(Raw) + Send + Sync + 'static) -> Options {
+    pub fn new(output: impl Fn(Output) + Send + Sync + 'static) -> Options {
         Options {
             output: Box::new(output),
             program: None,

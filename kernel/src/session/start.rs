@@ -10,7 +10,7 @@ use evcxr::{CommandContext, EvalContext};
 use super::folder::Folder;
 use super::home::Home;
 use super::link::{Control, Link};
-use super::{CellError, Options, Raw, Session, environment, obstacles};
+use super::{CellError, Options, Session, environment, obstacles};
 use crate::cell::{self, Profile};
 use crate::definitions::Definitions;
 use crate::evcxr::manifest;
@@ -18,6 +18,7 @@ use crate::evcxr::tools::Tools;
 use crate::library::toolchain::Compiler;
 use crate::library::warm;
 use crate::output;
+use crate::protocol::Output;
 use crate::supervisor;
 
 impl Session {
@@ -52,7 +53,7 @@ impl Session {
         folder: &Path,
         program: &Path,
         warm: &warm::Warm,
-        output: Box<dyn Fn(Raw) + Send + Sync>,
+        output: Box<dyn Fn(Output) + Send + Sync>,
     ) -> Result<(Session, Control)> {
         Session::in_folder(
             Folder::existing(folder.to_owned()),
@@ -66,7 +67,7 @@ impl Session {
         folder: Folder,
         program: &Path,
         warm: Option<&warm::Warm>,
-        output: Box<dyn Fn(Raw) + Send + Sync>,
+        output: Box<dyn Fn(Output) + Send + Sync>,
     ) -> Result<(Session, Control)> {
         adopt_orphans();
         let link = Link::open(&folder, output).context("could not open the supervisor's socket")?;
@@ -115,7 +116,7 @@ impl Session {
             .name("complaints".to_owned())
             .spawn(move || {
                 for line in outputs.stderr {
-                    complaints.show(Raw::Stderr((line + "\n").into_bytes()));
+                    complaints.show(Output::Stderr((line + "\n").into_bytes()));
                 }
             })?;
         let context = CommandContext::with_eval_context(context);
@@ -169,9 +170,9 @@ impl Session {
 /// The prebuilt library. A session without it is better than none, but none can be without a compiler.
 fn find_library(
     program: &Path,
-    output: &(dyn Fn(Raw) + Send + Sync),
+    output: &(dyn Fn(Output) + Send + Sync),
 ) -> Result<Option<warm::Warm>> {
-    let say = |text: String| output(Raw::Stderr(format!("forklore: {text}\n").into_bytes()));
+    let say = |text: String| output(Output::Stderr(format!("forklore: {text}\n").into_bytes()));
     match warm::find_or_build(program) {
         Ok(warm) => {
             if let Some(warning) = warm.warning() {

@@ -9,19 +9,18 @@
 //! A snapshot is exact, but it is a copy of one thread: other threads are not in it. So a panic or a failed `?` is undone in
 //! the process itself where there are such, as far as [`Touched`] knows how.
 
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use super::event_loop::{NOT_UTF8, Phase, Snapshot, Watch, answer_evcxr, end};
+use super::event_loop::{NOT_UTF8, Phase, Watch, answer_evcxr, end};
 use super::filter::Control;
 use super::run::{Run, forgotten_by};
 use super::threads;
 use super::touched::Touched;
 use super::verdict::{self, Death, Evidence};
 use crate::evcxr::build;
-use crate::protocol::aftermath::{self, Aftermath, Ended};
-use crate::protocol::frame::{Failure, ToKernel};
-use crate::runtime::send;
+use crate::protocol::{
+    Aftermath, Ended, Failure, Output, Snapshot, ToKernel, ToSnapshot, ToUser, threads_in_words,
+};
 use crate::sys::procs::{self, Pid};
 
 impl Watch {
@@ -38,8 +37,7 @@ impl Watch {
             return;
         };
         let touched = Touched::by(&source);
-        let names = touched.names();
-        send(self.user.control.as_raw_fd(), &format!("GUARD {names}"));
+        self.user.control.send(&ToUser::Guard(touched.names()));
         run.touched = Some(touched);
     }
 
@@ -51,7 +49,10 @@ impl Watch {
             return;
         };
         let command = match failure {
-            None => "SETTLE keep".to_owned(),
+            None => ToUser::Settle {
+                restores: false,
+                killed: Vec::new(),
+            },
             Some(failure) => {
                 let touched = run.touched.get_or_insert_default();
                 touched.forget(guarded);
@@ -63,17 +64,20 @@ impl Watch {
                     aftermath,
                     ..failure
                 });
-                format!("SETTLE restore {}", self.end_what_the_cell_started())
+                ToUser::Settle {
+                    restores: true,
+                    killed: self.end_what_the_cell_started(),
+                }
             }
         };
-        send(self.user.control.as_raw_fd(), &command);
+        self.user.control.send(&command);
     }
 
     /// Ends the processes that the failed cell has started, whose process goes on. (Those that a thread of an earlier cell
     /// started meanwhile are not its own.) Gives the children that the user process has to wait for.
-    fn end_what_the_cell_started(&self) -> String {
+    fn end_what_the_cell_started(&self) -> Vec<Pid> {
         let Phase::Running(run) = &self.phase else {
-            return String::new();
+            return Vec::new();
         };
         let ours = self.ours();
         let is_new = |pid: &Pid| !run.earlier.contains(pid) && !ours.contains(pid);
@@ -86,8 +90,7 @@ impl Watch {
         };
         let mut children = procs::children_of_main_thread(self.user.pid);
         children.retain(is_new);
-        let children = children.into_iter().map(|pid| end(pid).to_string());
-        let children = children.collect::<Vec<_>>().join(" ");
+        let children = children.into_iter().map(end).collect();
         // Orphans, those of the children among them. They are reaped when the system says that they have ended.
         let orphans = procs::children(std::process::id() as Pid);
         orphans.into_iter().filter(is_new).map(end).for_each(drop);
@@ -119,7 +122,7 @@ impl Watch {
         let caught = self.board.take_held_panic();
         let is_shown = failure.is_some_and(|failure| ["Panic", "Abort"].contains(&&*failure.name));
         if let Some(text) = caught.filter(|_| !is_shown) {
-            self.tell(&ToKernel::Stderr(text.into_bytes()));
+            self.tell(&ToKernel::Output(Output::Stderr(text.into_bytes())));
         }
     }
 
@@ -218,10 +221,9 @@ impl Watch {
         };
         self.user.pid = snapshot.pid;
         self.phase = Phase::Settling;
-        send(
-            self.user.slots[snapshot.slot].as_raw_fd(),
-            &format!("TAKE {}", 1 - snapshot.slot),
-        );
+        self.user.slots[snapshot.slot].send(&ToSnapshot::TakeOver {
+            next_slot: 1 - snapshot.slot,
+        });
         Some(self.threads.take())
     }
 
@@ -240,14 +242,14 @@ impl Watch {
                 let outcome = match self.restore() {
                     Some(ended) if ended.is_empty() => "every variable was kept".to_owned(),
                     Some(ended) => {
-                        format!("every variable was kept; {}", aftermath::in_words(&ended))
+                        format!("every variable was kept; {}", threads_in_words(&ended))
                     }
                     None => "all variables are lost".to_owned(),
                 };
                 let text = format!(
                     "forklore: the process of your cells ended between two cells ({why}): {outcome}\n"
                 );
-                self.tell(&ToKernel::Stderr(text.into_bytes()));
+                self.tell(&ToKernel::Output(Output::Stderr(text.into_bytes())));
             }
             Phase::Settling | Phase::Leaving => self.phase = Phase::Leaving,
         }

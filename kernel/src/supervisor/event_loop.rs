@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -17,10 +17,12 @@ use super::run::Run;
 use super::threads::Threads;
 use super::user::User;
 use super::verdict::{self, Death};
-use crate::protocol::frame::{self, Frame, Limit, ToKernel, ToSupervisor};
+
+use crate::protocol::{
+    Checkpoint, DEFAULT_CHECKPOINT, FromUser, Limit, Message, Output, Reader, Saved, Snapshot,
+    ToKernel, ToSupervisor, ToUser,
+};
 use crate::runtime::board::Board;
-use crate::runtime::checkpoint::{self, Checkpoint};
-use crate::runtime::{receive, send};
 use crate::sys::procs::{self, Pid};
 
 /// Output that the kernel has not taken yet is kept up to here; then it stays in the cell's pipes.
@@ -29,11 +31,6 @@ const OUTBOX_BYTES: usize = 1 << 20;
 const HOLD: u16 = 10;
 /// evcxr returns an error for it, commits nothing, and keeps its idea of the variables.
 pub(super) const NOT_UTF8: &[u8] = b"\xff the cell was rolled back\n";
-
-pub(super) struct Snapshot {
-    pub(super) pid: Pid,
-    pub(super) slot: usize,
-}
 
 pub(super) enum Phase {
     /// The user process is new, or was restored, and takes its first snapshot.
@@ -47,7 +44,7 @@ pub(super) enum Phase {
 pub(super) struct Watch {
     pub(super) board: &'static Board,
     kernel: UnixStream,
-    kernel_in: frame::Reader,
+    kernel_in: Reader,
     outbox: Vec<u8>,
     evcxr_in: Vec<u8>,
     signals: SignalFd,
@@ -82,13 +79,13 @@ pub fn run(socket: &Path) -> io::Result<()> {
     let signals = detach()?;
     let board = Board::map()?;
     let policy = std::env::var(super::CHECKPOINT_VARIABLE).unwrap_or_default();
-    board.set_checkpoint(policy.parse().unwrap_or(checkpoint::DEFAULT));
+    board.set_checkpoint(policy.parse().unwrap_or(DEFAULT_CHECKPOINT));
     clean_environment();
     let user = User::start(board)?;
     let mut watch = Watch {
         board,
         kernel,
-        kernel_in: frame::Reader::default(),
+        kernel_in: Reader::default(),
         outbox: Vec::new(),
         evcxr_in: Vec::new(),
         signals,
@@ -193,15 +190,15 @@ impl Watch {
         if matches!(self.phase, Phase::Idle)
             && let Some(words) = self.script.take()
         {
-            self.start_script(&words);
+            self.start_script(words);
         }
         Ok(())
     }
 
     // ---- the kernel ----
 
-    pub(super) fn tell(&mut self, frame: &ToKernel) {
-        self.outbox.extend(frame.encode());
+    pub(super) fn tell(&mut self, message: &ToKernel) {
+        self.outbox.extend(message.seal());
         self.write_out();
     }
 
@@ -248,8 +245,8 @@ impl Watch {
                     );
                 }
             }
-            let asked = |frame: &ToSupervisor| *frame == ToSupervisor::Shutdown;
-            self.was_asked_to_leave = self.kernel_in.frames().iter().any(asked);
+            let asked = |message: &ToSupervisor| *message == ToSupervisor::Shutdown;
+            self.was_asked_to_leave = self.kernel_in.messages().iter().any(asked);
         }
         false
     }
@@ -267,8 +264,8 @@ impl Watch {
                 ) => {}
             Err(_) => self.phase = Phase::Leaving,
         }
-        for frame in self.kernel_in.frames() {
-            match frame {
+        for message in self.kernel_in.messages() {
+            match message {
                 ToSupervisor::Sync(number) => self.tell(&ToKernel::Synced(number)),
                 ToSupervisor::Interrupt(number) => {
                     let failure =
@@ -287,7 +284,7 @@ impl Watch {
                     self.tell(&ToKernel::Status(status));
                     self.tell(&ToKernel::Synced(number));
                 }
-                ToSupervisor::Checkpoint(policy) => self.set_checkpoint(&policy),
+                ToSupervisor::Checkpoint(policy) => self.set_checkpoint(policy),
                 ToSupervisor::Shutdown => {
                     self.was_asked_to_leave = true;
                     self.phase = Phase::Leaving;
@@ -306,12 +303,11 @@ impl Watch {
         }
         if let Some(n_answers) = self.user.input.look(self.user.pid) {
             self.drain();
-            self.tell(&ToKernel::Waits(n_answers));
+            self.tell(&ToKernel::Output(Output::Waits(n_answers)));
         }
     }
 
-    fn set_checkpoint(&mut self, policy: &str) {
-        let policy = policy.parse().unwrap_or(checkpoint::DEFAULT);
+    fn set_checkpoint(&mut self, policy: Checkpoint) {
         self.board.set_checkpoint(policy);
         if !matches!(self.phase, Phase::Idle) {
             return;
@@ -326,7 +322,7 @@ impl Watch {
     }
 
     pub(super) fn ask_for_snapshot(&mut self) {
-        send(self.user.control.as_raw_fd(), "SNAPSHOT 0");
+        self.user.control.send(&ToUser::Snapshot { slot: 0 });
         self.phase = Phase::Settling;
     }
 
@@ -352,12 +348,12 @@ impl Watch {
             .strip_prefix("LOAD_AND_RUN ")
             .and_then(|rest| rest.rsplit_once(' '))
         {
-            Some((path, function)) => self.start_cell(path, function),
+            Some((object, function)) => self.start_cell(object, function),
             None => answer_evcxr(NOT_UTF8),
         }
     }
 
-    fn start_cell(&mut self, path: &str, function: &str) {
+    fn start_cell(&mut self, object: &str, function: &str) {
         self.board.clear();
         self.filter.clear();
         let forgotten = std::mem::take(&mut self.forgotten);
@@ -369,10 +365,11 @@ impl Watch {
             .snapshot
             .as_ref()
             .map_or(0, |snapshot| 1 - snapshot.slot);
-        send(
-            self.user.control.as_raw_fd(),
-            &format!("RUN {slot} {function} {path}"),
-        );
+        self.user.control.send(&ToUser::Run {
+            slot,
+            object: object.to_owned(),
+            function: function.to_owned(),
+        });
     }
 
     // ---- output ----
@@ -403,7 +400,7 @@ impl Watch {
         if let Phase::Running(run) = &mut self.phase {
             run.last_stderr.clear();
         }
-        self.tell(&ToKernel::Stdout(bytes));
+        self.tell(&ToKernel::Output(Output::Stdout(bytes)));
     }
 
     fn pass_on_stderr(&mut self) {
@@ -414,7 +411,7 @@ impl Watch {
         if let Phase::Running(run) = &mut self.phase {
             run.note_stderr(&bytes);
         }
-        self.tell(&ToKernel::Stderr(bytes));
+        self.tell(&ToKernel::Output(Output::Stderr(bytes)));
     }
 
     /// Passes on all that has been written until now. (Not until nothing comes any more: what earlier cells
@@ -441,43 +438,41 @@ impl Watch {
     // ---- the user process ----
 
     fn hear_user(&mut self) {
-        let Some(message) = receive(self.user.control.as_raw_fd()) else {
+        // If it is gone, its death tells.
+        let Ok(Some(message)) = self.user.control.take() else {
             return;
         };
-        let mut words = message.split(' ');
-        let report = words.next().unwrap_or("");
-        let slot = words.next().and_then(|slot| slot.parse().ok()).unwrap_or(0);
-        let pid = words.next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
-        let snapshot = (pid > 0).then_some(Snapshot { pid, slot });
-        if matches!(report, "READY" | "DONE") {
-            let keeper = words.next().and_then(|pid| pid.parse().ok());
-            self.set_keeper(keeper.filter(|pid| *pid > 0));
-        }
-        match report {
-            "READY" => {
+        let is_running = matches!(self.phase, Phase::Running(_));
+        match message {
+            FromUser::Ready(Saved { snapshot, keeper }) => {
+                self.set_keeper(keeper);
                 self.snapshot = snapshot;
                 if matches!(self.phase, Phase::Settling) {
                     self.phase = Phase::Idle;
                 }
             }
-            "RETURNED" if matches!(self.phase, Phase::Running(_)) => {
-                self.settle(message["RETURNED".len()..].trim());
-            }
-            "DONE" if matches!(self.phase, Phase::Running(_)) => self.finish_cell(snapshot),
-            "SCRIPTED" if matches!(self.phase, Phase::Running(_)) => {
-                self.finish_script(slot as i32)
-            }
-            "FAILED" => {
-                let text = message["FAILED".len()..].trim().to_owned();
-                let Phase::Running(run) = std::mem::replace(&mut self.phase, Phase::Idle) else {
-                    return;
-                };
-                self.tell(&ToKernel::Ended(Some(verdict::failure("Error", text))));
-                if !run.is_script {
-                    answer_evcxr(NOT_UTF8);
+            FromUser::Done(Saved { snapshot, keeper }) => {
+                self.set_keeper(keeper);
+                if is_running {
+                    self.finish_cell(snapshot);
                 }
             }
-            _ => {}
+            FromUser::Returned(guarded) if is_running => self.settle(&guarded),
+            FromUser::Scripted(status) if is_running => self.finish_script(status),
+            FromUser::Failed(why) => self.give_up(why),
+            FromUser::Returned(_) | FromUser::Scripted(_) => {}
+        }
+    }
+
+    /// The user process could not start the cell or the script.
+    fn give_up(&mut self, why: String) {
+        let Phase::Running(run) = std::mem::replace(&mut self.phase, Phase::Idle) else {
+            return;
+        };
+        let failure = verdict::failure("Error", why);
+        self.tell(&ToKernel::Ended(Some(failure)));
+        if !run.is_script {
+            answer_evcxr(NOT_UTF8);
         }
     }
 

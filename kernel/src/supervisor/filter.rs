@@ -5,7 +5,7 @@
 
 use data_encoding::HEXLOWER;
 
-use crate::protocol::frame::Place;
+use crate::protocol::Place;
 
 const MARK: &[u8] = b"EVCXR_";
 const PANIC: &[u8] = b"EVCXR_PANIC_NOTIFICATION\n";

@@ -1,7 +1,7 @@
 //! How much memory the cells may use: what container or scheduler gives, and how a process is held to it.
 
 use crate::cell::{bytes_in_words, bytes_of};
-use crate::protocol::frame::Limit;
+use crate::protocol::Limit;
 use crate::sys::procs::Pid;
 
 /// What the kernel itself and the compiler need of what the scheduler gives, as long as the cells keep a half.

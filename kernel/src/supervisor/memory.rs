@@ -12,7 +12,7 @@ use super::event_loop::{Phase, Watch};
 use super::limit::{detect, impose};
 use super::verdict;
 use crate::cell::bytes_in_words;
-use crate::protocol::frame::{Limit, Status};
+use crate::protocol::{Limit, Status};
 use crate::sys::procs::{self, Pid};
 
 /// How often memory is looked at while a cell runs. In between, a cell can take about 0.1 GB that it touches.
@@ -49,7 +49,7 @@ impl Watch {
     pub(super) fn status(&self) -> Status {
         Status {
             user_pid: self.user.pid,
-            checkpoint: self.board.checkpoint().to_string(),
+            checkpoint: self.board.checkpoint(),
             has_snapshot: self.snapshot.is_some(),
             snapshot_micros: self.board.snapshot_micros(),
             resident_bytes: procs::resident_bytes(self.user.pid),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::filter::Control;
 use super::touched::Touched;
 use super::verdict::{self, Evidence};
-use crate::protocol::frame::{Failure, Limit};
+use crate::protocol::{Failure, Limit};
 use crate::runtime::board::Board;
 use crate::sys::procs::Pid;
 

@@ -4,14 +4,12 @@
 //! process reports.
 
 use std::collections::HashSet;
-use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use super::event_loop::{Phase, Watch};
 use super::run::Run;
 use super::verdict::{self, Death};
-use crate::protocol::frame::{Failure, ToKernel};
-use crate::runtime::send;
+use crate::protocol::{Failure, Output, ToKernel, ToUser};
 use crate::sys::procs::{self, Pid};
 
 /// How long the processes that a script left are given to be gone after they were killed.
@@ -19,17 +17,14 @@ const END: Duration = Duration::from_millis(500);
 
 impl Watch {
     /// Starts a script, if the user process is there to run it.
-    pub(super) fn start_script(&mut self, words: &[String]) {
+    pub(super) fn start_script(&mut self, words: Vec<String>) {
         self.board.clear();
         self.filter.clear();
         let mut run = Run::new(self.others(), Vec::new());
         run.is_script = true;
         self.phase = Phase::Running(Box::new(run));
         self.begin_memory();
-        send(
-            self.user.control.as_raw_fd(),
-            &format!("SCRIPT {}", words.join("\0")),
-        );
+        self.user.control.send(&ToUser::Script(words));
     }
 
     /// Processes of earlier cells.
@@ -67,7 +62,7 @@ impl Watch {
         if n_left > 0 && failure.is_none() {
             let text =
                 format!("forklore: {n_left} process(es) of the script still ran and were ended\n");
-            self.tell(&ToKernel::Stderr(text.into_bytes()));
+            self.tell(&ToKernel::Output(Output::Stderr(text.into_bytes())));
         }
         if status != 0 && failure.is_none() {
             let how = match Death::from_wait_status(status) {

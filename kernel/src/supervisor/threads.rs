@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::protocol::aftermath::Ended;
+use crate::protocol::Ended;
 use crate::sys::procs::{Pid, Stat};
 
 /// The threads that the cells have started and that still ran after the last one.

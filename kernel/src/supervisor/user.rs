@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::SigSet;
@@ -10,8 +10,9 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{ForkResult, fork, pipe2};
 
 use super::input::Input;
+use crate::protocol::Wire;
 use crate::runtime::board::Board;
-use crate::runtime::{self, Descriptors};
+use crate::runtime::{self, Wires};
 use crate::sys::procs::Pid;
 
 /// The user process' private descriptors are moved up here, out of the way of those that cells open.
@@ -53,9 +54,9 @@ pub struct User {
     /// The process that runs cells now: another one after a rollback.
     pub pid: Pid,
     /// Commands go out here and answers come in.
-    pub control: OwnedFd,
+    pub control: Wire,
     /// Where the snapshots sleep.
-    pub slots: [OwnedFd; 2],
+    pub slots: [Wire; 2],
     /// What it writes to standard output.
     pub stdout: Output,
     /// What it writes to standard error.
@@ -77,8 +78,8 @@ impl User {
         match unsafe { fork() }? {
             ForkResult::Parent { child } => Ok(User {
                 pid: child.as_raw(),
-                control,
-                slots: [slot_0, slot_1],
+                control: Wire::new(control),
+                slots: [slot_0, slot_1].map(Wire::new),
                 stdout,
                 stderr,
                 input,
@@ -86,13 +87,7 @@ impl User {
             ForkResult::Child => {
                 let standard = [its_input, its_stdout, its_stderr];
                 match prepare(&standard, [its_control, its_slot_0, its_slot_1]) {
-                    Ok([control, slot_0, slot_1]) => runtime::run(
-                        board,
-                        Descriptors {
-                            control,
-                            slots: [slot_0, slot_1],
-                        },
-                    ),
+                    Ok([control, slots @ ..]) => runtime::run(board, Wires { control, slots }),
                     // SAFETY: does not return; the supervisor's exit handlers are not this process'.
                     Err(_) => unsafe { libc::_exit(1) },
                 }
@@ -124,7 +119,7 @@ fn output_pipe() -> io::Result<(Output, OwnedFd)> {
 }
 
 /// In the new process: puts every descriptor in its place and closes all others.
-fn prepare(standard: &[OwnedFd; 3], private: [OwnedFd; 3]) -> io::Result<[RawFd; 3]> {
+fn prepare(standard: &[OwnedFd; 3], private: [OwnedFd; 3]) -> io::Result<[Wire; 3]> {
     let mut moved = [0; 3];
     for (moved, descriptor) in moved.iter_mut().zip(&private) {
         *moved = fcntl(descriptor, FcntlArg::F_DUPFD_CLOEXEC(FIRST_PRIVATE))?;
@@ -153,5 +148,6 @@ fn prepare(standard: &[OwnedFd; 3], private: [OwnedFd; 3]) -> io::Result<[RawFd;
     // A core file of a large process takes seconds to write, and nobody asked for one.
     // SAFETY: the structure is valid; where the hard limit may not be raised nothing changes.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core) };
-    Ok(moved)
+    // SAFETY: each was made above for nobody else, and is still open.
+    Ok(moved.map(|descriptor| Wire::new(unsafe { OwnedFd::from_raw_fd(descriptor) })))
 }

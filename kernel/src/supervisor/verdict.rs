@@ -2,8 +2,7 @@
 
 use super::filter::UserError;
 use crate::cell::bytes_in_words;
-use crate::protocol::aftermath::Aftermath;
-use crate::protocol::frame::{Failure, Place};
+use crate::protocol::{Aftermath, Failure, Place};
 use crate::runtime::board::Fault;
 
 /// How the user process ended.

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use forklore_kernel::session::{CellError, Control, Options, Raw, Session};
+use forklore_kernel::protocol::Output;
+use forklore_kernel::session::{CellError, Control, Options, Session};
 use forklore_kernel::supervisor;
 use forklore_kernel::sys::procs::{self, Pid};
 
@@ -21,7 +22,7 @@ pub const SYSTEM: &str = "unsafe extern \"C\" {
 pub struct Cells {
     pub session: Option<Session>,
     pub control: Control,
-    pub output: Arc<Mutex<Vec<Raw>>>,
+    pub output: Arc<Mutex<Vec<Output>>>,
 }
 
 impl Cells {
@@ -80,7 +81,7 @@ impl Cells {
     pub fn stdout(&self) -> Vec<u8> {
         let output = self.output.lock().unwrap();
         let stdout = output.iter().filter_map(|raw| {
-            if let Raw::Stdout(bytes) = raw {
+            if let Output::Stdout(bytes) = raw {
                 Some(bytes)
             } else {
                 None
@@ -92,7 +93,7 @@ impl Cells {
     pub fn stderr(&self) -> String {
         let output = self.output.lock().unwrap();
         let stderr = output.iter().filter_map(|raw| {
-            if let Raw::Stderr(bytes) = raw {
+            if let Output::Stderr(bytes) = raw {
                 Some(bytes)
             } else {
                 None
@@ -101,12 +102,22 @@ impl Cells {
         String::from_utf8_lossy(&stderr.flatten().copied().collect::<Vec<u8>>()).into_owned()
     }
 
+    /// What the kernel itself has shown, as plain text.
+    pub fn displayed(&self) -> String {
+        let output = self.output.lock().unwrap();
+        let shown = output.iter().filter_map(|output| match output {
+            Output::Display(contents) => contents.get("text/plain"),
+            _ => None,
+        });
+        shown.map(String::as_str).collect()
+    }
+
     /// Runs a cell and interrupts it when it has written `started`.
     pub fn interrupted(&mut self, code: &str) -> CellError {
         self.interrupted_when(code, |output| {
             output
                 .iter()
-                .any(|raw| matches!(raw, Raw::Stdout(bytes) if bytes.starts_with(b"started")))
+                .any(|raw| matches!(raw, Output::Stdout(bytes) if bytes.starts_with(b"started")))
         })
     }
 
@@ -114,7 +125,7 @@ impl Cells {
     pub fn interrupted_when(
         &mut self,
         code: &str,
-        is_time: impl Fn(&[Raw]) -> bool + Send + 'static,
+        is_time: impl Fn(&[Output]) -> bool + Send + 'static,
     ) -> CellError {
         self.output.lock().unwrap().clear();
         let (output, control) = (self.output.clone(), self.control.clone());

@@ -3,8 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use forklore_kernel::output::{Parser, Stream};
-
 use super::cells::Cells;
 
 /// What is written down of the last call of rustc through cargo.
@@ -108,13 +106,12 @@ pub fn what_makes_cargo_run() {
 /// Warnings and errors are shown once, with the cell's own lines.
 fn said(cells: &mut Cells) {
     for _ in 0..2 {
-        let written = cells.ok("let one: u8 = 1;\nlet _two: u8 = { let unused = one; 2 };");
-        let mut events = Vec::new();
-        Parser::new(Stream::Stdout).push(written.as_bytes(), &mut events);
-        let shown = format!("{events:?}");
+        cells.ok("let one: u8 = 1;\nlet _two: u8 = { let unused = one; 2 };");
+        let shown = cells.displayed();
         assert_eq!(shown.matches("unused variable").count(), 1, "{shown}");
         assert!(shown.contains("cell:2:22"), "{shown}");
         assert_eq!(cells.ok("let three: u8 = 3;"), "");
+        assert_eq!(cells.displayed(), "");
         let error = cells.fails("let one: u8 = 1;\nno_such_function();", "CompileError");
         let text = error.traceback.join("\n");
         assert!(

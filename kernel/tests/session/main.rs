@@ -12,8 +12,8 @@ mod scripts;
 use std::process::{Child, Command, Stdio};
 
 use cells::{Cells, SYSTEM, is_alive, of_folder, supervisor_of, wait_until};
-use forklore_kernel::output::{Event, Parser, Stream};
-use forklore_kernel::session::{Options, Raw, Session};
+use forklore_kernel::protocol::Output;
+use forklore_kernel::session::{Options, Session};
 use forklore_kernel::supervisor;
 use forklore_kernel::sys::procs::{self, Pid};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -310,8 +310,10 @@ fn output_is_passed_on_as_it_was_written() {
         .unwrap()
         .iter()
         .map(|raw| match raw {
-            Raw::Stdout(bytes) | Raw::Stderr(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-            Raw::Waits(_) => String::new(),
+            Output::Stdout(bytes) | Output::Stderr(bytes) => {
+                String::from_utf8_lossy(bytes).into_owned()
+            }
+            Output::Display(_) | Output::Waits(_) => String::new(),
         })
         .collect();
     let expected: String = (0..20).map(|turn| format!("o{turn} e{turn} ")).collect();
@@ -406,12 +408,8 @@ fn without_snapshots() {
 fn commands_of_evcxr() {
     let mut cells = Cells::start();
     cells.ok("let kept = 7;");
-    let mut events = Vec::new();
-    Parser::new(Stream::Stdout).push(cells.ok(":vars").as_bytes(), &mut events);
-    let [Event::Rich(vars)] = &events[..] else {
-        panic!("{events:?}");
-    };
-    assert_eq!(vars.data["text/plain"], "kept: i32\n");
+    cells.ok(":vars");
+    assert_eq!(cells.displayed(), "kept: i32\n");
     cells.fails(":nonsense", "CompileError");
     // Overflow checks and debug assertions would falsify timings.
     assert_eq!(cells.ok("println!(\"{} {}\", cfg!(debug_assertions), std::hint::black_box(255_u8) + std::hint::black_box(1));"), "false 0\n");
@@ -502,7 +500,7 @@ fn serve_until_killed() -> ! {
     let (mut session, _control) = Session::start(Options {
         library: false,
         ..Options::new(|raw| {
-            if let Raw::Stdout(bytes) = raw {
+            if let Output::Stdout(bytes) = raw {
                 print!("{}", String::from_utf8_lossy(&bytes));
             }
         })

@@ -1,6 +1,6 @@
 //! Cells in other languages, and the settings that a session keeps.
 
-use forklore_kernel::session::Raw;
+use forklore_kernel::protocol::Output;
 use forklore_kernel::sys::procs;
 
 use crate::cells::{Cells, is_alive, supervisor_of, wait_until};
@@ -23,6 +23,10 @@ fn scripts(cells: &mut Cells) {
         "a\n1\n"
     );
     assert_eq!(cells.stderr(), "b\n");
+    // Its words reach it whole, however many there are.
+    let long = "x".repeat(100_000);
+    let cell = format!("%%bash --rcfile {long}\necho whole");
+    assert_eq!(cells.magic(&cell).unwrap(), "whole\n");
     // A script is where the cells are: in their folder, with their environment.
     cells.ok("std::env::set_current_dir(std::env::temp_dir())?;");
     cells.magic("%env FORKLORE_TRIAL=it's there").unwrap();
@@ -87,7 +91,7 @@ fn interrupts(cells: &mut Cells) {
     );
     write("build.rs", &build);
     let dependency = format!(":dep endless = {{ path = {folder:?} }}\nlet never = 1;");
-    let error = cells.interrupted_when(&dependency, move |_: &[Raw]| mark.exists());
+    let error = cells.interrupted_when(&dependency, move |_: &[Output]| mark.exists());
     assert!(error.evalue.contains("compiled"), "{error:?}");
     assert_eq!(cells.ok("println!(\"{kept}\");"), "7\n");
     std::fs::remove_dir_all(folder).unwrap();

@@ -32,7 +32,7 @@ pub(super) use self::refused::refused;
 use self::source::Sources;
 pub(super) use self::types::with_types;
 use super::CellError;
-use crate::protocol::frame::Place;
+use crate::protocol::Place;
 
 const RED: &str = "\x1b[1;31m";
 const BLUE: &str = "\x1b[1;34m";

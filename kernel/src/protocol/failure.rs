@@ -1,8 +1,38 @@
-//! What a failed cell has cost, and how that is said.
+//! Why a cell failed, what that has cost, and how it is said.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+/// Why a cell did not reach its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The kind, such as `StackOverflow`.
+    pub name: String,
+    /// What happened, in a sentence.
+    pub message: String,
+    /// Where, if it is known.
+    pub place: Option<Place>,
+    /// What became of the variables, and of what earlier cells had started.
+    pub aftermath: Aftermath,
+}
+
+/// A place in a source file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// As the compiler calls it: `src/lib.rs` for a cell.
+    pub file: String,
+    /// From 1.
+    pub line: u32,
+    /// From 1.
+    pub column: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
 
 /// What became of the variables, and of what earlier cells had started. Shown as a line of the cell's error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

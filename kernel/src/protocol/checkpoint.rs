@@ -3,17 +3,19 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// When snapshots are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Checkpoint {
     /// After every cell.
     On,
     /// Never: a cell that crashes takes all variables with it.
     Off,
-    /// While the user process has at most so much memory in use. To copy the page tables of a large process takes
+    /// While the user process uses at most this much memory. Copying the page tables of a large process takes
     /// milliseconds, and a cell that then writes to old memory pays for copies of the pages.
     Auto {
-        /// The most that may be in use.
+        /// The most that it may use.
         limit_bytes: u64,
     },
 }
