@@ -6,9 +6,9 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
+use forklore_kernel::command::role;
 use forklore_kernel::protocol::Output;
 use forklore_kernel::session::{Options, Session};
-use forklore_kernel::supervisor;
 
 /// CPU time of this process, and of its children that have ended: says more than the clock on a busy machine.
 fn cpu() -> String {
@@ -36,7 +36,7 @@ fn show(output: Output) {
 }
 
 fn main() -> anyhow::Result<()> {
-    supervisor::run_if_asked();
+    role::serve_if_asked();
     evcxr::runtime_hook();
     let started = Instant::now();
     let library = std::env::args().all(|argument| argument != "--bare");

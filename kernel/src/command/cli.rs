@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
@@ -95,8 +95,8 @@ impl Where {
     }
 }
 
-/// Runs the command that the arguments name.
-pub fn main() -> ExitCode {
+/// Runs the command that the arguments name, and gives the exit status.
+pub(super) fn main() -> u8 {
     toolchain::put_on_path();
     let outcome = if std::env::args_os().nth(1) == Some(OsString::from(EVCXR_FLAG)) {
         evcxr_jupyter::main()
@@ -104,10 +104,10 @@ pub fn main() -> ExitCode {
         run(Cli::parse().command)
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             eprintln!("forklore: {error:#}");
-            ExitCode::FAILURE
+            1
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The `forklore` command.
 
-pub mod cli;
+mod cli;
 pub mod doctor;
 pub mod install;
 mod lab;
 mod progress;
+pub mod role;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::library::warm;
+use crate::session::prebuild;
 
 const TICK: Duration = Duration::from_millis(250);
 /// What a cold build takes on two cores, for the bar. A bar that waits at its end is better than none.
@@ -23,7 +24,7 @@ const WIDTH: usize = 24;
 pub(crate) fn prepare_library() -> Result<PathBuf> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let build = || {
-        let warm = warm::find_or_build_here(&program)?;
+        let warm = warm::find_or_build_here(&program, prebuild::build)?;
         if let Some(warning) = warm.warning() {
             eprintln!("warning: {warning}");
         }
@@ -47,7 +48,7 @@ pub(crate) fn prepare_library() -> Result<PathBuf> {
 pub(crate) fn prepare_shared(folder: &Path) -> Result<PathBuf> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     with_bar("compiling the library, once for all users", BUILD, || {
-        warm::build_shared(folder, &program)
+        warm::build_shared(folder, &program, prebuild::build)
     })
 }
 

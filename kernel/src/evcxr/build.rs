@@ -64,7 +64,7 @@ const INPUTS: [&str; 3] = ["Cargo.toml", "Cargo.lock", ".cargo/config.toml"];
 const UNFIT_CRATE: [&str; 4] = ["E0460", "E0461", "E0463", "E0514"];
 
 /// What cargo ends with when a compile fails. (evcxr only asks whether it is zero; a signal has no code.)
-const FAILED: i32 = 101;
+const FAILED: u8 = 101;
 
 /// The name of evcxr's crate for cells, the file that is made of it, and its source.
 const CRATE: &str = "ctx";
@@ -73,30 +73,51 @@ const MADE: &str = "libctx.so";
 const METADATA: &str = "metadata=";
 pub(crate) const SOURCE: &str = "src/lib.rs";
 
-/// Builds a cell, and does not return, where this program was started by one of its names in a session's tools.
-pub(crate) fn run_if_asked() {
-    let Some(me) = env::args_os().next().map(PathBuf::from) else {
-        return;
-    };
-    let (Some(name), Some(tools)) = (me.file_name(), me.parent()) else {
-        return;
-    };
-    if tools.file_name() != Some(OsStr::new(TOOLS)) || FACES.iter().all(|face| name != *face) {
-        return;
+/// One of this program's names in a session's tools.
+pub enum Face {
+    /// Stands for cargo.
+    Build {
+        /// The folder of the tools.
+        tools: PathBuf,
+    },
+    /// Stands between cargo and rustc.
+    Wrapper {
+        /// The folder of the tools.
+        tools: PathBuf,
+    },
+}
+
+impl Face {
+    /// The face under which this process was started, if it was.
+    pub fn of_this_process() -> Option<Face> {
+        let me = PathBuf::from(env::args_os().next()?);
+        let tools = me.parent()?.to_owned();
+        if tools.file_name() != Some(OsStr::new(TOOLS)) {
+            return None;
+        }
+        match me.file_name()?.to_str()? {
+            "build" => Some(Face::Build { tools }),
+            "wrapper" => Some(Face::Wrapper { tools }),
+            _ => None,
+        }
     }
+}
+
+/// Builds a cell, or starts rustc for it; gives the exit status.
+pub fn run(face: Face) -> u8 {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
-    let ended = match name.to_str() {
-        Some("build") => build(tools, arguments),
-        _ => Err(wrap(tools, arguments)),
+    let ended = match face {
+        Face::Build { tools } => build(&tools, arguments),
+        Face::Wrapper { tools } => Err(wrap(&tools, arguments)),
     };
-    std::process::exit(ended.unwrap_or_else(|error| {
+    ended.unwrap_or_else(|error| {
         eprintln!("forklore: the compiler could not be started: {error}");
         FAILED
-    }));
+    })
 }
 
 /// Does what `cargo build` or `cargo check` would do for a cell. Gives the exit status, if it is not cargo's own.
-fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<i32> {
+fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<u8> {
     enter(BUILDS)?;
     let said = tools.join(SAID);
     let _ = fs::remove_file(&said);
@@ -132,7 +153,8 @@ fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<i32> {
     if let Some(compiled) = as_last_time()? {
         kept.keep(&compiled)?;
     }
-    Ok(ended.code().unwrap_or(FAILED))
+    let code = ended.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.unwrap_or(FAILED))
 }
 
 /// Cargo itself.
@@ -176,7 +198,7 @@ fn compile(rustc: &Rustc, said: &Path) -> io::Result<Option<Compiled>> {
 }
 
 /// Tells evcxr what came of a compile, and gives the exit status.
-fn tell(compiled: &Compiled) -> io::Result<i32> {
+fn tell(compiled: &Compiled) -> io::Result<u8> {
     match (&compiled.made, env::var_os(RESULT_VARIABLE)) {
         (Some(made), Some(path)) => fs::write(path, made.as_os_str().as_bytes())?,
         (Some(_), None) => {}

@@ -15,12 +15,14 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::env;
-use std::ffi::{CStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+
+use crate::sys::this_process::c_library_version;
 
 /// The folder's name, in a session's tools and beside the library.
 pub(crate) const KEPT: &str = "kept";
@@ -64,7 +66,7 @@ impl Kept {
         let words = arguments.chain([&flags]);
         // Nodes of a cluster may have an older one than that on which the library was built.
         let words = words.map(|word| word.as_encoded_bytes());
-        for word in words.chain([c_library()]) {
+        for word in words.chain([c_library_version()]) {
             asked.push(b'\n');
             asked.extend_from_slice(word);
         }
@@ -106,12 +108,6 @@ impl Kept {
         }
         fs::write(self.folder.join(ASKED), &self.asked)
     }
-}
-
-/// The version of this system's C library.
-fn c_library() -> &'static [u8] {
-    // SAFETY: the function gives a string that is a constant of the C library.
-    unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) }.to_bytes()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! the compiler that the user has.
 
 pub(crate) mod cache;
+mod copy;
 pub(crate) mod kept;
 pub mod shared;
 mod sources;

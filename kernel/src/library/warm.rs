@@ -23,19 +23,19 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
-use crate::evcxr::build::TOOLS;
 use crate::library::cache;
+use crate::library::copy::{Share, copy_tree};
 use crate::library::kept::KEPT;
 use crate::library::shared;
 use crate::library::toolchain::{Compiler, PRELUDE, own_cargo_home};
-use crate::session::Session;
+use crate::sys::this_process::die_with_parent;
 
 mod embedded {
     include!(concat!(env!("OUT_DIR"), "/library.rs"));
 }
 
 /// Set for the process that a session has do the build: the cache in which to do it.
-const ASKED_VARIABLE: &str = "FORKLORE_WARM_ASKED";
+pub(crate) const ASKED_VARIABLE: &str = "FORKLORE_WARM_ASKED";
 /// The last file that a build writes.
 const MARKER: &str = "Cargo.lock";
 /// All unpacked sources get this modification time, so that a new copy of them is not newer than what was compiled.
@@ -70,23 +70,6 @@ pub enum Shared {
     Ready(PathBuf),
 }
 
-/// Builds the library and ends this process, if that is what it was started for. To be called before there are threads;
-/// what builds it starts processes for cells in its turn, which must not get here.
-pub(crate) fn run_if_asked() {
-    let Some(root) = std::env::var_os(ASKED_VARIABLE).map(PathBuf::from) else {
-        return;
-    };
-    let built = std::env::current_exe()
-        .context("cannot find this program's own file")
-        .and_then(|program| find_or(&root, &Compiler::find()?, &program, build));
-    if let Err(error) = built {
-        // To the session; what cargo says goes where the session's own process would have said it.
-        print!("{error:#}");
-        std::process::exit(1);
-    }
-    std::process::exit(0);
-}
-
 /// Gives the prebuilt library for this program and the user's compiler. Where it is missing, another process of this program
 /// builds it first; where the cache folder cannot be written, in the folder for temporary files.
 ///
@@ -105,12 +88,12 @@ pub fn find_or_build(program: &Path) -> Result<Warm> {
     Ok(Warm { warning, ..warm })
 }
 
-/// The same in the cache folder only, built by this process.
+/// The same in the cache folder only, built by this process with `build`.
 ///
 /// # Errors
 ///
 /// When there is no compiler, the cache folder cannot be written to, or a dependency cannot be had.
-pub(crate) fn find_or_build_here(program: &Path) -> Result<Warm> {
+pub(crate) fn find_or_build_here(program: &Path, build: Build) -> Result<Warm> {
     let compiler = Compiler::find()?;
     match shared_or_why_not(&compiler) {
         (Some(warm), _) => Ok(warm),
@@ -132,11 +115,19 @@ fn shared_or_why_not(compiler: &Compiler) -> (Option<Warm>, Option<String>) {
     }
 }
 
-fn find_or(
+/// Compiles the library for a cache, by sessions of this program.
+pub(crate) type Build = fn(root: &Path, warm: &mut Warm, program: &Path) -> Result<()>;
+
+/// Gives the library in the cache `root`, and builds it first if it is missing.
+///
+/// # Errors
+///
+/// As [`find_or_build`].
+pub(crate) fn find_or(
     root: &Path,
     compiler: &Compiler,
     program: &Path,
-    build: fn(&Path, &mut Warm, &Path) -> Result<()>,
+    build: Build,
 ) -> Result<Warm> {
     cache::prune(root);
     let mut warm = Warm::in_cache(root, compiler, None)?;
@@ -160,8 +151,8 @@ fn build_elsewhere(root: &Path, _: &mut Warm, program: &Path) -> Result<()> {
     // SAFETY: the call between fork and exec is async-signal-safe, and changes only the new process' own attribute.
     unsafe {
         command.pre_exec(|| {
-            // Nobody needs it when the session is gone.
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            // It is of no use when the session is gone.
+            die_with_parent();
             Ok(())
         });
     }
@@ -183,7 +174,7 @@ fn build_elsewhere(root: &Path, _: &mut Warm, program: &Path) -> Result<()> {
 /// # Errors
 ///
 /// When it cannot be written, others could change it, there is no compiler, or a dependency cannot be had.
-pub fn build_shared(folder: &Path, program: &Path) -> Result<PathBuf> {
+pub(crate) fn build_shared(folder: &Path, program: &Path, build: Build) -> Result<PathBuf> {
     let cannot_write = || format!("cannot make a shared cache in {}", folder.display());
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     fs::create_dir_all(folder).with_context(cannot_write)?;
@@ -395,6 +386,31 @@ impl Warm {
     }
 }
 
+impl Warm {
+    /// Begins to build the library: gives the folder in which to do it.
+    pub(crate) fn begin(&mut self, root: &Path) -> Result<PathBuf> {
+        self.is_complete = false;
+        cache::building(root)
+    }
+
+    /// Puts what a session has compiled, and what it keeps for others, in its place. The rest of `building` goes.
+    pub(crate) fn complete(&mut self, building: &Path, session: &Path, kept: &Path) -> Result<()> {
+        let ready = building.join("ready");
+        fs::create_dir(&ready)?;
+        copy_tree(
+            &session.join("target"),
+            &ready.join("target"),
+            Share::HardLink,
+        )?;
+        fs::rename(kept, ready.join(KEPT))?;
+        fs::rename(session.join("Cargo.lock"), ready.join("Cargo.lock"))?;
+        cache::put_in_place(&ready, &self.folder)?;
+        self.is_complete = true;
+        let _ = fs::remove_dir_all(building);
+        Ok(())
+    }
+}
+
 fn unpack_library(root: &Path) -> Result<PathBuf> {
     let library = library_folder(root);
     if !library.join("Cargo.toml").exists() {
@@ -418,138 +434,9 @@ fn write_library(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Compiles the library as a session will ask for it: by a session.
-fn build(root: &Path, warm: &mut Warm, program: &Path) -> Result<()> {
-    let building = cache::building(root)?;
-    warm.is_complete = false;
-    let session_folder = building.join("session");
-    fs::create_dir(&session_folder)?;
-    let built = Session::start_in(&session_folder, program, warm, Box::new(drop));
-    let (mut session, _) = built.with_context(|| {
-        format!(
-            "could not compile the library in {}: its dependencies have to be downloaded once",
-            building.display()
-        )
-    })?;
-    // For an error like this one evcxr asks `cargo check`, which wants the dependencies in a form of its own:
-    // or the first such error of every session would take as long as the library takes to compile.
-    let _ = session.execute("let unknown_type = no_such_function();");
-    session.abandon();
-    let ready = building.join("ready");
-    fs::create_dir(&ready)?;
-    let (from, to) = (session_folder.join("target"), ready.join("target"));
-    copy_tree(&from, &to, Share::HardLink)?;
-    fs::rename(session_folder.join(TOOLS).join(KEPT), ready.join(KEPT))?;
-    fs::rename(session_folder.join("Cargo.lock"), ready.join("Cargo.lock"))?;
-    cache::put_in_place(&ready, &warm.folder)?;
-    warm.is_complete = true;
-    let _ = fs::remove_dir_all(&building);
-    Ok(())
-}
-
-/// How a copy has the large files in common with the original.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Share {
-    /// As long as it is the same file system and the same owner.
-    HardLink,
-    /// The original is another's, and stays.
-    Symlink,
-}
-
-impl Share {
-    fn share(self, source: &Path, target: &Path) -> bool {
-        match self {
-            Share::HardLink => fs::hard_link(source, target).is_ok(),
-            Share::Symlink => std::os::unix::fs::symlink(source, target).is_ok(),
-        }
-    }
-}
-
-/// Copies what cargo needs to find the dependencies fresh: with modification times, without the cells' own code.
-fn copy_tree(from: &Path, to: &Path, share: Share) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from).with_context(|| format!("could not read {}", from.display()))? {
-        let entry = entry?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if is_of_a_cell(&entry.file_name().to_string_lossy()) {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            copy_tree(&source, &target, share)?;
-        } else if !(is_never_rewritten(&source) && share.share(&source, &target)) {
-            fs::copy(&source, &target)?;
-            File::options()
-                .write(true)
-                .open(&target)?
-                .set_modified(entry.metadata()?.modified()?)?;
-        }
-    }
-    Ok(())
-}
-
-fn is_of_a_cell(name: &str) -> bool {
-    name == "incremental"
-        || ["ctx-", "libctx", "ctx.", "code_", "libcode_", "lib-ctx"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
-}
-
-/// The compiler makes these anew beside the old ones and renames them, so they can be shared. Cargo writes its own
-/// small files in place.
-fn is_never_rewritten(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension == "rlib" || extension == "rmeta" || extension == "so")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn scratch(name: &str) -> PathBuf {
-        let folder =
-            std::env::temp_dir().join(format!("forklore-warm-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap();
-        folder
-    }
-
-    #[test]
-    fn a_tree_is_copied_with_its_times_and_without_cells() {
-        let root = scratch("tree");
-        let from = root.join("from");
-        fs::create_dir_all(from.join("deps/incremental")).unwrap();
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        for name in [
-            "deps/libx.rlib",
-            "deps/invoked.timestamp",
-            "deps/libcode_3.so",
-            "deps/incremental/y",
-        ] {
-            fs::write(from.join(name), name).unwrap();
-            File::options()
-                .write(true)
-                .open(from.join(name))
-                .unwrap()
-                .set_modified(time)
-                .unwrap();
-        }
-        copy_tree(&from, &root.join("to"), Share::HardLink).unwrap();
-        for name in ["deps/libx.rlib", "deps/invoked.timestamp"] {
-            let copy = root.join("to").join(name);
-            assert_eq!(fs::read_to_string(&copy).unwrap(), name);
-            assert_eq!(copy.metadata().unwrap().modified().unwrap(), time);
-        }
-        assert!(
-            !root.join("to/deps/libcode_3.so").exists()
-                && !root.join("to/deps/incremental").exists()
-        );
-        fs::write(root.join("to/deps/invoked.timestamp"), "new").unwrap();
-        assert_eq!(
-            fs::read_to_string(from.join("deps/invoked.timestamp")).unwrap(),
-            "deps/invoked.timestamp"
-        );
-        fs::remove_dir_all(root).unwrap();
-    }
 
     #[test]
     fn library_and_course_have_manifests_of_their_own() {

@@ -12,6 +12,8 @@ use std::sync::atomic::{
 use std::time::Duration;
 
 use crate::protocol::{Checkpoint, Place};
+use crate::sys::fault::Fault;
+use crate::sys::memory::map_shared;
 
 const PANIC_BYTES: usize = 8192;
 
@@ -53,36 +55,15 @@ pub struct Board {
     cell_object: [AtomicUsize; 2],
 }
 
-/// A memory fault, as the user process' signal handler saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault {
-    /// The signal.
-    pub signal: i32,
-    /// The address that was touched.
-    pub address: usize,
-    /// Whether it lies just below the stack.
-    pub is_overflow: bool,
-}
+// SAFETY: all fields are atomic, but for the panic's text: only the user process writes it, and who reads it at the same time
+// could only read garbled bytes, which are shown.
+unsafe impl Sync for Board {}
 
 impl Board {
     /// Maps a new one, which all processes that are forked from now on share.
     pub fn map() -> std::io::Result<&'static Board> {
-        // SAFETY: a new mapping at an address of the system's choice overlaps nothing.
-        let address = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                size_of::<Board>(),
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        if address == libc::MAP_FAILED {
-            return Err(std::io::Error::last_os_error());
-        }
-        // SAFETY: the mapping is large enough, aligned to a page, zeroed (valid for every field) and never unmapped.
-        Ok(unsafe { &*address.cast::<Board>() })
+        // SAFETY: zeroed fields are valid, and all are atomic but for a text, whose writer and readers say what may happen to it.
+        unsafe { map_shared() }
     }
 
     /// Forgets the last cell. Called by the supervisor while no cell runs.

@@ -1,104 +1,24 @@
-//! Signal handlers of the user process: they note a fault on the board, then let it have its way.
-//!
-//! A stack overflow is a SIGSEGV like any other to the operating system. It is told apart by its address,
-//! just below the stack, and it can only be handled on a stack of its own.
+//! Faults of the cells: noted on the board before they have their way.
 
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::OnceLock;
 
-use crate::runtime::board::{Board, Fault};
+use super::board::Board;
+use crate::sys::fault::{self, Fault};
 
-/// Signals that an instruction of the cell itself raises.
-const FAULTS: [i32; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
-const HANDLER_STACK_BYTES: usize = 64 * 1024;
-/// Linux keeps a gap of 1 MiB free below a stack that grows, and a large frame may skip over some pages.
-const REACH_BYTES: usize = 2 * 1024 * 1024;
-const SLACK_BYTES: usize = 64 * 1024;
+/// A signal handler has nothing else to reach it by. Written once, before the handlers are installed.
+static BOARD: OnceLock<&Board> = OnceLock::new();
 
-// A signal handler has nothing else to reach them by. Written once, before the handlers are installed.
-static BOARD: AtomicPtr<Board> = AtomicPtr::new(std::ptr::null_mut());
-static STACK_LOW: AtomicUsize = AtomicUsize::new(0);
-
-/// Installs the handlers, with a stack of their own, on the calling thread.
+/// Notes the faults of this process, and of what takes over from it, on the board.
 pub(super) fn install(board: &'static Board) {
-    BOARD.store(std::ptr::from_ref(board).cast_mut(), Ordering::Relaxed);
-    STACK_LOW.store(stack_low().unwrap_or(0), Ordering::Relaxed);
-    let stack = Box::leak(vec![0_u8; HANDLER_STACK_BYTES].into_boxed_slice());
-    let stack = libc::stack_t {
-        ss_sp: stack.as_mut_ptr().cast(),
-        ss_flags: 0,
-        ss_size: HANDLER_STACK_BYTES,
-    };
-    // SAFETY: the stack is leaked, so it outlives every signal; the handler only does what signal-safety(7) allows.
-    unsafe {
-        libc::sigaltstack(&raw const stack, std::ptr::null_mut());
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = on_fault as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-        for signal in FAULTS {
-            libc::sigaction(signal, &raw const action, std::ptr::null_mut());
-        }
-    }
+    let _ = BOARD.set(board);
+    // SAFETY: `note` asks for this process' id and stores numbers.
+    unsafe { fault::watch(note) };
 }
 
-extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the board is mapped for ever, and was stored before this handler was installed.
-    let board = unsafe { &*BOARD.load(Ordering::Relaxed) };
-    // SAFETY: with SA_SIGINFO the system passes a valid pointer.
-    let was_sent = unsafe { (*info).si_code } <= 0;
-    // A signal that was sent has its sender where a fault has its address.
-    if board.is_user() && !was_sent {
-        // SAFETY: with SA_SIGINFO the system passes valid pointers.
-        let (address, stack_pointer) =
-            unsafe { ((*info).si_addr() as usize, stack_pointer(context)) };
-        let low = STACK_LOW.load(Ordering::Relaxed);
-        let is_overflow = signal == libc::SIGSEGV
-            && low != 0
-            && (is_below(address, low) || is_below(stack_pointer, low));
-        board.note_fault(Fault {
-            signal,
-            address,
-            is_overflow,
-        });
+fn note(fault: Fault) {
+    if let Some(board) = BOARD.get()
+        && board.is_user()
+    {
+        board.note_fault(fault);
     }
-    // The default action gives the supervisor the true signal. It comes when the instruction is run
-    // again; a signal that was sent and not raised needs to be sent again.
-    // SAFETY: both are on signal-safety(7)'s list.
-    unsafe {
-        libc::signal(signal, libc::SIG_DFL);
-        libc::raise(signal);
-    }
-}
-
-fn is_below(address: usize, low: usize) -> bool {
-    (low.saturating_sub(REACH_BYTES)..low + SLACK_BYTES).contains(&address)
-}
-
-/// Where the calling thread's stack may grow down to.
-fn stack_low() -> Option<usize> {
-    // SAFETY: the attributes are initialised by the first call, read by the second and destroyed by the third.
-    unsafe {
-        let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
-        if libc::pthread_getattr_np(libc::pthread_self(), &raw mut attributes) != 0 {
-            return None;
-        }
-        let (mut low, mut size) = (std::ptr::null_mut(), 0);
-        let failed =
-            libc::pthread_attr_getstack(&raw const attributes, &raw mut low, &raw mut size);
-        libc::pthread_attr_destroy(&raw mut attributes);
-        (failed == 0).then_some(low as usize)
-    }
-}
-
-/// # Safety
-///
-/// `context` is what the system passed to a handler with SA_SIGINFO.
-unsafe fn stack_pointer(context: *mut libc::c_void) -> usize {
-    // SAFETY: the caller's promise.
-    let context = unsafe { &*context.cast::<libc::ucontext_t>() };
-    #[cfg(target_arch = "x86_64")]
-    return context.uc_mcontext.gregs[libc::REG_RSP as usize] as usize;
-    #[cfg(target_arch = "aarch64")]
-    return context.uc_mcontext.sp as usize;
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    return std::ptr::from_ref(context) as usize;
 }

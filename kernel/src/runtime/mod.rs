@@ -7,13 +7,13 @@
 pub mod board;
 mod fault;
 mod keeper;
-mod object;
 mod prelude;
 mod script;
 mod snapshot;
 mod store;
 
 use std::ffi::{CStr, CString, c_void};
+use std::ptr::NonNull;
 
 use board::Board;
 use keeper::Keeper;
@@ -21,7 +21,9 @@ use snapshot::Side;
 use store::Store;
 
 use crate::protocol::{FromUser, Saved, Snapshot, ToUser, Wire};
-use crate::sys::procs;
+use crate::sys::fork::exit_now;
+use crate::sys::object::{Object, object_of};
+use crate::sys::{procs, this_process};
 
 pub use prelude::SOURCE as PRELUDE_SOURCE;
 
@@ -70,18 +72,15 @@ pub fn run(board: &'static Board, wires: Wires) -> ! {
     while let Some(message) = runtime.wires.control.receive() {
         runtime.handle(message);
     }
-    end(0)
+    exit_now(0)
 }
 
 /// Makes this process the one that runs cells, and its life depend on the supervisor's.
 fn attach(board: &Board) {
     board.become_user();
-    // SAFETY: all only change or read this process' own attributes.
-    unsafe {
-        libc::setpgid(0, 0);
-        libc::prctl(libc::PR_SET_NAME, c"forklore-cells".as_ptr());
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-    }
+    this_process::lead_group();
+    this_process::set_name(c"forklore-cells");
+    this_process::die_with_parent();
     // A supervisor that died before the call above closed the control socket, which `receive` will tell.
 }
 
@@ -130,38 +129,28 @@ impl Runtime {
 
     /// Loads the shared object at `path` and calls `function`, as evcxr's own runtime does.
     fn call_unguarded(&mut self, path: &str, function: &str) -> Result<(), String> {
-        let own_pid = std::process::id();
-        let path = CString::new(path).map_err(|error| error.to_string())?;
+        let own_pid = this_process::pid();
         let function = CString::new(function).map_err(|error| error.to_string())?;
-        // SAFETY: the object is a cell's, whose initialisers are the cell's own code. It is never
-        // unloaded: variables hold pointers into it.
-        let object = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_LAZY | libc::RTLD_LOCAL) };
-        if object.is_null() {
-            return Err(format!("could not load the cell: {}", last_loader_error()));
-        }
-        // SAFETY: `object` is loaded and the name ends with a zero.
-        let address = unsafe { libc::dlsym(object, function.as_ptr()) };
-        if address.is_null() {
-            return Err(format!("could not find the cell: {}", last_loader_error()));
-        }
+        // SAFETY: the object is a cell's, whose initialisers are the cell's own code.
+        let object = unsafe { Object::load(path) };
+        let object = object.map_err(|error| format!("could not load the cell: {error}"))?;
+        let address = object.symbol(&function);
+        let address = address.map_err(|error| format!("could not find the cell: {error}"))?;
         self.board
-            .set_cell_object(&object::object_of(address as usize));
-        // SAFETY: as above. The first instance of a static that is loaded this way is the one of all later cells.
-        unsafe {
-            if !libc::dlsym(object, STATICS.as_ptr()).is_null() {
-                let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_GLOBAL;
-                libc::dlopen(path.as_ptr(), flags);
-            }
+            .set_cell_object(&object_of(address.as_ptr() as usize));
+        if object.symbol(STATICS).is_ok() {
+            // The first instance of a static whose object shares its names is the one of all later cells.
+            object.share_names();
         }
         // SAFETY: evcxr generates this function with this type, for the store that it returned last.
         self.variables = unsafe {
-            let function: CellFunction = std::mem::transmute::<*mut c_void, CellFunction>(address);
+            let function = std::mem::transmute::<NonNull<c_void>, CellFunction>(address);
             Store(function(self.variables.0))
         };
         self.flush();
-        if std::process::id() != own_pid {
+        if this_process::pid() != own_pid {
             // A child that the cell forked has run out of the cell: the commands are not for it.
-            end(0);
+            exit_now(0);
         }
         Ok(())
     }
@@ -185,25 +174,7 @@ impl Runtime {
         if let Some(prelude) = &self.prelude {
             prelude.flush();
         }
-        // SAFETY: null means every stream; code written in C may have used stdio.
-        unsafe { libc::fflush(std::ptr::null_mut()) };
+        // Code written in C may have used stdio.
+        this_process::flush_c_streams();
     }
-}
-
-fn last_loader_error() -> String {
-    // SAFETY: gives null or a string that lives until the next call.
-    let error = unsafe { libc::dlerror() };
-    if error.is_null() {
-        return String::new();
-    }
-    // SAFETY: as above, and null is checked.
-    unsafe { CStr::from_ptr(error) }
-        .to_string_lossy()
-        .into_owned()
-}
-
-/// Ends the process without running exit handlers: they belong to the cells' code.
-fn end(code: i32) -> ! {
-    // SAFETY: does not return and has no preconditions.
-    unsafe { libc::_exit(code) }
 }

@@ -4,10 +4,14 @@
 //! panic hook of *that* library, and `print!` fills *its* buffer. The prelude, compiled by the same compiler,
 //! installs a hook there that notes message and place on the board, and flushes that buffer after a cell.
 
-use std::ffi::{CString, c_void};
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::ffi::c_void;
+use std::ptr::NonNull;
+use std::sync::OnceLock;
 
-use crate::runtime::board::Board;
+use super::board::Board;
+use crate::sys::descriptors::write_standard_error;
+use crate::sys::object::Object;
+use crate::sys::this_process;
 
 /// The prelude's source, to be compiled as a `cdylib` with `-C prefer-dynamic`.
 pub const SOURCE: &str = include_str!("prelude_source.rs");
@@ -15,7 +19,7 @@ pub const SOURCE: &str = include_str!("prelude_source.rs");
 type OnPanic = extern "C" fn(*const u8, usize, *const u8, usize, u32, u32) -> u8;
 
 // The hook has nothing else to reach it by. Written once, before the hook is installed.
-static BOARD: AtomicPtr<Board> = AtomicPtr::new(std::ptr::null_mut());
+static BOARD: OnceLock<&Board> = OnceLock::new();
 
 pub(super) struct Prelude {
     flush: extern "C" fn(),
@@ -25,26 +29,18 @@ impl Prelude {
     /// Loads the prelude that the environment names and installs its hook. Without one, panics have no message.
     pub(super) fn load(board: &'static Board) -> Option<Prelude> {
         let path = std::env::var(super::PRELUDE_VARIABLE).ok()?;
-        let path = CString::new(path).ok()?;
         // SAFETY: the object was compiled from SOURCE, which has no initialisers.
-        let object = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
-        if object.is_null() {
-            return None;
-        }
-        BOARD.store(std::ptr::from_ref(board).cast_mut(), Ordering::Relaxed);
-        // SAFETY: `object` is loaded and the names end with a zero.
-        let [install, flush] = [c"forklore_prelude_install", c"forklore_prelude_flush"]
-            .map(|name| unsafe { libc::dlsym(object, name.as_ptr()) });
-        if install.is_null() || flush.is_null() {
-            return None;
-        }
+        let object = unsafe { Object::load(&path) }.ok()?;
+        let _ = BOARD.set(board);
+        let install = object.symbol(c"forklore_prelude_install").ok()?;
+        let flush = object.symbol(c"forklore_prelude_flush").ok()?;
         // SAFETY: SOURCE defines the two with these types.
         unsafe {
-            let install = std::mem::transmute::<*mut c_void, extern "C" fn(OnPanic)>(install);
+            let install = std::mem::transmute::<NonNull<c_void>, extern "C" fn(OnPanic)>(install);
             install(on_panic);
             board.hook_is_installed();
             Some(Prelude {
-                flush: std::mem::transmute::<*mut c_void, extern "C" fn()>(flush),
+                flush: std::mem::transmute::<NonNull<c_void>, extern "C" fn()>(flush),
             })
         }
     }
@@ -80,18 +76,17 @@ extern "C" fn on_panic(
     line: u32,
     column: u32,
 ) -> u8 {
-    // SAFETY: the prelude passes two valid strings; the board was stored before it got this function.
-    let (board, message, file) = unsafe {
+    // SAFETY: the prelude passes two valid strings.
+    let (message, file) = unsafe {
         (
-            &*BOARD.load(Ordering::Relaxed),
             std::slice::from_raw_parts(message, message_bytes),
             std::slice::from_raw_parts(file, file_bytes),
         )
     };
-    // By number, because glibc has had a function for it since 2.30 only.
-    // SAFETY: both have no preconditions.
-    let is_main = unsafe { libc::syscall(libc::SYS_gettid) == i64::from(libc::getpid()) };
-    let panicked = match (is_main, board.is_user()) {
+    let Some(board) = BOARD.get() else {
+        return Panicked::Thread as u8;
+    };
+    let panicked = match (this_process::is_main_thread(), board.is_user()) {
         (false, _) => Panicked::Thread,
         (true, false) => Panicked::Child,
         (true, true) => Panicked::Cell,
@@ -100,8 +95,7 @@ extern "C" fn on_panic(
         && let Some(caught) = board.take_held_panic()
     {
         // The cell went on after it, and the board has room for one.
-        // SAFETY: the buffer is valid for its length.
-        unsafe { libc::write(2, caught.as_ptr().cast(), caught.len()) };
+        write_standard_error(caught.as_bytes());
     }
     let cell = board.cell_object();
     // All cells are compiled under one name. Only the lines of the one that runs are known.

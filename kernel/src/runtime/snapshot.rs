@@ -17,9 +17,11 @@ use std::time::Instant;
 
 use super::Wires;
 use super::board::Board;
-use super::keeper::{self, Delicate, Keeper};
+use super::keeper::{self, Keeper};
 use crate::protocol::{Checkpoint, ToSnapshot, Wire};
-use crate::sys::procs;
+use crate::sys::descriptors::Open;
+use crate::sys::fork::{exit_now, fork};
+use crate::sys::{procs, this_process};
 
 /// Which side of a snapshot this process is on.
 pub(super) enum Side {
@@ -61,17 +63,13 @@ pub(super) fn take(
         delicate.clear();
     }
     // SAFETY: the child only forks, stores a number and ends. If other threads of the user process hold locks now,
-    // they are held for ever in the snapshot: fork of libc takes care of its own (malloc's), not of the cell's.
-    match unsafe { libc::fork() } {
-        -1 => Side::User(None),
-        0 => between(board, &mut wires.slots[slot], &delicate, keeper),
-        pid => {
-            let mut status = 0;
-            // SAFETY: `status` outlives the call. Should the cell's own SIGCHLD handler have reaped it, that is fine too.
-            while unsafe { libc::waitpid(pid, &raw mut status, 0) } == -1
-                && std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted
-            {
-            }
+    // they are held forever in the snapshot: fork of libc takes care of its own (malloc's), not of the cell's.
+    match unsafe { fork() } {
+        Err(_) => Side::User(None),
+        Ok(0) => between(board, &mut wires.slots[slot], &delicate, keeper),
+        Ok(pid) => {
+            // Should the cell's own SIGCHLD handler have reaped it, that is fine too.
+            procs::wait(pid);
             board.note_snapshot_took(started.elapsed());
             let snapshot = board.announced_snapshot();
             Side::User((snapshot > 0).then_some(snapshot))
@@ -83,15 +81,14 @@ pub(super) fn take(
 fn between(
     board: &'static Board,
     slot: &mut Wire,
-    delicate: &[Delicate],
+    delicate: &[Open],
     keeper: &mut Option<Keeper>,
 ) -> Side {
     // SAFETY: this process has one thread; the child goes on in `sleep`.
-    let pid = unsafe { libc::fork() };
+    let pid = unsafe { fork() }.unwrap_or(-1);
     if pid != 0 {
         board.announce_snapshot(pid);
-        // SAFETY: ends the process without running the cell's exit handlers.
-        unsafe { libc::_exit(0) };
+        exit_now(0);
     }
     Keeper::let_go(delicate);
     let side = sleep(slot);
@@ -105,14 +102,10 @@ fn between(
 /// The snapshot: sleeps until it is told to take over, and ends with its supervisor.
 fn sleep(slot: &mut Wire) -> Side {
     // A process group of its own: `kill(0, …)` in a cell does not mean the snapshot.
-    // SAFETY: both only change this process' own attributes.
-    unsafe {
-        libc::setpgid(0, 0);
-        libc::prctl(libc::PR_SET_NAME, c"forklore-snap".as_ptr());
-    }
+    this_process::lead_group();
+    this_process::set_name(c"forklore-snap");
     let Some(ToSnapshot::TakeOver { next_slot }) = slot.receive() else {
-        // SAFETY: as above: nothing of the cell's runs.
-        unsafe { libc::_exit(0) }
+        exit_now(0)
     };
     Side::Restored { next_slot }
 }

@@ -1,6 +1,6 @@
 //! What ends the kernel besides a request: signals, and Jupyter's death.
 
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::control;
 use super::log::log;
 use super::shared::{Shared, Stop};
+use crate::sys::procs;
 
 /// Where the kernel cannot be told that Jupyter has gone, it looks this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -59,7 +60,7 @@ fn jupyter_pid() -> Option<i32> {
 
 /// Returns when process `pid` has ended.
 fn wait_for_end(pid: i32) {
-    if let Some(process) = pidfd(pid) {
+    if let Some(process) = procs::descriptor_of(pid) {
         let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
         while poll(&mut fds, PollTimeout::NONE).is_err() {}
         return;
@@ -72,12 +73,4 @@ fn wait_for_end(pid: i32) {
     while getppid() == parent {
         std::thread::sleep(LOOK_EVERY);
     }
-}
-
-fn pidfd(pid: i32) -> Option<OwnedFd> {
-    // SAFETY: pidfd_open takes two integers and gives a new descriptor or -1.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
-    // SAFETY: the call has just returned this descriptor, so nobody else owns it.
-    Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -6,7 +6,6 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use nix::unistd::pipe2;
 use super::log;
 use super::relay::Feeder;
 use crate::protocol::Output;
+use crate::sys::descriptors::replace_standard;
 
 /// Said when the library itself is compiled for a crate that a cell adds.
 const AGAIN: &str = "        note: a crate of this cell changes what the library is made of, so it is compiled again (a minute or so); \
@@ -64,10 +64,7 @@ impl Progress {
                     }
                 }
             })?;
-        // SAFETY: standard error becomes another open descriptor; nobody holds the old one as a value.
-        if unsafe { libc::dup2(writer.as_raw_fd(), libc::STDERR_FILENO) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        replace_standard(2, &writer)?;
         Ok(Progress {
             is_shown,
             has_library,

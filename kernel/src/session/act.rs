@@ -10,6 +10,7 @@ use crate::cell::{self, Action, MemoryLimit, Mistake, Profile, Script, Step, byt
 use crate::output;
 use crate::protocol::{Checkpoint, Limit, Output, Status};
 use crate::session::export;
+use crate::sys::procs;
 
 /// By these the library knows what `:fmt` and `:types` have set.
 const PRETTY_VARIABLE: &str = "FORKLORE_PRETTY";
@@ -297,8 +298,7 @@ impl Session {
             (Some(rest), Some(home)) => Path::new(&home).join(rest),
             _ => PathBuf::from(path),
         };
-        let user_folder =
-            || fs::read_link(format!("/proc/{}/cwd", self.link.status()?.user_pid)).ok();
+        let user_folder = || procs::current_folder(self.link.status()?.user_pid);
         match path.is_absolute() {
             true => path,
             false => user_folder().unwrap_or_default().join(path),

@@ -18,6 +18,7 @@ use crate::protocol::{
     Checkpoint, Failure, Limit, Message, Output, Reader, Status, ToKernel, ToSupervisor,
 };
 use crate::sys::procs::{self, Pid};
+use crate::sys::signals::SIGKILL;
 
 /// How long the supervisor may take to answer. It never blocks for long.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -420,7 +421,7 @@ impl Control {
             end_compilers(Some(supervisor));
             if started.elapsed() > grace {
                 // The user process follows by its parent-death signal, the rest by `end_orphans`.
-                procs::kill(supervisor, libc::SIGKILL);
+                procs::kill(supervisor, SIGKILL);
             }
             if started.elapsed() > 2 * grace {
                 break;
@@ -447,9 +448,9 @@ fn end_compilers(supervisor: Option<Pid>) {
     {
         let below = procs::descendants(child);
         // The parents first: cargo would start the next compiler.
-        procs::kill(child, libc::SIGKILL);
+        procs::kill(child, SIGKILL);
         for &pid in &below {
-            procs::kill(pid, libc::SIGKILL);
+            procs::kill(pid, SIGKILL);
         }
         for pid in below {
             adopt_and_reap(pid);
@@ -483,7 +484,7 @@ fn end_orphans(supervisor: Pid) {
             return;
         }
         for &pid in &left {
-            procs::kill(pid, libc::SIGKILL);
+            procs::kill(pid, SIGKILL);
         }
         for &pid in &left {
             adopt_and_reap(pid);

@@ -23,6 +23,7 @@ mod look;
 mod obstacles;
 mod outcome;
 mod places;
+pub(crate) mod prebuild;
 mod start;
 
 use std::collections::HashMap;
@@ -53,7 +54,7 @@ pub struct Options {
     /// While it blocks, the cell is slowed down, and nothing is lost.
     pub output: Box<dyn Fn(Output) + Send + Sync>,
     /// The program that serves as supervisor: by default the running one.
-    /// Its `main` has to call [`crate::supervisor::run_if_asked`] first.
+    /// Its `main` has to call [`crate::command::role::serve_if_asked`] first.
     pub program: Option<PathBuf>,
     /// Whether `use forklore::*;` works without `:dep`. On by default.
     pub library: bool,

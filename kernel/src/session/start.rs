@@ -20,6 +20,7 @@ use crate::library::warm;
 use crate::output;
 use crate::protocol::Output;
 use crate::supervisor;
+use crate::sys::this_process::adopt_orphans;
 
 impl Session {
     /// Starts the processes and gets ready for a first cell.
@@ -69,7 +70,8 @@ impl Session {
         warm: Option<&warm::Warm>,
         output: Box<dyn Fn(Output) + Send + Sync>,
     ) -> Result<(Session, Control)> {
-        adopt_orphans();
+        // What a supervisor leaves behind that is killed. Where that cannot be had, it is found by its environment.
+        let _ = adopt_orphans();
         let link = Link::open(&folder, output).context("could not open the supervisor's socket")?;
         let control = Control { link: link.clone() };
         let mut command = Command::new(program);
@@ -186,12 +188,6 @@ fn find_library(
             Ok(None)
         }
     }
-}
-
-/// Makes this process adopt what its supervisor leaves behind when that is killed.
-fn adopt_orphans() {
-    // SAFETY: only changes this process' own attribute.
-    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
 }
 
 /// evcxr takes its folder from the environment, cargo the profile of the cells, and rust-analyzer what to read.

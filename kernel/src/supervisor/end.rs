@@ -16,12 +16,13 @@ use super::filter::Control;
 use super::run::{Run, forgotten_by};
 use super::threads;
 use super::touched::Touched;
-use super::verdict::{self, Death, Evidence};
+use super::verdict::{self, Evidence};
 use crate::evcxr::build;
 use crate::protocol::{
     Aftermath, Ended, Failure, Output, Snapshot, ToKernel, ToSnapshot, ToUser, threads_in_words,
 };
 use crate::sys::procs::{self, Pid};
+use crate::sys::signals::{Death, SIGKILL};
 
 impl Watch {
     /// A cell begins: has what it may change copied, if its failure must not cost the process.
@@ -84,7 +85,7 @@ impl Watch {
         let end = |pid: Pid| {
             let below = procs::descendants(pid);
             for pid in below.into_iter().chain([pid]) {
-                procs::kill(pid, libc::SIGKILL);
+                procs::kill(pid, SIGKILL);
             }
             pid
         };
@@ -196,7 +197,7 @@ impl Watch {
         let mut spared = run.earlier.clone();
         spared.extend(self.snapshot.as_ref().map(|snapshot| snapshot.pid));
         spared.extend(self.keeper);
-        procs::kill(self.user.pid, libc::SIGKILL);
+        procs::kill(self.user.pid, SIGKILL);
         procs::end_descendants(&spared, Duration::from_millis(500));
         self.drain();
         self.show_caught_panic(Some(&failure));

@@ -16,14 +16,16 @@ use super::limit;
 use super::run::Run;
 use super::threads::Threads;
 use super::user::User;
-use super::verdict::{self, Death};
+use super::verdict;
 
 use crate::protocol::{
     Checkpoint, DEFAULT_CHECKPOINT, FromUser, Limit, Message, Output, Reader, Saved, Snapshot,
     ToKernel, ToSupervisor, ToUser,
 };
 use crate::runtime::board::Board;
+use crate::sys::descriptors::read_standard_input;
 use crate::sys::procs::{self, Pid};
+use crate::sys::signals::{Death, SIGCHLD, SIGKILL};
 
 /// Output that the kernel has not taken yet is kept up to here; then it stays in the cell's pipes.
 const OUTBOX_BYTES: usize = 1 << 20;
@@ -330,14 +332,11 @@ impl Watch {
 
     fn hear_evcxr(&mut self) {
         let mut buffer = [0; 8192];
-        // Not io::stdin(): its buffer would hide from poll what it holds.
-        // SAFETY: the buffer is valid for its length.
-        let n = unsafe { libc::read(0, buffer.as_mut_ptr().cast(), buffer.len()) };
-        if n <= 0 {
+        let n @ 1.. = read_standard_input(&mut buffer).unwrap_or(0) else {
             self.phase = Phase::Leaving;
             return;
-        }
-        self.evcxr_in.extend_from_slice(&buffer[..n as usize]);
+        };
+        self.evcxr_in.extend_from_slice(&buffer[..n]);
         // evcxr waits for the answer to each line, so there is never more than one.
         let Some(end) = self.evcxr_in.iter().position(|byte| *byte == b'\n') else {
             return;
@@ -490,17 +489,11 @@ impl Watch {
 
     fn hear_signals(&mut self) {
         while let Ok(Some(signal)) = self.signals.read_signal() {
-            if signal.ssi_signo as i32 != libc::SIGCHLD {
+            if signal.ssi_signo as i32 != SIGCHLD {
                 self.phase = Phase::Leaving;
             }
         }
-        let mut status = 0;
-        loop {
-            // SAFETY: `status` outlives the call.
-            let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
-            if pid <= 0 {
-                break;
-            }
+        while let Some((pid, status)) = procs::reap_any() {
             if pid == self.user.pid {
                 self.user_died(Death::from_wait_status(status));
             } else if self
@@ -519,7 +512,7 @@ impl Watch {
 
 /// Ends a child of the supervisor and waits until it is gone.
 pub(super) fn end(pid: Pid) {
-    procs::kill(pid, libc::SIGKILL);
+    procs::kill(pid, SIGKILL);
     procs::wait(pid);
 }
 

@@ -9,16 +9,17 @@
 //! A terminal says with Ctrl-D that its input ends. A front end's field has no such key, so an answer does: see
 //! [`Input::answer`].
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
+use crate::sys::descriptors::{self, Open, reopen};
 use crate::sys::procs::{self, Pid};
+use crate::sys::thread::{Activity, threads};
 
 /// An answer that ends the input: Ctrl-D, as a terminal sends it, and as one can type it into any field.
 const ENDS: [&[u8]; 2] = [b"\x04", b"^D"];
@@ -138,26 +139,23 @@ impl Input {
     }
 
     fn is_empty(&self) -> bool {
-        let mut n_bytes: libc::c_int = 0;
-        // SAFETY: FIONREAD writes one int.
-        unsafe { libc::ioctl(self.reader.as_raw_fd(), libc::FIONREAD, &raw mut n_bytes) };
-        n_bytes == 0
+        descriptors::available_bytes(self.reader.as_fd()) == 0
     }
 
     /// How much the user process, or a process that it waits for, wants to read, if it sleeps in a read of the pipe.
     fn reader_of(&self, user: Pid) -> Option<u64> {
-        let reads = |process: Pid, thread: Pid| match state(process, thread) {
-            State::Reads(n_bytes) if self.is_standard_input(process) => Some(n_bytes),
+        let reads = |process: Pid, thread: Pid| match Activity::of(process, thread) {
+            Activity::ReadsInput(n_bytes) if self.is_standard_input(process) => Some(n_bytes),
             _ => None,
         };
-        match state(user, user) {
-            State::Busy => None,
-            State::Reads(_) => reads(user, user),
-            State::WaitsForChild => procs::descendants(user)
+        match Activity::of(user, user) {
+            Activity::Busy => None,
+            Activity::ReadsInput(_) => reads(user, user),
+            Activity::WaitsForChild => procs::descendants(user)
                 .into_iter()
                 // Other programs read lines in any amounts.
                 .find_map(|pid| reads(pid, pid).map(|_| LINES)),
-            State::Sleeps => {
+            Activity::Sleeps => {
                 let mut others = threads(user).into_iter().filter(|thread| *thread != user);
                 others.find_map(|thread| reads(user, thread))
             }
@@ -166,91 +164,14 @@ impl Input {
 
     /// Whether a process has this pipe where standard input is.
     fn is_standard_input(&self, pid: Pid) -> bool {
-        let (Ok(own), Ok(its)) = (
-            self.reader.metadata(),
-            fs::metadata(format!("/proc/{pid}/fd/0")),
-        ) else {
-            return false;
-        };
-        (own.dev(), own.ino()) == (its.dev(), its.ino())
+        let own = Open::at(self.reader.as_raw_fd()).map(|open| open.identity);
+        own.is_some() && own == procs::standard_input_of(pid)
     }
-}
-
-/// What a thread does.
-#[derive(Debug, PartialEq, Eq)]
-enum State {
-    /// It runs, or is gone.
-    Busy,
-    /// It waits in a system call.
-    Sleeps,
-    /// It waits for a child. (Other waits are not worth a look at the children, which may be a pool's that is timed.)
-    WaitsForChild,
-    /// It waits in a `read` of descriptor 0, for at most this many bytes.
-    Reads(u64),
-}
-
-fn state(pid: Pid, thread: Pid) -> State {
-    fs::read_to_string(format!("/proc/{pid}/task/{thread}/syscall"))
-        .map_or(State::Busy, |line| parse_state(&line))
-}
-
-/// `running`, or the number of a system call and its arguments in hexadecimal.
-fn parse_state(line: &str) -> State {
-    let mut words = line.split_whitespace();
-    match words.next().map(str::parse::<libc::c_long>) {
-        Some(Ok(libc::SYS_read)) if words.next() == Some("0x0") => {
-            let n_bytes = words.nth(1).and_then(|word| word.strip_prefix("0x"));
-            State::Reads(n_bytes.map_or(0, |word| u64::from_str_radix(word, 16).unwrap_or(0)))
-        }
-        Some(Ok(libc::SYS_wait4 | libc::SYS_waitid)) => State::WaitsForChild,
-        Some(Ok(_)) => State::Sleeps,
-        _ => State::Busy,
-    }
-}
-
-fn threads(pid: Pid) -> Vec<Pid> {
-    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        return Vec::new();
-    };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect()
-}
-
-/// Another description of the same pipe, which never waits.
-fn reopen(pipe: &impl AsFd, options: &mut OpenOptions) -> io::Result<File> {
-    let path = format!("/proc/self/fd/{}", pipe.as_fd().as_raw_fd());
-    options.custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_thread_that_reads_is_told_from_one_that_sleeps() {
-        let read = libc::SYS_read;
-        assert_eq!(
-            parse_state(&format!(
-                "{read} 0x0 0x7ffe 0x2000 0x0 0x0 0x0 0x7ffe 0x7f\n"
-            )),
-            State::Reads(LINES)
-        );
-        assert_eq!(
-            parse_state(&format!(
-                "{read} 0x5 0x7ffe 0x2000 0x0 0x0 0x0 0x7ffe 0x7f\n"
-            )),
-            State::Sleeps
-        );
-        let wait = libc::SYS_wait4;
-        assert_eq!(
-            parse_state(&format!("{wait} 0x99 0x7ffe 0x0 0x0 0x0 0x0 0x7ffe 0x7f\n")),
-            State::WaitsForChild
-        );
-        assert_eq!(parse_state("-1 0x7ffe 0x7f\n"), State::Sleeps);
-        assert_eq!(parse_state("running\n"), State::Busy);
-        assert_eq!(parse_state(""), State::Busy);
-    }
 
     #[test]
     fn the_pipe_has_an_end_of_file_or_answers() {

@@ -6,19 +6,15 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::sys::procs;
+use crate::sys::signals::{SIGKILL, ignore_interrupts};
+use crate::sys::{procs, this_process};
 
 /// Leaves the kernel's process group and session, and makes orphans and signals come here.
 pub(super) fn detach() -> io::Result<SignalFd> {
-    // SAFETY: all only change this process' own attributes.
-    unsafe {
-        libc::setsid();
-        libc::prctl(libc::PR_SET_NAME, c"forklore-super".as_ptr());
-        if libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        libc::signal(libc::SIGINT, libc::SIG_IGN);
-    }
+    this_process::lead_session();
+    this_process::set_name(c"forklore-super");
+    this_process::adopt_orphans()?;
+    ignore_interrupts();
     let mut wanted = SigSet::empty();
     for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGHUP] {
         wanted.add(signal);
@@ -69,7 +65,7 @@ pub(super) fn clean_up_after_kernel() {
             break;
         }
         for pid in left {
-            procs::kill(pid, libc::SIGKILL);
+            procs::kill(pid, SIGKILL);
         }
         std::thread::sleep(Duration::from_millis(1));
     }

@@ -2,6 +2,7 @@
 
 use crate::cell::{bytes_in_words, bytes_of};
 use crate::protocol::Limit;
+use crate::sys::memory::limit_data;
 use crate::sys::procs::Pid;
 
 /// What the kernel itself and the compiler need of what the scheduler gives, as long as the cells keep a half.
@@ -91,23 +92,7 @@ fn from_scheduler(variable: &dyn Fn(&str) -> Option<String>) -> Option<(u64, Str
 /// Makes allocations fail that would take one of these processes past the limit.
 pub(super) fn impose(pids: impl IntoIterator<Item = Pid>, bytes: Option<u64>) {
     for pid in pids {
-        let mut limit = libc::rlimit {
-            rlim_cur: 0,
-            rlim_max: 0,
-        };
-        // SAFETY: the structure is valid for both calls. A process that is gone needs no limit.
-        unsafe {
-            if libc::prlimit(pid, libc::RLIMIT_DATA, std::ptr::null(), &raw mut limit) != 0 {
-                continue;
-            }
-            limit.rlim_cur = bytes.map_or(limit.rlim_max, |bytes| bytes.min(limit.rlim_max));
-            libc::prlimit(
-                pid,
-                libc::RLIMIT_DATA,
-                &raw const limit,
-                std::ptr::null_mut(),
-            );
-        }
+        limit_data(pid, bytes);
     }
 }
 

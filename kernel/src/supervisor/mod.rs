@@ -33,6 +33,8 @@ mod touched;
 mod user;
 mod verdict;
 
+use std::path::Path;
+
 /// Names the socket on which the kernel waits for its supervisor.
 pub const SOCKET_VARIABLE: &str = "FORKLORE_SOCKET";
 /// Whether snapshots are taken: `on`, `off`, `auto` or `auto:BYTES`.
@@ -47,25 +49,16 @@ pub const OWNED_VARIABLE: &str = "FORKLORE_OWNS_FOLDER";
 /// The supervisor's process id, in the environment of everything that cells start.
 pub const PID_VARIABLE: &str = "FORKLORE_SUPERVISOR";
 
-const EVCXR_VARIABLE: &str = "EVCXR_IS_RUNTIME";
+/// Set by evcxr for what it takes for its runtime.
+pub const EVCXR_VARIABLE: &str = "EVCXR_IS_RUNTIME";
 
-/// Runs the supervisor, and does not return, where a session's evcxr started this program as its runtime. Likewise
-/// builds a cell, where it was started for that.
-///
-/// To be called first in `main`, before there are threads. (Where the unmodified `evcxr_jupyter` started it, which has no
-/// socket, this returns, and `evcxr::runtime_hook` serves it.)
-pub fn run_if_asked() {
-    crate::evcxr::build::run_if_asked();
-    if std::env::var_os(EVCXR_VARIABLE).is_none() {
-        crate::library::warm::run_if_asked();
-        return;
+/// Serves as supervisor for the kernel that waits on `socket`; gives the exit status.
+pub fn run(socket: &Path) -> u8 {
+    match event_loop::run(socket) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("forklore: the supervisor could not start: {error}");
+            1
+        }
     }
-    let Some(socket) = std::env::var_os(SOCKET_VARIABLE) else {
-        return;
-    };
-    if let Err(error) = event_loop::run(socket.as_ref()) {
-        eprintln!("forklore: the supervisor could not start: {error}");
-        std::process::exit(1);
-    }
-    std::process::exit(0);
 }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::event_loop::{Phase, Watch};
 use super::run::Run;
-use super::verdict::{self, Death};
+use super::verdict;
 use crate::protocol::{Failure, Output, ToKernel, ToUser};
 use crate::sys::procs::{self, Pid};
+use crate::sys::signals::{Death, SIGKILL};
 
 /// How long the processes that a script left are given to be gone after they were killed.
 const END: Duration = Duration::from_millis(500);
@@ -89,7 +90,7 @@ impl Watch {
                 return ended.len();
             }
             for pid in left {
-                procs::kill(pid, libc::SIGKILL);
+                procs::kill(pid, SIGKILL);
                 procs::reap(pid);
                 ended.insert(pid);
             }

@@ -1,9 +1,8 @@
 //! The threads of the user process, and the cells that started them: a rollback names what it costs.
 
-use std::fs;
-
 use crate::protocol::Ended;
 use crate::sys::procs::{Pid, Stat};
+use crate::sys::thread::{name, threads};
 
 /// The threads that the cells have started and that still ran after the last one.
 #[derive(Default)]
@@ -33,7 +32,7 @@ impl Threads {
         }
         let main = name(pid, pid);
         let mut known = std::mem::take(&mut self.known);
-        let ids = ids(pid).into_iter().filter(|id| *id != pid);
+        let ids = threads(pid).into_iter().filter(|id| *id != pid);
         self.known = ids
             .map(|id| match known.iter().position(|thread| thread.id == id) {
                 Some(at) => known.swap_remove(at),
@@ -71,19 +70,6 @@ impl Threads {
         }
         ended
     }
-}
-
-fn ids(pid: Pid) -> Vec<Pid> {
-    let entries = fs::read_dir(format!("/proc/{pid}/task"));
-    let entries = entries.into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
-}
-
-fn name(pid: Pid, id: Pid) -> String {
-    let name = fs::read_to_string(format!("/proc/{pid}/task/{id}/comm"));
-    name.unwrap_or_default().trim_end().to_owned()
 }
 
 #[cfg(test)]

@@ -2,21 +2,21 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::SigSet;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{ForkResult, fork, pipe2};
 
 use super::input::Input;
 use crate::protocol::Wire;
 use crate::runtime::board::Board;
 use crate::runtime::{self, Wires};
+use crate::sys::descriptors::{self, out_of_the_way, packet_pair};
+use crate::sys::fork::exit_now;
+use crate::sys::memory::write_no_core_files;
 use crate::sys::procs::Pid;
 
-/// The user process' private descriptors are moved up here, out of the way of those that cells open.
-const FIRST_PRIVATE: RawFd = 200;
 /// Enough for bursts of lines, little enough to be passed on at once when a cell is interrupted.
 const PIPE_BYTES: i32 = 256 * 1024;
 
@@ -36,10 +36,7 @@ impl Output {
 
     /// How much is there.
     pub fn available_bytes(&self) -> usize {
-        let mut n_bytes: libc::c_int = 0;
-        // SAFETY: FIONREAD writes one int.
-        unsafe { libc::ioctl(self.pipe.as_raw_fd(), libc::FIONREAD, &raw mut n_bytes) };
-        n_bytes.max(0) as usize
+        descriptors::available_bytes(self.pipe.as_fd())
     }
 }
 
@@ -68,9 +65,9 @@ pub struct User {
 impl User {
     /// Forks the user process.
     pub fn start(board: &'static Board) -> io::Result<User> {
-        let (control, its_control) = socket_pair()?;
-        let (slot_0, its_slot_0) = socket_pair()?;
-        let (slot_1, its_slot_1) = socket_pair()?;
+        let (control, its_control) = packet_pair()?;
+        let (slot_0, its_slot_0) = packet_pair()?;
+        let (slot_1, its_slot_1) = packet_pair()?;
         let (stdout, its_stdout) = output_pipe()?;
         let (stderr, its_stderr) = output_pipe()?;
         let (input, its_input) = Input::open()?;
@@ -88,21 +85,11 @@ impl User {
                 let standard = [its_input, its_stdout, its_stderr];
                 match prepare(&standard, [its_control, its_slot_0, its_slot_1]) {
                     Ok([control, slots @ ..]) => runtime::run(board, Wires { control, slots }),
-                    // SAFETY: does not return; the supervisor's exit handlers are not this process'.
-                    Err(_) => unsafe { libc::_exit(1) },
+                    Err(_) => exit_now(1),
                 }
             }
         }
     }
-}
-
-fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        SockFlag::SOCK_CLOEXEC,
-    )?)
 }
 
 fn output_pipe() -> io::Result<(Output, OwnedFd)> {
@@ -120,34 +107,25 @@ fn output_pipe() -> io::Result<(Output, OwnedFd)> {
 
 /// In the new process: puts every descriptor in its place and closes all others.
 fn prepare(standard: &[OwnedFd; 3], private: [OwnedFd; 3]) -> io::Result<[Wire; 3]> {
-    let mut moved = [0; 3];
-    for (moved, descriptor) in moved.iter_mut().zip(&private) {
-        *moved = fcntl(descriptor, FcntlArg::F_DUPFD_CLOEXEC(FIRST_PRIVATE))?;
-    }
+    let [control, slot_0, slot_1] = &private;
+    let moved = [
+        out_of_the_way(control)?,
+        out_of_the_way(slot_0)?,
+        out_of_the_way(slot_1)?,
+    ];
     for (number, descriptor) in standard.iter().enumerate() {
-        // SAFETY: this process owns its first three descriptors and gives up what they were.
-        if unsafe { libc::dup2(descriptor.as_raw_fd(), number as RawFd) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        descriptors::replace_standard(number as RawFd, descriptor)?;
     }
-    let open = std::fs::read_dir("/proc/self/fd")?;
-    let open: Vec<RawFd> = open
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
-    for descriptor in open.into_iter().filter(|fd| *fd > 2 && !moved.contains(fd)) {
-        // One of them was open only while the folder was read.
-        // SAFETY: whoever owned it in the supervisor never gets to run in this process.
-        unsafe { libc::close(descriptor) };
+    let is_needed =
+        |number: &RawFd| *number <= 2 || moved.iter().any(|fd| fd.as_raw_fd() == *number);
+    for number in descriptors::open_numbers()? {
+        if !is_needed(&number) {
+            // SAFETY: what owned it in the supervisor never runs in this process.
+            unsafe { descriptors::close(number) };
+        }
     }
     std::mem::forget(private);
     SigSet::empty().thread_set_mask()?;
-    let no_core = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: libc::RLIM_INFINITY,
-    };
-    // A core file of a large process takes seconds to write, and nobody asked for one.
-    // SAFETY: the structure is valid; where the hard limit may not be raised nothing changes.
-    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core) };
-    // SAFETY: each was made above for nobody else, and is still open.
-    Ok(moved.map(|descriptor| Wire::new(unsafe { OwnedFd::from_raw_fd(descriptor) })))
+    write_no_core_files();
+    Ok(moved.map(Wire::new))
 }

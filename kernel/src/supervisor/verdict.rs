@@ -3,27 +3,8 @@
 use super::filter::UserError;
 use crate::cell::bytes_in_words;
 use crate::protocol::{Aftermath, Failure, Place};
-use crate::runtime::board::Fault;
-
-/// How the user process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Death {
-    /// `exit` with this status.
-    Exited(i32),
-    /// This signal.
-    Signalled(i32),
-}
-
-impl Death {
-    /// From the status that `wait` gave.
-    pub fn from_wait_status(status: i32) -> Death {
-        if libc::WIFEXITED(status) {
-            Death::Exited(libc::WEXITSTATUS(status))
-        } else {
-            Death::Signalled(libc::WTERMSIG(status))
-        }
-    }
-}
+use crate::sys::fault::Fault;
+use crate::sys::signals::{Death, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV};
 
 /// What there is to know besides the death itself.
 #[derive(Debug, Clone, Default)]
@@ -48,11 +29,11 @@ pub struct Evidence {
 pub fn of_death(death: Death, evidence: &Evidence) -> Failure {
     let (name, message) = match death {
         Death::Exited(code) => ("Exit", format!("the cell ended its process with exit({code})")),
-        Death::Signalled(libc::SIGABRT) => return of_abort(evidence),
-        Death::Signalled(libc::SIGKILL) if evidence.was_out_of_memory => {
+        Death::Signalled(SIGABRT) => return of_abort(evidence),
+        Death::Signalled(SIGKILL) if evidence.was_out_of_memory => {
             ("OutOfMemory", "the cell used more memory than there is, and the system killed it".to_owned())
         }
-        Death::Signalled(libc::SIGKILL) => (
+        Death::Signalled(SIGKILL) => (
             "Killed",
             "the cell's process was killed by signal 9 (SIGKILL): by somebody, or by the system for want of memory".to_owned(),
         ),
@@ -90,19 +71,19 @@ fn of_abort(evidence: &Evidence) -> Failure {
 fn of_signal(signal: i32, fault: Option<Fault>) -> (&'static str, String) {
     let fault = fault.filter(|fault| fault.signal == signal);
     match (signal, fault) {
-        (libc::SIGSEGV, Some(fault)) if fault.is_overflow => {
+        (SIGSEGV, Some(fault)) if fault.is_overflow => {
             ("StackOverflow", "the cell overflowed its stack: a recursion without an end, or a very large local variable".to_owned())
         }
-        (libc::SIGSEGV, Some(fault)) if fault.address < 4096 => {
+        (SIGSEGV, Some(fault)) if fault.address < 4096 => {
             ("SegmentationFault", format!("the cell read or wrote through a null pointer (address {:#x})", fault.address))
         }
-        (libc::SIGSEGV, fault) => {
+        (SIGSEGV, fault) => {
             let at = fault.map(|fault| format!(" (address {:#x})", fault.address)).unwrap_or_default();
             ("SegmentationFault", format!("the cell touched memory that is not its own{at}"))
         }
-        (libc::SIGBUS, _) => ("BusError", "the cell touched mapped memory with nothing behind it (SIGBUS)".to_owned()),
-        (libc::SIGILL, _) => ("IllegalInstruction", "the cell ran an instruction that this processor does not know (SIGILL)".to_owned()),
-        (libc::SIGFPE, _) => ("ArithmeticFault", "the cell made an arithmetic fault, such as a division by zero in C (SIGFPE)".to_owned()),
+        (SIGBUS, _) => ("BusError", "the cell touched mapped memory with nothing behind it (SIGBUS)".to_owned()),
+        (SIGILL, _) => ("IllegalInstruction", "the cell ran an instruction that this processor does not know (SIGILL)".to_owned()),
+        (SIGFPE, _) => ("ArithmeticFault", "the cell made an arithmetic fault, such as a division by zero in C (SIGFPE)".to_owned()),
         (signal, _) => ("Killed", format!("the cell's process was killed by signal {signal} ({})", signal_name(signal))),
     }
 }
@@ -230,12 +211,13 @@ pub fn out_of_memory_kills() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use libc::{SIGRTMIN, SIGTERM};
 
+    use super::*;
     fn fault(address: usize, is_overflow: bool) -> Evidence {
         Evidence {
             fault: Some(Fault {
-                signal: libc::SIGSEGV,
+                signal: SIGSEGV,
                 address,
                 is_overflow,
             }),
@@ -294,59 +276,54 @@ mod tests {
         };
         let cases = [
             (
-                Death::Signalled(libc::SIGABRT),
+                Death::Signalled(SIGABRT),
                 &limited,
                 "OutOfMemory",
                 "the limit of 1 GiB (`%limit memory 1 GiB`)",
             ),
             (Death::Exited(3), &none, "Exit", "exit(3)"),
-            (Death::Signalled(libc::SIGABRT), &none, "Abort", "abort()"),
+            (Death::Signalled(SIGABRT), &none, "Abort", "abort()"),
             (
-                Death::Signalled(libc::SIGABRT),
+                Death::Signalled(SIGABRT),
                 &allocation,
                 "OutOfMemory",
                 "99 bytes",
             ),
-            (Death::Signalled(libc::SIGKILL), &none, "Killed", "signal 9"),
+            (Death::Signalled(SIGKILL), &none, "Killed", "signal 9"),
             (
-                Death::Signalled(libc::SIGKILL),
+                Death::Signalled(SIGKILL),
                 &out_of_memory,
                 "OutOfMemory",
                 "memory",
             ),
-            (Death::Signalled(libc::SIGTERM), &none, "Killed", "SIGTERM"),
+            (Death::Signalled(SIGTERM), &none, "Killed", "SIGTERM"),
+            (Death::Signalled(SIGRTMIN()), &none, "Killed", "real-time"),
             (
-                Death::Signalled(libc::SIGRTMIN()),
-                &none,
-                "Killed",
-                "real-time",
-            ),
-            (
-                Death::Signalled(libc::SIGSEGV),
+                Death::Signalled(SIGSEGV),
                 &fault(0, false),
                 "SegmentationFault",
                 "null pointer",
             ),
             (
-                Death::Signalled(libc::SIGSEGV),
+                Death::Signalled(SIGSEGV),
                 &fault(0x5000, false),
                 "SegmentationFault",
                 "0x5000",
             ),
             (
-                Death::Signalled(libc::SIGSEGV),
+                Death::Signalled(SIGSEGV),
                 &fault(0x5000, true),
                 "StackOverflow",
                 "stack",
             ),
             (
-                Death::Signalled(libc::SIGSEGV),
+                Death::Signalled(SIGSEGV),
                 &none,
                 "SegmentationFault",
                 "not its own",
             ),
             (
-                Death::Signalled(libc::SIGILL),
+                Death::Signalled(SIGILL),
                 &none,
                 "IllegalInstruction",
                 "SIGILL",
@@ -375,7 +352,7 @@ mod tests {
             n_panics: 2,
             ..Evidence::default()
         };
-        let failure = of_death(Death::Signalled(libc::SIGABRT), &evidence);
+        let failure = of_death(Death::Signalled(SIGABRT), &evidence);
         assert_eq!(
             (failure.name.as_str(), failure.place),
             ("Abort", Some(place))

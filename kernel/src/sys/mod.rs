@@ -1,4 +1,12 @@
-//! What the kernel needs of the OS.
+//! What the kernel needs of the OS, with a safe interface where there can be one. Nothing else calls `libc` or reads `/proc`.
 
 pub mod allocator;
+pub(crate) mod descriptors;
+pub(crate) mod fault;
+pub(crate) mod fork;
+pub(crate) mod memory;
+pub(crate) mod object;
 pub mod procs;
+pub(crate) mod signals;
+pub(crate) mod this_process;
+pub(crate) mod thread;

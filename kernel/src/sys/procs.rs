@@ -6,9 +6,12 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// A process id, as the kernel of the operating system counts them.
+/// A process id.
 pub type Pid = i32;
 
 /// The user that this process acts as.
@@ -121,8 +124,7 @@ pub fn descendants(pid: Pid) -> Vec<Pid> {
 
 /// The processes, apart from this one, whose environment holds `entry` (`NAME=value`).
 pub fn with_environment(entry: &str) -> Vec<Pid> {
-    // SAFETY: getpid has no preconditions.
-    let own = unsafe { libc::getpid() };
+    let own = std::process::id() as Pid;
     let holds = |pid: Pid| {
         fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
             environment
@@ -147,12 +149,40 @@ pub fn kill(pid: Pid, signal: i32) {
 }
 
 /// Waits for the child `pid` without blocking: its raw wait status when it has ended,
-/// `None` while it runs or when it is nobody's to wait for.
+/// `None` while it runs or when it is no child of this process.
 pub fn reap(pid: Pid) -> Option<i32> {
     let mut status = 0;
     // SAFETY: `status` outlives the call.
     let reaped = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
     (reaped > 0).then_some(status)
+}
+
+/// Waits for any child without blocking: its pid and raw wait status, if one has ended.
+pub(crate) fn reap_any() -> Option<(Pid, i32)> {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    let reaped = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    (reaped > 0).then_some((reaped, status))
+}
+
+/// A descriptor of a process, which can be read from when it has ended. `None` before Linux 5.3, or without such a process.
+pub(crate) fn descriptor_of(pid: Pid) -> Option<OwnedFd> {
+    // SAFETY: pidfd_open takes two integers and gives a new descriptor or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = RawFd::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    // SAFETY: the call has just made it, for no other owner.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The folder that a process is in.
+pub(crate) fn current_folder(pid: Pid) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/cwd")).ok()
+}
+
+/// Device and inode of what a process has as standard input.
+pub(crate) fn standard_input_of(pid: Pid) -> Option<(u64, u64)> {
+    let its = fs::metadata(format!("/proc/{pid}/fd/0")).ok()?;
+    Some((its.dev(), its.ino()))
 }
 
 /// Waits until the child `pid` has ended. Returns at once if it is no child of this process.
@@ -172,8 +202,7 @@ pub fn wait(pid: Pid) {
 ///
 /// The caller has to be a child subreaper for this to be complete.
 pub fn end_descendants(spared: &HashSet<Pid>, limit: Duration) -> bool {
-    // SAFETY: getpid has no preconditions.
-    let own = unsafe { libc::getpid() };
+    let own = std::process::id() as Pid;
     let deadline = Instant::now() + limit;
     loop {
         let doomed = descendants_sparing(own, spared);
@@ -256,8 +285,7 @@ mod tests {
             std::thread::yield_now();
         }
         let grandchild = descendants(pid)[0];
-        // SAFETY: getpid has no preconditions.
-        assert!(descendants(unsafe { libc::getpid() }).contains(&grandchild));
+        assert!(descendants(std::process::id() as Pid).contains(&grandchild));
         kill(grandchild, libc::SIGKILL);
         kill(pid, libc::SIGKILL);
         child.wait().unwrap();

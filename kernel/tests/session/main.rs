@@ -12,14 +12,14 @@ mod scripts;
 use std::process::{Child, Command, Stdio};
 
 use cells::{Cells, SYSTEM, is_alive, of_folder, supervisor_of, wait_until};
+use forklore_kernel::command::role;
 use forklore_kernel::protocol::Output;
 use forklore_kernel::session::{Options, Session};
-use forklore_kernel::supervisor;
 use forklore_kernel::sys::procs::{self, Pid};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
-    supervisor::run_if_asked();
+    role::serve_if_asked();
     evcxr::runtime_hook();
     if std::env::var_os("SERVE_UNTIL_KILLED").is_some() {
         serve_until_killed();

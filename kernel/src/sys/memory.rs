@@ -1,0 +1,57 @@
+//! Memory that processes share, and how much of it they may have.
+
+use std::io;
+
+use super::procs::Pid;
+
+/// Maps a new, zeroed `T` that all processes forked from now on share. It is never unmapped.
+///
+/// # Safety
+///
+/// A zeroed `T` is valid, and may be used by several processes at once.
+pub(crate) unsafe fn map_shared<T: Sync>() -> io::Result<&'static T> {
+    // SAFETY: a new mapping at an address of the system's choice overlaps nothing.
+    let address = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            size_of::<T>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if address == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the mapping is large enough, aligned to a page and never unmapped; the rest is the caller's promise.
+    Ok(unsafe { &*address.cast::<T>() })
+}
+
+/// Makes allocations fail that would take a process past so many bytes of private memory; `None` for its hard limit. A process
+/// that is gone needs no limit.
+pub(crate) fn limit_data(pid: Pid, bytes: Option<u64>) {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the structure is valid for both calls.
+    unsafe {
+        if libc::prlimit(pid, libc::RLIMIT_DATA, std::ptr::null(), &raw mut limit) != 0 {
+            return;
+        }
+        limit.rlim_cur = bytes.map_or(limit.rlim_max, |bytes| bytes.min(limit.rlim_max));
+        let new = &raw const limit;
+        libc::prlimit(pid, libc::RLIMIT_DATA, new, std::ptr::null_mut());
+    }
+}
+
+/// This process and its children write no core files: that of a large process takes seconds.
+pub(crate) fn write_no_core_files() {
+    let limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: the structure is valid; where the hard limit may not be raised nothing changes.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) };
+}

@@ -1,0 +1,100 @@
+//! Shared objects: loading them, and where they are in memory.
+
+use std::ffi::{CStr, CString, c_void};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::ptr::NonNull;
+
+/// A shared object of this process. It is never unloaded: what it has made may hold pointers into it.
+pub(crate) struct Object {
+    handle: NonNull<c_void>,
+    path: CString,
+}
+
+impl Object {
+    /// Loads the object at this path, with names that no other object sees.
+    ///
+    /// # Safety
+    ///
+    /// The object's initialisers, which run here, are sound to run.
+    ///
+    /// # Errors
+    ///
+    /// What the loader says.
+    pub(crate) unsafe fn load(path: &str) -> Result<Object, String> {
+        let path = CString::new(path).map_err(|error| error.to_string())?;
+        // SAFETY: the path ends with a zero; the rest is the caller's promise.
+        let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_LAZY | libc::RTLD_LOCAL) };
+        let handle = NonNull::new(handle).ok_or_else(last_error)?;
+        Ok(Object { handle, path })
+    }
+
+    /// The address of a name.
+    ///
+    /// # Errors
+    ///
+    /// What the loader says where the object has no such name.
+    pub(crate) fn symbol(&self, name: &CStr) -> Result<NonNull<c_void>, String> {
+        // SAFETY: the object is loaded and the name ends with a zero.
+        let address = unsafe { libc::dlsym(self.handle.as_ptr(), name.as_ptr()) };
+        NonNull::new(address).ok_or_else(last_error)
+    }
+
+    /// Lets objects that are loaded later use this one's names.
+    pub(crate) fn share_names(&self) {
+        let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_GLOBAL;
+        // SAFETY: the object is loaded, so no initialiser runs.
+        unsafe { libc::dlopen(self.path.as_ptr(), flags) };
+    }
+}
+
+fn last_error() -> String {
+    // SAFETY: gives null or a string that lives until the next call.
+    let error = unsafe { libc::dlerror() };
+    if error.is_null() {
+        return String::new();
+    }
+    // SAFETY: as above, and null is checked.
+    let error = unsafe { CStr::from_ptr(error) };
+    error.to_string_lossy().into_owned()
+}
+
+/// Where the shared object with this address is in memory; empty if there is none.
+pub(crate) fn object_of(address: usize) -> Range<usize> {
+    let mut found = MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: writes to `found`, which is valid when zeroed, and only compares the address.
+    let base = unsafe {
+        libc::dladdr(address as *const c_void, found.as_mut_ptr());
+        found.assume_init().dli_fbase
+    };
+    if base.is_null() {
+        return 0..0;
+    }
+    // SAFETY: an object that is loaded begins with its header, which says where the table of its segments is; both are mapped.
+    let segments = unsafe {
+        let header = &*base.cast::<libc::Elf64_Ehdr>();
+        let table = base
+            .byte_add(header.e_phoff as usize)
+            .cast::<libc::Elf64_Phdr>();
+        std::slice::from_raw_parts(table, header.e_phnum.into())
+    };
+    let loaded = segments
+        .iter()
+        .filter(|segment| segment.p_type == libc::PT_LOAD);
+    let end = loaded
+        .map(|segment| segment.p_vaddr + segment.p_memsz)
+        .max();
+    base as usize..base as usize + end.unwrap_or(0) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_object_of_a_function_is_found() {
+        let address = object_of as fn(usize) -> Range<usize> as usize;
+        assert!(object_of(address).contains(&address));
+        assert!(object_of(1).is_empty());
+    }
+}

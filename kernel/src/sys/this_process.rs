@@ -1,0 +1,66 @@
+//! This process' own attributes.
+
+use std::ffi::CStr;
+use std::io;
+
+use super::procs::Pid;
+
+/// This process' id.
+pub(crate) fn pid() -> Pid {
+    std::process::id() as Pid
+}
+
+/// Changes the name that `ps` and the like show.
+pub(crate) fn set_name(name: &CStr) {
+    // SAFETY: only changes this process' own attribute; the name ends with a zero.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
+/// Becomes the leader of a new process group: `kill(0, …)` in a cell means the cell's group only.
+pub(crate) fn lead_group() {
+    // SAFETY: only changes this process' own attribute.
+    unsafe { libc::setpgid(0, 0) };
+}
+
+/// Becomes the leader of a new session: signals to the group that it was in do not reach it.
+pub(crate) fn lead_session() {
+    // SAFETY: only changes this process' own attribute.
+    unsafe { libc::setsid() };
+}
+
+/// The OS kills this process when its parent dies. Async-signal-safe.
+pub(crate) fn die_with_parent() {
+    // SAFETY: only changes this process' own attribute.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
+/// Orphans below this process become its children.
+///
+/// # Errors
+///
+/// What the OS says.
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    // SAFETY: only changes this process' own attribute.
+    match unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the calling thread is the main one. (By number, because glibc has had a function for it since 2.30 only.)
+pub(crate) fn is_main_thread() -> bool {
+    // SAFETY: both have no preconditions.
+    unsafe { libc::syscall(libc::SYS_gettid) == i64::from(libc::getpid()) }
+}
+
+/// Writes out what C code left in its streams' buffers.
+pub(crate) fn flush_c_streams() {
+    // SAFETY: null means every stream.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
+}
+
+/// The version of this system's C library.
+pub(crate) fn c_library_version() -> &'static [u8] {
+    // SAFETY: the function gives a string that is a constant of the C library.
+    unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) }.to_bytes()
+}
