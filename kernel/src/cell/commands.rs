@@ -2,8 +2,7 @@
 //! shell, which evcxr would run in the kernel's process and show at their end.
 
 use super::lines::{blank, commands_end, is_command};
-use super::magics::usage;
-use super::{Action, Mistake, Script, Step};
+use super::steps::{Action, Mistake, Script, Step, usage};
 
 /// Takes these commands out of the code.
 pub(super) fn take(code: &mut String) -> Result<Vec<Step>, Mistake> {

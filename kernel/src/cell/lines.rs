@@ -1,9 +1,6 @@
-//! Where the magics are in a cell, and where evcxr's commands and the Rust.
-
-use ra_ap_syntax::SyntaxKind;
+//! Where evcxr's commands and the Rust are in a cell.
 
 use super::code::Body;
-use super::magics;
 
 /// A line magic: `%name arguments`, where a statement may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,63 +25,6 @@ pub(super) fn cell_magic(text: &str) -> Option<(&str, &str)> {
     let letters = line.strip_prefix("%%")?;
     let name_len = 2 + letters.find(|c: char| !is_name(c)).unwrap_or(letters.len());
     Some((&line[..name_len], line[name_len..].trim()))
-}
-
-/// Finds the line magics. A `%` inside a string, a comment or an expression is none.
-pub(super) fn line_magics(code: &str) -> Vec<LineMagic> {
-    let mut found = Vec::new();
-    if !code.contains('%') {
-        return found;
-    }
-    let mut rest = code.to_owned();
-    while let Some(magic) = first_line_magic(&rest) {
-        // What stands on its line is Rust or not: it is not looked at together with what comes then.
-        let end = match magics::find(&rest[magic.start..magic.name_end]) {
-            Some(known) if known.takes_rust() => magic.name_end,
-            _ => magic.line_end,
-        };
-        blank(&mut rest, magic.start, end);
-        found.push(magic);
-    }
-    found
-}
-
-fn first_line_magic(code: &str) -> Option<LineMagic> {
-    let from = commands_end(code);
-    let body = Body::parse(&code[from..]);
-    let mut depth = 0_usize;
-    let mut may_begin = true;
-    for token in body.tokens() {
-        let kind = token.kind();
-        let start = from + body.offset(token.text_range().start());
-        if kind == SyntaxKind::PERCENT && depth == 0 && begins_line(code, start) {
-            let line_end = start + code[start..].find('\n').unwrap_or(code.len() - start);
-            let letters = &code[start + 1..line_end];
-            let name_len = letters.find(|c: char| !is_name(c)).unwrap_or(letters.len());
-            let name_end = start + 1 + name_len;
-            // Behind an expression without a semicolon it would be an operator, were it not for its name.
-            let at_margin = start == 0 || code[..start].ends_with('\n');
-            let is_known = at_margin && magics::find(&code[start..name_end]).is_some();
-            if name_len > 0 && (may_begin || is_known) {
-                return Some(LineMagic {
-                    start,
-                    name_end,
-                    line_end,
-                });
-            }
-        }
-        match kind {
-            SyntaxKind::L_CURLY | SyntaxKind::L_PAREN | SyntaxKind::L_BRACK => depth += 1,
-            SyntaxKind::R_CURLY | SyntaxKind::R_PAREN | SyntaxKind::R_BRACK => {
-                depth = depth.saturating_sub(1);
-            }
-            _ => {}
-        }
-        if !kind.is_trivia() {
-            may_begin = matches!(kind, SyntaxKind::SEMICOLON | SyntaxKind::R_CURLY);
-        }
-    }
-    None
 }
 
 /// Where the first thing in the code begins that is not a comment, and where the last one ends; evcxr's commands are
@@ -182,12 +122,7 @@ pub(super) fn shield_first_line(code: &mut String) {
     }
 }
 
-fn begins_line(code: &str, at: usize) -> bool {
-    let line = code[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    code[line..at].trim().is_empty()
-}
-
-fn is_name(c: char) -> bool {
+pub(super) fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 

@@ -1,7 +1,8 @@
 //! The magics there are: one table, from which they are run, listed, completed and explained.
 
 use super::lines::LineMagic;
-use super::{Action, Mistake, Script, Step, timed};
+use super::steps::{Action, MemoryLimit, Mistake, Profile, Script, Step, usage};
+use super::timed;
 
 /// A magic.
 pub(super) struct Magic {
@@ -51,26 +52,6 @@ static MAGICS: &[Magic] = &[
     Magic { name: "%%svg", arguments: "", what: "show the cell as an SVG picture", form: Form::Text(show) },
     Magic { name: "%lsmagic", arguments: "", what: "list these", form: Form::Line(list_magics) },
 ];
-
-/// `%limit`: how much memory the cells may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MemoryLimit {
-    /// As much as there is.
-    Off,
-    /// What the scheduler or container gives.
-    Auto,
-    /// So much.
-    Bytes(u64),
-}
-
-/// `%profile`: how cells are compiled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Profile {
-    /// As `cargo build` does: with checks, without optimisation.
-    Debug,
-    /// As `cargo build --release` does.
-    Release,
-}
 
 impl Magic {
     /// Whether the rest of its line is Rust.
@@ -138,13 +119,6 @@ pub(super) fn list() -> String {
     }
     text.push_str("Commands of evcxr begin with a colon; `:help` lists them.\n");
     text
-}
-
-pub(super) fn usage(message: &str) -> Mistake {
-    Mistake {
-        name: "UsageError",
-        message: message.to_owned(),
-    }
 }
 
 /// The mistake of one who wrote a magic that does not exist.

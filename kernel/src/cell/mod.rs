@@ -20,17 +20,19 @@ pub mod complete;
 pub mod cursor;
 mod file;
 mod items;
+mod line_magics;
 mod lines;
 mod literals;
 mod locals;
 mod magics;
 mod program;
+mod steps;
 mod timed;
 
-use std::fmt;
-
-use lines::{LineMagic, blank, cell_magic, line_magics};
-use magics::{Form, list, unknown, usage};
+use line_magics::line_magics;
+use lines::{LineMagic, blank, cell_magic};
+use magics::{Form, list, unknown};
+use steps::usage;
 
 pub(crate) use code::{Body, is_own, own_variables};
 pub(crate) use commands::opt_level;
@@ -38,99 +40,9 @@ pub(crate) use file::{HIDDEN_ERRORS, doubtful_items, without_own_crates};
 pub(crate) use lines::{commands_end, is_command, shield_negation};
 pub(crate) use locals::{as_locals, closures, once_more, with_drops};
 pub(crate) use magics::bytes_of;
-pub use magics::{MemoryLimit, Profile, bytes_in_words, magic_help, magics_with_prefix, words_for};
+pub use magics::{bytes_in_words, magic_help, magics_with_prefix, words_for};
+pub use steps::{Action, MemoryLimit, Mistake, Plan, Profile, Script, Step};
 pub use timed::PRELUDE;
-
-/// What to do with a cell, in order; when a step fails, those behind it are left out.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// Each step.
-    pub steps: Vec<Step>,
-}
-
-/// One step of a cell.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Shows a text.
-    Say(String),
-    /// Gives Rust to evcxr; lines and columns are the cell's.
-    Run(String),
-    /// Something that the session does itself.
-    Do(Action),
-}
-
-/// What a session does besides running Rust.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Action {
-    /// `%who`: lists the variables.
-    Variables,
-    /// `%reset`: forgets all variables and definitions.
-    Reset,
-    /// `%checkpoint`: puts a policy in force, or says which is.
-    Checkpoint(Option<String>),
-    /// `%limit`: limits the cells' memory, or says what the limit is.
-    Limit(Option<MemoryLimit>),
-    /// `%profile`: what the compiler does with the cells to come, or says what it does.
-    Profile(Option<Profile>),
-    /// `%warnings`: whether the compiler's warnings are shown, or says whether they are.
-    Warnings(Option<bool>),
-    /// `:opt`: how much the cells to come are optimised; `None` switches between level 0 and 2.
-    Optimise(Option<&'static str>),
-    /// `:fmt`: whether a value is shown one part a line.
-    Pretty(bool),
-    /// `:types`: shows values with their types, or no longer.
-    ToggleTypes,
-    /// `%export`: writes the cells so far as a cargo project into this folder.
-    Export(String),
-    /// `%%bash`, `%%python`: runs another language's program.
-    Script(Script),
-    /// `%%writefile`: writes a file.
-    Write {
-        /// The file, relative to where the cells are.
-        path: String,
-        /// Whether what the file holds is kept.
-        appends: bool,
-        /// What is written.
-        text: String,
-    },
-    /// `%%html` and its like: shows the cell.
-    Show {
-        /// What it is.
-        mime_type: &'static str,
-        /// What is shown.
-        text: String,
-    },
-    /// `?name`: says what is known about a name.
-    Describe(String),
-}
-
-/// A program in another language.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Script {
-    /// What runs it, as it is found on the `PATH`.
-    pub program: &'static str,
-    /// What that is given before the script.
-    pub arguments: Vec<String>,
-    /// The script.
-    pub text: String,
-    /// The script file's name, for messages.
-    pub file: &'static str,
-}
-
-/// A cell that cannot be planned: what is wrong, and the way out.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// Its name, as in a traceback.
-    pub name: &'static str,
-    /// The sentence.
-    pub message: String,
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.message)
-    }
-}
 
 /// Plans a cell.
 ///
@@ -147,7 +59,11 @@ pub fn plan(text: &str) -> Result<Plan, Mistake> {
     let rust = match cell_magic(cell) {
         None => text.to_owned(),
         Some((name, arguments)) => match magics::find(name).map(|magic| &magic.form) {
-            Some(Form::Rust(rewrite)) => blank_lines.to_owned() + &rewrite(cell, name, arguments)?,
+            Some(Form::Rust(rewrite)) => {
+                let rust = rewrite(cell, name, arguments)?;
+                refuse_magics_below(cell, name)?;
+                blank_lines.to_owned() + &rust
+            }
             Some(Form::Text(step)) => {
                 let body = cell.split_once('\n').map_or("", |(_, body)| body);
                 let steps = vec![step(name, arguments, body)?];
@@ -157,6 +73,18 @@ pub fn plan(text: &str) -> Result<Plan, Mistake> {
         },
     };
     plan_lines(rust)
+}
+
+/// What the lines below a cell magic are put into has no place for other magics.
+fn refuse_magics_below(cell: &str, name: &str) -> Result<(), Mistake> {
+    let below = &cell[cell.find('\n').unwrap_or(cell.len())..];
+    match line_magics(below).first() {
+        None => Ok(()),
+        Some(magic) => {
+            let inner = &below[magic.start..magic.name_end];
+            Err(usage(&format!("`{inner}` cannot be used inside `{name}`")))
+        }
+    }
 }
 
 /// Plans a cell whose first line is not of another language.

@@ -3,9 +3,9 @@
 use ra_ap_syntax::{AstNode, SyntaxNode, ast};
 
 use super::code::{Body, expression, is_place};
-use super::lines::{LineMagic, blank, commands_end, is_command, line_magics};
-use super::magics::usage;
-use super::{Mistake, program};
+use super::lines::{LineMagic, blank, commands_end, is_command};
+use super::program;
+use super::steps::{Mistake, usage};
 
 /// What every session imports first: the trait that shows values, and the macros that measure.
 pub const PRELUDE: &str = "use forklore::display::cell::names::*;";
@@ -158,10 +158,6 @@ fn timed_lines<'a>(text: &'a str, name: &str) -> Result<(&'a str, usize), Mistak
         return Err(usage(&format!(
             "`{name}` times the lines below it, and there are none"
         )));
-    }
-    if let Some(magic) = line_magics(rest).first() {
-        let inner = &rest[magic.start..magic.name_end];
-        return Err(usage(&format!("`{inner}` cannot be used inside `{name}`")));
     }
     let from = commands_end(rest);
     // Where no command comes first, the first line, which was the magic's, has room for what is inserted.

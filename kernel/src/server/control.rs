@@ -11,9 +11,10 @@ use jupyter_protocol::{InterruptReply, JupyterMessage, JupyterMessageContent as 
 use jupyter_zmq_client::RouterRecvConnection;
 use tokio::sync::mpsc;
 
+use super::lock::lock;
 use super::read::next_message;
 use super::replies::{self, message};
-use super::shared::{Shared, Stop, Via, lock};
+use super::shared::{Shared, Stop, Via};
 
 /// Reads requests until the kernel ends.
 pub(super) async fn serve(

@@ -60,7 +60,7 @@ impl IoPub {
 
     /// Waits until everything is on its way.
     pub(super) async fn drained(&self) {
-        super::drained(&self.messages, N_WAITING).await;
+        drained(&self.messages, N_WAITING).await;
     }
 }
 
@@ -113,4 +113,12 @@ fn addressed(message: JupyterMessage) -> JupyterMessage {
     };
     let topic = format!("kernel.{topic}").into_bytes();
     message.with_zmq_identities(vec![topic.into()])
+}
+
+/// Waits until what was put into a channel has been taken out of it, and has had a moment to reach the socket.
+pub(super) async fn drained(channel: &mpsc::Sender<JupyterMessage>, n_waiting: usize) {
+    while channel.capacity() < n_waiting {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
 }

@@ -16,6 +16,7 @@ mod control;
 mod history;
 mod iopub;
 mod lifeline;
+mod lock;
 mod log;
 mod progress;
 mod read;
@@ -37,7 +38,7 @@ use jupyter_protocol::{ConnectionInfo, JupyterMessage, Status};
 use jupyter_zmq_client::{KernelHeartbeatConnection, RouterSendConnection, RuntimeError};
 use tokio::sync::mpsc;
 
-use iopub::IoPub;
+use iopub::{IoPub, drained};
 use log::log;
 use shared::{Shared, Stop, Via};
 use stdin::Stdin;
@@ -190,14 +191,6 @@ async fn send_all(mut to: RouterSendConnection, mut messages: mpsc::Receiver<Jup
             log(format_args!("a reply could not be sent: {error}"));
         }
     }
-}
-
-/// Waits until what was put into a channel has been taken out of it, and has had a moment to reach the socket.
-async fn drained(channel: &mpsc::Sender<JupyterMessage>, n_waiting: usize) {
-    while channel.capacity() < n_waiting {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    tokio::time::sleep(Duration::from_millis(10)).await;
 }
 
 async fn heartbeat(mut connection: KernelHeartbeatConnection) {

@@ -1,7 +1,7 @@
 //! What the tasks and the session's thread have in common.
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use jupyter_protocol::JupyterMessage;
 use tokio::sync::mpsc;
@@ -52,9 +52,4 @@ pub(super) enum Stop {
 pub(super) enum Via {
     Shell,
     Control,
-}
-
-/// Takes a lock that no panic can have left in a bad state: what it holds is replaced whole.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

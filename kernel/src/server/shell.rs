@@ -8,10 +8,11 @@ use jupyter_zmq_client::RouterRecvConnection;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::lock::lock;
 use super::log::log;
 use super::read::next_message;
 use super::replies::{self, message};
-use super::shared::{Shared, Stop, Via, lock};
+use super::shared::{Shared, Stop, Via};
 use super::worker::{Job, Work};
 
 /// Reads requests until the kernel ends.

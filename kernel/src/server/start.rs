@@ -8,11 +8,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+use super::lock::lock;
 use super::log::log;
 use super::relay::Feeder;
-use super::shared::{Shared, lock};
+use super::shared::Shared;
 use crate::session::{CellError, Options, Session};
 
+/// The compiler's analysis recurses deeply on deep code.
+pub(super) const STACK_BYTES: usize = 64 << 20;
 /// Makes rust-analyzer read the standard library, which takes seconds.
 const ANALYSED_FIRST: &str = "let list = vec![1]; list.";
 
@@ -50,7 +53,7 @@ impl Start {
         let thread = std::thread::Builder::new()
             .name("start".to_owned())
             // The compiler's analysis recurses deeply on deep code.
-            .stack_size(super::worker::STACK_BYTES)
+            .stack_size(STACK_BYTES)
             .spawn(move || start(&its_shared, &feeder));
         state.phase = match thread {
             Ok(_) => Phase::Starting,

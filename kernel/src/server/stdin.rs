@@ -14,10 +14,10 @@ use jupyter_zmq_client::{RouterRecvConnection, RouterSendConnection};
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::lock::lock;
 use super::log::log;
 use super::read::next_message;
 use super::replies::message;
-use super::shared::lock;
 use crate::session::Control;
 
 /// What a cell wants to know.

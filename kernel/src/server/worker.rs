@@ -10,19 +10,17 @@ use jupyter_protocol::{ExecuteRequest, JupyterMessage, Status};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
+use super::lock::lock;
 use super::progress::Progress;
 use super::relay::{Cell, Feeder, Shows};
 use super::replies::{self, message};
-use super::shared::{Shared, lock};
-use super::start::Start;
+use super::shared::Shared;
+use super::start::{STACK_BYTES, Start};
 use crate::cell;
 use crate::cell::complete::{byte_of_cursor, cursor_of_byte};
 use crate::cell::cursor;
 use crate::session::{self, CellError, Completions, Inspection, Session};
 use crate::sys::procs;
-
-/// The compiler's analysis recurses deeply on deep code.
-pub(super) const STACK_BYTES: usize = 64 << 20;
 
 /// How long the session's thread may go on, when its processes have ended, before the kernel goes without it: nothing ends
 /// what rust-analyzer computes.

@@ -5,7 +5,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{CellError, Inspection, SUPERVISOR_LOST, Session};
+use super::outcome::SUPERVISOR_LOST;
+use super::{CellError, Inspection, Session};
 use crate::cell::{self, Action, MemoryLimit, Mistake, Profile, Script, Step, bytes_in_words};
 use crate::output;
 use crate::protocol::{Checkpoint, Limit, Output, Status};

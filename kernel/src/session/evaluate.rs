@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{CellError, SUPERVISOR_LOST, Session, compiler, diagnostic, obstacles};
+use super::outcome::SUPERVISOR_LOST;
+use super::{CellError, Session, compiler, diagnostic, obstacles};
 use crate::output;
 use crate::protocol::{Failure, Output, ToSupervisor};
 

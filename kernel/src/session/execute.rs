@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::outcome::CellError;
-use super::{SUPERVISOR_LOST, Session, diagnostic};
+use super::outcome::SUPERVISOR_LOST;
+use super::{CellError, Session, diagnostic};
 use crate::cell;
 use crate::definitions::statics;
 use crate::definitions::{Definitions, Prepared, lost};

@@ -12,8 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::folder::{self, Folder};
+use super::outcome::{CellError, SUPERVISOR_LOST};
 use super::places::Places;
-use super::{CellError, SUPERVISOR_LOST};
 use crate::protocol::{
     Checkpoint, Failure, Limit, Message, Output, Reader, Status, ToKernel, ToSupervisor,
 };

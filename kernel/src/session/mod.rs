@@ -45,9 +45,6 @@ use link::Link;
 pub use look::{Candidate, Completions, Inspection};
 pub use outcome::CellError;
 
-/// The error's kind when supervisor and user process are gone, variables included.
-const SUPERVISOR_LOST: &str = "Killed";
-
 /// What a session is started with.
 pub struct Options {
     /// Called with everything that the user's process writes and asks, as it comes, from another thread.

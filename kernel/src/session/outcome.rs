@@ -1,5 +1,8 @@
 //! Why a cell failed.
 
+/// The error's kind when supervisor and user process are gone, variables included.
+pub(super) const SUPERVISOR_LOST: &str = "Killed";
+
 /// Why a cell failed, in the parts of a Jupyter error reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CellError {

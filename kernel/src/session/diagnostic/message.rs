@@ -75,7 +75,7 @@ impl Message {
 
     /// What of one of rustc's messages can be read.
     pub(super) fn read(json: &Value, sources: &Sources<'_>) -> Message {
-        let rendered = super::without_colors(json["rendered"].as_str().unwrap_or_default());
+        let rendered = without_colors(json["rendered"].as_str().unwrap_or_default());
         let mut message = read_part(json, sources);
         for child in array(&json["children"]) {
             if !is_shown(child, &rendered) {
@@ -135,6 +135,17 @@ fn is_shown(child: &Value, rendered: &str) -> bool {
     let title = child["message"].as_str().unwrap_or_default();
     let first = title.lines().next().unwrap_or_default();
     rendered.is_empty() || rendered.contains(first.trim())
+}
+
+/// The text without escape sequences that colour it.
+pub(super) fn without_colors(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.map(|part| {
+        part.find(|c: char| c.is_ascii_alphabetic())
+            .map_or("", |end| &part[end + 1..])
+    });
+    rest.fold(first, |text, part| text + part)
 }
 
 fn read_part(json: &Value, sources: &Sources<'_>) -> Message {

@@ -1,5 +1,8 @@
 use serde_json::json;
 
+use std::collections::HashMap;
+
+use super::message::without_colors;
 use super::*;
 
 /// A cell with `code`, in a file as evcxr would generate it.

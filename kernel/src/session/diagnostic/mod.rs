@@ -9,6 +9,7 @@
 //! cells. rustc's own text shows that file, so it is not used: each place is looked up in the cells, what has no place
 //! there is left out, and the message is drawn again with the cells as its sources.
 
+mod cells;
 mod hidden;
 mod main_function;
 mod message;
@@ -19,37 +20,24 @@ mod types;
 mod words;
 mod written;
 
-use std::collections::HashMap;
-
 use evcxr::CompilationError;
 use ra_ap_syntax::SyntaxKind;
 use serde_json::Value;
 
+pub(super) use self::cells::Cells;
 pub(super) use self::hidden::hidden;
 pub(super) use self::main_function::wrong_main;
 use self::message::{Label, Message, array};
 pub(super) use self::refused::refused;
 use self::source::Sources;
 pub(super) use self::types::with_types;
-use super::CellError;
 use crate::protocol::Place;
+use crate::session::outcome::CellError;
 
 const RED: &str = "\x1b[1;31m";
 const BLUE: &str = "\x1b[1;34m";
 const BOLD: &str = "\x1b[1m";
 const RESET: &str = "\x1b[0m";
-
-/// The cell that is compiled, and those before it, whose items are compiled again with it.
-#[derive(Clone, Copy)]
-pub(super) struct Cells<'a> {
-    /// What was given to the compiler.
-    pub(super) code: &'a str,
-    /// What the learner wrote: lines with magics differ.
-    pub(super) written: &'a str,
-    pub(super) earlier: &'a [String],
-    /// Variables that are no longer there, and by which of the earlier cells.
-    pub(super) gone: &'a HashMap<String, usize>,
-}
 
 /// The reply for a cell that does not compile. `said` are rustc's messages, `generated` is the file that it compiled.
 pub(super) fn compile_error(
@@ -234,17 +222,6 @@ fn plain(error: &CompilationError) -> String {
 /// cargo's own messages begin with it, and so do ours.
 pub(super) fn without_level(message: &str) -> &str {
     message.trim_start().trim_start_matches("error: ")
-}
-
-/// The text without escape sequences that colour it.
-fn without_colors(text: &str) -> String {
-    let mut parts = text.split("\x1b[");
-    let first = parts.next().unwrap_or_default().to_owned();
-    let rest = parts.map(|part| {
-        part.find(|c: char| c.is_ascii_alphabetic())
-            .map_or("", |end| &part[end + 1..])
-    });
-    rest.fold(first, |text, part| text + part)
 }
 
 /// What a place that a program prints is called, such as `cell:2:5`.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use ra_ap_syntax::{AstNode, SyntaxKind, SyntaxNode, ast};
 
-use super::Cells;
+use super::cells::Cells;
 use super::written::{as_written, nth_line};
 use crate::cell;
 
