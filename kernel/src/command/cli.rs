@@ -13,7 +13,7 @@ use crate::command::doctor;
 use crate::command::install::{self, Place};
 use crate::command::lab;
 use crate::command::progress;
-use crate::library::shared;
+use crate::library::shared_cache;
 use crate::library::toolchain;
 use crate::server;
 use crate::sys::procs;
@@ -143,7 +143,7 @@ fn prepare() -> Result<()> {
 }
 
 fn prepare_for_all(folder: Option<PathBuf>) -> Result<()> {
-    let default = shared::default_folder();
+    let default = shared_cache::default_folder();
     let folder = folder.or_else(|| default.clone());
     let folder =
         folder.context("cannot find this program's own file; say where, with --system FOLDER")?;
@@ -152,7 +152,7 @@ fn prepare_for_all(folder: Option<PathBuf>) -> Result<()> {
     if default.is_none_or(|default| default.canonicalize().ok().as_ref() != Some(&made)) {
         println!(
             "sessions use it where {}={}",
-            shared::VARIABLE,
+            shared_cache::VARIABLE,
             made.display()
         );
     }

@@ -4,26 +4,27 @@
 //!
 //! - **A type that changes.** To the compiler a type's identity is its path and the names of its fields, so a variable
 //!   made before `struct S { a: u8 }` became `struct S { a: String }` would be read as what it is not. Which variables
-//!   hold a type that a cell changes is decided by the definitions' text (`types`), before the cell runs; the cell itself says it ([`lost`]).
+//!   hold a type that a cell changes is decided by the definitions' text (`changed_types`), before the cell runs; the cell itself says it ([`lost`]).
 //! - **A static** would start again in every cell. Each is exported under a name that is its own until its cell is
 //!   run again, and the loader gives all cells the first one loaded ([`statics`]).
 //! - **What has no name**, or is made by a macro, is kept twice or not at all ([`rewrite`]).
 //!
 //! [`Definitions::prepare`] tells what a cell changes. It takes effect when the cell has succeeded.
 
+mod changed_types;
 pub(crate) mod lost;
+mod macros;
 pub(crate) mod rewrite;
 pub(crate) mod statics;
-mod types;
 
 use std::collections::{HashMap, HashSet};
 
 use ra_ap_syntax::{AstNode, SyntaxNode, ast};
 
 use crate::cell::Body;
+use changed_types::Type;
 use lost::Lost;
 use statics::Numbered;
-use types::Type;
 
 /// The items of a session, as far as what follows depends on them.
 #[derive(Debug, Clone, Default)]
@@ -68,11 +69,11 @@ impl Definitions {
             .iter()
             .filter_map(|node| ast::Item::cast(node.clone()))
             .collect();
-        let changed = types::define(&mut after.types, &items);
+        let changed = changed_types::define(&mut after.types, &items);
         let mut lost: Vec<Lost> = variables
             .iter()
             .filter_map(|(variable, type_name)| {
-                let because_of = types::first_of(&changed, type_name)?;
+                let because_of = changed_types::first_of(&changed, type_name)?;
                 Some(Lost {
                     variable: variable.clone(),
                     because_of,
@@ -104,10 +105,10 @@ impl Definitions {
     }
 
     /// Statics of a type that has changed cannot be shared with the cells before.
-    fn restart_statics(&mut self, changed: &types::Changed) -> Vec<(String, String)> {
+    fn restart_statics(&mut self, changed: &changed_types::Changed) -> Vec<(String, String)> {
         let mut restarted = Vec::new();
         for item in &mut self.statics {
-            if let Some(because_of) = types::first_of(changed, &item.text) {
+            if let Some(because_of) = changed_types::first_of(changed, &item.text) {
                 self.n_numbered += 1;
                 item.number = self.n_numbered;
                 let names = item.names.iter().cloned();
@@ -126,7 +127,7 @@ impl Definitions {
                 continue;
             }
             let text = statics::text(item.syntax());
-            let name = types::name(item);
+            let name = changed_types::name(item);
             let replaces = |known: &Numbered| name.is_some() && known.item == name;
             self.statics
                 .retain(|known| known.text != text && !replaces(known));

@@ -4,4 +4,5 @@ mod analysis;
 mod awaited;
 pub(crate) mod build;
 pub(crate) mod manifest;
+mod text;
 pub(crate) mod tools;

@@ -4,7 +4,7 @@
 pub(crate) mod cache;
 mod copy;
 pub(crate) mod kept;
-pub mod shared;
+pub mod shared_cache;
 mod sources;
 pub(crate) mod toolchain;
 pub mod warm;

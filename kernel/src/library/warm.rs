@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A session has the build done by a process of its own: what rust-analyzer learns on the way (235 MB) would stay with the
-//! kernel. How it is kept without locks is told in `cache`. A class needs it only once: `shared` tells of the folder that all
+//! kernel. How it is kept without locks is told in `cache`. A class needs it only once: `shared_cache` tells of the folder that all
 //! sessions of a machine can have in place of their own.
 
 use std::fs::{self, File};
@@ -26,7 +26,7 @@ use anyhow::{Context, Result, bail};
 use crate::library::cache;
 use crate::library::copy::{Share, copy_tree};
 use crate::library::kept::KEPT;
-use crate::library::shared;
+use crate::library::shared_cache;
 use crate::library::toolchain::{Compiler, PRELUDE, own_cargo_home};
 use crate::sys::this_process::die_with_parent;
 
@@ -178,11 +178,11 @@ pub(crate) fn build_shared(folder: &Path, program: &Path, build: Build) -> Resul
     let cannot_write = || format!("cannot make a shared cache in {}", folder.display());
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     fs::create_dir_all(folder).with_context(cannot_write)?;
-    let root = shared::trusted(&std::path::absolute(folder)?).with_context(cannot_write)?;
+    let root = shared_cache::trusted(&std::path::absolute(folder)?).with_context(cannot_write)?;
     let compiler = Compiler::find()?;
-    let cargo_home = shared::cargo_home(&root);
+    let cargo_home = shared_cache::cargo_home(&root);
     if let (Some(own), Ok(lock)) = (own_cargo_home(), std::str::from_utf8(embedded::LOCK)) {
-        shared::copy_packages(lock, "forklore-course", &own, &cargo_home)
+        shared_cache::copy_packages(lock, "forklore-course", &own, &cargo_home)
             .with_context(cannot_write)?;
     }
     let mut warm = Warm::in_cache(&root, &compiler, Some(cargo_home)).with_context(cannot_write)?;
@@ -190,7 +190,7 @@ pub(crate) fn build_shared(folder: &Path, program: &Path, build: Build) -> Resul
         build(&root, &mut warm, program).with_context(cannot_write)?;
     }
     compiler.prelude_in(&root).with_context(cannot_write)?;
-    shared::open_for_reading(&root).with_context(cannot_write)?;
+    shared_cache::open_for_reading(&root).with_context(cannot_write)?;
     Ok(root)
 }
 
@@ -200,7 +200,7 @@ pub(crate) fn build_shared(folder: &Path, program: &Path, build: Build) -> Resul
 ///
 /// When there is no compiler.
 pub fn look_for_shared() -> Result<Shared> {
-    let Some(folder) = shared::folder() else {
+    let Some(folder) = shared_cache::folder() else {
         return Ok(Shared::Absent);
     };
     Ok(match find_shared(&Compiler::find()?) {
@@ -219,11 +219,11 @@ pub fn look_for_shared() -> Result<Shared> {
 ///
 /// When others could change what is there.
 fn find_shared(compiler: &Compiler) -> Result<Option<Warm>> {
-    let Some(folder) = shared::folder() else {
+    let Some(folder) = shared_cache::folder() else {
         return Ok(None);
     };
-    let root = shared::trusted(&folder)?;
-    let cargo_home = shared::cargo_home(&root);
+    let root = shared_cache::trusted(&folder)?;
+    let cargo_home = shared_cache::cargo_home(&root);
     let folder = warm_folder(&root, compiler, Some(&cargo_home));
     let library = library_folder(&root);
     if !folder.join(MARKER).exists() || !library.join("Cargo.toml").exists() {
@@ -237,7 +237,7 @@ fn find_shared(compiler: &Compiler) -> Result<Option<Warm>> {
         Some(&cargo_home),
         standard_library.as_ref(),
     ] {
-        part.map_or(Ok(()), |part| shared::check_below(part))?;
+        part.map_or(Ok(()), |part| shared_cache::check_below(part))?;
     }
     // One that was installed elsewhere has its sources elsewhere.
     let standard_library = standard_library.or_else(|| {
@@ -288,9 +288,9 @@ pub fn find_or_build_prelude() -> Result<PathBuf> {
 }
 
 fn prelude(compiler: &Compiler) -> Result<PathBuf> {
-    let shared = shared::folder().and_then(|folder| {
-        let folder = compiler.prelude_folder(&shared::trusted(&folder).ok()?);
-        shared::check_below(&folder).ok()?;
+    let shared = shared_cache::folder().and_then(|folder| {
+        let folder = compiler.prelude_folder(&shared_cache::trusted(&folder).ok()?);
+        shared_cache::check_below(&folder).ok()?;
         Some(folder)
     });
     if let Some(folder) = shared {

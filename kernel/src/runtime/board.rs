@@ -12,8 +12,8 @@ use std::sync::atomic::{
 use std::time::Duration;
 
 use crate::protocol::{Checkpoint, Place};
-use crate::sys::fault::Fault;
-use crate::sys::memory::map_shared;
+use crate::sys::sharing::map_shared;
+use crate::sys::trap::Fault;
 
 const PANIC_BYTES: usize = 8192;
 

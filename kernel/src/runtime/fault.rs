@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::board::Board;
-use crate::sys::fault::{self, Fault};
+use crate::sys::trap::{self, Fault};
 
 /// A signal handler has nothing else to reach it by. Written once, before the handlers are installed.
 static BOARD: OnceLock<&Board> = OnceLock::new();
@@ -12,7 +12,7 @@ static BOARD: OnceLock<&Board> = OnceLock::new();
 pub(super) fn install(board: &'static Board) {
     let _ = BOARD.set(board);
     // SAFETY: `note` asks for this process' id and stores numbers.
-    unsafe { fault::watch(note) };
+    unsafe { trap::watch(note) };
 }
 
 fn note(fault: Fault) {

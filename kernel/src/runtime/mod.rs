@@ -6,9 +6,9 @@
 
 pub mod board;
 mod fault;
+mod interpreter;
 mod keeper;
 mod prelude;
-mod script;
 mod snapshot;
 mod store;
 
@@ -87,7 +87,7 @@ fn attach(board: &Board) {
 impl Runtime {
     fn handle(&mut self, message: ToUser) {
         match message {
-            ToUser::Script(words) => self.answer(&script::run(&words)),
+            ToUser::Script(words) => self.answer(&interpreter::run(&words)),
             ToUser::Guard(names) => self.guard = Some(names),
             ToUser::Run {
                 slot,

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
-/// Standard error as it was before [`progress`](super::progress) took it over.
+/// Standard error as it was before [`cargo_progress`](super::cargo_progress) took it over.
 static LOG: OnceLock<File> = OnceLock::new();
 
 /// Keeps what standard error is now for the log. From the second call on it gives what the first one kept.

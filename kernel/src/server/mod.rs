@@ -12,19 +12,19 @@
 //! A message that cannot be read is logged and dropped; nothing that a client sends ends a loop.
 //! A slow front end slows the cell (every channel between the two is bounded), and loses nothing.
 
+mod cargo_progress;
 mod control;
 mod history;
 mod iopub;
 mod lifeline;
 mod lock;
 mod log;
-mod progress;
 mod read;
 mod relay;
 mod replies;
+mod session_start;
 mod shared;
 mod shell;
-mod start;
 mod stdin;
 mod worker;
 
@@ -97,7 +97,7 @@ async fn serve(info: &ConnectionInfo) -> Result<()> {
         replies,
         running: Mutex::default(),
         control: Mutex::default(),
-        start: start::Start::default(),
+        start: session_start::Start::default(),
         history: Mutex::default(),
         n_received: AtomicU64::new(0),
         abort_up_to: AtomicU64::new(0),

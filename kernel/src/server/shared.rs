@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::history::History;
 use super::iopub::IoPub;
-use super::start::Start;
+use super::session_start::Start;
 use super::stdin::Stdin;
 use crate::session;
 

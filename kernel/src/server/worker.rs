@@ -10,12 +10,12 @@ use jupyter_protocol::{ExecuteRequest, JupyterMessage, Status};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
+use super::cargo_progress::Progress;
 use super::lock::lock;
-use super::progress::Progress;
 use super::relay::{Cell, Feeder, Shows};
 use super::replies::{self, message};
+use super::session_start::{STACK_BYTES, Start};
 use super::shared::Shared;
-use super::start::{STACK_BYTES, Start};
 use crate::cell;
 use crate::cell::complete::{byte_of_cursor, cursor_of_byte};
 use crate::cell::cursor;

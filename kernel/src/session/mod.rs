@@ -18,13 +18,13 @@ mod export;
 mod folder;
 mod home;
 mod link;
-mod locals;
 mod look;
 mod obstacles;
 mod outcome;
 mod places;
 pub(crate) mod prebuild;
 mod start;
+mod unkept;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -97,7 +97,7 @@ pub struct Session {
     /// Their numbers, as the user counts them.
     numbers: Vec<u32>,
     /// The variables of the running cell that no later one has.
-    unkept: Vec<(String, locals::Why)>,
+    unkept: Vec<(String, unkept::Why)>,
     /// Variables that are no longer there, and the index of the cell which that is due to.
     gone: HashMap<String, usize>,
     /// The library's sources, if cells can use it.

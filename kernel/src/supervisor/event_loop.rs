@@ -1,9 +1,8 @@
 //! The supervisor's loop: who sent what, and what it means.
 
 use std::collections::HashSet;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 
 use super::filter::Filter;
+use super::kernel::Kernel;
 use super::lifetime::{clean_environment, clean_up_after_kernel, detach};
 use super::limit;
 use super::run::Run;
@@ -19,16 +19,14 @@ use super::user::User;
 use super::verdict;
 
 use crate::protocol::{
-    Checkpoint, DEFAULT_CHECKPOINT, FromUser, Limit, Message, Output, Reader, Saved, Snapshot,
-    ToKernel, ToSupervisor, ToUser,
+    Checkpoint, DEFAULT_CHECKPOINT, FromUser, Limit, Output, Saved, Snapshot, ToKernel,
+    ToSupervisor, ToUser,
 };
 use crate::runtime::board::Board;
 use crate::sys::descriptors::read_standard_input;
 use crate::sys::procs::{self, Pid};
 use crate::sys::signals::{Death, SIGCHLD, SIGKILL};
 
-/// Output that the kernel has not taken yet is kept up to here; then it stays in the cell's pipes.
-const OUTBOX_BYTES: usize = 1 << 20;
 /// A tail that may become a control line is held back so long.
 const HOLD: u16 = 10;
 /// evcxr returns an error for it, commits nothing, and keeps its idea of the variables.
@@ -45,9 +43,7 @@ pub(super) enum Phase {
 
 pub(super) struct Watch {
     pub(super) board: &'static Board,
-    kernel: UnixStream,
-    kernel_in: Reader,
-    outbox: Vec<u8>,
+    kernel: Kernel,
     evcxr_in: Vec<u8>,
     signals: SignalFd,
     pub(super) user: User,
@@ -71,13 +67,12 @@ pub(super) struct Watch {
 
 /// Serves until kernel or evcxr are gone, then ends every process of the session.
 pub fn run(socket: &Path) -> io::Result<()> {
-    let kernel = UnixStream::connect(socket).inspect_err(|error| {
-        // Nobody listens: the kernel was killed while it started this process.
+    let kernel = Kernel::call(socket).inspect_err(|error| {
+        // The kernel was killed while it started this process.
         if error.kind() == io::ErrorKind::ConnectionRefused {
             clean_up_after_kernel();
         }
     })?;
-    kernel.set_nonblocking(true)?;
     let signals = detach()?;
     let board = Board::map()?;
     let policy = std::env::var(super::CHECKPOINT_VARIABLE).unwrap_or_default();
@@ -87,8 +82,6 @@ pub fn run(socket: &Path) -> io::Result<()> {
     let mut watch = Watch {
         board,
         kernel,
-        kernel_in: Reader::default(),
-        outbox: Vec::new(),
         evcxr_in: Vec::new(),
         signals,
         user,
@@ -105,12 +98,12 @@ pub fn run(socket: &Path) -> io::Result<()> {
     };
     limit::impose([watch.user.pid], watch.limit.bytes);
     watch.tell(&ToKernel::Hello(std::process::id() as i32));
-    while !matches!(watch.phase, Phase::Leaving) {
+    while watch.kernel.is_there && !matches!(watch.phase, Phase::Leaving) {
         watch.turn()?;
     }
-    watch.write_all_out();
+    watch.kernel.write_rest();
     procs::end_descendants(&HashSet::new(), Duration::from_secs(5));
-    if watch.kernel_is_gone() {
+    if !watch.was_asked_to_leave && watch.kernel.has_died() {
         clean_up_after_kernel();
     }
     Ok(())
@@ -120,13 +113,13 @@ impl Watch {
     /// Waits until something happens and handles it.
     fn turn(&mut self) -> io::Result<()> {
         let stdin = io::stdin();
-        let takes_output = self.outbox.len() < OUTBOX_BYTES;
+        let takes_output = self.kernel.has_room();
         let input = PollFlags::POLLIN;
         let if_ = |condition: bool| if condition { input } else { PollFlags::empty() };
-        let kernel = if self.outbox.is_empty() {
-            input
-        } else {
+        let kernel = if self.kernel.has_messages() {
             input | PollFlags::POLLOUT
+        } else {
+            input
         };
         let mut sources = [
             PollFd::new(self.signals.as_fd(), input),
@@ -168,7 +161,7 @@ impl Watch {
         }
         let [signals, kernel, control, stderr, stdout, evcxr, input] = ready;
         if kernel {
-            self.serve_kernel();
+            self.hear_kernel();
         }
         if stderr && takes_output {
             self.pass_on_stderr();
@@ -200,73 +193,12 @@ impl Watch {
     // ---- the kernel ----
 
     pub(super) fn tell(&mut self, message: &ToKernel) {
-        self.outbox.extend(message.seal());
-        self.write_out();
+        self.kernel.tell(message);
     }
 
-    /// Writes as much as the kernel takes.
-    fn write_out(&mut self) {
-        let mut n_written = 0;
-        while n_written < self.outbox.len() {
-            match self.kernel.write(&self.outbox[n_written..]) {
-                Ok(n) => n_written += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => {
-                    self.phase = Phase::Leaving;
-                    n_written = self.outbox.len();
-                }
-            }
-        }
-        self.outbox.drain(..n_written);
-    }
-
-    /// Writes the rest before leaving, if the kernel still takes it.
-    fn write_all_out(&mut self) {
-        let _ = self.kernel.set_nonblocking(false);
-        let _ = self.kernel.set_write_timeout(Some(Duration::from_secs(1)));
-        let _ = self.kernel.write_all(&self.outbox);
-    }
-
-    /// Whether the kernel has died: it asks before it goes on purpose. (Its process may still be there for a while after
-    /// its end of the socket was closed.)
-    fn kernel_is_gone(&mut self) -> bool {
-        let _ = self.kernel.set_nonblocking(false);
-        let _ = self
-            .kernel
-            .set_read_timeout(Some(Duration::from_millis(500)));
-        let mut buffer = [0; 4096];
-        while !self.was_asked_to_leave {
-            match self.kernel.read(&mut buffer) {
-                Ok(0) => return true,
-                Ok(n) => self.kernel_in.push(&buffer[..n]),
-                Err(error) => {
-                    return !matches!(
-                        error.kind(),
-                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-                    );
-                }
-            }
-            let asked = |message: &ToSupervisor| *message == ToSupervisor::Shutdown;
-            self.was_asked_to_leave = self.kernel_in.messages().iter().any(asked);
-        }
-        false
-    }
-
-    fn serve_kernel(&mut self) {
-        self.write_out();
-        let mut buffer = [0; 4096];
-        match self.kernel.read(&mut buffer) {
-            Ok(0) => self.phase = Phase::Leaving,
-            Ok(n) => self.kernel_in.push(&buffer[..n]),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) => {}
-            Err(_) => self.phase = Phase::Leaving,
-        }
-        for message in self.kernel_in.messages() {
+    fn hear_kernel(&mut self) {
+        self.kernel.write();
+        for message in self.kernel.hear() {
             match message {
                 ToSupervisor::Sync(number) => self.tell(&ToKernel::Synced(number)),
                 ToSupervisor::Interrupt(number) => {

@@ -2,8 +2,8 @@
 
 use crate::cell::{bytes_in_words, bytes_of};
 use crate::protocol::Limit;
-use crate::sys::memory::limit_data;
 use crate::sys::procs::Pid;
+use crate::sys::sharing::limit_data;
 
 /// What the kernel itself and the compiler need of what the scheduler gives, as long as the cells keep a half.
 const KERNEL_BYTES: u64 = 768 << 20;

@@ -23,6 +23,7 @@ mod end;
 mod event_loop;
 mod filter;
 mod input;
+mod kernel;
 mod lifetime;
 mod limit;
 mod memory;

@@ -14,8 +14,8 @@ use crate::runtime::board::Board;
 use crate::runtime::{self, Wires};
 use crate::sys::descriptors::{self, out_of_the_way, packet_pair};
 use crate::sys::fork::exit_now;
-use crate::sys::memory::write_no_core_files;
 use crate::sys::procs::Pid;
+use crate::sys::sharing::write_no_core_files;
 
 /// Enough for bursts of lines, little enough to be passed on at once when a cell is interrupted.
 const PIPE_BYTES: i32 = 256 * 1024;

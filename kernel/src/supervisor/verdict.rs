@@ -3,8 +3,8 @@
 use super::filter::UserError;
 use crate::cell::bytes_in_words;
 use crate::protocol::{Aftermath, Failure, Place};
-use crate::sys::fault::Fault;
 use crate::sys::signals::{Death, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV};
+use crate::sys::trap::Fault;
 
 /// What there is to know besides the death itself.
 #[derive(Debug, Clone, Default)]

@@ -2,11 +2,11 @@
 
 pub mod allocator;
 pub(crate) mod descriptors;
-pub(crate) mod fault;
 pub(crate) mod fork;
-pub(crate) mod memory;
 pub(crate) mod object;
 pub mod procs;
+pub(crate) mod sharing;
 pub(crate) mod signals;
 pub(crate) mod this_process;
 pub(crate) mod thread;
+pub(crate) mod trap;

@@ -1,6 +1,6 @@
-use serde_json::json;
-
 use std::collections::HashMap;
+
+use serde_json::json;
 
 use super::message::without_colors;
 use super::*;
