@@ -2,6 +2,7 @@
 
 use crate::cell::{bytes_in_words, bytes_of};
 use crate::protocol::Limit;
+use crate::sys::control_groups;
 use crate::sys::procs::Pid;
 use crate::sys::sharing::limit_data;
 
@@ -33,7 +34,7 @@ pub(super) fn detect() -> Limit {
 }
 
 fn from_control_groups() -> Vec<(u64, String)> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let groups = control_groups::own();
     let mut found = Vec::new();
     for line in groups.lines() {
         let mut fields = line.splitn(3, ':').skip(1);

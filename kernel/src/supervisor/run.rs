@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use super::filter::Control;
 use super::touched::Touched;
-use super::verdict::{self, Evidence};
+use super::verdict::Evidence;
 use crate::protocol::{Failure, Limit};
 use crate::runtime::board::Board;
+use crate::sys::control_groups::out_of_memory_kills;
 use crate::sys::procs::Pid;
 
 /// How much of the end of standard error is kept to find the reason of a failure.
@@ -46,7 +47,7 @@ impl Run {
     pub(super) fn new(earlier: HashSet<Pid>, forgotten: Vec<String>) -> Run {
         Run {
             earlier,
-            kills_before: verdict::out_of_memory_kills(),
+            kills_before: out_of_memory_kills(),
             found: Vec::new(),
             forgotten,
             n_panics_believed: 0,
@@ -88,7 +89,7 @@ impl Run {
                 .bytes
                 .map(|bytes| (bytes, limit.origin.clone())),
             has_lost_threads,
-            was_out_of_memory: verdict::out_of_memory_kills() > self.kills_before,
+            was_out_of_memory: out_of_memory_kills() > self.kills_before,
         }
     }
 

@@ -190,25 +190,6 @@ fn signal_name(signal: i32) -> &'static str {
         .map_or("a real-time signal", |signal| signal.as_str())
 }
 
-/// How many processes of our control groups the system has killed for want of memory.
-pub fn out_of_memory_kills() -> u64 {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let files = groups.lines().filter_map(|line| {
-        let mut fields = line.splitn(3, ':').skip(1);
-        match (fields.next()?, fields.next()?) {
-            ("", path) => Some(format!("/sys/fs/cgroup{path}/memory.events")),
-            ("memory", path) => Some(format!("/sys/fs/cgroup/memory{path}/memory.oom_control")),
-            _ => None,
-        }
-    });
-    let counts = files.filter_map(|file| {
-        let text = std::fs::read_to_string(file).ok()?;
-        text.lines()
-            .find_map(|line| line.strip_prefix("oom_kill ")?.parse::<u64>().ok())
-    });
-    counts.sum()
-}
-
 #[cfg(test)]
 mod tests {
     use libc::{SIGRTMIN, SIGTERM};

@@ -1,6 +1,7 @@
 //! What the kernel needs of the OS, with a safe interface where there can be one. Nothing else calls `libc` or reads `/proc`.
 
 pub mod allocator;
+pub(crate) mod control_groups;
 pub(crate) mod descriptors;
 pub(crate) mod fork;
 pub(crate) mod object;

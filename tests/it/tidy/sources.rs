@@ -1,145 +1,29 @@
-//! The house's rules that a machine can check.
+//! A crate's modules, and which of them import which.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use crate::support::tests;
-
-tests![
-    modules_use_only_lower_layers,
-    the_pools_rooms_stand_on_each_other,
-    few_files_import_each_other,
-    the_seam_knows_the_plan_alone,
-    files_have_one_job,
-    panics_are_caught_in_one_place,
-    statics_are_those_of_the_invariant,
-    use_trees_are_taken_apart,
-];
-
-/// How many imports of the pool may run from a lower room to a higher one: a call is begun above the seam and knows what
-/// carries it, and settings name what a worker is given.
-const MAX_UPWARD_IMPORTS: usize = 10;
-
-/// The folders of the crates that are held to this: the library and the course.
-const CRATES: [&str; 2] = ["src", "lessons/src"];
-
-fn modules_use_only_lower_layers() {
-    let layers = table("## The library's layers");
-    let upward = upward_imports(&Sources::of("src"), &layers, None);
-    assert!(upward.is_empty(), "{}", upward.join("\n"));
-}
-
-fn the_pools_rooms_stand_on_each_other() {
-    let rooms = table("### The pool's rooms");
-    let upward = upward_imports(&Sources::of("src"), &rooms, Some("pool"));
-    let list = upward.join("\n");
-    assert!(upward.len() <= MAX_UPWARD_IMPORTS, "{list}");
-    assert!(rooms.len() <= 6, "{} floors", rooms.len());
-}
-
-/// At most two files know each other; what more share is a file of its own.
-fn few_files_import_each_other() {
-    for folder in CRATES {
-        few_of_a_crate_import_each_other(&Sources::of(folder));
-    }
-}
-
-fn few_of_a_crate_import_each_other(sources: &Sources) {
-    let reached: BTreeMap<&Module, BTreeSet<&Module>> = sources
-        .modules()
-        .map(|module| (module, sources.reached_from(module)))
-        .collect();
-    for (module, reaches) in &reached {
-        let circle: Vec<String> = reaches
-            .iter()
-            .filter(|other| reached[**other].contains(module))
-            .map(|other| other.join("::"))
-            .collect();
-        assert!(circle.len() <= 2, "a circle: {}", circle.join(", "));
-    }
-}
-
-fn the_seam_knows_the_plan_alone() {
-    let sources = Sources::of("src");
-    let seam = module("pool::call::transport");
-    let of_pool: Vec<&Module> = sources.imports[&seam]
-        .iter()
-        .filter(|used| used[0] == "pool")
-        .collect();
-    assert_eq!(of_pool, [&module("pool::plan")]);
-}
-
-fn files_have_one_job() {
-    for folder in CRATES {
-        for (name, text) in Sources::of(folder).files() {
-            let n_lines = text.lines().count();
-            assert!(n_lines <= 500, "{folder}/{name} has {n_lines} lines");
-        }
-    }
-}
-
-/// What a caught panic carries may panic when it is dropped; one module knows that.
-fn panics_are_caught_in_one_place() {
-    for (module, code) in &Sources::of("src").code {
-        let catches = code.contains("catch_unwind") && module[0] != "caught";
-        let name = module.join("::");
-        assert!(!catches, "{name} catches panics: use caught::run");
-    }
-}
-
-/// Each copy of the library in a notebook has its own statics, so every new one is a decision.
-fn statics_are_those_of_the_invariant() {
-    let sources = Sources::of("src");
-    let lines = sources.code.values().flat_map(|code| code.lines());
-    let in_code: BTreeSet<&str> = lines.filter_map(static_name).collect();
-
-    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let (_, invariant) = text.split_once("**No state in statics**").unwrap();
-    let (invariant, _) = invariant.split_once("\n6. ").unwrap();
-    let named: BTreeSet<&str> = invariant.split('`').skip(1).step_by(2).collect();
-    assert_eq!(in_code, named);
-}
-
-fn use_trees_are_taken_apart() {
-    let paths = |code| imported_paths(code).into_iter().collect::<Vec<_>>();
-    let code = "use super::{a::{self, B}, c::D as E};\nfn f() { crate::g::h(self::i::J) }";
-    let expected = [
-        "crate::g::h",
-        "self::i::J",
-        "super",
-        "super::a",
-        "super::a::B",
-        "super::c::D",
-    ];
-    assert_eq!(paths(code), expected);
-    assert_eq!(paths("pub use a::B; macro!($crate::c::d);"), [""; 0]);
-    assert_eq!(paths("pub(in crate::pool) use std::fmt;"), [""; 0]);
-    assert_eq!(
-        paths("pub(in crate::a) fn f() {}\nuse std::fmt;"),
-        ["std::fmt"]
-    );
-}
-
 /// Where a module stands: `["pool", "call", "run"]`.
-type Module = Vec<String>;
+pub(super) type Module = Vec<String>;
 
-fn module(path: &str) -> Module {
+pub(super) fn module(path: &str) -> Module {
     path.split("::").map(str::to_owned).collect()
 }
 
 /// A crate's files, without their unit tests.
-struct Sources {
+pub(super) struct Sources {
     /// As they are, by their path in the crate's folder.
     texts: BTreeMap<String, String>,
     /// Each module's code, without comments.
-    code: BTreeMap<Module, String>,
+    pub(super) code: BTreeMap<Module, String>,
     /// The modules that each one names, itself and what it only hands on left out.
-    imports: BTreeMap<Module, BTreeSet<Module>>,
+    pub(super) imports: BTreeMap<Module, BTreeSet<Module>>,
 }
 
 impl Sources {
-    fn of(folder: &str) -> Sources {
+    /// Reads the crate with this folder of sources.
+    pub(super) fn of(folder: &str) -> Sources {
         let src = root().join(folder);
         let mut texts = BTreeMap::new();
         let mut folders = vec![src.clone()];
@@ -156,7 +40,7 @@ impl Sources {
         }
         let code: BTreeMap<Module, String> = texts
             .iter()
-            .filter(|(name, _)| *name != "lib.rs")
+            .filter(|(name, _)| !matches!(name.as_str(), "lib.rs" | "main.rs"))
             .map(|(name, text)| (module_of(name), without_tests(text)))
             .filter(|(module, _)| !is_test(module, &texts))
             .collect();
@@ -175,15 +59,15 @@ impl Sources {
         }
     }
 
-    fn files(&self) -> impl Iterator<Item = (&String, &String)> {
+    pub(super) fn files(&self) -> impl Iterator<Item = (&String, &String)> {
         self.texts.iter()
     }
 
-    fn modules(&self) -> impl Iterator<Item = &Module> {
+    pub(super) fn modules(&self) -> impl Iterator<Item = &Module> {
         self.code.keys()
     }
 
-    fn reached_from<'s>(&'s self, module: &'s Module) -> BTreeSet<&'s Module> {
+    pub(super) fn reached_from<'s>(&'s self, module: &'s Module) -> BTreeSet<&'s Module> {
         let mut reached = BTreeSet::new();
         let mut left = vec![module];
         while let Some(next) = left.pop() {
@@ -197,12 +81,12 @@ impl Sources {
     }
 }
 
-fn root() -> &'static Path {
+pub(super) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The modules of a table in `ARCHITECTURE.md`, bottom up, those of one row together.
-fn table(heading: &str) -> Vec<Vec<String>> {
+pub(super) fn table(heading: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let (_, section) = text.split_once(&format!("{heading}\n")).unwrap();
     let rows = section.lines().skip_while(|line| !line.starts_with('|'));
@@ -215,7 +99,11 @@ fn table(heading: &str) -> Vec<Vec<String>> {
 }
 
 /// Imports within a module that lead from a lower row of a table to a higher one.
-fn upward_imports(sources: &Sources, rows: &[Vec<String>], within: Option<&str>) -> Vec<String> {
+pub(super) fn upward_imports(
+    sources: &Sources,
+    rows: &[Vec<String>],
+    within: Option<&str>,
+) -> Vec<String> {
     let rank = |module: &Module| {
         let name = match within {
             Some(folder) if module[0] != folder => return None,
@@ -235,18 +123,6 @@ fn upward_imports(sources: &Sources, rows: &[Vec<String>], within: Option<&str>)
         }
     }
     upward
-}
-
-/// The static that a line of code declares. `&'static` is none.
-fn static_name(line: &str) -> Option<&str> {
-    let (before, rest) = line.split_once("static ")?;
-    let before = before.trim();
-    let is_visibility = |word: &str| word.starts_with("pub") || word.ends_with(')');
-    let (name, _) = rest.trim_start_matches("mut ").split_once(':')?;
-    before
-        .split(' ')
-        .all(|word| word.is_empty() || is_visibility(word))
-        .then_some(name)
 }
 
 fn module_of(name: &str) -> Module {
@@ -275,7 +151,7 @@ fn without_tests(text: &str) -> String {
 
 /// The paths that code names: what it imports, and what begins with `crate`, `super` or `self`. What a file
 /// only hands on (`pub use`) is not its own.
-fn imported_paths(code: &str) -> BTreeSet<String> {
+pub(super) fn imported_paths(code: &str) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     for statement in code.split_inclusive(';') {
         let line_start = statement.trim_start();

@@ -1,0 +1,206 @@
+//! The house's rules that a machine can check.
+
+mod sources;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use sources::{Module, Sources, imported_paths, module, root, table, upward_imports};
+
+use crate::support::tests;
+
+tests![
+    modules_use_only_lower_layers,
+    the_pools_rooms_stand_on_each_other,
+    the_kernels_rooms_stand_on_each_other,
+    few_files_import_each_other,
+    the_seam_knows_the_plan_alone,
+    files_have_one_job,
+    the_kernels_file_names_stand_for_one_file,
+    libc_stays_in_sys,
+    one_place_tells_the_kernels_roles,
+    evcxr_stays_in_its_room,
+    panics_are_caught_in_one_place,
+    statics_are_those_of_the_invariant,
+    use_trees_are_taken_apart,
+];
+
+/// How many imports of the pool may run from a lower room to a higher one: a call is begun above the seam and knows what
+/// carries it, and settings name what a worker is given.
+const MAX_UPWARD_IMPORTS: usize = 10;
+
+/// The folders of the crates that are held to this: the library, the course and the kernel.
+const CRATES: [&str; 3] = ["src", "lessons/src", KERNEL];
+const KERNEL: &str = "kernel/src";
+
+/// Files of the kernel that are longer than a file should be, and whose turn has not come.
+const LONG: &[&str] = &["cell/tests.rs", "command/doctor.rs"];
+
+/// Files of the kernel that ask the OS themselves, and whose turn has not come.
+const OUTSIDE_SYS: &[&str] = &["command::doctor"];
+
+fn modules_use_only_lower_layers() {
+    let layers = table("## The library's layers");
+    let upward = upward_imports(&Sources::of("src"), &layers, None);
+    assert!(upward.is_empty(), "{}", upward.join("\n"));
+}
+
+fn the_pools_rooms_stand_on_each_other() {
+    let rooms = table("### The pool's rooms");
+    let upward = upward_imports(&Sources::of("src"), &rooms, Some("pool"));
+    let list = upward.join("\n");
+    assert!(upward.len() <= MAX_UPWARD_IMPORTS, "{list}");
+    assert!(rooms.len() <= 6, "{} floors", rooms.len());
+}
+
+fn the_kernels_rooms_stand_on_each_other() {
+    let rooms = table("### The kernel's rooms");
+    let upward = upward_imports(&Sources::of(KERNEL), &rooms, None);
+    assert!(upward.is_empty(), "{}", upward.join("\n"));
+}
+
+/// At most two files know each other; what more share is a file of its own.
+fn few_files_import_each_other() {
+    for folder in CRATES {
+        few_of_a_crate_import_each_other(&Sources::of(folder));
+    }
+}
+
+fn few_of_a_crate_import_each_other(sources: &Sources) {
+    let reached: BTreeMap<&Module, BTreeSet<&Module>> = sources
+        .modules()
+        .map(|module| (module, sources.reached_from(module)))
+        .collect();
+    for (module, reaches) in &reached {
+        let circle: Vec<String> = reaches
+            .iter()
+            .filter(|other| reached[**other].contains(module))
+            .map(|other| other.join("::"))
+            .collect();
+        assert!(circle.len() <= 2, "a circle: {}", circle.join(", "));
+    }
+}
+
+fn the_seam_knows_the_plan_alone() {
+    let sources = Sources::of("src");
+    let seam = module("pool::call::transport");
+    let of_pool: Vec<&Module> = sources.imports[&seam]
+        .iter()
+        .filter(|used| used[0] == "pool")
+        .collect();
+    assert_eq!(of_pool, [&module("pool::plan")]);
+}
+
+fn files_have_one_job() {
+    for folder in CRATES {
+        for (name, text) in Sources::of(folder).files() {
+            let n_lines = text.lines().count();
+            let is_short = n_lines <= 500 || LONG.contains(&name.as_str());
+            assert!(is_short, "{folder}/{name} has {n_lines} lines");
+        }
+    }
+}
+
+fn the_kernels_file_names_stand_for_one_file() {
+    let sources = Sources::of(KERNEL);
+    let mut known = BTreeMap::new();
+    let code = sources.files().map(|(path, _)| path);
+    for path in code.filter(|path| path.ends_with(".rs")) {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        if let Some(other) = known.insert(name, path) {
+            let is_usual = matches!(name, "mod.rs" | "tests.rs");
+            assert!(is_usual, "{other} and {path} have one name");
+        }
+    }
+}
+
+/// What is unsafe about the OS has a safe interface in `sys`; in the kernel, so has what `/proc` says.
+fn libc_stays_in_sys() {
+    for (folder, marks) in [("src", &["libc::"][..]), (KERNEL, &["libc::", "\"/proc"])] {
+        for (module, code) in &Sources::of(folder).code {
+            let name = module.join("::");
+            let may = module[0] == "sys" || OUTSIDE_SYS.contains(&name.as_str());
+            // A script for the shell has its own reasons.
+            let code = code.replace(">>\"/proc/$PPID", "");
+            let is_clean = may || marks.iter().all(|mark| !code.contains(mark));
+            assert!(is_clean, "{folder}: {name} asks the OS itself");
+        }
+    }
+}
+
+/// A process of the kernel's program learns in one file what it is for.
+fn one_place_tells_the_kernels_roles() {
+    for (module, code) in &Sources::of(KERNEL).code {
+        let name = module.join("::");
+        let tells = [
+            "EVCXR_VARIABLE)",
+            "ASKED_VARIABLE)",
+            "evcxr::serve_if_asked()",
+        ];
+        let is_elsewhere = name != "command::role" && tells.iter().any(|call| code.contains(call));
+        assert!(!is_elsewhere, "{name} tells roles: see command/role.rs");
+    }
+}
+
+/// Another version of evcxr has to change one room.
+fn evcxr_stays_in_its_room() {
+    for (module, code) in &Sources::of(KERNEL).code {
+        let calls = code.replace("crate::evcxr::", "").contains("evcxr::");
+        let name = module.join("::");
+        assert!(!calls || module[0] == "evcxr", "{name} calls evcxr itself");
+    }
+}
+
+/// What a caught panic carries may panic when it is dropped; one module knows that.
+fn panics_are_caught_in_one_place() {
+    for (module, code) in &Sources::of("src").code {
+        let catches = code.contains("catch_unwind") && module[0] != "caught";
+        let name = module.join("::");
+        assert!(!catches, "{name} catches panics: use caught::run");
+    }
+}
+
+/// Each copy of the library in a notebook has its own statics, so every new one is a decision.
+fn statics_are_those_of_the_invariant() {
+    let sources = Sources::of("src");
+    let lines = sources.code.values().flat_map(|code| code.lines());
+    let in_code: BTreeSet<&str> = lines.filter_map(static_name).collect();
+
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, invariant) = text.split_once("**No state in statics**").unwrap();
+    let (invariant, _) = invariant.split_once("\n6. ").unwrap();
+    let named: BTreeSet<&str> = invariant.split('`').skip(1).step_by(2).collect();
+    assert_eq!(in_code, named);
+}
+
+fn use_trees_are_taken_apart() {
+    let paths = |code| imported_paths(code).into_iter().collect::<Vec<_>>();
+    let code = "use super::{a::{self, B}, c::D as E};\nfn f() { crate::g::h(self::i::J) }";
+    let expected = [
+        "crate::g::h",
+        "self::i::J",
+        "super",
+        "super::a",
+        "super::a::B",
+        "super::c::D",
+    ];
+    assert_eq!(paths(code), expected);
+    assert_eq!(paths("pub use a::B; macro!($crate::c::d);"), [""; 0]);
+    assert_eq!(paths("pub(in crate::pool) use std::fmt;"), [""; 0]);
+    assert_eq!(
+        paths("pub(in crate::a) fn f() {}\nuse std::fmt;"),
+        ["std::fmt"]
+    );
+}
+
+/// The static that a line of code declares. `&'static` is none.
+fn static_name(line: &str) -> Option<&str> {
+    let (before, rest) = line.split_once("static ")?;
+    let before = before.trim();
+    let is_visibility = |word: &str| word.starts_with("pub") || word.ends_with(')');
+    let (name, _) = rest.trim_start_matches("mut ").split_once(':')?;
+    before
+        .split(' ')
+        .all(|word| word.is_empty() || is_visibility(word))
+        .then_some(name)
+}
