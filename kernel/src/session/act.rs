@@ -5,9 +5,10 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::evaluate::Form;
 use super::outcome::SUPERVISOR_LOST;
 use super::{CellError, Inspection, Session};
-use crate::cell::{self, Action, MemoryLimit, Mistake, Profile, Script, Step, bytes_in_words};
+use crate::cell::{Action, MemoryLimit, Mistake, Profile, Script, bytes_in_words};
 use crate::output;
 use crate::protocol::{Checkpoint, Limit, Output, Status};
 use crate::session::export;
@@ -17,11 +18,6 @@ use crate::sys::procs;
 const PRETTY_VARIABLE: &str = "FORKLORE_PRETTY";
 const TYPES_VARIABLE: &str = "FORKLORE_TYPES";
 
-/// Types whose values `!` takes.
-const CAN_BE_NEGATED: [&str; 13] = [
-    "bool", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize",
-];
-
 impl From<Mistake> for CellError {
     fn from(mistake: Mistake) -> CellError {
         CellError::new(mistake.name, mistake.message)
@@ -29,42 +25,7 @@ impl From<Mistake> for CellError {
 }
 
 impl Session {
-    /// Runs a cell as a learner writes it, magics included. Gives what it only asked to be told.
-    ///
-    /// # Errors
-    ///
-    /// As [`Session::execute`], and for a magic that does not exist or cannot be done. Steps behind the one that
-    /// failed are left out.
-    pub fn run_cell(&mut self, code: &str) -> Result<Option<Inspection>, CellError> {
-        self.link.set_at_work(true);
-        let ran = self.run_steps(code);
-        self.link.set_at_work(false);
-        ran
-    }
-
-    fn run_steps(&mut self, code: &str) -> Result<Option<Inspection>, CellError> {
-        let mut told = None;
-        let negation = cell::shield_negation(code, |name, is_whole| self.negates(name, is_whole));
-        for step in cell::plan(negation.as_deref().unwrap_or(code))?.steps {
-            match step {
-                Step::Say(text) => self.say(&text),
-                Step::Run(run) => self.execute_for(code, &run)?,
-                Step::Do(Action::Describe(name)) => told = Some(self.describe_name(&name)?),
-                Step::Do(action) => self.act(action)?,
-            }
-        }
-        Ok(told)
-    }
-
-    /// Whether there is such a variable, and one that can be negated as it is, if that is asked for.
-    fn negates(&self, name: &str, is_whole: bool) -> bool {
-        let mut variables = self.context.variables_and_types();
-        let found = variables.find(|(variable, _)| *variable == name);
-        let type_name = found.map(|(_, type_name)| type_name.trim_start_matches(['&', ' ']));
-        type_name.is_some_and(|type_name| !is_whole || CAN_BE_NEGATED.contains(&type_name))
-    }
-
-    fn act(&mut self, action: Action) -> Result<(), CellError> {
+    pub(super) fn act(&mut self, action: Action) -> Result<(), CellError> {
         match action {
             Action::Variables => self.say(&self.list_variables()),
             Action::Reset => return self.reset(),
@@ -105,7 +66,7 @@ impl Session {
         Ok(())
     }
 
-    fn say(&self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         self.link.show(Output::Stdout(text.as_bytes().to_vec()));
     }
 
@@ -222,15 +183,17 @@ impl Session {
             false => ("{:?}", format!("remove_var({PRETTY_VARIABLE:?})")),
         };
         let format = output::value_format(format);
-        self.run(&format!(":fmt {format}\nunsafe {{ std::env::{call} }};"))
+        self.run(Form::from(format!(
+            ":fmt {format}\nunsafe {{ std::env::{call} }};"
+        )))
     }
 
     fn toggle_types(&mut self) -> Result<(), CellError> {
         let name = TYPES_VARIABLE;
-        self.run(&format!(
+        self.run(Form::from(format!(
             ":types\nunsafe {{ match std::env::var_os({name:?}) {{ \
              Some(_) => std::env::remove_var({name:?}), None => std::env::set_var({name:?}, \"1\") }} }};"
-        ))
+        )))
     }
 
     fn export(&self, folder: &str) -> Result<(), CellError> {
@@ -306,7 +269,7 @@ impl Session {
         }
     }
 
-    fn describe_name(&mut self, name: &str) -> Result<Inspection, CellError> {
+    pub(super) fn describe_name(&mut self, name: &str) -> Result<Inspection, CellError> {
         let found = self.inspect(name, name.len()).ok().flatten();
         found.ok_or_else(|| CellError::new("NotFound", format!("nothing is known about `{name}`")))
     }

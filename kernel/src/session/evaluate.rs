@@ -2,17 +2,65 @@
 
 use std::collections::HashMap;
 
+use evcxr::EvalOutputs;
+
 use super::outcome::SUPERVISOR_LOST;
+use super::unkept::Why;
 use super::{CellError, Session, compiler, diagnostic, obstacles};
+use crate::evcxr::build;
 use crate::output;
 use crate::protocol::{Failure, Output, ToSupervisor};
 
+/// A form of a cell, as evcxr gets it.
+pub(super) struct Form {
+    /// The code.
+    pub(super) code: String,
+    /// The variables that no later cell has when it has run so.
+    pub(super) unkept: Vec<(String, Why)>,
+}
+
+impl<T: Into<String>> From<T> for Form {
+    /// The code as it is.
+    fn from(code: T) -> Form {
+        Form {
+            code: code.into(),
+            unkept: Vec::new(),
+        }
+    }
+}
+
+/// What came of an evaluation that did not fail.
+enum Evaluated {
+    /// The code has run.
+    Ended,
+    /// None of it has run, and this may do in its place.
+    Refused(Form),
+}
+
 impl Session {
-    pub(super) fn run(&mut self, code: &str) -> Result<(), CellError> {
+    /// Runs code of a cell; in another form, if evcxr refuses this one.
+    ///
+    /// # Errors
+    ///
+    /// When it does not compile, or has not reached its end.
+    pub(super) fn run(&mut self, form: Form) -> Result<(), CellError> {
+        let Form {
+            mut code,
+            mut unkept,
+        } = form;
+        while let Evaluated::Refused(next) = self.evaluate(&code)? {
+            code = next.code;
+            unkept.extend(next.unkept);
+        }
+        self.unkept = unkept;
+        Ok(())
+    }
+
+    fn evaluate(&mut self, code: &str) -> Result<Evaluated, CellError> {
         self.link.begin_cell()?;
         self.link.tell(&ToSupervisor::Cell(self.number));
         compiler::forget(self.folder.path());
-        let generated = self.folder.path().join("src/lib.rs");
+        let generated = self.folder.path().join(build::SOURCE);
         self.link.places.begin(self.cells(code), generated);
         let result = self.context.execute(code);
         let end = self.link.end_cell();
@@ -25,9 +73,9 @@ impl Session {
             ));
         }
         if !end.was_interrupted
-            && let Some((instead, unkept)) = self.instead(&result, &said, code)
+            && let Some(form) = self.instead(&result, &said, code)
         {
-            return self.run_unkept(&instead, unkept);
+            return Ok(Evaluated::Refused(form));
         }
         if !matches!(result, Err(evcxr::Error::CompilationErrors(_))) {
             self.warn(&said, code);
@@ -35,12 +83,8 @@ impl Session {
         match (result, end.failure) {
             (_, Some(failure)) => Err(self.describe(&failure, code)),
             (Ok(outputs), None) => {
-                self.show(outputs.content_by_mime_type);
-                if let Some(elapsed) = outputs.timing {
-                    let line = format!("Took {} ms\n", elapsed.as_millis());
-                    self.link.show(Output::Stdout(line.into_bytes()));
-                }
-                Ok(())
+                self.show_answer(outputs);
+                Ok(Evaluated::Ended)
             }
             (Err(_), None) if end.was_interrupted => {
                 self.is_analysis_stale = true;
@@ -49,36 +93,51 @@ impl Session {
                     "the cell was interrupted while it was compiled; nothing has run",
                 ))
             }
-            (Err(error), None)
-                if let Some(full) =
-                    obstacles::no_room_for_cell(&error.to_string(), self.folder.path()) =>
-            {
-                Err(full)
-            }
-            (Err(evcxr::Error::CompilationErrors(errors)), None) => {
-                let cells = self.cells(code);
-                let shows_warnings = self.shows_warnings;
+            (Err(error), None) => self.explain(&error, &said, code),
+        }
+    }
+
+    /// Why code has not run, or what may run in its place.
+    fn explain(
+        &self,
+        error: &evcxr::Error,
+        said: &[serde_json::Value],
+        code: &str,
+    ) -> Result<Evaluated, CellError> {
+        let text = error.to_string();
+        if let Some(full) = obstacles::no_room_for_cell(&text, self.folder.path()) {
+            return Err(full);
+        }
+        let cells = self.cells(code);
+        match error {
+            evcxr::Error::CompilationErrors(errors) => {
+                let shows = self.shows_warnings;
                 let generated = self.context.last_source().unwrap_or_default();
-                if let Some(typed) = diagnostic::with_types(&said, cells, generated.clone()) {
-                    return self.run(&typed);
+                match diagnostic::with_types(said, cells, generated.clone()) {
+                    Some(typed) => Ok(Evaluated::Refused(Form::from(typed))),
+                    None => Err(diagnostic::compile_error(
+                        errors, said, cells, generated, shows,
+                    )),
                 }
-                Err(diagnostic::compile_error(
-                    &errors,
-                    &said,
-                    cells,
-                    generated,
-                    shows_warnings,
-                ))
             }
-            (Err(evcxr::Error::SubprocessTerminated(_)), None) => Err(CellError::new(
+            evcxr::Error::SubprocessTerminated(_) => Err(CellError::new(
                 SUPERVISOR_LOST,
                 "the processes of the session were killed from outside: all variables are lost",
             )),
-            (Err(error), None) => {
-                let said = diagnostic::without_level(&error.to_string()).to_owned();
-                let refused = diagnostic::refused(&said, self.cells(code), self.has_rust_src);
+            _ => {
+                let said = diagnostic::without_level(&text);
+                let refused = diagnostic::refused(said, cells, self.has_rust_src);
                 Err(refused.unwrap_or_else(|| CellError::new("Error", said)))
             }
+        }
+    }
+
+    /// Shows what evcxr's own commands answer, and how long code took where `:timing` is on.
+    fn show_answer(&self, outputs: EvalOutputs) {
+        self.show(outputs.content_by_mime_type);
+        if let Some(elapsed) = outputs.timing {
+            let line = format!("Took {} ms\n", elapsed.as_millis());
+            self.link.show(Output::Stdout(line.into_bytes()));
         }
     }
 

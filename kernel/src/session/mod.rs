@@ -1,19 +1,20 @@
 //! A session: compiles cells with evcxr and runs them in a process of their own.
 //!
 //! ```text
-//!  server ── execute ──▶ Session ── evcxr::CommandContext ──LOAD_AND_RUN──▶ supervisor ──▶ user process
+//!  server ── run_cell ─▶ Session ── evcxr::CommandContext ──LOAD_AND_RUN──▶ supervisor ──▶ user process
 //!    │                      ▲ ended, output                                    │
-//!    └── interrupt ──▶ Control ◀─────────────── frames ────────────────────────┘
+//!    └── interrupt ──▶ Control ◀────────────── messages ───────────────────────┘
 //! ```
 //!
 //! This is the only module that uses evcxr. A [`Session`] lives on one thread; its [`Control`] may be used on any.
 
 mod act;
+mod compile;
 mod compiler;
+mod dependencies;
 mod diagnostic;
 mod environment;
 mod evaluate;
-mod execute;
 mod export;
 mod folder;
 mod home;
@@ -22,7 +23,9 @@ mod look;
 mod obstacles;
 mod outcome;
 mod places;
+mod plan;
 pub(crate) mod prebuild;
+mod run_cell;
 mod start;
 mod unkept;
 

@@ -16,6 +16,11 @@ pub struct CellError {
 }
 
 impl CellError {
+    /// Whether the cell failed before any of it ran.
+    pub(super) fn is_before_running(&self) -> bool {
+        matches!(self.ename.as_str(), "CompileError" | "Error")
+    }
+
     pub(crate) fn new(ename: &str, evalue: impl Into<String>) -> CellError {
         let evalue = evalue.into();
         let traceback = vec![format!("\x1b[1;31m{ename}\x1b[0m: {evalue}")];

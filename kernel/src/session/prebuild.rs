@@ -45,7 +45,7 @@ pub(crate) fn build(root: &Path, warm: &mut Warm, program: &Path) -> Result<()> 
     })?;
     // For an error like this one evcxr asks `cargo check`, which wants the dependencies in a form of its own:
     // or the first such error of every session would take as long as the library takes to compile.
-    let _ = session.execute("let unknown_type = no_such_function();");
+    let _ = session.run_cell("let unknown_type = no_such_function();");
     session.abandon();
     warm.complete(&building, &folder, &folder.join(TOOLS).join(KEPT))
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow};
 use evcxr::{CommandContext, EvalContext};
 
+use super::evaluate::Form;
 use super::folder::Folder;
 use super::home::Home;
 use super::link::{Control, Link};
@@ -165,7 +166,7 @@ impl Session {
         if warm.is_some() {
             code.push_str(cell::PRELUDE);
         }
-        self.run(&format!("{code}\nOk::<(), String>(())?;"))
+        self.run(Form::from(format!("{code}\nOk::<(), String>(())?;")))
     }
 }
 

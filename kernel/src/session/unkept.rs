@@ -6,7 +6,8 @@ use std::fmt::Write;
 use evcxr::EvalOutputs;
 use serde_json::Value;
 
-use super::{CellError, Session};
+use super::Session;
+use super::evaluate::Form;
 use crate::cell;
 use crate::protocol::Output;
 
@@ -54,28 +55,23 @@ pub(super) struct Refused {
 }
 
 impl Session {
-    /// Runs a cell. A closure that it gives a name to is kept as a function pointer, or is the cell's own.
-    pub(super) fn run_with_closures(&mut self, code: &str) -> Result<(), CellError> {
+    /// The forms in which a cell may run, the best first. A closure that it gives a name to is kept as a function pointer, or
+    /// is the cell's own.
+    pub(super) fn forms(&self, code: &str) -> Vec<Form> {
         let variables = self.variables();
         let known = variables.iter().map(|(name, _)| name.as_str());
         let has_library = self.library.is_some();
         let Some(closures) = cell::closures(code, known).filter(|_| has_library) else {
-            return self.run(code);
+            return vec![Form::from(code)];
         };
-        let mut again = false;
-        if let Some(pointers) = closures.as_pointers {
-            match self.run_unkept(&pointers.code, closures_of(pointers.names)) {
-                Err(error) if has_not_run(&error) => again = true,
-                ended => return ended,
-            }
+        let as_locals = closures.as_locals;
+        match closures.as_pointers {
+            None => vec![form(as_locals.code, as_locals.names)],
+            Some(pointers) => vec![
+                form(pointers.code, pointers.names),
+                form(cell::once_more(&as_locals.code), as_locals.names),
+            ],
         }
-        let unkept = closures.as_locals;
-        let code_again = if again {
-            cell::once_more(&unkept.code)
-        } else {
-            unkept.code
-        };
-        self.run_unkept(&code_again, closures_of(unkept.names))
     }
 
     /// What to run instead of a cell that evcxr refused, if that was for want of a place to keep a variable.
@@ -84,7 +80,7 @@ impl Session {
         result: &Result<EvalOutputs, evcxr::Error>,
         said: &[Value],
         code: &str,
-    ) -> Option<(String, Vec<(String, Why)>)> {
+    ) -> Option<Form> {
         self.library.as_ref()?;
         if !self.has_rust_src && is_of_unknown_type(result) {
             // Without the standard library's sources hardly any type is known. The error says how to get them.
@@ -95,7 +91,7 @@ impl Session {
             let is_dropped = |name: &String| code.contains(&format!("drop({name});"));
             let new = (!refused.to_drop.iter().all(is_dropped))
                 .then(|| cell::with_drops(code, &refused.to_drop))?;
-            return Some((cell::once_more(&new), Vec::new()));
+            return Some(Form::from(cell::once_more(&new)));
         }
         let names: Vec<String> = refused
             .unkept
@@ -108,19 +104,10 @@ impl Session {
             known.map_or(Why::Nameless, |(_, why)| *why)
         };
         let reasons = unkept.names.iter().map(|name| (name.clone(), why(name)));
-        Some((cell::once_more(&unkept.code), reasons.collect()))
-    }
-
-    /// Runs the cell in another form.
-    pub(super) fn run_unkept(
-        &mut self,
-        code: &str,
-        reasons: Vec<(String, Why)>,
-    ) -> Result<(), CellError> {
-        let n_before = self.unkept.len();
-        self.unkept.extend(reasons);
-        self.run(code)
-            .inspect_err(|_| self.unkept.truncate(n_before))
+        Some(Form {
+            code: cell::once_more(&unkept.code),
+            unkept: reasons.collect(),
+        })
     }
 
     /// Says which variables of the cell that has run are gone.
@@ -147,13 +134,12 @@ impl Session {
     }
 }
 
-fn closures_of(names: Vec<String>) -> Vec<(String, Why)> {
-    names.into_iter().map(|name| (name, Why::Closure)).collect()
-}
-
-/// Whether the cell failed before any of it ran.
-fn has_not_run(error: &CellError) -> bool {
-    matches!(error.ename.as_str(), "CompileError" | "Error")
+fn form(code: String, closures: Vec<String>) -> Form {
+    let unkept = closures.into_iter().map(|name| (name, Why::Closure));
+    Form {
+        code,
+        unkept: unkept.collect(),
+    }
 }
 
 fn is_of_unknown_type(result: &Result<EvalOutputs, evcxr::Error>) -> bool {

@@ -54,7 +54,7 @@ impl Cells {
 
     pub fn run(&mut self, code: &str) -> Result<(), CellError> {
         self.output.lock().unwrap().clear();
-        self.session.as_mut().unwrap().execute(code)
+        self.session.as_mut().unwrap().run_cell(code).map(drop)
     }
 
     /// Runs a cell as a learner writes it, magics included, and gives what it wrote to standard output.

@@ -507,7 +507,7 @@ fn serve_until_killed() -> ! {
     })
     .unwrap();
     println!("folder {}", session.folder().display());
-    let result = session.execute(&format!(
+    let result = session.run_cell(&format!(
         "{SYSTEM} std::process::Command::new(\"setsid\").args([\"sleep\", \"600\"]).spawn()?;
         if fork() == 0 {{ setsid(); pause(); }} println!(\"started\"); loop {{ pause(); }}"
     ));

@@ -1,0 +1,80 @@
+//! Compiling what was planned for a cell: one form after the other, until evcxr takes one.
+
+use super::plan::Planned;
+use super::{CellError, Session};
+use crate::definitions::statics;
+use crate::definitions::{Prepared, lost};
+use crate::evcxr::build::TOOLS;
+
+impl Session {
+    /// Compiles and runs what was planned.
+    ///
+    /// # Errors
+    ///
+    /// When no form compiles, or the one that does has not reached its end.
+    pub(super) fn compile(&mut self, planned: Planned) -> Result<(), CellError> {
+        let Planned {
+            code,
+            as_written,
+            prepared,
+        } = planned;
+        self.tell_compiler(&prepared)?;
+        let mut after = prepared.after;
+        let first = self.with_dependencies(&code, |session| session.try_forms(&code));
+        if let Err(error) = first {
+            let Some(written) = as_written.filter(|_| is_about_text(&error)) else {
+                return Err(error);
+            };
+            // What evcxr says of the cell as it was written has its columns, if it says the same.
+            match self.with_dependencies(&written, |session| session.try_forms(&written)) {
+                Ok(()) => after = after.written_after(&self.definitions),
+                Err(other) if is_about_text(&other) => return Err(other),
+                Err(_) => return Err(error),
+            }
+        }
+        for (name, because_of) in &prepared.restarted {
+            self.link.warn(&format!(
+                "the static `{name}` starts again: `{because_of}` is another one from this cell on"
+            ));
+        }
+        self.definitions = after;
+        Ok(())
+    }
+
+    /// Runs the first form of the code that compiles.
+    fn try_forms(&mut self, code: &str) -> Result<(), CellError> {
+        let mut forms = self.forms(code).into_iter().peekable();
+        while let Some(form) = forms.next() {
+            match self.run(form) {
+                Err(error) if error.is_before_running() && forms.peek().is_some() => {}
+                ended => return ended,
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells `evcxr::build` what it cannot see of the next cell.
+    fn tell_compiler(&mut self, prepared: &Prepared) -> Result<(), CellError> {
+        let tools = self.folder.path().join(TOOLS);
+        let mut told = lost::write(&tools, &prepared.lost);
+        if prepared.after.statics() != self.told_statics {
+            told = told.and_then(|()| statics::write(&tools, prepared.after.statics()));
+            self.told_statics = prepared.after.statics().to_vec();
+        }
+        told.map_err(|error| {
+            let folder = self.folder.path().display();
+            CellError::new(
+                "Error",
+                format!("cannot write to the session's folder {folder}: {error}"),
+            )
+        })
+    }
+}
+
+/// Whether it is a compile error, and not about what the cell as it was written has twice.
+fn is_about_text(error: &CellError) -> bool {
+    let is_double = ["E0592", "E0119", "E0428"]
+        .iter()
+        .any(|code| error.evalue.contains(code));
+    error.ename == "CompileError" && !is_double
+}
