@@ -58,7 +58,7 @@ impl Role {
             Role::Supervisor { socket } => supervisor::run(socket.as_ref()),
             Role::LibraryBuilder { root } => prebuild::run(&root),
             Role::Command => {
-                evcxr::runtime_hook();
+                crate::evcxr::serve_if_asked();
                 cli::main()
             }
         }

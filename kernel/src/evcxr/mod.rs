@@ -3,6 +3,12 @@
 mod analysis;
 mod awaited;
 pub(crate) mod build;
+pub(crate) mod control_lines;
+mod engine;
 pub(crate) mod manifest;
+pub(crate) mod refusal;
 mod text;
 pub(crate) mod tools;
+pub(crate) mod touched;
+
+pub(crate) use engine::{CompilationError, Error, EvalOutputs, Evcxr, serve_if_asked};

@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 
-use evcxr::EvalOutputs;
-
 use super::outcome::SUPERVISOR_LOST;
-use super::unkept::Why;
 use super::{CellError, Session, compiler, diagnostic, obstacles};
-use crate::evcxr::build;
+use crate::evcxr::refusal::Why;
+use crate::evcxr::{Error, EvalOutputs, build};
 use crate::output;
 use crate::protocol::{Failure, Output, ToSupervisor};
 
@@ -77,7 +75,7 @@ impl Session {
         {
             return Ok(Evaluated::Refused(form));
         }
-        if !matches!(result, Err(evcxr::Error::CompilationErrors(_))) {
+        if !matches!(result, Err(Error::CompilationErrors(_))) {
             self.warn(&said, code);
         }
         match (result, end.failure) {
@@ -100,7 +98,7 @@ impl Session {
     /// Why code has not run, or what may run in its place.
     fn explain(
         &self,
-        error: &evcxr::Error,
+        error: &Error,
         said: &[serde_json::Value],
         code: &str,
     ) -> Result<Evaluated, CellError> {
@@ -110,9 +108,9 @@ impl Session {
         }
         let cells = self.cells(code);
         match error {
-            evcxr::Error::CompilationErrors(errors) => {
+            Error::CompilationErrors(errors) => {
                 let shows = self.shows_warnings;
-                let generated = self.context.last_source().unwrap_or_default();
+                let generated = self.context.last_source();
                 match diagnostic::with_types(said, cells, generated.clone()) {
                     Some(typed) => Ok(Evaluated::Refused(Form::from(typed))),
                     None => Err(diagnostic::compile_error(
@@ -120,7 +118,7 @@ impl Session {
                     )),
                 }
             }
-            evcxr::Error::SubprocessTerminated(_) => Err(CellError::new(
+            Error::SubprocessTerminated(_) => Err(CellError::new(
                 SUPERVISOR_LOST,
                 "the processes of the session were killed from outside: all variables are lost",
             )),
@@ -157,7 +155,7 @@ impl Session {
         if !self.shows_warnings {
             return;
         }
-        let generated = || self.context.last_source().unwrap_or_default();
+        let generated = || self.context.last_source();
         for text in diagnostic::warnings(said, self.cells(code), generated) {
             // Front ends show standard error on red, as if something had failed.
             let contents = HashMap::from([("text/plain".to_owned(), text)]);
@@ -186,7 +184,7 @@ impl Session {
             .as_ref()
             .filter(|place| !place.file.is_empty())
         {
-            let source = self.context.last_source().unwrap_or_default();
+            let source = self.context.last_source();
             let lines = diagnostic::place(place, self.cells(code), &self.numbers, source);
             error.traceback.extend(lines);
         }

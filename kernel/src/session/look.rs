@@ -65,16 +65,13 @@ impl Session {
     ///
     /// When the code cannot be analysed.
     pub fn inspect(&mut self, code: &str, cursor_bytes: usize) -> Result<Option<Inspection>> {
-        let (plain, html) = self.context.hover_at(code, cursor_bytes)?;
-        if plain == "No documentation found" {
-            return Ok(None);
-        }
-        Ok(Some(Inspection { plain, html }))
+        let found = self.context.inspect(code, cursor_bytes)?;
+        Ok(found.map(|(plain, html)| Inspection { plain, html }))
     }
 
     /// The variables' names and types.
     pub fn variables(&self) -> Vec<(String, String)> {
-        let variables = self.context.variables_and_types();
+        let variables = self.context.variables();
         variables
             .map(|(name, type_name)| (name.to_owned(), type_name.to_owned()))
             .collect()

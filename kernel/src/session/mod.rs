@@ -1,12 +1,12 @@
 //! A session: compiles cells with evcxr and runs them in a process of their own.
 //!
 //! ```text
-//!  server ── run_cell ─▶ Session ── evcxr::CommandContext ──LOAD_AND_RUN──▶ supervisor ──▶ user process
+//!  server ── run_cell ─▶ Session ── Evcxr ─────────────────LOAD_AND_RUN──▶ supervisor ──▶ user process
 //!    │                      ▲ ended, output                                    │
 //!    └── interrupt ──▶ Control ◀────────────── messages ───────────────────────┘
 //! ```
 //!
-//! This is the only module that uses evcxr. A [`Session`] lives on one thread; its [`Control`] may be used on any.
+//! A [`Session`] lives on one thread; its [`Control`] may be used on any.
 
 mod act;
 mod compile;
@@ -33,11 +33,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use evcxr::CommandContext;
-
 use crate::cell::Profile;
 use crate::definitions::Definitions;
 use crate::definitions::statics::Numbered;
+use crate::evcxr::Evcxr;
+use crate::evcxr::refusal::Why;
 use crate::protocol::Output;
 use crate::sys::procs;
 use folder::Folder;
@@ -73,7 +73,7 @@ impl Options {
 
 /// A session: compiler, variables and the process that runs the cells. Lives on one thread.
 pub struct Session {
-    context: CommandContext,
+    context: Evcxr,
     link: Arc<Link>,
     /// Whether cargo must not use the network: until the first cell that adds a dependency.
     is_offline: bool,
@@ -100,7 +100,7 @@ pub struct Session {
     /// Their numbers, as the user counts them.
     numbers: Vec<u32>,
     /// The variables of the running cell that no later one has.
-    unkept: Vec<(String, unkept::Why)>,
+    unkept: Vec<(String, Why)>,
     /// Variables that are no longer there, and the index of the cell which that is due to.
     gone: HashMap<String, usize>,
     /// The library's sources, if cells can use it.

@@ -31,7 +31,7 @@ impl Session {
         let code = without.as_deref().unwrap_or(code);
         let (commands, rust) = code.split_at(cell::commands_end(code));
         let variables = self.variables();
-        let defined = self.context.defined_item_names();
+        let defined = self.context.items();
         let defined = defined.map(str::to_owned).collect();
         let prepared = self.definitions.prepare(rust, &variables, &defined);
         let may_lose = !prepared.lost.is_empty() || adds_dependency(code);

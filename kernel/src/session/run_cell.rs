@@ -64,7 +64,7 @@ impl Session {
 
     /// Whether there is such a variable, and one that can be negated as it is, if that is asked for.
     fn negates(&self, name: &str, is_whole: bool) -> bool {
-        let mut variables = self.context.variables_and_types();
+        let mut variables = self.context.variables();
         let found = variables.find(|(variable, _)| *variable == name);
         let type_name = found.map(|(_, type_name)| type_name.trim_start_matches(['&', ' ']));
         type_name.is_some_and(|type_name| !is_whole || CAN_BE_NEGATED.contains(&type_name))

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow};
-use evcxr::{CommandContext, EvalContext};
 
 use super::evaluate::Form;
 use super::folder::Folder;
@@ -14,6 +13,7 @@ use super::link::{Control, Link};
 use super::{CellError, Options, Session, environment, obstacles};
 use crate::cell::{self, Profile};
 use crate::definitions::Definitions;
+use crate::evcxr::Evcxr;
 use crate::evcxr::manifest;
 use crate::evcxr::tools::Tools;
 use crate::library::toolchain::Compiler;
@@ -105,12 +105,10 @@ impl Session {
         }
         let tools = Tools::install(folder.path(), program, warm)?;
         command.env("PATH", tools.path());
-        let (context, outputs) = EvalContext::with_subprocess_command(command).map_err(
-            |error| match Compiler::find() {
-                Err(reason) => reason.context("could not start the compiler"),
-                Ok(_) => anyhow!("could not start the compiler: {error}"),
-            },
-        )?;
+        let (context, said) = Evcxr::start(command).map_err(|error| match Compiler::find() {
+            Err(reason) => reason.context("could not start the compiler"),
+            Ok(_) => anyhow!("could not start the compiler: {error}"),
+        })?;
         let opt_level = configuration.as_ref().and_then(|own| own.opt_level());
         drop((configuration, tools));
         // Nothing of a cell's comes this way: only what the supervisor itself complains about.
@@ -118,11 +116,10 @@ impl Session {
         std::thread::Builder::new()
             .name("complaints".to_owned())
             .spawn(move || {
-                for line in outputs.stderr {
+                for line in said {
                     complaints.show(Output::Stderr((line + "\n").into_bytes()));
                 }
             })?;
-        let context = CommandContext::with_eval_context(context);
         let mut session = Session {
             context,
             link,

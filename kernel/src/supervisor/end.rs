@@ -11,13 +11,13 @@
 
 use std::time::Duration;
 
-use super::event_loop::{NOT_UTF8, Phase, Watch, answer_evcxr, end};
-use super::filter::Control;
+use super::event_loop::{Phase, Watch, answer_evcxr, end};
 use super::run::{Run, forgotten_by};
 use super::threads;
-use super::touched::Touched;
 use super::verdict::{self, Evidence};
 use crate::evcxr::build;
+use crate::evcxr::control_lines::{Control, NOT_UTF8, ended};
+use crate::evcxr::touched::Touched;
 use crate::protocol::{
     Aftermath, Ended, Failure, Output, Snapshot, ToKernel, ToSnapshot, ToUser, threads_in_words,
 };
@@ -154,14 +154,7 @@ impl Watch {
         self.forgotten = forgotten_by(&run.forgotten, &found);
         self.phase = Phase::Idle;
         self.tell(&ToKernel::Ended(failure));
-        for control in &found {
-            answer_evcxr(match control {
-                Control::Panic => "EVCXR_PANIC_NOTIFICATION\n".to_owned(),
-                Control::UserError(_) => "EVCXR_ERROR_OCCURRED\n".to_owned(),
-                Control::ChangedType(name) => format!("EVCXR_VARIABLE_CHANGED_TYPE:{name}\n"),
-            });
-        }
-        answer_evcxr("EVCXR_EXECUTION_COMPLETE\n");
+        answer_evcxr(ended(&found));
         self.go_on(new);
     }
 
@@ -173,7 +166,7 @@ impl Watch {
         self.tell(&ToKernel::Ended(Some(failure)));
         if loses {
             // evcxr is to forget the variables that the cell moved, as it does after a panic.
-            answer_evcxr("EVCXR_PANIC_NOTIFICATION\nEVCXR_EXECUTION_COMPLETE\n");
+            answer_evcxr(ended(&[Control::Panic]));
         } else {
             answer_evcxr(NOT_UTF8);
         }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 
-use super::filter::Filter;
 use super::kernel::Kernel;
 use super::lifetime::{clean_environment, clean_up_after_kernel, detach};
 use super::limit;
@@ -17,6 +16,7 @@ use super::run::Run;
 use super::threads::Threads;
 use super::user::User;
 use super::verdict;
+use crate::evcxr::control_lines::{Filter, NOT_UTF8, may_have_control, request};
 
 use crate::protocol::{
     Checkpoint, DEFAULT_CHECKPOINT, FromUser, Limit, Output, Saved, Snapshot, ToKernel,
@@ -29,9 +29,6 @@ use crate::sys::signals::{Death, SIGCHLD, SIGKILL};
 
 /// A tail that may become a control line is held back so long.
 const HOLD: u16 = 10;
-/// evcxr returns an error for it, commits nothing, and keeps its idea of the variables.
-pub(super) const NOT_UTF8: &[u8] = b"\xff the cell was rolled back\n";
-
 pub(super) enum Phase {
     /// The user process is new, or was restored, and takes its first snapshot.
     Settling,
@@ -275,10 +272,7 @@ impl Watch {
         };
         let line: Vec<u8> = self.evcxr_in.drain(..=end).collect();
         let line = String::from_utf8_lossy(&line[..end]).into_owned();
-        match line
-            .strip_prefix("LOAD_AND_RUN ")
-            .and_then(|rest| rest.rsplit_once(' '))
-        {
+        match request(&line) {
             Some((object, function)) => self.start_cell(object, function),
             None => answer_evcxr(NOT_UTF8),
         }
@@ -308,9 +302,7 @@ impl Watch {
     fn pass_on_stdout(&mut self) {
         let bytes = self.user.stdout.read();
         // What evcxr's code says of a variable, it says on standard error first, and that is looked at below.
-        if bytes.windows(5).any(|window| window == b"EVCXR")
-            && self.user.stderr.available_bytes() > 0
-        {
+        if may_have_control(&bytes) && self.user.stderr.available_bytes() > 0 {
             self.pass_on_stderr();
         }
         let Phase::Running(run) = &mut self.phase else {

@@ -21,7 +21,6 @@
 
 mod end;
 mod event_loop;
-mod filter;
 mod input;
 mod kernel;
 mod lifetime;
@@ -30,7 +29,6 @@ mod memory;
 mod run;
 mod script;
 mod threads;
-mod touched;
 mod user;
 mod verdict;
 

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use super::filter::Control;
-use super::touched::Touched;
 use super::verdict::Evidence;
+use crate::evcxr::control_lines::Control;
+use crate::evcxr::touched::Touched;
 use crate::protocol::{Failure, Limit};
 use crate::runtime::board::Board;
 use crate::sys::control_groups::out_of_memory_kills;

@@ -1,7 +1,7 @@
 //! What a cell's end means, in words.
 
-use super::filter::UserError;
 use crate::cell::bytes_in_words;
+use crate::evcxr::control_lines::UserError;
 use crate::protocol::{Aftermath, Failure, Place};
 use crate::sys::signals::{Death, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV};
 use crate::sys::trap::Fault;

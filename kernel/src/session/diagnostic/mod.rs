@@ -20,7 +20,6 @@ mod types;
 mod words;
 mod written;
 
-use evcxr::CompilationError;
 use ra_ap_syntax::SyntaxKind;
 use serde_json::Value;
 
@@ -31,6 +30,7 @@ use self::message::{Label, Message, array};
 pub(super) use self::refused::refused;
 use self::source::Sources;
 pub(super) use self::types::with_types;
+use crate::evcxr::CompilationError;
 use crate::protocol::Place;
 use crate::session::outcome::CellError;
 

@@ -28,7 +28,7 @@ const HANDLES: &str =
 
 /// The variables that a cell may change.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Touched {
+pub(crate) struct Touched {
     variables: Vec<Variable>,
 }
 
@@ -50,7 +50,7 @@ enum How {
 
 impl Touched {
     /// Reads the file that was compiled for a cell.
-    pub(super) fn by(source: &str) -> Touched {
+    pub(crate) fn by(source: &str) -> Touched {
         let end = source.rfind(END).unwrap_or(source.len());
         let (before, after) = source.split_at(end);
         let is_load = |line: &&str| line.trim_start().starts_with("let ") && line.contains(LOAD);
@@ -91,24 +91,24 @@ impl Touched {
     }
 
     /// What is to be copied before the cell runs, where it can be.
-    pub(super) fn names(&self) -> String {
+    pub(crate) fn names(&self) -> String {
         let names = self.variables.iter().map(|variable| variable.name.as_str());
         names.collect::<Vec<_>>().join(" ")
     }
 
     /// These have been copied, so that they will be as they were.
-    pub(super) fn forget(&mut self, guarded: &str) {
+    pub(crate) fn forget(&mut self, guarded: &str) {
         let is_guarded = |variable: &Variable| guarded.split(' ').any(|name| name == variable.name);
         self.variables.retain(|variable| !is_guarded(variable));
     }
 
     /// Variables that may have another value.
-    pub(super) fn changed(&self) -> Vec<String> {
+    pub(crate) fn changed(&self) -> Vec<String> {
         self.those(How::Mutably)
     }
 
     /// Variables that are gone.
-    pub(super) fn lost(&self) -> Vec<String> {
+    pub(crate) fn lost(&self) -> Vec<String> {
         self.those(How::Moved)
     }
 

@@ -28,6 +28,31 @@ pub enum Control {
     ChangedType(String),
 }
 
+/// evcxr returns an error for it, commits nothing, and keeps both the process and its idea of the variables.
+pub const NOT_UTF8: &[u8] = b"\xff the cell was rolled back\n";
+/// The cell has run, but for what other lines say.
+const COMPLETE: &str = "EVCXR_EXECUTION_COMPLETE\n";
+
+/// What tells evcxr that the cell has ended, with these messages of the code around it.
+pub fn ended(found: &[Control]) -> String {
+    let lines = found.iter().map(|control| match control {
+        Control::Panic => "EVCXR_PANIC_NOTIFICATION\n".to_owned(),
+        Control::UserError(_) => "EVCXR_ERROR_OCCURRED\n".to_owned(),
+        Control::ChangedType(name) => format!("EVCXR_VARIABLE_CHANGED_TYPE:{name}\n"),
+    });
+    lines.chain([COMPLETE.to_owned()]).collect()
+}
+
+/// What evcxr asks of its runtime in a line: the shared object to load, and the function to call.
+pub fn request(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix("LOAD_AND_RUN ")?.rsplit_once(' ')
+}
+
+/// Whether bytes may hold something that the code around a cell says.
+pub fn may_have_control(bytes: &[u8]) -> bool {
+    bytes.windows(5).any(|window| window == b"EVCXR")
+}
+
 /// An error that ended a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserError {
