@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::library::warm;
-use crate::session::prebuild;
+use crate::session::start::prebuild;
 
 const TICK: Duration = Duration::from_millis(250);
 /// What a cold build takes on two cores, for the bar. A bar that waits at its end is better than none.

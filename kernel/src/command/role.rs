@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use super::cli;
 use crate::evcxr::build::{self, Face};
 use crate::library::warm;
-use crate::session::prebuild;
+use crate::session::start::prebuild;
 use crate::supervisor;
 
 /// What a process of this program is for.

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::outcome::SUPERVISOR_LOST;
-use super::{CellError, Session, compiler, diagnostic, obstacles};
+use super::start::obstacles;
+use super::{CellError, Session, compiler, diagnostic};
 use crate::evcxr::refusal::Why;
 use crate::evcxr::{Error, EvalOutputs, build};
 use crate::output;

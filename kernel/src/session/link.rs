@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::folder::{self, Folder};
 use super::outcome::{CellError, SUPERVISOR_LOST};
 use super::places::Places;
+use super::start::folder::{self, Folder};
 use crate::protocol::{
     Checkpoint, Failure, Limit, Message, Output, Reader, Status, ToKernel, ToSupervisor,
 };

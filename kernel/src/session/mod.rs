@@ -13,20 +13,15 @@ mod compile;
 mod compiler;
 mod dependencies;
 mod diagnostic;
-mod environment;
 mod evaluate;
 mod export;
-mod folder;
-mod home;
 mod link;
 mod look;
-mod obstacles;
 mod outcome;
 mod places;
 mod plan;
-pub(crate) mod prebuild;
 mod run_cell;
-mod start;
+pub(crate) mod start;
 mod unkept;
 
 use std::collections::HashMap;
@@ -40,13 +35,13 @@ use crate::evcxr::Evcxr;
 use crate::evcxr::refusal::Why;
 use crate::protocol::Output;
 use crate::sys::procs;
-use folder::Folder;
-pub(crate) use folder::remove_own as remove_folders;
-use home::Home;
 pub use link::Control;
 use link::Link;
 pub use look::{Candidate, Completions, Inspection};
 pub use outcome::CellError;
+use start::folder::Folder;
+pub(crate) use start::folder::remove_own as remove_folders;
+use start::home::Home;
 
 /// What a session is started with.
 pub struct Options {

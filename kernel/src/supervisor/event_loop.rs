@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 
@@ -62,6 +63,18 @@ pub(super) struct Watch {
     pub(super) cell: u32,
 }
 
+/// What can be read from, or written to.
+#[derive(Default)]
+struct Ready {
+    signals: bool,
+    kernel: bool,
+    control: bool,
+    stderr: bool,
+    stdout: bool,
+    evcxr: bool,
+    input: bool,
+}
+
 /// Serves until kernel or evcxr are gone, then ends every process of the session.
 pub fn run(socket: &Path) -> io::Result<()> {
     let kernel = Kernel::call(socket).inspect_err(|error| {
@@ -107,8 +120,8 @@ pub fn run(socket: &Path) -> io::Result<()> {
 }
 
 impl Watch {
-    /// Waits until something happens and handles it.
-    fn turn(&mut self) -> io::Result<()> {
+    /// Waits until something happens; `None` if it was only time that passed.
+    fn wait(&mut self) -> io::Result<Option<Ready>> {
         let stdin = io::stdin();
         let takes_output = self.kernel.has_room();
         let input = PollFlags::POLLIN;
@@ -135,47 +148,58 @@ impl Watch {
             .flatten();
         let waits = [look_in, self.memory_wait()].into_iter().flatten();
         let hold = self.filter.is_holding().then_some(HOLD);
-        let timeout = waits
-            .map(|wait| wait.as_millis() as u16 + 1)
-            .chain(hold)
-            .min();
+        let waits = waits.map(|wait| wait.as_millis() as u16 + 1);
+        let timeout = waits.chain(hold).min();
         let polled = poll(
             &mut sources,
             timeout.map_or(PollTimeout::NONE, PollTimeout::from),
         );
         let ready = sources.map(|source| source.any().unwrap_or(false));
         self.look_at_memory();
-        match polled {
-            Ok(0) => {
-                let late = self.filter.flush();
-                self.show_stdout(late);
-                self.look_for_reader();
-                return Ok(());
-            }
-            Ok(_) => {}
-            Err(nix::errno::Errno::EINTR) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
         let [signals, kernel, control, stderr, stdout, evcxr, input] = ready;
-        if kernel {
+        match polled {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(Ready {
+                signals,
+                kernel,
+                control,
+                stderr: stderr && takes_output,
+                stdout: stdout && takes_output,
+                evcxr,
+                input,
+            })),
+            Err(Errno::EINTR) => Ok(Some(Ready::default())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until something happens and handles it.
+    fn turn(&mut self) -> io::Result<()> {
+        let Some(ready) = self.wait()? else {
+            let late = self.filter.flush();
+            self.show_stdout(late);
+            self.look_for_reader();
+            return Ok(());
+        };
+        if ready.kernel {
             self.hear_kernel();
         }
-        if stderr && takes_output {
+        if ready.stderr {
             self.pass_on_stderr();
         }
-        if stdout && takes_output {
+        if ready.stdout {
             self.pass_on_stdout();
         }
-        if control {
+        if ready.control {
             self.hear_user();
         }
-        if signals {
+        if ready.signals {
             self.hear_signals();
         }
-        if evcxr && matches!(self.phase, Phase::Idle) {
+        if ready.evcxr && matches!(self.phase, Phase::Idle) {
             self.hear_evcxr();
         }
-        if input {
+        if ready.input {
             self.user.input.write();
         }
         self.look_for_reader();

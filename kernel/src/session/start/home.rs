@@ -7,14 +7,14 @@ use std::process::Command;
 const VARIABLE: &str = "CARGO_HOME";
 
 /// The two homes of cargo in a session that uses a shared cache.
-pub(super) struct Home {
+pub(in crate::session) struct Home {
     shared: PathBuf,
     own: Option<OsString>,
 }
 
 impl Home {
     /// Makes the shared one cargo's home, but not for what `user` starts.
-    pub(super) fn enter(shared: &Path, user: &mut Command) -> Home {
+    pub(in crate::session) fn enter(shared: &Path, user: &mut Command) -> Home {
         let home = Home {
             shared: shared.to_owned(),
             own: std::env::var_os(VARIABLE),
@@ -28,12 +28,12 @@ impl Home {
     }
 
     /// Nothing is downloaded.
-    pub(super) fn use_shared(&self) {
+    pub(in crate::session) fn use_shared(&self) {
         set(Some(self.shared.as_os_str()));
     }
 
     /// Dependencies can be added. The library is compiled once more then, because its own are in another place.
-    pub(super) fn use_own(&self) {
+    pub(in crate::session) fn use_own(&self) {
         set(self.own.as_deref());
     }
 }

@@ -26,7 +26,7 @@ const WRAPPERS: [&str; 4] = [
 
 /// Takes all this out of this process's environment, and leaves it in `user`'s. Gives the variables whose program is
 /// missing.
-pub(super) fn clear(user: &mut Command) -> Vec<&'static str> {
+pub(in crate::session) fn clear(user: &mut Command) -> Vec<&'static str> {
     let mut missing = Vec::new();
     for name in PROFILE.into_iter().chain(WRAPPERS) {
         let Some(value) = std::env::var_os(name) else {

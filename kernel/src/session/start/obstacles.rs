@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::{Error, Result, anyhow};
 use nix::sys::statvfs::statvfs;
 
-use super::outcome::CellError;
 use crate::library::cache;
 use crate::library::toolchain;
+use crate::session::outcome::CellError;
 
 /// Less than this is full: what a cell compiles to takes more.
 const FULL_BYTES: u64 = 1 << 20;
@@ -17,12 +17,12 @@ const NO_ROOM: &str = "No space left on device";
 const NOTHING_SAID: &str = "no parsable errors were found";
 
 /// Fails where a program is missing without which no cell can be compiled.
-pub(super) fn check_tools() -> Result<()> {
+pub(in crate::session) fn check_tools() -> Result<()> {
     toolchain::missing_tool().map_or(Ok(()), |missing| Err(anyhow!(missing)))
 }
 
 /// Says what to do about an error that comes from the session's folder.
-pub(super) fn about_folder(error: Error) -> Error {
+pub(in crate::session) fn about_folder(error: Error) -> Error {
     let folder = std::env::temp_dir();
     if !cache::is_full(&error) && !is_full(&folder) {
         return error;
@@ -34,7 +34,7 @@ pub(super) fn about_folder(error: Error) -> Error {
 }
 
 /// The error of a cell that was not compiled because there is no room for what comes of it, if that is why.
-pub(super) fn no_room_for_cell(said: &str, folder: &Path) -> Option<CellError> {
+pub(in crate::session) fn no_room_for_cell(said: &str, folder: &Path) -> Option<CellError> {
     let is_why = said.contains(NO_ROOM) || (said.contains(NOTHING_SAID) && is_full(folder));
     let place = folder.parent().unwrap_or(folder).display();
     is_why.then(|| {

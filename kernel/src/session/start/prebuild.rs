@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::Session;
 use crate::evcxr::build::TOOLS;
 use crate::library::kept::KEPT;
 use crate::library::toolchain::Compiler;
 use crate::library::warm::{self, Warm};
+use crate::session::Session;
 
 /// Builds the library into a cache, for a session that has asked for it; gives the exit status. What it starts for cells in its turn
 /// has other roles.

@@ -1,16 +1,23 @@
 //! How a session starts: the library, a folder, the compiler's environment, the processes, and a first cell.
 
+mod environment;
+pub(super) mod folder;
+pub(super) mod home;
+pub(super) mod obstacles;
+pub(crate) mod prebuild;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow};
 
+use folder::Folder;
+use home::Home;
+
 use super::evaluate::Form;
-use super::folder::Folder;
-use super::home::Home;
 use super::link::{Control, Link};
-use super::{CellError, Options, Session, environment, obstacles};
+use super::{CellError, Options, Session};
 use crate::cell::{self, Profile};
 use crate::definitions::Definitions;
 use crate::evcxr::Evcxr;
@@ -75,23 +82,9 @@ impl Session {
         let _ = adopt_orphans();
         let link = Link::open(&folder, output).context("could not open the supervisor's socket")?;
         let control = Control { link: link.clone() };
-        let mut command = Command::new(program);
-        for name in environment::clear(&mut command) {
-            link.warn(&format!(
-                "{name} names a program that is not there: cells are compiled without it"
-            ));
-        }
-        set_compiler_environment(folder.path(), warm, &mut command);
+        let mut command = supervisor_command(program, &folder, warm, &link);
         let home = warm.and_then(warm::Warm::cargo_home);
         let home = home.map(|home| Home::enter(home, &mut command));
-        command.env(supervisor::SOCKET_VARIABLE, folder.socket());
-        if folder.is_owned() {
-            command.env(supervisor::OWNED_VARIABLE, "1");
-        }
-        match warm.map_or_else(warm::find_or_build_prelude, warm::Warm::prelude) {
-            Ok(prelude) => drop(command.env(crate::runtime::PRELUDE_VARIABLE, prelude)),
-            Err(error) => link.warn(&format!("panics have no message: {error:#}")),
-        }
         let configuration = match warm {
             Some(warm) => Some(manifest::Configuration::write(
                 folder.path(),
@@ -165,6 +158,31 @@ impl Session {
         }
         self.run(Form::from(format!("{code}\nOk::<(), String>(())?;")))
     }
+}
+
+/// What starts the supervisor. This process's environment becomes the compiler's.
+fn supervisor_command(
+    program: &Path,
+    folder: &Folder,
+    warm: Option<&warm::Warm>,
+    link: &Link,
+) -> Command {
+    let mut command = Command::new(program);
+    for name in environment::clear(&mut command) {
+        link.warn(&format!(
+            "{name} names a program that is not there: cells are compiled without it"
+        ));
+    }
+    set_compiler_environment(folder.path(), warm, &mut command);
+    command.env(supervisor::SOCKET_VARIABLE, folder.socket());
+    if folder.is_owned() {
+        command.env(supervisor::OWNED_VARIABLE, "1");
+    }
+    match warm.map_or_else(warm::find_or_build_prelude, warm::Warm::prelude) {
+        Ok(prelude) => drop(command.env(crate::runtime::PRELUDE_VARIABLE, prelude)),
+        Err(error) => link.warn(&format!("panics have no message: {error:#}")),
+    }
+    command
 }
 
 /// The prebuilt library. A session without it is better than none, but none can be without a compiler.
