@@ -1,4 +1,4 @@
-//! From the text of a cell to what shall be done: magics, which begin with `%`, questions (`?name`), and Rust.
+//! From the text of a cell to what is to be done: magics, which begin with `%`, questions (`?name`), and Rust.
 //!
 //! What a learner wrote goes to evcxr as it is, so that lines and columns in compile errors are those of the cell.
 //! Where a magic needs code around the learner's, that code takes the place of the magic itself (`%time ` has as many
@@ -11,7 +11,7 @@
 //!
 //! evcxr's own `:commands` pass through untouched, but for those in `commands`.
 //!
-//! Nothing happens here: a [`Plan`] says what shall happen, and `session` does it. A cell's Rust is one step of it,
+//! Nothing happens here: a [`Plan`] says what is to happen, and `session` does it. A cell's Rust is one step of it,
 //! because a cell is one transaction.
 
 mod code;

@@ -36,7 +36,7 @@ enum Subcommands {
     Install(Where),
     /// Remove them again.
     Uninstall(Where),
-    /// Say what is missing on this machine, and how to mend it; exits with 1 if no session can work.
+    /// Say what is missing on this machine, and how to fix it; exits with 1 if no session can work.
     Doctor {
         /// For programs to read.
         #[arg(long)]

@@ -52,7 +52,7 @@ pub(crate) fn prepare_shared(folder: &Path) -> Result<PathBuf> {
     })
 }
 
-/// Shows a bar while `work` lasts, or a line where nobody looks on.
+/// Shows a bar while `work` lasts, or a line where there is no terminal.
 fn with_bar<T>(what: &str, expected: Duration, work: impl FnOnce() -> T) -> T {
     if !std::io::stderr().is_terminal() {
         eprintln!("{what} (up to a minute)");

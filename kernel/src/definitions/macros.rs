@@ -36,7 +36,7 @@ pub(super) const ITEMS: [&str; 14] = [
 pub(super) const VISIBLE: [&str; 7] = ["const", "struct", "enum", "union", "fn", "static", "trait"];
 
 /// A macro's definition, with everything public that it makes in these bodies: rust-analyzer reads it in a module, and
-/// shall find what is made from outside.
+/// has to find what is made from outside.
 pub(super) fn in_one_line(rules: &ast::MacroRules, bodies: &[TextRange]) -> String {
     let mut text = String::new();
     let (mut is_public, mut is_pointer) = (false, false);

@@ -50,7 +50,7 @@ pub(crate) const FACES: [&str; 2] = ["build", "wrapper"];
 const BUILDS: &str = "FORKLORE_BUILDS";
 const WRAPS: &str = "FORKLORE_WRAPS";
 const WRAPPER_VARIABLE: &str = "RUSTC_WORKSPACE_WRAPPER";
-/// A wrapper that somebody has asked for (evcxr's `:cache` or `:sccache`).
+/// A wrapper that a cell asked for (evcxr's `:cache` or `:sccache`).
 const OTHER_WRAPPER: &str = "RUSTC_WRAPPER";
 /// Where evcxr wants to be told the path of what was compiled.
 const RESULT_VARIABLE: &str = "EVCXR_EXECUTION_SO_PATH";

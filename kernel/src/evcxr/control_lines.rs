@@ -79,7 +79,7 @@ enum Match {
 }
 
 impl Filter {
-    /// Starts anew for the next cell. To be flushed before.
+    /// Starts again for the next cell. To be flushed before.
     pub fn clear(&mut self) {
         debug_assert!(self.held.is_empty());
         self.has_output = false;

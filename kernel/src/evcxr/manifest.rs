@@ -15,7 +15,7 @@
 //! forklore-course = { path = "…" }       │
 //!                                        │
 //! [profile.release]                      ┘
-//! debug = false                            evcxr's own settings, for a profile that nobody uses
+//! debug = false                            evcxr's own settings, for a profile that is not used
 //! …
 //! ```
 //!
@@ -77,7 +77,7 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    /// Writes the configuration. What becomes of `user` starts in the notebook's folder, also where evcxr shall not
+    /// Writes the configuration. What becomes of `user` starts in the notebook's folder, also where evcxr must not
     /// look there.
     pub(crate) fn write(folder: &Path, warm: &Warm, user: &mut Command) -> Result<Configuration> {
         let dependencies = analysis::dependencies(warm.library());

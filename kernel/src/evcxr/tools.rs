@@ -100,7 +100,7 @@ impl Tools {
         Ok(Tools { path })
     }
 
-    /// The `PATH` as it was, which cells shall have.
+    /// The `PATH` as it was, which cells get.
     pub(crate) fn path(&self) -> OsString {
         self.path.clone().unwrap_or_default()
     }

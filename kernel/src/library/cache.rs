@@ -1,7 +1,7 @@
 //! The cache folder: what is made once and kept, `~/.cache/forklore` or below `XDG_CACHE_HOME`.
 //!
 //! Everything in it has its version in its name, is made in a folder beside its place and renamed into it, and is
-//! never changed afterwards. Nothing is locked: whoever renames first wins, and the others use that. So two sessions
+//! never changed afterwards. Nothing is locked: the first process to rename wins, and the others use its result. So two sessions
 //! may start at once, also on a network file system.
 //!
 //! ```text
@@ -88,7 +88,7 @@ fn fall_back<T>(
     Ok((work(&instead)?, Some(warning)))
 }
 
-/// The folder that serves where the cache folder does not: private, though its parent is everybody's.
+/// The folder that serves where the cache folder does not: private, though its parent is open to all.
 fn temporary_folder(parent: &Path) -> Result<PathBuf> {
     let folder = parent.join(format!("forklore-cache-{}", procs::own_uid()));
     match DirBuilder::new().mode(0o700).create(&folder) {
@@ -197,7 +197,7 @@ pub(crate) fn put_in_place(ready: &Path, place: &Path) -> Result<()> {
     }
 }
 
-/// Says that a session uses this. (Where the cache cannot be written, nobody can prune it either.)
+/// Says that a session uses this. (Where the cache cannot be written, it cannot be pruned either.)
 pub(crate) fn mark_used(folder: &Path) {
     let file = File::create(folder.join(LAST_USED));
     let _ = file.and_then(|file| file.set_modified(SystemTime::now()));

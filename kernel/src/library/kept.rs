@@ -57,7 +57,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// The place for a cell's `text` that cargo shall compile with `arguments`, where evcxr has started this process.
+    /// The place for a cell's `text` that cargo is to compile with `arguments`, where evcxr has started this process.
     pub(crate) fn of(tools: &Path, text: &str, arguments: &[OsString]) -> io::Result<Kept> {
         let mut asked = Vec::from(text);
         let flags = env::var_os("RUSTFLAGS").unwrap_or_default();

@@ -9,7 +9,7 @@
 //!     cargo/
 //! ```
 //!
-//! What lies there is loaded into whoever's session: so nobody but root and the user may be able to change it. That is
+//! What lies there is loaded into any user's session: so only root and that user may be able to change it. That is
 //! looked at in every session, and what does not pass is not used. A session writes nothing there.
 
 use std::collections::HashSet;
@@ -50,7 +50,7 @@ pub(crate) fn cargo_home(folder: &Path) -> PathBuf {
     folder.join(CARGO)
 }
 
-/// The folder by its real name, if nobody but root and this user can put another in its place.
+/// The folder by its real name, if only root and this user can put another in its place.
 ///
 /// # Errors
 ///
@@ -74,11 +74,11 @@ fn trusted_by(user: u32, folder: &Path) -> Result<PathBuf> {
     Ok(real)
 }
 
-/// Looks whether nobody but root and this user can change anything below `folder`.
+/// Looks whether only root and this user can change anything below `folder`.
 ///
 /// # Errors
 ///
-/// Names the first file that somebody else could change.
+/// Names the first file that another user could change.
 pub(crate) fn check_below(folder: &Path) -> Result<()> {
     check_below_by(own_uid(), folder)
 }
@@ -118,7 +118,7 @@ fn check(user: u32, path: &Path, metadata: &Metadata, is_sticky: bool) -> Result
     Ok(())
 }
 
-/// Lets everybody read what its owner may read, and nobody else write.
+/// Lets all users read what its owner may read, and only the owner write.
 pub(crate) fn open_for_reading(path: &Path) -> Result<()> {
     let metadata = path.symlink_metadata()?;
     if metadata.is_symlink() {
@@ -275,7 +275,7 @@ mod tests {
         if own_uid() == 0 {
             std::os::unix::fs::chown(root.join("warm/deps/lib.rlib"), Some(12_345), None).unwrap();
         }
-        // To another user, this user is the third; what root owns, everybody trusts.
+        // To another user, this user is the third; what root owns, all trust.
         let other = own_uid() + 1;
         let error = check_below_by(other, &root.join("warm"))
             .unwrap_err()

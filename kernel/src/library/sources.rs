@@ -1,4 +1,4 @@
-//! The standard library's sources as rust-analyzer shall see them.
+//! The standard library's sources as rust-analyzer sees them.
 //!
 //! evcxr asks rust-analyzer for the type of every `let`, and that reads everything which cargo names before it answers.
 //! Of `rust-src`, the greater part is of no use in a cell (27 MB of vector instructions, tests, parts of the

@@ -139,7 +139,7 @@ impl Compiler {
         rust_src.join("core").exists().then_some(rust_src)
     }
 
-    /// Where a cache has what rust-analyzer shall read of the standard library's sources, if the user has them.
+    /// Where a cache has what rust-analyzer is to read of the standard library's sources, if the user has them.
     pub(crate) fn standard_library_folder(&self, root: &Path) -> Option<PathBuf> {
         let mut hasher = DefaultHasher::new();
         (FORMAT, &self.version, &self.rust_src()?).hash(&mut hasher);

@@ -1,6 +1,6 @@
 //! The warm start: the library and its dependencies, compiled once and kept in the user's cache folder.
 //!
-//! evcxr compiles in a new folder in every session, so a dependency would be compiled anew each time (9–15 s). Cargo takes
+//! evcxr compiles in a new folder in every session, so a dependency would be compiled again each time (9–15 s). Cargo takes
 //! what it finds in `target/` for fresh when paths, versions, flags and modification times are those of the build that made it:
 //!
 //! ```text

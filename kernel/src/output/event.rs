@@ -28,7 +28,7 @@ pub enum Event {
     Prompt {
         /// What is asked.
         text: String,
-        /// Whether the answer shall not be seen.
+        /// Whether the answer must not be seen.
         is_password: bool,
     },
 }
@@ -36,7 +36,7 @@ pub enum Event {
 /// A MIME bundle, and where it goes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rich {
-    /// Shown anew, in place of an earlier one, or as the cell's result.
+    /// Shown below, in place of an earlier one, or as the cell's result.
     pub kind: RichKind,
     /// By which a later update finds it.
     pub id: Option<String>,

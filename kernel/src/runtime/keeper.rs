@@ -1,7 +1,7 @@
 //! Pipes and sockets of earlier cells, across a rollback.
 //!
-//! A snapshot that held a copy of them would keep them open after the cell that closed them: whoever waits at the
-//! other end for the end of the stream would wait for ever. So a sleeping snapshot has none, and gets them back when it
+//! A snapshot that held a copy of them would keep them open after the cell that closed them: a reader at the
+//! other end would wait forever for the end of the stream. So a sleeping snapshot has none, and gets them back when it
 //! takes over, from a process that shares the *table* of descriptors with the user process: what is closed there is
 //! closed, and what was open when the user process died still is.
 //!

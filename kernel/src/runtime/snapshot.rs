@@ -29,7 +29,7 @@ pub(super) enum Side {
     User(Option<i32>),
     /// The copy, which was asked to take over, and the slot for the next snapshot.
     Restored {
-        /// Where the next snapshot shall sleep.
+        /// Where the next snapshot sleeps.
         next_slot: usize,
     },
 }

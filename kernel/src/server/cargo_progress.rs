@@ -21,7 +21,7 @@ use crate::sys::descriptors::replace_standard;
 /// Said when the library itself is compiled for a crate that a cell adds.
 const AGAIN: &str = "        note: a crate of this cell changes what the library is made of, so it is compiled again (a minute or so); \
     variables with pools, locks and the like are lost\n";
-/// A line that nobody else writes: what came before it has been passed on.
+/// A line that nothing else writes: what came before it has been passed on.
 const MARK: &str = "\x1fforklore\x1f";
 /// Only to catch a reader that has died.
 const PATIENCE: Duration = Duration::from_secs(2);

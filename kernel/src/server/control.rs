@@ -61,7 +61,7 @@ pub(super) async fn interrupt(shared: &Shared) {
     shared.start.interrupt();
     let control = lock(&shared.control).clone();
     if let Some(control) = control {
-        // It may wait for processes to end; a server task shall not.
+        // It may wait for processes to end; a server task must not.
         let _ = tokio::task::spawn_blocking(move || control.interrupt()).await;
     }
 }

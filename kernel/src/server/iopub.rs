@@ -1,6 +1,6 @@
-//! The iopub channel: one task that writes, and a handle that everybody else uses.
+//! The iopub channel: one task that writes, and a handle that all others use.
 //!
-//! An XPUB socket tells when somebody subscribes, so the newcomer can be told that from now on nothing is missed
+//! An XPUB socket tells when a client subscribes, so that client can be told that from now on nothing is missed
 //! (`iopub_welcome`), and it waits for a slow subscriber where a PUB socket would drop messages.
 
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl IoPub {
 
     /// Publishes a message.
     pub(super) async fn send(&self, message: JupyterMessage) {
-        // Only when the kernel ends is there nobody to take it.
+        // It is not taken only when the kernel ends.
         let _ = self.messages.send(message).await;
     }
 

@@ -97,7 +97,7 @@ async fn answer(shared: &Shared, request: &JupyterMessage) {
         let _ = shared.replies.send(reply).await;
     }
     shared.iopub.idle(request).await;
-    // That was an aside: a front end which shows the latest state shall go on to show that a cell runs.
+    // That was an aside: a front end which shows the latest state has to go on to show that a cell runs.
     let running = lock(&shared.running).clone();
     if let Some(running) = running {
         shared.iopub.busy(&running).await;

@@ -24,7 +24,7 @@ use crate::session::Control;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Question {
     pub(super) prompt: String,
-    /// Whether the answer shall not be seen.
+    /// Whether the answer must not be seen.
     pub(super) is_password: bool,
 }
 

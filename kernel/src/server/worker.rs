@@ -35,7 +35,7 @@ pub(super) struct Job {
 pub(super) enum Work {
     Execute {
         request: ExecuteRequest,
-        /// The how-manieth execute request it is.
+        /// The request's sequence number.
         number: u64,
     },
     Complete {

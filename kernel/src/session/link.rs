@@ -1,6 +1,6 @@
 //! The kernel's end of the wire to the supervisor, and the switches that other threads may use.
 //!
-//! evcxr starts the supervisor, and starts it anew after `:restart` or when it died: so the kernel waits on a socket in
+//! evcxr starts the supervisor, and starts it again after `:restart` or when it died: so the kernel waits on a socket in
 //! the session's folder, and each supervisor calls. One thread accepts, one thread per supervisor reads.
 
 use std::collections::HashSet;
@@ -60,7 +60,7 @@ struct State {
     ended: Option<Option<Failure>>,
     /// The last answer to `AskStatus`.
     status: Option<Status>,
-    /// What a supervisor that starts anew has to be told again.
+    /// What a new supervisor has to be told again.
     checkpoint: Option<Checkpoint>,
     limit: Option<Limit>,
     is_shut_down: bool,
@@ -75,7 +75,7 @@ struct Supervisor {
 pub(super) struct CellEnd {
     /// The user process' verdict, if any code ran.
     pub failure: Option<Failure>,
-    /// Whether somebody asked for an interrupt while the cell compiled or ran.
+    /// Whether an interrupt was asked for while the cell compiled or ran.
     pub was_interrupted: bool,
 }
 
@@ -173,7 +173,7 @@ impl Link {
         end_orphans(pid);
     }
 
-    /// Sends a question and waits for its answer. Returns false when there is nobody to answer.
+    /// Sends a question and waits for its answer. Returns false when no supervisor answers.
     fn ask<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,

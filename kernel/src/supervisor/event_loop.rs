@@ -362,7 +362,7 @@ impl Watch {
     }
 
     /// Passes on all that has been written until now. (Not until nothing comes any more: what earlier cells
-    /// left running may write for ever.)
+    /// left running may write forever.)
     pub(super) fn drain(&mut self) {
         let mut n_bytes = self.user.stderr.available_bytes();
         while n_bytes > 0 {
@@ -423,7 +423,7 @@ impl Watch {
         }
     }
 
-    /// The user process has another keeper: after a rollback nobody needs the one before.
+    /// The user process has another keeper: after a rollback the one before is not needed.
     fn set_keeper(&mut self, keeper: Option<Pid>) {
         if self.keeper == keeper {
             return;

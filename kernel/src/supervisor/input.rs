@@ -1,4 +1,4 @@
-//! The user process' standard input: a pipe of the supervisor's, and whether somebody waits at its other end.
+//! The user process' standard input: a pipe of the supervisor's, and whether a cell waits at its other end.
 //!
 //! A cell asks for input by reading, which nothing announces. So while a cell may ask, the supervisor looks every
 //! [`LOOK_EVERY`] whether a thread of the cell's processes sleeps in a `read` of this pipe, which `/proc` knows.
@@ -33,7 +33,7 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub struct Input {
     /// Never waits. Empties the pipe between cells, and names it in `/proc`.
     reader: File,
-    /// Never waits. `None`: whoever reads finds the end of file.
+    /// Never waits. `None`: a read finds the end of file.
     writer: Option<File>,
     /// What the pipe has not taken yet.
     pending: Vec<u8>,
@@ -65,7 +65,7 @@ impl Input {
         Ok((input, its_reader))
     }
 
-    /// A cell begins, or has ended: what the one before left unread is nobody's.
+    /// A cell begins, or has ended: what the one before left unread is dropped.
     pub fn allow(&mut self, is_allowed: bool) {
         let mut buffer = [0; 4096];
         while matches!(self.reader.read(&mut buffer), Ok(1..)) {}
@@ -117,7 +117,7 @@ impl Input {
         (!self.pending.is_empty()).then(|| writer.as_fd())
     }
 
-    /// How long until it is time to look; `None` where nobody can ask.
+    /// How long until it is time to look; `None` where no cell can ask.
     pub fn look_in(&self) -> Option<Duration> {
         let may_ask = self.writer.is_some() && self.told != Some(self.n_answers);
         may_ask.then(|| LOOK_EVERY.saturating_sub(self.looked_at.elapsed()))

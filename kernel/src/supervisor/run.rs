@@ -111,7 +111,7 @@ impl Run {
             let said = format!("The type of the variable {name} was redefined");
             let is_said = String::from_utf8_lossy(&self.stderr_tail).contains(&said);
             if !is_said || self.forgotten.contains(name) {
-                // The cell prints it itself; evcxr would forget the variable and run the cell again, for ever.
+                // The cell prints it itself; evcxr would forget the variable and run the cell again, forever.
                 return false;
             }
         }

@@ -26,7 +26,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// What is there, at most a buffer full: empty when there is nothing (or nobody that could write).
+    /// What is there, at most a buffer full: empty when there is nothing, or no writer.
     pub fn read(&mut self) -> Vec<u8> {
         let mut buffer = vec![0; 64 * 1024];
         let n_bytes = self.pipe.read(&mut buffer).unwrap_or(0);

@@ -167,7 +167,7 @@ pub fn failure(name: &str, message: String) -> Failure {
     }
 }
 
-/// Why there was not as much memory as somebody asked for.
+/// Why an allocation failed.
 fn why_not(evidence: &Evidence) -> String {
     match &evidence.limit {
         Some((bytes, origin)) => format!(

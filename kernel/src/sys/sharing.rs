@@ -28,7 +28,7 @@ pub(crate) unsafe fn map_shared<T: Sync>() -> io::Result<&'static T> {
     Ok(unsafe { &*address.cast::<T>() })
 }
 
-/// Makes allocations fail that would take a process past so many bytes of private memory; `None` for its hard limit. A process
+/// Makes allocations fail that would take a process past this many bytes of private memory; `None` for its hard limit. A process
 /// that is gone needs no limit.
 pub(crate) fn limit_data(pid: Pid, bytes: Option<u64>) {
     let mut limit = libc::rlimit {

@@ -15,7 +15,7 @@ const SOCKET: &str = "kernel.sock";
 /// A session that starts has no socket yet.
 const LONG_ENOUGH: Duration = Duration::from_secs(600);
 
-/// A folder that only its user can enter. Removed when it is dropped, unless it belongs to somebody else.
+/// A folder that only its user can enter. Removed when it is dropped, unless it is not its own.
 pub(crate) struct Folder {
     path: PathBuf,
     is_owned: bool,
@@ -48,7 +48,7 @@ impl Folder {
         }
     }
 
-    /// One that exists and shall stay.
+    /// One that exists and stays.
     pub(crate) fn existing(path: PathBuf) -> Folder {
         Folder {
             path,
@@ -126,7 +126,7 @@ fn remove_abandoned(parent: &Path) {
     }
 }
 
-/// A process id alone says little where containers share the folder: nobody may listen on the socket, either.
+/// A process id alone says little where containers share the folder: the socket must have no listener, either.
 fn is_abandoned(folder: &Path, pid: Pid) -> bool {
     let Ok(metadata) = folder.symlink_metadata() else {
         return false;
