@@ -30,6 +30,7 @@ use anyhow::Result;
 use super::analysis;
 use crate::cell::opt_level;
 use crate::library::warm::Warm;
+use crate::sys::variables;
 
 const CONFIG_VARIABLE: &str = "EVCXR_CONFIG_DIR";
 
@@ -88,8 +89,7 @@ impl Configuration {
         );
         std::fs::write(folder.join(FILE), text)?;
         let previous = std::env::var_os(CONFIG_VARIABLE);
-        // SAFETY: see `set_compiler_environment`.
-        unsafe { std::env::set_var(CONFIG_VARIABLE, folder) };
+        variables::set(CONFIG_VARIABLE, Some(folder.as_os_str()));
         let notebook = std::env::current_dir().ok();
         let notebook = notebook.filter(|notebook| notebook.join(FILE).exists());
         if let Some(notebook) = &notebook {
@@ -116,12 +116,6 @@ impl Drop for Configuration {
             // It was the current folder a moment ago. Who has removed it since has no use for it.
             let _ = std::env::set_current_dir(notebook);
         }
-        // SAFETY: as above.
-        unsafe {
-            match self.previous.take() {
-                Some(previous) => std::env::set_var(CONFIG_VARIABLE, previous),
-                None => std::env::remove_var(CONFIG_VARIABLE),
-            }
-        }
+        variables::set(CONFIG_VARIABLE, self.previous.as_deref());
     }
 }

@@ -17,6 +17,7 @@ use std::path::Path;
 use crate::evcxr::build::{FACES, LIBRARY, TOOLS};
 use crate::library::kept;
 use crate::library::warm::Warm;
+use crate::sys::variables;
 
 const RUSTUP: &str = r#"#!/bin/sh
 tools=${0%/*}
@@ -95,8 +96,7 @@ impl Tools {
         let mut first = tools.into_os_string();
         first.push(":");
         first.push(path.as_deref().unwrap_or_default());
-        // SAFETY: see `set_compiler_environment`.
-        unsafe { std::env::set_var("PATH", first) };
+        variables::set("PATH", Some(&first));
         Ok(Tools { path })
     }
 
@@ -108,12 +108,6 @@ impl Tools {
 
 impl Drop for Tools {
     fn drop(&mut self) {
-        // SAFETY: as above.
-        unsafe {
-            match self.path.take() {
-                Some(path) => std::env::set_var("PATH", path),
-                None => std::env::remove_var("PATH"),
-            }
-        }
+        variables::set("PATH", self.path.as_deref());
     }
 }

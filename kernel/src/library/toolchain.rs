@@ -12,6 +12,7 @@ use forklore_lab::find_program;
 use crate::library::cache;
 use crate::library::sources;
 use crate::runtime;
+use crate::sys::variables;
 
 /// The file in a prelude's folder.
 pub(crate) const PRELUDE: &str = "prelude.so";
@@ -38,8 +39,7 @@ pub(crate) fn put_on_path() {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([bin]);
     if let Ok(path) = std::env::join_paths(folders) {
-        // SAFETY: no other thread reads the environment: there is none yet.
-        unsafe { std::env::set_var("PATH", path) };
+        variables::set("PATH", Some(&path));
     }
 }
 

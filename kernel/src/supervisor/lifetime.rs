@@ -7,7 +7,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::sys::signals::{SIGKILL, ignore_interrupts};
-use crate::sys::{procs, this_process};
+use crate::sys::{procs, this_process, variables};
 
 /// Leaves the kernel's process group and session, and makes orphans and signals come here.
 pub(super) fn detach() -> io::Result<SignalFd> {
@@ -42,14 +42,11 @@ pub(super) fn clean_environment() {
             .is_some_and(|name| name.starts_with("CARGO_PROFILE_DEV_"))
     });
     for name in compiler.chain(ours.map(Into::into)).collect::<Vec<_>>() {
-        // SAFETY: the supervisor has one thread.
-        unsafe { std::env::remove_var(name) };
+        variables::set(name, None);
     }
-    // SAFETY: as above.
-    unsafe {
-        std::env::set_var(super::KERNEL_VARIABLE, "1");
-        std::env::set_var(super::PID_VARIABLE, std::process::id().to_string());
-    }
+    let pid = std::process::id().to_string();
+    variables::set(super::KERNEL_VARIABLE, Some("1".as_ref()));
+    variables::set(super::PID_VARIABLE, Some(pid.as_ref()));
 }
 
 /// The kernel died and could not do it itself: ends its compilers and removes its folder.

@@ -11,3 +11,4 @@ pub(crate) mod signals;
 pub(crate) mod this_process;
 pub(crate) mod thread;
 pub(crate) mod trap;
+pub(crate) mod variables;

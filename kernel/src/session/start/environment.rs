@@ -9,6 +9,8 @@ use std::process::Command;
 
 use forklore_lab::find_program;
 
+use crate::sys::variables;
+
 /// They change how the library is compiled.
 const PROFILE: [&str; 4] = [
     "CARGO_INCREMENTAL",
@@ -41,8 +43,7 @@ pub(in crate::session) fn clear(user: &mut Command) -> Vec<&'static str> {
             }
         }
         user.env(name, value);
-        // SAFETY: see `set_compiler_environment`.
-        unsafe { std::env::remove_var(name) };
+        variables::set(name, None);
     }
     missing
 }

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::sys::variables;
+
 const VARIABLE: &str = "CARGO_HOME";
 
 /// The two homes of cargo in a session that uses a shared cache.
@@ -29,21 +31,11 @@ impl Home {
 
     /// Nothing is downloaded.
     pub(in crate::session) fn use_shared(&self) {
-        set(Some(self.shared.as_os_str()));
+        variables::set(VARIABLE, Some(self.shared.as_os_str()));
     }
 
     /// Dependencies can be added. The library is compiled once more then, because its own are in another place.
     pub(in crate::session) fn use_own(&self) {
-        set(self.own.as_deref());
-    }
-}
-
-fn set(home: Option<&std::ffi::OsStr>) {
-    // SAFETY: std's own readers take std's lock, and no other thread of this program reads the environment through C.
-    unsafe {
-        match home {
-            Some(home) => std::env::set_var(VARIABLE, home),
-            None => std::env::remove_var(VARIABLE),
-        }
+        variables::set(VARIABLE, self.own.as_deref());
     }
 }

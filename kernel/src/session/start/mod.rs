@@ -29,6 +29,7 @@ use crate::output;
 use crate::protocol::Output;
 use crate::supervisor;
 use crate::sys::this_process::adopt_orphans;
+use crate::sys::variables;
 
 impl Session {
     /// Starts the processes and gets ready for a first cell.
@@ -209,13 +210,9 @@ fn find_library(
 /// evcxr takes its folder from the environment, cargo the profile of the cells, and rust-analyzer what to read.
 /// Only the folder is passed on to the `user`'s process.
 fn set_compiler_environment(folder: &Path, warm: Option<&warm::Warm>, user: &mut Command) {
-    // SAFETY: std's own readers take std's lock, and no other thread of this program reads the environment through C
-    // while a session starts.
-    unsafe {
-        std::env::set_var(supervisor::FOLDER_VARIABLE, folder);
-        for (name, value) in manifest::environment(warm) {
-            user.env_remove(&name);
-            std::env::set_var(name, value);
-        }
+    variables::set(supervisor::FOLDER_VARIABLE, Some(folder.as_os_str()));
+    for (name, value) in manifest::environment(warm) {
+        user.env_remove(&name);
+        variables::set(name, Some(&value));
     }
 }
