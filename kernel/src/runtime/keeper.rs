@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!  user process ──clone(CLONE_FILES)──▶ keeper: sleeps until a snapshot asks
-//!       └── fork ──▶ snapshot: closes its copies ···TAKE··· ──numbers──▶ keeper ──descriptors──▶ goes on
+//!       └── fork ──▶ snapshot: closes its copies ·TakeOver· ──numbers──▶ keeper ──descriptors──▶ goes on
 //! ```
 //!
 //! There is a keeper only where there is such a descriptor. What the failed cell itself has closed is not rolled

@@ -1,7 +1,7 @@
 //! Snapshots: a forked copy of the user process that sleeps, and is there when a cell goes wrong.
 //!
 //! ```text
-//!  user process ──fork──▶ process between ──fork──▶ snapshot: sleeps on its slot until TAKE or the end of file
+//!  user process ──fork──▶ process between ──fork──▶ snapshot: sleeps on its slot until TakeOver or the end of file
 //!       └── waits for it ──────┘ ends at once           (a child of the supervisor from now on)
 //! ```
 //!

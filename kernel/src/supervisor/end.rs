@@ -1,8 +1,8 @@
 //! How a cell ends, and what is done about one that failed.
 //!
 //! ```text
-//!  no threads of earlier cells      ──▶ DONE     ── failed ──▶ roll back: the snapshot takes over
-//!  threads of earlier cells         ──▶ RETURNED ── failed ──▶ stay: SETTLE puts the guarded variables back ──▶ DONE
+//!  no threads of earlier cells      ──▶ Done     ── failed ──▶ roll back: the snapshot takes over
+//!  threads of earlier cells         ──▶ Returned ── failed ──▶ stay: Settle restores the guarded variables ──▶ Done
 //!  died, interrupted, out of memory ───────────────────────▶ roll back
 //! ```
 //!

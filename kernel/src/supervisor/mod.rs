@@ -1,10 +1,10 @@
 //! The supervisor: the process that evcxr starts, between evcxr and the user's process.
 //!
 //! ```text
-//!  kernel ── evcxr ──LOAD_AND_RUN──▶ supervisor ──RUN──▶ user process ──fork──▶ workers, children
-//!    ▲         ▲                      │  │  ▲  ▲ ◀─DONE──┘    │ stdout, stderr
+//!  kernel ── evcxr ──LOAD_AND_RUN──▶ supervisor ──Run──▶ user process ──fork──▶ workers, children
+//!    ▲         ▲                      │  │  ▲  ▲ ◀─Done──┘    │ stdout, stderr
 //!    │         └────── EVCXR_… ───────┘  │  │  └─────────────┘ (pipes)
-//!    └─── frames: output, verdicts ──────┘  └── adopts: snapshots (asleep), orphans of cells
+//!    └── messages: output, verdicts ─────┘  └── adopts: snapshots (asleep), orphans of cells
 //! ```
 //!
 //! - It owns evcxr's standard input and output. Nothing that a cell writes gets there: evcxr reads lines of UTF-8
