@@ -22,7 +22,7 @@ use store::Store;
 
 use crate::protocol::{FromUser, Saved, Snapshot, ToUser, Wire};
 use crate::sys::fork::exit_now;
-use crate::sys::object::{Object, object_of};
+use crate::sys::object::{Binding, Object, object_of};
 use crate::sys::{procs, this_process};
 
 pub use prelude::SOURCE as PRELUDE_SOURCE;
@@ -132,7 +132,7 @@ impl Runtime {
         let own_pid = this_process::pid();
         let function = CString::new(function).map_err(|error| error.to_string())?;
         // SAFETY: the object is a cell's, whose initialisers are the cell's own code.
-        let object = unsafe { Object::load(path) };
+        let object = unsafe { Object::load(path, Binding::Lazy) };
         let object = object.map_err(|error| format!("could not load the cell: {error}"))?;
         let address = object.symbol(&function);
         let address = address.map_err(|error| format!("could not find the cell: {error}"))?;

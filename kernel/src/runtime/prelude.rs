@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use super::board::Board;
 use crate::sys::descriptors::write_standard_error;
-use crate::sys::object::Object;
+use crate::sys::object::{Binding, Object};
 use crate::sys::this_process;
 
 /// The prelude's source, to be compiled as a `cdylib` with `-C prefer-dynamic`.
@@ -30,7 +30,7 @@ impl Prelude {
     pub(super) fn load(board: &'static Board) -> Option<Prelude> {
         let path = std::env::var(super::PRELUDE_VARIABLE).ok()?;
         // SAFETY: the object was compiled from SOURCE, which has no initialisers.
-        let object = unsafe { Object::load(&path) }.ok()?;
+        let object = unsafe { Object::load(&path, Binding::Now) }.ok()?;
         let _ = BOARD.set(board);
         let install = object.symbol(c"forklore_prelude_install").ok()?;
         let flush = object.symbol(c"forklore_prelude_flush").ok()?;

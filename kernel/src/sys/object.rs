@@ -11,6 +11,15 @@ pub(crate) struct Object {
     path: CString,
 }
 
+/// When the loader looks up the names that an object uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binding {
+    /// When they are first used: less work where few are.
+    Lazy,
+    /// At once: no use of the object waits for the loader's lock, which a fork may have left taken.
+    Now,
+}
+
 impl Object {
     /// Loads the object at this path, with names that no other object sees.
     ///
@@ -21,10 +30,10 @@ impl Object {
     /// # Errors
     ///
     /// What the loader says.
-    pub(crate) unsafe fn load(path: &str) -> Result<Object, String> {
+    pub(crate) unsafe fn load(path: &str, binding: Binding) -> Result<Object, String> {
         let path = CString::new(path).map_err(|error| error.to_string())?;
         // SAFETY: the path ends with a zero; the rest is the caller's promise.
-        let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_LAZY | libc::RTLD_LOCAL) };
+        let handle = unsafe { libc::dlopen(path.as_ptr(), binding.flag() | libc::RTLD_LOCAL) };
         let handle = NonNull::new(handle).ok_or_else(last_error)?;
         Ok(Object { handle, path })
     }
@@ -45,6 +54,15 @@ impl Object {
         let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_GLOBAL;
         // SAFETY: the object is loaded, so no initialiser runs.
         unsafe { libc::dlopen(self.path.as_ptr(), flags) };
+    }
+}
+
+impl Binding {
+    fn flag(self) -> i32 {
+        match self {
+            Binding::Lazy => libc::RTLD_LAZY,
+            Binding::Now => libc::RTLD_NOW,
+        }
     }
 }
 
