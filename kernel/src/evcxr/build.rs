@@ -72,6 +72,7 @@ const METADATA: &str = "metadata=";
 pub(crate) const SOURCE: &str = "src/lib.rs";
 
 /// One of this program's names in a session's tools.
+#[derive(Debug, PartialEq, Eq)]
 pub enum Face {
     /// Stands for cargo.
     Build {
@@ -88,12 +89,15 @@ pub enum Face {
 impl Face {
     /// The face under which this process was started, if it was.
     pub fn of_this_process() -> Option<Face> {
-        let me = PathBuf::from(env::args_os().next()?);
-        let tools = me.parent()?.to_owned();
+        Face::of(Path::new(&env::args_os().next()?))
+    }
+
+    fn of(program: &Path) -> Option<Face> {
+        let tools = program.parent()?.to_owned();
         if tools.file_name() != Some(OsStr::new(TOOLS)) {
             return None;
         }
-        match me.file_name()?.to_str()? {
+        match program.file_name()?.to_str()? {
             "build" => Some(Face::Build { tools }),
             "wrapper" => Some(Face::Wrapper { tools }),
             _ => None,
@@ -378,6 +382,26 @@ fn may_have_sources_that_change(manifest: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tools_are_told_by_their_names() {
+        let face = |program: &str| Face::of(Path::new(program));
+        let tools = PathBuf::from("/tmp/s/tools");
+        let build = Face::Build {
+            tools: tools.clone(),
+        };
+        assert_eq!(face("/tmp/s/tools/build"), Some(build));
+        assert_eq!(face("/tmp/s/tools/wrapper"), Some(Face::Wrapper { tools }));
+        for other in [
+            "forklore",
+            "/usr/bin/build",
+            "/tmp/s/tools/cargo",
+            "build",
+            "",
+        ] {
+            assert_eq!(face(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_folder_among_a_cell_s_crates_may_change() {
