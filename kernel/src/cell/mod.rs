@@ -228,3 +228,5 @@ pub fn without_magics(text: &str) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timed_tests;
