@@ -77,7 +77,7 @@ class Session:
     def add_library(self):
         """What a user of the stock kernel has to do first."""
         if self.kernel != "forklore":
-            self.execute(f':dep forklore = {{ path = "{ROOT}" }}')
+            self.execute(f':dep forklore = {{ path = "{ROOT}", features = ["full"] }}')
 
     def resident_mb(self):
         """The memory of the kernel and all its descendants, each shared page counted once (PSS)."""

@@ -139,6 +139,19 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # What runs before `main`
+//!
+//! Workers of [`StartMethod::Spawn`] and [`StartMethod::Forkserver`] are fresh processes of this very program. To make
+//! workers of them, the library puts one function on the list of those that the loader runs before `main`
+//! (`.init_array`). In every process that no pool has started it looks for one environment variable and returns.
+//!
+//! The variable alone does nothing, whoever sets it. It names a descriptor and a token, and the function goes on only if the
+//! descriptor is a socket that this process's own parent has made, with the same user's rights, and the token is what is in
+//! it. A program that runs with more rights than the user who started it (setuid) never goes on.
+//!
+//! To have nothing run before `main`, leave out the default feature `auto-init`, and call [`init`] as the first
+//! line of `main` if you use those start methods. [`StartMethod::Fork`] needs neither.
+//!
 //! # In tests
 //!
 //! The standard harness runs each `#[test]` on a thread of its own, also with `--test-threads=1`, so a pool cannot fork
@@ -221,6 +234,7 @@ mod input;
 pub mod memory;
 pub mod parallel;
 pub mod pool;
+pub mod prelude;
 pub mod process;
 #[cfg(feature = "progress")]
 pub mod progress;
@@ -254,7 +268,7 @@ pub use input::{input, password};
 pub use parallel::{Backend, BatchSize, Parallel};
 #[cfg(feature = "threads")]
 pub use pool::ThreadPool;
-pub use pool::{Map, Pending, Pool, Schedule, Serial, StartMethod};
+pub use pool::{Map, Pending, Pool, Schedule, Serial, StartMethod, init};
 pub use process::{Child, ChildGuard, Fork, Process, fork};
 #[cfg(feature = "progress")]
 pub use progress::progress;

@@ -53,6 +53,7 @@ impl<T> fmt::Display for Timed<T> {
 
 /// What a piece of work took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Times {
     /// From start to end on the wall.
     pub wall: Duration,

@@ -299,7 +299,7 @@ def first_result(session):
     else:
         cells = ["use forklore::*;\nlet pool: Pool = Pool::new()?;\npool.map(|x: u64| x + 1, 0..3)"]
     if session.name == "rust-evcxr":
-        cells.insert(0, f':dep forklore = {{ path = "{ROOT}" }}')
+        cells.insert(0, f':dep forklore = {{ path = "{ROOT}", features = ["full"] }}')
     for cell in cells:
         reply, _ = session.run(cell, patience=300)
         if reply["status"] != "ok":

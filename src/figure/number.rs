@@ -4,6 +4,7 @@ use crate::units::{number, time};
 
 /// What a chart's numbers count, which decides how they are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Unit {
     /// Things: `24`, `1,000,000`, `2.5`.
     #[default]

@@ -43,6 +43,7 @@ use crate::units::time;
 
 /// Who does the work of a [`Parallel`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Backend {
     /// Worker processes ([`Pool`]): a task that crashes takes no other along.
     #[default]
@@ -64,6 +65,7 @@ pub enum Backend {
 /// assert_eq!(parallel.map(|x: u64| x * x, 0..20)[19], 361);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BatchSize {
     /// As many as seem right: first many, then fewer, so that all end at the same time.
     #[default]
@@ -78,6 +80,7 @@ pub enum BatchSize {
 ///
 /// # Fork safety
 /// As for [`Pool`].
+#[must_use = "it does nothing until it maps"]
 pub struct Parallel {
     /// What was asked for: positive, or joblib's negative numbers.
     jobs: i64,
@@ -115,14 +118,12 @@ impl Parallel {
     }
 
     /// Who does the work; processes, unless something else is said.
-    #[must_use]
     pub fn backend(mut self, backend: Backend) -> Parallel {
         (self.backend, self.crew) = (backend, OnceCell::new());
         self
     }
 
     /// How many items a worker takes at a time.
-    #[must_use]
     pub fn batch_size(mut self, size: BatchSize) -> Parallel {
         (self.batch_size, self.crew) = (size, OnceCell::new());
         self
@@ -130,7 +131,6 @@ impl Parallel {
 
     /// How much is told: from 1 on, on standard error, who does the work and what it took; from 10 on also
     /// progress; from 50 on each worker's.
-    #[must_use]
     pub fn verbose(mut self, level: u32) -> Parallel {
         self.verbosity = level;
         self

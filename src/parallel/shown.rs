@@ -17,7 +17,6 @@ const VERBOSE_WORKERS: u32 = 50;
 
 impl Parallel {
     /// Shows how far a map is, as [`progress`](crate::progress()) does.
-    #[must_use]
     pub fn progress(mut self, shown: bool) -> Parallel {
         self.shows_progress = shown;
         self

@@ -13,7 +13,7 @@ use crate::cpus::cpu_count;
 use crate::error::{Error, Result};
 
 use super::Pool;
-use super::call::callable::why_not_shipped;
+use super::call::callable::{is_non_capturing, why_not_shipped};
 use super::call::flight::Shared;
 use super::plan::Schedule;
 use super::settings::{Initializer, Settings, StartMethod};
@@ -21,6 +21,7 @@ use super::workers::conditions::Conditions;
 
 /// Chooses what a [`Pool`] is like.
 #[derive(Default)]
+#[must_use = "a builder makes a pool only when `build` is called"]
 pub struct Builder {
     n_workers: Option<usize>,
     method: StartMethod,
@@ -52,7 +53,7 @@ impl Builder {
     pub fn initializer<F: Fn() + 'static>(mut self, f: F) -> Builder {
         self.initializer = Some(Initializer {
             run: Rc::new(f),
-            shipped: if size_of::<F>() == 0 {
+            shipped: if is_non_capturing::<F>() {
                 Ok(run_shipped::<F>)
             } else {
                 Err(why_not_shipped::<F>)

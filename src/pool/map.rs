@@ -15,6 +15,8 @@ use super::star::StarFn;
 /// Code that is generic over `Map` changes from one to another by a word. The bounds are those that
 /// all of them need together; each type's own method of the same name asks for less.
 ///
+/// Only this library's types implement it, so that it can grow.
+///
 /// # Example
 /// ```standalone_crate
 /// use forklore::{Map, Pool, Serial, ThreadPool};
@@ -29,7 +31,7 @@ use super::star::StarFn;
 /// assert_eq!(sum_of_squares(&ThreadPool::with_workers(2)?, 100), expected);
 /// # Ok(()) }
 /// ```
-pub trait Map {
+pub trait Map: Sealed {
     /// How many arguments can be worked on at the same time.
     fn workers(&self) -> usize;
 
@@ -143,6 +145,9 @@ pub trait Map {
         }
     }
 }
+
+/// What no other crate can implement.
+pub trait Sealed {}
 
 /// The results, or a panic with the first error.
 #[track_caller]
@@ -288,6 +293,8 @@ macro_rules! impl_map {
         }
     };
     ($pool:ty $(, $imap:ident)?) => {
+        impl $crate::pool::Sealed for $pool {}
+
         impl $crate::pool::Map for $pool {
             fn workers(&self) -> usize {
                 <$pool>::workers(self)

@@ -14,6 +14,7 @@
 //! order it is written, `lane` for how results come back, `engine` for what happens when a worker dies.
 
 mod blocks;
+mod broadcast;
 mod builder;
 mod call;
 mod imap;
@@ -57,13 +58,14 @@ pub(crate) use local::within::{Hands, Pause, run as run_within};
 pub use map::Map;
 #[cfg(feature = "threads")]
 pub(crate) use map::own_methods;
-pub(crate) use map::{all_or_panic, chunks_of, impl_map};
+pub(crate) use map::{Sealed, all_or_panic, chunks_of, impl_map};
 pub use pending::Pending;
 pub use plan::Schedule;
 #[cfg(feature = "progress")]
 pub use progress::Watched;
 pub use settings::StartMethod;
 pub use star::StarFn;
+pub use workers::fresh::init;
 
 /// A pool of worker processes that run functions on arguments.
 ///
@@ -93,6 +95,12 @@ pub use star::StarFn;
 ///
 /// A worker that is at work dies at once with its owner, with two exceptions, in which it ends after the task that it is
 /// at: its owner has replaced its program, or it has changed its credentials since it last slept.
+///
+/// A function that has captured only values without size is called in processes in which those values were never made. A
+/// value that stands for a fact of this process (pyo3's `Python<'py>`: this thread holds the interpreter's lock) must not be
+/// captured alone. If it has a destructor, as guards have, the function runs in workers that are forked for the call, in which
+/// the fact holds as it does here. If it is `Copy`, no type tells it from nothing: make it again in the task, or capture
+/// something with a size beside it.
 ///
 /// # Example
 /// ```standalone_crate
@@ -190,10 +198,19 @@ impl Pool {
     /// Applies `f` to every argument; each item has its result or the error that tells what became
     /// of it.
     ///
+    /// Where one failure makes the others' results useless, collect them: `collect` stops at the first error, in the order
+    /// of the items.
+    ///
     /// # Example
     /// ```standalone_crate
     /// # fn main() -> forklore::Result<()> {
+    /// use forklore::TaskError;
+    ///
     /// let pool = forklore::Pool::with_workers(2)?;
+    /// let outcomes = pool.try_map(|x: i32| x * x, 0..4);
+    /// let squares: Result<Vec<i32>, TaskError> = outcomes.into_iter().collect();
+    /// assert_eq!(squares, Ok(vec![0, 1, 4, 9]));
+    ///
     /// let results = pool.try_map(|x: i32| if x == 1 { std::process::abort() } else { x }, 0..4);
     /// assert_eq!(results[0], Ok(0));
     /// assert_eq!(results[1].as_ref().unwrap_err().signal(), Some(6));
@@ -395,42 +412,6 @@ impl Pool {
         R: Serialize + DeserializeOwned + 'static,
     {
         Pending::all(run::begin(&self.shared, Unary(f), args.into_iter()))
-    }
-
-    /// Runs `f` once on each worker, and returns one result for each, always in the same order of
-    /// workers: to set something up in all of them, or to ask all of them.
-    ///
-    /// A worker that is at work comes to it when it has finished what it has. The item that an error
-    /// names is the worker's index.
-    ///
-    /// # Panics
-    /// As [`map`](Pool::map), and if `f` has captured something: the workers exist already, and
-    /// have not inherited it.
-    ///
-    /// # Example
-    /// ```standalone_crate
-    /// # fn main() -> forklore::Result<()> {
-    /// let pool = forklore::Pool::with_workers(3)?;
-    /// let pids = pool.broadcast(|| std::process::id() as i32);
-    /// assert_eq!(pids, pool.pids());
-    /// # Ok(()) }
-    /// ```
-    #[track_caller]
-    pub fn broadcast<F, R>(&self, f: F) -> Vec<R>
-    where
-        F: Fn() -> R,
-        R: Serialize + DeserializeOwned,
-    {
-        all_or_panic(self.try_broadcast(f))
-    }
-
-    /// As [`broadcast`](Pool::broadcast); each worker has its result or an error.
-    pub fn try_broadcast<F, R>(&self, f: F) -> Vec<Outcome<R>>
-    where
-        F: Fn() -> R,
-        R: Serialize + DeserializeOwned,
-    {
-        run::broadcast(&self.shared, &f)
     }
 
     /// Changes the number of workers to `n`. New ones start at once; those that are too many finish

@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Schedule {
     /// As many chunks as workers, all of one size: OpenMP's `static` without a chunk size. The fewest
     /// claims; right when all items take equally long.

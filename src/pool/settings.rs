@@ -82,6 +82,7 @@ pub(super) struct LocalCall {
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum StartMethod {
     /// Forks this process: fastest, and workers have all that it has when they are forked. That includes its open
     /// files: make a pool before pipes to other programs, listeners and file locks, which its idle workers would

@@ -45,7 +45,7 @@ pub fn fork() -> Result<Fork> {
     })
 }
 
-/// Which of the two processes this is after a [`fork`].
+/// Which of the two processes this is after a [`fork`]. There will never be a third.
 #[derive(Debug)]
 pub enum Fork {
     /// The process that called; it holds the other.

@@ -8,6 +8,7 @@ use nix::sys::time::TimeVal;
 
 /// Processor time, in the program's own code and in the kernel on its behalf.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CpuTime {
     /// Time spent in the program's own code.
     pub user: Duration,

@@ -1,7 +1,7 @@
 //! Starting the program of this process once more, as a fresh process that is to do something else.
 //!
-//! The new process learns what to do from one environment variable, which code that the loader runs
-//! before `main` looks for. Where that code is not in the program but in a shared object that the
+//! One environment variable tells code that the loader runs before `main` where to look for what the new process
+//! is to do. Where that code is not in the program but in a shared object that the
 //! program has loaded (a notebook's cell, an extension of an interpreter), the loader is asked to
 //! load that object first (`LD_PRELOAD`, ld.so(8)).
 
@@ -22,7 +22,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) object: &'a Path,
     /// An address in it.
     pub(crate) address: usize,
-    /// The environment variable that tells the code what to do.
+    /// The environment variable that tells the code where to look.
     pub(crate) variable: (&'a str, String),
     /// The files that the process inherits under the same numbers, beside the standard ones.
     pub(crate) files: &'a [BorrowedFd<'a>],

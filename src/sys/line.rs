@@ -45,8 +45,28 @@ impl Line {
 
     /// Says something; false if the other end is closed.
     pub(crate) fn send(&self, message: Message) -> bool {
-        let bytes = message.map(i64::to_le_bytes);
-        let bytes = bytes.as_flattened();
+        self.send_bytes(message.map(i64::to_le_bytes).as_flattened())
+    }
+
+    /// Waits for what the other end says; `None` if it is closed.
+    pub(crate) fn receive(&self) -> Option<Message> {
+        let mut bytes = [0; MESSAGE_BYTES];
+        if !self.receive_bytes(&mut bytes) {
+            return None;
+        }
+        let (numbers, _) = bytes.as_chunks::<8>();
+        Some(std::array::from_fn(|index| {
+            i64::from_le_bytes(numbers[index])
+        }))
+    }
+
+    /// Fills `bytes` with what the other end sends; false if it is closed before.
+    pub(super) fn receive_bytes(&self, bytes: &mut [u8]) -> bool {
+        (&self.0).read_exact(bytes).is_ok()
+    }
+
+    /// Sends a few bytes; false if the other end is closed.
+    pub(super) fn send_bytes(&self, bytes: &[u8]) -> bool {
         loop {
             // SAFETY: the buffer is as long as said. No signal is sent when the other end is gone.
             let sent = unsafe {
@@ -62,16 +82,6 @@ impl Line {
                 return sent == bytes.len() as isize;
             }
         }
-    }
-
-    /// Waits for what the other end says; `None` if it is closed.
-    pub(crate) fn receive(&self) -> Option<Message> {
-        let mut bytes = [0; MESSAGE_BYTES];
-        (&self.0).read_exact(&mut bytes).ok()?;
-        let (numbers, _) = bytes.as_chunks::<8>();
-        Some(std::array::from_fn(|index| {
-            i64::from_le_bytes(numbers[index])
-        }))
     }
 
     /// Waits until there is something to receive, also the end; false if the time is over.

@@ -145,6 +145,7 @@ impl Worker {
 
 /// Consecutive items that one worker ran one after the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Span {
     /// The first item: its index in the input.
     pub first_item: usize,

@@ -8,6 +8,7 @@ use crate::units;
 
 /// A step of a map's journey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Phase {
     /// The caller encodes the arguments, or collects them.
     Encode,

@@ -12,12 +12,14 @@ mod deaths;
 mod documents;
 mod endings;
 mod exhaustion;
+mod features;
 mod interface;
 mod lifelines;
 mod limits;
 mod loky;
 mod maps;
 mod memory;
+mod orders;
 mod parallel;
 mod plugins;
 mod pools;
@@ -53,6 +55,8 @@ fn main() {
         ("limits", limits::TESTS),
         ("conditions", conditions::TESTS),
         ("starts", starts::TESTS),
+        ("orders", orders::TESTS),
+        ("features", features::TESTS),
         ("plugins", plugins::TESTS),
         ("traces", traces::TESTS),
         ("reliability", reliability::TESTS),

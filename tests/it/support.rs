@@ -142,6 +142,7 @@ pub fn run_if_asked() {
         crate::parallel::SCENES,
         crate::surroundings::SCENES,
         crate::plugins::SCENES,
+        crate::orders::SCENES,
     ];
     for (scene, play) in scenes.into_iter().flatten() {
         if *scene == name {
@@ -164,6 +165,11 @@ pub fn scene_with(name: &str, argument: &str) -> Command {
     let mut command = scene(name);
     command.env(SCENE_ARGUMENT, argument);
     command
+}
+
+/// What tells this binary, or a copy of it, to play a scene.
+pub fn scene_variables(name: &str) -> [(&'static str, String); 1] {
+    [(SCENE, name.to_owned())]
 }
 
 /// A command that plays a scene.

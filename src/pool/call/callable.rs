@@ -12,6 +12,15 @@ pub(crate) trait Callable<A> {
     fn call(&self, arg: A) -> Self::Output;
 }
 
+/// Whether a function has no state, so that any process that has its code may call it.
+///
+/// A value without size can still be a proof of something that holds here alone: that a lock is held, that a thread is the
+/// main one. The type system does not tell a closure that has captured such a value from one that has captured nothing,
+/// except where the value has a destructor, as guards have, or an alignment. Those are inherited by a fork, as state is.
+pub(in crate::pool) const fn is_non_capturing<F>() -> bool {
+    size_of::<F>() == 0 && !std::mem::needs_drop::<F>() && align_of::<F>() == 1
+}
+
 /// Why a function of this type (a `C`, or the `F` in it) has a size, in words: it has captured something, or it is a pointer and not
 /// the function that it points to.
 pub(in crate::pool) fn why_not_shipped<F>() -> String {
@@ -73,6 +82,26 @@ impl<F: StarFn<T>, T> Callable<T> for Star<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guard_without_size_is_state() {
+        fn is_shipped<F: Fn(u64) -> u64>(_: &F) -> bool {
+            is_non_capturing::<Unary<F>>()
+        }
+        struct Guard;
+        impl Drop for Guard {
+            fn drop(&mut self) {}
+        }
+        let (guard, aligned) = (Guard, [0u64; 0]);
+        let with_guard = move |x| {
+            let _proof = &guard;
+            x
+        };
+        let with_alignment = move |x| x + aligned.len() as u64;
+        assert_eq!(size_of_val(&with_guard) + size_of_val(&with_alignment), 0);
+        assert!(!is_shipped(&with_guard) && !is_shipped(&with_alignment));
+        assert!(is_shipped(&|x| x + 1));
+    }
 
     #[test]
     fn pointers_are_told_from_closures() {

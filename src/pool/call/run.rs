@@ -10,7 +10,7 @@ use crate::caught;
 use crate::error::{Error, Outcome, Result, TaskError};
 use crate::trace::Traced;
 
-use super::callable::{Callable, Nullary, why_not_shipped};
+use super::callable::{Callable, Nullary, is_non_capturing, why_not_shipped};
 use super::flight::{Flight, Function, Load, Shared};
 use super::notes::Notes;
 use super::outcome::{Failed, Mapped, NotRun};
@@ -74,7 +74,7 @@ impl<'p> Call<'p> {
         C::Output: Serialize + DeserializeOwned,
     {
         let args = args.into_iter();
-        Mapped(if size_of::<C>() == 0 {
+        Mapped(if is_non_capturing::<C>() {
             self.map::<C, A, Sent<A>>(f, args)
         } else {
             self.map::<C, A, Kept<C, A>>(f, args)
@@ -201,7 +201,7 @@ where
     C::Output: Serialize,
 {
     let mut call = Call::of(pool);
-    if size_of::<C>() == 0 {
+    if is_non_capturing::<C>() {
         let load = call.encode(args, &mut Spent::dropped())?;
         return Ok(launch(&call, sent::<C, A>(), load)?);
     }
@@ -257,7 +257,7 @@ where
     C::Output: Serialize,
 {
     drop(pool.open_engine()?);
-    if size_of::<C>() == 0 {
+    if is_non_capturing::<C>() {
         return Ok((Rc::clone(pool), sent::<C, A>()));
     }
     let local_call = way::inherited::<C, A>(f);
@@ -272,7 +272,7 @@ where
     R: Serialize + DeserializeOwned,
 {
     let n_slots = pool.n_workers();
-    if size_of::<F>() != 0 {
+    if !is_non_capturing::<F>() {
         let error = Error::invalid_input(format!(
             "{}, and a broadcast runs on workers that exist already and have not inherited that; \
              pass a function that captures nothing, and share values through what was made before \

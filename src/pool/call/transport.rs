@@ -64,7 +64,15 @@ pub(in crate::pool) trait Transport: Sized {
 }
 
 /// A worker's side of one job.
-pub(in crate::pool) trait Port {
+///
+/// # Safety
+/// Tasks read and write through the pointers that a port gives. It vouches that
+/// - a task lies in one claimed chunk alone, over all workers, and what [`items`](Port::items) lists has an item for it;
+/// - [`numbers`](Port::numbers) leads to a number for each item of the job, aligned for any number, if its arguments are plain
+///   numbers, for as long as the port lives;
+/// - after [`begin`](Port::begin) for `n` tasks of a `stride` that is not 0, [`outputs`](Port::outputs) has room for `n`
+///   numbers of this size, aligned for any number, which no other process touches until they are committed.
+pub(in crate::pool) unsafe trait Port {
     /// Claims a chunk for this worker alone: the first task and one past the last.
     fn claim(&mut self) -> Option<(u64, u64)>;
 

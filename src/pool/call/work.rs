@@ -131,7 +131,8 @@ where
     C::Output: Serialize,
     T: Carrier,
 {
-    // SAFETY: a type without size has no state to be invalid, and the mapper held such a value.
+    // SAFETY: a type without size has no state to be invalid, and the mapper held such a value. What such a value may prove of
+    // the mapper's process, `is_non_capturing` and the pool's documentation say.
     let f: &C = unsafe { NonNull::dangling().as_ref() };
     run_on_encoded(f, work);
 }

@@ -42,6 +42,7 @@ pub struct ThreadPool {
 
 /// Chooses what a [`ThreadPool`] is like.
 #[derive(Debug, Clone, Copy, Default)]
+#[must_use = "a builder makes a pool only when `build` is called"]
 pub struct ThreadPoolBuilder {
     n_workers: Option<usize>,
     schedule: Schedule,

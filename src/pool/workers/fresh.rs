@@ -1,19 +1,23 @@
 //! How a fresh process of any program becomes a worker, or the server that forks workers.
 //!
 //! ```text
-//!  owner ── launch: FORKLORE_WORKER=order ──▶ the same program ── loader ──▶ enter() ── worker, or server
-//!                                                                            └─ no order: on to main
+//!  owner ── launch: order, in a socket ──▶ the same program ── loader ──▶ enter() ── worker, or server
+//!                                                                          └─ no order: on to main
 //! ```
 //!
 //! The library puts a function on the list of those that the loader runs before `main`. It looks for
-//! an order in the environment, and if there is one, the process never gets to `main`: it maps the
+//! an order, and if there is one, the process never gets to `main`: it maps the
 //! pool's memory, which it has inherited as a file, and does what is ordered. What functions it is
-//! to run, it learns as any worker does, by their symbols.
+//! to run, it learns as any worker does, by their places. Without the feature `auto-init` the loader runs nothing,
+//! and the program calls the same function as the first line of its `main`: [`init`].
+//!
+//! An order is a letter from this process's own parent, in a socket that only the two have. An environment
+//! variable says where; alone it does nothing (see `sys::letter`).
 //!
 //! Other initialisers of the program may not have run yet when tasks do. Nothing else is missing:
 //! the loader has finished its work, and the standard library needs no `main`.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,7 +28,8 @@ use crate::shared::heap::{Heap, Offset};
 use crate::symbol::{self, KnownFiles};
 use crate::sys::child::{self, Branch};
 use crate::sys::launch::{Launch, forget_launch};
-use crate::sys::line::Line;
+use crate::sys::letter::{self, Letter};
+use crate::sys::line::{Line, line};
 use crate::sys::{descriptor, object};
 
 use super::conditions::Conditions;
@@ -33,15 +38,16 @@ use super::worker::{self, Duty};
 use crate::pool::settings::ShippedInitializer;
 use crate::pool::shm::function;
 
-/// Holds the order; a process that finds it takes it away.
+/// Says where the order is; a process that finds one takes the variable away.
 const VARIABLE: &str = "FORKLORE_WORKER";
 
 /// What the loader runs before `main`, also in every process that has no order.
+#[cfg(feature = "auto-init")]
 #[used]
 #[unsafe(link_section = ".init_array")]
 static ENTRY: extern "C" fn() = enter;
 
-/// Whether the loader has run [`enter`] in this copy of the library, and so will again in a fresh
+/// Whether the loader or `main` has run [`enter`] in this copy of the library, and so will again in a fresh
 /// process. Were it not so, that process would run the program's `main`.
 static IS_ENTERED: AtomicBool = AtomicBool::new(false);
 
@@ -54,8 +60,8 @@ pub(super) struct Order {
     owner: u64,
     /// The number of the file with the pool's memory.
     heap: u64,
-    /// The number of the server's line, for a server.
-    line: Option<u64>,
+    /// Whether it is a server's, and not a worker's: 0 or 1.
+    is_server: u64,
     slot_index: u64,
     n_workers: u64,
     max_tasks: u64,
@@ -68,7 +74,7 @@ pub(super) struct Order {
 
 impl Order {
     const N_NUMBERS: usize = 10;
-    const NO_LINE: u64 = u64::MAX;
+    const N_BYTES: usize = 8 * Order::N_NUMBERS;
 
     /// The same for another worker.
     pub(super) fn for_slot(self, slot_index: u64, n_workers: u64) -> Order {
@@ -79,12 +85,12 @@ impl Order {
         }
     }
 
-    fn to_text(self) -> String {
+    fn to_bytes(self) -> [u8; Order::N_BYTES] {
         let numbers: [u64; Order::N_NUMBERS] = [
             self.entry,
             self.owner,
             self.heap,
-            self.line.unwrap_or(Order::NO_LINE),
+            self.is_server,
             self.slot_index,
             self.n_workers,
             self.max_tasks,
@@ -92,39 +98,40 @@ impl Order {
             self.initializer,
             self.conditions,
         ];
-        numbers.map(|number| number.to_string()).join(" ")
+        let mut bytes = [0; Order::N_BYTES];
+        let (places, _) = bytes.as_chunks_mut::<8>();
+        for (place, number) in places.iter_mut().zip(numbers) {
+            *place = number.to_le_bytes();
+        }
+        bytes
     }
 
-    fn from_text(text: &str) -> Option<Order> {
-        let numbers: Vec<u64> = text
-            .split(' ')
-            .map_while(|word| word.parse().ok())
-            .collect();
-        let numbers: [u64; Order::N_NUMBERS] = numbers.try_into().ok()?;
+    fn from_bytes(bytes: &[u8; Order::N_BYTES]) -> Order {
+        let (numbers, _) = bytes.as_chunks::<8>();
         let [
             entry,
             owner,
             heap,
-            line,
+            is_server,
             slot_index,
             n_workers,
             max_tasks,
             max_spinners,
             initializer,
             conditions,
-        ] = numbers;
-        Some(Order {
+        ] = std::array::from_fn(|index| u64::from_le_bytes(numbers[index]));
+        Order {
             entry,
             owner,
             heap,
-            line: (line != Order::NO_LINE).then_some(line),
+            is_server,
             slot_index,
             n_workers,
             max_tasks,
             max_spinners,
             initializer,
             conditions,
-        })
+        }
     }
 }
 
@@ -134,7 +141,7 @@ pub(super) fn order(duty: &Duty<'_>, initializer: Offset, conditions: Offset) ->
         entry: 0,
         owner: 0,
         heap: 0,
-        line: None,
+        is_server: 0,
         slot_index: duty.slot_index as u64,
         n_workers: duty.n_workers as u64,
         max_tasks: duty.max_tasks,
@@ -144,8 +151,18 @@ pub(super) fn order(duty: &Duty<'_>, initializer: Offset, conditions: Offset) ->
     }
 }
 
-/// Launches a process that becomes a worker, or with a line a server.
-pub(super) fn launch(heap: &Heap, order: Order, line: Option<&Line>) -> Result<i32> {
+/// Launches a process that becomes a worker, and returns its pid.
+pub(super) fn launch_worker(heap: &Heap, order: Order) -> Result<i32> {
+    launch(heap, order).map(|(pid, _)| pid)
+}
+
+/// Launches a server, and returns its pid and the line to it.
+pub(super) fn launch_server(heap: &Heap, order: Order) -> Result<(i32, Line)> {
+    let is_server = 1;
+    launch(heap, Order { is_server, ..order })
+}
+
+fn launch(heap: &Heap, order: Order) -> Result<(i32, Line)> {
     let unsupported = |why: &str| {
         Error::os(
             &format!("cannot start a fresh process: {why}; use StartMethod::Fork"),
@@ -153,32 +170,72 @@ pub(super) fn launch(heap: &Heap, order: Order, line: Option<&Line>) -> Result<i
         )
     };
     if !IS_ENTERED.load(Ordering::Relaxed) {
+        return Err(unsupported(NOT_ENTERED));
+    }
+    if letter::is_privileged() {
         return Err(unsupported(
-            "this program does not run the library's initialiser",
+            "this program has more rights than the user who started it (setuid), and takes no orders from outside",
         ));
     }
     let (base, path) =
         own_object().ok_or_else(|| unsupported("the loader does not list its code"))?;
+    if !cfg!(feature = "auto-init") && !path.as_os_str().is_empty() {
+        return Err(unsupported(&format!(
+            "this pool is in {}, and without forklore's feature `auto-init` only the program itself can",
+            path.display()
+        )));
+    }
     let memory = heap
         .file()
         .ok_or_else(|| unsupported("this pool's memory has no file"))?;
-    let number = |file: BorrowedFd<'_>| file.as_raw_fd() as u64;
     let order = Order {
         entry: (entry_address() - base) as u64,
         owner: u64::from(std::process::id()),
-        heap: number(memory),
-        line: line.map(|line| number(line.as_fd())),
+        heap: memory.as_raw_fd() as u64,
         ..order
     };
-    let mut files = vec![memory];
-    files.extend(line.map(AsFd::as_fd));
+    let (here, there) = line()?;
     let launch = Launch {
         object: &path,
         address: entry_address(),
-        variable: (VARIABLE, order.to_text()),
-        files: &files,
+        variable: (VARIABLE, letter::leave(&here, &order.to_bytes(), &there)?),
+        files: &[memory, there.as_fd()],
     };
-    launch.start()
+    Ok((launch.start()?, here))
+}
+
+const NOT_ENTERED: &str = if cfg!(feature = "auto-init") {
+    "this program does not run the library's initialiser"
+} else {
+    "without forklore's feature `auto-init`, `main` has to begin with `forklore::init()`; call it there"
+};
+
+/// Makes this process a worker if a pool has started it as one; returns at once if not.
+///
+/// With [`StartMethod::Spawn`](crate::StartMethod::Spawn) and [`StartMethod::Forkserver`](crate::StartMethod::Forkserver), a pool's
+/// workers are fresh processes of this very program, which must learn that they are workers before they do what the
+/// program does. With the default feature `auto-init` they learn it from the loader, before `main`, and calling this is
+/// optional. **Without that feature, call it as the first line of `main`**; otherwise such a pool is an error that says so.
+///
+/// Nothing but the pool that starts a worker makes one of a process: see
+/// [what runs before `main`](crate#what-runs-before-main).
+///
+/// # Fork safety
+/// In a worker this never returns. Call it while the process has one thread: a worker with more ends at once, and says why.
+///
+/// # Example
+/// ```standalone_crate
+/// use forklore::{Pool, StartMethod};
+///
+/// fn main() -> forklore::Result<()> {
+///     forklore::init();
+///     let pool = Pool::builder().workers(2).start_method(StartMethod::Spawn).build()?;
+///     assert_eq!(pool.map(|x: u64| x * x, 0..3), [0, 1, 4]);
+///     Ok(())
+/// }
+/// ```
+pub fn init() {
+    enter();
 }
 
 fn entry_address() -> usize {
@@ -199,22 +256,31 @@ fn own_object() -> Option<(usize, std::path::PathBuf)> {
 /// Looks for an order, and follows it.
 extern "C" fn enter() {
     IS_ENTERED.store(true, Ordering::Relaxed);
-    let Some(text) = std::env::var_os(VARIABLE) else {
+    let Some(value) = std::env::var_os(VARIABLE) else {
         return;
     };
-    let order = text.to_str().and_then(Order::from_text);
-    let object = own_object();
-    if let (Some(order), Some((base, path))) = (order, object)
+    let Some(letter) = Letter::find(&value) else {
+        return;
+    };
+    let order = Order::from_bytes(letter.content());
+    // Another copy of the library, in a plugin or of another version, leaves the letter to the one that is meant.
+    if let Some((base, path)) = own_object()
         && order.entry == (entry_address() - base) as u64
     {
-        follow(order, &path);
+        follow(order, letter.take(), &path);
     }
 }
 
 /// Neither a return nor a panic leads back to the loader, and so to `main`.
-fn follow(order: Order, object: &Path) -> ! {
+fn follow(order: Order, line: Line, object: &Path) -> ! {
     let _branch = Branch::enter();
     // The loader runs this before anything could have started a thread.
+    if !cfg!(feature = "auto-init") && child::n_threads() > 1 {
+        eprintln!(
+            "a worker cannot start: `forklore::init()` was called after a thread was started; call it as the first line of `main`"
+        );
+        child::exit_now(worker::FAILED_TO_START);
+    }
     forget_launch(VARIABLE, object);
     child::die_with(Pid::from_raw(order.owner as i32));
     descriptor::fill_standard();
@@ -222,10 +288,11 @@ fn follow(order: Order, object: &Path) -> ! {
     let Ok(heap) = Heap::attach(inherited_file(order.heap as RawFd)) else {
         child::exit_now(worker::FAILED_TO_START)
     };
-    match order.line {
-        Some(line) => server::serve(&heap, order, Line::inherited(inherited_file(line as RawFd))),
-        None => work(&heap, order),
+    if order.is_server == 1 {
+        server::serve(&heap, order, line);
     }
+    drop(line);
+    work(&heap, order)
 }
 
 /// Works as the order says, in a process that has not inherited the initialiser.
@@ -275,7 +342,7 @@ mod tests {
             entry: 4711,
             owner: 2,
             heap: 3,
-            line: None,
+            is_server: 1,
             slot_index: 5,
             n_workers: 6,
             max_tasks: u64::MAX,
@@ -283,23 +350,7 @@ mod tests {
             initializer: 8,
             conditions: 9,
         };
-        for line in [None, Some(4)] {
-            let order = Order { line, ..order };
-            assert_eq!(Order::from_text(&order.to_text()), Some(order));
-        }
-    }
-
-    #[test]
-    fn what_is_no_order_is_none() {
-        for text in [
-            "",
-            "1 2 3",
-            "yes",
-            "1 2 3 4 5 6 7 8 9 x",
-            "1 2 3 4 5 6 7 8 9 10 11",
-        ] {
-            assert_eq!(Order::from_text(text), None);
-        }
+        assert_eq!(Order::from_bytes(&order.to_bytes()), order);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use nix::sys::signal::Signal;
 use crate::error::{Error, Result};
 use crate::shared::heap::Heap;
 use crate::sys::child::{self, Ended, Side};
-use crate::sys::line::{Line, Message, line};
+use crate::sys::line::{Line, Message};
 use crate::sys::process_id;
 
 use super::fresh::{self, Order};
@@ -61,11 +61,10 @@ impl Server {
                 std::io::ErrorKind::Unsupported.into(),
             ));
         }
-        let (here, there) = line()?;
-        let pid = fresh::launch(heap, order, Some(&there))?;
+        let (pid, line) = fresh::launch_server(heap, order)?;
         Ok(Server {
             pid,
-            line: here,
+            line,
             owner: process_id(),
             workers: RefCell::default(),
         })

@@ -35,7 +35,7 @@ impl Starter {
                 Side::Child(_branch) => worker::work(duty),
                 Side::Parent(pid) => Ok(pid),
             },
-            Starter::Spawn => fresh::launch(duty.heap, order, None),
+            Starter::Spawn => fresh::launch_worker(duty.heap, order),
             Starter::Server(server) => {
                 let ask = |server: &Server| server.start(duty.slot_index, duty.n_workers);
                 if let Some(started) = server.as_ref().and_then(ask) {

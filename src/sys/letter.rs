@@ -1,0 +1,172 @@
+//! What a process leaves for a fresh one that it starts: a letter, on a socket that the fresh one inherits.
+//!
+//! ```text
+//!  owner ── token and content into the socket, then start: VARIABLE="descriptor token" ──▶ fresh process
+//! ```
+//!
+//! The environment variable says where the letter is, and is no letter by itself: whoever sets it, or hands it on by mistake, has
+//! no socket that this process's own parent has made, and no token in it. A process that finds no letter has changed and read
+//! nothing.
+
+use std::ffi::OsStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use super::line::Line;
+use crate::error::{Error, Result};
+
+const TOKEN_BYTES: usize = 16;
+
+/// What both sides know of a letter: the writer chooses it at random, and the reader has it from the variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Token([u8; TOKEN_BYTES]);
+
+impl Token {
+    /// A token that was never used.
+    ///
+    /// # Errors
+    /// `is_os()` if the system gives no random bytes.
+    fn random() -> Result<Token> {
+        let mut bytes = [0; TOKEN_BYTES];
+        // SAFETY: the buffer is as long as said.
+        let n = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), TOKEN_BYTES, 0) };
+        if n != TOKEN_BYTES as isize {
+            let error = io::Error::last_os_error();
+            return Err(Error::os("cannot get random bytes", error));
+        }
+        Ok(Token(bytes))
+    }
+}
+
+/// Leaves a letter for the process that inherits `line`, and returns the variable's value that leads there.
+///
+/// # Errors
+/// `is_os()` if the socket takes none.
+pub(crate) fn leave(line: &Line, content: &[u8], for_whom: &Line) -> Result<String> {
+    let token = Token::random()?;
+    let letter = [&token.0, content].concat();
+    if !line.send_bytes(&letter) {
+        let error = io::Error::last_os_error();
+        return Err(Error::os("cannot write into a new socket", error));
+    }
+    let number = for_whom.as_fd().as_raw_fd();
+    let token = u128::from_be_bytes(token.0);
+    Ok(format!("{number} {token:032x}"))
+}
+
+/// A letter that was found and not taken yet.
+#[derive(Debug)]
+pub(crate) struct Letter<const N: usize> {
+    number: RawFd,
+    content: [u8; N],
+}
+
+impl<const N: usize> Letter<N> {
+    /// Looks for the letter that a variable's value leads to. It is there before this process is.
+    pub(crate) fn find(value: &OsStr) -> Option<Letter<N>> {
+        let (number, token) = value.to_str()?.split_once(' ')?;
+        let number: RawFd = number.parse().ok()?;
+        let token = u128::from_str_radix(token, 16).ok()?.to_be_bytes();
+        if is_privileged() || !is_from_parent(number) {
+            return None;
+        }
+        let letter = peek(number, TOKEN_BYTES + N)?;
+        let (found, content) = letter.split_at(TOKEN_BYTES);
+        let content = content.try_into().ok()?;
+        (found == token).then_some(Letter { number, content })
+    }
+
+    /// What it says.
+    pub(crate) fn content(&self) -> &[u8; N] {
+        &self.content
+    }
+
+    /// Takes the letter, and the line on which it came.
+    pub(crate) fn take(self) -> Line {
+        // SAFETY: this process's parent left the file open under this number for the reader of the letter, who is here: a letter
+        // is taken once, as nothing is in the socket then.
+        let file = unsafe { OwnedFd::from_raw_fd(self.number) };
+        super::child::keep_from_programs(self.number);
+        let line = Line::inherited(file);
+        line.receive_bytes(&mut vec![0; TOKEN_BYTES + N]);
+        line
+    }
+}
+
+/// Whether this program runs with more rights than the user who started it (setuid and its like). Such a program takes no
+/// letters: who starts it must not say what it runs.
+pub(crate) fn is_privileged() -> bool {
+    // SAFETY: the call takes a number, and reads what the loader was told.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// Whether a descriptor is a socket whose other end this process's parent has made, with the rights that this process has.
+fn is_from_parent(number: RawFd) -> bool {
+    let mut peer = MaybeUninit::<libc::ucred>::zeroed();
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the buffer is as long as said, and all of its bytes are numbers; whatever the descriptor is, it is only asked.
+    let peer = unsafe {
+        let code = libc::getsockopt(
+            number,
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            peer.as_mut_ptr().cast(),
+            &raw mut length,
+        );
+        if code != 0 {
+            return false;
+        }
+        peer.assume_init()
+    };
+    // Outside of this process's PID namespace a parent and a peer both have the number 0.
+    let parent = nix::unistd::getppid().as_raw();
+    // SAFETY: the call takes nothing and gives a number.
+    peer.pid == parent && peer.uid == unsafe { libc::geteuid() }
+}
+
+/// The next bytes in a socket, without taking them or waiting for them.
+fn peek(number: RawFd, n_bytes: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; n_bytes];
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    // SAFETY: the buffer is as long as said.
+    let n = unsafe { libc::recv(number, bytes.as_mut_ptr().cast(), n_bytes, flags) };
+    (n == n_bytes as isize).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::line;
+    use super::*;
+
+    #[test]
+    fn a_variable_leads_to_no_letter_by_itself() {
+        for value in [
+            "",
+            "7",
+            "0 ",
+            "x y",
+            "-1 00",
+            "0 00000000000000000000000000000000",
+            "9999 00000000000000000000000000000000",
+        ] {
+            assert!(Letter::<8>::find(OsStr::new(value)).is_none(), "{value:?}");
+        }
+    }
+
+    /// This process is not its own parent: what it makes itself is no letter either, and stays where it is.
+    #[test]
+    fn a_socket_that_the_parent_has_not_made_is_left_alone() {
+        let (here, there) = line().unwrap();
+        let value = leave(&here, b"12345678", &there).unwrap();
+        assert!(Letter::<8>::find(OsStr::new(&value)).is_none());
+        let bytes = peek(there.as_fd().as_raw_fd(), TOKEN_BYTES + 8).unwrap();
+        assert_eq!(bytes[TOKEN_BYTES..], *b"12345678");
+        assert!(peek(there.as_fd().as_raw_fd(), TOKEN_BYTES + 9).is_none());
+    }
+
+    #[test]
+    fn tokens_differ() {
+        assert_ne!(Token::random().unwrap(), Token::random().unwrap());
+    }
+}
