@@ -3,6 +3,7 @@
 //! As with processors ([`Cpus`](crate::Cpus)), a batch job, a container or `ulimit` may give a process less than the
 //! machine has.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -15,17 +16,27 @@ use crate::cpus::{group_limit, number};
 /// # Example
 /// ```
 /// let memory = forklore::memory::Memory::detect();
+/// println!("{memory}");
 /// assert!(memory.machine_bytes().is_none_or(|bytes| memory.usable_bytes() <= bytes));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Memory {
     machine: Option<u64>,
     group: Option<u64>,
+    scheduler: Option<Given>,
     own: Option<u64>,
 }
 
+/// What a batch scheduler says it has given to a job, and where it said so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Given {
+    bytes: u64,
+    origin: String,
+}
+
 impl Memory {
-    /// Asks `/proc/meminfo`, the control groups and this process's own limits. Takes some 50 µs.
+    /// Asks `/proc/meminfo`, the control groups, the batch scheduler's environment and this process's own limits. Takes
+    /// some 50 µs.
     pub fn detect() -> Memory {
         let root = Path::new("/");
         let own = [Resource::RLIMIT_DATA, Resource::RLIMIT_AS].map(|limit| getrlimit(limit).ok());
@@ -33,6 +44,7 @@ impl Memory {
         Memory {
             machine: machine(root).map(|bytes| bytes as u64),
             group: limit(root).map(|bytes| bytes as u64),
+            scheduler: scheduler(|name| std::env::var(name).ok()),
             own: soft.filter(|bytes| *bytes < u64::MAX).min(),
         }
     }
@@ -48,16 +60,99 @@ impl Memory {
         self.group
     }
 
-    /// The tighter of this process's own limits (`ulimit -d` and `-v`); `None` where neither is set.
+    /// What this process and all others of its job may use together, and who says so: the control group, or the batch
+    /// scheduler in its variables (`SLURM_MEM_PER_NODE`, `SLURM_MEM_PER_CPU`, `SGE_HGR_…`), whichever gives less. `None`
+    /// where neither sets a limit.
+    pub fn job_limit(&self) -> Option<(u64, &str)> {
+        let group = self.group.map(|bytes| (bytes, "the control group"));
+        let scheduler = self.scheduler.as_ref();
+        let scheduler = scheduler.map(|given| (given.bytes, &*given.origin));
+        group
+            .into_iter()
+            .chain(scheduler)
+            .min_by_key(|(bytes, _)| *bytes)
+    }
+
+    /// The tighter of this process's own limits (`ulimit -d` and `-v`), which each of its children inherits; `None` where
+    /// neither is set.
     pub fn process_bytes(&self) -> Option<u64> {
         self.own
     }
 
     /// The smallest of the machine's memory and all limits.
     pub fn usable_bytes(&self) -> u64 {
-        let limits = [self.machine, self.group, self.own].into_iter().flatten();
+        let job = self.job_limit().map(|(bytes, _)| bytes);
+        let limits = [self.machine, job, self.own].into_iter().flatten();
         limits.min().unwrap_or(u64::MAX)
     }
+}
+
+/// All of it in one line: `at most 4096 MiB for this job (Slurm, SLURM_MEM_PER_NODE)`.
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.job_limit() {
+            Some((bytes, origin)) => {
+                write!(f, "at most {} MiB for this job ({origin})", bytes >> 20)?
+            }
+            None => f.write_str("no limit by a container or a scheduler")?,
+        }
+        match self.own {
+            Some(bytes) => write!(f, ", and {} MiB for each process (ulimit)", bytes >> 20),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What Slurm or Grid Engine says in its variables. Slurm gives megabytes, Grid Engine sizes such as `4G`, each for a node
+/// or a core.
+fn scheduler(variable: impl Fn(&str) -> Option<String>) -> Option<Given> {
+    let number = |name: &str| variable(name)?.trim().parse::<u64>().ok();
+    // 0 is Slurm's word for all of the node's memory.
+    let megabytes = |name: &str| number(name).filter(|n| *n > 0)?.checked_mul(1 << 20);
+    if let Some(bytes) = megabytes("SLURM_MEM_PER_NODE") {
+        let origin = "Slurm, SLURM_MEM_PER_NODE".to_owned();
+        return Some(Given { bytes, origin });
+    }
+    if let Some(bytes) = megabytes("SLURM_MEM_PER_CPU") {
+        let n_cpus = number("SLURM_CPUS_ON_NODE").or_else(|| number("SLURM_CPUS_PER_TASK"));
+        let n_cpus = n_cpus.unwrap_or(1);
+        return Some(Given {
+            bytes: bytes.checked_mul(n_cpus)?,
+            origin: format!("Slurm, SLURM_MEM_PER_CPU for {n_cpus} CPUs"),
+        });
+    }
+    let requests = [
+        "SGE_HGR_rmem",
+        "SGE_HGR_mem",
+        "SGE_HGR_h_rss",
+        "SGE_HGR_h_vmem",
+    ];
+    requests.into_iter().find_map(|name| {
+        let bytes = size(variable(name)?.trim())?;
+        let n_slots = number("NSLOTS").unwrap_or(1);
+        Some(Given {
+            bytes: bytes.checked_mul(n_slots)?,
+            origin: format!("Grid Engine, {name} for {n_slots} slots"),
+        })
+    })
+}
+
+/// The bytes in one of Grid Engine's sizes: `K` is 1024, `k` is 1000 (`sge_types(1)`, "memory_specifier").
+fn size(text: &str) -> Option<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let factor = match unit {
+        "" => 1,
+        "k" => 1000,
+        "m" => 1_000_000,
+        "g" => 1_000_000_000,
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        _ => return None,
+    };
+    let bytes = number.parse::<f64>().ok()? * f64::from(factor);
+    (bytes >= 1.0).then_some(bytes as u64)
 }
 
 /// The tightest memory limit, in bytes, of this process's control group and all above it.
@@ -128,6 +223,76 @@ mod tests {
         fs::write(job.join("memory.events"), "oom 3\noom_kill 2\n").unwrap();
         assert_eq!(n_ended(&root), 2);
         fs::remove_dir_all(&root).unwrap();
+    }
+
+    fn given(variables: &[(&str, &str)]) -> Option<Given> {
+        scheduler(|name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn schedulers_are_understood() {
+        type Variables<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(Variables<'_>, u64, &str); 5] = [
+            (
+                &[("SLURM_MEM_PER_NODE", "4096")],
+                4 << 30,
+                "SLURM_MEM_PER_NODE",
+            ),
+            (
+                &[("SLURM_MEM_PER_CPU", "1024"), ("SLURM_CPUS_ON_NODE", "4")],
+                4 << 30,
+                "for 4 CPUs",
+            ),
+            (
+                &[("SGE_HGR_rmem", "1G"), ("NSLOTS", "4")],
+                4 << 30,
+                "for 4 slots",
+            ),
+            (&[("SGE_HGR_h_vmem", "512M")], 512 << 20, "SGE_HGR_h_vmem"),
+            // All of the node's memory.
+            (
+                &[("SLURM_MEM_PER_NODE", "0"), ("SLURM_MEM_PER_CPU", "8")],
+                8 << 20,
+                "SLURM_MEM_PER_CPU",
+            ),
+        ];
+        for (variables, bytes, part) in cases {
+            let given = given(variables).unwrap();
+            assert_eq!(given.bytes, bytes, "{variables:?}");
+            assert!(given.origin.contains(part), "{}", given.origin);
+        }
+        assert_eq!(given(&[]), None);
+        assert_eq!(given(&[("SGE_HGR_rmem", "much")]), None);
+        assert_eq!(
+            (size("1k"), size("1.5K"), size("0")),
+            (Some(1000), Some(1536), None)
+        );
+    }
+
+    #[test]
+    fn the_tightest_limit_counts_and_says_who_sets_it() {
+        let mut memory = Memory {
+            machine: Some(8 << 30),
+            group: Some(4 << 30),
+            scheduler: given(&[("SLURM_MEM_PER_NODE", "2048")]),
+            own: Some(3 << 30),
+        };
+        assert_eq!(
+            memory.job_limit(),
+            Some((2 << 30, "Slurm, SLURM_MEM_PER_NODE"))
+        );
+        assert_eq!(memory.usable_bytes(), 2 << 30);
+        assert_eq!(
+            memory.to_string(),
+            "at most 2048 MiB for this job (Slurm, SLURM_MEM_PER_NODE), and 3072 MiB for each process (ulimit)"
+        );
+        memory.group = Some(1 << 30);
+        assert_eq!(memory.job_limit(), Some((1 << 30, "the control group")));
+        (memory.group, memory.scheduler) = (None, None);
+        assert_eq!(memory.usable_bytes(), 3 << 30);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn session(asked_cores: usize, asked_gb_per_core: f64) -> Session {
         slurm_cpus: number("SLURM_CPUS_PER_TASK"),
         slurm_tasks: number("SLURM_NTASKS"),
         usable: cpus.usable(),
-        memory_gb: memory.group_bytes().map(gb),
+        memory_gb: memory.job_limit().map(|(bytes, _)| gb(bytes)),
         machine_gb: memory.machine_bytes().map(gb),
     };
     Session {
@@ -56,7 +56,7 @@ struct Given {
     slurm_cpus: Option<usize>,
     slurm_tasks: Option<usize>,
     usable: usize,
-    /// The tightest limit of the control groups; none where there is no limit.
+    /// What container or scheduler gives; none where there is no limit.
     memory_gb: Option<f64>,
     machine_gb: Option<f64>,
 }
