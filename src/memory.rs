@@ -87,17 +87,15 @@ impl Memory {
     }
 }
 
-/// All of it in one line: `at most 4096 MiB for this job (Slurm, SLURM_MEM_PER_NODE)`.
+/// The limits and who sets them, in one line: `Slurm (SLURM_MEM_PER_NODE) gives this job 4096 MiB`.
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.job_limit() {
-            Some((bytes, origin)) => {
-                write!(f, "at most {} MiB for this job ({origin})", bytes >> 20)?
-            }
-            None => f.write_str("no limit by a container or a scheduler")?,
+            Some((bytes, origin)) => write!(f, "{origin} gives this job {} MiB", bytes >> 20)?,
+            None => f.write_str("no container and no scheduler sets a limit")?,
         }
         match self.own {
-            Some(bytes) => write!(f, ", and {} MiB for each process (ulimit)", bytes >> 20),
+            Some(bytes) => write!(f, ", and each process may use {} MiB (ulimit)", bytes >> 20),
             None => Ok(()),
         }
     }
@@ -110,7 +108,7 @@ fn scheduler(variable: impl Fn(&str) -> Option<String>) -> Option<Given> {
     // 0 is Slurm's word for all of the node's memory.
     let megabytes = |name: &str| number(name).filter(|n| *n > 0)?.checked_mul(1 << 20);
     if let Some(bytes) = megabytes("SLURM_MEM_PER_NODE") {
-        let origin = "Slurm, SLURM_MEM_PER_NODE".to_owned();
+        let origin = "Slurm (SLURM_MEM_PER_NODE)".to_owned();
         return Some(Given { bytes, origin });
     }
     if let Some(bytes) = megabytes("SLURM_MEM_PER_CPU") {
@@ -118,7 +116,7 @@ fn scheduler(variable: impl Fn(&str) -> Option<String>) -> Option<Given> {
         let n_cpus = n_cpus.unwrap_or(1);
         return Some(Given {
             bytes: bytes.checked_mul(n_cpus)?,
-            origin: format!("Slurm, SLURM_MEM_PER_CPU for {n_cpus} CPUs"),
+            origin: format!("Slurm (SLURM_MEM_PER_CPU for {n_cpus} CPUs)"),
         });
     }
     let requests = [
@@ -132,7 +130,7 @@ fn scheduler(variable: impl Fn(&str) -> Option<String>) -> Option<Given> {
         let n_slots = number("NSLOTS").unwrap_or(1);
         Some(Given {
             bytes: bytes.checked_mul(n_slots)?,
-            origin: format!("Grid Engine, {name} for {n_slots} slots"),
+            origin: format!("Grid Engine ({name} for {n_slots} slots)"),
         })
     })
 }
@@ -282,12 +280,12 @@ mod tests {
         };
         assert_eq!(
             memory.job_limit(),
-            Some((2 << 30, "Slurm, SLURM_MEM_PER_NODE"))
+            Some((2 << 30, "Slurm (SLURM_MEM_PER_NODE)"))
         );
         assert_eq!(memory.usable_bytes(), 2 << 30);
         assert_eq!(
             memory.to_string(),
-            "at most 2048 MiB for this job (Slurm, SLURM_MEM_PER_NODE), and 3072 MiB for each process (ulimit)"
+            "Slurm (SLURM_MEM_PER_NODE) gives this job 2048 MiB, and each process may use 3072 MiB (ulimit)"
         );
         memory.group = Some(1 << 30);
         assert_eq!(memory.job_limit(), Some((1 << 30, "the control group")));

@@ -28,32 +28,25 @@ impl Course {
     /// When there are no lessons there; the message names the folders that were looked at.
     pub fn find(asked: Option<&Path>) -> Result<Course> {
         let here = std::env::current_dir().context("the current folder is gone")?;
-        Self::look(asked, &here, places::data_folder().as_deref())
+        Self::look(asked, &here, &places::data_folder()?.join(FOLDER))
     }
 
-    fn look(asked: Option<&Path>, here: &Path, installed: Option<&Path>) -> Result<Course> {
+    fn look(asked: Option<&Path>, here: &Path, installed: &Path) -> Result<Course> {
         if let Some(folder) = asked {
             return Self::in_folder(folder);
         }
         if let Some(root) = here.ancestors().find(|folder| is_checkout(folder)) {
             return Ok(Self::of_checkout(root));
         }
-        let installed = installed.map(|data| data.join(FOLDER));
-        if let Some(folder) = installed.as_ref().filter(|folder| has_lessons(folder)) {
-            return Self::in_folder(folder);
+        if has_lessons(installed) {
+            return Self::in_folder(installed);
         }
-        let places = match &installed {
-            Some(folder) => format!(
-                "{} is in no checkout of Forklore, and {} has none",
-                here.display(),
-                folder.display()
-            ),
-            None => format!(
-                "{} is in no checkout of Forklore, and this program was not installed from a wheel",
-                here.display()
-            ),
-        };
-        bail!("no lessons found: {places}; name their folder with --folder FOLDER")
+        bail!(
+            "found no lessons: {} is in no checkout of Forklore, and there are none in {}; name their folder with \
+             --folder FOLDER",
+            here.display(),
+            installed.display()
+        )
     }
 
     /// The course of a checkout with this root.
@@ -98,7 +91,7 @@ impl Course {
 
     /// Whether it came with the installation of this program, and is not for a learner to write in.
     pub fn is_installed(&self) -> bool {
-        places::data_folder().is_some_and(|data| self.folder.starts_with(data))
+        places::data_folder().is_ok_and(|data| self.folder.starts_with(data))
     }
 
     /// Where executed lessons go if nothing else is said: a checkout has a folder for what is made; elsewhere it is below the
@@ -367,10 +360,10 @@ mod tests {
         make("prefix/share/forklore/lessons/00-a.ipynb");
         make("copy/00-a.ipynb");
         make("empty/README.md");
-        let data = root.join("prefix/share/forklore");
+        let installed = root.join("prefix/share/forklore/lessons");
         let look = |asked: Option<&str>, here: &str| {
             let asked = asked.map(|folder| root.join(folder));
-            let found = Course::look(asked.as_deref(), &root.join(here), Some(&data))?;
+            let found = Course::look(asked.as_deref(), &root.join(here), &installed)?;
             let folder = found.folder().strip_prefix(&root).unwrap();
             Ok::<_, anyhow::Error>(folder.display().to_string())
         };
@@ -384,7 +377,7 @@ mod tests {
             let error = look(Some(asked), "clone").unwrap_err().to_string();
             assert!(error.contains(names), "{error}");
         }
-        fs::remove_dir_all(&data).unwrap();
+        fs::remove_dir_all(&installed).unwrap();
         let error = look(None, "empty").unwrap_err().to_string();
         assert!(
             error.contains("--folder") && error.contains("prefix/share"),

@@ -3,7 +3,9 @@
 //! Nothing here knows the folder that this program was built in.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
 
 /// The first file of that name in a folder of the `PATH`.
 pub fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
@@ -13,33 +15,42 @@ pub fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The environment that this program was installed into: the folder above its `bin`.
-pub fn prefix() -> Option<PathBuf> {
-    let program = std::env::current_exe().ok()?.canonicalize().ok()?;
-    let bin = program.parent()?;
-    bin.ends_with("bin")
-        .then(|| bin.parent().map(Path::to_path_buf))
-        .flatten()
-}
-
-/// Where an installation keeps its data: `share/forklore` in its environment.
-pub fn data_folder() -> Option<PathBuf> {
-    Some(prefix()?.join("share/forklore"))
-}
-
-/// Where Forklore keeps what it can make again: `forklore` in the user's cache folder, as the
-/// kernel does.
+/// The folder that this program was installed into: the one above its `bin`.
 ///
 /// # Errors
 ///
-/// When neither `XDG_CACHE_HOME` nor `HOME` is set.
-pub fn cache_folder() -> anyhow::Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let cache = set("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| set("HOME").map(|home| Path::new(&home).join(".cache")));
-    let cache = cache.ok_or_else(|| {
-        anyhow::anyhow!("no cache folder: neither XDG_CACHE_HOME nor HOME is set")
-    })?;
+/// When the system does not say which file this program is.
+pub fn prefix() -> Result<PathBuf> {
+    let program = std::env::current_exe().and_then(|program| program.canonicalize());
+    let program = program.context("cannot find this program's own file")?;
+    let prefix = program.ancestors().nth(2);
+    Ok(prefix
+        .context("this program is in no folder")?
+        .to_path_buf())
+}
+
+/// Where an installation keeps its data: `share/forklore` in its environment.
+///
+/// # Errors
+///
+/// As [`prefix`].
+pub fn data_folder() -> Result<PathBuf> {
+    Ok(prefix()?.join("share/forklore"))
+}
+
+/// Where Forklore keeps what it can make again: `forklore` in the user's cache folder, whether or not it exists. Sessions,
+/// `forklore doctor` and `cargo lab` all ask here.
+///
+/// # Errors
+///
+/// When there is neither a home folder nor an absolute path in `XDG_CACHE_HOME`.
+pub fn cache_folder() -> Result<PathBuf> {
+    let absolute = |path: PathBuf| Some(path).filter(|path| path.is_absolute());
+    // A relative path there is to be ignored, says the XDG Base Directory Specification.
+    let set = std::env::var_os("XDG_CACHE_HOME").and_then(|path| absolute(path.into()));
+    // The system's own list of users knows it where HOME is not set.
+    let home = || std::env::home_dir().and_then(absolute);
+    let cache = set.or_else(|| Some(home()?.join(".cache")));
+    let cache = cache.context("there is no cache folder: set HOME or XDG_CACHE_HOME")?;
     Ok(cache.join("forklore"))
 }

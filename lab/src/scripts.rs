@@ -68,7 +68,12 @@ impl Scripts {
     fn unpack_into(cache: &Path) -> Result<Scripts> {
         let folder = cache.join(format!("scripts-{}", key()));
         if !folder.is_dir() {
-            write(&folder).with_context(|| format!("cannot write {}", folder.display()))?;
+            write(&folder).with_context(|| {
+                format!(
+                    "cannot write {}: set XDG_CACHE_HOME to a folder that can be written to",
+                    folder.display()
+                )
+            })?;
         }
         Ok(Scripts { folder })
     }

@@ -54,7 +54,7 @@ impl Workbench {
     ///
     /// When its own lacks what lessons need, and none can be made.
     pub fn python() -> Result<Environment> {
-        match places::prefix().and_then(|prefix| Environment::with_jupyter(&prefix)) {
+        match Environment::with_jupyter(&places::prefix()?) {
             Some(own) => Ok(own),
             None => {
                 Report::default().with_python().require()?;

@@ -301,7 +301,7 @@ fn write_file(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> 
 }
 
 /// A size such as `512M`, `1.5G`, `1GiB` or `4096`.
-pub(crate) fn bytes_of(text: &str) -> Option<u64> {
+fn bytes_of(text: &str) -> Option<u64> {
     let digits_end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());

@@ -39,7 +39,6 @@ pub(crate) use commands::opt_level;
 pub(crate) use file::{HIDDEN_ERRORS, doubtful_items, without_own_crates};
 pub(crate) use lines::{commands_end, is_command, shield_negation};
 pub(crate) use locals::{as_locals, closures, once_more, with_drops};
-pub(crate) use magics::bytes_of;
 pub use magics::{bytes_in_words, magic_help, magics_with_prefix, words_for};
 pub use steps::{Action, MemoryLimit, Mistake, Plan, Profile, Script, Step};
 pub use timed::PRELUDE;

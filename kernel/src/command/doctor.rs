@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
+use forklore::memory::Memory;
 use forklore_lab::find_program;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use serde::Serialize;
@@ -13,6 +14,8 @@ use serde::Serialize;
 use crate::command::install;
 use crate::library::cache;
 use crate::library::warm::{self, Shared};
+use crate::supervisor::limit;
+use crate::sys::procs;
 
 /// What a session takes, in MiB: the compiler beside rust-analyzer and the cells' processes.
 const SESSION_MIB: u64 = 800;
@@ -339,62 +342,21 @@ fn cores() -> Finding {
     }
 }
 
+/// In the words of `%limit`: both ask the library.
 fn memory() -> Finding {
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let field = |name: &str| -> Option<u64> {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
-        let kib: u64 = line
-            .trim_matches([':', ' '])
-            .split(' ')
-            .next()?
-            .parse()
-            .ok()?;
-        Some(kib / 1024)
-    };
-    let available_mib = field("MemAvailable").unwrap_or(u64::MAX);
-    let limit_mib = memory_limit().map(|bytes| bytes >> 20);
-    let mut found = format!("{available_mib} MiB available");
-    if let Some(limit_mib) = limit_mib {
-        found.push_str(&format!(", at most {limit_mib} MiB for this job"));
+    let memory = Memory::detect();
+    let available_mib = procs::available_bytes().map_or(u64::MAX, |bytes| bytes >> 20);
+    let mut found = format!("{available_mib} MiB available; {memory}");
+    if let Some(bytes) = limit::for_cells(&memory) {
+        found.push_str(&format!("; the cells may use {} MiB", bytes >> 20));
     }
-    if available_mib.min(limit_mib.unwrap_or(u64::MAX)) < SESSION_MIB {
+    if available_mib.min(memory.usable_bytes() >> 20) < SESSION_MIB {
         let remedy = format!(
             "a session with its compiler takes about {SESSION_MIB} MiB: ask for more, or end other programs"
         );
         return Finding::wrong("memory", Status::Warning, found, &remedy);
     }
     Finding::ok("memory", found)
-}
-
-/// The smallest limit that the control group or the shell has set, in bytes.
-fn memory_limit() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let mut files = vec![PathBuf::from("/sys/fs/cgroup/memory.max")];
-    for line in groups.lines() {
-        let mut parts = line.splitn(3, ':');
-        let (controllers, path) = (
-            parts.nth(1).unwrap_or_default(),
-            parts.next().unwrap_or_default(),
-        );
-        let path = path.trim_start_matches('/');
-        match controllers {
-            "" => files.push(Path::new("/sys/fs/cgroup").join(path).join("memory.max")),
-            "memory" => {
-                let group = Path::new("/sys/fs/cgroup/memory").join(path);
-                files.push(group.join("memory.limit_in_bytes"));
-            }
-            _ => {}
-        }
-    }
-    let texts = files
-        .iter()
-        .filter_map(|file| fs::read_to_string(file).ok());
-    let mut limits: Vec<u64> = texts.filter_map(|text| text.trim().parse().ok()).collect();
-    if let Ok((soft, _)) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_AS) {
-        limits.push(soft);
-    }
-    // "No limit" is a number near the largest.
-    limits.into_iter().filter(|&limit| limit < 1 << 50).min()
 }
 
 fn cache_folder() -> Finding {

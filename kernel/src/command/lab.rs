@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use forklore_lab::find_program;
+use forklore_lab::{find_program, places};
 
 use crate::command::install;
 use crate::command::progress;
@@ -38,10 +38,13 @@ pub struct Options {
 ///
 /// When there is no JupyterLab, the port is taken, or the folder is not there.
 pub fn run(options: &Options) -> Result<()> {
-    let Some(jupyter) = find_program("jupyter-lab") else {
+    // This program may have been called by its path, in an environment that is not active.
+    let beside =
+        || Some(places::prefix().ok()?.join("bin/jupyter-lab")).filter(|path| path.is_file());
+    let Some(jupyter) = find_program("jupyter-lab").or_else(beside) else {
         bail!(
-            "there is no `jupyter-lab` on the PATH: `python3 -m pip install jupyterlab` brings it, \
-             or activate the environment that has it"
+            "there is no `jupyter-lab` on the PATH, nor beside this program: `python3 -m pip install jupyterlab` \
+             brings it, or activate the environment that has it"
         );
     };
     let folder = options.folder.clone().unwrap_or_else(|| PathBuf::from("."));

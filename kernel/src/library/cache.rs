@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Error, Result, bail};
+use forklore_lab::places;
 
 use crate::sys::procs;
 
@@ -41,19 +42,8 @@ const KINDS: [&str; 4] = ["library", "warm", "std", "prelude"];
 ///
 /// When there is no home folder, or it cannot be made.
 pub(crate) fn folder() -> Result<PathBuf> {
-    let from = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    // The system's own list of users knows it where HOME is not set.
-    let home = || std::env::home_dir().filter(|home| home.is_absolute());
-    let home = || home().map(|home| home.join(".cache"));
-    let Some(cache) = from("XDG_CACHE_HOME").or_else(home) else {
-        let message = "there is no cache folder: set HOME or XDG_CACHE_HOME";
-        return Err(Unwritable(message.to_owned()).into());
-    };
-    let folder = cache.join("forklore");
+    let folder =
+        places::cache_folder().map_err(|error| Error::from(Unwritable(error.to_string())))?;
     make_private(&folder).map_err(|error| way_out(error.into(), &folder))?;
     Ok(folder)
 }

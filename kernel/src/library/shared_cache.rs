@@ -19,12 +19,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use forklore_lab::places;
 
 use crate::sys::procs::own_uid;
 
 /// Names the folder; empty for none.
 pub const VARIABLE: &str = "FORKLORE_WARM";
-const BESIDE_PROGRAM: &str = "share/forklore/warm";
 /// Cargo's home in it.
 const CARGO: &str = "cargo";
 const STICKY: u32 = 0o1000;
@@ -41,8 +41,7 @@ pub(crate) fn folder() -> Option<PathBuf> {
 
 /// The place next to this program's installation, where it is found without being named.
 pub(crate) fn default_folder() -> Option<PathBuf> {
-    let program = env::current_exe().ok()?.canonicalize().ok()?;
-    Some(program.parent()?.parent()?.join(BESIDE_PROGRAM))
+    Some(places::data_folder().ok()?.join("warm"))
 }
 
 /// Cargo's home in a shared cache.

@@ -24,7 +24,7 @@ mod event_loop;
 mod input;
 mod kernel;
 mod lifetime;
-mod limit;
+pub(crate) mod limit;
 mod memory;
 mod run;
 mod script;

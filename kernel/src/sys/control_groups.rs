@@ -3,7 +3,7 @@
 use std::fs;
 
 /// The text of `/proc/self/cgroup`, one group a line: `number:controllers:path`. Empty where there are none.
-pub(crate) fn own() -> String {
+fn own() -> String {
     fs::read_to_string("/proc/self/cgroup").unwrap_or_default()
 }
 

@@ -179,6 +179,22 @@ def test_doctor_says_what_is_wrong_and_how_to_mend_it(tmp_path):
     assert code == 1 and "rustup.rs" in out and "no `cc` on the PATH" in out and "XDG_CACHE_HOME" in out
 
 
+def test_doctor_says_of_memory_what_a_session_says(new_kernel):
+    environment = os.environ | {"SLURM_MEM_PER_CPU": "2048", "SLURM_CPUS_ON_NODE": "4"}
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_AS, (64 << 30, 64 << 30))
+
+    doctor = subprocess.run(
+        [PROGRAM, "doctor", "--json"], env=environment, preexec_fn=limited, capture_output=True, text=True
+    )
+    checks = {finding["check"]: finding["found"] for finding in json.loads(doctor.stdout)["findings"]}
+    _, limits, cells = checks["memory"].split("; ")
+    assert "for 4 CPUs) gives this job 8192 MiB" in limits and "65536 MiB (ulimit)" in limits, limits
+    told = new_kernel(env=environment, preexec_fn=limited).ok("%limit").stdout
+    assert limits in told and cells == "the cells may use 7424 MiB" and "may use 7.2 GiB" in told, (cells, told)
+
+
 def test_doctor_finds_a_kernelspec_whose_program_is_gone(tmp_path):
     forklore("install", "--prefix", tmp_path)
     data = tmp_path / "share/jupyter"
