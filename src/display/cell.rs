@@ -96,24 +96,24 @@ fn types_are_shown_without_their_paths() {
 #[diagnostic::on_unimplemented(
     message = "`main` returns `{Self}`, and a cell runs a `main` that returns `()`, a `Result` or an `ExitCode`"
 )]
-pub trait Outcome {
+pub trait Termination {
     /// The error that the program ends with, as it would print it.
     fn error(self) -> Option<String>;
 }
 
-impl Outcome for () {
+impl Termination for () {
     fn error(self) -> Option<String> {
         None
     }
 }
 
-impl Outcome for ExitCode {
+impl Termination for ExitCode {
     fn error(self) -> Option<String> {
         (self != ExitCode::SUCCESS).then(|| format!("`main` returned {self:?}"))
     }
 }
 
-impl<T: Outcome, E: Debug> Outcome for Result<T, E> {
+impl<T: Termination, E: Debug> Termination for Result<T, E> {
     fn error(self) -> Option<String> {
         match self {
             Ok(value) => value.error(),
@@ -127,7 +127,7 @@ impl<T: Outcome, E: Debug> Outcome for Result<T, E> {
 /// # Errors
 ///
 /// When the program failed: what it would have printed.
-pub fn ended(outcome: impl Outcome) -> Result<(), String> {
+pub fn ended(outcome: impl Termination) -> Result<(), String> {
     outcome.error().map_or(Ok(()), Err)
 }
 

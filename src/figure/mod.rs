@@ -58,7 +58,7 @@ pub use slider::{Slider, Sliding};
 pub use stacked::Stacked;
 pub use strip::Strip;
 pub use table::Table;
-pub use timeline::{Span, Timeline};
+pub use timeline::{Timeline, TimelineSpan};
 
 pub(crate) use number::escape;
 

@@ -21,7 +21,7 @@ const N_ROWS_TOLD: usize = 8;
 
 /// A stretch of time in a [`Timeline`], counted from the timeline's beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Span {
+pub struct TimelineSpan {
     /// When it began.
     pub start: Duration,
     /// When it ended.
@@ -60,7 +60,7 @@ pub struct Timeline {
 struct Row {
     name: String,
     /// With the kind's index.
-    spans: Vec<(usize, Span)>,
+    spans: Vec<(usize, TimelineSpan)>,
 }
 
 impl Timeline {
@@ -95,7 +95,7 @@ impl Timeline {
         let (kind, label) = (kind.to_owned(), label.to_owned());
         self.push(
             row,
-            Span {
+            TimelineSpan {
                 start,
                 end,
                 kind,
@@ -113,7 +113,7 @@ impl Timeline {
     }
 
     /// Adds a span to a row, in place: for timelines that grow while they are shown.
-    pub fn push(&mut self, row: &str, span: Span) {
+    pub fn push(&mut self, row: &str, span: TimelineSpan) {
         let kind = match self.kinds.iter().position(|kind| *kind == span.kind) {
             Some(kind) => kind,
             None => {
@@ -259,7 +259,7 @@ impl Timeline {
     }
 }
 
-impl Span {
+impl TimelineSpan {
     fn length(&self) -> Duration {
         self.end.saturating_sub(self.start)
     }
@@ -286,7 +286,7 @@ impl Row {
 
     /// Draws the spans; such as cannot be told apart as one.
     fn draw(&self, canvas: &mut Canvas, axis: &Axis, y: f64) {
-        let mut order: Vec<&(usize, Span)> = self.spans.iter().collect();
+        let mut order: Vec<&(usize, TimelineSpan)> = self.spans.iter().collect();
         order.sort_by_key(|(_, span)| span.start);
         let place = |at: Duration| axis.at(at.as_secs_f64());
         let mut spans = order.into_iter().peekable();
@@ -338,7 +338,7 @@ impl Row {
     }
 }
 
-impl Span {
+impl TimelineSpan {
     fn hint(&self) -> String {
         let label = match self.label.as_str() {
             "" => String::new(),
@@ -409,7 +409,7 @@ mod tests {
     fn a_hundred_thousand_spans_are_a_small_drawing() {
         let mut timeline = Timeline::new("many");
         for n in 0..100_000 {
-            let span = Span {
+            let span = TimelineSpan {
                 start: Duration::from_micros(10 * n),
                 end: Duration::from_micros(10 * n + 9),
                 kind: "run".into(),

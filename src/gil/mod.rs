@@ -39,7 +39,7 @@ use crate::caught::{self, Payload};
 use crate::error::Result;
 
 pub use pool::GilPool;
-pub use report::{GilReport, Span, ThreadReport};
+pub use report::{GilReport, ThreadReport};
 
 /// CPython's default (`sys.getswitchinterval()`).
 const SWITCH_INTERVAL: Duration = Duration::from_millis(5);
@@ -274,7 +274,7 @@ impl<'gil> Token<'gil> {
         let start = self.started.elapsed();
         let result = native();
         let end = self.started.elapsed();
-        self.report.native.push(Span { start, end });
+        self.report.native.push(start..end);
         self.take();
         result
     }
@@ -285,7 +285,7 @@ impl<'gil> Token<'gil> {
             self.lock.take(self.number);
         }
         let end = self.started.elapsed();
-        self.report.waits.push(Span { start, end });
+        self.report.waits.push(start..end);
         self.held_since = Some(end);
     }
 
@@ -293,10 +293,7 @@ impl<'gil> Token<'gil> {
         let Some(since) = self.held_since.take() else {
             return;
         };
-        self.report.held.push(Span {
-            start: since,
-            end: self.started.elapsed(),
-        });
+        self.report.held.push(since..self.started.elapsed());
         if self.lock.is_enabled {
             self.lock.drop_lock(self.number);
         }
@@ -312,6 +309,8 @@ impl Drop for Token<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
     use std::sync::Barrier;
     use std::sync::atomic::AtomicUsize;
@@ -337,7 +336,7 @@ mod tests {
                 token.allow_threads(thread::yield_now);
             }
         });
-        let mut spans: Vec<Span> = report
+        let mut spans: Vec<Range<Duration>> = report
             .threads()
             .iter()
             .flat_map(|t| t.held.clone())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::display::{self, Bundle};
-use crate::figure::{self, Figure, Timeline};
+use crate::figure::{Figure, Timeline, TimelineSpan};
 
 use super::report::{GilReport, ThreadReport};
 
@@ -49,7 +49,7 @@ fn draw(threads: &[ThreadReport], is_enabled: bool, wall: Duration) -> Figure {
         ];
         for (kind, spans) in kinds {
             for span in spans {
-                let span = figure::Span {
+                let span = TimelineSpan {
                     start: span.start,
                     end: span.end,
                     kind: kind.to_owned(),
@@ -64,14 +64,12 @@ fn draw(threads: &[ThreadReport], is_enabled: bool, wall: Duration) -> Figure {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Span;
+    use std::ops::Range;
+
     use super::*;
 
-    fn span(start_ms: u64, end_ms: u64) -> Span {
-        Span {
-            start: Duration::from_millis(start_ms),
-            end: Duration::from_millis(end_ms),
-        }
+    fn span(start_ms: u64, end_ms: u64) -> Range<Duration> {
+        Duration::from_millis(start_ms)..Duration::from_millis(end_ms)
     }
 
     #[test]

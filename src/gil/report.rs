@@ -1,28 +1,20 @@
 //! Who held the lock when, as numbers and as a picture.
 
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
-/// A stretch of time, counted from the start of the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// When it began.
-    pub start: Duration,
-    /// When it ended.
-    pub end: Duration,
-}
-
-/// What one thread had of the lock.
+/// What one thread had of the lock. All times count from the start of the run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ThreadReport {
-    pub(super) held: Vec<Span>,
-    pub(super) waits: Vec<Span>,
-    pub(super) native: Vec<Span>,
+    pub(super) held: Vec<Range<Duration>>,
+    pub(super) waits: Vec<Range<Duration>>,
+    pub(super) native: Vec<Range<Duration>>,
 }
 
 impl ThreadReport {
     /// When the thread held the lock, in order. Without a lock: when it ran "interpreted" code.
-    pub fn held(&self) -> &[Span] {
+    pub fn held(&self) -> &[Range<Duration>] {
         &self.held
     }
 
@@ -32,7 +24,7 @@ impl ThreadReport {
     }
 
     /// When the thread waited for the lock, in order.
-    pub fn waits(&self) -> &[Span] {
+    pub fn waits(&self) -> &[Range<Duration>] {
         &self.waits
     }
 
@@ -42,7 +34,7 @@ impl ThreadReport {
     }
 
     /// When the thread was in "native" code, without the lock, in order.
-    pub fn native(&self) -> &[Span] {
+    pub fn native(&self) -> &[Range<Duration>] {
         &self.native
     }
 }

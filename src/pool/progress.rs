@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::display::Live;
 use crate::error::Outcome;
-use crate::figure::{Figure, Span, Timeline};
+use crate::figure::{Figure, Timeline, TimelineSpan};
 use crate::progress::{Line, Screen};
 use crate::trace::Traced;
 
@@ -234,7 +234,7 @@ struct Worker {
     n_tasks: u64,
     item: Option<usize>,
     item_since: Duration,
-    spans: Vec<Span>,
+    spans: Vec<TimelineSpan>,
 }
 
 impl View {
@@ -375,8 +375,8 @@ impl Worker {
     }
 }
 
-fn span(item: usize, start: Duration, end: Duration) -> Span {
-    Span {
+fn span(item: usize, start: Duration, end: Duration) -> TimelineSpan {
+    TimelineSpan {
         start,
         end,
         kind: "run".to_owned(),

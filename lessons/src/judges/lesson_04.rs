@@ -1,5 +1,6 @@
 //! Lesson 04: where to release a global interpreter lock, and what it does not protect.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use forklore::gil::GilReport;
@@ -43,7 +44,7 @@ pub(crate) fn released(report: &GilReport<u64>) -> Finding {
         ));
     }
     let threads = report.threads();
-    let all = |is: &dyn Fn(&[forklore::gil::Span]) -> bool| threads.iter().all(|t| is(t.held()));
+    let all = |is: &dyn Fn(&[Range<Duration>]) -> bool| threads.iter().all(|t| is(t.held()));
     let starts_short = all(&|held| {
         held.first()
             .is_some_and(|span| span.end - span.start < DOWNLOAD)

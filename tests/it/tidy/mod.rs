@@ -21,6 +21,8 @@ tests![
     one_place_tells_the_kernels_roles,
     evcxr_stays_in_its_room,
     panics_are_caught_in_one_place,
+    public_types_have_names_of_their_own,
+    bincode_is_behind_wire_alone,
     statics_are_those_of_the_invariant,
     use_trees_are_taken_apart,
 ];
@@ -157,6 +159,49 @@ fn panics_are_caught_in_one_place() {
         let catches = code.contains("catch_unwind") && module[0] != "caught";
         let name = module.join("::");
         assert!(!catches, "{name} catches panics: use caught::run");
+    }
+}
+
+/// A name that two public types share says neither which is meant nor where it is.
+fn public_types_have_names_of_their_own() {
+    const KINDS: [&str; 6] = [
+        "struct ",
+        "enum ",
+        "union ",
+        "trait ",
+        "unsafe trait ",
+        "type ",
+    ];
+    let sources = Sources::of("src");
+    let mut seen: BTreeMap<&str, &Module> = BTreeMap::new();
+    for (module, code) in &sources.code {
+        let public = code.lines().filter_map(|line| line.strip_prefix("pub "));
+        for item in public {
+            let Some(rest) = KINDS.iter().find_map(|kind| item.strip_prefix(kind)) else {
+                continue;
+            };
+            let name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap();
+            if let Some(other) = seen.insert(name, module) {
+                let [one, other] = [module, other].map(|module| module.join("::"));
+                panic!("{one} and {other} both have a public {name}");
+            }
+        }
+    }
+    assert!(seen.contains_key("Pool") && seen.contains_key("Map"));
+}
+
+/// It is no longer maintained: what it does is done in one file, and none of its types is in the interface.
+fn bincode_is_behind_wire_alone() {
+    for (module, code) in &Sources::of("src").code {
+        let name = module.join("::");
+        let is_known = code.contains("bincode");
+        assert_eq!(is_known, name == "wire", "{name} and bincode");
+        let is_shown = |line: &&str| line.starts_with("pub ") && line.contains("bincode");
+        assert_eq!(
+            code.lines().map(str::trim_start).find(is_shown),
+            None,
+            "{name}"
+        );
     }
 }
 
