@@ -1,10 +1,15 @@
 """The lessons in a learner's home: there in the first session, newest where the learner has not worked."""
 
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from forklore_hub.spawner import script
+
+BINDER = Path(__file__).parents[3]
+SCRIPT = "hub/forklore_hub/scripts/lessons.sh"
 
 
 @pytest.fixture
@@ -82,3 +87,27 @@ def test_a_home_without_room_is_named_and_the_session_begins(session):
     _, said = session(one="1")
     assert "not all lessons could be copied" in said
     assert lessons.read_text() == "a file"
+
+
+def test_an_image_brings_new_versions_where_nobody_worked(tmp_path):
+    image, home = tmp_path / "image", tmp_path / "home"
+    for name in ("start", SCRIPT):
+        (image / "binder" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(BINDER / name, image / "binder" / name)
+    home.mkdir()
+
+    def start(folder, **lessons):
+        (image / "lessons").mkdir(exist_ok=True)
+        for name, text in lessons.items():
+            (image / "lessons" / f"{name}.ipynb").write_text(text)
+        run = ["bash", image / "binder/start", "echo", "JupyterLab"]
+        ended = subprocess.run(run, cwd=folder, capture_output=True, text=True, timeout=60, check=True)
+        assert ended.stdout == "JupyterLab\n" and not ended.stderr, ended
+        return visible(folder / "lessons")
+
+    assert start(home, one="1", two="2") == {"one.ipynb": "1", "two.ipynb": "2"}
+    (home / "lessons/one.ipynb").write_text("1, and my answer")
+    assert start(home, one="1, corrected", two="2, corrected") == {"one.ipynb": "1, and my answer", "two.ipynb": "2, corrected"}
+    # The checkout itself, as Binder has it.
+    start(image)
+    assert not (image / "lessons/.originals").exists()
