@@ -238,8 +238,12 @@ fn how(course: &Course, kernel: &str, prove: bool) -> Result<How> {
 /// Runs lessons, all of them even if some fail, and answers with what they left behind.
 fn execute(course: &Course, lessons: &[Lesson], how: &How, output: &Path) -> Result<Vec<Executed>> {
     // Before the first lesson is run, and once for all of them.
-    std::fs::create_dir_all(output)
-        .with_context(|| format!("cannot make the folder {}", output.display()))?;
+    std::fs::create_dir_all(output).with_context(|| {
+        format!(
+            "cannot make the folder {}; name another with --output FOLDER",
+            output.display()
+        )
+    })?;
     let bench = Workbench::of_this_program()?;
     let (mut executed, mut failed) = (Vec::new(), Vec::new());
     for lesson in lessons {
