@@ -93,6 +93,21 @@
 //! [`Map`]. Who comes from `multiprocessing`, `concurrent.futures` or joblib finds what they know on
 //! the page [`coming_from_python`].
 //!
+//! # Features
+//!
+//! By default there is the process pool, and what it needs. The rest is opted into:
+//!
+//! | feature | gives | needs |
+//! | --- | --- | --- |
+//! | `auto-init` (default) | fresh workers [before `main`](#what-runs-before-main) | |
+//! | `threads` | [`ThreadPool`], [`Backend::Threads`], [`Gil`] | rayon |
+//! | `progress` | [`progress()`], [`Pool::with_progress`], [`Parallel::progress`] | indicatif, `figure` |
+//! | `figure` | [`figure`], [`display`], [`Trace::timeline`], [`Overheads::figure`] | |
+//! | `notebook` | [`input`], [`password`], and how a cell shows its value | `figure` |
+//! | `full` | all of them | |
+//!
+//! [`prelude`] has what a program uses daily.
+//!
 //! # Fork safety: what a worker has of its parent
 //!
 //! A forked worker is a copy of this process as it was *when the worker was forked*: with the pool, or when it took a

@@ -30,6 +30,7 @@ use super::fork::Child;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
+#[must_use = "dropping it kills the child; `join` waits for its value"]
 pub struct Process<T> {
     child: Child,
     heap: Heap,

@@ -58,7 +58,6 @@ struct Case<'a> {
 
 impl<'a> Cases<'a> {
     /// Adds a case. What it returns is kept from being optimised away.
-    #[must_use]
     pub fn case<T>(self, name: &str, mut work: impl FnMut() -> T + 'a) -> Self {
         self.batches(name, move |loops| {
             let started = Instant::now();
@@ -70,7 +69,6 @@ impl<'a> Cases<'a> {
     }
 
     /// Adds a case that reports its own time: of another program that reads its own clock, or of a part of the work.
-    #[must_use]
     pub fn timed(self, name: &str, mut work: impl FnMut() -> Duration + 'a) -> Self {
         self.batches(name, move |loops| (0..loops).map(|_| work()).sum())
     }
@@ -99,7 +97,6 @@ impl<'a> Cases<'a> {
     ///     .run();
     /// assert!(compared.ratio("long", "short") > 1.0);
     /// ```
-    #[must_use]
     pub fn needs(mut self, n_cores: usize) -> Self {
         if let Some(case) = self.cases.last_mut() {
             case.n_cores = Some(n_cores);
@@ -122,7 +119,6 @@ impl<'a> Cases<'a> {
     ///     .run();
     /// assert!(format!("{compared:?}").find("  100:") < format!("{compared:?}").find("  1,000:"));
     /// ```
-    #[must_use]
     pub fn baseline(mut self, name: &str) -> Self {
         self.baseline = Some(name.to_owned());
         self
