@@ -103,7 +103,7 @@
 //! | `threads` | [`ThreadPool`], [`Backend::Threads`], [`Gil`] | rayon |
 //! | `progress` | [`progress()`], [`Pool::with_progress`], [`Parallel::progress`] | indicatif, `figure` |
 //! | `figure` | [`figure`], [`display`], [`Trace::timeline`], [`Overheads::figure`] | |
-//! | `notebook` | [`input`], [`password`], and how a cell shows its value | `figure` |
+//! | `notebook` | [`input()`], [`password`], and how a cell shows its value | `figure` |
 //! | `full` | all of them | |
 //!
 //! [`prelude`] has what a program uses daily.
