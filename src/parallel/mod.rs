@@ -48,7 +48,7 @@ pub enum Backend {
     /// Worker processes ([`Pool`]): a task that crashes takes no other along.
     #[default]
     Processes,
-    /// Threads ([`ThreadPool`](crate::ThreadPool)): nothing is sent, and a task that aborts ends the program.
+    /// Threads ([`ThreadPool`]): nothing is sent, and a task that aborts ends the program.
     #[cfg(feature = "threads")]
     Threads,
     /// The caller alone, whatever the number of jobs ([`Serial`]): for finding mistakes.
