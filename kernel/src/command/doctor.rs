@@ -1,7 +1,7 @@
 //! `forklore doctor`: is everything there that a session needs, and if not, what brings it?
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,8 +9,8 @@ use anyhow::Result;
 use forklore::memory::Memory;
 use forklore_lab::find_program;
 use nix::sys::statvfs::{FsFlags, statvfs};
-use serde::Serialize;
 
+use super::finding::{Finding, Status};
 use crate::command::install;
 use crate::library::cache;
 use crate::library::warm::{self, Shared};
@@ -21,56 +21,6 @@ use crate::sys::procs;
 const SESSION_MIB: u64 = 800;
 /// What the cache folder and the sessions' folders should have left, in MiB.
 const FREE_MIB: u64 = 500;
-
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// As it should be.
-    Ok,
-    /// Sessions work, but something will be missed.
-    Warning,
-    /// No session can work.
-    Error,
-}
-
-/// What one look has found.
-#[derive(Debug, Clone, Serialize)]
-pub struct Finding {
-    /// What was looked at.
-    pub check: &'static str,
-    /// How bad it is.
-    pub status: Status,
-    /// What was found.
-    pub found: String,
-    /// What to do, where something is wrong.
-    pub remedy: Option<String>,
-}
-
-impl Finding {
-    fn ok(check: &'static str, found: impl Into<String>) -> Finding {
-        Finding {
-            check,
-            status: Status::Ok,
-            found: found.into(),
-            remedy: None,
-        }
-    }
-
-    fn wrong(
-        check: &'static str,
-        status: Status,
-        found: impl Into<String>,
-        remedy: &str,
-    ) -> Finding {
-        Finding {
-            check,
-            status,
-            found: found.into(),
-            remedy: Some(remedy.to_owned()),
-        }
-    }
-}
 
 /// Looks at everything.
 pub fn examine() -> Vec<Finding> {
@@ -381,11 +331,11 @@ fn cache_folder() -> Finding {
     );
     if let Err(error) = write_probe(&folder) {
         let found = format!("{found}; cannot be written: {error}");
-        let remedy = match error.raw_os_error() {
-            Some(libc::EDQUOT) => {
+        let remedy = match error.kind() {
+            ErrorKind::QuotaExceeded => {
                 "your quota is used up: `quota -s` shows it; free some, or set XDG_CACHE_HOME"
             }
-            Some(libc::ENOSPC) => {
+            ErrorKind::StorageFull => {
                 "the disk is full: free some of it, or set XDG_CACHE_HOME to a folder elsewhere"
             }
             _ => "set XDG_CACHE_HOME to a folder that can be written to",

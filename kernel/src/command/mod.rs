@@ -2,6 +2,7 @@
 
 mod cli;
 pub mod doctor;
+mod finding;
 pub mod install;
 mod lab;
 mod progress;
