@@ -55,7 +55,7 @@ impl Crew {
 
     /// Waits until all have ended who will, and ends what was started beside them.
     fn end(&mut self) {
-        self.bid_farewell();
+        self.await_ends();
         let deadline = Instant::now() + SPARED;
         for pid in std::mem::take(&mut self.spared) {
             self.starter.reap_before(pid, deadline);
@@ -64,7 +64,7 @@ impl Crew {
     }
 
     /// Waits for workers that have nothing left to run. One that was stopped would never leave, and is killed.
-    pub(super) fn bid_farewell(&mut self) {
+    pub(super) fn await_ends(&mut self) {
         let starter = &self.starter;
         while let Some(&first) = self.dying.first() {
             let ended = starter.reap_before(first, Instant::now() + FAREWELL);

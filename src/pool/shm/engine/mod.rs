@@ -9,6 +9,8 @@
 //! the one that was running into an error, and publishes what is missing as a new job. So nothing
 //! is lost and nothing is run twice.
 
+mod jobs;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -20,25 +22,19 @@ use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::Ordering;
 use crate::sys::{futex, process_id};
 
-use super::args::{self, Arguments};
-use super::board::{Board, Job, JobSpec, N_JOBS, SPINNING};
+use super::board::{Board, Job, N_JOBS};
 use super::desk::Shm;
 use super::function::Records;
-use super::lane;
 use super::recorder;
 use super::sleep;
 use super::spin::{self, Spinner};
 use crate::pool::call::notes::Notes;
-use crate::pool::call::transport::{
-    CommittedRun, Death, Ending, Items, Look, NewJob, Transport, WorkerLook,
-};
+use crate::pool::call::transport::{Death, Items, Transport};
 use crate::pool::call::work::Trampoline;
 use crate::pool::settings::Settings;
 use crate::pool::workers::crew::{Crew, Leaver, check_number};
 use crate::pool::workers::start;
 
-/// How long the owner lets a tiny job run before it wakes more workers than one.
-const HEAD_START: Duration = Duration::from_micros(5);
 /// A worker that dies before it holds its lifeline is noticed this late at the latest.
 const BACKSTOP: Duration = Duration::from_millis(100);
 
@@ -158,7 +154,7 @@ impl Engine {
             self.crew.set_number(before);
         }
         if self.open.is_empty() {
-            self.crew.see_off();
+            self.crew.await_dismissed();
         }
         outcome
     }
@@ -347,153 +343,4 @@ impl Drop for Engine {
 
 fn job_of<'a>(aside: &'a HashMap<u64, Job>, heap: &'a Heap, id: u64) -> &'a Job {
     aside.get(&id).unwrap_or_else(|| Board::of(heap).job(id))
-}
-
-impl Transport for Engine {
-    /// Where the function's name is written; 0 for what the workers have inherited.
-    type Function = Offset;
-    type Args = Arguments;
-
-    /// Puts a job into the queue and wakes one worker if none is about to look; the number is its index in
-    /// the queue.
-    fn publish(&mut self, new: &NewJob<'_, Engine>) -> Result<u64> {
-        self.replace_dead(false);
-        self.fill_slots()?;
-        let items = new.items;
-        let list = items.map_or(Ok(0), |items| args::write_list(&self.heap, items))?;
-        let board = Board::of(&self.heap);
-        let id = board.tail.load(Ordering::Relaxed);
-        self.make_room(id);
-        let board = Board::of(&self.heap);
-        board.job(id).fill(&JobSpec {
-            function: new.function,
-            n_items: new.n_items,
-            args: new.args.offset,
-            stride: new.args.stride,
-            list,
-            schedule: new.schedule,
-            n_workers: self.settings.n_workers.get() as u64,
-            only_slot: new.only_slot,
-            traced: new.traced,
-        });
-        self.open.insert(
-            id,
-            OpenJob {
-                deaths: Vec::new(),
-                only_slot: new.only_slot,
-            },
-        );
-        board.tail.store(id + 1, Ordering::SeqCst);
-        if new.only_slot.is_some() {
-            self.crew.wake(usize::MAX);
-        } else if board.n_in_state(self.crew.n_slots(), SPINNING) == 0 {
-            self.crew.wake(1);
-        }
-        Ok(id)
-    }
-
-    fn wait(&mut self, ids: &[u64], deadline: Option<Instant>) -> bool {
-        if self.gets_done(ids, HEAD_START) {
-            return true;
-        }
-        let n_items = |id: &u64| self.job(*id).n_items.load(Ordering::Relaxed) as usize;
-        self.crew.wake(ids.iter().map(n_items).sum());
-        let mut may_spin = true;
-        let mut next_thorough_look = Instant::now() + BACKSTOP;
-        loop {
-            let spared = self.crew.kill_overdue();
-            if !spared.is_empty() {
-                // They still write into this pool's memory: it takes no more work.
-                self.is_closed = true;
-                self.is_terminated = true;
-                Board::of(&self.heap).owner.cut();
-                spared.into_iter().for_each(|leaver| self.note(leaver));
-            }
-            self.replace_dead(false);
-            if self.has_ended(ids) {
-                return true;
-            }
-            if deadline.is_some_and(|at| Instant::now() >= at) {
-                return false;
-            }
-            if std::mem::take(&mut may_spin) && self.spin(ids) {
-                return true;
-            }
-            let asleep_since = Instant::now();
-            self.sleep(ids, deadline);
-            self.crew.slept(asleep_since.elapsed());
-            if Instant::now() >= next_thorough_look {
-                self.replace_dead(true);
-                next_thorough_look = Instant::now() + BACKSTOP;
-            }
-        }
-    }
-
-    fn conclude(&mut self, id: u64) -> Ending {
-        let open = self.open.remove(&id);
-        Ending {
-            is_done: self.job(id).is_done(),
-            deaths: open.map(|job| job.deaths).unwrap_or_default(),
-        }
-    }
-
-    fn cancel(&self, id: u64) {
-        self.job(id).cancel();
-    }
-
-    fn look(&self, id: u64) -> (Look, u64) {
-        let job = self.job(id);
-        let mut n_open = job.n_unclaimed();
-        let mut look = Look::default();
-        for (index, pid, slot) in self.crew.slots() {
-            let is_at_it = slot.job.load(Ordering::Acquire) == id;
-            let run = is_at_it.then(|| lane::run_of(&self.heap, slot)).flatten();
-            let n_left = run.map_or(0, |run| run.n_left);
-            n_open += n_left;
-            let n_uncounted = if is_at_it {
-                lane::n_uncounted(&self.heap, slot)
-            } else {
-                0
-            };
-            look.workers.push(WorkerLook {
-                slot: index,
-                pid,
-                n_tasks: self.crew.n_tasks(index) + n_uncounted,
-                item: run.and_then(|run| run.running).map(|item| item as usize),
-            });
-        }
-        (look, n_open)
-    }
-
-    fn visit(&self, id: u64, visitor: &mut dyn FnMut(CommittedRun<'_>)) {
-        lane::visit(&self.heap, self.job(id), visitor);
-    }
-
-    fn discard(&self, id: u64) {
-        let job = self.job(id);
-        lane::give_back(&self.heap, job);
-        recorder::give_back(&self.heap, job);
-        let list = job.list.swap(0, Ordering::Relaxed);
-        if list != 0 {
-            self.heap.give_back(list);
-        }
-        job.is_wanted.store(0, Ordering::Relaxed);
-        if self.aside.contains_key(&id) {
-            self.discarded.borrow_mut().push(id);
-        }
-    }
-
-    fn discard_args(&self, args: Arguments) {
-        args.blocks
-            .into_iter()
-            .for_each(|block| self.heap.give_back(block));
-    }
-
-    fn has_workers(&self) -> bool {
-        self.crew.has_workers()
-    }
-
-    fn start_failure(&self) -> &str {
-        self.crew.start_failure()
-    }
 }

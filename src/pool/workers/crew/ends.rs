@@ -1,0 +1,260 @@
+//! How a worker's end is noticed, and what is known of it.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::error::{Cause, TaskLimit};
+use crate::memory;
+use crate::sys::atomic::Ordering;
+use crate::sys::child::{self, Ended};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::futex;
+use crate::sys::robust;
+use crate::sys::thread::{self, Look};
+
+use super::super::time_limit;
+use super::super::worker;
+use super::{Crew, Leaver, MAX_FAILED_STARTS};
+use crate::pool::call::transport::Death;
+use crate::pool::shm::board::Board;
+use crate::pool::shm::lane;
+
+const SIGKILL: i32 = Signal::SIGKILL as i32;
+const SIGABRT: i32 = Signal::SIGABRT as i32;
+
+/// How long a death's cause is waited for before the death is reported without it.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// What is known of a worker's end.
+struct End {
+    ended: Ended,
+    /// The limit that it had passed, if it was killed for that.
+    overran: Option<TaskLimit>,
+    /// The pool's limit, if the worker was refused memory under it.
+    lacked_memory: Option<u64>,
+    /// How many processes of the control group had ended for lack of memory, if it may be one of them.
+    n_ended_for_memory: Option<u64>,
+    /// It ended itself because there was no room for its results.
+    lacked_room: bool,
+}
+
+impl End {
+    fn cause(&self) -> Cause {
+        if self.lacked_room {
+            return Cause::Encode("all of the pool's shared memory is in use".to_owned());
+        }
+        if let (None, Some(n_ended)) = (self.overran, self.n_ended_for_memory) {
+            return Cause::KilledPerhapsForMemory { n_ended };
+        }
+        if let (Some(limit), Ended::Signalled(SIGABRT)) = (self.lacked_memory, self.ended) {
+            return Cause::OutOfMemory { limit };
+        }
+        match (self.overran, self.ended) {
+            (Some(limit), _) => Cause::TimedOut {
+                limit,
+                is_ended: true,
+            },
+            (None, Ended::Exited(code)) => Cause::Exited { code },
+            (None, Ended::Signalled(signal)) => Cause::Signalled { signal },
+            (None, Ended::Unknown) => Cause::Vanished,
+        }
+    }
+}
+
+impl Crew {
+    /// The workers that have left since this was last asked. With `thorough`, also those that died
+    /// before they held their lifeline.
+    pub(in crate::pool) fn leavers(&mut self, thorough: bool) -> Vec<Leaver> {
+        let starter = &self.starter;
+        self.dying.retain(|&pid| starter.try_reap(pid).is_none());
+        let mut leavers = Vec::new();
+        for slot in 0..self.pids.len() {
+            let Some(pid) = self.pids[slot] else { continue };
+            let is_cut = Board::of(&self.heap).slots[slot].lifeline.is_cut();
+            let ended = if is_cut {
+                // The clock is read first: last words may be waited for.
+                Some((monotonic_ns(), self.last_words(pid)))
+            } else if thorough {
+                let reaped = self.starter.try_reap(pid);
+                let ended = reaped.filter(|_| self.is_off(slot, pid));
+                ended.map(|ended| (monotonic_ns(), ended))
+            } else {
+                None
+            };
+            leavers.extend(ended.map(|ended| self.clear_slot(slot, pid, ended)));
+        }
+        leavers
+    }
+
+    /// Makes sure that a worker that is taken for dead is. The OS spares a dead server's worker that has
+    /// changed its credentials, and it must not go on beside its successor.
+    fn is_off(&self, slot: usize, pid: i32) -> bool {
+        let lifeline = &Board::of(&self.heap).slots[slot].lifeline;
+        // The OS marks at most 2,048 words of a thread that dies: a worker with more locks may leave this one as it was.
+        if !lifeline.is_held_by(pid) || thread::has_ended(pid as u32, Look::Thorough) {
+            return true;
+        }
+        // While it holds its lifeline, the pid is its.
+        child::kill(pid, Signal::SIGKILL);
+        let deadline = Instant::now() + LAST_WORDS;
+        while !lifeline.is_cut() && Instant::now() < deadline {
+            let seen = lifeline.word().load(Ordering::Acquire);
+            if !robust::is_marked(seen) {
+                futex::wait(lifeline.word(), seen, Some(deadline));
+            }
+        }
+        lifeline.is_cut()
+    }
+
+    fn clear_slot(
+        &mut self,
+        slot_index: usize,
+        pid: i32,
+        (noticed_ns, ended): (u64, Ended),
+    ) -> Leaver {
+        let heap = Rc::clone(&self.heap);
+        let slot = &Board::of(&heap).slots[slot_index];
+        let n_tasks = self.n_tasks(slot_index) + lane::n_uncounted(&heap, slot);
+        let n_slots = self.n_tasks_before.len().max(slot_index + 1);
+        self.n_tasks_before.resize(n_slots, 0);
+        self.n_tasks_before[slot_index] = n_tasks;
+        self.pids[slot_index] = None;
+        let is_retired = slot.is_retired.load(Ordering::Acquire) != 0;
+        let was_up = slot.is_up.load(Ordering::Acquire) != 0;
+        let overran = self
+            .time_limit
+            .as_mut()
+            .and_then(|limit| limit.forget(slot_index));
+        let last_panic = Board::of(&heap).last_panics[slot_index].read();
+        self.note_start(
+            slot_index,
+            pid,
+            (!was_up).then_some((ended, overran)),
+            &last_panic,
+        );
+        let lacks_memory = slot.lacks_memory.load(Ordering::Acquire) != 0;
+        let end = End {
+            ended,
+            overran,
+            lacked_memory: self
+                .settings
+                .conditions
+                .memory_limit
+                .filter(|_| lacks_memory),
+            n_ended_for_memory: self.look_for_lack_of_memory(ended),
+            lacked_room: slot.lacks_room.load(Ordering::Acquire) != 0,
+        };
+        Leaver {
+            slot: slot_index,
+            job: (was_up && !is_retired).then(|| slot.job.load(Ordering::Acquire)),
+            death: Death {
+                task: lane::running(&self.heap, slot),
+                pid,
+                noticed_ns,
+                cause: end.cause().after(last_panic),
+            },
+        }
+    }
+
+    /// How many processes of the control group have ended for lack of memory, if there are more than
+    /// before and a worker's end looks like that.
+    fn look_for_lack_of_memory(&mut self, ended: Ended) -> Option<u64> {
+        let Ended::Signalled(SIGKILL) = ended else {
+            return None;
+        };
+        let now = memory::n_ended(Path::new("/"));
+        let before = std::mem::replace(&mut self.n_ended_for_memory, now);
+        (now > before).then_some(now)
+    }
+
+    /// Notes whether the worker that has left a slot had ever been ready.
+    fn note_start(
+        &mut self,
+        slot: usize,
+        pid: i32,
+        failed: Option<(Ended, Option<TaskLimit>)>,
+        last_words: &str,
+    ) {
+        let n_slots = self.failed_starts.len().max(slot + 1);
+        self.failed_starts.resize(n_slots, 0);
+        let n_failed = &mut self.failed_starts[slot];
+        self.start_failure = match failed {
+            None => {
+                *n_failed = 0;
+                return;
+            }
+            Some((_, Some(limit))) if self.settings.initializer.is_some() => {
+                *n_failed = MAX_FAILED_STARTS;
+                format!(
+                    "the pool's initializer {}",
+                    limit.at_least(time_limit::SHORTEST_START)
+                )
+            }
+            Some((Ended::Exited(worker::FAILED_TO_PREPARE), _)) => {
+                *n_failed = MAX_FAILED_STARTS;
+                last_words.to_owned()
+            }
+            Some((Ended::Exited(worker::FAILED_TO_START), _)) => {
+                *n_failed = MAX_FAILED_STARTS;
+                "the pool's initializer panicked".to_owned()
+            }
+            Some((ended, _)) => {
+                *n_failed += 1;
+                format!("process {pid} {ended} before it was ready to run anything")
+            }
+        };
+    }
+
+    /// Kills workers that have been at one task for too long. Those that this process may not kill leave
+    /// their slots as if they were dead.
+    pub(in crate::pool) fn kill_overdue(&mut self) -> Vec<Leaver> {
+        let Some(limit) = &mut self.time_limit else {
+            return Vec::new();
+        };
+        let spared = limit.kill_overdue(&self.heap, &self.pids);
+        let leave = |(slot, limit)| self.spare(slot, limit);
+        spared.into_iter().filter_map(leave).collect()
+    }
+
+    fn spare(&mut self, slot_index: usize, limit: TaskLimit) -> Option<Leaver> {
+        let pid = self.pids[slot_index].take()?;
+        self.spared.push(pid);
+        let slot = &Board::of(&self.heap).slots[slot_index];
+        Some(Leaver {
+            slot: slot_index,
+            job: Some(slot.job.load(Ordering::Acquire)),
+            death: Death {
+                task: lane::running(&self.heap, slot),
+                pid,
+                noticed_ns: monotonic_ns(),
+                cause: Cause::TimedOut {
+                    limit,
+                    is_ended: false,
+                },
+            },
+        })
+    }
+
+    /// How a worker whose lifeline is cut came to its end. Reaps it if that is possible at once;
+    /// a large worker's memory takes its time.
+    fn last_words(&mut self, pid: i32) -> Ended {
+        // A worker that replaced its program has no way back, but lives.
+        child::kill(pid, Signal::SIGKILL);
+        if let Some(ended) = self.starter.try_reap(pid) {
+            return ended;
+        }
+        if let Some(ended) = child::peek_ending(pid) {
+            self.dying.push(pid);
+            return ended;
+        }
+        let deadline = Instant::now() + LAST_WORDS;
+        let ended = self.starter.reap_before(pid, deadline);
+        ended.unwrap_or_else(|| {
+            self.dying.push(pid);
+            Ended::Unknown
+        })
+    }
+}
