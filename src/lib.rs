@@ -163,7 +163,7 @@
 //! workers of them, the library puts one function on the list of those that the loader runs before `main`
 //! (`.init_array`). In every process that no pool has started it looks for one environment variable and returns.
 //!
-//! The variable alone does nothing, whoever sets it. It names a descriptor and a token, and the function goes on only if the
+//! The variable alone does nothing, whatever sets it. It names a descriptor and a token, and the function goes on only if the
 //! descriptor is a socket that this process's own parent has made, with the same user's rights, and the token is what is in
 //! it. A program that runs with more rights than the user who started it (setuid) never goes on.
 //!

@@ -1,7 +1,7 @@
 //! Runs cells without Jupyter: `cargo run -p forklore-kernel --example cells < FILE`, with a line `---` between cells.
 //!
 //! Shows what each cell wrote, how it ended and how long it took. `!interrupt MS` as a cell's first line interrupts
-//! it after so many milliseconds. `--bare` leaves the library out.
+//! it after that many milliseconds. `--bare` leaves the library out.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};

@@ -32,7 +32,7 @@ pub struct Options {
     #[arg(long, requires = "run")]
     prove: bool,
 
-    /// Let them use only so many CPUs
+    /// Let them use only this many CPUs
     #[arg(long, value_name = "N", requires = "run")]
     cpus: Option<usize>,
 

@@ -4,7 +4,7 @@
 //!  owner ── token and content into the socket, then start: VARIABLE="descriptor token" ──▶ fresh process
 //! ```
 //!
-//! The environment variable says where the letter is, and is no letter by itself: whoever sets it, or hands it on by mistake, has
+//! The environment variable says where the letter is, and is no letter by itself: a process that sets it, or passes it on by mistake, has
 //! no socket that this process's own parent has made, and no token in it. A process that finds no letter has changed and read
 //! nothing.
 

@@ -8,7 +8,7 @@
 with the keyboard alone, and be readable from a phone's width on. Slides are looked at one by one: each has to fit, to
 have a heading and its number, and no violation either.
 
-`learner`: goes the way of somebody who does a lesson: a prediction, all cells, an exercise that is not solved yet,
+`learner`: goes the way of a learner who does a lesson: a prediction, all cells, an exercise that is not solved yet,
 and then is; and moves a slider. ADDRESS is the lesson in JupyterLab.
 
 `predictions`: whether the number that a learner is to change is on the screen, in each cell of a notebook that has one: on a

@@ -246,7 +246,7 @@ fn kernelspecs() -> Finding {
             CHECK,
             Status::Error,
             found,
-            "`forklore install` writes it anew",
+            "`forklore install` writes it again",
         );
     }
     let own = std::env::current_exe()
@@ -258,7 +258,7 @@ fn kernelspecs() -> Finding {
             path.display(),
             program.display()
         );
-        let remedy = "if that is not meant, `forklore install` writes it anew";
+        let remedy = "if that is not meant, `forklore install` writes it again";
         return Finding::wrong(CHECK, Status::Warning, found, remedy);
     }
     Finding::ok(CHECK, path.display().to_string())

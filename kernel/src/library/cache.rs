@@ -176,7 +176,7 @@ pub(crate) fn make(
     })
 }
 
-/// Renames a finished folder. Somebody else may have been faster: then theirs is as good.
+/// Renames a finished folder. Another session may have been faster: then its folder is as good.
 pub(crate) fn put_in_place(ready: &Path, place: &Path) -> Result<()> {
     match fs::rename(ready, place) {
         Err(error) if !place.exists() => {

@@ -38,7 +38,7 @@ pub(super) struct Cell {
 pub(super) enum Shows {
     /// It is published.
     Result,
-    /// Nobody wants it.
+    /// It is not wanted.
     Nothing,
     /// It is kept for the reply, as the value of a user expression.
     Value,

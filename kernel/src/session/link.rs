@@ -30,7 +30,7 @@ pub(super) struct Link {
     output: Box<dyn Fn(Output) + Send + Sync>,
     /// The session's folder, if it is to be removed with the session.
     folder: Option<PathBuf>,
-    /// Nobody asked for what the session's own first cells write.
+    /// No user asked for what the session's own first cells write.
     is_silent: AtomicBool,
     /// What the cells' programs say of their own places.
     pub(super) places: Places,
@@ -439,7 +439,7 @@ impl Control {
 
 /// Ends all that this process has started, except the supervisor: compilers, cargo, the shell.
 ///
-/// Whoever started them waits for them. Only what they leave behind, which this process adopts, is reaped here.
+/// The process that started them waits for them. Only what they leave behind, which this process adopts, is reaped here.
 fn end_compilers(supervisor: Option<Pid>) {
     let direct = procs::children(std::process::id() as i32);
     for child in direct

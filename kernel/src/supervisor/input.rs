@@ -178,7 +178,7 @@ mod tests {
         let (mut input, its_reader) = Input::open().unwrap();
         let mut reader = File::from(its_reader);
         let mut text = [0; 16];
-        assert_eq!(reader.read(&mut text).unwrap(), 0, "nobody may ask yet");
+        assert_eq!(reader.read(&mut text).unwrap(), 0, "no cell may ask yet");
         input.allow(true);
         input.answer(b"one\n");
         assert_eq!(reader.read(&mut text).unwrap(), 4);

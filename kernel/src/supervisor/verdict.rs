@@ -35,7 +35,7 @@ pub fn of_death(death: Death, evidence: &Evidence) -> Failure {
         }
         Death::Signalled(SIGKILL) => (
             "Killed",
-            "the cell's process was killed by signal 9 (SIGKILL): by somebody, or by the system for want of memory".to_owned(),
+            "the cell's process was killed by signal 9 (SIGKILL): by a user or a program, or by Linux for lack of memory".to_owned(),
         ),
         Death::Signalled(signal) => of_signal(signal, evidence.fault),
     };

@@ -202,7 +202,7 @@ def test_doctor_finds_a_kernelspec_whose_program_is_gone(tmp_path):
     spec = json.loads(file.read_text())
     file.write_text(json.dumps(spec | {"argv": ["/no/such/forklore", *spec["argv"][1:]]}))
     code, out, _ = forklore("doctor", JUPYTER_PATH=str(data))
-    assert code == 1 and "/no/such/forklore" in out and "`forklore install` writes it anew" in out
+    assert code == 1 and "/no/such/forklore" in out and "`forklore install` writes it again" in out
 
 
 def test_lab_names_what_is_in_its_way(tmp_path):

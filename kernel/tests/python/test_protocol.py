@@ -114,7 +114,7 @@ def test_comms_are_closed_politely(kernel):
     assert kernel.reply(kernel.client.comm_info())["content"]["comms"] == {}
     session = kernel.client.session
     comm = uuid.uuid4().hex
-    content = {"comm_id": comm, "target_name": "nobody", "data": {}}
+    content = {"comm_id": comm, "target_name": "unknown", "data": {}}
     message = session.msg("comm_open", content)
     kernel.client.shell_channel.send(message)
     closed = kernel.next_output(message["header"]["msg_id"], "comm_close")

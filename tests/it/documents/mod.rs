@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::support::tests;
-use reading::{anchors, documents, files, has_word, is_identifier, named, read, root, sources};
+use reading::{
+    anchors, comments, documents, files, has_word, is_identifier, named, read, root, sources,
+};
 
 tests![
     links_lead_somewhere,
@@ -190,19 +192,29 @@ fn commands_have_their_targets() {
 }
 
 fn words_are_those_of_the_glossary() {
+    let documents = documents();
+    let prose = documents
+        .iter()
+        .map(|document| (document.name().to_owned(), document.prose()));
+    let is_code = |file: &&String| file.ends_with(".rs") || file.ends_with(".py");
+    // This file has them all.
+    let is_other = |file: &&String| !file.starts_with("tests/it/documents/");
+    let code = files()
+        .into_iter()
+        .filter(|file| is_code(&file) && is_other(&file));
+    let comments = code.map(|file| {
+        let text = read(&file);
+        (file, comments(&text))
+    });
     let mut wrong = Vec::new();
-    for document in documents() {
-        for (index, line) in document.prose().to_lowercase().lines().enumerate() {
-            for (synonym, word) in SYNONYMS
+    for (name, text) in prose.chain(comments) {
+        for (index, line) in text.to_lowercase().lines().enumerate() {
+            let found = SYNONYMS
                 .iter()
-                .filter(|(synonym, _)| has_word(line, synonym))
-            {
-                let number = index + 1;
-                wrong.push(format!(
-                    "{}:{number}: not `{synonym}`, but {word}",
-                    document.name()
-                ));
-            }
+                .filter(|(synonym, _)| has_word(line, synonym));
+            wrong.extend(found.map(|(synonym, word)| {
+                format!("{name}:{}: not `{synonym}`, but {word}", index + 1)
+            }));
         }
     }
     expect_none("words to avoid", &wrong);

@@ -158,6 +158,20 @@ pub(super) fn anchors(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// The lines of a program that are comments; the others are empty.
+pub(super) fn comments(text: &str) -> String {
+    let is_comment = |line: &str| line.starts_with("//") || line.starts_with('#');
+    let lines = text.lines();
+    let comments = lines.map(|line| {
+        if is_comment(line.trim_start()) {
+            line
+        } else {
+            ""
+        }
+    });
+    comments.collect::<Vec<_>>().join("\n")
+}
+
 pub(super) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
