@@ -21,6 +21,7 @@ pub(super) fn of(variable: &Variable, budget_bytes: &mut usize) -> Option<Variab
     Some(Variable {
         value: copied,
         copy: variable.copy,
+        threads_of: variable.threads_of,
     })
 }
 

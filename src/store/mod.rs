@@ -8,6 +8,7 @@ use std::any::{Any, TypeId};
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::io;
 use std::ops::Deref;
 use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,9 @@ mod copy;
 /// Printed where an early end with `?` is to be reported.
 pub const USER_ERROR_OCCURRED: &str = "EVCXR_ERROR_OCCURRED";
 const VARIABLE_CHANGED_TYPE: &str = "EVCXR_VARIABLE_CHANGED_TYPE:";
+
+/// The name of a session's tokio runtime.
+const RUNTIME: &str = "evcxr_tokio_runtime";
 
 /// The variables of a session, by name.
 #[repr(C)]
@@ -47,6 +51,21 @@ struct Variable {
     value: Box<dyn Any>,
     /// Copies a value whose bytes are all of it.
     copy: Option<Copy>,
+    /// The process that has the threads without which the value is nothing.
+    threads_of: Option<u32>,
+}
+
+/// Values that are nothing without their threads: whoever uses or drops one after these have ended waits for them
+/// forever.
+const THREADED: [&str; 2] = [
+    "tokio::runtime::runtime::Runtime",
+    "rayon_core::thread_pool::ThreadPool",
+];
+
+/// The process of the threads that a value of this type has started, if it is of such a type.
+fn process_of_threads(type_name: &str) -> Option<u32> {
+    let is_threaded = THREADED.iter().any(|name| type_name.contains(name));
+    is_threaded.then(std::process::id)
 }
 
 /// What a tokio runtime is kept as, and who made it.
@@ -55,24 +74,12 @@ struct Shared<T> {
     value: Arc<T>,
 }
 
-/// The process, because a runtime's threads are nowhere else; and the cell, because each has its own copy of tokio, and
-/// that knows only threads which it has started itself.
+/// The process, because a runtime's threads are nowhere else; and where in memory the code is that made it, because
+/// cells that are linked with a tokio of their own know only the threads that this one has started.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Maker {
     pid: u32,
-    cell: usize,
-}
-
-/// Has another address in every cell.
-static CELL: u8 = 0;
-
-impl Maker {
-    fn current() -> Maker {
-        Maker {
-            pid: std::process::id(),
-            cell: std::ptr::from_ref(&CELL) as usize,
-        }
-    }
+    code: usize,
 }
 
 impl VariableStore {
@@ -82,10 +89,11 @@ impl VariableStore {
             true => None,
             false => Some(copy_bits::<T> as Copy),
         };
-        self.put(name, Box::new(value), copy);
+        self.put(name, Box::new(value), copy, std::any::type_name::<T>());
     }
 
-    /// Whether the variable, if there is one of this name, has the type that the cell expects; says so if not.
+    /// Whether the variable, if there is one of this name, has the type that the cell expects, and still is what it was;
+    /// says so if not.
     pub fn check_variable<T: 'static>(&mut self, name: &str) -> bool {
         self.check(name, TypeId::of::<T>())
     }
@@ -102,19 +110,43 @@ impl VariableStore {
         }
     }
 
-    /// The value of this name, which is made where it is missing, and made again for another cell and another process.
-    /// The one before is never dropped: tasks may still run on it, or its threads may be gone and would be waited for.
+    /// As evcxr's: the value of this name, which is made where it is missing.
     ///
     /// # Panics
     ///
     /// If the variable has another type.
     pub fn lazy_arc<T: 'static, F: FnOnce() -> T>(&mut self, name: &str, create: F) -> Arc<T> {
-        let maker = Maker::current();
+        // Each cell has its own `F`, and so its own copy of this.
+        self.shared(name, Self::lazy_arc::<T, F> as *const () as usize, create)
+    }
+
+    /// The session's tokio runtime, which is made where it is missing, and made again in another process and by the code of
+    /// another tokio. The one before is never dropped: tasks may still run on it, or its threads may be gone and
+    /// would be waited for.
+    ///
+    /// # Panics
+    ///
+    /// If no runtime can be made.
+    pub fn runtime<T: 'static>(&mut self, create: fn() -> io::Result<T>) -> Arc<Mutex<T>> {
+        self.shared(RUNTIME, create as usize, || match create() {
+            Ok(runtime) => Mutex::new(runtime),
+            Err(error) => panic!("no tokio runtime for `.await`: {error}"),
+        })
+    }
+
+    fn shared<T: 'static>(
+        &mut self,
+        name: &str,
+        code: usize,
+        create: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let pid = std::process::id();
+        let maker = Maker { pid, code };
         if let Some(kept) = self.variables.get(name) {
             match kept.value.downcast_ref::<Shared<T>>() {
                 Some(shared) if shared.maker == maker => return Arc::clone(&shared.value),
-                Some(_) => std::mem::forget(self.variables.remove(name)),
-                None => has_another_type(),
+                // Of another tokio, the type is another one too.
+                _ => std::mem::forget(self.variables.remove(name)),
             }
         }
         let value = Arc::new(create());
@@ -122,14 +154,18 @@ impl VariableStore {
             maker,
             value: Arc::clone(&value),
         };
-        self.put(name, Box::new(shared), None);
+        self.put(name, Box::new(shared), None, "");
         value
     }
 
     #[inline(never)]
-    fn put(&mut self, name: &str, value: Box<dyn Any>, copy: Option<Copy>) {
-        self.variables
-            .insert(name.to_owned(), Variable { value, copy });
+    fn put(&mut self, name: &str, value: Box<dyn Any>, copy: Option<Copy>, type_name: &str) {
+        let variable = Variable {
+            value,
+            copy,
+            threads_of: process_of_threads(type_name),
+        };
+        self.variables.insert(name.to_owned(), variable);
     }
 
     #[inline(never)]
@@ -137,6 +173,19 @@ impl VariableStore {
         let Some(variable) = self.variables.get(name) else {
             return true;
         };
+        if variable
+            .threads_of
+            .is_some_and(|pid| pid != std::process::id())
+        {
+            // Its drop would wait for them.
+            std::mem::forget(self.variables.remove(name));
+            eprintln!(
+                "The variable {name} is lost: its threads ended when a cell was rolled back. \
+                 Run the cell that makes it again."
+            );
+            println!("{VARIABLE_CHANGED_TYPE}{name}");
+            return false;
+        }
         let is_same = (*variable.value).type_id() == expected;
         if !is_same {
             eprintln!(
@@ -341,6 +390,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_nothing_without_its_threads_is_lost_with_them() {
+        let mut store = empty();
+        store.put_variable("a", Box::new(1_u8));
+        assert_eq!(store.variables["a"].threads_of, None);
+        let name = "alloc::sync::Arc<tokio::runtime::runtime::Runtime>";
+        assert_eq!(process_of_threads(name), Some(std::process::id()));
+        let variable = store.variables.get_mut("a").unwrap();
+        variable.threads_of = process_of_threads(name);
+        assert!(store.check_variable::<Box<u8>>("a"));
+        store.variables.get_mut("a").unwrap().threads_of = Some(1);
+        assert!(!store.check_variable::<Box<u8>>("a"));
+        assert!(store.variables.is_empty());
+    }
+
+    #[test]
     fn a_key_is_the_thread_s_own() {
         thread_local! { static COUNT: std::cell::Cell<u8> = const { std::cell::Cell::new(1) }; }
         static SHARED: Key<std::cell::Cell<u8>> = Key::new(COUNT);
@@ -349,22 +413,30 @@ mod tests {
         assert_eq!(std::thread::spawn(|| SHARED.get()).join().unwrap(), 1);
     }
 
-    #[test]
-    fn what_is_shared_is_made_once() {
-        let mut store = empty();
-        let first = store.lazy_arc("runtime", || 1_u8);
-        let second = store.lazy_arc("runtime", || 2_u8);
-        assert!(Arc::ptr_eq(&first, &second));
+    fn first() -> io::Result<u8> {
+        Ok(1)
     }
 
     #[test]
-    fn what_is_shared_is_made_again_for_another_maker() {
+    fn a_runtime_is_made_once_and_again_for_another_process_or_another_tokio() {
         let mut store = empty();
-        let first = store.lazy_arc("runtime", || 1_u8);
-        let kept = store.variables.get_mut("runtime").unwrap();
-        kept.value.downcast_mut::<Shared<u8>>().unwrap().maker.pid += 1;
-        let second = store.lazy_arc("runtime", || 2_u8);
-        assert_eq!((*first, *second), (1, 2));
+        let runtime = store.runtime(first);
+        assert!(Arc::ptr_eq(&runtime, &store.runtime(first)));
+        let kept = store.variables.get_mut(RUNTIME).unwrap();
+        kept.value
+            .downcast_mut::<Shared<Mutex<u8>>>()
+            .unwrap()
+            .maker
+            .pid += 1;
+        assert!(!Arc::ptr_eq(&runtime, &store.runtime(first)));
+        assert_eq!(*lock(&store.runtime(|| Ok("another type"))), "another type");
+    }
+
+    #[test]
+    fn what_a_cell_asks_for_again_is_made_once() {
+        let mut store = empty();
+        let mut cell = || store.lazy_arc("shared", || 1_u8);
+        assert!(Arc::ptr_eq(&cell(), &cell()));
     }
 
     #[test]

@@ -1,12 +1,17 @@
-//! Macros that make items: what their definitions and their inputs say of these.
+//! Macros that make items: evcxr takes their calls for statements, whose items are gone with the cell.
+//!
+//! A call becomes a module with the macro and the call in it, from which the names are imported that it may make (see
+//! `rewrite`). `thread_local!` and `lazy_static!` are known, and become statics.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use ra_ap_syntax::ast;
-use ra_ap_syntax::{AstNode, NodeOrToken, SyntaxKind, SyntaxNode, SyntaxToken, TextRange};
+use ra_ap_syntax::ast::HasName;
+use ra_ap_syntax::{AstNode, NodeOrToken, SyntaxKind, SyntaxNode, SyntaxToken, TextRange, ast};
+
+use super::rewrite::{MADE, tokens};
 
 /// Macros whose input looks like items, and is none.
-pub(super) const QUOTING: [&str; 6] = [
+const QUOTING: [&str; 6] = [
     "quote",
     "parse_quote",
     "quote_spanned",
@@ -15,7 +20,7 @@ pub(super) const QUOTING: [&str; 6] = [
     "rsx",
 ];
 /// An item begins with one of these.
-pub(super) const ITEMS: [&str; 14] = [
+const ITEMS: [&str; 14] = [
     "const",
     "struct",
     "enum",
@@ -33,11 +38,121 @@ pub(super) const ITEMS: [&str; 14] = [
 ];
 
 /// Items that are private unless they say that they are not.
-pub(super) const VISIBLE: [&str; 7] = ["const", "struct", "enum", "union", "fn", "static", "trait"];
+const VISIBLE: [&str; 7] = ["const", "struct", "enum", "union", "fn", "static", "trait"];
+/// Macros that make items, and what they have made.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Macros {
+    makers: HashMap<String, Maker>,
+    /// Names that a macro has made.
+    made: HashSet<String>,
+}
+
+/// A macro of a cell's that makes items.
+#[derive(Debug, Clone)]
+struct Maker {
+    /// Its definition in one line: evcxr keeps items in no order, and a macro has to come before its use.
+    text: String,
+    /// The names that it may give what it makes.
+    names: BTreeSet<String>,
+    /// Whether it makes nothing that has a name.
+    makes_only_impls: bool,
+}
+
+impl Macros {
+    /// Takes note of a macro that may make items.
+    pub(super) fn note(&mut self, rules: &ast::MacroRules) {
+        let (Some(name), Some(tree)) = (rules.name(), rules.token_tree()) else {
+            return;
+        };
+        let name = name.text().to_string();
+        self.makers.remove(&name);
+        let bodies: Vec<ast::TokenTree> = tree
+            .syntax()
+            .children()
+            .filter_map(ast::TokenTree::cast)
+            .skip(1)
+            .step_by(2)
+            .filter(begins_with_an_item)
+            .collect();
+        let names: Vec<BTreeSet<String>> =
+            bodies.iter().map(|body| names_in(body.syntax())).collect();
+        let ranges: Vec<TextRange> = bodies
+            .iter()
+            .map(|body| body.syntax().text_range())
+            .collect();
+        if !names.is_empty() {
+            let maker = Maker {
+                text: in_one_line(rules, &ranges),
+                names: names.into_iter().flatten().collect(),
+                makes_only_impls: bodies.iter().all(makes_only_impls),
+            };
+            self.makers.insert(name, maker);
+        }
+    }
+
+    /// The items that a call makes, if it makes any.
+    pub(super) fn items_of(
+        &mut self,
+        call: &ast::MacroCall,
+        text: &str,
+        defined: &HashSet<String>,
+    ) -> Option<String> {
+        let name = call.path()?.segment()?.name_ref()?.text().to_string();
+        let tree = call.token_tree()?;
+        match name.as_str() {
+            "thread_local" => return statics(&tree, Form::ThreadLocal),
+            "lazy_static" => return statics(&tree, Form::Lazy),
+            _ if QUOTING.contains(&name.as_str()) => return None,
+            _ => {}
+        }
+        let known = self.makers.get(&name).cloned();
+        if known.is_none() && !begins_with_an_item(&tree) {
+            return None;
+        }
+        let words = words(tree.syntax());
+        let mut all: BTreeSet<String> =
+            words.iter().filter(|w| !is_primitive(w)).cloned().collect();
+        let is_nameless = known.as_ref().is_some_and(|known| known.makes_only_impls);
+        let (maker, own_names) =
+            known.map_or_else(Default::default, |known| (known.text, known.names));
+        all.extend(own_names);
+        all.retain(|name| !is_nameless && (self.made.contains(name) || !defined.contains(name)));
+        self.made.extend(all.iter().cloned());
+        let names: Vec<String> = all.into_iter().collect();
+        // A call for the same thing takes the place of the one before. What an `impl` is for may take several words.
+        let n_words = if is_nameless { words.len() } else { 1 };
+        let of = words[..n_words.min(words.len())].join("_");
+        let module = format!("{MADE}{name}_{of}").to_lowercase();
+        let end = if text.trim_end().ends_with([';', '}']) {
+            ""
+        } else {
+            ";"
+        };
+        let import = match names.join(", ") {
+            names if names.is_empty() => String::new(),
+            names => format!(" use {module}::{{{names}}};"),
+        };
+        Some(format!(
+            "mod {module} {{ use super::*; {maker}{text}{end} }}{import}"
+        ))
+    }
+}
+
+/// The call that a statement is.
+pub(super) fn call(statement: &SyntaxNode) -> Option<ast::MacroCall> {
+    let expression = match ast::ExprStmt::cast(statement.clone()) {
+        Some(statement) => statement.expr()?,
+        None => ast::Expr::cast(statement.clone())?,
+    };
+    match expression {
+        ast::Expr::MacroExpr(expression) => expression.macro_call(),
+        _ => None,
+    }
+}
 
 /// A macro's definition, with everything public that it makes in these bodies: rust-analyzer reads it in a module, and
 /// has to find what is made from outside.
-pub(super) fn in_one_line(rules: &ast::MacroRules, bodies: &[TextRange]) -> String {
+fn in_one_line(rules: &ast::MacroRules, bodies: &[TextRange]) -> String {
     let mut text = String::new();
     let (mut is_public, mut is_pointer) = (false, false);
     let mut tokens = tokens(rules.syntax()).peekable();
@@ -67,7 +182,7 @@ pub(super) fn in_one_line(rules: &ast::MacroRules, bodies: &[TextRange]) -> Stri
 
 /// Whether a macro's body, or its input, begins as an item does: perhaps in a repetition, or behind a visibility that the
 /// call gives.
-pub(super) fn begins_with_an_item(tree: &ast::TokenTree) -> bool {
+fn begins_with_an_item(tree: &ast::TokenTree) -> bool {
     use SyntaxKind::{COLON, DOLLAR, IDENT, L_BRACK, L_CURLY, L_PAREN, POUND};
     let inner: Vec<SyntaxToken> = tokens(tree.syntax()).skip(1).take(12).collect();
     let mut inner = &inner[..];
@@ -91,7 +206,7 @@ pub(super) fn begins_with_an_item(tree: &ast::TokenTree) -> bool {
 }
 
 /// Whether all items in a macro's body are `impl` blocks.
-pub(super) fn makes_only_impls(body: &ast::TokenTree) -> bool {
+fn makes_only_impls(body: &ast::TokenTree) -> bool {
     body.syntax().children_with_tokens().all(|part| match part {
         NodeOrToken::Token(token) => !ITEMS.contains(&token.text()) || token.text() == "impl",
         // A repetition has items in parentheses; what is in braces is an item's inside.
@@ -101,7 +216,7 @@ pub(super) fn makes_only_impls(body: &ast::TokenTree) -> bool {
 }
 
 /// The names that stand behind a word that begins an item.
-pub(super) fn names_in(node: &SyntaxNode) -> BTreeSet<String> {
+fn names_in(node: &SyntaxNode) -> BTreeSet<String> {
     let words: Vec<SyntaxToken> = tokens(node).collect();
     let threes = words.windows(3).filter(|three| {
         three[0].text() != "*"
@@ -117,19 +232,19 @@ pub(super) fn words(node: &SyntaxNode) -> Vec<String> {
     names.map(|token| token.text().to_owned()).collect()
 }
 
-pub(super) fn is_primitive(name: &str) -> bool {
+fn is_primitive(name: &str) -> bool {
     let is_number = name.len() > 1 && name[1..].chars().all(|c| c.is_ascii_digit());
     is_number || ["bool", "char", "str", "usize", "isize"].contains(&name)
 }
 
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Form {
+enum Form {
     ThreadLocal,
     Lazy,
 }
 
 /// The statics in a macro's input, each as a static of its own, on the same lines.
-pub(super) fn statics(tree: &ast::TokenTree, form: Form) -> Option<String> {
+fn statics(tree: &ast::TokenTree, form: Form) -> Option<String> {
     let text = tree.syntax().text().to_string();
     let start = usize::from(tree.syntax().text_range().start());
     let place = |token: &SyntaxToken| usize::from(token.text_range().start()) - start;
@@ -183,9 +298,80 @@ pub(super) fn statics(tree: &ast::TokenTree, form: Form) -> Option<String> {
     (!new.trim().is_empty()).then_some(new)
 }
 
-/// All tokens but comments and space.
-pub(super) fn tokens(node: &SyntaxNode) -> impl Iterator<Item = SyntaxToken> + use<> {
-    node.descendants_with_tokens()
-        .filter_map(NodeOrToken::into_token)
-        .filter(|token| !token.kind().is_trivia())
+#[cfg(test)]
+mod tests {
+    use super::super::rewrite::{Table, rewrite};
+    use super::*;
+
+    fn rewritten(table: &mut Table, code: &str) -> String {
+        rewrite(table, code, &HashSet::new()).unwrap_or_else(|| code.to_owned())
+    }
+
+    #[test]
+    fn statics_in_macros_become_statics_on_their_lines() {
+        let mut table = Table::default();
+        let code = "thread_local! {\n    /// Doc.\n    pub static A: RefCell<Vec<(u8, u8)>> = RefCell::new(vec![]);\n    static B: u8 = const { 1 }\n}";
+        let new = rewritten(&mut table, code);
+        assert_eq!(new.lines().count(), code.lines().count());
+        for part in [
+            "    /// Doc.\n    pub static A: ::forklore::store::Key< RefCell<Vec<(u8, u8)>> > = { thread_local! { static A: RefCell<Vec<(u8, u8)>> = RefCell::new(vec![]) }",
+            "\n    static B: ::forklore::store::Key< u8 > = { thread_local! { static B: u8 = const { 1 }\n }",
+        ] {
+            assert!(new.contains(part), "{new}");
+        }
+        let new = rewritten(
+            &mut table,
+            "lazy_static! { static ref A: Box<dyn Fn() -> u8> = Box::new(|| { 1 }); }",
+        );
+        assert_eq!(
+            new.trim(),
+            "static A: ::std::sync::LazyLock< Box<dyn Fn() -> u8> > = ::std::sync::LazyLock::new(||  Box::new(|| { 1 }));"
+        );
+    }
+
+    #[test]
+    fn a_macro_that_makes_items_is_one() {
+        let mut table = Table::default();
+        let maker = "macro_rules! make { ($n:ident) => { struct $n; struct Fixed; }; }";
+        assert_eq!(rewritten(&mut table, maker), maker);
+        assert_eq!(
+            rewritten(&mut table, "make!(Widget);"),
+            "mod forklore_made_make_widget { use super::*; macro_rules! make { ($n:ident) => { pub struct $n; pub struct Fixed; }; } make!(Widget); } use forklore_made_make_widget::{Fixed, Widget};"
+        );
+        let flags = "bitflags! { struct Flags: u32 { const A = 1; } }";
+        assert!(
+            rewritten(&mut table, flags).contains("use forklore_made_bitflags_flags::{A, Flags};")
+        );
+        for (maker, call, made) in [
+            (
+                "macro_rules! consts { ($($n:ident),*) => { $(const $n: u8 = 1;)* } }",
+                "consts!(AA, BB);",
+                "consts!(AA, BB); } use forklore_made_consts_aa::{AA, BB};",
+            ),
+            (
+                "macro_rules! with { ($v:vis $n:ident) => { $v struct $n(*const u8); } }",
+                "with!(pub Raw);",
+                "with!(pub Raw); } use forklore_made_with_raw::{Raw};",
+            ),
+            (
+                "macro_rules! hello { ($t:ty) => { impl Hello for $t {} } }",
+                "hello!(Vec<u8>);",
+                "mod forklore_made_hello_vec_u8 { use super::*; macro_rules! hello { ($t:ty) => { impl Hello for $t {} } } hello!(Vec<u8>); }",
+            ),
+        ] {
+            rewritten(&mut table, maker);
+            let new = rewritten(&mut table, call);
+            assert!(new.ends_with(made), "{new}");
+        }
+        for plain in [
+            "println!(\"x\");",
+            "quantity!(const { 3 });",
+            "vec![1]",
+            "let x = make!(Widget);",
+            "quote! { struct X; }",
+            "assert!(true);",
+        ] {
+            assert_eq!(rewritten(&mut table, plain), plain);
+        }
+    }
 }

@@ -14,6 +14,7 @@
 mod changed_types;
 pub(crate) mod lost;
 mod macros;
+mod names;
 pub(crate) mod rewrite;
 pub(crate) mod statics;
 
@@ -91,6 +92,21 @@ impl Definitions {
             restarted,
             only_defines: items.len() == statements.len(),
         }
+    }
+
+    /// What the last cell has replaced without defining it again: the header of an `impl`, and a name in it.
+    pub(crate) fn dropped(&self) -> &[(String, String)] {
+        &self.table.dropped
+    }
+
+    /// What follows the last cell as it was written, so that nothing is there twice.
+    pub(crate) fn clearing(&self) -> String {
+        let modules = self
+            .table
+            .used
+            .iter()
+            .map(|name| format!("mod {name} {{}} "));
+        std::iter::once("\n".to_owned()).chain(modules).collect()
     }
 
     /// Forgets how the last cell was rewritten: it succeeded as it was.
@@ -184,7 +200,6 @@ mod tests {
         for changes in [
             "struct S { a: u64 }",
             "enum S { A }",
-            "fn S() {}",
             "#[repr(C)] struct S { a: u8 }",
         ] {
             assert_eq!(lost(&[first, changes], &existing), all, "{changes}");
@@ -197,6 +212,7 @@ mod tests {
             first,
             "#[derive(Debug)]\n// Another comment.\nstruct S{a:u8}",
             "impl S { fn f(&self) {} }",
+            "fn S() {}",
             "fn f() -> S { S { a: 1 } }",
             "let S: u8 = 1;",
         ] {

@@ -7,45 +7,40 @@
 //! | in the cell | as evcxr gets it |
 //! | --- | --- |
 //! | `impl S { … }`, `extern "C" { … }` | an empty module in front, which gives it a name |
+//! | `mod a { … } fn a() { … }` | what has the name of another item in a module of its own (see `names`) |
 //! | `thread_local! { static X: T = e; }` | `static X: Key<T> = { thread_local! { static X: T = e; } Key::new(X) };` |
 //! | `lazy_static! { static ref X: T = e; }` | `static X: LazyLock<T> = LazyLock::new(\|\| e);` |
 //! | `make!(Widget);` | a module with the call, and `use` of what it may make: for rust-analyzer. What is compiled has the call at the top ([`unwrap`]) |
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 
 use ra_ap_syntax::ast::{HasModuleItem, HasName};
-use ra_ap_syntax::{AstNode, Edition, SourceFile, SyntaxNode, TextRange, ast};
-
-use super::macros::{
-    Form, QUOTING, begins_with_an_item, in_one_line, is_primitive, makes_only_impls, names_in,
-    statics, tokens, words,
+use ra_ap_syntax::{
+    AstNode, Edition, NodeOrToken, SourceFile, SyntaxNode, SyntaxToken, TextRange, ast,
 };
+
+use super::macros::{self, Macros};
+use super::names::{self, Named, Names};
 use crate::cell::Body;
 
 /// How the modules are called that the kernel adds.
 pub(crate) const PREFIX: &str = "forklore_";
-const MADE: &str = "forklore_made_";
+pub(super) const MADE: &str = "forklore_made_";
 /// What has to be known of earlier cells for the next one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Table {
+    names: Names,
     /// What is kept without a name of its own, by the one that it was given.
     unnamed: HashMap<String, Unnamed>,
-    /// Macros that make items.
-    makers: HashMap<String, Maker>,
-    /// Names that a macro has made.
-    made: HashSet<String>,
+    /// Names that were given, and are those of empty modules now.
+    free: Vec<String>,
+    /// The modules that the last cell has filled or emptied.
+    pub(super) used: Vec<String>,
+    /// What the last cell has replaced without defining it again: a block's header, and a name in it.
+    pub(super) dropped: Vec<(String, String)>,
+    macros: Macros,
     n_named: u64,
-}
-
-/// A macro of a cell's that makes items.
-#[derive(Debug, Clone)]
-struct Maker {
-    /// Its definition in one line: evcxr keeps items in no order, and a macro has to come before its use.
-    text: String,
-    /// The names that it may give what it makes.
-    names: BTreeSet<String>,
-    /// Whether it makes nothing that has a name.
-    makes_only_impls: bool,
 }
 
 /// An `impl` or a block of foreign items.
@@ -56,6 +51,8 @@ struct Unnamed {
     names: BTreeSet<String>,
     /// Whether a second one is a conflict whatever is in it.
     is_whole: bool,
+    /// The items that it is for, of its own cell: where one of them is defined again, it is gone.
+    owners: Vec<String>,
 }
 
 impl Unnamed {
@@ -92,6 +89,7 @@ impl Unnamed {
             header,
             names,
             is_whole,
+            owners: Vec::new(),
         })
     }
 
@@ -102,28 +100,62 @@ impl Unnamed {
 
 /// The code as evcxr gets it; `None` if it is unchanged. `defined` are the names of all earlier items.
 pub(super) fn rewrite(table: &mut Table, code: &str, defined: &HashSet<String>) -> Option<String> {
+    table.dropped.clear();
+    table.used.clear();
     let body = Body::parse(code);
+    let statements: Vec<SyntaxNode> = body.statements().collect();
+    let items: Vec<ast::Item> = statements
+        .iter()
+        .cloned()
+        .filter_map(ast::Item::cast)
+        .collect();
+    let mut emptied = Vec::new();
+    let modules = table.place(&items, &mut emptied);
+    let own: Vec<&str> = modules.iter().map(|(item, _)| &*item.name).collect();
     let mut edits = Vec::new();
-    let mut has_name = false;
-    for statement in body.statements() {
-        let range = statement.text_range();
-        let (start, end) = (body.offset(range.start()), body.offset(range.end()));
+    let place = |range: TextRange| body.offset(range.start())..body.offset(range.end());
+    for statement in &statements {
+        let Range { start, end } = place(statement.text_range());
+        let first = tokens(statement)
+            .next()
+            .map_or(start, |token| body.offset(token.text_range().start()));
         if let Some(item) = ast::Item::cast(statement.clone()) {
             if let ast::Item::MacroRules(rules) = &item {
-                table.note_maker(rules);
+                table.macros.note(rules);
             }
-            if let (false, Some(unnamed)) = (has_name, Unnamed::of(&item)) {
-                let first = tokens(&statement)
-                    .next()
-                    .map_or(start, |token| body.offset(token.text_range().start()));
-                edits.push((first..first, table.name(unnamed)));
+            if let Some(unnamed) = Unnamed::of(&item) {
+                edits.push((first..first, table.name(unnamed, &own)));
             }
-            has_name |= has_own_name(&item);
-        } else if let Some(call) = macro_call(&statement)
-            && let Some(new) = table.items_of(&call, &code[start..end], defined)
+            let module = Named::of(&item).and_then(|named| {
+                let (_, module) = modules.iter().find(|(item, _)| *item == named)?;
+                module.clone()
+            });
+            if let Some(module) = module {
+                edits.push((first..first, format!("mod {module} {{ use super::*; ")));
+                if let Some(at) = names::place_of_visibility(&item) {
+                    let at = body.offset(at);
+                    edits.push((at..at, "pub(crate) ".to_owned()));
+                }
+                edits.push((end..end, format!(" }} use {module}::*;")));
+            }
+        } else if let Some(call) = macros::call(statement)
+            && let Some(new) = table.macros.items_of(&call, &code[start..end], defined)
         {
             edits.push((start..end, new));
         }
+    }
+    emptied.extend(table.free.iter().cloned());
+    let filled = modules.into_iter().filter_map(|(_, module)| module);
+    table.used.extend(emptied.iter().cloned().chain(filled));
+    if let Some(first) = items.first().filter(|_| !emptied.is_empty()) {
+        let modules: String = emptied
+            .iter()
+            .map(|name| format!("mod {name} {{}} "))
+            .collect();
+        let first = tokens(first.syntax()).next()?;
+        let at = body.offset(first.text_range().start());
+        edits.insert(0, (at..at, modules));
+        edits.sort_by_key(|(range, _)| range.start);
     }
     if edits.is_empty() {
         return None;
@@ -135,34 +167,57 @@ pub(super) fn rewrite(table: &mut Table, code: &str, defined: &HashSet<String>) 
     Some(code)
 }
 
-/// Whether evcxr keeps what comes behind it under its name.
-fn has_own_name(item: &ast::Item) -> bool {
-    !matches!(
-        item,
-        ast::Item::Impl(_)
-            | ast::Item::ExternBlock(_)
-            | ast::Item::ExternCrate(_)
-            | ast::Item::Use(_)
-            | ast::Item::MacroRules(_)
-            | ast::Item::MacroCall(_)
-            | ast::Item::AsmExpr(_)
-    )
-}
-
-fn macro_call(statement: &SyntaxNode) -> Option<ast::MacroCall> {
-    let expression = match ast::ExprStmt::cast(statement.clone()) {
-        Some(statement) => statement.expr()?,
-        None => ast::Expr::cast(statement.clone())?,
-    };
-    match expression {
-        ast::Expr::MacroExpr(expression) => expression.macro_call(),
-        _ => None,
-    }
+/// All tokens but comments and space.
+pub(super) fn tokens(node: &SyntaxNode) -> impl Iterator<Item = SyntaxToken> + use<> {
+    node.descendants_with_tokens()
+        .filter_map(NodeOrToken::into_token)
+        .filter(|token| !token.kind().is_trivia())
 }
 
 impl Table {
-    /// Gives it a name, and the place of what it conflicts with.
-    fn name(&mut self, unnamed: Unnamed) -> String {
+    /// Takes note of a cell's items that have names. Gives them with the modules that some of them have to be in.
+    fn place(
+        &mut self,
+        items: &[ast::Item],
+        emptied: &mut Vec<String>,
+    ) -> Vec<(Named, Option<String>)> {
+        for item in items {
+            if let ast::Item::Use(import) = item {
+                let words = macros::words(import.syntax());
+                self.names.import(words.iter().map(String::as_str), emptied);
+            }
+        }
+        let mut named: Vec<Named> = items.iter().filter_map(Named::of).collect();
+        named.sort_by_key(Named::rank);
+        for item in &named {
+            self.disown(&item.name);
+        }
+        named
+            .into_iter()
+            .map(|item| {
+                let module = self.names.place(&item, emptied);
+                (item, module)
+            })
+            .collect()
+    }
+
+    /// An item is defined again: what had come with it is gone.
+    fn disown(&mut self, name: &str) {
+        let is_its = |unnamed: &Unnamed| unnamed.owners.iter().any(|owner| owner == name);
+        let gone = self.unnamed.extract_if(|_, unnamed| is_its(unnamed));
+        self.free.extend(gone.map(|(name, _)| name));
+        self.free.sort();
+    }
+
+    /// Gives it a name, and the place of what it conflicts with. `own` are the items of its cell.
+    fn name(&mut self, mut unnamed: Unnamed, own: &[&str]) -> String {
+        let is_in_header = |name: &&str| unnamed.header.split(' ').any(|word| word == *name);
+        unnamed.owners = own
+            .iter()
+            .copied()
+            .filter(is_in_header)
+            .map(str::to_owned)
+            .collect();
         let mut old: Vec<String> = self
             .unnamed
             .iter()
@@ -170,7 +225,13 @@ impl Table {
             .map(|(name, _)| name.clone())
             .collect();
         old.sort();
-        let name = old.pop().unwrap_or_else(|| {
+        for known in old.iter().map(|name| &self.unnamed[name]) {
+            let names = known.names.difference(&unnamed.names);
+            let header = known.header.trim().to_owned();
+            let dropped = names.map(|name| (header.clone(), name.clone()));
+            self.dropped.extend(dropped);
+        }
+        let name = old.pop().or_else(|| self.free.pop()).unwrap_or_else(|| {
             self.n_named += 1;
             format!("{PREFIX}unnamed_{}", self.n_named)
         });
@@ -178,87 +239,12 @@ impl Table {
         for name in old {
             self.unnamed.remove(&name);
             text += &format!("mod {name} {{}} ");
+            self.used.push(name);
         }
         text += &format!("mod {name} {{}} ");
+        self.used.push(name.clone());
         self.unnamed.insert(name, unnamed);
         text
-    }
-
-    fn note_maker(&mut self, rules: &ast::MacroRules) {
-        let (Some(name), Some(tree)) = (rules.name(), rules.token_tree()) else {
-            return;
-        };
-        let name = name.text().to_string();
-        self.makers.remove(&name);
-        let bodies: Vec<ast::TokenTree> = tree
-            .syntax()
-            .children()
-            .filter_map(ast::TokenTree::cast)
-            .skip(1)
-            .step_by(2)
-            .filter(begins_with_an_item)
-            .collect();
-        let names: Vec<BTreeSet<String>> =
-            bodies.iter().map(|body| names_in(body.syntax())).collect();
-        let ranges: Vec<TextRange> = bodies
-            .iter()
-            .map(|body| body.syntax().text_range())
-            .collect();
-        if !names.is_empty() {
-            let maker = Maker {
-                text: in_one_line(rules, &ranges),
-                names: names.into_iter().flatten().collect(),
-                makes_only_impls: bodies.iter().all(makes_only_impls),
-            };
-            self.makers.insert(name, maker);
-        }
-    }
-
-    /// The items that a call makes, if it makes any.
-    fn items_of(
-        &mut self,
-        call: &ast::MacroCall,
-        text: &str,
-        defined: &HashSet<String>,
-    ) -> Option<String> {
-        let name = call.path()?.segment()?.name_ref()?.text().to_string();
-        let tree = call.token_tree()?;
-        match name.as_str() {
-            "thread_local" => return statics(&tree, Form::ThreadLocal),
-            "lazy_static" => return statics(&tree, Form::Lazy),
-            _ if QUOTING.contains(&name.as_str()) => return None,
-            _ => {}
-        }
-        let known = self.makers.get(&name).cloned();
-        if known.is_none() && !begins_with_an_item(&tree) {
-            return None;
-        }
-        let words = words(tree.syntax());
-        let mut all: BTreeSet<String> =
-            words.iter().filter(|w| !is_primitive(w)).cloned().collect();
-        let is_nameless = known.as_ref().is_some_and(|known| known.makes_only_impls);
-        let (maker, own_names) =
-            known.map_or_else(Default::default, |known| (known.text, known.names));
-        all.extend(own_names);
-        all.retain(|name| !is_nameless && (self.made.contains(name) || !defined.contains(name)));
-        self.made.extend(all.iter().cloned());
-        let names: Vec<String> = all.into_iter().collect();
-        // A call for the same thing takes the place of the one before. What an `impl` is for may take several words.
-        let n_words = if is_nameless { words.len() } else { 1 };
-        let of = words[..n_words.min(words.len())].join("_");
-        let module = format!("{MADE}{name}_{of}").to_lowercase();
-        let end = if text.trim_end().ends_with([';', '}']) {
-            ""
-        } else {
-            ";"
-        };
-        let import = match names.join(", ") {
-            names if names.is_empty() => String::new(),
-            names => format!(" use {module}::{{{names}}};"),
-        };
-        Some(format!(
-            "mod {module} {{ use super::*; {maker}{text}{end} }}{import}"
-        ))
     }
 }
 
@@ -280,7 +266,9 @@ pub(crate) fn unwrap(text: &str) -> Option<String> {
                     continue;
                 };
                 let mut items = list.items();
-                let mut own = items.next()?.syntax().text_range();
+                // One of which something else has taken the place.
+                let Some(first) = items.next() else { continue };
+                let mut own = first.syntax().text_range();
                 if let Some(maker @ ast::Item::MacroRules(_)) = items.next() {
                     own = maker.syntax().text_range();
                 }
@@ -343,79 +331,11 @@ mod tests {
             run(both),
             format!("mod forklore_unnamed_1 {{}} mod forklore_unnamed_2 {{}} {both}")
         );
-        assert_eq!(
-            run("struct S; impl S { fn a(&self) {} }"),
-            "struct S; impl S { fn a(&self) {} }"
-        );
+        // With its struct, in whose cell it is from now on.
+        let cell = "struct S; impl S { fn a(&self) {} }";
+        let named = "struct S; mod forklore_unnamed_2 {} impl S { fn a(&self) {} }";
+        assert_eq!(run(cell), named);
         assert_eq!(run("// Why.\n#[inert] impl T { }").lines().count(), 2);
-    }
-
-    #[test]
-    fn statics_in_macros_become_statics_on_their_lines() {
-        let mut table = Table::default();
-        let code = "thread_local! {\n    /// Doc.\n    pub static A: RefCell<Vec<(u8, u8)>> = RefCell::new(vec![]);\n    static B: u8 = const { 1 }\n}";
-        let new = rewritten(&mut table, code);
-        assert_eq!(new.lines().count(), code.lines().count());
-        for part in [
-            "    /// Doc.\n    pub static A: ::forklore::store::Key< RefCell<Vec<(u8, u8)>> > = { thread_local! { static A: RefCell<Vec<(u8, u8)>> = RefCell::new(vec![]) }",
-            "\n    static B: ::forklore::store::Key< u8 > = { thread_local! { static B: u8 = const { 1 }\n }",
-        ] {
-            assert!(new.contains(part), "{new}");
-        }
-        let new = rewritten(
-            &mut table,
-            "lazy_static! { static ref A: Box<dyn Fn() -> u8> = Box::new(|| { 1 }); }",
-        );
-        assert_eq!(
-            new.trim(),
-            "static A: ::std::sync::LazyLock< Box<dyn Fn() -> u8> > = ::std::sync::LazyLock::new(||  Box::new(|| { 1 }));"
-        );
-    }
-
-    #[test]
-    fn a_macro_that_makes_items_is_one() {
-        let mut table = Table::default();
-        let maker = "macro_rules! make { ($n:ident) => { struct $n; struct Fixed; }; }";
-        assert_eq!(rewritten(&mut table, maker), maker);
-        assert_eq!(
-            rewritten(&mut table, "make!(Widget);"),
-            "mod forklore_made_make_widget { use super::*; macro_rules! make { ($n:ident) => { pub struct $n; pub struct Fixed; }; } make!(Widget); } use forklore_made_make_widget::{Fixed, Widget};"
-        );
-        let flags = "bitflags! { struct Flags: u32 { const A = 1; } }";
-        assert!(
-            rewritten(&mut table, flags).contains("use forklore_made_bitflags_flags::{A, Flags};")
-        );
-        for (maker, call, made) in [
-            (
-                "macro_rules! consts { ($($n:ident),*) => { $(const $n: u8 = 1;)* } }",
-                "consts!(AA, BB);",
-                "consts!(AA, BB); } use forklore_made_consts_aa::{AA, BB};",
-            ),
-            (
-                "macro_rules! with { ($v:vis $n:ident) => { $v struct $n(*const u8); } }",
-                "with!(pub Raw);",
-                "with!(pub Raw); } use forklore_made_with_raw::{Raw};",
-            ),
-            (
-                "macro_rules! hello { ($t:ty) => { impl Hello for $t {} } }",
-                "hello!(Vec<u8>);",
-                "mod forklore_made_hello_vec_u8 { use super::*; macro_rules! hello { ($t:ty) => { impl Hello for $t {} } } hello!(Vec<u8>); }",
-            ),
-        ] {
-            rewritten(&mut table, maker);
-            let new = rewritten(&mut table, call);
-            assert!(new.ends_with(made), "{new}");
-        }
-        for plain in [
-            "println!(\"x\");",
-            "quantity!(const { 3 });",
-            "vec![1]",
-            "let x = make!(Widget);",
-            "quote! { struct X; }",
-            "assert!(true);",
-        ] {
-            assert_eq!(rewritten(&mut table, plain), plain);
-        }
     }
 
     #[test]

@@ -14,13 +14,11 @@
 //! The number is the session's: a cell that is run again makes its statics again, and one that failed leaves none.
 //! Statics that a macro makes are not seen here; `thread_local!` is (see [`crate::cell`]).
 //!
-//! Two kinds of statics are not shared:
+//! The statics of a crate that cells have added are one for all cells too (see `evcxr::crates`).
 //!
-//! - those of a crate that cells depend on (a logger that was set, a global thread pool, tokio's thread-locals): each cell is
-//!   linked with a copy of the crate. Keep such a thing in a variable, and hand that on;
-//! - those of another process. A worker that is forked has the values that the owner had at that moment; one that is started by a
-//!   fork server or by spawn begins with the initial ones, and so does any for a static of a cell that ran after the worker
-//!   had started. What processes are to share is in `forklore::Value` or `SharedArray`.
+//! Another process has its own. A worker that is forked has the values that the owner had at that moment; one that is started by a
+//! fork server or by spawn begins with the initial ones, and so does any for a static of a cell that ran after the worker
+//! had started. What processes are to share is in `forklore::Value` or `SharedArray`.
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,8 +1,13 @@
-//! Whether a cell needs a tokio runtime.
+//! The tokio runtime of a session, and which cells run on it.
 //!
 //! evcxr runs every cell after the first one with an `.await` on a runtime. So no cell could have one of its own any more
-//! ("cannot start a runtime from within a runtime"). A cell that does not await itself gets something in its place
-//! that only runs it; if it names tokio, with the runtime entered, so that `tokio::spawn` finds it.
+//! ("cannot start a runtime from within a runtime"). Three kinds of cells are told apart:
+//!
+//! | the cell | runs |
+//! | --- | --- |
+//! | awaits | on the session's runtime, which a rollback makes again ([`AWAITED`]) |
+//! | starts something that needs a runtime, such as `tokio::spawn` | by itself, with that runtime entered ([`ENTERED`]) |
+//! | anything else | by itself ([`PLAIN`]) |
 
 use ra_ap_syntax::SyntaxKind;
 
@@ -15,26 +20,68 @@ const ENDS: &str = ".block_on(async {";
 /// Behind the cell's own code, where it may use `?`.
 const BEHIND: &str = "Ok::<(), EvcxrUserCodeError>(())";
 const PLAIN: &str = "::forklore::store::Now";
-const ENTERED: &str = "let _m_=evcxr_variable_store.lazy_arc(\"evcxr_tokio_runtime\",||std::sync::Mutex::new(\
-    tokio::runtime::Runtime::new().unwrap()));let _r_=::forklore::store::lock(&_m_);let _e_=_r_.enter();\
-    ::forklore::store::Now";
+const AWAITED: &str = "let _m_=evcxr_variable_store.runtime(tokio::runtime::Runtime::new);::forklore::store::lock(&_m_)";
+const ENTERED: &str = "let _m_=evcxr_variable_store.runtime(tokio::runtime::Runtime::new);\
+    let _r_=::forklore::store::lock(&_m_);let _e_=_r_.enter();::forklore::store::Now";
 
-/// What stands in the place of these bytes of the file that is compiled for a cell, if it does not await.
-pub(crate) fn without_runtime(text: &str) -> Option<(std::ops::Range<usize>, &'static str)> {
+/// What stands in the place of these bytes of the file that is compiled for a cell.
+pub(crate) fn runtime(text: &str) -> Option<(std::ops::Range<usize>, &'static str)> {
     let name = text.find(NAME)?;
     let begin = text[..name].rfind(BEGINS)?;
     let end = name + text[name..].find(ENDS)?;
     let cell = &text[end + ENDS.len()..];
     let cell = &cell[..cell.rfind(BEHIND).unwrap_or(cell.len())];
-    if awaits(cell) {
-        return None;
-    }
-    let names_tokio = cell.split(|c: char| !(c.is_alphanumeric() || c == '_'));
-    let new = match names_tokio.into_iter().any(|word| word == "tokio") {
-        true => ENTERED,
-        false => PLAIN,
+    let new = if awaits(cell) {
+        AWAITED
+    } else if needs_runtime(cell, text.contains("use tokio::")) {
+        ENTERED
+    } else {
+        PLAIN
     };
     Some((begin..end, new))
+}
+
+/// What panics outside of a runtime.
+const NEED_RUNTIME: [&str; 12] = [
+    "spawn",
+    "spawn_blocking",
+    "spawn_local",
+    "JoinSet",
+    "sleep",
+    "sleep_until",
+    "interval",
+    "interval_at",
+    "timeout",
+    "timeout_at",
+    "current",
+    "from_std",
+];
+
+/// Whether a cell starts something that needs a runtime, as far as its words tell. One that has a runtime of its own
+/// says so.
+fn needs_runtime(cell: &str, imports_tokio: bool) -> bool {
+    let words: Vec<&str> = words(cell).collect();
+    let has = |names: &[&str]| words.iter().any(|word| names.contains(word));
+    (imports_tokio || has(&["tokio"]))
+        && has(&NEED_RUNTIME)
+        && !has(&["Runtime", "block_on", "enter"])
+}
+
+/// Whether a cell starts something that needs a runtime, and does not await: where no cell has awaited yet, there is none.
+pub(crate) fn lacks_runtime(cell: &str, imports_tokio: bool) -> bool {
+    needs_runtime(cell, imports_tokio) && !awaits(cell)
+}
+
+/// Whether evcxr runs cells on a runtime since some cell, as the file says that was compiled last.
+pub(crate) fn is_async(text: &str) -> bool {
+    text.contains(PLAIN) || text.contains("evcxr_variable_store.runtime(")
+}
+
+/// Code in front of a cell on account of which evcxr makes a runtime.
+pub(crate) const MAKE_RUNTIME: &str = "async {}.await; ";
+
+fn words(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|c: char| !(c.is_alphanumeric() || c == '_'))
 }
 
 /// Whether code awaits outside of functions, closures and `async` blocks, as far as can be seen: a macro of unknown
@@ -92,17 +139,36 @@ mod tests {
         assert!(ENTERED.len() + runtime.matches('\n').count() <= runtime.len());
         let text = |cell: &str| format!("fn f() {{\n{runtime}\n{ENDS}\n{cell}\n{BEHIND}\n}});\n}}");
         for (cell, expected) in [
-            ("1", Some(PLAIN)),
-            ("tokio::spawn(async {})", Some(ENTERED)),
-            ("f().await", None),
+            ("1", PLAIN),
+            ("let (a, b) = tokio::sync::mpsc::channel(1);", PLAIN),
+            (
+                "let rt = tokio::runtime::Runtime::new()?; rt.spawn(f())",
+                PLAIN,
+            ),
+            ("tokio::spawn(async {})", ENTERED),
+            ("f().await", AWAITED),
         ] {
             let text = text(cell);
-            let found = without_runtime(&text);
-            assert_eq!(found.as_ref().map(|(_, new)| *new), expected, "{cell}");
-            if let Some((place, _)) = found {
-                assert_eq!(text[place].trim_end(), runtime);
-            }
+            let (place, new) = super::runtime(&text).unwrap();
+            assert_eq!(new, expected, "{cell}");
+            assert_eq!(text[place].trim_end(), runtime);
         }
-        assert_eq!(without_runtime("fn f() {}"), None);
+        let imported = format!("use tokio::spawn;\n{}", text("spawn(f())"));
+        assert_eq!(super::runtime(&imported).unwrap().1, ENTERED);
+        assert_eq!(super::runtime("fn f() {}"), None);
+    }
+
+    #[test]
+    fn only_what_needs_a_runtime_and_has_none_lacks_one() {
+        assert!(lacks_runtime("let handle = tokio::spawn(f());", false));
+        assert!(lacks_runtime("spawn(f())", true));
+        for code in [
+            "std::thread::spawn(f)",
+            "tokio::spawn(f()).await",
+            "let runtime = tokio::runtime::Runtime::new()?; runtime.spawn(f());",
+            "async fn later() { tokio::sync::Notify::new().notified().await }",
+        ] {
+            assert!(!lacks_runtime(code, false), "{code}");
+        }
     }
 }

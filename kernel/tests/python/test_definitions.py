@@ -136,12 +136,41 @@ def test_a_cell_with_an_impl_can_be_run_again(defining):
     defining.ok("impl Shape { fn two(&self) -> u8 { 2 } }")
     defining.ok("impl Shape { fn one(&self) -> u8 { 7 } }")
     assert defining.ok("let shape = Shape { side: 1 };\n(shape.one(), shape.two())").result == "(7, 2)"
+    # Also one that stood behind its struct.
+    both = "#[derive(Debug)] struct Both { n: u8 }\nimpl Both {\n    fn one(&self) -> u8 { self.n }\n    fn two(&self) -> u8 { 2 }\n}"
+    defining.ok(both)
+    assert defining.ok("impl Both { fn one(&self) -> u8 { 8 } fn two(&self) -> u8 { 9 } }").stderr == ""
+    assert defining.ok("let both = Both { n: 1 };\n(both.one(), both.two())").result == "(8, 9)"
+    said = defining.ok("impl Both { fn one(&self) -> u8 { 5 } }").stderr
+    assert "`two` of the earlier `impl Both` is gone" in said, said
+    assert defining.ok(both + "\n(Both { n: 3 }.one(), both.two())").result == "(3, 2)"
+    # One that is of the struct goes with it.
+    defining.ok("struct Both { m: u8 }")
+    assert "E0599" in defining.run("Both { m: 1 }.one()").reply["content"]["evalue"]
     for _ in range(2):
         defining.ok('unsafe extern "C" { safe fn getppid() -> i32; }\ngetppid();')
     # Its errors are at its own columns.
     failed = defining.run("impl NoSuchType { fn f() {} }").reply["content"]
     assert "E0412" in failed["evalue"] or "E0425" in failed["evalue"], failed
     assert "cell:1:6" in "".join(failed["traceback"]) and "forklore_" not in "".join(failed["traceback"]), failed
+
+
+def test_what_has_one_name_and_is_not_the_same_is_kept(defining):
+    cell = "mod double { pub fn inner() -> u8 { 1 } }\n/// Documented.\n#[inline]\nfn double(x: u8) -> u8 { 2 * x + double::inner() }\nstruct Beside;"
+    for _ in range(2):
+        defining.ok(cell)
+        assert defining.ok("let doubled = double(3);\n(doubled, double::inner())").result == "(7, 1)"
+    defining.ok("fn double(x: u8) -> u8 { x + double::inner() }")
+    assert defining.ok("double(3)").result == "4"
+    defining.ok("mod double { pub fn inner() -> u8 { 5 } }")
+    assert defining.ok("double(3)").result == "8"
+    # A function in the place of the function, a macro beside it, and a constant in the place of the function.
+    defining.ok("macro_rules! twice { ($x:expr) => { 2 * $x } }\nfn twice(x: u8) -> u8 { twice!(x) }")
+    assert defining.ok("twice(4) + twice!(1)").result == "10"
+    defining.ok("const double: u8 = 9;")
+    assert defining.ok("double + double::inner()").result == "14"
+    failed = defining.run("mod double { pub fn inner() -> u8 { 5 } }\nfn double() -> u8 { nope }").reply["content"]
+    assert "cell:2:21" in "".join(failed["traceback"]), failed
 
 
 def test_a_level_of_optimisation_that_does_not_exist_changes_nothing(defining):
@@ -153,3 +182,25 @@ def test_a_level_of_optimisation_that_does_not_exist_changes_nothing(defining):
         assert level in ran.stdout, ran
         ran = defining.ok("let pool = forklore::Pool::with_workers(1)?; pool.map(|x: u8| x + before, [1])")
         assert (ran.result, ran.stdout) == ("[2]", ""), "the library is not compiled again"
+
+
+def test_a_crate_that_a_cell_adds_is_one_for_all_cells(defining, tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "Cargo.toml").write_text('[package]\nname = "counts"\nversion = "0.1.0"\nedition = "2024"\n')
+    (tmp_path / "src/lib.rs").write_text(
+        "use std::sync::atomic::{AtomicU32, Ordering::SeqCst};\nuse std::cell::Cell;\nstatic N: AtomicU32 = AtomicU32::new(0);\n"
+        "thread_local! { static OWN: Cell<u32> = const { Cell::new(0) }; }\n"
+        "pub fn next() -> u32 { OWN.set(OWN.get() + 1); N.fetch_add(1, SeqCst) }\npub fn own() -> u32 { OWN.get() }\n"
+        "pub fn twice<T: Clone>(x: &T) -> Vec<T> { next(); vec![x.clone(), x.clone()] }\n")
+    defining.ok(f':dep counts = {{ path = "{tmp_path}" }}\ncounts::next();')
+    defining.ok("counts::next();")
+    defining.ok("counts::twice(&1);")
+    assert defining.ok("(counts::next(), counts::own())").result == "(3, 4)"
+    assert defining.ok("std::thread::spawn(|| (counts::next(), counts::own())).join().unwrap()").result == "(4, 1)"
+    # Workers too: what they inherit when they are forked, and what is loaded into others.
+    ran = defining.ok("let pool = forklore::Pool::with_workers(1)?;\npool.map(|_: u8| counts::next(), [0, 0])")
+    assert ran.result == "[5, 6]"
+    assert defining.run('panic!("on purpose")').status == "error"
+    assert defining.ok("counts::next()").result == "5"
+    assert defining.run("counts::next(); std::process::abort()").status == "error"
+    assert defining.ok("counts::next()").result == "6"
