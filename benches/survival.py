@@ -121,7 +121,7 @@ def main():
         print(indented(shown, "|"), end="")
         if error:
             print(indented(f"{error[0]}: {error[1]}", "!"), end="")
-            if "every variable is as it was" in error[2][-1]:
+            if "All variables were restored" in error[2][-1]:
                 print(f"      ! {plain(error[2][-1])}")
         if took is not None:
             print(f"      (interrupted; ended after {took * 1000:.0f} ms)")

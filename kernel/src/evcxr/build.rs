@@ -27,12 +27,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-<<<<<<< HEAD
-use super::text;
-=======
-use crate::definitions::{lost, rewrite, statics};
-use crate::evcxr::{awaited, crates};
->>>>>>> bf9f383 (Crates that cells add are linked once for all cells, so tokio is one; items of one name, and an impl behind its struct, are kept and replaced apart)
+use super::{crates, text};
 use crate::library::kept::{Compiled, Kept};
 
 /// The folder of the tools, in a session's folder.
@@ -388,84 +383,6 @@ fn may_have_sources_that_change(manifest: &str) -> bool {
     dependencies.is_none_or(|dependencies| dependencies.contains("path"))
 }
 
-<<<<<<< HEAD
-=======
-/// Adds to the cell's text what evcxr does not know, and gives it.
-fn complete_text(tools: &Path) -> io::Result<String> {
-    let mut text = fs::read_to_string(SOURCE)?;
-    let mut is_new = false;
-    let unwrap = |_: &Path, text: &str| rewrite::unwrap(text);
-    for complete in [with_store_in_place, lost::answer, unwrap, statics::export] {
-        if let Some(new) = complete(tools, &text) {
-            (text, is_new) = (new, true);
-        }
-    }
-    if is_new {
-        fs::write(SOURCE, &text)?;
-    }
-    Ok(text)
-}
-
-/// Puts the library's store into the cell's text, where the cell is compiled with the library.
-fn with_store_in_place(tools: &Path, text: &str) -> Option<String> {
-    let library = fs::read(tools.join(LIBRARY)).unwrap_or_default();
-    let library = Path::new(OsStr::from_bytes(&library));
-    let manifest = fs::read_to_string("Cargo.toml").ok()?;
-    let has_library = !library.as_os_str().is_empty()
-        && manifest.contains(&format!("forklore = {{ path = {library:?} }}"));
-    if has_library {
-        with_library_s_store(text)
-    } else {
-        None
-    }
-}
-
-const STORE_BEGINS: &str = "\nmod evcxr_internal_runtime {";
-const STORE_ENDS: &str = "\n}\n#[unsafe(no_mangle)]\n";
-const STORE: &str = "pub use ::forklore::store::*;";
-/// What evcxr has `?` end a cell with, unless `:efmt` says otherwise. To look for conflicts between this and everything
-/// else that may become an error takes the compiler longer than it takes to find it in the library.
-const ERROR: &str = r#"
-            struct EvcxrUserCodeError {}
-            impl<T: std::fmt::Display> From<T> for EvcxrUserCodeError {
-                fn from(error: T) -> Self {
-                    eprintln!("{}", error);
-                    println!("{}", evcxr_internal_runtime::USER_ERROR_OCCURRED);
-                    EvcxrUserCodeError {}
-                }
-            }
-"#;
-const LIBRARY_S_ERROR: &str = "use ::forklore::store::EvcxrUserCodeError;";
-
-/// The text with the library's store in the place of evcxr's; as long as before, and with as many lines.
-fn with_library_s_store(text: &str) -> Option<String> {
-    let begin = text.find(STORE_BEGINS)? + STORE_BEGINS.len();
-    let end = begin + text[begin..].find(STORE_ENDS)?;
-    if !text[begin..end].contains("pub fn put_variable<T: 'static>") {
-        return None;
-    }
-    let mut text = text.to_owned();
-    put(&mut text, begin..end, STORE)?;
-    if let Some(begin) = text[..begin].find(ERROR) {
-        put(&mut text, begin..begin + ERROR.len(), LIBRARY_S_ERROR)?;
-    }
-    if let Some((place, new)) = awaited::runtime(&text) {
-        // Where it does not fit, the cell gets a runtime of evcxr's.
-        let _ = put(&mut text, place, new);
-    }
-    Some(text)
-}
-
-/// Puts `new` in the place of a longer part of the text. What follows stays where it is.
-fn put(text: &mut String, place: Range<usize>, new: &str) -> Option<()> {
-    let n_lines = text[place.clone()].matches('\n').count();
-    let spaces = " ".repeat(place.len().checked_sub(new.len() + n_lines)?);
-    let lines = "\n".repeat(n_lines);
-    text.replace_range(place, &[new, &spaces, &lines].concat());
-    Some(())
-}
-
->>>>>>> bf9f383 (Crates that cells add are linked once for all cells, so tokio is one; items of one name, and an impl behind its struct, are kept and replaced apart)
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@
 //!  cargo ─▶ libtokio.rlib, … ─▶ rustc ─▶ tools/libforklore_crates_HASH.so ◀── linked ── every cell
 //! ```
 //!
-//! The library `forklore` is in none: it has no state in statics, and a `:dep` may compile it again.
+//! This project's own crates are in none: they have no state in statics, and a `:dep` may compile them again.
 
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::{OsStr, OsString};
@@ -22,6 +22,8 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
+/// What the names of this project's crates begin with.
+const OURS: &str = "forklore";
 /// What the names of the crates begin with that have others in them.
 const PREFIX: &str = "forklore_crates_";
 /// Which there are, in a session's tools.
@@ -98,7 +100,7 @@ fn import_of(name: &str) -> String {
 fn static_crates(words: &[OsString]) -> impl Iterator<Item = Crate> {
     let is_static = |path: &Path| path.extension() == Some(OsStr::new("rlib"));
     externs(words)
-        .filter(move |(name, path)| *name != "forklore" && is_static(path))
+        .filter(move |(name, path)| !name.starts_with(OURS) && is_static(path))
         .filter_map(|(name, path)| {
             let file = fs::metadata(path).ok()?;
             Some(Crate {
@@ -230,7 +232,7 @@ mod tests {
         let path = std::env::current_exe().unwrap().with_extension("rlib");
         fs::write(&path, "").unwrap();
         let words = words(&format!(
-            "rustc --crate-name ctx --extern forklore={path} --extern log={path} --extern gone=/nonexistent/libgone.rlib \
+            "rustc --crate-name ctx --extern forklore={path} --extern forklore_course={path} --extern log={path} --extern gone=/nonexistent/libgone.rlib \
              --extern serde_derive=/d/libserde_derive-3.so -L dependency=/d --extern proc_macro",
             path = path.display()
         ));

@@ -3,12 +3,9 @@
 mod analysis;
 pub(crate) mod awaited;
 pub(crate) mod build;
-<<<<<<< HEAD
 pub(crate) mod control_lines;
-mod engine;
-=======
 mod crates;
->>>>>>> bf9f383 (Crates that cells add are linked once for all cells, so tokio is one; items of one name, and an impl behind its struct, are kept and replaced apart)
+mod engine;
 pub(crate) mod manifest;
 pub(crate) mod refusal;
 mod text;

@@ -11,6 +11,9 @@ const UNKNOWN_TYPE: &str = "Couldn't automatically determine type of variable `"
 const OF_LIFETIMES: [&str; 10] = [
     "E0310", "E0373", "E0499", "E0502", "E0503", "E0505", "E0506", "E0521", "E0597", "E0716",
 ];
+/// The compiler's error about a type that holds `!`, such as the handle of a thread that never ends: it can be inferred, not written.
+const UNSTABLE: &str = "E0658";
+const NEVER: &str = "`!` type";
 /// The one about a variable that is moved while another borrows from it.
 const MOVED_WHILE_BORROWED: &str = "E0505";
 /// By these the generated file's lines are told that give a variable to the store.
@@ -81,9 +84,16 @@ impl Refused {
         let mut refused = Refused::default();
         for message in said {
             let code = message["code"]["code"].as_str().unwrap_or_default();
-            if message["level"] != "error" || !OF_LIFETIMES.contains(&code) {
+            let title = message["message"].as_str().unwrap_or_default();
+            let is_never = code == UNSTABLE && title.contains(NEVER);
+            if message["level"] != "error" || !(is_never || OF_LIFETIMES.contains(&code)) {
                 continue;
             }
+            let why = if is_never {
+                Why::Nameless
+            } else {
+                Why::Borrows
+            };
             for span in message["spans"].as_array().into_iter().flatten() {
                 let label = span["label"].as_str().unwrap_or_default();
                 let is_the_move = code == MOVED_WHILE_BORROWED && span["is_primary"] == true;
@@ -92,7 +102,7 @@ impl Refused {
                 } else if let Some(name) = put_name(span).filter(|_| !is_the_move) {
                     let is_known = refused.unkept.iter().any(|(known, _)| *known == name);
                     if !is_known {
-                        refused.unkept.push((name, Why::Borrows));
+                        refused.unkept.push((name, why));
                     }
                 }
             }
@@ -172,6 +182,20 @@ mod tests {
         let refused = Refused::by_compiler(&said);
         assert_eq!(refused.unkept, [("first".to_owned(), Why::Borrows)]);
         assert!(refused.to_drop.is_empty());
+    }
+
+    #[test]
+    fn a_type_that_cannot_be_written_is_not_kept() {
+        let line = "evcxr_variable_store.put_variable::<JoinHandle<!>>(stringify!(spins), spins);";
+        let mut said = error(
+            "E0658",
+            json!([{"is_primary": true, "text": [{"text": line}]}]),
+        );
+        said["message"] = "the `!` type is experimental".into();
+        let refused = Refused::by_compiler(std::slice::from_ref(&said));
+        assert_eq!(refused.unkept, [("spins".to_owned(), Why::Nameless)]);
+        said["message"] = "use of unstable library feature".into();
+        assert_eq!(Refused::by_compiler(&[said]), Refused::default());
     }
 
     #[test]

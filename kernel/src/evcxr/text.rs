@@ -70,8 +70,8 @@ fn with_library_s_store(text: &str) -> Option<String> {
     if let Some(begin) = text[..begin].find(ERROR) {
         put(&mut text, begin..begin + ERROR.len(), LIBRARY_S_ERROR)?;
     }
-    if let Some((place, new)) = awaited::without_runtime(&text) {
-        // Where it does not fit, the cell gets the runtime.
+    if let Some((place, new)) = awaited::runtime(&text) {
+        // Where it does not fit, the cell gets a runtime of evcxr's.
         let _ = put(&mut text, place, new);
     }
     Some(text)

@@ -37,7 +37,7 @@ impl fmt::Display for Place {
 /// What became of the variables, and of what earlier cells had started. Shown as a line of the cell's error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Aftermath {
-    /// Every variable is as it was before the cell. These threads of earlier cells have ended.
+    /// All variables have their values from before the cell. These threads of earlier cells have ended.
     RolledBack(Vec<Ended>),
     /// The cell was unwound in its process, so all that earlier cells had started still runs.
     Unwound {
@@ -63,43 +63,49 @@ pub struct Ended {
     pub names: Vec<String>,
 }
 
+const RESTORED: &str = "All variables were restored to their values before this cell.";
+const STILL_RUNS: &str = "What earlier cells started still runs.";
+
 impl fmt::Display for Aftermath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Aftermath::RolledBack(ended) => {
-                f.write_str("every variable is as it was before this cell")?;
+                f.write_str(RESTORED)?;
                 match ended.is_empty() {
                     true => Ok(()),
-                    false => write!(f, "; {}", in_words(ended)),
+                    false => write!(f, " {}", threads_in_words(ended)),
                 }
+            }
+            Aftermath::Unwound { changed, lost } if changed.is_empty() && lost.is_empty() => {
+                write!(f, "{RESTORED} {STILL_RUNS}")
             }
             Aftermath::Unwound { changed, lost } => {
-                if changed.is_empty() && lost.is_empty() {
-                    return f.write_str(
-                        "every variable is as it was before this cell; what earlier cells started still runs",
-                    );
-                }
-                f.write_str("what earlier cells started still runs")?;
+                f.write_str(STILL_RUNS)?;
                 if !changed.is_empty() {
-                    write!(f, "; this cell may have changed {}", list(changed))?;
+                    write!(f, " This cell may have changed {}.", list(changed))?;
                 }
                 if !lost.is_empty() {
-                    write!(f, "; {} is lost, because this cell moved it", list(lost))?;
+                    let (are, them) = match lost.len() {
+                        1 => ("is", "it"),
+                        _ => ("are", "them"),
+                    };
+                    let lost = list(lost);
+                    write!(f, " {lost} {are} lost, because this cell moved {them}.")?;
                 }
-                f.write_str("; every other variable is as it was before this cell")
+                f.write_str(" All other variables were restored to their values before this cell.")
             }
             Aftermath::Unguarded => f.write_str(
-                "no snapshot was taken before this cell: variables that it made or moved are lost",
+                "No snapshot was taken before this cell: variables that it made or moved are lost.",
             ),
             Aftermath::Lost => {
-                f.write_str("no snapshot was taken before this cell: all variables are lost")
+                f.write_str("No snapshot was taken before this cell: all variables are lost.")
             }
         }
     }
 }
 
 /// Which threads have ended, and what that means for the cells to come.
-pub fn in_words(ended: &[Ended]) -> String {
+pub fn threads_in_words(ended: &[Ended]) -> String {
     let n_threads: usize = ended.iter().map(|ended| ended.n_threads).sum();
     let of_cell = |ended: &Ended| {
         let names = match ended.names.is_empty() {
@@ -109,23 +115,22 @@ pub fn in_words(ended: &[Ended]) -> String {
         format!("{} of cell [{}]{names}", ended.n_threads, ended.cell)
     };
     let cells: Vec<String> = ended.iter().map(of_cell).collect();
-    let (threads, they) = match n_threads {
-        1 => ("1 thread", "it"),
-        _ => (&*format!("{n_threads} threads"), "they"),
+    let (threads, they, them) = match n_threads {
+        1 => ("1 thread", "it", "it"),
+        _ => (&*format!("{n_threads} threads"), "they", "them"),
     };
-    let mut text = format!(
-        "{threads} of earlier cells ended ({}): do not wait for {}, nor for a lock or channel that {they} held; \
-         run those cells again",
-        cells.join("; "),
-        if n_threads == 1 { "it" } else { "them" },
-    );
-    if ended
+    let has_new_runtime = ended
         .iter()
-        .any(|ended| ended.names.iter().any(|name| name.starts_with("tokio-r")))
-    {
-        text.push_str(", though `.await` has a new runtime");
-    }
-    text
+        .any(|ended| ended.names.iter().any(|name| name.starts_with("tokio-r")));
+    format!(
+        "{threads} of earlier cells ended ({}): do not wait for {them}, nor for a lock or channel that {they} held. \
+         Run those cells again{}.",
+        cells.join("; "),
+        match has_new_runtime {
+            true => "; `.await` has a new runtime",
+            false => "",
+        },
+    )
 }
 
 fn list(names: &[String]) -> String {
@@ -151,7 +156,7 @@ mod tests {
         let text = Aftermath::RolledBack(vec![ended(2, 1, &[]), ended(5, 2, &["tokio-rt-worker"])]);
         let text = text.to_string();
         for part in [
-            "every variable is as it was",
+            "All variables were restored",
             "3 threads of earlier cells",
             "1 of cell [2]; 2 of cell [5], `tokio-rt-worker`",
             "`.await` has a new runtime",
@@ -167,8 +172,8 @@ mod tests {
             let (changed, lost) = (names(changed), names(lost));
             Aftermath::Unwound { changed, lost }.to_string()
         };
-        assert!(unwound(&[], &[]).starts_with("every variable is"));
+        assert!(unwound(&[], &[]).starts_with("All variables were restored"));
         let text = unwound(&["a", "b"], &["c"]);
-        assert!(text.contains("changed `a`, `b`; `c` is lost"), "{text}");
+        assert!(text.contains("changed `a`, `b`. `c` is lost"), "{text}");
     }
 }

@@ -72,10 +72,15 @@ impl Progress {
         })
     }
 
-    /// A cell begins: what is compiled from now on is compiled for it, or for the session, if that starts only now.
+    /// A cell begins: what is compiled from now on is compiled for it, or for the session, if that is still starting.
     pub(super) fn begin(&self, has_session: bool) {
         self.has_library.store(has_session, Ordering::SeqCst);
         self.is_shown.store(true, Ordering::SeqCst);
+    }
+
+    /// The session for which the cell has waited is there: what is compiled from now on is compiled for the cell.
+    pub(super) fn session_is_there(&self) {
+        self.has_library.store(true, Ordering::SeqCst);
     }
 
     /// The cell has ended: returns when all that was printed has been passed on.

@@ -230,6 +230,7 @@ impl Worker {
     ) -> Result<Option<Inspection>, CellError> {
         // A session that has not started yet has no pipe for it.
         self.session()?;
+        self.progress.session_is_there();
         let control = lock(&self.shared.control).clone();
         if let Some(control) = control.filter(|_| request.allow_stdin) {
             self.shared.stdin.begin(parent, control);

@@ -2,8 +2,7 @@
 
 use super::plan::Planned;
 use super::{CellError, Session};
-use crate::definitions::statics;
-use crate::definitions::{Prepared, lost};
+use crate::definitions::{Prepared, lost, rewrite, statics};
 use crate::evcxr::build::TOOLS;
 
 impl Session {
@@ -22,7 +21,9 @@ impl Session {
         let mut after = prepared.after;
         let first = self.with_dependencies(&code, |session| session.try_forms(&code));
         if let Err(error) = first {
-            let Some(written) = as_written.filter(|_| is_about_text(&error)) else {
+            let is_to_retry =
+                |written: &String| is_about_text(&error) && shows_changed(&error, written, &code);
+            let Some(written) = as_written.filter(is_to_retry) else {
                 return Err(error);
             };
             // What evcxr says of the cell as it was written has its columns, if it says the same.
@@ -35,6 +36,11 @@ impl Session {
         for (name, because_of) in &prepared.restarted {
             self.link.warn(&format!(
                 "the static `{name}` starts again: `{because_of}` is another one from this cell on"
+            ));
+        }
+        for (header, name) in after.dropped() {
+            self.link.warn(&format!(
+                "`{name}` of the earlier `{header}` is gone: this cell's takes its place; add `{name}` to keep it"
             ));
         }
         self.definitions = after;
@@ -77,4 +83,16 @@ fn is_about_text(error: &CellError) -> bool {
         .iter()
         .any(|code| error.evalue.contains(code));
     error.ename == "CompileError" && !is_double
+}
+
+/// Whether the error shows a line of the cell that was not compiled as it was written; or none, or what was added.
+fn shows_changed(error: &CellError, written: &str, compiled: &str) -> bool {
+    let text = error.traceback.join("\n");
+    // Its place, or its number in colour before the line itself.
+    let shows =
+        |n: usize| text.contains(&format!("cell:{n}:")) || text.contains(&format!("m{n}\u{1b}[0m"));
+    let mut lines = (1..).zip(written.lines().zip(compiled.lines()));
+    !text.contains("cell:")
+        || text.contains(rewrite::PREFIX)
+        || lines.any(|(n, (as_written, as_compiled))| as_written != as_compiled && shows(n))
 }

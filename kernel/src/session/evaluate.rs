@@ -8,7 +8,7 @@ use super::{CellError, Session, compiler, diagnostic};
 use crate::evcxr::refusal::Why;
 use crate::evcxr::{Error, EvalOutputs, build};
 use crate::output;
-use crate::protocol::{Failure, Output, ToSupervisor};
+use crate::protocol::{Aftermath, Failure, Output, ToSupervisor};
 
 /// A form of a cell, as evcxr gets it.
 pub(super) struct Form {
@@ -60,7 +60,8 @@ impl Session {
         self.link.tell(&ToSupervisor::Cell(self.number));
         compiler::forget(self.folder.path());
         let generated = self.folder.path().join(build::SOURCE);
-        self.link.places.begin(self.cells(code), generated);
+        let places = &self.link.places;
+        places.begin(self.cells(code), &self.numbers, generated);
         let result = self.context.execute(code);
         let end = self.link.end_cell();
         self.link.show(Output::Stderr(self.link.places.end()));
@@ -178,7 +179,8 @@ impl Session {
     }
 
     fn describe(&self, failure: &Failure, code: &str) -> CellError {
-        let mut error = CellError::new(&failure.name, failure.message.clone());
+        let message = self.link.places.reword_whole(&failure.message);
+        let mut error = CellError::new(&failure.name, message);
         // The panic of a closure that an earlier cell made has no place.
         if let Some(place) = failure
             .place
@@ -189,7 +191,29 @@ impl Session {
             let lines = diagnostic::place(place, self.cells(code), &self.numbers, source);
             error.traceback.extend(lines);
         }
-        error.traceback.push(failure.aftermath.to_string());
+        let lost = self.lost_with_threads(&failure.aftermath);
+        error.traceback.push(format!("{}{lost}", failure.aftermath));
         error
     }
+
+    /// Which variables were nothing without the threads that have ended, as a sentence.
+    fn lost_with_threads(&self, aftermath: &Aftermath) -> String {
+        if !matches!(aftermath, Aftermath::RolledBack(ended) if !ended.is_empty()) {
+            return String::new();
+        }
+        let mut variables = self.variables();
+        variables.retain(|(_, type_name)| is_threaded(type_name));
+        variables.sort();
+        let names = variables.iter().map(|(name, _)| format!("`{name}`"));
+        match names.collect::<Vec<_>>().join(", ") {
+            names if names.is_empty() => names,
+            names => format!(" Lost with them: {names}."),
+        }
+    }
+}
+
+/// Whether the library's store forgets values of this type when their threads have ended (see `forklore::store`).
+fn is_threaded(type_name: &str) -> bool {
+    let has = |path: &str, name: &str| type_name.contains(path) && type_name.contains(name);
+    has("tokio::runtime::", "Runtime") || has("rayon", "ThreadPool")
 }

@@ -33,17 +33,20 @@ struct Cell {
     code: String,
     written: String,
     earlier: Vec<String>,
+    /// Their numbers, as the user counts them.
+    numbers: Vec<u32>,
 }
 
 impl Places {
     /// A cell begins: places are of its program from now on.
-    pub(super) fn begin(&self, cells: Cells<'_>, generated: PathBuf) {
+    pub(super) fn begin(&self, cells: Cells<'_>, numbers: &[u32], generated: PathBuf) {
         let mut state = self.lock();
         state.cell = Cell {
             generated,
             code: cells.code.to_owned(),
             written: cells.written.to_owned(),
             earlier: cells.earlier.to_vec(),
+            numbers: numbers.to_vec(),
         };
         state.known.clear();
     }
@@ -71,6 +74,17 @@ impl Places {
             held.pop();
         }
         held
+    }
+
+    /// What the learner reads of a text that comes at once.
+    pub(super) fn reword_whole(&self, text: &str) -> String {
+        let mut state = self.lock();
+        state.before = b'\n';
+        // What ends a number ends the place.
+        let reworded = state.reword(format!("{text}\n").as_bytes());
+        String::from_utf8_lossy(&reworded)
+            .trim_end_matches('\n')
+            .to_owned()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -120,7 +134,7 @@ impl State {
                 earlier: &cell.earlier,
                 gone: &HashMap::new(),
             };
-            diagnostic::name(cells, generated, line, column)
+            diagnostic::name(cells, &cell.numbers, generated, line, column)
         };
         self.known
             .entry((line, column))
@@ -196,7 +210,7 @@ mod tests {
             gone: &HashMap::new(),
         };
         let places = Places::default();
-        places.begin(cells, generated);
+        places.begin(cells, &[], generated);
         places
     }
 
@@ -227,6 +241,7 @@ mod tests {
         assert_eq!(shown(&pieces), "[cell:1:1] 1 = 1\n");
         assert_eq!(shown(&[&pieces.concat()]), "[cell:1:1] 1 = 1\n");
         assert_eq!(shown(&["at src/lib.rs:2:1"]), "at cell:1:1");
+        assert_eq!(places.reword_whole("at src/lib.rs:2:1"), "at cell:1:1");
         for other in [
             "/x/src/lib.rs:2:1 ",
             "src/lib.rs",

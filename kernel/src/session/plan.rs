@@ -1,9 +1,13 @@
 //! What evcxr gets in the place of a cell's Rust: its definitions in the form that stays the same.
 
+use std::fs;
+
 use super::dependencies::adds_dependency;
 use super::{CellError, Session, diagnostic};
 use crate::cell;
 use crate::definitions::Prepared;
+use crate::evcxr::awaited::{self, MAKE_RUNTIME};
+use crate::evcxr::build::SOURCE;
 
 /// What to compile for a cell.
 pub(super) struct Planned {
@@ -42,10 +46,24 @@ impl Session {
             ""
         };
         let rewritten = prepared.rewritten.as_deref();
+        let lacks_runtime = self.lacks_runtime(commands, rust);
+        let first = if lacks_runtime { MAKE_RUNTIME } else { "" };
+        let as_written = rewritten.map(|_| code.to_owned() + &prepared.after.clearing());
         Ok(Planned {
-            code: [commands, rewritten.unwrap_or(rust), looks].concat(),
-            as_written: rewritten.map(|_| code.to_owned()),
+            code: [commands, first, rewritten.unwrap_or(rust), looks].concat(),
+            as_written: as_written.or_else(|| lacks_runtime.then(|| code.to_owned())),
             prepared,
         })
+    }
+
+    /// Whether a cell needs a tokio runtime, and none before has made evcxr make one.
+    fn lacks_runtime(&self, commands: &str, rust: &str) -> bool {
+        let mut cells = self.committed.iter().map(String::as_str).chain([rust]);
+        if !awaited::lacks_runtime(rust, cells.any(|code| code.contains("use tokio::"))) {
+            return false;
+        }
+        let read = |file| fs::read_to_string(self.folder.path().join(file)).unwrap_or_default();
+        let has_tokio = |text: &str| text.lines().any(|line| line.contains("tokio ="));
+        (has_tokio(commands) || has_tokio(&read("Cargo.toml"))) && !awaited::is_async(&read(SOURCE))
     }
 }

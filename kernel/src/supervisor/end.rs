@@ -107,7 +107,7 @@ impl Watch {
             return Some(verdict::of_panic(&run.evidence(
                 self.board,
                 &self.limit,
-                self.threads.were_lost,
+                self.threads.were_lost(),
             )));
         }
         run.found.iter().find_map(|control| match control {
@@ -228,17 +228,17 @@ impl Watch {
                 let Phase::Running(run) = &self.phase else {
                     return;
                 };
-                let evidence = run.evidence(self.board, &self.limit, self.threads.were_lost);
+                let evidence = run.evidence(self.board, &self.limit, self.threads.were_lost());
                 self.roll_back(verdict::of_death(death, &evidence));
             }
             Phase::Idle => {
                 let why = verdict::of_death(death, &Evidence::default()).name;
                 let outcome = match self.restore() {
-                    Some(ended) if ended.is_empty() => "every variable was kept".to_owned(),
+                    Some(ended) if ended.is_empty() => "all variables were kept.".to_owned(),
                     Some(ended) => {
-                        format!("every variable was kept; {}", threads_in_words(&ended))
+                        format!("all variables were kept. {}", threads_in_words(&ended))
                     }
-                    None => "all variables are lost".to_owned(),
+                    None => "all variables are lost.".to_owned(),
                 };
                 let text = format!(
                     "forklore: the process of your cells ended between two cells ({why}): {outcome}\n"

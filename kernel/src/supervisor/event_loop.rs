@@ -146,7 +146,8 @@ impl Watch {
         let look_in = matches!(self.phase, Phase::Running(_))
             .then(|| self.user.input.look_in())
             .flatten();
-        let waits = [look_in, self.memory_wait()].into_iter().flatten();
+        let waits = [look_in, self.memory_wait(), self.wedge_wait()];
+        let waits = waits.into_iter().flatten();
         let hold = self.filter.is_holding().then_some(HOLD);
         let waits = waits.map(|wait| wait.as_millis() as u16 + 1);
         let timeout = waits.chain(hold).min();
@@ -156,6 +157,7 @@ impl Watch {
         );
         let ready = sources.map(|source| source.any().unwrap_or(false));
         self.look_at_memory();
+        self.look_for_wedge();
         let [signals, kernel, control, stderr, stdout, evcxr, input] = ready;
         match polled {
             Ok(0) => Ok(None),

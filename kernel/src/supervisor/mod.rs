@@ -31,6 +31,7 @@ mod script;
 mod threads;
 mod user;
 mod verdict;
+mod wedge;
 
 use std::path::Path;
 

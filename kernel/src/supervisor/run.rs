@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use super::verdict::Evidence;
+use super::wedge::Wedge;
 use crate::evcxr::control_lines::Control;
 use crate::evcxr::touched::Touched;
 use crate::protocol::{Failure, Limit};
@@ -36,6 +37,8 @@ pub(super) struct Run {
     /// The memory that may be in use, and when it was looked at last.
     pub(super) memory_allowed_bytes: u64,
     pub(super) memory_seen: Instant,
+    /// Whether it waits in vain.
+    pub(super) wedge: Wedge,
     /// Standard error since standard output was last written to.
     pub(super) last_stderr: Vec<u8>,
     /// What that was when a `?` met an error: the error's text.
@@ -59,6 +62,7 @@ impl Run {
             ended_because: None,
             memory_allowed_bytes: u64::MAX,
             memory_seen: Instant::now(),
+            wedge: Wedge::new(),
             last_stderr: Vec::new(),
             user_error: Vec::new(),
         }
@@ -108,8 +112,10 @@ impl Run {
             self.n_panics_believed = n_panics;
         }
         if let Control::ChangedType(name) = &control {
-            let said = format!("The type of the variable {name} was redefined");
-            let is_said = String::from_utf8_lossy(&self.stderr_tail).contains(&said);
+            let said = String::from_utf8_lossy(&self.stderr_tail);
+            let is_said = ["was redefined", "is lost"]
+                .iter()
+                .any(|what| said.contains(&format!("variable {name} {what}")));
             if !is_said || self.forgotten.contains(name) {
                 // The cell prints it itself; evcxr would forget the variable and run the cell again, forever.
                 return false;

@@ -8,8 +8,8 @@ use crate::sys::thread::{name, threads};
 #[derive(Default)]
 pub(super) struct Threads {
     known: Vec<Thread>,
-    /// Whether some have ended with their process.
-    pub(super) were_lost: bool,
+    /// Those that have ended with their process.
+    lost: Vec<Ended>,
 }
 
 struct Thread {
@@ -25,6 +25,16 @@ pub(super) fn has_several(pid: Pid) -> bool {
 }
 
 impl Threads {
+    /// Whether some have ended with their process.
+    pub(super) fn were_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
+    /// Those that have ended with their process.
+    pub(super) fn lost(&self) -> &[Ended] {
+        &self.lost
+    }
+
     /// A cell has ended: what runs now and did not before is its own.
     pub(super) fn note(&mut self, pid: Pid, cell: u32) {
         if !has_several(pid) {
@@ -52,7 +62,6 @@ impl Threads {
     /// The process is another one now: these threads have ended with it, cell by cell.
     pub(super) fn take(&mut self) -> Vec<Ended> {
         let mut ended: Vec<Ended> = Vec::new();
-        self.were_lost |= !self.known.is_empty();
         for thread in std::mem::take(&mut self.known) {
             let found = ended.iter().position(|ended| ended.cell == thread.cell);
             let at = found.unwrap_or_else(|| {
@@ -68,6 +77,7 @@ impl Threads {
                 ended[at].names.push(thread.name);
             }
         }
+        self.lost.extend(ended.iter().cloned());
         ended
     }
 }
@@ -98,6 +108,7 @@ mod tests {
         assert!(second.names.contains(&"consumer".to_owned()), "{ended:?}");
         assert!(ended.iter().any(|ended| ended.cell == 1));
         assert!(threads.take().is_empty());
+        assert_eq!(threads.lost(), ended);
         drop(stop);
         thread.unwrap().join().unwrap();
     }

@@ -40,6 +40,51 @@ fn parse(line: &str) -> Activity {
     }
 }
 
+/// A wait without a time limit.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum EndlessWait {
+    /// For another thread or process: a lock, a channel, a condition.
+    ForThread,
+    /// For what comes on descriptors.
+    ForEvent,
+}
+
+impl EndlessWait {
+    /// What a thread waits for, and where; `None` if it does something else, or waits with a limit.
+    pub(crate) fn of(process: Pid, thread: Pid) -> Option<(EndlessWait, String)> {
+        let call = fs::read_to_string(format!("/proc/{process}/task/{thread}/syscall")).ok()?;
+        Some((parse_endless(&call)?, call))
+    }
+}
+
+fn parse_endless(line: &str) -> Option<EndlessWait> {
+    let mut words = line.split_whitespace();
+    let number: libc::c_long = words.next()?.parse().ok()?;
+    let arguments: Vec<u64> = words
+        .map_while(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok())
+        .collect();
+    let [_, second, _, fourth, ..] = arguments[..] else {
+        return None;
+    };
+    let waits = [
+        libc::FUTEX_WAIT,
+        libc::FUTEX_WAIT_BITSET,
+        libc::FUTEX_LOCK_PI,
+    ];
+    match number {
+        libc::SYS_futex => {
+            let command = second as i32 & libc::FUTEX_CMD_MASK;
+            let is_endless = waits.contains(&command) && fourth == 0;
+            is_endless.then_some(EndlessWait::ForThread)
+        }
+        libc::SYS_futex_waitv if fourth == 0 => Some(EndlessWait::ForThread),
+        libc::SYS_epoll_pwait if fourth as i32 == -1 => Some(EndlessWait::ForEvent),
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_epoll_wait if fourth as i32 == -1 => Some(EndlessWait::ForEvent),
+        _ => None,
+    }
+}
+
 /// The ids of a process' threads; none if it is gone.
 pub(crate) fn threads(process: Pid) -> Vec<Pid> {
     let entries = fs::read_dir(format!("/proc/{process}/task"));
@@ -72,5 +117,37 @@ mod tests {
         assert_eq!(parse("-1 0x7ffe 0x7f\n"), Activity::Sleeps);
         assert_eq!(parse("running\n"), Activity::Busy);
         assert_eq!(parse(""), Activity::Busy);
+    }
+
+    #[test]
+    fn only_waits_without_a_limit_are_endless() {
+        let call =
+            |number: i64, rest: &str| parse_endless(&format!("{number} {rest} 0x7ffd 0x7f00\n"));
+        let (thread, event) = (Some(EndlessWait::ForThread), Some(EndlessWait::ForEvent));
+        for (number, arguments, expected) in [
+            (libc::SYS_futex, "0x7f 0x80 0x2 0x0 0x0 0x0", &thread),
+            (
+                libc::SYS_futex,
+                "0x7f 0x189 0x2 0x0 0x0 0xffffffff",
+                &thread,
+            ),
+            (
+                libc::SYS_futex,
+                "0x7f 0x189 0x2 0x7ffc 0x0 0xffffffff",
+                &None,
+            ),
+            (libc::SYS_futex, "0x7f 0x81 0x2 0x0 0x0 0x0", &None),
+            (
+                libc::SYS_epoll_pwait,
+                "0x4 0x7f 0x400 0xffffffff 0x0 0x8",
+                &event,
+            ),
+            (libc::SYS_epoll_pwait, "0x4 0x7f 0x400 0x64 0x0 0x8", &None),
+            (libc::SYS_read, "0x0 0x7f 0x2000 0x0 0x0 0x0", &None),
+        ] {
+            assert_eq!(&call(number, arguments), expected, "{number} {arguments}");
+        }
+        assert_eq!(parse_endless("running\n"), None);
+        assert_eq!(parse_endless(""), None);
     }
 }

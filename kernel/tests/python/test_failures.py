@@ -44,7 +44,7 @@ def test_threads_of_earlier_cells_live_on_and_variables_are_as_they_were(kernel,
     cell, ename = FAILURES[failure]
     failed = kernel.run(cell)
     assert failed.reply["content"]["ename"] == ename, failed
-    assert "what earlier cells started still runs" in last_line(failed), failed
+    assert "What earlier cells started still runs." in last_line(failed), failed
     assert "changed" not in last_line(failed) and "lost" not in last_line(failed), failed
     assert_alive(kernel)
     assert kernel.run("Fresh").status == "error"
@@ -73,6 +73,19 @@ def test_a_crash_after_a_failure_keeps_the_variables(kernel, threads):
     assert kernel.ok("&list").result == "[1, 2]"
     failed = kernel.run("list.push(5); std::process::exit(3)")
     assert "thread" not in last_line(failed), failed
+
+
+def test_a_cell_that_waits_for_a_thread_that_a_rollback_ended_is_told(kernel):
+    kernel.ok("let (keep, never) = std::sync::mpsc::channel::<u8>();\n"
+              "let waiting = std::thread::spawn(move || { let _keep = keep; loop { std::thread::park(); } });")
+    assert "1 thread of earlier cells ended" in last_line(kernel.run("std::process::exit(3)"))
+    msg_id = kernel.start("never.recv()")
+    told = kernel.next_output(msg_id)["text"]
+    assert "nothing in this session can wake it; interrupt it. 1 thread of earlier cells ended" in told, told
+    kernel.interrupt()
+    failed = kernel.finish(msg_id)
+    assert failed.reply["content"]["ename"] == "Interrupt", failed
+    assert kernel.ok("never.try_recv().is_err()").result == "true"
 
 
 def test_a_failure_is_shown_once_and_placed(kernel):
@@ -150,6 +163,14 @@ def test_a_thread_that_panicked_is_in_the_error_of_who_joins_it(kernel, definiti
     content = failed.reply["content"]
     assert content["evalue"].endswith("; the thread panicked: index out of bounds: the len is 1 but the index is 2"), failed
     assert "cell:2:15" in plain(failed) and "src/lib.rs" not in failed.stderr, failed
+
+
+def test_a_panic_in_a_worker_has_the_line_of_the_cell(kernel, definitions):
+    failed = kernel.run("let pool = forklore::Pool::with_workers(2)?;\npool.map(|n: usize| beyond(&[1][..n]), [1])")
+    text = plain(failed)
+    assert "item 0" in text and "index out of bounds" in text, text
+    assert re.search(r"panicked at cell \[\d+\]:3:5: index", text) and "src/lib.rs" not in text, text
+    assert "cell:2:6" in text, text
 
 
 def test_a_closure_of_an_earlier_cell_has_no_line_of_this_one(kernel, definitions):

@@ -1,4 +1,4 @@
-"""A cell either happened or it did not: however it ends, every variable is as it was."""
+"""A cell either happened or it did not: however it ends, all variables have their values from before."""
 
 import os
 import signal

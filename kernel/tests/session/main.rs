@@ -259,7 +259,11 @@ fn interrupts() {
     for code in in_cells {
         let error = cells.interrupted(code);
         assert!(
-            error.traceback.last().unwrap().contains("every variable"),
+            error
+                .traceback
+                .last()
+                .unwrap()
+                .contains("All variables were restored"),
             "{error:?}"
         );
         assert_eq!(cells.ok("println!(\"{kept}\");"), "7\n");

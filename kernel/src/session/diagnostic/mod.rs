@@ -224,11 +224,27 @@ pub(super) fn without_level(message: &str) -> &str {
     message.trim_start().trim_start_matches("error: ")
 }
 
-/// What a place that a program prints is called, such as `cell:2:5`.
-pub(super) fn name(cells: Cells<'_>, generated: String, line: u32, column: u32) -> Option<String> {
+/// What a place that a program prints is called, such as `cell:2:5`. `numbers` are those of the earlier cells, as the user
+/// counts them.
+pub(super) fn name(
+    cells: Cells<'_>,
+    numbers: &[u32],
+    generated: String,
+    line: u32,
+    column: u32,
+) -> Option<String> {
     let sources = Sources::new(cells, generated);
     let found = sources.position(line as usize, column as usize)?;
-    Some(format!("{}:{}:{}", found.name, found.line, found.column))
+    Some(name_of(&found, numbers))
+}
+
+fn name_of(found: &source::Position<'_>, numbers: &[u32]) -> String {
+    let number = match found.cell {
+        source::Text::Earlier(index) => numbers.get(index).filter(|number| **number > 0),
+        source::Text::Cell => None,
+    };
+    let name = number.map_or(found.name.to_owned(), |number| format!("cell [{number}]"));
+    format!("{name}:{}:{}", found.line, found.column)
 }
 
 /// Where a panic happened, for the traceback: the cell's own line if it was there. `numbers` are those of the earlier cells, as
@@ -251,14 +267,9 @@ pub(super) fn place(
     let Some(found) = sources.position(line, column) else {
         return Vec::new();
     };
-    let number = match found.cell {
-        source::Text::Earlier(index) => numbers.get(index).filter(|number| **number > 0),
-        source::Text::Cell => None,
-    };
-    let name = number.map_or(found.name.to_owned(), |number| format!("cell [{number}]"));
-    let (line, column) = (found.line, found.column);
+    let (name, line) = (name_of(&found, numbers), found.line);
     vec![
-        format!(" {BLUE}-->{RESET} {name}:{line}:{column}"),
+        format!(" {BLUE}-->{RESET} {name}"),
         format!("{BLUE}{line} |{RESET} {}", found.text.trim_end()),
     ]
 }
