@@ -20,6 +20,7 @@ mod look;
 mod outcome;
 mod places;
 mod plan;
+mod remains;
 mod run_cell;
 pub(crate) mod start;
 mod unkept;
