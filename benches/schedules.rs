@@ -1,8 +1,10 @@
-//! What each schedule costs on real pools, and how far [`Schedule::Auto`] is from the best of the others.
+//! What each schedule costs on real pools, and how far [`Schedule::Auto`] is from the best of the
+//! others.
 //!
-//! `cargo bench --bench schedules` prints a Markdown table of medians; the schedules take turns in every
-//! round. Long tasks sleep, so that what else the machine does hardly matters. Maps of short tasks differ
-//! by where a pool's memory and processes happen to lie, so these are made again for each series of rounds.
+//! `cargo bench --bench schedules` prints a Markdown table of medians; the schedules take turns in
+//! every round. Long tasks sleep, so that what else the machine does hardly matters. Maps of short
+//! tasks differ by where a pool's memory and processes happen to lie, so these are made again for
+//! each series of rounds.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

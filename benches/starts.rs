@@ -1,7 +1,7 @@
 //! What it costs to start workers, for each way to start them.
 //!
-//! `cargo bench --bench starts` prints a Markdown table of medians. The process that owns the pools has
-//! touched some memory, as real ones have: a fork copies the tables of its pages.
+//! `cargo bench --bench starts` prints a Markdown table of medians. The process that owns the pools
+//! has touched some memory, as real ones have: a fork copies the tables of its pages.
 
 use std::time::Instant;
 

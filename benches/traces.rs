@@ -1,8 +1,9 @@
-//! What it costs to trace a map, and whether the parts of a trace are the time on a clock outside of it.
+//! What it costs to trace a map, and whether the parts of a trace are the time on a clock outside
+//! of it.
 //!
-//! `cargo bench --bench traces` prints a Markdown table. Maps with and without a trace take turns, so that
-//! whatever else the machine does meets both; what stands there are medians. An argument picks the rows
-//! whose name contains it.
+//! `cargo bench --bench traces` prints a Markdown table. Maps with and without a trace take turns,
+//! so that whatever else the machine does meets both; what stands there are medians. An argument
+//! picks the rows whose name contains it.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -29,7 +29,8 @@ impl Plugin {
             .status();
         assert!(status.unwrap().success(), "the plugin does not compile");
         let path = CString::new(built.to_str().unwrap()).unwrap();
-        // SAFETY: both names are C strings, and the plugin was compiled with such a function a moment ago.
+        // SAFETY: both names are C strings, and the plugin was compiled with such a function a
+        // moment ago.
         unsafe {
             let handle = libc::dlopen(path.as_ptr(), libc::RTLD_NOW);
             let filter = libc::dlsym(handle, c"filter".as_ptr());
@@ -52,7 +53,8 @@ fn main() -> Result<()> {
     std::fs::create_dir_all(&folder).unwrap();
     let pool = Pool::with_workers(2)?;
     let pixels = [0, 100, 200];
-    // The closure has captured the plugin, so its workers are forked for the map and have what its owner has loaded.
+    // The closure has captured the plugin, so its workers are forked for the map and have what its
+    // owner has loaded.
     for (filter, expected) in [
         ("255 - x", [255, 155, 55]),
         ("x / 2", [0, 50, 100]),

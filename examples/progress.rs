@@ -1,4 +1,5 @@
-//! Progress while a map runs: a bar in a terminal, one line in a log, a live timeline in a notebook.
+//! Progress while a map runs: a bar in a terminal, one line in a log, a live timeline in a
+//! notebook.
 //!
 //! `cargo run --release --example progress`
 

@@ -1,4 +1,5 @@
-//! A large table that all workers read and none copies: a closure's workers inherit what it captures.
+//! A large table that all workers read and none copies: a closure's workers inherit what it
+//! captures.
 //!
 //! `cargo run --release --example shared_table`
 

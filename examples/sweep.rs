@@ -1,11 +1,12 @@
-//! A parameter sweep: an epidemic for each pair of two rates, and the pair that is closest to what was observed.
+//! A parameter sweep: an epidemic for each pair of two rates, and the pair that is closest to what
+//! was observed.
 //!
 //! `cargo run --release --example sweep`
 
 use forklore::{Pool, Result};
 
-/// The largest part of the population that is ill at the same time, in an epidemic that infects and heals at
-/// these rates (per day).
+/// The largest part of the population that is ill at the same time, in an epidemic that infects and
+/// heals at these rates (per day).
 fn peak(infection: f64, recovery: f64) -> f64 {
     const DAYS_PER_STEP: f64 = 0.01;
     let (mut healthy, mut ill, mut most_ill) = (0.999, 0.001, 0.001);

@@ -6,8 +6,8 @@ use forklore::{Pool, Result};
 
 const SHADES: &[u8; 10] = b" .:-=+*#%@";
 
-/// Decodes a picture of run lengths (`count`, `shade`, …) into a row of text. Like many a C library, it trusts its input,
-/// and ends the process where it should have returned an error.
+/// Decodes a picture of run lengths (`count`, `shade`, …) into a row of text. Like many a C
+/// library, it trusts its input, and ends the process where it should have returned an error.
 fn thumbnail(picture: Vec<u8>) -> String {
     let mut row = String::new();
     for run in picture.chunks(2) {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use forklore::{Pool, Result};
 
-/// How many steps the number takes to get down to 1, if you halve it while it is even, and else add a constant.
+/// How many steps the number takes to get down to 1, if you halve it while it is even, and else add
+/// a constant.
 fn steps((mut number, plus): (u64, u64)) -> u64 {
     let mut n_steps = 0;
     while number != 1 {

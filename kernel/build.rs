@@ -1,4 +1,5 @@
-//! Puts the sources of the library and of the course into the program, so that the kernel has them wherever it is installed.
+//! Puts the sources of the library and of the course into the program, so that the kernel has them
+//! wherever it is installed.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write;
@@ -131,7 +132,8 @@ fn section<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     Some(&text[start..end])
 }
 
-/// The library's features. In a session all are on by default: its cells use any of them, and it is compiled once.
+/// The library's features. In a session all are on by default: its cells use any of them, and it is
+/// compiled once.
 fn session_features(text: &str) -> String {
     let features = section(text, "features").expect("the library has features");
     let lines = features.trim_end().lines().map(|line| {
@@ -145,7 +147,8 @@ fn session_features(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
-/// The library's manifest for rust-analyzer, with its features and without the dependencies that they enable.
+/// The library's manifest for rust-analyzer, with its features and without the dependencies that
+/// they enable.
 fn analysis_manifest(features: &str) -> String {
     let dependencies = features.split('"').filter(|name| name.starts_with("dep:"));
     let features = dependencies.fold(features.to_owned(), |features, name| {
@@ -157,7 +160,8 @@ fn analysis_manifest(features: &str) -> String {
     format!("{ANALYSIS_MANIFEST}\n{features}\n[workspace]\n")
 }
 
-/// A package's manifest without tests, lints and what it inherits from its workspace: what a dependency needs.
+/// A package's manifest without tests, lints and what it inherits from its workspace: what a
+/// dependency needs.
 fn reduced_manifest(text: &str, workspace: &str, features: &str) -> String {
     let shared = section(workspace, "workspace.package").unwrap_or("");
     let mut manifest = String::new();

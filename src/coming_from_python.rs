@@ -61,15 +61,17 @@
 //!
 //! # The rules that are not here
 //!
-//! - **Define before the pool is made, at the top of a module, under `if __name__ == "__main__"`**: Python
-//!   sends a function's name, and the worker looks it up in what it has imported. Here its offset in its shared
-//!   object is sent.
+//! - **Define before the pool is made, at the top of a module, under `if __name__ == "__main__"`**:
+//!   Python sends a function's name, and the worker looks it up in what it has imported. Here its
+//!   offset in its shared object is sent.
 //! - **Arguments must pickle.** Here: `serde`; and what a closure captures need not even do that.
-//! - **A worker that dies hangs `multiprocessing.Pool`**, and breaks the executors. Here it is an error of one item.
+//! - **A worker that dies hangs `multiprocessing.Pool`**, and breaks the executors. Here it is an
+//!   error of one item.
 //!
 //! # Side by side
 //!
-//! Both sides are tests: the Python side runs where there is a `python3`, and joblib's where there is joblib.
+//! Both sides are tests: the Python side runs where there is a `python3`, and joblib's where there
+//! is joblib.
 //!
 //! ## A map over a pool
 //!

@@ -67,7 +67,8 @@ impl Cpus {
         self.affinity
     }
 
-    /// The CPU time per second that the cgroup allows, in processors; `None` where it sets no limit.
+    /// The CPU time per second that the cgroup allows, in processors; `None` where it sets no
+    /// limit.
     pub fn quota(&self) -> Option<f64> {
         self.quota
     }
@@ -122,8 +123,8 @@ pub(crate) fn runnable() -> usize {
 /// Whether more threads want to run than the machine has processors, and not only this program's
 /// `n_own` that do.
 ///
-/// The kernel counts them for the whole machine, whatever part of it a container sees, in the fourth
-/// field of `/proc/loadavg` (proc(5)). Where that cannot be read, there is room.
+/// The kernel counts them for the whole machine, whatever part of it a container sees, in the
+/// fourth field of `/proc/loadavg` (proc(5)). Where that cannot be read, there is room.
 pub(crate) fn is_crowded(n_own: usize) -> bool {
     let loadavg = fs::read_to_string("/proc/loadavg").ok();
     let n_running = loadavg.and_then(|text| n_running(&text));
@@ -165,8 +166,9 @@ fn quota(root: &Path) -> Option<f64> {
     group_limit(root, "cpu", &["cpu,cpuacct", "cpu"], quota_v2, quota_v1)
 }
 
-/// The tightest limit of a `controller` in this process's control group and all above it: as `v2` reads it from a
-/// group of version 2, or `v1` from one of version 1, whose hierarchy has one of these names.
+/// The tightest limit of a `controller` in this process's control group and all above it: as `v2`
+/// reads it from a group of version 2, or `v1` from one of version 1, whose hierarchy has one of
+/// these names.
 pub(crate) fn group_limit(
     root: &Path,
     controller: &str,
@@ -195,8 +197,8 @@ pub(crate) fn group_limit(
         .reduce(f64::min)
 }
 
-/// The least that `read` finds in a control group and in all above it, up to the hierarchy's root at
-/// `mount`: a limit anywhere above holds as well.
+/// The least that `read` finds in a control group and in all above it, up to the hierarchy's root
+/// at `mount`: a limit anywhere above holds as well.
 fn tightest(mount: &Path, group: &str, read: fn(&Path) -> Option<f64>) -> Option<f64> {
     let group: PathBuf = mount.join(group.trim_start_matches('/'));
     group

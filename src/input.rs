@@ -7,8 +7,9 @@ use crate::error::{Error, Result};
 
 /// Asks for a line, without its end.
 ///
-/// The forklore kernel asks the front end, which shows `prompt` beside a field; elsewhere `prompt` is printed and a line
-/// read from standard input. (`std::io::stdin().read_line(…)` works in a cell too, but has no prompt there.)
+/// The forklore kernel asks the front end, which shows `prompt` beside a field; elsewhere `prompt`
+/// is printed and a line read from standard input. (`std::io::stdin().read_line(…)` works in a cell
+/// too, but has no prompt there.)
 ///
 /// ```no_run
 /// # fn main() -> forklore::Result<()> {
@@ -19,13 +20,14 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// Where no user answers: [`is_closed`](Error::is_closed) at the end of the input, which is what a cell meets whose front
-/// end gives none, such as a notebook that is run by a program.
+/// Where no user answers: [`is_closed`](Error::is_closed) at the end of the input, which is what a
+/// cell meets whose front end gives none, such as a notebook that is run by a program.
 pub fn input(prompt: &str) -> Result<String> {
     ask(prompt, false)
 }
 
-/// As [`input`], for passwords and other secrets: the front end hides what is typed. A terminal shows it.
+/// As [`input`], for passwords and other secrets: the front end hides what is typed. A terminal
+/// shows it.
 ///
 /// # Errors
 ///

@@ -3,8 +3,8 @@
 //! Rust has threads without a global lock, so why processes? Because a process can be wrong on its
 //! own: a task that aborts, overflows its stack, leaks, or calls into a C library that is not
 //! thread-safe takes nothing down but itself. And because a fork hands a huge read-only input to
-//! any number of workers without a copy. Where none of that matters, threads win; [`ThreadPool`] has
-//! the same interface, so that you can measure it.
+//! any number of workers without a copy. Where none of that matters, threads win; [`ThreadPool`]
+//! has the same interface, so that you can measure it.
 //!
 //! # A pool
 //!
@@ -19,9 +19,9 @@
 //! ```
 //!
 //! The workers are forked once and live on. The function need not exist when they are forked: it is
-//! sent as its offset in its shared object, so in a notebook it may be defined in a later cell, or in
-//! the very cell of the map. A closure that has captured something runs in workers that are forked
-//! for that one call, and inherit whatever it refers to:
+//! sent as its offset in its shared object, so in a notebook it may be defined in a later cell, or
+//! in the very cell of the map. A closure that has captured something runs in workers that are
+//! forked for that one call, and inherit whatever it refers to:
 //!
 //! ```standalone_crate
 //! # fn main() -> forklore::Result<()> {
@@ -34,9 +34,10 @@
 //!
 //! # When tasks go wrong
 //!
-//! Whatever one task does, the others' results arrive. [`Pool::try_map`] gives each item its result or
-//! a [`TaskError`] that names the item, the worker's pid and the signal; [`Pool::map`] panics with the
-//! first of them, after all others have finished. The pool goes on with as many workers as before.
+//! Whatever one task does, the others' results arrive. [`Pool::try_map`] gives each item its result
+//! or a [`TaskError`] that names the item, the worker's pid and the signal; [`Pool::map`] panics
+//! with the first of them, after all others have finished. The pool goes on with as many workers as
+//! before.
 //!
 //! ```standalone_crate
 //! # fn main() -> forklore::Result<()> {
@@ -49,15 +50,15 @@
 //!
 //! # One process
 //!
-//! [`Process`] runs a closure in a child and brings its value back; [`fork`] is the bare system call
-//! with a child that cannot fall out of its branch.
+//! [`Process`] runs a closure in a child and brings its value back; [`fork`] is the bare system
+//! call with a child that cannot fall out of its branch.
 //!
 //! # Sharing and waiting
 //!
 //! What processes are to have in common is made before the fork, and used through the value that
-//! they inherit: numbers in a [`SharedArray`] or a [`Value`], anything else in a [`Lock`], messages in
-//! a [`Queue`] or a [`pipe`]; [`sync`] has the rest. If one of them is killed, at any moment, the
-//! others go on.
+//! they inherit: numbers in a [`SharedArray`] or a [`Value`], anything else in a [`Lock`], messages
+//! in a [`Queue`] or a [`pipe`]; [`sync`] has the rest. If one of them is killed, at any moment,
+//! the others go on.
 //!
 //! ```standalone_crate
 //! # fn main() -> forklore::Result<()> {
@@ -76,9 +77,9 @@
 //!
 //! # Seeing it
 //!
-//! [`progress()`] shows how far an iterator is, [`Pool::with_progress`] how far a map is, with a line or a row
-//! of a timeline for each worker. [`figure`] draws, for eyes and for screen readers; [`display`] shows
-//! whatever else a notebook can.
+//! [`progress()`] shows how far an iterator is, [`Pool::with_progress`] how far a map is, with a
+//! line or a row of a timeline for each worker. [`figure`] draws, for eyes and for screen readers;
+//! [`display`] shows whatever else a notebook can.
 //!
 //! ```
 //! let words = ["fork", "wait", "reap"];
@@ -88,10 +89,10 @@
 //!
 //! # In one line, in turns, from Python
 //!
-//! [`Parallel`] is a map in one line: `Parallel::jobs(-1).map(f, args)`. [`ThreadPool`], [`Serial`] and a
-//! pool of threads that take turns ([`Gil::pool`]) have the interface of [`Pool`] in common, the trait
-//! [`Map`]. Who comes from `multiprocessing`, `concurrent.futures` or joblib finds what they know on
-//! the page [`coming_from_python`].
+//! [`Parallel`] is a map in one line: `Parallel::jobs(-1).map(f, args)`. [`ThreadPool`], [`Serial`]
+//! and a pool of threads that take turns ([`Gil::pool`]) have the interface of [`Pool`] in common,
+//! the trait [`Map`]. Who comes from `multiprocessing`, `concurrent.futures` or joblib finds what
+//! they know on the page [`coming_from_python`].
 //!
 //! # Features
 //!
@@ -106,35 +107,40 @@
 //! | `notebook` | [`input()`], [`password`], and how a cell shows its value | `figure` |
 //! | `full` | all of them | |
 //!
-//! A clean debug build takes about 24 s of processor time with the default features and 31 s with all of them, on a machine of
-//! 2 cores: rayon and indicatif cost 3 to 4 s each, `figure` and `notebook` less than builds differ from each other.
+//! A clean debug build takes about 24 s of processor time with the default features and 31 s with
+//! all of them, on a machine of 2 cores: rayon and indicatif cost 3 to 4 s each, `figure` and
+//! `notebook` less than builds differ from each other.
 //!
 //! [`prelude`] has what a program uses daily.
 //!
 //! # Fork safety: what a worker has of its parent
 //!
-//! A forked worker is a copy of this process as it was *when the worker was forked*: with the pool, or when it took a
-//! dead worker's slot. So is what it knows:
+//! A forked worker is a copy of this process as it was *when the worker was forked*: with the pool,
+//! or when it took a dead worker's slot. So is what it knows:
 //!
-//! - **Statics, thread-locals, environment variables and the working directory** are those of that moment. A static
-//!   that is set after the pool was made is not set in its workers. A closure that captures something is run by
-//!   workers that are forked for the call, and sees today's. With [`StartMethod::Forkserver`] and
+//! - **Statics, thread-locals, environment variables and the working directory** are those of that
+//!   moment. A static that is set after the pool was made is not set in its workers. A closure that
+//!   captures something is run by workers that are forked for the call, and sees today's. With
+//!   [`StartMethod::Forkserver`] and
 //!   [`StartMethod::Spawn`], statics are as in a program that has just started.
-//! - **Open files** stay open in an idle worker for as long as the pool lives: a pipe to a program that was started
-//!   before the pool does not end when this process closes it, a listener's port stays taken, a file lock
-//!   (`flock`) stays held. Make pools before those, or use [`StartMethod::Forkserver`] or [`StartMethod::Spawn`],
-//!   whose workers inherit only standard input, output and error. (The library's own channels are not affected.)
-//! - **Random generators** that this process has used go on from the same state in every worker, and so give the same
-//!   numbers: see below.
-//! - **Locked memory**: `mlockall` with `MCL_CURRENT` while a pool, a channel, a lock or a [`Process`] is alive takes
-//!   memory for all that they have reserved. Use `MCL_ONFAULT` with it, or call it before.
+//! - **Open files** stay open in an idle worker for as long as the pool lives: a pipe to a program
+//!   that was started before the pool does not end when this process closes it, a listener's port
+//!   stays taken, a file lock (`flock`) stays held. Make pools before those, or use
+//!   [`StartMethod::Forkserver`] or [`StartMethod::Spawn`], whose workers inherit only standard
+//!   input, output and error. (The library's own channels are not affected.)
+//! - **Random generators** that this process has used go on from the same state in every worker,
+//!   and so give the same numbers: see below.
+//! - **Locked memory**: `mlockall` with `MCL_CURRENT` while a pool, a channel, a lock or a
+//!   [`Process`] is alive takes memory for all that they have reserved. Use `MCL_ONFAULT` with it,
+//!   or call it before.
 //!
 //! # Random numbers
 //!
-//! A generator that is kept in a static or a thread-local, as `rand::rng()`, `fastrand` and the keys of a
-//! [`HashMap`](std::collections::HashMap) are, is copied by a fork together with its state. Seed a generator in the
-//! task, from the item's number: then the numbers differ between items, and are the same in each run, whatever worker
-//! runs what. An [initialiser](pool::Builder::initializer) may seed it once per worker instead, from
+//! A generator that is kept in a static or a thread-local, as `rand::rng()`, `fastrand` and the
+//! keys of a [`HashMap`](std::collections::HashMap) are, is copied by a fork together with its
+//! state. Seed a generator in the task, from the item's number: then the numbers differ between
+//! items, and are the same in each run, whatever worker runs what. An
+//! [initialiser](pool::Builder::initializer) may seed it once per worker instead, from
 //! [`std::process::id`].
 //!
 //! ```standalone_crate
@@ -159,22 +165,24 @@
 //!
 //! # What runs before `main`
 //!
-//! Workers of [`StartMethod::Spawn`] and [`StartMethod::Forkserver`] are fresh processes of this very program. To make
-//! workers of them, the library puts one function on the list of those that the loader runs before `main`
-//! (`.init_array`). In every process that no pool has started it looks for one environment variable and returns.
+//! Workers of [`StartMethod::Spawn`] and [`StartMethod::Forkserver`] are fresh processes of this
+//! very program. To make workers of them, the library puts one function on the list of those that
+//! the loader runs before `main` (`.init_array`). In every process that no pool has started it
+//! looks for one environment variable and returns.
 //!
-//! The variable alone does nothing, whatever sets it. It names a descriptor and a token, and the function goes on only if the
-//! descriptor is a socket that this process's own parent has made, with the same user's rights, and the token is what is in
-//! it. A program that runs with more rights than the user who started it (setuid) never goes on.
+//! The variable alone does nothing, whatever sets it. It names a descriptor and a token, and the
+//! function goes on only if the descriptor is a socket that this process's own parent has made,
+//! with the same user's rights, and the token is what is in it. A program that runs with more
+//! rights than the user who started it (setuid) never goes on.
 //!
-//! To have nothing run before `main`, leave out the default feature `auto-init`, and call [`init`] as the first
-//! line of `main` if you use those start methods. [`StartMethod::Fork`] needs neither.
+//! To have nothing run before `main`, leave out the default feature `auto-init`, and call [`init`]
+//! as the first line of `main` if you use those start methods. [`StartMethod::Fork`] needs neither.
 //!
 //! # In tests
 //!
-//! The standard harness runs each `#[test]` on a thread of its own, also with `--test-threads=1`, so a pool cannot fork
-//! there. A test of code that uses pools either takes [`StartMethod::Forkserver`], with functions that capture
-//! nothing:
+//! The standard harness runs each `#[test]` on a thread of its own, also with `--test-threads=1`,
+//! so a pool cannot fork there. A test of code that uses pools either takes
+//! [`StartMethod::Forkserver`], with functions that capture nothing:
 //!
 //! ```standalone_crate
 //! use forklore::{Pool, StartMethod};
@@ -189,8 +197,8 @@
 //! std::thread::spawn(doubles_are_even).join().unwrap();
 //! ```
 //!
-//! or is a program of its own, whose `main` calls the tests one after the other (the crate `libtest-mimic` gives it
-//! the standard harness's options). In `Cargo.toml`, for `tests/pools.rs`:
+//! or is a program of its own, whose `main` calls the tests one after the other (the crate
+//! `libtest-mimic` gives it the standard harness's options). In `Cargo.toml`, for `tests/pools.rs`:
 //!
 //! ```toml
 //! [[test]]
@@ -201,22 +209,24 @@
 //! # Trade-offs
 //!
 //! - A process can be forked only while it has **one thread**; with more, the child would inherit
-//!   locks that no thread unlocks. Such calls are refused with an error that says so. Make pools before
-//!   threads, and drop a [`ThreadPool`] before you make a [`Pool`].
+//!   locks that no thread unlocks. Such calls are refused with an error that says so. Make pools
+//!   before threads, and drop a [`ThreadPool`] before you make a [`Pool`].
 //! - Arguments and results of non-capturing functions are **copied** as bytes (serde): plain
 //!   numbers fast, vectors of them and strings in one piece, everything else value by value. What a
 //!   closure captures is not copied at all, but forking costs about 0.2 ms for each worker of the
 //!   call, and more in a process with much memory.
-//! - Values travel **without the names of their fields** (bincode), so serde attributes that need names do not
-//!   survive. A type with `skip_serializing_if`, `flatten`, `untagged` or `tag` is an error that says so. Of an enum with
-//!   `skip_deserializing` (or `skip`) on one variant, another variant may come back, without an error. A field with `skip` has its
-//!   default in whatever was sent; in a closure's own workers, which inherit the arguments, and on threads it keeps its value.
-//!   Send such a value as a `String` of `serde_json`.
+//! - Values travel **without the names of their fields** (bincode), so serde attributes that need
+//!   names do not survive. A type with `skip_serializing_if`, `flatten`, `untagged` or `tag` is an
+//!   error that says so. Of an enum with `skip_deserializing` (or `skip`) on one variant, another
+//!   variant may come back, without an error. A field with `skip` has its default in whatever was
+//!   sent; in a closure's own workers, which inherit the arguments, and on threads it keeps its
+//!   value. Send such a value as a `String` of `serde_json`.
 //! - A panic, exit or death is an error; an endless task is one only in a pool with a
 //!   [`timeout`](pool::Builder::timeout). Without it a map waits, also for a worker that was
 //!   stopped (`SIGSTOP`), until that is continued.
-//! - Shared memory reserves addresses, of which a process has 128 TiB, and no memory. There is room for thousands of
-//!   processes, channels and locks at a time, and for hundreds of pools (eight times the machine's memory for each).
+//! - Shared memory reserves addresses, of which a process has 128 TiB, and no memory. There is room
+//!   for thousands of processes, channels and locks at a time, and for hundreds of pools (eight
+//!   times the machine's memory for each).
 //! - What a task changes in its memory is the worker's own and is not seen by the caller, unless it
 //!   lies in what [`shared`], [`sync`] or [`channel`] made.
 //! - Linux only: it stands on `fork`, futexes, robust locks and shared objects.
@@ -271,8 +281,8 @@ mod wire;
 
 pub use channel::{Queue, Receiver, Sender, pipe};
 pub use cpus::{Cpus, cpu_count};
-/// Without a name, so that `use forklore::*;` is enough for the stock kernel too to show a cell's last expression:
-/// where the trait is not in scope, it takes rustc's hint for the learner's error.
+/// Without a name, so that `use forklore::*;` is enough for the stock kernel too to show a cell's
+/// last expression: where the trait is not in scope, it takes rustc's hint for the learner's error.
 #[cfg(feature = "notebook")]
 #[doc(hidden)]
 pub use display::cell::EvcxrDisplay as _;

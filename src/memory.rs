@@ -1,7 +1,7 @@
 //! What this process may really use of the machine's memory.
 //!
-//! As with processors ([`Cpus`](crate::Cpus)), a batch job, a container or `ulimit` may give a process less than the
-//! machine has.
+//! As with processors ([`Cpus`](crate::Cpus)), a batch job, a container or `ulimit` may give a
+//! process less than the machine has.
 
 use std::fmt;
 use std::fs;
@@ -35,8 +35,8 @@ struct Given {
 }
 
 impl Memory {
-    /// Asks `/proc/meminfo`, the control groups, the batch scheduler's environment and this process's own limits. Takes
-    /// some 50 µs.
+    /// Asks `/proc/meminfo`, the control groups, the batch scheduler's environment and this
+    /// process's own limits. Takes some 50 µs.
     pub fn detect() -> Memory {
         let root = Path::new("/");
         let own = [Resource::RLIMIT_DATA, Resource::RLIMIT_AS].map(|limit| getrlimit(limit).ok());
@@ -54,15 +54,15 @@ impl Memory {
         self.machine
     }
 
-    /// The tightest limit of this process's control group and all above it, for all processes in the group together;
-    /// `None` where they set none.
+    /// The tightest limit of this process's control group and all above it, for all processes in
+    /// the group together; `None` where they set none.
     pub fn group_bytes(&self) -> Option<u64> {
         self.group
     }
 
-    /// What this process and all others of its job may use together, and who says so: the control group, or the batch
-    /// scheduler in its variables (`SLURM_MEM_PER_NODE`, `SLURM_MEM_PER_CPU`, `SGE_HGR_…`), whichever gives less. `None`
-    /// where neither sets a limit.
+    /// What this process and all others of its job may use together, and who says so: the control
+    /// group, or the batch scheduler in its variables (`SLURM_MEM_PER_NODE`, `SLURM_MEM_PER_CPU`,
+    /// `SGE_HGR_…`), whichever gives less. `None` where neither sets a limit.
     pub fn job_limit(&self) -> Option<(u64, &str)> {
         let group = self.group.map(|bytes| (bytes, "the control group"));
         let scheduler = self.scheduler.as_ref();
@@ -73,8 +73,8 @@ impl Memory {
             .min_by_key(|(bytes, _)| *bytes)
     }
 
-    /// The tighter of this process's own limits (`ulimit -d` and `-v`), which each of its children inherits; `None` where
-    /// neither is set.
+    /// The tighter of this process's own limits (`ulimit -d` and `-v`), which each of its children
+    /// inherits; `None` where neither is set.
     pub fn process_bytes(&self) -> Option<u64> {
         self.own
     }
@@ -101,8 +101,8 @@ impl fmt::Display for Memory {
     }
 }
 
-/// What Slurm or Grid Engine says in its variables. Slurm gives megabytes, Grid Engine sizes such as `4G`, each for a node
-/// or a core.
+/// What Slurm or Grid Engine says in its variables. Slurm gives megabytes, Grid Engine sizes such
+/// as `4G`, each for a node or a core.
 fn scheduler(variable: impl Fn(&str) -> Option<String>) -> Option<Given> {
     let number = |name: &str| variable(name)?.trim().parse::<u64>().ok();
     // 0 is Slurm's word for all of the node's memory.
@@ -135,7 +135,8 @@ fn scheduler(variable: impl Fn(&str) -> Option<String>) -> Option<Given> {
     })
 }
 
-/// The bytes in one of Grid Engine's sizes: `K` is 1024, `k` is 1000 (`sge_types(1)`, "memory_specifier").
+/// The bytes in one of Grid Engine's sizes: `K` is 1024, `k` is 1000 (`sge_types(1)`,
+/// "memory_specifier").
 fn size(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
     let (number, unit) = text.split_at(end.unwrap_or(text.len()));
@@ -166,9 +167,9 @@ fn limit(root: &Path) -> Option<f64> {
     limit.filter(|bytes| *bytes < 1e18)
 }
 
-/// How many processes of this control group the system has ended because memory ran out; 0 where it does
-/// not say. The kernel's `Documentation/admin-guide/cgroup-v2.rst`, "memory.events"; `cgroup-v1/memory.rst`,
-/// "memory.oom_control".
+/// How many processes of this control group the system has ended because memory ran out; 0 where it
+/// does not say. The kernel's `Documentation/admin-guide/cgroup-v2.rst`, "memory.events";
+/// `cgroup-v1/memory.rst`, "memory.oom_control".
 pub(crate) fn n_ended(root: &Path) -> u64 {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let mount = root.join("sys/fs/cgroup");

@@ -5,8 +5,9 @@
 //! offset means the same in both: the worker loads the path, once, and adds the offset.
 //! The names of the functions do not matter, so closures and generics have one too.
 //!
-//! A path is a name too, and may name another file tomorrow: plugins are rebuilt, unloaded and loaded again. So a symbol says which
-//! file its maker had mapped, and a process that has mapped another one under this path does not run that one's code.
+//! A path is a name too, and may name another file tomorrow: plugins are rebuilt, unloaded and
+//! loaded again. So a symbol says which file its maker had mapped, and a process that has mapped
+//! another one under this path does not run that one's code.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -24,9 +25,11 @@ pub(crate) struct Symbol {
     object: PathBuf,
     /// The function's distance from where the object was loaded, in bytes.
     offset: u64,
-    /// The file that the symbol's maker had mapped there; zeroes for the program itself, or if that is unknown.
+    /// The file that the symbol's maker had mapped there; zeroes for the program itself, or if that
+    /// is unknown.
     file: MappedFile,
-    /// What the file at the path was like then; zeroes for the program itself, or if there was none.
+    /// What the file at the path was like then; zeroes for the program itself, or if there was
+    /// none.
     state: FileState,
 }
 
@@ -74,7 +77,8 @@ impl Symbol {
     /// Finds the function in this process, loading its object where that was not done before.
     ///
     /// # Errors
-    /// `is_function_not_found()`, naming the file, if it is gone, was replaced, or has no code there.
+    /// `is_function_not_found()`, naming the file, if it is gone, was replaced, or has no code
+    /// there.
     pub(crate) fn resolve(&self, known: &mut KnownFiles) -> Result<*const ()> {
         let base = if self.object.as_os_str().is_empty() {
             object::load(&self.object)?.base
@@ -111,8 +115,8 @@ impl Symbol {
             };
         }
         self.check_state()?;
-        // The loader goes by names first, and would give what it had once loaded under this one. A name that it has not
-        // heard yet makes it look which file that is.
+        // The loader goes by names first, and would give what it had once loaded under this one. A
+        // name that it has not heard yet makes it look which file that is.
         let mut name = self.object.clone();
         let mut before = None;
         loop {
@@ -198,7 +202,8 @@ pub(crate) type KnownFiles = HashMap<MappedFile, FileState>;
 
 const REPLACED: &str = "was replaced since the function was passed";
 
-/// The path of a loaded object in terms that hold in another folder: the mapping's, or else the loader's own.
+/// The path of a loaded object in terms that hold in another folder: the mapping's, or else the
+/// loader's own.
 pub(crate) fn absolute(path: PathBuf, mapping: Option<Mapping>) -> PathBuf {
     let mapped = mapping.and_then(|mapping| mapping.path);
     mapped.unwrap_or_else(|| std::path::absolute(&path).unwrap_or(path))

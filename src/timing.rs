@@ -61,13 +61,15 @@ pub struct Times {
     pub cpu: CpuTime,
     /// Processor time of its children and theirs, whether they still run or not.
     pub children: CpuTime,
-    /// Pages that this process has touched for the first time, or was given a copy of because it wrote to one that it
-    /// shared with another process. In the kernel, a cell's snapshot shares all pages that there were before the cell.
+    /// Pages that this process has touched for the first time, or was given a copy of because it
+    /// wrote to one that it shared with another process. In the kernel, a cell's snapshot shares
+    /// all pages that there were before the cell.
     pub page_faults: u64,
 }
 
 impl Times {
-    /// Whether page faults were a good part of what was measured: at the microsecond that one costs at the least, a tenth.
+    /// Whether page faults were a good part of what was measured: at the microsecond that one costs
+    /// at the least, a tenth.
     ///
     /// A second run in the same process that writes to the same memory has none of them.
     ///
@@ -183,8 +185,8 @@ pub fn timeit<T>(f: impl FnMut() -> T) -> Timeit {
     timeit_with(None, N_RUNS, f)
 }
 
-/// Measures `f` as [`timeit`] does, with as many calls in a run as `loops` says, and as many runs as `n_runs` says.
-/// At least one of each is made.
+/// Measures `f` as [`timeit`] does, with as many calls in a run as `loops` says, and as many runs
+/// as `n_runs` says. At least one of each is made.
 ///
 /// # Example
 /// ```

@@ -1,5 +1,6 @@
-//! The names of hashbrown that the standard library's own types are made of: rust-analyzer looks no further, and without
-//! them it does not know what a map's iterator yields. (The real sources are not part of `rust-src`.)
+//! The names of hashbrown that the standard library's own types are made of: rust-analyzer looks no
+//! further, and without them it does not know what a map's iterator yields. (The real sources are
+//! not part of `rust-src`.)
 
 #![no_std]
 

@@ -1,7 +1,8 @@
-//! Runs cells without Jupyter: `cargo run -p forklore-kernel --example cells < FILE`, with a line `---` between cells.
+//! Runs cells without Jupyter: `cargo run -p forklore-kernel --example cells < FILE`, with a line
+//! `---` between cells.
 //!
-//! Shows what each cell wrote, how it ended and how long it took. `!interrupt MS` as a cell's first line interrupts
-//! it after that many milliseconds. `--bare` leaves the library out.
+//! Shows what each cell wrote, how it ended and how long it took. `!interrupt MS` as a cell's first
+//! line interrupts it after that many milliseconds. `--bare` leaves the library out.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -10,7 +11,8 @@ use forklore_kernel::command::role;
 use forklore_kernel::protocol::Output;
 use forklore_kernel::session::{Options, Session};
 
-/// CPU time of this process, and of its children that have ended: says more than the clock on a busy machine.
+/// CPU time of this process, and of its children that have ended: says more than the clock on a
+/// busy machine.
 fn cpu() -> String {
     use nix::sys::resource::{UsageWho, getrusage};
     use nix::sys::time::TimeValLike;

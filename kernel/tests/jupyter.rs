@@ -61,8 +61,9 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// Compiles the library, or the first cell would wait for it, which no deadline of a test foresees. Two at once, as two
-/// sessions with a cold cache would: both have to succeed, with the same. And at the same time, for many users.
+/// Compiles the library, or the first cell would wait for it, which no deadline of a test foresees.
+/// Two at once, as two sessions with a cold cache would: both have to succeed, with the same. And
+/// at the same time, for many users.
 fn warm_twice(program: &str, shared: &Path) -> Result<()> {
     let start = |arguments: &[&OsStr]| {
         let mut command = Command::new(program);
@@ -82,8 +83,8 @@ fn warm_twice(program: &str, shared: &Path) -> Result<()> {
     Ok(())
 }
 
-/// For a library that many users share: not below the target folder, which others may be able to change. One for each of
-/// these, because it is emptied when it has become large.
+/// For a library that many users share: not below the target folder, which others may be able to
+/// change. One for each of these, because it is emptied when it has become large.
 fn shared_folder() -> Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
     env!("CARGO_TARGET_TMPDIR").hash(&mut hasher);

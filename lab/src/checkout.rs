@@ -20,7 +20,8 @@ use crate::{confine, lesson, pages, prerequisites, python};
 /// What `cargo lab` can be asked.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Run lessons without a browser (06, or several: 06 07, or all), then exit: with 1 if a cell failed
+    /// Run lessons without a browser (06, or several: 06 07, or all), then exit: with 1 if a cell
+    /// failed
     #[arg(long, value_name = "LESSON", num_args = 1..)]
     run: Vec<String>,
 
@@ -60,8 +61,8 @@ pub struct Options {
     #[arg(long, conflicts_with = "run")]
     no_browser: bool,
 
-    /// Run a program of `benches/` that needs kernels (`conformance`, `survival`, `kernel`, `kernel_phases`), with its
-    /// arguments behind it
+    /// Run a program of `benches/` that needs kernels (`conformance`, `survival`, `kernel`,
+    /// `kernel_phases`), with its arguments behind it
     #[arg(long, value_name = "NAME", num_args = 1.., conflicts_with_all = ["run", "port"])]
     bench: Vec<String>,
 
@@ -140,7 +141,8 @@ fn place(course: &Course, options: &Options) -> Result<Place> {
 ///
 /// # Errors
 ///
-/// When the machine lacks something, cargo fails (its messages are on stderr), or the kernel's `install` or `warm` do.
+/// When the machine lacks something, cargo fails (its messages are on stderr), or the kernel's
+/// `install` or `warm` do.
 pub fn workbench(root: &Path) -> Result<Workbench> {
     require(root)?;
     let environment = python::ensure()?;

@@ -1,4 +1,5 @@
-//! `forklore lessons`: what there is, what was solved, and everything that can be done with a lesson.
+//! `forklore lessons`: what there is, what was solved, and everything that can be done with a
+//! lesson.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -22,7 +23,8 @@ const OURS: &str = "forklore";
 /// What can be done with the lessons of a checkout or an installation.
 #[derive(Debug, Args)]
 pub struct Lessons {
-    /// The folder with the lessons [default: those of the checkout around this folder, else those that were installed]
+    /// The folder with the lessons
+    /// [default: those of the checkout around this folder, else those that were installed]
     #[arg(long, value_name = "FOLDER", global = true)]
     folder: Option<PathBuf>,
 
@@ -34,7 +36,8 @@ pub struct Lessons {
 enum Action {
     /// Name the lessons, with the minutes and the cores that they need
     List,
-    /// Open JupyterLab on a lesson (06, or 6, or its name), or on the first; installed lessons are copied to ./lessons before
+    /// Open JupyterLab on a lesson (06, or 6, or its name), or on the first; installed lessons are
+    /// copied to ./lessons before
     Open {
         /// The lesson
         lesson: Option<String>,
@@ -58,7 +61,8 @@ enum Action {
     Check {
         /// The lessons [default: all]
         lessons: Vec<String>,
-        /// The folder for their notebooks and pages [default: target/lab in a checkout, else ./executed]
+        /// The folder for their notebooks and pages
+        /// [default: target/lab in a checkout, else ./executed]
         #[arg(long, value_name = "FOLDER")]
         output: Option<PathBuf>,
     },
@@ -101,7 +105,8 @@ enum Action {
 ///
 /// # Errors
 ///
-/// When there are no lessons, one is unknown, something is missing on this machine, or a cell or an exercise failed.
+/// When there are no lessons, one is unknown, something is missing on this machine, or a cell or an
+/// exercise failed.
 pub fn run(options: &Lessons) -> Result<()> {
     let course = Course::find(options.folder.as_deref())?;
     match &options.command {
@@ -188,7 +193,8 @@ fn open(course: &Course, wanted: Option<&str>, no_browser: bool) -> Result<()> {
     jupyterlab::serve(&bench, &place)
 }
 
-/// Copies the notebooks and what they link to into a folder of the learner's. A notebook that is there stays as it is.
+/// Copies the notebooks and what they link to into a folder of the learner's. A notebook that is
+/// there stays as it is.
 fn copy_to_write_in(course: &Course, folder: &Path) -> Result<PathBuf> {
     let cannot = || format!("cannot copy the lessons to {}", folder.display());
     std::fs::create_dir_all(folder).with_context(cannot)?;

@@ -1,4 +1,5 @@
-//! What a lesson that is run gets of the machine: some CPUs, no network, or CPUs that others keep busy.
+//! What a lesson that is run gets of the machine: some CPUs, no network, or CPUs that others keep
+//! busy.
 
 use std::hint::spin_loop;
 use std::io;
@@ -36,8 +37,9 @@ pub fn pin(command: &mut Command, cpus: Vec<usize>) {
     }
 }
 
-/// Gives the child, and all that it starts, a network of its own, in which there is nothing but the loopback
-/// interface. That takes the right to make namespaces, which root has outside of most containers.
+/// Gives the child, and all that it starts, a network of its own, in which there is nothing but the
+/// loopback interface. That takes the right to make namespaces, which root has outside of most
+/// containers.
 pub fn take_network(command: &mut Command) {
     // SAFETY: between fork and exec the closure only makes system calls on memory of its own.
     unsafe {
@@ -63,7 +65,8 @@ fn raise_loopback() -> io::Result<()> {
     request.ifr_name[0] = b'l' as libc::c_char;
     request.ifr_name[1] = b'o' as libc::c_char;
     request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
-    // SAFETY: the three calls get a descriptor that the first has made, and `request`, which outlives them.
+    // SAFETY: the three calls get a descriptor that the first has made, and `request`, which
+    // outlives them.
     let result = unsafe {
         let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
         let result = libc::ioctl(socket, libc::SIOCSIFFLAGS as _, &raw const request);

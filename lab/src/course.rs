@@ -20,8 +20,8 @@ pub struct Course {
 }
 
 impl Course {
-    /// Finds the course: in the folder that was asked for, else in the checkout around the current folder, else where the
-    /// installation of this program has it.
+    /// Finds the course: in the folder that was asked for, else in the checkout around the current
+    /// folder, else where the installation of this program has it.
     ///
     /// # Errors
     ///
@@ -94,8 +94,8 @@ impl Course {
         places::data_folder().is_ok_and(|data| self.folder.starts_with(data))
     }
 
-    /// Where executed lessons go if nothing else is said: a checkout has a folder for what is made; elsewhere it is below the
-    /// current folder, where a user looks for it.
+    /// Where executed lessons go if nothing else is said: a checkout has a folder for what is made;
+    /// elsewhere it is below the current folder, where a user looks for it.
     pub fn output(&self) -> PathBuf {
         match &self.checkout {
             Some(root) => root.join("target/lab"),
@@ -108,8 +108,8 @@ impl Course {
         self.folder.join("glossary.md")
     }
 
-    /// The folder with the exercises' solutions and typical wrong answers. It is not the notebooks' own: a learner would
-    /// find them before looking for them.
+    /// The folder with the exercises' solutions and typical wrong answers. It is not the notebooks'
+    /// own: a learner would find them before looking for them.
     fn answers(&self) -> PathBuf {
         self.folder.join("answers")
     }
@@ -139,7 +139,8 @@ impl Course {
         })
     }
 
-    /// The lessons that are wanted, each as [`lesson_named`](Self::lesson_named) finds it; `all` means all of them.
+    /// The lessons that are wanted, each as [`lesson_named`](Self::lesson_named) finds it; `all`
+    /// means all of them.
     ///
     /// # Errors
     ///
@@ -243,7 +244,8 @@ pub struct Lesson {
     pub name: String,
     /// The notebook.
     pub path: PathBuf,
-    /// The file with its exercises' solutions and typical wrong answers, whether or not there is one.
+    /// The file with its exercises' solutions and typical wrong answers, whether or not there is
+    /// one.
     pub exercises: PathBuf,
 }
 

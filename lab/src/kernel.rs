@@ -1,7 +1,7 @@
 //! The kernel that lessons are run on, with kernelspecs of its own.
 //!
-//! They go into a folder of the program's own, found by Jupyter through `JUPYTER_PATH`: several programs may share a Python
-//! environment, and each must run its own kernel.
+//! They go into a folder of the program's own, found by Jupyter through `JUPYTER_PATH`: several
+//! programs may share a Python environment, and each must run its own kernel.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

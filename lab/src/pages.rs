@@ -1,7 +1,9 @@
-//! The course as pages: what leads from one lesson's page to the others, and the page that leads to all.
+//! The course as pages: what leads from one lesson's page to the others, and the page that leads to
+//! all.
 //!
-//! A lesson's page is written when the lesson is run (`lab/python/page.py`). Which others there are is known only
-//! later, so what leads to them is put into the page's marks then, as often as a page is added.
+//! A lesson's page is written when the lesson is run (`lab/python/page.py`). Which others there are
+//! is known only later, so what leads to them is put into the page's marks then, as often as a page
+//! is added.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -34,8 +36,8 @@ impl Entry<'_> {
     }
 }
 
-/// Writes the page that leads to the lessons' pages, and into each of these what leads to the one before, to the one
-/// behind, and to all.
+/// Writes the page that leads to the lessons' pages, and into each of these what leads to the one
+/// before, to the one behind, and to all.
 ///
 /// # Errors
 ///

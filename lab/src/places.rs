@@ -1,4 +1,5 @@
-//! Where things are on this machine: programs, the cache folder, and what a wheel has installed beside this program.
+//! Where things are on this machine: programs, the cache folder, and what a wheel has installed
+//! beside this program.
 //!
 //! Nothing here knows the folder that this program was built in.
 
@@ -38,8 +39,8 @@ pub fn data_folder() -> Result<PathBuf> {
     Ok(prefix()?.join("share/forklore"))
 }
 
-/// Where Forklore keeps what it can make again: `forklore` in the user's cache folder, whether or not it exists. Sessions,
-/// `forklore doctor` and `cargo lab` all ask here.
+/// Where Forklore keeps what it can make again: `forklore` in the user's cache folder, whether or
+/// not it exists. Sessions, `forklore doctor` and `cargo lab` all ask here.
 ///
 /// # Errors
 ///

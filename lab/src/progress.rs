@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// The library's own file: this package does not depend on the library, and must not differ from it.
+/// The library's own file: this package does not depend on the library, and must not differ from
+/// it.
 #[path = "../../lessons/src/place.rs"]
 mod place;
 

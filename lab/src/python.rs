@@ -116,8 +116,8 @@ pub fn ensure() -> Result<Environment> {
     ensure_for(scripts::LESSONS)
 }
 
-/// Makes an environment with the pinned requirements of one of the [`scripts`], or finds the one that
-/// was made before.
+/// Makes an environment with the pinned requirements of one of the [`scripts`], or finds the one
+/// that was made before.
 ///
 /// # Errors
 ///

@@ -1,7 +1,8 @@
-//! The Python programs that run lessons and make pages and slides, and the pinned packages that they need.
+//! The Python programs that run lessons and make pages and slides, and the pinned packages that
+//! they need.
 //!
-//! They are part of this program, so that it runs without its sources, and are unpacked into the cache folder, once for
-//! each version of them.
+//! They are part of this program, so that it runs without its sources, and are unpacked into the
+//! cache folder, once for each version of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

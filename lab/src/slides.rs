@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use crate::python::{self, Environment};
 use crate::scripts::{self, Scripts};
 
-/// Makes slides of a notebook, run or not, and writes them to `page`. What becomes a slide is said in
-/// `lab/python/slides.py`.
+/// Makes slides of a notebook, run or not, and writes them to `page`. What becomes a slide is said
+/// in `lab/python/slides.py`.
 ///
 /// # Errors
 ///

@@ -20,8 +20,9 @@ pub struct Workbench {
 }
 
 impl Workbench {
-    /// Runs lessons on the kernel that this program is. Its own Python environment is used where that has what lessons
-    /// need, so that an image needs no network; otherwise one with pinned packages is made in the cache folder.
+    /// Runs lessons on the kernel that this program is. Its own Python environment is used where
+    /// that has what lessons need, so that an image needs no network; otherwise one with pinned
+    /// packages is made in the cache folder.
     ///
     /// # Errors
     ///

@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 
-/// Makes some calls of a function for [`check`](crate::check). A panic is an answer too: the check names the call, and the notebook
-/// runs on.
+/// Makes some calls of a function for [`check`](crate::check). A panic is an answer too: the check
+/// names the call, and the notebook runs on.
 ///
 /// # Example
 /// ```

@@ -1,8 +1,8 @@
 //! What the cells of the course's notebooks call: predictions, fair measurements, figures, checks.
 //!
-//! A lesson's cell says what is measured and nothing else. How often it is repeated, whether the machine was quiet enough
-//! to tell, and how it is drawn is decided here. Everything is shown through [`forklore::display`], as HTML and, with the same
-//! facts, as the text of its `Debug`.
+//! A lesson's cell says what is measured and nothing else. How often it is repeated, whether the
+//! machine was quiet enough to tell, and how it is drawn is decided here. Everything is shown
+//! through [`forklore::display`], as HTML and, with the same facts, as the text of its `Debug`.
 //!
 //! | to find | read |
 //! | --- | --- |

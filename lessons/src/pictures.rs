@@ -1,5 +1,5 @@
-//! Diagrams for what the lessons explain: drawn like the figures, so that they follow the page's colours and are
-//! said in words too.
+//! Diagrams for what the lessons explain: drawn like the figures, so that they follow the page's
+//! colours and are said in words too.
 
 use forklore::figure::{BoxLook, Diagram, Figure, Stacked, Unit};
 
@@ -8,7 +8,8 @@ const OLD: BoxLook = BoxLook::Filled(0);
 const NEW: BoxLook = BoxLook::Filled(1);
 const THREAD: BoxLook = BoxLook::Filled(4);
 
-/// Two processes that share their pages after a fork, and the one page that is copied when the child writes to it.
+/// Two processes that share their pages after a fork, and the one page that is copied when the
+/// child writes to it.
 ///
 /// # Example
 /// ```
@@ -156,7 +157,8 @@ pub fn circle_of_locks() -> Figure {
         .figure()
 }
 
-/// The run time of a program by number of workers, when a share of it is serial: Amdahl's law as lengths.
+/// The run time of a program by number of workers, when a share of it is serial: Amdahl's law as
+/// lengths.
 ///
 /// # Example
 /// ```

@@ -1,8 +1,9 @@
 //! A prediction, and how far it was from what was measured.
 //!
-//! What "far" means depends on what was predicted. A number of processors is right or wrong. A share of all pages that is four
-//! times too large is wrong, though it has the right order of magnitude. Only for a ratio of two times it makes sense to say
-//! by which factor it is off. So a prediction has a kind, and a lesson names the answers that a misconception leads to.
+//! What "far" means depends on what was predicted. A number of processors is right or wrong. A
+//! share of all pages that is four times too large is wrong, though it has the right order of
+//! magnitude. Only for a ratio of two times it makes sense to say by which factor it is off. So a
+//! prediction has a kind, and a lesson names the answers that a misconception leads to.
 
 use std::fmt;
 
@@ -15,8 +16,8 @@ const SAME_RATIO: f64 = 1.05;
 /// A ratio within this factor of a misconception's answer counts as that answer.
 const THAT_RATIO: f64 = 1.1;
 
-/// Notes what you expect, before you measure it: a ratio, unless [`Prediction::count`] or one of its
-/// siblings says otherwise.
+/// Notes what you expect, before you measure it: a ratio, unless [`Prediction::count`] or one of
+/// its siblings says otherwise.
 ///
 /// # Example
 /// ```
@@ -206,8 +207,8 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// Names the misconception that leads to the answer `value`. A learner who predicted that reads it, unless
-    /// the measurement came to the same number.
+    /// Names the misconception that leads to the answer `value`. A learner who predicted that reads
+    /// it, unless the measurement came to the same number.
     ///
     /// # Example
     /// ```
@@ -228,7 +229,8 @@ impl Judged {
         factor(self.prediction.value, self.measured.value)
     }
 
-    /// The misconception that the prediction shows, unless the measurement agrees with the prediction.
+    /// The misconception that the prediction shows, unless the measurement agrees with the
+    /// prediction.
     fn shown_misconception(&self) -> Option<&str> {
         let (prediction, expected) = (&self.prediction, self.prediction.value);
         let measured = self.measured.value;

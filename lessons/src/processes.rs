@@ -1,4 +1,5 @@
-//! Which processes had a part in a piece of work: the judges see an answer, and not how it came about.
+//! Which processes had a part in a piece of work: the judges see an answer, and not how it came
+//! about.
 
 use nix::sys::resource::{UsageWho, getrusage};
 
@@ -40,8 +41,8 @@ pub fn run_by<T>(pool: &Pool, work: impl FnOnce() -> T) -> (T, RunBy) {
     (value, by)
 }
 
-/// Runs `work`, and says whether the workers of `pool` had a part in it: the pool's own, or those that it forked for this
-/// call and has waited for.
+/// Runs `work`, and says whether the workers of `pool` had a part in it: the pool's own, or those
+/// that it forked for this call and has waited for.
 ///
 /// # Example
 /// ```
@@ -58,7 +59,8 @@ pub fn by_workers<T>(pool: &Pool, work: impl FnOnce() -> T) -> (T, bool) {
     (value, by != RunBy::ThisProcess)
 }
 
-/// Runs `work`, and says whether a child had a part in it: a process that this one has waited for meanwhile.
+/// Runs `work`, and says whether a child had a part in it: a process that this one has waited for
+/// meanwhile.
 ///
 /// # Example
 /// ```
@@ -75,8 +77,8 @@ pub fn by_children<T>(work: impl FnOnce() -> T) -> (T, bool) {
     (value, used_by_reaped() != before)
 }
 
-/// Microseconds of processor time, and page faults, of the children that were waited for. Each child adds to them: to run at
-/// all, it has to touch a page.
+/// Microseconds of processor time, and page faults, of the children that were waited for. Each
+/// child adds to them: to run at all, it has to touch a page.
 fn used_by_reaped() -> (i64, i64) {
     let microseconds = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
     getrusage(UsageWho::RUSAGE_CHILDREN).map_or((0, 0), |usage| {

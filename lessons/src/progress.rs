@@ -1,7 +1,7 @@
 //! What a learner has tried and solved, kept in a file.
 //!
-//! A line per check: seconds since 1970, the exercise, `solved` or `tried`, separated by tabs. Lines
-//! are only ever appended, in one write, so that two sessions cannot damage each other's.
+//! A line per check: seconds since 1970, the exercise, `solved` or `tried`, separated by tabs.
+//! Lines are only ever appended, in one write, so that two sessions cannot damage each other's.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};

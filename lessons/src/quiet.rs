@@ -1,8 +1,9 @@
 //! Whether other programs used the processors while something was measured.
 //!
-//! Rounds that disagree show that a machine is busy, but rounds that agree do not show that it is quiet. Where every core has other
-//! programs' work to do, Linux shares time out by the thread, so two threads under one lock can be faster than one, in every
-//! round: together they get twice as much. So a measurement also reads what the processors did in the meantime.
+//! Rounds that disagree show that a machine is busy, but rounds that agree do not show that it is
+//! quiet. Where every core has other programs' work to do, Linux shares time out by the thread, so
+//! two threads under one lock can be faster than one, in every round: together they get twice as
+//! much. So a measurement also reads what the processors did in the meantime.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use forklore::timing::{Stopwatch, Times};
 
 /// How much of a processor other programs may use: a browser, a clock in the corner of the screen.
 const TOLERATED: f64 = 0.3;
-/// Other programs do not cause a difference by this factor. Beside a busy loop per core, two workers have been seen to
-/// take 5.6 times as long as one, in every round.
+/// Other programs do not cause a difference by this factor. Beside a busy loop per core, two
+/// workers have been seen to take 5.6 times as long as one, in every round.
 const PLAIN: f64 = 10.0;
 /// How far other programs may pull apart two pieces of work that they disturb alike.
 const UNEVEN: f64 = 1.25;
@@ -88,30 +89,32 @@ impl Others {
         }
     }
 
-    /// Whether they were in the way of work that needs all of the processors that it may use: on a node of
-    /// 64 processors of which 4 are this job's, others may use 60.
+    /// Whether they were in the way of work that needs all of the processors that it may use: on a
+    /// node of 64 processors of which 4 are this job's, others may use 60.
     pub(crate) fn disturb(&self) -> bool {
         self.disturb_on(self.n_usable)
     }
 
-    /// Whether they were in the way of work that needs `n_cores` at the same time. What sleeps needs none, and
-    /// one to wake on.
+    /// Whether they were in the way of work that needs `n_cores` at the same time. What sleeps
+    /// needs none, and one to wake on.
     pub(crate) fn disturb_on(&self, n_cores: usize) -> bool {
         let n_needed = n_cores.clamp(1, self.n_usable.max(1));
         let spare = self.n_allowed.saturating_sub(n_needed) as f64;
-        // A loop on each core leaves two thirds of one to a thread of ours: what is spare is not quite free.
+        // A loop on each core leaves two thirds of one to a thread of ours: what is spare is not
+        // quite free.
         let is_part = n_needed < self.n_usable;
         let tolerated = if is_part { TOLERATED / 2.0 } else { TOLERATED };
         self.n_cpus > spare + tolerated
     }
 
-    /// How many times as long as the faster of two pieces of work the slower one must take, in nearly every round,
-    /// to be slower in spite of the others. `None` stands for all cores that there are.
+    /// How many times as long as the faster of two pieces of work the slower one must take, in
+    /// nearly every round, to be slower in spite of the others. `None` stands for all cores that
+    /// there are.
     ///
-    /// The system shares out processors by the thread. So work that keeps `n` threads busy gets up to `n` times as much
-    /// as work that keeps one busy, and may look faster by that; and work whose threads wait for each other may be
-    /// held up by all of them in turn, for which there is no bound. What needs one core or none is disturbed as
-    /// its like is.
+    /// The system shares out processors by the thread. So work that keeps `n` threads busy gets up
+    /// to `n` times as much as work that keeps one busy, and may look faster by that; and work
+    /// whose threads wait for each other may be held up by all of them in turn, for which there is
+    /// no bound. What needs one core or none is disturbed as its like is.
     pub(crate) fn least_ratio(&self, slower: Option<usize>, faster: Option<usize>) -> f64 {
         match (slower, faster) {
             (Some(0 | 1), Some(n_cores)) => UNEVEN * n_cores.max(1) as f64,

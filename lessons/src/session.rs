@@ -9,7 +9,8 @@ use crate::show::{self, GREEN, ORANGE};
 
 const GIB: f64 = (1_u64 << 30) as f64;
 
-/// Compares what this session has with what was asked for: a number of cores, and for each of them an amount of memory, in GB.
+/// Compares what this session has with what was asked for: a number of cores, and for each of them
+/// an amount of memory, in GB.
 ///
 /// # Example
 /// ```
@@ -38,8 +39,8 @@ pub fn session(asked_cores: usize, asked_gb_per_core: f64) -> Session {
     }
 }
 
-/// What a learner asked for, and what the session has. The last expression of a cell: shows both, and where the difference
-/// comes from.
+/// What a learner asked for, and what the session has. The last expression of a cell: shows both,
+/// and where the difference comes from.
 #[derive(Clone, PartialEq)]
 pub struct Session {
     asked_cores: usize,
@@ -67,7 +68,8 @@ impl Session {
         self.given.usable
     }
 
-    /// How much memory it may use, in GB, all of its processes together; `None` where no limit is known.
+    /// How much memory it may use, in GB, all of its processes together; `None` where no limit is
+    /// known.
     pub fn memory_gb(&self) -> Option<f64> {
         let given = &self.given;
         let limits = [given.memory_gb, given.machine_gb].into_iter().flatten();

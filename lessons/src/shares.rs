@@ -40,8 +40,9 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// Carries over a measurement's doubt, as [`Sweep::doubt`] and [`Comparison::doubt`] give it: parts are no better than
-    /// what they were measured with. The first doubt is kept, as one reason is enough.
+    /// Carries over a measurement's doubt, as [`Sweep::doubt`] and [`Comparison::doubt`] give it:
+    /// parts are no better than what they were measured with. The first doubt is kept, as one
+    /// reason is enough.
     ///
     /// [`Sweep::doubt`]: crate::Sweep::doubt
     /// [`Comparison::doubt`]: crate::Comparison::doubt

@@ -1,12 +1,13 @@
-//! The lessons' figures with sliders: what they compute is explained in the notebook, and how it is drawn is here.
+//! The lessons' figures with sliders: what they compute is explained in the notebook, and how it is
+//! drawn is here.
 
 use std::time::Duration;
 
 use forklore::figure::{Figure, Line, Slider, Sliding, Timeline, Unit};
 use forklore::gil::GilReport;
 
-/// How many times as fast a parallel map is than a serial one, by the work of an item: computed for several numbers of
-/// items and workers from what a call and an item cost.
+/// How many times as fast a parallel map is than a serial one, by the work of an item: computed for
+/// several numbers of items and workers from what a call and an item cost.
 ///
 /// # Example
 /// ```
@@ -40,12 +41,14 @@ pub fn pays_slider(per_call: Duration, per_item: Duration) -> Sliding {
         })
 }
 
-/// The speed-up of a parallel map by lesson 07's model: the serial time over `call + n · item + n · work / p`.
+/// The speed-up of a parallel map by lesson 07's model: the serial time over
+/// `call + n · item + n · work / p`.
 fn gain(call: f64, item: f64, n: f64, p: f64, work: f64) -> f64 {
     n * work / (call + n * item + n * work / p)
 }
 
-/// A law that gives the speed-up from the serial share and the number of workers, drawn for several shares.
+/// A law that gives the speed-up from the serial share and the number of workers, drawn for several
+/// shares.
 ///
 /// # Example
 /// ```
@@ -83,8 +86,8 @@ pub fn serial_share_slider(speed_up: fn(f64, f64) -> f64) -> Sliding {
         })
 }
 
-/// The speed-up of 4,000 items by size of a chunk, simulated for several amounts of work and numbers of workers, when
-/// it costs `fetch_ns` to fetch a chunk.
+/// The speed-up of 4,000 items by size of a chunk, simulated for several amounts of work and
+/// numbers of workers, when it costs `fetch_ns` to fetch a chunk.
 ///
 /// # Example
 /// ```
@@ -148,8 +151,8 @@ fn schedule(works: &[f64], workers: usize, chunk: usize, fetch: f64) -> Vec<Plac
     works.chunks(chunk).enumerate().map(place).collect()
 }
 
-/// Which worker computes which rows when, simulated for several sizes of a chunk and numbers of workers, with a
-/// nanosecond for each unit of a row's work.
+/// Which worker computes which rows when, simulated for several sizes of a chunk and numbers of
+/// workers, with a nanosecond for each unit of a row's work.
 ///
 /// # Example
 /// ```
@@ -188,8 +191,8 @@ fn half_of(row: usize, n_rows: usize) -> &'static str {
     }
 }
 
-/// Which process computed which row when, as the tasks have noted it: process id, beginning and end for each row.
-/// Rows of the timeline are the processes in `pids`.
+/// Which process computed which row when, as the tasks have noted it: process id, beginning and end
+/// for each row. Rows of the timeline are the processes in `pids`.
 ///
 /// # Example
 /// ```
@@ -223,8 +226,8 @@ pub fn noted_timeline(title: &str, pids: &[i32], noted: &[(u32, Duration, Durati
     chart.figure()
 }
 
-/// When each of two threads had the lock and when it waited for it, for several switch intervals: the first thread
-/// computes, the second answers.
+/// When each of two threads had the lock and when it waited for it, for several switch intervals:
+/// the first thread computes, the second answers.
 ///
 /// # Panics
 /// If there are not as many reports as intervals, or a report is not of two threads.

@@ -120,7 +120,8 @@ impl Sweep {
         }
     }
 
-    /// Why neither these numbers nor what is computed from them can be relied on; `None` if they can.
+    /// Why neither these numbers nor what is computed from them can be relied on; `None` if they
+    /// can.
     pub fn doubt(&self) -> Option<String> {
         self.others.disturb().then(|| {
             format!(

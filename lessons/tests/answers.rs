@@ -1,5 +1,5 @@
-//! The answers beside the notebooks and the judges in the crate belong together. A run of all lessons shows it in minutes, this in
-//! milliseconds.
+//! The answers beside the notebooks and the judges in the crate belong together. A run of all
+//! lessons shows it in minutes, this in milliseconds.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -78,7 +78,8 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// The code of one of the crate's files without its tests: each message on one line, without values.
+/// The code of one of the crate's files without its tests: each message on one line, without
+/// values.
 fn messages_of(file: &str) -> String {
     let text = fs::read_to_string(here("src").join(file)).unwrap();
     let code = text.split("#[cfg(test)]").next().unwrap();

@@ -1,14 +1,16 @@
 //! What a worker's panics said, kept where it outlives the worker.
 //!
-//! A panic that is caught becomes its item's error. One that ends the process (`panic = "abort"`, a second
-//! panic while the first unwinds, an `extern "C"` function) cannot be caught: the hook writes down what it
-//! says, and the owner adds that to the death.
+//! A panic that is caught becomes its item's error. One that ends the process (`panic = "abort"`, a
+//! second panic while the first unwinds, an `extern "C"` function) cannot be caught: the hook
+//! writes down what it says, and the owner adds that to the death.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-/// The panics of one worker since the last that was caught: their text, cut where there is no more room.
+/// The panics of one worker since the last that was caught: their text, cut where there is no more
+/// room.
 ///
-/// Zero is the right first value of all fields. The worker alone writes; the owner reads when the worker is dead.
+/// Zero is the right first value of all fields. The worker alone writes; the owner reads when the
+/// worker is dead.
 #[repr(C, align(64))]
 pub(crate) struct LastPanic {
     /// How many bytes there are. Worker: release; owner: acquire.

@@ -1,9 +1,11 @@
-//! Where the user's code runs and its panic is data: the only place of the library that catches one.
+//! Where the user's code runs and its panic is data: the only place of the library that catches
+//! one.
 //!
-//! What a panic carries is a value of the user's like any other, and its destructor may panic as well. Dropped
-//! behind the `catch_unwind` that gave it, such a payload would unwind on into code that believes nothing can happen any
-//! more: out of a worker, into the program that was forked. So a [`Payload`] catches what its own drop does, and the same
-//! holds for a value whose drop no longer matters ([`drop_quietly`]).
+//! What a panic carries is a value of the user's like any other, and its destructor may panic as
+//! well. Dropped behind the `catch_unwind` that gave it, such a payload would unwind on into code
+//! that believes nothing can happen any more: out of a worker, into the program that was forked. So
+//! a [`Payload`] catches what its own drop does, and the same holds for a value whose drop no
+//! longer matters ([`drop_quietly`]).
 
 pub(crate) mod last_panic;
 
@@ -12,7 +14,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Runs `f`; its panic is the error.
 ///
-/// What `f` has changed when it panics stays changed: the caller sees to it that nothing is half done then.
+/// What `f` has changed when it panics stays changed: the caller sees to it that nothing is half
+/// done then.
 #[inline]
 pub(crate) fn run<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Payload(Some(payload)))
@@ -24,8 +27,8 @@ pub(crate) fn call(f: &mut dyn FnMut()) -> Result<(), Payload> {
     run(f)
 }
 
-/// Drops a value whose fate changes nothing any more. A panic of its destructor is reported by the panic hook,
-/// and goes no further.
+/// Drops a value whose fate changes nothing any more. A panic of its destructor is reported by the
+/// panic hook, and goes no further.
 pub(crate) fn drop_quietly<T>(value: T) {
     if std::mem::needs_drop::<T>() {
         let _ = run(|| drop(value));

@@ -12,10 +12,10 @@
 //!
 //! Each line becomes true in one step, when the number is stored. A process that is killed before
 //! it has sent or received nothing; one that is killed after has done it, and a message that it had
-//! received dies with it. The wake-up comes first: who is woken waits for the lock, and finds either
-//! the message or that there is none, so that no death between the two leaves a sleeper behind.
-//! What a dead process had taken of the memory for large messages (over 40 bytes) stays taken for as
-//! long as the channel lives.
+//! received dies with it. The wake-up comes first: who is woken waits for the lock, and finds
+//! either the message or that there is none, so that no death between the two leaves a sleeper
+//! behind. What a dead process had taken of the memory for large messages (over 40 bytes) stays
+//! taken for as long as the channel lives.
 //!
 //! ```standalone_crate
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -7,8 +7,8 @@
 //! A process that waits for a message cannot send one. Its own sender, which it may only have
 //! because fork copies everything, must not keep itself waiting; so it closes that write end while
 //! it waits without a limit, and opens it again after. All this happens under the ring's lock, so a
-//! process that finds the ring empty and no writer knows that no process can send: all that could are
-//! gone or wait themselves. It tells those (`n_ends`), and each gets the end.
+//! process that finds the ring empty and no writer knows that no process can send: all that could
+//! are gone or wait themselves. It tells those (`n_ends`), and each gets the end.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -42,11 +42,11 @@ const MAX_BYTES: u64 = 1 << 24;
 /// Make it before the fork; parent and children then have both sides, and what a process does not
 /// use need not be dropped in it: a process that waits for a message does not count as a sender,
 /// and one that waits for room does not count as a receiver. A process that has a sender and does
-/// something else counts as one until it ends or drops it, because it might send; a [`Pool`'s](crate::Pool)
-/// idle workers do not count.
+/// something else counts as one until it ends or drops it, because it might send; a
+/// [`Pool`'s](crate::Pool) idle workers do not count.
 ///
-/// All this takes a mounted `/proc`. Without it, a process that has both sides cannot wait without a limit: it drops
-/// one, gives a timeout, or uses a [`Queue`](crate::Queue).
+/// All this takes a mounted `/proc`. Without it, a process that has both sides cannot wait without
+/// a limit: it drops one, gives a timeout, or uses a [`Queue`](crate::Queue).
 ///
 /// # Example
 /// ```standalone_crate
@@ -124,8 +124,8 @@ impl Gate {
         self.reader.drain();
     }
 
-    /// Starts or stops counting this process among those that may wake. One that has nothing left to
-    /// wake with does not count in any case.
+    /// Starts or stops counting this process among those that may wake. One that has nothing left
+    /// to wake with does not count in any case.
     fn count_self(&self, is_counted: bool) -> Result<()> {
         let mut writer = self.writer.borrow_mut();
         if !is_counted {
@@ -159,8 +159,8 @@ enum Look<R> {
 }
 
 impl Sides {
-    /// Looks again and again, under the ring's lock, until there is something to take, no process is
-    /// left who could bring it, or the time is over.
+    /// Looks again and again, under the ring's lock, until there is something to take, no process
+    /// is left who could bring it, or the time is over.
     fn wait<'s, R>(
         &'s self,
         (gate, door): (&Gate, &Door),
@@ -282,8 +282,8 @@ impl<T: DeserializeOwned> Receiver<T> {
     ///
     /// # Errors
     /// `is_closed()`, the end: there is no message, and every process that could send one is gone,
-    /// has dropped its sender, or waits for a message itself. `is_decode()` if the message cannot be
-    /// decoded, which is lost then.
+    /// has dropped its sender, or waits for a message itself. `is_decode()` if the message cannot
+    /// be decoded, which is lost then.
     #[doc(alias = "get")]
     pub fn recv(&self) -> Result<T> {
         self.recv_until(None)

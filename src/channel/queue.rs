@@ -19,8 +19,8 @@ use super::ring::{Door, Ring, Session};
 /// is received once, in the order of sending.
 ///
 /// # The end
-/// Every process that has the queue may send, also the one that waits for a message, so no process can
-/// know that none will come. Say so with [`close`](Queue::close), or use
+/// Every process that has the queue may send, also the one that waits for a message, so no process
+/// can know that none will come. Say so with [`close`](Queue::close), or use
 /// [`recv_timeout`](Queue::recv_timeout), or a [`pipe`](crate::pipe), which knows its senders.
 ///
 /// # Fork safety
@@ -53,8 +53,8 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     /// A queue with room for `n` messages, of any size each.
     ///
     /// # Errors
-    /// `is_invalid_input()` if `n` is 0 or more than 16,777,216; `is_os()` if there is no memory for
-    /// it.
+    /// `is_invalid_input()` if `n` is 0 or more than 16,777,216; `is_os()` if there is no memory
+    /// for it.
     pub fn bounded(n: usize) -> Result<Queue<T>> {
         Ok(Queue {
             ring: Ring::new(n, u64::MAX)?,

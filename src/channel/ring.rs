@@ -32,7 +32,8 @@ unsafe impl Send for Ring {}
 unsafe impl Sync for Ring {}
 
 /// The ring's words. All but the doors' futex words are written under the mutex only, which orders
-/// them, and but for a [glance](Ring::glance) read under it too. Zero is the right first value of all but the first two.
+/// them, and but for a [glance](Ring::glance) read under it too. Zero is the right first value of
+/// all but the first two.
 #[repr(C, align(64))]
 struct Head {
     mutex: Mutex,
@@ -201,8 +202,8 @@ impl<'a> Session<'a> {
         self.len() >= self.ring.capacity() || (is_heavy && !self.is_empty())
     }
 
-    /// How many bytes the messages in the ring have. It follows from the slots, not from a word that
-    /// a death could leave wrong.
+    /// How many bytes the messages in the ring have. It follows from the slots, not from a word
+    /// that a death could leave wrong.
     fn bytes(&self) -> u64 {
         if self.is_empty() {
             return 0;

@@ -12,7 +12,8 @@ pub use crate::{
     __forklore_time as time, __forklore_timeit as timeit,
 };
 
-/// What the kernel imports into every session. It does so by one line, as evcxr gives several any order.
+/// What the kernel imports into every session. It does so by one line, as evcxr gives several any
+/// order.
 #[doc(hidden)]
 pub mod names {
     pub use super::{EvcxrDisplay as _, local as _l, time as _t, timeit as _ti};
@@ -20,8 +21,9 @@ pub mod names {
 
 /// Shows the value of a cell's last expression.
 ///
-/// evcxr appends `.evcxr_display()` to that expression. A type's own method of that name is inherent and comes
-/// first; this trait, which every session imports, gives it to all the others that implement `Debug`.
+/// evcxr appends `.evcxr_display()` to that expression. A type's own method of that name is
+/// inherent and comes first; this trait, which every session imports, gives it to all the others
+/// that implement `Debug`.
 pub trait EvcxrDisplay {
     /// Shows the value, unless it is `()`.
     fn evcxr_display(&self);
@@ -158,8 +160,8 @@ macro_rules! __forklore_clock_start {
     };
 }
 
-/// `%%time`, last line: stops the clock, after the last expression if there is one, and prints. The expression's
-/// temporaries live to the end of the statement, as they would without the clock.
+/// `%%time`, last line: stops the clock, after the last expression if there is one, and prints. The
+/// expression's temporaries live to the end of the statement, as they would without the clock.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __forklore_clock_stop {
@@ -202,8 +204,8 @@ macro_rules! __forklore_timeit {
     };
 }
 
-/// A `let` that evcxr does not see, so that it does not keep the variable for later cells. `_l!(` is as long as `let `.
-/// The cell is told so; that nothing uses the variable is no news.
+/// A `let` that evcxr does not see, so that it does not keep the variable for later cells. `_l!(`
+/// is as long as `let `. The cell is told so; that nothing uses the variable is no news.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __forklore_local {

@@ -1,4 +1,5 @@
-//! Output that is more than text, and that changes in place: shown by the forklore kernel while the cell runs.
+//! Output that is more than text, and that changes in place: shown by the forklore kernel while the
+//! cell runs.
 //!
 //! ```
 //! use forklore::display::{Bundle, Live, show};
@@ -10,11 +11,12 @@
 //! }
 //! ```
 //!
-//! What is shown travels in the program's own standard output, so it keeps its place among what is printed, and it may
-//! come from any process that has inherited that output, such as a worker. For the forklore kernel it is a control
-//! sequence that terminals ignore, in pieces that are short enough not to be mixed with other processes' output.
-//! The stock evcxr kernel gets blocks of its own convention. Everything else gets the bundle's plain text.
-//! Only the first of these can change what it has shown; elsewhere a [`Live`] shows its first and its last state.
+//! What is shown travels in the program's own standard output, so it keeps its place among what is
+//! printed, and it may come from any process that has inherited that output, such as a worker. For
+//! the forklore kernel it is a control sequence that terminals ignore, in pieces that are short
+//! enough not to be mixed with other processes' output. The stock evcxr kernel gets blocks of its
+//! own convention. Everything else gets the bundle's plain text. Only the first of these can change
+//! what it has shown; elsewhere a [`Live`] shows its first and its last state.
 
 #[cfg(feature = "notebook")]
 #[doc(hidden)]
@@ -27,11 +29,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// A control sequence's number, and what ends it.
 const INTRODUCER: &str = "\x1b]7717;";
 const TERMINATOR: &str = "\x1b\\";
-/// How much of a message is put into one piece. In base64 and with what is around it, a piece then has less than the
-/// 4096 bytes (`PIPE_BUF`) up to which Linux does not split a write to a pipe.
+/// How much of a message is put into one piece. In base64 and with what is around it, a piece then
+/// has less than the 4096 bytes (`PIPE_BUF`) up to which Linux does not split a write to a pipe.
 const PIECE_BYTES: usize = 2970;
 
-/// One thing to show, in as many MIME types as it has: the front end takes the richest that it can show.
+/// One thing to show, in as many MIME types as it has: the front end takes the richest that it can
+/// show.
 ///
 /// # Example
 /// ```
@@ -71,8 +74,8 @@ impl Bundle {
         Bundle::default().with("image/png", base64(png))
     }
 
-    /// Adds, or replaces, the content in another MIME type. For JSON types (`application/json`, `…+json`), `content`
-    /// is JSON; for images other than SVG, it is the file in base64.
+    /// Adds, or replaces, the content in another MIME type. For JSON types (`application/json`,
+    /// `…+json`), `content` is JSON; for images other than SVG, it is the file in base64.
     pub fn with(mut self, mime: impl Into<String>, content: impl Into<String>) -> Bundle {
         let mime = mime.into();
         self.contents.retain(|(other, _)| *other != mime);
@@ -129,8 +132,8 @@ pub fn show(bundle: &Bundle) {
     }
 }
 
-/// Clears what the cell has shown so far: at once, or, if `wait`, when the next output comes, which does not flicker.
-/// Nothing happens where nothing can be cleared.
+/// Clears what the cell has shown so far: at once, or, if `wait`, when the next output comes, which
+/// does not flicker. Nothing happens where nothing can be cleared.
 ///
 /// # Panics
 ///
@@ -189,7 +192,8 @@ impl Drop for Live {
     }
 }
 
-/// Says that a line is about to be read from standard input, to the front end that asks the user. False where there is none.
+/// Says that a line is about to be read from standard input, to the front end that asks the user.
+/// False where there is none.
 #[cfg(feature = "notebook")]
 #[inline(never)]
 pub(crate) fn send_prompt(prompt: &str, is_password: bool) -> bool {
@@ -266,7 +270,8 @@ fn print_blocks(bundle: &Bundle) {
     }
 }
 
-/// A name that no other display has: the clock never gives the same nanosecond twice to one process.
+/// A name that no other display has: the clock never gives the same nanosecond twice to one
+/// process.
 fn unique_id() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let nanos = now.map_or(0, |now| now.as_nanos());

@@ -1,4 +1,5 @@
-//! What can go wrong: one opaque [`Error`] for the calls, one [`TaskError`] for what became of a task.
+//! What can go wrong: one opaque [`Error`] for the calls, one [`TaskError`] for what became of a
+//! task.
 //!
 //! Both are asked by predicate (`is_closed()`, `is_panicked()`), so that new causes can be added
 //! without breaking a caller, and both say in their message what was wrong and what to do next.
@@ -10,8 +11,8 @@ use std::fmt;
 pub use task::TaskError;
 pub(crate) use task::{Cause, TaskLimit, signal_name};
 
-/// The result of a call into this library. (With two parameters it is std's, so that `use forklore::*;` does not get in
-/// the way of code that writes `Result<T, E>`.)
+/// The result of a call into this library. (With two parameters it is std's, so that
+/// `use forklore::*;` does not get in the way of code that writes `Result<T, E>`.)
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A task's result, or what became of it instead.
@@ -56,8 +57,8 @@ impl Error {
         self.kind == Kind::InvalidInput
     }
 
-    /// The pool was closed or terminated before the call, or nothing more can come through a channel:
-    /// it was closed, or its other side is gone.
+    /// The pool was closed or terminated before the call, or nothing more can come through a
+    /// channel: it was closed, or its other side is gone.
     pub fn is_closed(&self) -> bool {
         self.kind == Kind::Closed
     }
@@ -82,8 +83,8 @@ impl Error {
         self.kind == Kind::Decode
     }
 
-    /// A process died while it held what was asked for. This is told once, to the next who asks; ask
-    /// again to go on.
+    /// A process died while it held what was asked for. This is told once, to the next who asks;
+    /// ask again to go on.
     pub fn is_owner_died(&self) -> bool {
         self.kind == Kind::OwnerDied
     }

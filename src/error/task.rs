@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskError(Box<Task>);
 
-/// What became of a task; behind a pointer, because each result of a map has room for an error and few are one.
+/// What became of a task; behind a pointer, because each result of a map has room for an error and
+/// few are one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Task {
     item: Option<usize>,
@@ -44,7 +45,8 @@ pub(crate) enum Cause {
     Signalled {
         signal: i32,
     },
-    /// By a signal that a panic raises which nothing can catch, and what this and earlier panics said.
+    /// By a signal that a panic raises which nothing can catch, and what this and earlier panics
+    /// said.
     Aborted {
         signal: i32,
         panics: String,
@@ -114,8 +116,8 @@ impl Cause {
         Cause::Panicked { message, location }
     }
 
-    /// The same with what the worker's panics said since the last that was caught, if one of them may have been the
-    /// reason.
+    /// The same with what the worker's panics said since the last that was caught, if one of them
+    /// may have been the reason.
     pub(crate) fn after(self, panics: String) -> Cause {
         const BY_PANIC: [Signal; 3] = [Signal::SIGABRT, Signal::SIGILL, Signal::SIGTRAP];
         match self {
@@ -200,7 +202,8 @@ impl TaskError {
         self.0.item
     }
 
-    /// How often the task was tried: once, unless the pool [retries](crate::pool::Builder::retries).
+    /// How often the task was tried: once, unless the pool
+    /// [retries](crate::pool::Builder::retries).
     pub fn tries(&self) -> u32 {
         self.0.tries
     }

@@ -25,7 +25,8 @@ pub(super) struct Axis {
 const N_TICKS: f64 = 6.0;
 
 impl Axis {
-    /// Covers the values with a little room: a logarithmic axis at least a factor of two and a half.
+    /// Covers the values with a little room: a logarithmic axis at least a factor of two and a
+    /// half.
     pub(super) fn over(
         scale: Scale,
         values: impl Iterator<Item = f64>,

@@ -2,8 +2,8 @@
 //!
 //! Everything that is not data is drawn in `currentColor`, which a page sets. Each row of data has
 //! a colour of the Okabe–Ito palette (M. Okabe, K. Ito, "Color Universal Design", 2008) and, for
-//! those who do not see it, a marker's shape or a pattern; areas have an outline in the text's colour,
-//! so that pale ones end somewhere on a pale page.
+//! those who do not see it, a marker's shape or a pattern; areas have an outline in the text's
+//! colour, so that pale ones end somewhere on a pale page.
 
 use std::fmt::Write;
 

@@ -1,6 +1,7 @@
 //! Boxes and arrows, for what is explained rather than measured.
 //!
-//! A diagram's words say all that it shows, so that it can be understood without being seen. It has no numbers.
+//! A diagram's words say all that it shows, so that it can be understood without being seen. It has
+//! no numbers.
 
 use super::Figure;
 use super::canvas::{Anchor, Canvas};
@@ -15,7 +16,8 @@ pub enum BoxLook {
     Filled(usize),
 }
 
-/// A drawing of boxes and arrows. A figure is 640 units wide; the first coordinate runs to the right, the second down.
+/// A drawing of boxes and arrows. A figure is 640 units wide; the first coordinate runs to the
+/// right, the second down.
 ///
 /// # Example
 /// ```

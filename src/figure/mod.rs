@@ -136,8 +136,8 @@ impl Figure {
         self.element(&style)
     }
 
-    /// The figure for a page: the drawing in the page's own colours under its title, and the numbers
-    /// folded under it.
+    /// The figure for a page: the drawing in the page's own colours under its title, and the
+    /// numbers folded under it.
     pub fn html(&self) -> String {
         // On a narrow screen it scrolls in its box: made narrower, its letters could not be read.
         let narrowest = (WIDTH * SMALLEST_LETTER_PX / LETTER_HEIGHT).ceil();

@@ -7,8 +7,8 @@ use super::canvas::{Canvas, Stroke, WIDTH};
 use super::number::Unit;
 use super::table::Table;
 
-/// From dark to bright, each step visibly brighter than the one before, so that it can be read without colours
-/// (viridis: S. van der Walt, N. Smith, 2015).
+/// From dark to bright, each step visibly brighter than the one before, so that it can be read
+/// without colours (viridis: S. van der Walt, N. Smith, 2015).
 const SHADES: [&str; 9] = [
     "#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30",
     "#fde725",
@@ -55,7 +55,8 @@ impl Raster {
         }
     }
 
-    /// The shape of a point: how far apart columns and rows are, in one unit. Points are square, otherwise.
+    /// The shape of a point: how far apart columns and rows are, in one unit. Points are square,
+    /// otherwise.
     ///
     /// # Panics
     /// If one of them is not a positive number.

@@ -220,8 +220,8 @@ impl Sliding {
         )
     }
 
-    /// A labelled range for each slider, with the setting's name beside it. JupyterLab would take the arrow keys for
-    /// its own, were it not for the attribute of Lumino, on which it is built.
+    /// A labelled range for each slider, with the setting's name beside it. JupyterLab would take
+    /// the arrow keys for its own, were it not for the attribute of Lumino, on which it is built.
     fn controls(&self, id: &str) -> String {
         let control = |(index, control): (usize, &Control)| {
             let names: Vec<String> = control.settings.iter().map(|name| escape(name)).collect();

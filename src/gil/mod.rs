@@ -4,8 +4,8 @@
 //! threads of CPython do, and give it away around "native" calls. With [`Gil::disabled`] the same
 //! program runs as on the free-threaded build of CPython (PEP 703).
 //!
-//! The protocol is CPython's (`Python/ceval_gil.c`, "new GIL", since 3.2): who waits for longer than
-//! the switch interval asks the holder to drop the lock; the holder looks for that at its next
+//! The protocol is CPython's (`Python/ceval_gil.c`, "new GIL", since 3.2): who waits for longer
+//! than the switch interval asks the holder to drop the lock; the holder looks for that at its next
 //! checkpoint, drops it, and waits until another thread has taken it, so that it cannot snatch it
 //! back at once.
 //!
@@ -126,7 +126,8 @@ impl Gil {
         for outcome in outcomes {
             match outcome {
                 Ok((value, thread)) => report.push(value, thread),
-                // Of others that panicked as well, what they carry is dropped before the first goes on.
+                // Of others that panicked as well, what they carry is dropped before the first goes
+                // on.
                 Err(payload) => {
                     let payload = Payload::from(payload);
                     first_panic.get_or_insert(payload);
@@ -157,8 +158,8 @@ struct Lock {
     switch_interval: Duration,
     is_enabled: bool,
     state: Mutex<State>,
-    /// A thread has waited for longer than the switch interval. Written under the mutex; a checkpoint
-    /// reads it alone, relaxed, because a moment later is soon enough.
+    /// A thread has waited for longer than the switch interval. Written under the mutex; a
+    /// checkpoint reads it alone, relaxed, because a moment later is soon enough.
     drop_requested: AtomicBool,
     /// The lock was dropped.
     dropped: Condvar,
@@ -259,7 +260,8 @@ impl<'gil> Token<'gil> {
         }
     }
 
-    /// Between two "bytecodes": gives the lock away if another thread has waited long enough for it.
+    /// Between two "bytecodes": gives the lock away if another thread has waited long enough for
+    /// it.
     pub fn checkpoint(&mut self) {
         if self.lock.drop_requested.load(Ordering::Relaxed) {
             self.drop_lock();

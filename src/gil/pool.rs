@@ -10,8 +10,8 @@ use super::{Gil, GilReport};
 
 /// A pool of threads that must hold a [`Gil`] to run a task: what a thread pool is in Python.
 ///
-/// The lock changes hands between tasks, if another thread has waited long enough for it. CPython also
-/// switches within a task; for that, see [`Gil::threads`] and
+/// The lock changes hands between tasks, if another thread has waited long enough for it. CPython
+/// also switches within a task; for that, see [`Gil::threads`] and
 /// [`Token::checkpoint`](super::Token::checkpoint).
 ///
 /// # Example

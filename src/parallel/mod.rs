@@ -76,7 +76,8 @@ pub enum BatchSize {
 
 /// A parallel map that is described first and run then. See the [module](self).
 ///
-/// Its workers are started by the first map and live as long as the value: keep it for further maps.
+/// Its workers are started by the first map and live as long as the value: keep it for further
+/// maps.
 ///
 /// # Fork safety
 /// As for [`Pool`].
@@ -129,8 +130,8 @@ impl Parallel {
         self
     }
 
-    /// How much is told: from 1 on, on standard error, who does the work and what it took; from 10 on also
-    /// progress; from 50 on each worker's.
+    /// How much is told: from 1 on, on standard error, who does the work and what it took; from 10
+    /// on also progress; from 50 on each worker's.
     pub fn verbose(mut self, level: u32) -> Parallel {
         self.verbosity = level;
         self
@@ -174,8 +175,8 @@ impl Parallel {
         all_or_panic(self.try_map(f, args))
     }
 
-    /// Applies `f` to every argument; each item has its result or its error. If the workers cannot be
-    /// started, every item has that error.
+    /// Applies `f` to every argument; each item has its result or its error. If the workers cannot
+    /// be started, every item has that error.
     pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
     where
         F: Fn(A) -> R + Send + Sync,
@@ -208,9 +209,9 @@ impl Parallel {
         outcomes
     }
 
-    /// As [`map`](Parallel::map), lazily: arguments are taken, and tasks run, only a little ahead of
-    /// the results that are taken (joblib's `return_as="generator"`). The iterator keeps the workers
-    /// alive by itself.
+    /// As [`map`](Parallel::map), lazily: arguments are taken, and tasks run, only a little ahead
+    /// of the results that are taken (joblib's `return_as="generator"`). The iterator keeps the
+    /// workers alive by itself.
     ///
     /// # Panics
     /// When the result of a task that panicked, or whose worker died, would be next; at once, as

@@ -6,8 +6,8 @@ use std::vec::IntoIter;
 
 use crate::error::Outcome;
 
-/// Blocks grow until one takes this long: then it costs little that the next begins when the last of this
-/// one has ended.
+/// Blocks grow until one takes this long: then it costs little that the next begins when the last
+/// of this one has ended.
 const LONG_ENOUGH: Duration = Duration::from_millis(20);
 const LARGEST_BLOCK: usize = 1 << 16;
 

@@ -13,8 +13,8 @@ impl Pool {
     /// Runs `f` once on each worker, and returns one result for each, always in the same order of
     /// workers: to set something up in all of them, or to ask all of them.
     ///
-    /// A worker that is at work comes to it when it has finished what it has. The item that an error
-    /// names is the worker's index.
+    /// A worker that is at work comes to it when it has finished what it has. The item that an
+    /// error names is the worker's index.
     ///
     /// # Panics
     /// As [`map`](Pool::map), and if `f` has captured something: the workers exist already, and

@@ -49,7 +49,8 @@ impl Builder {
     }
 
     /// What each worker runs once when it starts, also one that replaces another. For workers that
-    /// are not forked from this process, it must be non-capturing, and the function itself: not a pointer to one.
+    /// are not forked from this process, it must be non-capturing, and the function itself: not a
+    /// pointer to one.
     pub fn initializer<F: Fn() + 'static>(mut self, f: F) -> Builder {
         self.initializer = Some(Initializer {
             run: Rc::new(f),
@@ -92,18 +93,19 @@ impl Builder {
     /// [`is_timed_out()`](crate::TaskError::is_timed_out) and names the item and the process. All
     /// other results arrive. Without a limit, a map waits.
     ///
-    /// The limit counts for each task, not for the whole map, and is enforced while the owner waits:
-    /// in `map` and its like, in `imap`'s `next`, in [`Pending`](super::Pending)'s `ready`, `wait` and
-    /// `get`, in `join`. No thread keeps time, so a pending result that is not asked for may take as
-    /// long as it likes. A task is ended within an eighth of the limit (at least 1 ms) after it. Time in which the
-    /// waiting process itself was stopped (Ctrl-Z, a debugger) is not counted. The
+    /// The limit counts for each task, not for the whole map, and is enforced while the owner
+    /// waits: in `map` and its like, in `imap`'s `next`, in [`Pending`](super::Pending)'s `ready`,
+    /// `wait` and `get`, in `join`. No thread keeps time, so a pending result that is not asked for
+    /// may take as long as it likes. A task is ended within an eighth of the limit (at least 1 ms)
+    /// after it. Time in which the waiting process itself was stopped (Ctrl-Z, a debugger) is not
+    /// counted. The
     /// [initialiser](Builder::initializer) has the same limit, but at least 1 s.
     ///
-    /// What ends is the worker. Programs that its task had started (`Command`) go on, without a parent that
-    /// waits for them, unless the pool [kills them too](Builder::kill_descendants).
+    /// What ends is the worker. Programs that its task had started (`Command`) go on, without a
+    /// parent that waits for them, unless the pool [kills them too](Builder::kill_descendants).
     ///
-    /// A process that gives up its privileges after it has made a pool may not end workers that kept theirs.
-    /// A task over its limit is an error then as well, and the pool is closed.
+    /// A process that gives up its privileges after it has made a pool may not end workers that
+    /// kept theirs. A task over its limit is an error then as well, and the pool is closed.
     ///
     /// # Example
     /// ```standalone_crate
@@ -147,10 +149,10 @@ impl Builder {
     /// other process (`RLIMIT_DATA`, getrlimit(2)). What it inherits by fork counts; the pool's
     /// shared memory and the stack do not.
     ///
-    /// A task that is refused memory under this limit aborts its worker, as Rust programs do; its error
-    /// [`is_out_of_memory()`](crate::TaskError::is_out_of_memory), and the worker is replaced. A task
-    /// that asks first (`Vec::try_reserve`) can go on without. A worker that has more than this when
-    /// it starts is an error of the first call, which says how much it has.
+    /// A task that is refused memory under this limit aborts its worker, as Rust programs do; its
+    /// error [`is_out_of_memory()`](crate::TaskError::is_out_of_memory), and the worker is
+    /// replaced. A task that asks first (`Vec::try_reserve`) can go on without. A worker that has
+    /// more than this when it starts is an error of the first call, which says how much it has.
     ///
     /// # Example
     /// ```standalone_crate
@@ -208,8 +210,8 @@ impl Builder {
         self
     }
 
-    /// How often a task is tried again whose worker died; without this, never, because the pool cannot know
-    /// what it had done before.
+    /// How often a task is tried again whose worker died; without this, never, because the pool
+    /// cannot know what it had done before.
     ///
     /// A panic is a result and not tried again, and neither is a task that took too long.
     /// [`TaskError::tries`](crate::TaskError::tries) says how often a task was tried in vain.
@@ -222,10 +224,10 @@ impl Builder {
     ///
     /// # Errors
     /// As [`Pool::new`] and [`Pool::with_workers`], but several threads are an error only for
-    /// [`StartMethod::Fork`]; and `is_invalid_input()` if a worker is to run 0 tasks, a task may take no
-    /// time, the initialiser cannot travel, a variable's name cannot be one, or the folder is none.
-    /// A limit that a worker cannot start under, or a niceness that it may not have, is an error of
-    /// the first call, which names it.
+    /// [`StartMethod::Fork`]; and `is_invalid_input()` if a worker is to run 0 tasks, a task may
+    /// take no time, the initialiser cannot travel, a variable's name cannot be one, or the folder
+    /// is none. A limit that a worker cannot start under, or a niceness that it may not have, is an
+    /// error of the first call, which names it.
     pub fn build(self) -> Result<Pool> {
         if self.max_tasks == Some(0) {
             return Err(Error::invalid_input(

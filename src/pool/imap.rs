@@ -20,8 +20,8 @@ use super::plan::Schedule;
 /// How many chunks are in flight for each worker: one that runs, one that waits, and one whose
 /// results are on their way.
 const CHUNKS_PER_WORKER: usize = 3;
-/// Chunks grow until one is worth the way it has to go, and no further: what is in flight is what is
-/// held in memory.
+/// Chunks grow until one is worth the way it has to go, and no further: what is in flight is what
+/// is held in memory.
 const WORTH_ITS_WAY: Duration = Duration::from_micros(200);
 const LARGEST_CHUNK: usize = 4096;
 
@@ -34,7 +34,8 @@ struct Stream<C, I: Iterator> {
     /// Workers that were forked for this stream have inherited it from here.
     _f: Box<C>,
     args: Fuse<I>,
-    /// The panic of the arguments' iterator, kept until the results of what came before it are taken.
+    /// The panic of the arguments' iterator, kept until the results of what came before it are
+    /// taken.
     panic: Option<Payload>,
     /// The next argument: its index in the input.
     next_index: usize,
@@ -186,7 +187,8 @@ where
     /// Begins a lazy map; its results come `in_order`, or as they are there.
     ///
     /// # Panics
-    /// If no call can be made: the pool is closed, or workers that the function needs cannot be forked.
+    /// If no call can be made: the pool is closed, or workers that the function needs cannot be
+    /// forked.
     #[track_caller]
     pub(super) fn begin(
         pool: &Rc<Shared>,

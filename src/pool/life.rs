@@ -29,25 +29,26 @@ impl Pool {
         self.shared.close();
     }
 
-    /// Closes the pool and waits until everything that was begun is done and every worker has ended.
-    /// None is left then. A task whose [`Pending`] or iterator was dropped is not waited for: if it still runs,
-    /// its worker is killed.
+    /// Closes the pool and waits until everything that was begun is done and every worker has
+    /// ended. None is left then. A task whose [`Pending`] or iterator was dropped is not waited
+    /// for: if it still runs, its worker is killed.
     pub fn join(&self) {
         self.shared.join();
     }
 
     /// Kills the workers at once, whatever they are doing, and closes the pool.
     ///
-    /// A worker that this process may not kill, because it has given up the privileges with which it made the
-    /// pool, leaves as soon as its task is done; for those at work, this waits for a second at most.
+    /// A worker that this process may not kill, because it has given up the privileges with which
+    /// it made the pool, leaves as soon as its task is done; for those at work, this waits for a
+    /// second at most.
     pub fn terminate(&self) {
         self.shared.terminate();
     }
 }
 
 impl Drop for Pool {
-    /// Closes the pool and waits for its workers, where they are this process's. While a panic unwinds, it kills
-    /// them: what they would still do, its owner no longer waits for.
+    /// Closes the pool and waits for its workers, where they are this process's. While a panic
+    /// unwinds, it kills them: what they would still do, its owner no longer waits for.
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.shared.terminate();

@@ -97,8 +97,8 @@ pub trait Map: Sealed {
     }
 
     /// As [`map`](Map::map), lazily: arguments are taken, and tasks run, only a little ahead of the
-    /// results that are taken, so that endlessly many need little memory. Except on [`Pool`](super::Pool), which
-    /// never waits for a slow one, they run block by block.
+    /// results that are taken, so that endlessly many need little memory. Except on
+    /// [`Pool`](super::Pool), which never waits for a slow one, they run block by block.
     ///
     /// # Panics
     /// When the result of a task that panicked, or whose worker died, would be next.
@@ -175,9 +175,9 @@ pub(crate) fn chunks_of(n: usize) -> Schedule {
     }
 }
 
-/// The methods that a map within this process has without an import of [`Map`], with no more bounds on its
-/// types than it needs. They stand on two private ones: `run`, and the `schedule` that is meant when none
-/// is given.
+/// The methods that a map within this process has without an import of [`Map`], with no more bounds
+/// on its types than it needs. They stand on two private ones: `run`, and the `schedule` that is
+/// meant when none is given.
 macro_rules! own_methods {
     ($pool:ty, function: [$($function:tt)*], values: [$($value:tt)*]) => {
         impl $pool {
@@ -241,8 +241,8 @@ macro_rules! own_methods {
                 diary.finish($crate::pool::all_or_panic(outcomes))
             }
 
-            /// As [`map`](Self::map) for a function of several parameters: each argument is a tuple,
-            /// spread over them.
+            /// As [`map`](Self::map) for a function of several parameters: each argument is a
+            /// tuple, spread over them.
             ///
             /// # Panics
             /// As [`map`](Self::map).
@@ -278,7 +278,8 @@ macro_rules! own_methods {
 }
 pub(crate) use own_methods;
 
-/// Makes a [`Map`] of a type that has the methods as its own; `imap` only if it is better than the trait's.
+/// Makes a [`Map`] of a type that has the methods as its own; `imap` only if it is better than the
+/// trait's.
 macro_rules! impl_map {
     (@forward $pool:ty, $method:ident($($more:ident: $type:ty)?) -> $result:ty) => {
         #[track_caller]

@@ -6,12 +6,13 @@
 //!  Vec<R> ◀── collate ── lanes: runs of results or failures ◀── commit ──────────── encode ◀────────┘
 //! ```
 //!
-//! One pass to the right, one pass to the left; no thread helps the caller, and neither a pipe nor a
-//! lock is on a task's way. The caller sleeps on the board's completion word and on the lifelines
+//! One pass to the right, one pass to the left; no thread helps the caller, and neither a pipe nor
+//! a lock is on a task's way. The caller sleeps on the board's completion word and on the lifelines
 //! of all workers at once, so a death wakes it as surely as a result does.
 //!
-//! Where to read on: `transport` for what a map asks of all that, `board` for what is shared and in which
-//! order it is written, `lane` for how results come back, `engine` for what happens when a worker dies.
+//! Where to read on: `transport` for what a map asks of all that, `board` for what is shared and in
+//! which order it is written, `lane` for how results come back, `engine` for what happens when a
+//! worker dies.
 
 mod blocks;
 mod broadcast;
@@ -75,33 +76,36 @@ pub use workers::fresh::init;
 /// function is sent as its offset in its shared object; a capturing closure is run
 /// by workers that are forked for that call, and so inherit all it refers to without a copy.
 ///
-/// Whatever a task does (it panics, exits, aborts, is killed), the others' results arrive, the error
-/// names the item, and the pool goes on with as many workers as before.
+/// Whatever a task does (it panics, exits, aborts, is killed), the others' results arrive, the
+/// error names the item, and the pool goes on with as many workers as before.
 ///
-/// Pools may be nested: a task may make a pool of its own, and a closure that has captured a pool uses
-/// it in its worker, where it starts workers of its own. They die with the worker, whatever ends that.
-/// The number of processes has no limit: eight workers that make pools of eight are 72.
+/// Pools may be nested: a task may make a pool of its own, and a closure that has captured a pool
+/// uses it in its worker, where it starts workers of its own. They die with the worker, whatever
+/// ends that. The number of processes has no limit: eight workers that make pools of eight are 72.
 ///
 /// # Plugins
-/// A shared object that was loaded with `dlopen` may map over its host's pool, and be unloaded, rebuilt and loaded
-/// again: workers run the code of the very file that the caller has loaded, or the item's error says that it was replaced. Put a new
-/// build in the place of the old file (by a rename, as linkers do), and do not overwrite the old one: workers may have it mapped.
+/// A shared object that was loaded with `dlopen` may map over its host's pool, and be unloaded,
+/// rebuilt and loaded again: workers run the code of the very file that the caller has loaded, or
+/// the item's error says that it was replaced. Put a new build in the place of the old file (by a
+/// rename, as linkers do), and do not overwrite the old one: workers may have it mapped.
 ///
 /// # Fork safety
 /// A pool must be made while the process has one thread, unless its workers are started in another
-/// way than by fork ([`StartMethod`]). In a forked child (and after a notebook
-/// cell was rolled back) the same value starts workers of its own on its next use. Workers end
-/// with the process that made the pool: however it ends, also if it replaces its program (`exec`), and also if
+/// way than by fork ([`StartMethod`]). In a forked child (and after a notebook cell was rolled
+/// back) the same value starts workers of its own on its next use. Workers end with the process
+/// that made the pool: however it ends, also if it replaces its program (`exec`), and also if
 /// workers have changed their credentials (`setuid` and its like).
 ///
-/// A worker that is at work dies at once with its owner, with two exceptions, in which it ends after the task that it is
-/// at: its owner has replaced its program, or it has changed its credentials since it last slept.
+/// A worker that is at work dies at once with its owner, with two exceptions, in which it ends
+/// after the task that it is at: its owner has replaced its program, or it has changed its
+/// credentials since it last slept.
 ///
-/// A function that has captured only values without size is called in processes in which those values were never made. A
-/// value that stands for a fact of this process (pyo3's `Python<'py>`: this thread holds the interpreter's lock) must not be
-/// captured alone. If it has a destructor, as guards have, the function runs in workers that are forked for the call, in which
-/// the fact holds as it does here. If it is `Copy`, no type tells it from nothing: make it again in the task, or capture
-/// something with a size beside it.
+/// A function that has captured only values without size is called in processes in which those
+/// values were never made. A value that stands for a fact of this process (pyo3's `Python<'py>`:
+/// this thread holds the interpreter's lock) must not be captured alone. If it has a destructor, as
+/// guards have, the function runs in workers that are forked for the call, in which the fact holds
+/// as it does here. If it is `Copy`, no type tells it from nothing: make it again in the task, or
+/// capture something with a size beside it.
 ///
 /// # Example
 /// ```standalone_crate
@@ -161,7 +165,8 @@ impl Pool {
             .map_or_else(|_| Vec::new(), |mut engine| engine.pids())
     }
 
-    /// The number of tasks that the pool's own workers have finished; what a closure's own workers run is not counted.
+    /// The number of tasks that the pool's own workers have finished; what a closure's own workers
+    /// run is not counted.
     pub fn n_tasks(&self) -> u64 {
         self.shared.n_tasks().iter().sum()
     }
@@ -199,8 +204,8 @@ impl Pool {
     /// Applies `f` to every argument; each item has its result or the error that tells what became
     /// of it.
     ///
-    /// Where one failure makes the others' results useless, collect them: `collect` stops at the first error, in the order
-    /// of the items.
+    /// Where one failure makes the others' results useless, collect them: `collect` stops at the
+    /// first error, in the order of the items.
     ///
     /// # Example
     /// ```standalone_crate
@@ -244,10 +249,11 @@ impl Pool {
         call.run(&Unary(f), args).results()
     }
 
-    /// As [`map`](Pool::map), and notes what happened when: who ran which items, and how much of the
-    /// time went into which step. Each chunk reads the clock twice, and some of its values four
-    /// times. Maps that take 150 µs or more take at most 2 % longer for it; a shorter one takes 1 to 3 µs longer
-    /// (`cargo bench --bench traces`): of a map of 3 µs, the looks at the clock alone are a tenth.
+    /// As [`map`](Pool::map), and notes what happened when: who ran which items, and how much of
+    /// the time went into which step. Each chunk reads the clock twice, and some of its values four
+    /// times. Maps that take 150 µs or more take at most 2 % longer for it; a shorter one takes 1
+    /// to 3 µs longer (`cargo bench --bench traces`): of a map of 3 µs, the looks at the clock
+    /// alone are a tenth.
     ///
     /// # Panics
     /// As [`map`](Pool::map).
@@ -300,16 +306,17 @@ impl Pool {
         self.call().run(&Star(f), args).results()
     }
 
-    /// As [`map`](Pool::map), lazily: arguments are taken from their iterator, and tasks run, only a
-    /// little ahead of the results that are taken. So a million items, or endlessly many, need
+    /// As [`map`](Pool::map), lazily: arguments are taken from their iterator, and tasks run, only
+    /// a little ahead of the results that are taken. So a million items, or endlessly many, need
     /// little memory.
     ///
     /// A few chunks for each worker are in flight; chunks of quick tasks grow up to 4,096 items.
     /// Dropping the iterator cancels everything not yet started.
     ///
     /// # Panics
-    /// When the result of a task that panicked, or whose worker died, would be next, or after the last result
-    /// before a panic of the arguments' iterator; the iterator can be used further. As [`map`](Pool::map) if the pool is closed.
+    /// When the result of a task that panicked, or whose worker died, would be next, or after the
+    /// last result before a panic of the arguments' iterator; the iterator can be used further. As
+    /// [`map`](Pool::map) if the pool is closed.
     ///
     /// # Example
     /// ```standalone_crate
@@ -330,8 +337,8 @@ impl Pool {
         Results::begin(&self.shared, Unary(f), args, true).map(|(_, result)| result)
     }
 
-    /// As [`imap`](Pool::imap), each result as soon as it is there, with its argument's index in the
-    /// input: a slow task does not hold up those behind it.
+    /// As [`imap`](Pool::imap), each result as soon as it is there, with its argument's index in
+    /// the input: a slow task does not hold up those behind it.
     ///
     /// # Panics
     /// As [`imap`](Pool::imap).
@@ -380,8 +387,9 @@ impl Pool {
 
     /// Begins to run `f` on one argument, and returns at once. Any number may be on their way.
     ///
-    /// If `f` has captured something, a worker is forked for it as soon as fewer such workers than the pool has
-    /// are at work; until then it waits for its turn ([`Pending`]), and sees this process's memory as it is then.
+    /// If `f` has captured something, a worker is forked for it as soon as fewer such workers than
+    /// the pool has are at work; until then it waits for its turn ([`Pending`]), and sees this
+    /// process's memory as it is then.
     ///
     /// # Example
     /// ```standalone_crate

@@ -13,13 +13,15 @@ use super::call::outcome::Failed;
 use super::call::run::Begun;
 use super::call::turns::Turn;
 
-/// A result that workers are still at work on, from [`Pool::apply_async`](super::Pool::apply_async) or
+/// A result that workers are still at work on, from [`Pool::apply_async`](super::Pool::apply_async)
+/// or
 /// [`Pool::map_async`](super::Pool::map_async).
 ///
-/// The workers need no help: the result comes into being whether this process waits or not. Only a function that has
-/// captured something may have to wait for its turn, while the pool has as many workers at such calls as it may: it
-/// is begun when this process next waits for one of these results, begins another call, or joins the pool. Dropping
-/// a result cancels what was not begun yet.
+/// The workers need no help: the result comes into being whether this process waits or not. Only a
+/// function that has captured something may have to wait for its turn, while the pool has as many
+/// workers at such calls as it may: it is begun when this process next waits for one of these
+/// results, begins another call, or joins the pool. Dropping a result cancels what was not begun
+/// yet.
 ///
 /// # Fork safety
 /// The result belongs to the process that asked for it; in a forked child it is an error.

@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 
 /// How many items a worker claims at a time, in the terms of OpenMP (5.2, section 11.5.3).
 ///
-/// A free worker claims the next chunk, whatever the schedule: it says how large the chunks are, not
-/// whose they are.
+/// A free worker claims the next chunk, whatever the schedule: it says how large the chunks are,
+/// not whose they are.
 ///
 /// # Example
 /// ```
@@ -24,8 +24,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Schedule {
-    /// As many chunks as workers, all of one size: OpenMP's `static` without a chunk size. The fewest
-    /// claims; right when all items take equally long.
+    /// As many chunks as workers, all of one size: OpenMP's `static` without a chunk size. The
+    /// fewest claims; right when all items take equally long.
     Static,
     /// Chunks of this many items: OpenMP's `dynamic, n`.
     Fixed(usize),
@@ -70,8 +70,8 @@ impl Schedule {
         Ok(self)
     }
 
-    /// The size of the next chunk when `left` of `n_items` are left for `n_workers`. `task_ns` is how
-    /// long a task takes, 0 while that is unknown.
+    /// The size of the next chunk when `left` of `n_items` are left for `n_workers`. `task_ns` is
+    /// how long a task takes, 0 while that is unknown.
     pub(crate) fn next(self, left: u64, n_items: u64, n_workers: u64, task_ns: u64) -> u64 {
         let n_workers = n_workers.max(1);
         let guided = left / (2 * n_workers);

@@ -80,8 +80,8 @@ impl Watched<'_> {
         self
     }
 
-    /// A further line for each worker: how many tasks it has finished since the map began, and which
-    /// item it is at. A worker that replaces another goes on with its line.
+    /// A further line for each worker: how many tasks it has finished since the map began, and
+    /// which item it is at. A worker that replaces another goes on with its line.
     #[must_use]
     pub fn per_worker(mut self) -> Self {
         self.show = Show::LinePerWorker;
@@ -191,7 +191,8 @@ impl Watched<'_> {
         call.watched(Box::new(move |flight| self.watch(flight, &before)))
     }
 
-    /// Waits for a flight and shows how far it is. `before`: how many tasks each of the pool's slots had finished.
+    /// Waits for a flight and shows how far it is. `before`: how many tasks each of the pool's
+    /// slots had finished.
     #[inline(never)]
     fn watch(&self, flight: &Flight, before: &[u64]) {
         if self.show == Show::Nothing {

@@ -52,8 +52,8 @@ pub(super) struct LocalCall {
     pub(super) call: *const (),
 }
 
-/// How a pool starts its workers. The same functions can be mapped over workers of each kind, because
-/// functions travel by their offset in their shared object.
+/// How a pool starts its workers. The same functions can be mapped over workers of each kind,
+/// because functions travel by their offset in their shared object.
 ///
 /// | | what a worker is | may the process have threads? | pool of 2 to first result |
 /// | --- | --- | --- | --- |
@@ -84,9 +84,10 @@ pub(super) struct LocalCall {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum StartMethod {
-    /// Forks this process: fastest, and workers have all that it has when they are forked. That includes its open
-    /// files: make a pool before pipes to other programs, listeners and file locks, which its idle workers would
-    /// hold open, or use another method ([Fork safety](crate#fork-safety-what-a-worker-has-of-its-parent)).
+    /// Forks this process: fastest, and workers have all that it has when they are forked. That
+    /// includes its open files: make a pool before pipes to other programs, listeners and file
+    /// locks, which its idle workers would hold open, or use another method
+    /// ([Fork safety](crate#fork-safety-what-a-worker-has-of-its-parent)).
     #[default]
     Fork,
     /// A fresh process of the same program, which has one thread and little memory, forks workers

@@ -13,13 +13,15 @@ use crate::sys::process_id;
 /// Forks this process: it returns twice, once in each of two processes with the same memory.
 ///
 /// In the child, the [`ChildGuard`] ends the process when it is dropped, so a child never returns
-/// into code that was meant for the parent, whatever path it takes: the end of its branch, `?`, or a
-/// panic. The child dies with its parent, and runs none of its parent's exit handlers (`atexit`), also not
-/// when it calls [`std::process::exit`] (with glibc; other C libraries run them then). Signals are handled and blocked
-/// as in the parent, so [`Child::terminate`] does in the child what `SIGTERM` does in the parent.
+/// into code that was meant for the parent, whatever path it takes: the end of its branch, `?`, or
+/// a panic. The child dies with its parent, and runs none of its parent's exit handlers (`atexit`),
+/// also not when it calls [`std::process::exit`] (with glibc; other C libraries run them then).
+/// Signals are handled and blocked as in the parent, so [`Child::terminate`] does in the child what
+/// `SIGTERM` does in the parent.
 ///
-/// The OS forgets that a child is to die with its parent when the child changes its credentials (`setuid` and its
-/// like, also there and back; prctl(2)), and when the parent replaces its program (`exec`). Such a child ends by itself only.
+/// The OS forgets that a child is to die with its parent when the child changes its credentials
+/// (`setuid` and its like, also there and back; prctl(2)), and when the parent replaces its program
+/// (`exec`). Such a child ends by itself only.
 ///
 /// # Errors
 /// `is_multi_threaded()` if the process has more than one thread: the others do not exist in the

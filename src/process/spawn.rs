@@ -18,8 +18,8 @@ use super::fork::Child;
 /// A closure that runs in a forked process and whose value comes back.
 ///
 /// The closure may use everything that the parent has: the child inherits a copy. Its value comes
-/// back through shared memory, so however the child ends, the parent does not wait for a pipe that some other
-/// process still holds. Dropping the handle kills the child.
+/// back through shared memory, so however the child ends, the parent does not wait for a pipe that
+/// some other process still holds. Dropping the handle kills the child.
 ///
 /// # Example
 /// ```standalone_crate
@@ -41,8 +41,8 @@ pub struct Process<T> {
 /// child stores it with release, the parent loads it with acquire after the child's end.
 type ResultWord = AtomicU64;
 
-/// A value has half of the machine's memory at most, as the child has a copy of its own; so there may be
-/// thousands of processes.
+/// A value has half of the machine's memory at most, as the child has a copy of its own; so there
+/// may be thousands of processes.
 const ADDRESSES_PART: usize = 16;
 
 impl<T: Serialize + DeserializeOwned> Process<T> {
@@ -52,9 +52,10 @@ impl<T: Serialize + DeserializeOwned> Process<T> {
     /// As [`fork`](super::fork).
     ///
     /// # Fork safety
-    /// A panic in `f`, or in its value's `Serialize`, ends the child's closure and becomes the error of
-    /// [`join`](Process::join). The value is sent before it is dropped in the child, so a panic of its
-    /// destructor is printed and changes nothing. `SIGTERM` ends the child, also if its parent handles or blocks it.
+    /// A panic in `f`, or in its value's `Serialize`, ends the child's closure and becomes the
+    /// error of [`join`](Process::join). The value is sent before it is dropped in the child, so a
+    /// panic of its destructor is printed and changes nothing. `SIGTERM` ends the child, also if
+    /// its parent handles or blocks it.
     pub fn spawn(f: impl FnOnce() -> T) -> Result<Process<T>> {
         let heap = Heap::of_part(size_of::<ResultWord>(), ADDRESSES_PART)?;
         match child::fork()? {
@@ -121,7 +122,8 @@ impl<T> Process<T> {
     }
 }
 
-/// Runs the closure in the child and commits what became of it; false if there is no room even for a reason.
+/// Runs the closure in the child and commits what became of it; false if there is no room even for
+/// a reason.
 fn run_and_commit<T: Serialize>(heap: &Heap, f: impl FnOnce() -> T) -> bool {
     let origin = Origin::here();
     let outcome = caught::run(f);

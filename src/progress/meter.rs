@@ -8,8 +8,8 @@ use super::screen::{Line, Screen};
 const REFRESH: Duration = Duration::from_millis(100);
 /// How often the clock is read. The line is late by no more than this, if items go on as they did.
 const LOOK: Duration = Duration::from_millis(10);
-/// Maximum number of items between two reads of the clock. More would save nothing, and be late where
-/// quick items are followed by slow ones.
+/// Maximum number of items between two reads of the clock. More would save nothing, and be late
+/// where quick items are followed by slow ones.
 const MOST_UNSEEN: u64 = 64;
 
 /// How far something is, shown as one line.

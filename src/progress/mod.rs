@@ -10,8 +10,8 @@
 //!
 //! In a notebook of the forklore kernel the line changes in place; in a terminal there is a bar on
 //! standard error ([`indicatif`](https://docs.rs/indicatif)); anywhere else the last state is
-//! printed when it is over, so that a log has one line and not a thousand. No thread helps: the line
-//! moves when the iterator does, at most ten times a second.
+//! printed when it is over, so that a log has one line and not a thousand. No thread helps: the
+//! line moves when the iterator does, at most ten times a second.
 //!
 //! A pool's maps have it as [`Pool::with_progress`](crate::Pool::with_progress).
 
@@ -26,8 +26,8 @@ pub(crate) use screen::{Line, Screen};
 ///
 /// An item is done when the next one is asked for.
 ///
-/// Output that cannot be written, because its reader is gone, is left out. (In a notebook of the forklore kernel it panics
-/// then, as `println!` does.)
+/// Output that cannot be written, because its reader is gone, is left out. (In a notebook of the
+/// forklore kernel it panics then, as `println!` does.)
 ///
 /// # Example
 /// ```

@@ -7,8 +7,9 @@
 //! copy). A process that dies between taking a block and hanging it into a list that the owner
 //! knows loses that block for the pool's life, which is a few addresses and at most a page.
 //!
-//! Sizes are powers of two. That wastes addresses, of which a region has several times more than the
-//! machine has memory (see `Region`), and no memory: a page that no process touches is not there.
+//! Sizes are powers of two. That wastes addresses, of which a region has several times more than
+//! the machine has memory (see `Region`), and no memory: a page that no process touches is not
+//! there.
 
 use std::ops::RangeInclusive;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -35,10 +36,10 @@ const IDLE_BYTES: RangeInclusive<u64> = 1 << 26..=1 << 32;
 
 /// Where the free blocks of one size begin.
 ///
-/// Written and read by every process, with acquire and release: a process that pops a block sees what the
-/// pusher wrote into it. Lower 28 bits: the block's offset in units of the smallest block; upper
-/// 36 bits: how often the word was changed, so that a block that was popped and pushed again in
-/// between is not taken for unchanged.
+/// Written and read by every process, with acquire and release: a process that pops a block sees
+/// what the pusher wrote into it. Lower 28 bits: the block's offset in units of the smallest block;
+/// upper 36 bits: how often the word was changed, so that a block that was popped and pushed again
+/// in between is not taken for unchanged.
 type Stack = AtomicU64;
 
 const INDEX_BITS: u32 = 28;
@@ -318,7 +319,8 @@ mod tests {
             heap.give_back(block);
         }
         let is_kept = |&&block: &&Offset| {
-            // SAFETY: this test alone uses this heap; the block's pages are mapped, given back or not.
+            // SAFETY: this test alone uses this heap; the block's pages are mapped, given back or
+            // not.
             unsafe { heap.at(block + 8192).read() == 7 }
         };
         assert_eq!(blocks.iter().filter(is_kept).count(), n_kept);

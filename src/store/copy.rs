@@ -1,7 +1,8 @@
 //! Copies of variables: of those that own what they hold, and share it with nothing.
 //!
-//! A second handle to something shared would not be a copy but a difference: a channel with one more sender does not
-//! end, an `Arc` with one more owner cannot be taken apart. So `Clone` is not asked for, and the types are named.
+//! A second handle to something shared would not be a copy but a difference: a channel with one
+//! more sender does not end, an `Arc` with one more owner cannot be taken apart. So `Clone` is not
+//! asked for, and the types are named.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};

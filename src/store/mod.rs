@@ -1,8 +1,9 @@
 //! Where a notebook's variables are between its cells: evcxr's, compiled once.
 //!
-//! evcxr puts the text of such a store into every cell, where a hash map from names to values of any type is most of
-//! what the compiler has to do. The forklore kernel compiles this module instead of the text. The names, what they do and
-//! the lines that are printed are evcxr's; what does not depend on a variable's type is compiled here.
+//! evcxr puts the text of such a store into every cell, where a hash map from names to values of
+//! any type is most of what the compiler has to do. The forklore kernel compiles this module
+//! instead of the text. The names, what they do and the lines that are printed are evcxr's; what
+//! does not depend on a variable's type is compiled here.
 
 use std::any::{Any, TypeId};
 use std::cell::UnsafeCell;
@@ -55,8 +56,8 @@ struct Variable {
     threads_of: Option<u32>,
 }
 
-/// Values that are nothing without their threads: whoever uses or drops one after these have ended waits for them
-/// forever.
+/// Values that are nothing without their threads: a cell that uses or drops one after these have
+/// ended waits for them forever.
 const THREADED: [&str; 2] = [
     "tokio::runtime::runtime::Runtime",
     "rayon_core::thread_pool::ThreadPool",
@@ -74,8 +75,9 @@ struct Shared<T> {
     value: Arc<T>,
 }
 
-/// The process, because a runtime's threads are nowhere else; and where in memory the code is that made it, because
-/// cells that are linked with a tokio of their own know only the threads that this one has started.
+/// The process, because a runtime's threads are nowhere else; and where in memory the code is that
+/// made it, because cells that are linked with a tokio of their own know only the threads that this
+/// one has started.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Maker {
     pid: u32,
@@ -92,8 +94,8 @@ impl VariableStore {
         self.put(name, Box::new(value), copy, std::any::type_name::<T>());
     }
 
-    /// Whether the variable, if there is one of this name, has the type that the cell expects, and still is what it was;
-    /// says so if not.
+    /// Whether the variable, if there is one of this name, has the type that the cell expects, and
+    /// still is what it was; says so if not.
     pub fn check_variable<T: 'static>(&mut self, name: &str) -> bool {
         self.check(name, TypeId::of::<T>())
     }
@@ -102,7 +104,8 @@ impl VariableStore {
     ///
     /// # Panics
     ///
-    /// If there is no such variable, or it has another type: a cell asks [`VariableStore::check_variable`] first.
+    /// If there is no such variable, or it has another type: a cell asks
+    /// [`VariableStore::check_variable`] first.
     pub fn take_variable<T: 'static>(&mut self, name: &str) -> T {
         match self.take(name).downcast() {
             Ok(value) => *value,
@@ -120,9 +123,9 @@ impl VariableStore {
         self.shared(name, Self::lazy_arc::<T, F> as *const () as usize, create)
     }
 
-    /// The session's tokio runtime, which is made where it is missing, and made again in another process and by the code of
-    /// another tokio. The one before is never dropped: tasks may still run on it, or its threads may be gone and
-    /// would be waited for.
+    /// The session's tokio runtime, which is made where it is missing, and made again in another
+    /// process and by the code of another tokio. The one before is never dropped: tasks may still
+    /// run on it, or its threads may be gone and would be waited for.
     ///
     /// # Panics
     ///
@@ -234,15 +237,16 @@ const GUARDED_BYTES: usize = 16 << 20;
 
 fn copy_bits<T: 'static>(value: &dyn Any) -> Box<dyn Any> {
     match value.downcast_ref::<T>() {
-        // SAFETY: `put_variable` asks this only of a type that is not dropped: it owns nothing, so two of it are no
-        // more than one.
+        // SAFETY: `put_variable` asks this only of a type that is not dropped: it owns nothing, so
+        // two of it are no more than one.
         Some(value) => Box::new(unsafe { std::ptr::read(value) }),
         None => has_another_type(),
     }
 }
 
 unsafe extern "C" fn guard(store: *mut VariableStore, names: *mut u8, n_bytes: usize) -> usize {
-    // SAFETY: the kernel passes the store that a cell returned, while none runs, and a buffer of its own.
+    // SAFETY: the kernel passes the store that a cell returned, while none runs, and a buffer of
+    // its own.
     let (store, names) = unsafe { (&mut *store, std::slice::from_raw_parts_mut(names, n_bytes)) };
     let guarded = store.guard(&String::from_utf8_lossy(names));
     // These are some of the names, so there is room.
@@ -255,8 +259,8 @@ unsafe extern "C" fn settle(store: *mut VariableStore, restores: bool) {
     unsafe { (*store).settle(restores) };
 }
 
-/// What the kernel makes of a `thread_local!`: a static, which all cells share, where the macro makes a constant that
-/// each cell would have for itself.
+/// What the kernel makes of a `thread_local!`: a static, which all cells share, where the macro
+/// makes a constant that each cell would have for itself.
 pub struct Key<T: 'static> {
     /// In a cell, because the compiler would put a constant's value into each cell.
     key: UnsafeCell<LocalKey<T>>,
@@ -297,8 +301,8 @@ impl<T: Display> From<T> for EvcxrUserCodeError {
 /// The longest error that is shown whole.
 const ERROR_BYTES: usize = 4096;
 
-/// Tells the kernel that a `?` here met an error, in a line of its own: the text is in hexadecimal digits, so
-/// that nothing in it ends the line.
+/// Tells the kernel that a `?` here met an error, in a line of its own: the text is in hexadecimal
+/// digits, so that nothing in it ends the line.
 #[cold]
 #[inline(never)]
 fn report(error: &dyn Display, location: &Location<'_>) {
@@ -325,7 +329,8 @@ fn has_another_type() -> ! {
 pub struct Now;
 
 impl Now {
-    /// Runs a future that is never pending to its end; any other one too, without what a runtime would give it.
+    /// Runs a future that is never pending to its end; any other one too, without what a runtime
+    /// would give it.
     pub fn block_on<F: Future>(self, future: F) -> F::Output {
         struct Unpark(Thread);
         impl Wake for Unpark {

@@ -1,8 +1,8 @@
 //! Where processes wait until all of them have come.
 //!
-//! A process that waits holds a *ticket*, a robust lock; Linux marks the tickets of those that die. The words
-//! of the barrier change only under its mutex, each in one step, so that a process that dies with
-//! the mutex leaves nothing half done.
+//! A process that waits holds a *ticket*, a robust lock; Linux marks the tickets of those that die.
+//! The words of the barrier change only under its mutex, each in one step, so that a process that
+//! dies with the mutex leaves nothing half done.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -18,9 +18,9 @@ use crate::sys::mutex::{Kind, Locked, Mutex, PULSE, deadline_in};
 ///
 /// # Fork safety
 /// Make it before the fork. If a process dies while it waits, the barrier breaks: all others that
-/// wait get [`is_owner_died()`](Error::is_owner_died), and the barrier is as new. A process that dies
-/// before it comes cannot be told from one that is late, because the barrier does not know which processes were
-/// to come: use [`wait_timeout`](Barrier::wait_timeout) where that may happen.
+/// wait get [`is_owner_died()`](Error::is_owner_died), and the barrier is as new. A process that
+/// dies before it comes cannot be told from one that is late, because the barrier does not know
+/// which processes were to come: use [`wait_timeout`](Barrier::wait_timeout) where that may happen.
 ///
 /// # Example
 /// ```standalone_crate
@@ -220,8 +220,8 @@ impl State {
             .filter(|ticket| !ticket.mutex.is_free())
     }
 
-    /// One that died while it waited in this round. Its ticket stays marked: the process that breaks the round
-    /// may die before that is done, and the next one must find it again.
+    /// One that died while it waited in this round. Its ticket stays marked: the process that
+    /// breaks the round may die before that is done, and the next one must find it again.
     fn find_dead(&self) -> Option<u32> {
         self.tickets_of_round()
             .find_map(|ticket| ticket.mutex.dead_holder())

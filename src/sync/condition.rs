@@ -14,8 +14,8 @@ use crate::sys::mutex::{PULSE, deadline_in};
 
 use super::lock::LockGuard;
 
-/// Where a process waits, having released a [`Lock`](crate::Lock), until another process says that the
-/// lock's value has changed.
+/// Where a process waits, having released a [`Lock`](crate::Lock), until another process says that
+/// the lock's value has changed.
 ///
 /// Use [`wait_while`](Condition::wait_while), which looks at the value: a notification says only
 /// that looking is worth while.
@@ -84,8 +84,8 @@ impl Condition {
         self.wait_until(guard, None)
     }
 
-    /// As [`wait`](Condition::wait), but waits no longer than `timeout`, for the notification and for
-    /// the lock.
+    /// As [`wait`](Condition::wait), but waits no longer than `timeout`, for the notification and
+    /// for the lock.
     ///
     /// # Errors
     /// As [`wait`](Condition::wait), and `is_timed_out()`; the lock is not held then.

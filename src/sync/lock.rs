@@ -20,20 +20,20 @@ use crate::wire;
 ///
 /// The value can be anything that serde can write down, and may grow: a number, a `String`, a
 /// `HashMap`. It lies encoded in shared memory; [`lock`](Lock::lock) decodes it into memory of the
-/// holder's own, and releasing the lock encodes it again if it was changed. That costs in all 0.2 µs
-/// for a number, 0.4 µs for 8 kB of numbers and 130 µs for a map of 1,000 words (measured), so what
-/// is large and busy is better cut into several locks. It makes two promises possible that a value
-/// used in place could not give: it may hold pointers (a `Vec` of one process means nothing to another),
-/// and **it is never half changed**. A holder that is killed, or panics, leaves the value as it
-/// was when it took the lock.
+/// holder's own, and releasing the lock encodes it again if it was changed. That costs in all 0.2
+/// µs for a number, 0.4 µs for 8 kB of numbers and 130 µs for a map of 1,000 words (measured), so
+/// what is large and busy is better cut into several locks. It makes two promises possible that a
+/// value used in place could not give: it may hold pointers (a `Vec` of one process means nothing
+/// to another), and **it is never half changed**. A holder that is killed, or panics, leaves the
+/// value as it was when it took the lock.
 ///
 /// For numbers, [`Value`](crate::Value) and [`SharedArray`](crate::SharedArray) are faster.
 ///
 /// # Fork safety
 /// Make it before the fork. A child that is forked while its parent holds the lock does not hold
 /// it; the guard that it inherits does nothing. When a holder dies, the next one that asks is told
-/// ([`is_owner_died()`](Error::is_owner_died)), once; [`recover`](Lock::recover) is for those who do
-/// not want to know.
+/// ([`is_owner_died()`](Error::is_owner_died)), once; [`recover`](Lock::recover) is for those who
+/// do not want to know.
 ///
 /// # Example
 /// ```standalone_crate
@@ -233,8 +233,8 @@ impl<T> Lock<T> {
     }
 }
 
-/// The mutex for as long as this process has it: whatever the value's own `Serialize` and `Deserialize` do
-/// meanwhile, a panic included, it is released.
+/// The mutex for as long as this process has it: whatever the value's own `Serialize` and
+/// `Deserialize` do meanwhile, a panic included, it is released.
 struct Held<'a>(&'a Mutex);
 
 impl Drop for Held<'_> {
@@ -334,8 +334,8 @@ impl<T: Serialize + DeserializeOwned> DerefMut for LockGuard<'_, T> {
 impl<T: Serialize + DeserializeOwned> Drop for LockGuard<'_, T> {
     /// # Panics
     /// If the changed value cannot be published; [`unlock`](LockGuard::unlock) gives an error
-    /// instead. With the panic of the value's own `Serialize`. The lock is free then, and the value as it was
-    /// when it was locked.
+    /// instead. With the panic of the value's own `Serialize`. The lock is free then, and the value
+    /// as it was when it was locked.
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.is_changed &= self.began_in_panic;

@@ -2,8 +2,8 @@
 //!
 //! A counter would lose the permits of processes that are killed. So each permit is a robust lock
 //! of its own, and who waits sleeps on all of them at once. Of several that wait, only the first
-//! does so; the others wait to succeed it, behind a robust lock of its own (the *gate*). A release then
-//! never has more than one sleeper to wake, and none can be forgotten.
+//! does so; the others wait to succeed it, behind a robust lock of its own (the *gate*). A release
+//! then never has more than one sleeper to wake, and none can be forgotten.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -21,8 +21,8 @@ use crate::sys::thread::Look;
 /// # Fork safety
 /// Make it before the fork. A child that is forked while its parent has a permit does not have it;
 /// the permit that it inherits does nothing. A process that dies with a permit gives it back; the
-/// next one that could have had it is told once ([`is_owner_died()`](Error::is_owner_died)), as what
-/// the permit stood for may be half done, and has it when it asks again.
+/// next one that could have had it is told once ([`is_owner_died()`](Error::is_owner_died)), as
+/// what the permit stood for may be half done, and has it when it asks again.
 ///
 /// # Example
 /// ```standalone_crate

@@ -15,14 +15,14 @@ use crate::error::{Error, Result, signal_name};
 
 /// How many threads this process has, or 2 where only that can be told that there are several.
 pub(crate) fn n_threads() -> usize {
-    // What this asks for is so already in a process with one thread, and refused in any other (unshare(2)).
-    // SAFETY: the call takes a number, and changes nothing.
+    // What this asks for is so already in a process with one thread, and refused in any other
+    // (unshare(2)). SAFETY: the call takes a number, and changes nothing.
     if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
         return 1;
     }
     let is_refused = Errno::last() == Errno::EINVAL;
-    // The kernel keeps a folder for each thread: `/proc/self/task` has one link for itself, one for its parent, and
-    // one for each of them.
+    // The kernel keeps a folder for each thread: `/proc/self/task` has one link for itself, one for
+    // its parent, and one for each of them.
     match nix::sys::stat::stat("/proc/self/task") {
         Ok(folder) => (folder.st_nlink as usize).max(3) - 2,
         Err(_) if is_refused => 2,
@@ -30,8 +30,8 @@ pub(crate) fn n_threads() -> usize {
     }
 }
 
-/// How many threads this process has, not counting those that were joined a moment ago: `join` returns
-/// before the kernel has taken the thread off its books.
+/// How many threads this process has, not counting those that were joined a moment ago: `join`
+/// returns before the kernel has taken the thread off its books.
 fn n_threads_settled() -> usize {
     let deadline = Instant::now() + Duration::from_millis(5);
     loop {
@@ -51,14 +51,15 @@ pub(crate) enum Side {
     Child(Branch),
 }
 
-/// Held by a child for as long as it lives. Dropping it ends the process, so a child never returns or unwinds
-/// into what was meant for its parent, whatever path it takes.
+/// Held by a child for as long as it lives. Dropping it ends the process, so a child never returns
+/// or unwinds into what was meant for its parent, whatever path it takes.
 #[derive(Debug)]
 pub(crate) struct Branch {
     _private: (),
 }
 
-/// The exit code of a child that panicked out of its branch, as that of a program whose `main` panics.
+/// The exit code of a child that panicked out of its branch, as that of a program whose `main`
+/// panics.
 const PANICKED: i32 = 101;
 
 impl Branch {
@@ -114,7 +115,8 @@ pub(crate) fn fork() -> Result<Side> {
     }
 }
 
-/// Whether this process's children live in another PID namespace than itself (unshare(2), `CLONE_NEWPID`).
+/// Whether this process's children live in another PID namespace than itself (unshare(2),
+/// `CLONE_NEWPID`).
 pub(crate) fn has_children_elsewhere() -> bool {
     let namespace = |name| std::fs::read_link(format!("/proc/self/ns/{name}")).ok();
     match (namespace("pid"), namespace("pid_for_children")) {
@@ -125,7 +127,8 @@ pub(crate) fn has_children_elsewhere() -> bool {
     }
 }
 
-/// Asks the kernel to kill this process when its parent dies, and dies if that has happened already.
+/// Asks the kernel to kill this process when its parent dies, and dies if that has happened
+/// already.
 pub(crate) fn die_with(parent: Pid) {
     rearm();
     let now = nix::unistd::getppid();
@@ -135,8 +138,8 @@ pub(crate) fn die_with(parent: Pid) {
     }
 }
 
-/// Asks the kernel once more to kill this process when its parent dies: it forgets that when a process's
-/// credentials change, also there and back (prctl(2), `PR_SET_PDEATHSIG`).
+/// Asks the kernel once more to kill this process when its parent dies: it forgets that when a
+/// process's credentials change, also there and back (prctl(2), `PR_SET_PDEATHSIG`).
 pub(crate) fn rearm() {
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
 }
@@ -163,8 +166,8 @@ pub(crate) fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// How long a process that ends waits for a lock of its standard output that a thread may hold forever, which
-/// a task has left behind.
+/// How long a process that ends waits for a lock of its standard output that a thread may hold
+/// forever, which a task has left behind.
 const FLUSHED_WITHIN: Duration = Duration::from_millis(300);
 
 /// Writes what is buffered, also by C code.
@@ -180,16 +183,17 @@ fn flush_c_streams() {
     unsafe { libc::fflush(std::ptr::null_mut()) };
 }
 
-/// As [`flush_c_streams`], in a process with one thread only: another could hold a stream's lock for good. If
-/// there is nothing to write, it takes 0.2 µs, most of it to ask for the number of threads.
+/// As [`flush_c_streams`], in a process with one thread only: another could hold a stream's lock
+/// for good. If there is nothing to write, it takes 0.2 µs, most of it to ask for the number of
+/// threads.
 pub(crate) fn flush_c_streams_if_alone() {
     if n_threads() == 1 {
         flush_c_streams();
     }
 }
 
-/// As [`flush`], in a process with other threads. The standard library cannot try the lock, so it is one more
-/// thread that may wait for it in vain.
+/// As [`flush`], in a process with other threads. The standard library cannot try the lock, so it
+/// is one more thread that may wait for it in vain.
 fn flush_in_time() {
     let (done, is_done) = std::sync::mpsc::channel();
     let flusher = std::thread::Builder::new().spawn(move || {
@@ -201,8 +205,9 @@ fn flush_in_time() {
     }
 }
 
-/// Makes `exit` in a forked child end the process without the exit handlers that its parent has registered: they
-/// are run in reverse order (exit(3)), and this is the first of the child's. Those that the child registers are run.
+/// Makes `exit` in a forked child end the process without the exit handlers that its parent has
+/// registered: they are run in reverse order (exit(3)), and this is the first of the child's. Those
+/// that the child registers are run.
 #[cfg(target_env = "gnu")]
 fn skip_inherited_exit_handlers() {
     unsafe extern "C" {
@@ -222,7 +227,8 @@ fn skip_inherited_exit_handlers() {
     unsafe { on_exit(end, std::ptr::null_mut()) };
 }
 
-/// Other C libraries have handlers without a status only, which cannot end the process with its own.
+/// Other C libraries have handlers without a status only, which cannot end the process with its
+/// own.
 #[cfg(not(target_env = "gnu"))]
 fn skip_inherited_exit_handlers() {}
 
@@ -250,8 +256,8 @@ pub(crate) fn pass_interrupts() {
     let _ = SigSet::from(Signal::SIGINT).thread_unblock();
 }
 
-/// Makes sure that this process's children wait to be reaped: a program that ignores `SIGCHLD` hands
-/// that on to programs that it starts.
+/// Makes sure that this process's children wait to be reaped: a program that ignores `SIGCHLD`
+/// hands that on to programs that it starts.
 pub(crate) fn keep_zombies() {
     let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: there is no handler that could run.
@@ -265,7 +271,8 @@ pub(crate) enum Ended {
     Exited(i32),
     /// This signal ended it.
     Signalled(i32),
-    /// Something else in this process took its status (`SIGCHLD` ignored, or a handler that waits for every child).
+    /// Something else in this process took its status (`SIGCHLD` ignored, or a handler that waits
+    /// for every child).
     Unknown,
 }
 
@@ -345,7 +352,8 @@ pub(crate) fn reap(pid: i32) -> Ended {
     }
 }
 
-/// Waits until a child has ended or `deadline` has passed, if there is one, and reaps it if it has ended.
+/// Waits until a child has ended or `deadline` has passed, if there is one, and reaps it if it has
+/// ended.
 pub(crate) fn reap_before(pid: i32, deadline: Option<Instant>) -> Option<Ended> {
     reap_before_by(pid, deadline, || try_reap(pid))
 }

@@ -50,7 +50,8 @@ pub(crate) fn own() -> CpuTime {
     used(UsageWho::RUSAGE_SELF)
 }
 
-/// How many pages this process has touched for the first time, or written to and been given a copy of.
+/// How many pages this process has touched for the first time, or written to and been given a copy
+/// of.
 pub(crate) fn page_faults() -> u64 {
     getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.minor_page_faults() as u64)
 }
@@ -71,7 +72,8 @@ pub(crate) fn descendants() -> CpuTime {
     total
 }
 
-/// The CPU time that a process has used, its threads' together; `None` if there is none of this pid.
+/// The CPU time that a process has used, its threads' together; `None` if there is none of this
+/// pid.
 pub(crate) fn used_by(pid: i32) -> Option<Duration> {
     let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(pid)).ok()?;
     Some(Duration::from(nix::time::clock_gettime(clock).ok()?))

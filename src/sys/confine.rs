@@ -25,7 +25,8 @@ pub(crate) fn limit_memory(limit: u64) -> Result<()> {
     }
 }
 
-/// The bytes that count under [`limit_memory`] (`VmData` of proc(5)); 0 where `/proc` does not tell.
+/// The bytes that count under [`limit_memory`] (`VmData` of proc(5)); 0 where `/proc` does not
+/// tell.
 fn private_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmData:"));

@@ -2,8 +2,8 @@
 
 /// From here on, a copy goes around the caches.
 ///
-/// A plain store reads the cache line that it changes, in vain for a line that is overwritten: a third of all the
-/// traffic. And what is larger than a cache is gone from it before it is read.
+/// A plain store reads the cache line that it changes, in vain for a line that is overwritten: a
+/// third of all the traffic. And what is larger than a cache is gone from it before it is read.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 const LARGE_BYTES: usize = 1 << 22;
 
@@ -33,7 +33,8 @@ unsafe fn around_caches(from: *const u8, to: *mut u8, n: usize) {
     const LANE_BYTES: usize = size_of::<__m128i>();
     let head = to.align_offset(LINE_BYTES).min(n);
     let rest = (n - head) % LINE_BYTES;
-    // SAFETY: all offsets are below `n`. What is streamed to is aligned, and every processor of this kind can do it.
+    // SAFETY: all offsets are below `n`. What is streamed to is aligned, and every processor of
+    // this kind can do it.
     unsafe {
         std::ptr::copy_nonoverlapping(from, to, head);
         for line in (head..n - rest).step_by(LINE_BYTES) {
@@ -44,7 +45,8 @@ unsafe fn around_caches(from: *const u8, to: *mut u8, n: usize) {
             }
         }
         std::ptr::copy_nonoverlapping(from.add(n - rest), to.add(n - rest), rest);
-        // Such stores are not ordered by a release: this makes them visible to whatever thread learns of them later.
+        // Such stores are not ordered by a release: this makes them visible to whatever thread
+        // learns of them later.
         _mm_sfence();
     }
 }

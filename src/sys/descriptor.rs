@@ -1,8 +1,9 @@
 //! Numbers for the descriptors that the library keeps.
 //!
-//! The system gives each new descriptor the lowest free number. A program that has closed its standard
-//! streams would get the pool's memory or a worker's line under number 1, and its next `println!` would write
-//! into that. So every descriptor that stays open has a number above the standard ones.
+//! The system gives each new descriptor the lowest free number. A program that has closed its
+//! standard streams would get the pool's memory or a worker's line under number 1, and its next
+//! `println!` would write into that. So every descriptor that stays open has a number above the
+//! standard ones.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -23,11 +24,12 @@ pub(crate) fn above_standard(file: OwnedFd) -> io::Result<OwnedFd> {
     }
 }
 
-/// Opens `/dev/null` under each standard number that is free, as the standard library does before `main`: a file
-/// that is opened later must not be taken for a standard stream.
+/// Opens `/dev/null` under each standard number that is free, as the standard library does before
+/// `main`: a file that is opened later must not be taken for a standard stream.
 pub(crate) fn fill_standard() {
     for fd in 0..FIRST {
-        // SAFETY: the calls take numbers and a C string. The number is free, and the lowest such number.
+        // SAFETY: the calls take numbers and a C string. The number is free, and the lowest such
+        // number.
         unsafe {
             if libc::fcntl(fd, libc::F_GETFD) == -1 {
                 libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);

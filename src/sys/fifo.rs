@@ -132,11 +132,11 @@ fn is_marked(fd: i32) -> bool {
     unsafe { libc::fcntl(fd, F_GETSIG) == MARK }
 }
 
-/// Stops this process from being counted as a writer, for as long as it does nothing; false if it has none of this
-/// module's pipes.
+/// Stops this process from being counted as a writer, for as long as it does nothing; false if it
+/// has none of this module's pipes.
 ///
-/// The numbers stay taken: the values that own them may be used again later (a non-capturing function
-/// finds them in a static), and must not meet other files there.
+/// The numbers stay taken: the values that own them may be used again later (a non-capturing
+/// function finds them in a static), and must not meet other files there.
 pub(crate) fn shut_writers() -> bool {
     let is_writer = |fd: &i32| {
         // SAFETY: the call takes numbers.

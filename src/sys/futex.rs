@@ -124,9 +124,11 @@ fn no_waiter() -> libc::futex_waitv {
     unsafe { std::mem::zeroed() }
 }
 
-/// False if this process has no such call: an older kernel's, or one that a container's filter refuses.
+/// False if this process has no such call: an older kernel's, or one that a container's filter
+/// refuses.
 fn wait_for_any(waiters: &[libc::futex_waitv], until: Option<&libc::timespec>) -> bool {
-    // SAFETY: the waiters were made of words that outlive the call; the time is null or outlives it too.
+    // SAFETY: the waiters were made of words that outlive the call; the time is null or outlives it
+    // too.
     let result = unsafe {
         libc::syscall(
             libc::SYS_futex_waitv,

@@ -1,7 +1,7 @@
 //! Starting the program of this process once more, as a fresh process that is to do something else.
 //!
-//! One environment variable tells code that the loader runs before `main` where to look for what the new process
-//! is to do. Where that code is not in the program but in a shared object that the
+//! One environment variable tells code that the loader runs before `main` where to look for what
+//! the new process is to do. Where that code is not in the program but in a shared object that the
 //! program has loaded (a notebook's cell, an extension of an interpreter), the loader is asked to
 //! load that object first (`LD_PRELOAD`, ld.so(8)).
 
@@ -98,8 +98,8 @@ fn c_string(text: OsString) -> CString {
     CString::new(text.into_vec()).unwrap_or_default()
 }
 
-/// Checks that the file at `path` is the one that is mapped at `address`, and that the loader's list,
-/// which has blanks and colons between its names, can hold it.
+/// Checks that the file at `path` is the one that is mapped at `address`, and that the loader's
+/// list, which has blanks and colons between its names, can hold it.
 fn check_is_loaded(path: &Path, address: usize) -> Result<()> {
     let refuse = |why: &str| {
         Error::os(

@@ -1,12 +1,13 @@
-//! What a process leaves for a fresh one that it starts: a letter, on a socket that the fresh one inherits.
+//! What a process leaves for a fresh one that it starts: a letter, on a socket that the fresh one
+//! inherits.
 //!
 //! ```text
 //!  owner ── token and content into the socket, then start: VARIABLE="descriptor token" ──▶ fresh process
 //! ```
 //!
-//! The environment variable says where the letter is, and is no letter by itself: a process that sets it, or passes it on by mistake, has
-//! no socket that this process's own parent has made, and no token in it. A process that finds no letter has changed and read
-//! nothing.
+//! The environment variable says where the letter is, and is no letter by itself: a process that
+//! sets it, or passes it on by mistake, has no socket that this process's own parent has made, and
+//! no token in it. A process that finds no letter has changed and read nothing.
 
 use std::ffi::OsStr;
 use std::io;
@@ -18,7 +19,8 @@ use crate::error::{Error, Result};
 
 const TOKEN_BYTES: usize = 16;
 
-/// What both sides know of a letter: the writer chooses it at random, and the reader has it from the variable.
+/// What both sides know of a letter: the writer chooses it at random, and the reader has it from
+/// the variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token([u8; TOKEN_BYTES]);
 
@@ -39,7 +41,8 @@ impl Token {
     }
 }
 
-/// Leaves a letter for the process that inherits `line`, and returns the variable's value that leads there.
+/// Leaves a letter for the process that inherits `line`, and returns the variable's value that
+/// leads there.
 ///
 /// # Errors
 /// `is_os()` if the socket takes none.
@@ -84,8 +87,8 @@ impl<const N: usize> Letter<N> {
 
     /// Takes the letter, and the line on which it came.
     pub(crate) fn take(self) -> Line {
-        // SAFETY: this process's parent left the file open under this number for the reader of the letter, who is here: a letter
-        // is taken once, as nothing is in the socket then.
+        // SAFETY: this process's parent left the file open under this number for the reader of the
+        // letter, who is here: a letter is taken once, as nothing is in the socket then.
         let file = unsafe { OwnedFd::from_raw_fd(self.number) };
         super::child::keep_from_programs(self.number);
         let line = Line::inherited(file);
@@ -94,18 +97,20 @@ impl<const N: usize> Letter<N> {
     }
 }
 
-/// Whether this program runs with more rights than the user who started it (setuid and its like). Such a program takes no
-/// letters: who starts it must not say what it runs.
+/// Whether this program runs with more rights than the user who started it (setuid and its like).
+/// Such a program takes no letters: who starts it must not say what it runs.
 pub(crate) fn is_privileged() -> bool {
     // SAFETY: the call takes a number, and reads what the loader was told.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// Whether a descriptor is a socket whose other end this process's parent has made, with the rights that this process has.
+/// Whether a descriptor is a socket whose other end this process's parent has made, with the rights
+/// that this process has.
 fn is_from_parent(number: RawFd) -> bool {
     let mut peer = MaybeUninit::<libc::ucred>::zeroed();
     let mut length = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: the buffer is as long as said, and all of its bytes are numbers; whatever the descriptor is, it is only asked.
+    // SAFETY: the buffer is as long as said, and all of its bytes are numbers; whatever the
+    // descriptor is, it is only asked.
     let peer = unsafe {
         let code = libc::getsockopt(
             number,
@@ -154,7 +159,8 @@ mod tests {
         }
     }
 
-    /// This process is not its own parent: what it makes itself is no letter either, and stays where it is.
+    /// This process is not its own parent: what it makes itself is no letter either, and stays
+    /// where it is.
     #[test]
     fn a_socket_that_the_parent_has_not_made_is_left_alone() {
         let (here, there) = line().unwrap();

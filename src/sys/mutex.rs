@@ -1,16 +1,17 @@
 //! Mutual exclusion between processes that outlives its holders.
 //!
-//! The C library keeps the list of held locks that the kernel walks when a thread dies; the kernel then
-//! marks each lock and wakes a sleeper. Taking, releasing and recovering are the C library's
-//! (`pthread.rs`); sleeping is done here, on the mutex's futex word, because `pthread_mutex_timedlock` knows
-//! only the clock on the wall, which can be set back, and `pthread_mutex_clocklock` is missing from older
-//! libraries.
+//! The C library keeps the list of held locks that the kernel walks when a thread dies; the kernel
+//! then marks each lock and wakes a sleeper. Taking, releasing and recovering are the C library's
+//! (`pthread.rs`); sleeping is done here, on the mutex's futex word, because
+//! `pthread_mutex_timedlock` knows only the clock on the wall, which can be set back, and
+//! `pthread_mutex_clocklock` is missing from older libraries.
 //!
 //! The kernel's help has holes of a few nanoseconds: if a process that was woken is killed before
 //! it takes the lock, while a third takes it without knowing of further sleepers, no thread wakes
-//! those. So no thread sleeps longer than a [`PULSE`] without looking. And it marks at most 2,048 locks of a thread
-//! that dies (`ROBUST_LIST_LIMIT`): for those beyond, a waiter checks whether the holder lives. As long as no thread dies, no wake-up is
-//! lost: `tests/loom` runs this very file, and those in `sync`, through all orders, without any pulse.
+//! those. So no thread sleeps longer than a [`PULSE`] without looking. And it marks at most 2,048
+//! locks of a thread that dies (`ROBUST_LIST_LIMIT`): for those beyond, a waiter checks whether the
+//! holder lives. As long as no thread dies, no wake-up is lost: `tests/loom` runs this very file,
+//! and those in `sync`, through all orders, without any pulse.
 
 use std::time::{Duration, Instant};
 
@@ -60,11 +61,12 @@ pub(crate) enum Tried {
 #[repr(C)]
 pub(crate) struct Mutex {
     raw: Robust,
-    /// The thread that took the lock last: below its id (of a main thread: the pid), above the pid namespace that
-    /// the id is of, or 0. Written by the holder; read by the next holder, to tell which thread died, which the
-    /// futex word does not, and by waiters, to tell whether the holder lives. Relaxed: the lock orders it for the
-    /// former, and the latter compares it with the futex word. A holder that is killed between taking and writing
-    /// is told under its predecessor's name.
+    /// The thread that took the lock last: below its id (of a main thread: the pid), above the pid
+    /// namespace that the id is of, or 0. Written by the holder; read by the next holder, to tell
+    /// which thread died, which the futex word does not, and by waiters, to tell whether the holder
+    /// lives. Relaxed: the lock orders it for the former, and the latter compares it with the futex
+    /// word. A holder that is killed between taking and writing is told under its predecessor's
+    /// name.
     holder: AtomicU64,
 }
 
@@ -185,7 +187,8 @@ impl Mutex {
         is_dead.then(|| self.holder.load(Ordering::Relaxed) as u32)
     }
 
-    /// Marks the lock as the kernel does if its holder has died without a mark; whether that was so.
+    /// Marks the lock as the kernel does if its holder has died without a mark; whether that was
+    /// so.
     pub(crate) fn take_from_dead(&self, look: Look) -> bool {
         let word = self.word();
         let seen = word.load(Ordering::Acquire);

@@ -24,8 +24,8 @@ pub(crate) fn holding(address: usize) -> Option<Object> {
     search.found
 }
 
-/// How many objects were ever unloaded from this process: while it stays the same, so does what each address of a
-/// loaded object means.
+/// How many objects were ever unloaded from this process: while it stays the same, so does what
+/// each address of a loaded object means.
 pub(crate) fn n_unloaded() -> u64 {
     unsafe extern "C" fn first(
         info: *mut libc::dl_phdr_info,
@@ -33,22 +33,24 @@ pub(crate) fn n_unloaded() -> u64 {
         n_unloaded: *mut libc::c_void,
     ) -> i32 {
         if size >= size_of::<libc::dl_phdr_info>() {
-            // SAFETY: `info` is the loader's, valid for this call and as large as it says; `n_unloaded` is the number
-            // below.
+            // SAFETY: `info` is the loader's, valid for this call and as large as it says;
+            // `n_unloaded` is the number below.
             unsafe { *n_unloaded.cast::<u64>() = (*info).dlpi_subs };
         }
         1
     }
     let mut n_unloaded = 0u64;
-    // SAFETY: `first` gets back the pointer given here, and the walk ends, with the first object, before this returns.
+    // SAFETY: `first` gets back the pointer given here, and the walk ends, with the first object,
+    // before this returns.
     unsafe {
         libc::dl_iterate_phdr(Some(first), (&raw mut n_unloaded).cast());
     }
     n_unloaded
 }
 
-/// A file that is mapped into memory: its device and inode. As `/proc/self/maps` has them, so they are to be compared with
-/// each other only: what `stat` says of a file on an overlay may be another device.
+/// A file that is mapped into memory: its device and inode. As `/proc/self/maps` has them, so they
+/// are to be compared with each other only: what `stat` says of a file on an overlay may be another
+/// device.
 pub(crate) type MappedFile = [u64; 2];
 
 /// What a part of this process's memory is mapped from.
@@ -86,7 +88,8 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn of(line: &'a [u8]) -> Option<Line<'a>> {
-        // start-end permissions offset major:minor inode, and behind blanks the path, which may have blanks itself.
+        // start-end permissions offset major:minor inode, and behind blanks the path, which may
+        // have blanks itself.
         let mut rest = line;
         let mut word = || {
             let n_blanks = rest.iter().take_while(|&&byte| byte == b' ').count();

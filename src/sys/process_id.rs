@@ -1,12 +1,13 @@
 //! This process's id, and the namespace that ids are of, for those who ask all the time.
 //!
-//! glibc asks the kernel each time since 2.25, which takes 200 ns, and a map asks at every step whether the
-//! memory that it is about to use is still this process's. Here the number stands on a page that the kernel
-//! wipes in every child, however it is forked (`MADV_WIPEONFORK`, Linux 4.14, madvise(2)), so that each
-//! process asks once. Where the kernel knows no such pages, it is asked each time.
+//! glibc asks the kernel each time since 2.25, which takes 200 ns, and a map asks at every step
+//! whether the memory that it is about to use is still this process's. Here the number stands on a
+//! page that the kernel wipes in every child, however it is forked (`MADV_WIPEONFORK`, Linux 4.14,
+//! madvise(2)), so that each process asks once. Where the kernel knows no such pages, it is asked
+//! each time.
 //!
-//! A process that shares its parent's memory, which has none of its own to look after, is told its parent's
-//! number (vfork(2)).
+//! A process that shares its parent's memory, which has none of its own to look after, is told its
+//! parent's number (vfork(2)).
 
 use std::ptr::{self, NonNull};
 
@@ -19,8 +20,8 @@ struct Note {
     namespace: AtomicU32,
 }
 
-/// Where this process's id is noted; null before the first call. No thread waits for the one that is
-/// first: it might be forked meanwhile, and never be done.
+/// Where this process's id is noted; null before the first call. No thread waits for the one that
+/// is first: it might be forked meanwhile, and never be done.
 static NOTE: AtomicPtr<Note> = AtomicPtr::new(ptr::null_mut());
 /// Stands for a page that the kernel does not wipe; always 0.
 static NO_PAGE: Note = Note {
@@ -61,8 +62,8 @@ fn note() -> &'static Note {
     note.map_or_else(first_note, |note| unsafe { note.as_ref() })
 }
 
-/// Knows the process that made it from all that were forked since: what a task forks may return from the task,
-/// and would go on as a second worker.
+/// Knows the process that made it from all that were forked since: what a task forks may return
+/// from the task, and would go on as a second worker.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
     word: &'static AtomicU32,
@@ -75,7 +76,8 @@ impl Origin {
         let note = note();
         Origin {
             word: &note.id,
-            // An older kernel's process cannot tell without asking, which is too dear after each task.
+            // An older kernel's process cannot tell without asking, which is too dear after each
+            // task.
             id: if ptr::eq(note, &NO_PAGE) { 0 } else { id },
         }
     }
@@ -136,8 +138,8 @@ fn first_note() -> &'static Note {
 fn wiped_page() -> Option<NonNull<Note>> {
     /// An advice that there is not: a system that takes it would take any, and follow none.
     const NO_ADVICE: i32 = -1;
-    // SAFETY: a new mapping at an address of the kernel's choice touches no memory that exists, and the
-    // advice is for that mapping alone.
+    // SAFETY: a new mapping at an address of the kernel's choice touches no memory that exists, and
+    // the advice is for that mapping alone.
     unsafe {
         let page = libc::mmap(
             ptr::null_mut(),

@@ -1,5 +1,5 @@
-//! The C library's robust mutex, as far as the library leaves it to the C library: taking it if it is free,
-//! giving it back, and being marked by the kernel when its holder dies.
+//! The C library's robust mutex, as far as the library leaves it to the C library: taking it if it
+//! is free, giving it back, and being marked by the kernel when its holder dies.
 //!
 //! `pthread` keeps the list of held locks that the kernel walks when a thread dies
 //! (`Documentation/locking/robust-futexes.rst`). Models have another one (`tests/loom`).
@@ -19,7 +19,8 @@ pub(crate) struct Robust(UnsafeCell<MaybeUninit<libc::pthread_mutex_t>>);
 unsafe impl Sync for Robust {}
 
 impl Robust {
-    /// Makes the mutex, in zeroed memory or where one was that no thread holds, while no other process uses it.
+    /// Makes the mutex, in zeroed memory or where one was that no thread holds, while no other
+    /// process uses it.
     pub(crate) fn init(&self, kind: Kind) -> Result<()> {
         let kind = match kind {
             Kind::Plain => libc::PTHREAD_MUTEX_ERRORCHECK,

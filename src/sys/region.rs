@@ -37,8 +37,8 @@ fn file_without_a_name() -> io::Result<OwnedFd> {
 }
 
 /// What is asked for: this many times the machine's memory, rounded up to a power of two, within
-/// [`LEAST_ASKED`] and [`MOST_ASKED`]. Blocks of one size are not reused for another, so a region takes more
-/// addresses than it ever holds memory.
+/// [`LEAST_ASKED`] and [`MOST_ASKED`]. Blocks of one size are not reused for another, so a region
+/// takes more addresses than it ever holds memory.
 const TIMES_MEMORY: usize = 8;
 /// A machine with little memory may get more of it.
 const LEAST_ASKED: usize = 1 << 36;
@@ -47,8 +47,8 @@ const MOST_ASKED: usize = 1 << 40;
 /// Less than this is of no use to a pool.
 const SMALLEST: usize = 1 << 24;
 
-/// As large as anything could ever need on this machine. Address space costs nothing; a machine that forbids
-/// overcommitment or limits address space (`ulimit -v`) gets less.
+/// As large as anything could ever need on this machine. Address space costs nothing; a machine
+/// that forbids overcommitment or limits address space (`ulimit -v`) gets less.
 fn ample_bytes() -> usize {
     let number = |name| nix::unistd::sysconf(name).ok().flatten().unwrap_or(0) as usize;
     let memory = number(SysconfVar::_PHYS_PAGES).saturating_mul(number(SysconfVar::PAGE_SIZE));
@@ -57,8 +57,8 @@ fn ample_bytes() -> usize {
 }
 
 impl Region {
-    /// Reserves a `part` of what is ample on this machine, or what the system allows, down to 16 MiB; of a
-    /// process's limited addresses (`ulimit -v`), at most a quarter of what is left.
+    /// Reserves a `part` of what is ample on this machine, or what the system allows, down to 16
+    /// MiB; of a process's limited addresses (`ulimit -v`), at most a quarter of what is left.
     pub(crate) fn reserve(part: usize) -> Result<Region> {
         Region::reserve_at_most(ample_bytes() / part)
     }
@@ -134,8 +134,8 @@ impl Region {
             libc::mmap(
                 std::ptr::null_mut(),
                 bytes,
-                // Not yet: a process that locks whatever it maps (`mlockall` with `MCL_FUTURE`) would be given
-                // all of it here and now.
+                // Not yet: a process that locks whatever it maps (`mlockall` with `MCL_FUTURE`)
+                // would be given all of it here and now.
                 libc::PROT_NONE,
                 libc::MAP_SHARED | anonymous | libc::MAP_NORESERVE,
                 file.map_or(-1, |file| file.as_raw_fd()),
@@ -156,7 +156,8 @@ impl Region {
         Ok(region)
     }
 
-    /// Makes the mapping readable and writable, so that pages come on first touch and not otherwise.
+    /// Makes the mapping readable and writable, so that pages come on first touch and not
+    /// otherwise.
     fn make_usable(&self) -> Result<()> {
         let base = self.base.as_ptr().cast();
         // SAFETY: the calls change properties of this mapping alone, which holds nothing yet.

@@ -6,10 +6,10 @@
 //! process's memory: a death is known within 50 µs, where a pidfd or `SIGCHLD` of a process that
 //! held 1 GiB takes 90 ms.
 //!
-//! A worker takes a robust mutex in shared memory when it starts and never gives it back, and so does
-//! the owner of a pool: each sleeps on the other's word beside its own. The kernel also marks what a
-//! process holds that replaces its program (execve(2)), which no signal tells, and it does not look at
-//! credentials, as a signal of a parent's death does.
+//! A worker takes a robust mutex in shared memory when it starts and never gives it back, and so
+//! does the owner of a pool: each sleeps on the other's word beside its own. The kernel also marks
+//! what a process holds that replaces its program (execve(2)), which no signal tells, and it does
+//! not look at credentials, as a signal of a parent's death does.
 
 use super::atomic::{AtomicU32, Ordering};
 use super::futex;
@@ -23,8 +23,9 @@ use crate::error::Result;
 pub(crate) struct Lifeline(Robust);
 
 impl Lifeline {
-    /// Makes the word as it is before any process holds it. Only a pool's owner calls this, and only while no
-    /// process holds the word: before it takes it itself, or a worker is started for it.
+    /// Makes the word as it is before any process holds it. Only a pool's owner calls this, and
+    /// only while no process holds the word: before it takes it itself, or a worker is started for
+    /// it.
     pub(crate) fn reset(&self) -> Result<()> {
         self.0.init(Kind::Plain)
     }
@@ -36,8 +37,9 @@ impl Lifeline {
         self.word().fetch_or(futex::WAITERS, Ordering::Release);
     }
 
-    /// Marks the word as the holder's death would, and wakes all who sleep on it. False if another thread
-    /// of this process holds it: then its memory must stay, because the C library's list leads there.
+    /// Marks the word as the holder's death would, and wakes all who sleep on it. False if another
+    /// thread of this process holds it: then its memory must stay, because the C library's list
+    /// leads there.
     pub(crate) fn cut(&self) -> bool {
         self.0.unlock();
         let holder = self.word().fetch_or(futex::OWNER_DIED, Ordering::SeqCst) & futex::TID_MASK;
@@ -45,7 +47,8 @@ impl Lifeline {
         holder == 0 || holder == thread_id()
     }
 
-    /// Wakes all who sleep on the word. The kernel wakes only one when the holder dies, and that one the others.
+    /// Wakes all who sleep on the word. The kernel wakes only one when the holder dies, and that
+    /// one the others.
     pub(crate) fn pass_on(&self) {
         futex::wake(self.word(), u32::MAX);
     }

@@ -1,10 +1,10 @@
 //! Tells an abort for lack of memory from any other.
 //!
 //! When an allocation fails, Rust prints so and aborts: on stable, no code of ours runs in between.
-//! What is left is the stack. Somewhere near its end stands the address to which `abort` would return
-//! into the part of std that handles such a failure, and that address stands on no other stack. To
-//! learn it, two children of this process abort, one of them by such a failure, and each says where
-//! it was called from: the first caller that the other has not is the one.
+//! What is left is the stack. Somewhere near its end stands the address to which `abort` would
+//! return into the part of std that handles such a failure, and that address stands on no other
+//! stack. To learn it, two children of this process abort, one of them by such a failure, and each
+//! says where it was called from: the first caller that the other has not is the one.
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::ffi::c_void;
@@ -98,10 +98,12 @@ unsafe fn callers(end: fn() -> !) -> Vec<usize> {
         Ok(ForkResult::Child) => {
             let list = SigHandler::Handler(list);
             let action = SigAction::new(list, SaFlags::empty(), SigSet::empty());
-            // SAFETY: descriptors are numbers, and the handler ends this process, which has one thread.
+            // SAFETY: descriptors are numbers, and the handler ends this process, which has one
+            // thread.
             unsafe {
                 libc::dup2(writer.as_raw_fd(), libc::STDOUT_FILENO);
-                // What fails to print is not printed: no text, and no search for the callers' names.
+                // What fails to print is not printed: no text, and no search for the callers'
+                // names.
                 let full = libc::open(c"/dev/full".as_ptr(), libc::O_WRONLY);
                 libc::dup2(full, libc::STDERR_FILENO);
                 let _ = sigaction(Signal::SIGABRT, &action);

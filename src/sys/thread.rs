@@ -4,8 +4,8 @@ use nix::errno::Errno;
 
 use super::child;
 
-/// The calling thread, by the system's id. (glibc has had a function for it since 2.30 only, and on a cluster's
-/// nodes it may be 2.17.)
+/// The calling thread, by the system's id. (glibc has had a function for it since 2.30 only, and on
+/// a cluster's nodes it may be 2.17.)
 pub(crate) fn thread_id() -> u32 {
     // SAFETY: has no preconditions.
     unsafe { libc::syscall(libc::SYS_gettid) as u32 }
@@ -14,7 +14,8 @@ pub(crate) fn thread_id() -> u32 {
 /// How to look whether a thread has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// In less than a microsecond: a process that was not reaped is known for dead only by its parent.
+    /// In less than a microsecond: a process that was not reaped is known for dead only by its
+    /// parent.
     Quick,
     /// In `/proc` too, where it is mounted.
     Thorough,
@@ -23,7 +24,8 @@ pub(crate) enum Look {
 /// Whether a thread has ended. Its id is one of this process's own pid namespace.
 pub(crate) fn has_ended(tid: u32, look: Look) -> bool {
     let tid = tid as i32;
-    // SAFETY: the calls take numbers and a record of their own; signal 0 only asks whether there is such a thread.
+    // SAFETY: the calls take numbers and a record of their own; signal 0 only asks whether there is
+    // such a thread.
     unsafe {
         if libc::syscall(libc::SYS_tkill, tid, 0) == -1 {
             return Errno::last() == Errno::ESRCH;

@@ -1,6 +1,7 @@
-//! Chrome's trace-event format, as Perfetto reads it: complete events (`"ph":"X"`) with beginning and
-//! duration in microseconds, and metadata events (`"ph":"M"`) that name processes and threads. The events of
-//! one thread lie side by side: a viewer would lose one that overlapped another's end.
+//! Chrome's trace-event format, as Perfetto reads it: complete events (`"ph":"X"`) with beginning
+//! and duration in microseconds, and metadata events (`"ph":"M"`) that name processes and threads.
+//! The events of one thread lie side by side: a viewer would lose one that overlapped another's
+//! end.
 //!
 //! The format: "Trace Event Format", Google, JSON object format.
 

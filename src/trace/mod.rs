@@ -1,8 +1,9 @@
 //! Where the time of a map went: who ran which items when, and what the map itself cost.
 //!
-//! A map that is traced ([`Pool::map_traced`](crate::Pool::map_traced)) reads the clock at each step
-//! of its journey. Of the caller's steps there is one of each; the workers' lie side by side, and
-//! what stands in [`Overheads`] is their mean, so that all parts together are the time on the wall.
+//! A map that is traced ([`Pool::map_traced`](crate::Pool::map_traced)) reads the clock at each
+//! step of its journey. Of the caller's steps there is one of each; the workers' lie side by side,
+//! and what stands in [`Overheads`] is their mean, so that all parts together are the time on the
+//! wall.
 //!
 //! ```text
 //!  caller    │ encode │                                                  │ return │ collate │
@@ -111,8 +112,8 @@ impl Worker {
         self.pid
     }
 
-    /// What it ran, in this order: a span for each chunk that it claimed. The last one of a worker that
-    /// died [ends with its death](Span::is_cut_short).
+    /// What it ran, in this order: a span for each chunk that it claimed. The last one of a worker
+    /// that died [ends with its death](Span::is_cut_short).
     pub fn spans(&self) -> &[Span] {
         &self.spans
     }
@@ -180,8 +181,8 @@ impl Trace {
         Overheads::of(self)
     }
 
-    /// The trace in Chrome's trace-event format, for <https://ui.perfetto.dev>: a process with a row of
-    /// spans for the caller and for each worker, on one clock.
+    /// The trace in Chrome's trace-event format, for <https://ui.perfetto.dev>: a process with a
+    /// row of spans for the caller and for each worker, on one clock.
     ///
     /// # Example
     /// ```

@@ -1,5 +1,5 @@
-//! What the workers of a map have noted, and who they were. It is taken as it comes while the map is timed,
-//! and put in order on first use.
+//! What the workers of a map have noted, and who they were. It is taken as it comes while the map
+//! is timed, and put in order on first use.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -27,7 +27,8 @@ pub(crate) struct Noted {
 }
 
 impl Noted {
-    /// Notes a visit. One who comes again later is the same worker; one with the same arrival is still there.
+    /// Notes a visit. One who comes again later is the same worker; one with the same arrival is
+    /// still there.
     pub(crate) fn add(&mut self, visit: Visit, spans: impl IntoIterator<Item = Span>) {
         self.spans.extend(spans);
         self.visits.push((visit, self.spans.len()));

@@ -69,8 +69,8 @@ impl Phase {
 
 /// What a map's time on the wall is made of.
 ///
-/// What several workers did side by side counts by their mean: two workers that each ran for 10 ms at
-/// the same time are 10 ms. Workers that came too late to run anything do not count. Prints as a
+/// What several workers did side by side counts by their mean: two workers that each ran for 10 ms
+/// at the same time are 10 ms. Workers that came too late to run anything do not count. Prints as a
 /// table.
 ///
 /// # Example

@@ -112,8 +112,8 @@ impl Chaos {
         builder.build().unwrap()
     }
 
-    /// The processes below this one are the pool's workers, and a server's if it has one, as soon as
-    /// those who were dismissed have finished what no caller waited for.
+    /// The processes below this one are the pool's workers, and a server's if it has one, as soon
+    /// as those who were dismissed have finished what no caller waited for.
     fn check_family(&mut self) {
         let Some(pool) = &self.pool else { return };
         wait_until(|| {

@@ -1,4 +1,5 @@
-//! What workers' processes have of their own: limits of memory and CPU time, environment, folder, niceness.
+//! What workers' processes have of their own: limits of memory and CPU time, environment, folder,
+//! niceness.
 
 use std::fs;
 use std::path::PathBuf;
@@ -95,7 +96,8 @@ fn a_task_that_is_refused_memory_is_an_error_of_its_item() {
     }
 }
 
-/// One large piece, pieces that grow, many small ones, a collection's own, and in a thread of the task.
+/// One large piece, pieces that grow, many small ones, a collection's own, and in a thread of the
+/// task.
 fn a_task_is_refused_memory_in_whatever_it_does() {
     fn use_up(way: u8) -> usize {
         match way {

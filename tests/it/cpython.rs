@@ -1,4 +1,5 @@
-//! What CPython promises of its pools (`multiprocessing.Pool`, `ProcessPoolExecutor`), asked of this one.
+//! What CPython promises of its pools (`multiprocessing.Pool`, `ProcessPoolExecutor`), asked of
+//! this one.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! How processes end: with a lock that a thread of theirs keeps, from inside of a task that has forked, while their owner
-//! panics, and without what their parent wanted done at its own end.
+//! How processes end: with a lock that a thread of theirs keeps, from inside of a task that has
+//! forked, while their owner panics, and without what their parent wanted done at its own end.
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};

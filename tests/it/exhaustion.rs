@@ -206,7 +206,8 @@ fn address_space_runs_out() {
     assert_eq!(map_or_reason(&pool(2).unwrap()), None);
 }
 
-/// Whichever process takes the exit statuses: deaths are noticed, and the cause is told where it can be known.
+/// Whichever process takes the exit statuses: deaths are noticed, and the cause is told where it
+/// can be known.
 fn live_without_statuses() {
     let pool = pool(2).unwrap();
     for round in 0..10 {

@@ -1,4 +1,5 @@
-//! Every name of the public interface, used once as its users use it: what stands here goes on compiling.
+//! Every name of the public interface, used once as its users use it: what stands here goes on
+//! compiling.
 
 use std::process::Command;
 use std::time::Duration;

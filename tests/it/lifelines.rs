@@ -1,5 +1,5 @@
-//! An owner that is gone, and workers that the OS's own death signal does not reach: those that changed their
-//! credentials, and those of an owner that replaced its program.
+//! An owner that is gone, and workers that the OS's own death signal does not reach: those that
+//! changed their credentials, and those of an owner that replaced its program.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -68,7 +68,8 @@ fn folder() -> PathBuf {
 /// After this time, no test waits for a task any more.
 const HELD_AT_MOST: Duration = Duration::from_secs(120);
 
-/// A task that says that it runs, and ends when the gate is no more. It does not outlive a test that failed.
+/// A task that says that it runs, and ends when the gate is no more. It does not outlive a test
+/// that failed.
 fn hold(folder: String) {
     let folder = Path::new(&folder);
     fs::write(folder.join(std::process::id().to_string()), "").unwrap();
@@ -173,7 +174,8 @@ fn no_worker_outlives_its_owner() {
                     if end == "killed" {
                         kill(Pid::from_raw(owner.id() as i32), Signal::SIGKILL).unwrap();
                     } else {
-                        // What runs a task when its owner replaces its program, goes on to the task's end.
+                        // What runs a task when its owner replaces its program, goes on to the
+                        // task's end.
                         wait_until(|| has_replaced_its_program(owner.id()));
                         fs::remove_file(folder.join("gate")).unwrap();
                     }
@@ -193,7 +195,8 @@ fn has_replaced_its_program(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "cat")
 }
 
-/// Workers whose credentials changed do not die with their server. None may go on beside its successor.
+/// Workers whose credentials changed do not die with their server. None may go on beside its
+/// successor.
 fn a_worker_of_a_dead_server_is_gone_before_it_is_replaced() {
     if !may_change_credentials() {
         return;

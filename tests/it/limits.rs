@@ -326,7 +326,8 @@ fn limits_of_nothing_are_refused() {
     assert!(builder.build().unwrap_err().is_invalid_input());
 }
 
-/// The limit of tasks that are stopped for longer. On a busy machine, their starts and ends take a part of it.
+/// The limit of tasks that are stopped for longer. On a busy machine, their starts and ends take a
+/// part of it.
 const LONG_LIMIT: Duration = Duration::from_secs(3);
 /// Two looks at the clock are further apart only if the process was stopped between them.
 const STOPPED: Duration = Duration::from_secs(1);

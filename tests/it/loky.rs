@@ -1,4 +1,5 @@
-//! What loky asks of its executor, asked of this pool: crashes at every step of an item's way, and large data under way.
+//! What loky asks of its executor, asked of this pool: crashes at every step of an item's way, and
+//! large data under way.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

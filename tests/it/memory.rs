@@ -175,7 +175,8 @@ const GROUP_BYTES: u64 = 96 << 20;
 struct Group(PathBuf);
 
 impl Group {
-    /// `None` where this process may make none: not as root, or without a hierarchy that can be written.
+    /// `None` where this process may make none: not as root, or without a hierarchy that can be
+    /// written.
     fn new() -> Option<Group> {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap();
         let own_of = |controllers: &str| {

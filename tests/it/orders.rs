@@ -75,7 +75,8 @@ fn reads_its_input() {
     println!("{} bytes", input.len());
 }
 
-/// A server that is started for a connection has a socket as its input (inetd, systemd), and that is no pool's.
+/// A server that is started for a connection has a socket as its input (inetd, systemd), and that
+/// is no pool's.
 fn a_socket_without_a_letter_is_not_read() {
     let (mut here, there) = UnixStream::pair().unwrap();
     here.write_all(&[7; 1000]).unwrap();

@@ -128,7 +128,8 @@ fn it_tells_as_much_as_is_asked_for() {
 }
 
 /// A worker reads all of a large vector that the closure has captured: it is at the caller's own
-/// address, the worker has next to no memory of its own there, and was hardly interrupted to get it.
+/// address, the worker has next to no memory of its own there, and was hardly interrupted to get
+/// it.
 fn a_large_input_is_shared_and_not_copied() {
     const BYTES: usize = 256 << 20;
     const PAGE: usize = 4096;

@@ -1,4 +1,5 @@
-//! Plugins: shared objects that map over their host's pool, and are unloaded, rebuilt and loaded again meanwhile.
+//! Plugins: shared objects that map over their host's pool, and are unloaded, rebuilt and loaded
+//! again meanwhile.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs;
@@ -53,7 +54,8 @@ struct Plugin(*mut c_void);
 impl Plugin {
     fn load(path: &Path) -> Plugin {
         let name = CString::new(path.to_str().unwrap()).unwrap();
-        // SAFETY: the name is a C string; a plugin's initialisers are the library's own. The message is a C string.
+        // SAFETY: the name is a C string; a plugin's initialisers are the library's own. The
+        // message is a C string.
         unsafe {
             let handle = dlopen(name.as_ptr(), RTLD_NOW);
             assert!(
@@ -69,7 +71,8 @@ impl Plugin {
     fn map(&self, pool: &Pool) -> Vec<Result<u64, String>> {
         type Map = extern "C" fn(&Pool, &mut Vec<Result<u64, String>>);
         let mut sums = Vec::new();
-        // SAFETY: the plugin has such a function, compiled by the same compiler against the same library.
+        // SAFETY: the plugin has such a function, compiled by the same compiler against the same
+        // library.
         unsafe {
             let map = dlsym(self.0, c"map".as_ptr());
             std::mem::transmute::<*mut c_void, Map>(map)(pool, &mut sums);

@@ -149,8 +149,8 @@ fn a_pool_in_a_forked_child_has_workers_of_its_own() {
 fn a_thread_pool_without_its_threads_starts_new_ones() {
     let pool = ThreadPool::with_workers(2).unwrap();
     assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
-    // SAFETY: no thread of the pool is in the allocator: they sleep, having nothing to do. The child
-    // ends in `_exit`.
+    // SAFETY: no thread of the pool is in the allocator: they sleep, having nothing to do. The
+    // child ends in `_exit`.
     match unsafe { nix::unistd::fork() }.unwrap() {
         nix::unistd::ForkResult::Child => {
             let is_right = pool.map(power, 0..3) == [0, 1, 1024];

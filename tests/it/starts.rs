@@ -169,7 +169,8 @@ fn a_killed_server_is_replaced() {
     }
 }
 
-/// Each is killed while nothing is to be run; what became of those before says nothing about the next map.
+/// Each is killed while nothing is to be run; what became of those before says nothing about the
+/// next map.
 fn workers_killed_before_they_are_ready_are_replaced() {
     use nix::sys::signal::{Signal, kill};
     for method in METHODS {

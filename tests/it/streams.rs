@@ -110,8 +110,8 @@ fn a_million_items_take_little_memory() {
 /// A million words of 100 letters, from an endless input.
 fn a_million_items() {
     const N_ITEMS: usize = 1_000_000;
-    // In flight are 6 chunks of at most 4,096 words, as arguments and as results, in blocks that may be twice as
-    // large: 12 MB, however long it takes.
+    // In flight are 6 chunks of at most 4,096 words, as arguments and as results, in blocks that
+    // may be twice as large: 12 MB, however long it takes.
     const MOST_BYTES: u64 = 32 << 20;
     let pool = Pool::with_workers(2).unwrap();
     let long = |n: usize| format!("{n:0>100}");
@@ -138,8 +138,8 @@ fn a_million_items() {
     );
 }
 
-/// What the processes of a pool have ever had in use, by the kernel's count: private memory, and once what they
-/// share, of which the owner has touched all.
+/// What the processes of a pool have ever had in use, by the kernel's count: private memory, and
+/// once what they share, of which the owner has touched all.
 fn bytes_in_use(pool: &Pool) -> u64 {
     let mut pids = pool.pids();
     pids.push(std::process::id() as i32);

@@ -1,5 +1,5 @@
-//! What the program around a pool does to the process that both live in: its descriptors, its addresses, its
-//! memory, its file system.
+//! What the program around a pool does to the process that both live in: its descriptors, its
+//! addresses, its memory, its file system.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -164,8 +164,8 @@ fn a_channel_in_a_static_outlives_its_workers_sleep() {
     child.join().unwrap();
 }
 
-/// The mappings of a process that are the library's shared memory, each with its resident KiB and its flags
-/// (proc(5), `smaps`).
+/// The mappings of a process that are the library's shared memory, each with its resident KiB and
+/// its flags (proc(5), `smaps`).
 fn shared_mappings(pid: i32) -> Vec<(String, u64, String)> {
     let smaps = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
     let mut mappings = Vec::new();
@@ -345,7 +345,8 @@ fn a_death_with_thousands_of_locks() {
 
     assert!(locks.iter().all(|lock| lock.recover().is_ok()));
 
-    // A worker that is forked for its call, and takes them all: its own word is the first that it took.
+    // A worker that is forked for its call, and takes them all: its own word is the first that it
+    // took.
     let pool = Pool::with_workers(1).unwrap();
     let results = pool.try_map(
         |x: usize| {

@@ -1,5 +1,5 @@
-//! Calls whose function has captured something: any number may be on their way, and as many workers as the pool has
-//! are at work.
+//! Calls whose function has captured something: any number may be on their way, and as many workers
+//! as the pool has are at work.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The user's own code where it is called by the library: destructors, panic payloads, `Serialize` and
-//! `Deserialize` that panic. Nothing is held and nothing half counted while such code runs.
+//! The user's own code where it is called by the library: destructors, panic payloads, `Serialize`
+//! and `Deserialize` that panic. Nothing is held and nothing half counted while such code runs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 

@@ -1,4 +1,5 @@
-//! The browser that looks at pages and at JupyterLab in the tests: the system's Chromium, driven by Playwright.
+//! The browser that looks at pages and at JupyterLab in the tests: the system's Chromium, driven by
+//! Playwright.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -30,7 +31,8 @@ pub fn chromium() -> Result<PathBuf> {
     })
 }
 
-/// Looks at pages: whether they load anything, whether everybody can use them, and whether slides fit.
+/// Looks at pages: whether they load anything, whether everybody can use them, and whether slides
+/// fit.
 ///
 /// # Errors
 ///
@@ -53,8 +55,8 @@ pub fn learn(address: &str, exercises: &Path, shots: &Path) -> Result<()> {
     run(command.arg("--shots").arg(shots))
 }
 
-/// Looks whether the number to change is on the screen in each prediction of a notebook in JupyterLab, on a laptop beside the
-/// file browser and on a tablet, and leaves pictures in `shots`.
+/// Looks whether the number to change is on the screen in each prediction of a notebook in
+/// JupyterLab, on a laptop beside the file browser and on a tablet, and leaves pictures in `shots`.
 ///
 /// # Errors
 ///

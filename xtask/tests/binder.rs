@@ -1,6 +1,8 @@
-//! The files of `binder/`: repo2docker finds them, and the images' recipes copy what their steps need.
+//! The files of `binder/`: repo2docker finds them, and the images' recipes copy what their steps
+//! need.
 //!
-//! The images themselves are made and tried by `binder/try-root`, which needs root and Debian's packages.
+//! The images themselves are made and tried by `binder/try-root`, which needs root and Debian's
+//! packages.
 
 use std::fs;
 
@@ -48,7 +50,8 @@ fn repo2docker_makes_its_steps_of_our_files() {
     }
 }
 
-/// A file that a step reads and a recipe does not copy would be noticed only by who makes the image.
+/// A file that a step reads and a recipe does not copy would be noticed only by who makes the
+/// image.
 #[test]
 fn the_images_recipes_copy_what_their_steps_read() {
     let scripts = ["install", "postBuild", "start"];

@@ -1,5 +1,5 @@
-//! A learner's way through a lesson, in a real browser: JupyterLab, a prediction, all cells, an exercise that is
-//! not solved and then is, and what `forklore lessons status` says of it.
+//! A learner's way through a lesson, in a real browser: JupyterLab, a prediction, all cells, an
+//! exercise that is not solved and then is, and what `forklore lessons status` says of it.
 //!
 //! Pictures of it are left in `target/tmp/learner`.
 

@@ -1,6 +1,8 @@
-//! The hub's own tests: its form, what it says about bad input and silent schedulers, seats, control groups.
+//! The hub's own tests: its form, what it says about bad input and silent schedulers, seats,
+//! control groups.
 //!
-//! The session tests (a browser, real schedulers) need root and Debian's packages: `binder/hub/test` runs these.
+//! The session tests (a browser, real schedulers) need root and Debian's packages:
+//! `binder/hub/test` runs these.
 
 use std::process::{Command, ExitCode};
 

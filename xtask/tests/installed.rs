@@ -1,4 +1,5 @@
-//! An installed program needs no checkout: files laid out as the wheel does it, and the repository out of sight.
+//! An installed program needs no checkout: files laid out as the wheel does it, and the repository
+//! out of sight.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -31,7 +32,8 @@ impl Installation {
         self.folder.path().join("work")
     }
 
-    /// Runs `forklore lessons` where the repository is an empty folder, if this user may arrange that.
+    /// Runs `forklore lessons` where the repository is an empty folder, if this user may arrange
+    /// that.
     fn lessons(&self, arguments: &[&str]) -> Output {
         const HIDE: &str = "mount -t tmpfs none \"$1\" && shift && exec \"$@\"";
         let program = self.folder.path().join("prefix/bin/forklore");

@@ -1,7 +1,7 @@
 //! The lessons run, on both kernels, and their exercises do what they promise.
 //!
-//! One at a time on all CPUs: a lesson measures. And two at once, each on a CPU of its own. Wherever the network can be taken
-//! away from them, it is.
+//! One at a time on all CPUs: a lesson measures. And two at once, each on a CPU of its own.
+//! Wherever the network can be taken away from them, it is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,8 @@ fn how(kernel: &str, prove: bool) -> How {
     }
 }
 
-/// Runs all lessons, as many at once as there are places; `cpus` says what a lesson may use in a place.
+/// Runs all lessons, as many at once as there are places; `cpus` says what a lesson may use in a
+/// place.
 fn all_run(
     how: &How,
     n_places: usize,
@@ -97,8 +98,8 @@ fn inspect(lesson: &Lesson, executed: &Executed) {
     }
 }
 
-/// On all CPUs. The exercises are tried on the way: unsolved, with each wrong answer, solved. Then everybody must be able
-/// to use the pages, and slides.
+/// On all CPUs. The exercises are tried on the way: unsolved, with each wrong answer, solved. Then
+/// everybody must be able to use the pages, and slides.
 #[test]
 fn every_lesson_runs_on_our_kernel_and_its_exercises_do_what_they_say() {
     let output = tempfile::tempdir().unwrap();
@@ -107,7 +108,8 @@ fn every_lesson_runs_on_our_kernel_and_its_exercises_do_what_they_say() {
     look_at_pages(&bench.environment, output.path());
 }
 
-/// No page loads anything or shuts anybody out: those of the course, the one that leads to them, and each lesson's slides.
+/// No page loads anything or shuts anybody out: those of the course, the one that leads to them,
+/// and each lesson's slides.
 fn look_at_pages(environment: &Environment, folder: &Path) {
     let lessons = course().lessons().unwrap();
     let file = |lesson: &Lesson, ending: &str| folder.join(format!("{}.{ending}", lesson.name));
@@ -127,8 +129,8 @@ fn two_cpus() -> Vec<usize> {
     confine::allowed_cpus().into_iter().take(2).collect()
 }
 
-/// Each on one CPU, where nothing can be won, and the other busy: what a lesson asserts must hold there
-/// too. The exercises stay unsolved.
+/// Each on one CPU, where nothing can be won, and the other busy: what a lesson asserts must hold
+/// there too. The exercises stay unsolved.
 #[test]
 fn every_lesson_runs_on_one_cpu() {
     let cpus = two_cpus();
@@ -137,8 +139,8 @@ fn every_lesson_runs_on_one_cpu() {
     all_run(&how("forklore", false), cpus.len(), one, output.path());
 }
 
-/// Two side by side: those with an odd number on one CPU each, the others on both. (All of them on either number:
-/// `cargo lab --run all --kernel rust-evcxr --cpus 1`.)
+/// Two side by side: those with an odd number on one CPU each, the others on both. (All of them on
+/// either number: `cargo lab --run all --kernel rust-evcxr --cpus 1`.)
 #[test]
 fn every_lesson_runs_on_the_stock_kernel() {
     let cpus = two_cpus();

@@ -62,7 +62,8 @@ fn no_outputs_are_committed() {
     }
 }
 
-/// A learner who works in the folder of the lessons does not come across answers, and a copy of its notebooks has none.
+/// A learner who works in the folder of the lessons does not come across answers, and a copy of its
+/// notebooks has none.
 #[test]
 fn the_answers_are_not_beside_the_notebooks() {
     for entry in fs::read_dir(course().folder()).unwrap() {
@@ -481,7 +482,8 @@ fn the_table_of_lessons_says_what_they_need_and_build_on() {
     assert_eq!(n_rows, lessons.len(), "a row for each lesson");
 }
 
-/// An instructor finds, for each lesson, how long its parts take and what to ask before the cells that matter.
+/// An instructor finds, for each lesson, how long its parts take and what to ask before the cells
+/// that matter.
 #[test]
 fn lessons_have_notes_for_the_speaker() {
     for (lesson, notebook) in lessons() {

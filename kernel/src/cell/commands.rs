@@ -1,5 +1,6 @@
-//! evcxr's commands that the kernel has a part in, because what it shows and when it ends is its own, and lines for the
-//! shell, which evcxr would run in the kernel's process and show at their end.
+//! evcxr's commands that the kernel has a part in, because what it shows and when it ends is its
+//! own, and lines for the shell, which evcxr would run in the kernel's process and show at their
+//! end.
 
 use super::lines::{blank, commands_end, is_command};
 use super::steps::{Action, Mistake, Script, Step, usage};

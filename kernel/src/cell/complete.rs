@@ -1,8 +1,9 @@
 //! Is this cell complete? And: which byte is the front end's cursor at?
 //!
-//! A console asks the first when Enter is pressed, to know whether to run the cell or to open another line. The answer
-//! comes from rust-analyzer's parser, which evcxr brings along: code is incomplete if more of it could fix it, that
-//! is, if a bracket, a string or a comment is open, or if the only thing wrong is that the end came too early.
+//! A console asks the first when Enter is pressed, to know whether to run the cell or to open
+//! another line. The answer comes from rust-analyzer's parser, which evcxr brings along: code is
+//! incomplete if more of it could fix it, that is, if a bracket, a string or a comment is open, or
+//! if the only thing wrong is that the end came too early.
 
 use ra_ap_syntax::{Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxToken, TextSize};
 

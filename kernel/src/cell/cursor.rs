@@ -1,4 +1,5 @@
-//! What stands at the cursor: the names that a front end may ask about, and what a completion puts there.
+//! What stands at the cursor: the names that a front end may ask about, and what a completion puts
+//! there.
 
 use ra_ap_syntax::{Edition, SyntaxKind};
 
@@ -32,7 +33,8 @@ pub fn magic_at(code: &str, at: usize) -> Option<&str> {
     (signs > 0).then(|| &code[start - signs..end])
 }
 
-/// Texts whose last name is what the cursor is at, the best first. Analysis looks at the end of a text.
+/// Texts whose last name is what the cursor is at, the best first. Analysis looks at the end of a
+/// text.
 pub fn subjects(code: &str, at: usize) -> Vec<String> {
     let whole = code.trim();
     let is_path = |c: char| is_word(c) || matches!(c, '.' | ':' | '!');
@@ -105,7 +107,8 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Whether a word that is not complete yet is one already: analysis takes `enum` in `list.iter().enum` for that.
+/// Whether a word that is not complete yet is one already: analysis takes `enum` in
+/// `list.iter().enum` for that.
 pub fn is_keyword(word: &str) -> bool {
     SyntaxKind::from_keyword(word, Edition::Edition2024).is_some()
 }

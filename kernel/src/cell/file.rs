@@ -1,7 +1,9 @@
-//! A cell's items as a file of their own: what rustc would say of them there, evcxr does not let it see.
+//! A cell's items as a file of their own: what rustc would say of them there, evcxr does not let it
+//! see.
 //!
-//! evcxr keeps one item of each name, the last of a cell, takes `extern crate` for the wish to add a dependency, and
-//! splits each `use` into its names. So an item that is defined twice, or an import that is none, is lost without a word.
+//! evcxr keeps one item of each name, the last of a cell, takes `extern crate` for the wish to add
+//! a dependency, and splits each `use` into its names. So an item that is defined twice, or an
+//! import that is none, is lost without a word.
 
 use std::collections::HashMap;
 
@@ -163,8 +165,8 @@ fn has_loose_self(item: &ast::Item) -> bool {
     })
 }
 
-/// The cell without `extern crate` for what comes with the compiler: evcxr would look for a package of that name, in this
-/// cell and in all later ones. A name that needs it is made in another way.
+/// The cell without `extern crate` for what comes with the compiler: evcxr would look for a package
+/// of that name, in this cell and in all later ones. A name that needs it is made in another way.
 pub(crate) fn without_own_crates(code: &str) -> Option<String> {
     if !code.contains("extern") {
         return None;

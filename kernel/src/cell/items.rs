@@ -1,6 +1,8 @@
-//! Items as they are in a file: what is configured out is not there, and a macro is there for the functions before it.
+//! Items as they are in a file: what is configured out is not there, and a macro is there for the
+//! functions before it.
 //!
-//! evcxr keeps one item of each name, the last of a cell, and gives them to the compiler in any order.
+//! evcxr keeps one item of each name, the last of a cell, and gives them to the compiler in any
+//! order.
 
 use ra_ap_syntax::ast::{self, HasAttrs};
 use ra_ap_syntax::{AstNode, SyntaxKind, SyntaxNode};
@@ -11,8 +13,8 @@ use super::lines::{blank, commands_end};
 /// Makes a macro visible in all of the crate, and not only behind it.
 const EXPORT: &str = "#[macro_export] ";
 
-/// Blanks what `#[cfg(…)]` leaves out of the cell, and such attributes where they leave it in. One that only the compiler
-/// can decide stays.
+/// Blanks what `#[cfg(…)]` leaves out of the cell, and such attributes where they leave it in. One
+/// that only the compiler can decide stays.
 pub(super) fn configure(code: &mut String) {
     if !code.contains("cfg") {
         return;
@@ -62,7 +64,8 @@ pub(super) fn export_macros(code: &mut String) {
     }
 }
 
-/// Writes a method that is called `gen`, as rand's was for years, as the cells' edition wants it, where that is a keyword.
+/// Writes a method that is called `gen`, as rand's was for years, as the cells' edition wants it,
+/// where that is a keyword.
 pub(super) fn escape_gen(code: &mut String) {
     if !code.contains(".gen") {
         return;

@@ -14,7 +14,8 @@ pub(super) fn line_magics(code: &str) -> Vec<LineMagic> {
     }
     let mut rest = code.to_owned();
     while let Some(magic) = first_line_magic(&rest) {
-        // What stands on its line is Rust or not: it is not looked at together with what comes then.
+        // What stands on its line is Rust or not: it is not looked at together with what comes
+        // then.
         let end = match magics::find(&rest[magic.start..magic.name_end]) {
             Some(known) if known.takes_rust() => magic.name_end,
             _ => magic.line_end,
@@ -38,7 +39,8 @@ fn first_line_magic(code: &str) -> Option<LineMagic> {
             let letters = &code[start + 1..line_end];
             let name_len = letters.find(|c: char| !is_name(c)).unwrap_or(letters.len());
             let name_end = start + 1 + name_len;
-            // Behind an expression without a semicolon it would be an operator, were it not for its name.
+            // Behind an expression without a semicolon it would be an operator, were it not for its
+            // name.
             let at_margin = start == 0 || code[..start].ends_with('\n');
             let is_known = at_margin && magics::find(&code[start..name_end]).is_some();
             if name_len > 0 && (may_begin || is_known) {

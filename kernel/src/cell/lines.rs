@@ -27,8 +27,8 @@ pub(super) fn cell_magic(text: &str) -> Option<(&str, &str)> {
     Some((&line[..name_len], line[name_len..].trim()))
 }
 
-/// Where the first thing in the code begins that is not a comment, and where the last one ends; evcxr's commands are
-/// nothing that has to come first.
+/// Where the first thing in the code begins that is not a comment, and where the last one ends;
+/// evcxr's commands are nothing that has to come first.
 pub(super) fn extent(code: &str) -> (usize, usize) {
     let from = commands_end(code);
     let body = Body::parse(&code[from..]);
@@ -53,7 +53,8 @@ pub(crate) fn commands_end(code: &str) -> usize {
         .sum()
 }
 
-/// Whether a leading line is evcxr's or the shell's, and not Rust: `::std::mem::swap(…)` is a path, `!true` a negation.
+/// Whether a leading line is evcxr's or the shell's, and not Rust: `::std::mem::swap(…)` is a path,
+/// `!true` a negation.
 pub(crate) fn is_command(line: &str) -> bool {
     if let Some(negated) = line.strip_prefix('!') {
         return !is_expression(negated);
@@ -62,7 +63,8 @@ pub(crate) fn is_command(line: &str) -> bool {
     line.starts_with(':') && !line.starts_with("::")
 }
 
-/// Whether what stands behind a `!` is Rust. `ls` and `script.sh` would be, too, so it has to look like nothing else.
+/// Whether what stands behind a `!` is Rust. `ls` and `script.sh` would be, too, so it has to look
+/// like nothing else.
 fn is_expression(text: &str) -> bool {
     let text = text.trim();
     let word_len = text.find(|c: char| !is_name(c)).unwrap_or(text.len());
@@ -77,8 +79,9 @@ fn is_expression(text: &str) -> bool {
     is_rust && Body::is_correct(text)
 }
 
-/// A cell whose first line negates a variable, with a blank that tells it from a line for the shell; `None` for any other.
-/// `is_variable` gets the name, and whether the variable itself is negated, and not a field of it.
+/// A cell whose first line negates a variable, with a blank that tells it from a line for the
+/// shell; `None` for any other. `is_variable` gets the name, and whether the variable itself is
+/// negated, and not a field of it.
 ///
 /// `!done` is both: what the session has decides. `! done` is always the shell's.
 pub(crate) fn shield_negation(
@@ -111,7 +114,8 @@ pub(crate) fn shield_negation(
     None
 }
 
-/// Gives a leading line of Rust that evcxr would take for a command a blank that tells it otherwise.
+/// Gives a leading line of Rust that evcxr would take for a command a blank that tells it
+/// otherwise.
 pub(super) fn shield_first_line(code: &mut String) {
     let start = commands_end(code);
     let rest = &code[start..];

@@ -1,8 +1,8 @@
 //! Long lists of literals: made a constant, of which the program then has a copy.
 //!
-//! Each element of `vec![1, 2, …]` and `[1, 2, …]` is a store of its own to the compiler, whose optimiser takes a time that
-//! grows with their number's square (20,000: over a minute), and rust-analyzer expands the macro besides. A reference to
-//! literals is one constant.
+//! Each element of `vec![1, 2, …]` and `[1, 2, …]` is a store of its own to the compiler, whose
+//! optimiser takes a time that grows with their number's square (20,000: over a minute), and
+//! rust-analyzer expands the macro besides. A reference to literals is one constant.
 
 use ra_ap_syntax::ast;
 use ra_ap_syntax::{AstNode, SyntaxKind, SyntaxNode, SyntaxToken, TextRange};
@@ -73,7 +73,8 @@ fn is_literal(token: &SyntaxToken) -> bool {
     token.kind().is_literal() || matches!(token.kind(), SyntaxKind::TRUE_KW | SyntaxKind::FALSE_KW)
 }
 
-/// Whether a token may stand in a list whose elements the compiler knows: literals, and tuples and arrays of them.
+/// Whether a token may stand in a list whose elements the compiler knows: literals, and tuples and
+/// arrays of them.
 fn is_of_a_list(token: &SyntaxToken) -> bool {
     is_literal(token)
         || token.kind().is_trivia()

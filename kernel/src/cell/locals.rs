@@ -1,8 +1,10 @@
-//! Variables that only their own cell can use: closures, iterators with closures in them, and what borrows from others.
+//! Variables that only their own cell can use: closures, iterators with closures in them, and what
+//! borrows from others.
 //!
-//! evcxr moves every variable of a top-level `let` out of the cell, into a store of values that live as long as the
-//! session. A type without a name and a value that borrows cannot go there. The library's macro in the place of `let`
-//! makes a variable that evcxr does not see. `_l!(` is as long as `let `, so that all else stays where it is.
+//! evcxr moves every variable of a top-level `let` out of the cell, into a store of values that
+//! live as long as the session. A type without a name and a value that borrows cannot go there. The
+//! library's macro in the place of `let` makes a variable that evcxr does not see. `_l!(` is as
+//! long as `let `, so that all else stays where it is.
 //!
 //! A closure that captures nothing can be kept as a function pointer, which has a name.
 
@@ -116,7 +118,8 @@ fn as_locals_or(code: String, names: &[String]) -> Unkept {
     })
 }
 
-/// The cell without the commands that were done when it was tried before, and that would be done once more.
+/// The cell without the commands that were done when it was tried before, and that would be done
+/// once more.
 pub(crate) fn once_more(code: &str) -> String {
     let mut new = code.to_owned();
     let mut start = 0;

@@ -216,7 +216,8 @@ fn export(name: &str, arguments: &str) -> Result<Step, Mistake> {
     }
 }
 
-/// `%env`: a statement in the line's place, so that it takes effect where it stands, and is rolled back with the cell.
+/// `%env`: a statement in the line's place, so that it takes effect where it stands, and is rolled
+/// back with the cell.
 fn environment(code: &str, magic: &LineMagic) -> Result<String, Mistake> {
     let arguments = code[magic.name_end..magic.line_end].trim();
     let (variable, value) = match arguments.split_once(['=', ' ']) {
@@ -334,7 +335,8 @@ pub fn bytes_in_words(bytes: u64) -> String {
     format!("{bytes} bytes")
 }
 
-/// How many characters must be inserted, removed or replaced to make one of the other (Levenshtein).
+/// How many characters must be inserted, removed or replaced to make one of the other
+/// (Levenshtein).
 fn edit_distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {

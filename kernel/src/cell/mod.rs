@@ -1,18 +1,21 @@
-//! From the text of a cell to what is to be done: magics, which begin with `%`, questions (`?name`), and Rust.
+//! From the text of a cell to what is to be done: magics, which begin with `%`, questions
+//! (`?name`), and Rust.
 //!
-//! What a learner wrote goes to evcxr as it is, so that lines and columns in compile errors are those of the cell.
-//! Where a magic needs code around the learner's, that code takes the place of the magic itself (`%time ` has as many
-//! characters as the call that replaces it), or stands at the end of an earlier line.
+//! What a learner wrote goes to evcxr as it is, so that lines and columns in compile errors are
+//! those of the cell. Where a magic needs code around the learner's, that code takes the place of
+//! the magic itself (`%time ` has as many characters as the call that replaces it), or stands at
+//! the end of an earlier line.
 //!
-//! That the value of the last expression is shown needs no rewriting: evcxr appends `.evcxr_display()` to it, and the
-//! library's trait of that name (`forklore::display::cell`), which every session imports, gives it to all that
-//! implements `Debug`. So one compile is enough where stock evcxr needs two, an own `evcxr_display` still wins
-//! because it is inherent, and what has neither gets evcxr's second attempt with its usual error.
+//! That the value of the last expression is shown needs no rewriting: evcxr appends
+//! `.evcxr_display()` to it, and the library's trait of that name (`forklore::display::cell`),
+//! which every session imports, gives it to all that implements `Debug`. So one compile is enough
+//! where stock evcxr needs two, an own `evcxr_display` still wins because it is inherent, and what
+//! has neither gets evcxr's second attempt with its usual error.
 //!
 //! evcxr's own `:commands` pass through untouched, but for those in `commands`.
 //!
-//! Nothing happens here: a [`Plan`] says what is to happen, and `session` does it. A cell's Rust is one step of it,
-//! because a cell is one transaction.
+//! Nothing happens here: a [`Plan`] says what is to happen, and `session` does it. A cell's Rust is
+//! one step of it, because a cell is one transaction.
 
 mod code;
 mod commands;
@@ -157,9 +160,11 @@ fn first_to_rewrite(code: &str) -> Option<(LineMagic, magics::Rewrite)> {
     })
 }
 
-/// The name in a cell that only asks for one: `?name` or `name?`, twice for those used to it from IPython.
+/// The name in a cell that only asks for one: `?name` or `name?`, twice for those used to it from
+/// IPython.
 ///
-/// `name?` is Rust too: who wants to be rid of an `Ok` in a cell of its own writes `name?;` or `(name)?`.
+/// `name?` is Rust too: who wants to be rid of an `Ok` in a cell of its own writes `name?;` or
+/// `(name)?`.
 fn question(text: &str) -> Option<&str> {
     let text = text.trim();
     let name = text.trim_matches('?').trim();
@@ -176,8 +181,8 @@ fn describe(name: &str) -> Step {
     }
 }
 
-/// evcxr drops the lines that begin with `//` before the first Rust code, which the documentation of a cell's first
-/// item also does. With a space before it, it stays.
+/// evcxr drops the lines that begin with `//` before the first Rust code, which the documentation
+/// of a cell's first item also does. With a space before it, it stays.
 fn keep_leading_docs(code: &mut String) {
     let end = commands_end(code);
     let mut start = 0;
@@ -190,8 +195,8 @@ fn keep_leading_docs(code: &mut String) {
     }
 }
 
-/// The cell with its magics blanked out, every other character where it was: for completion, inspection, and the
-/// question whether a cell is complete.
+/// The cell with its magics blanked out, every other character where it was: for completion,
+/// inspection, and the question whether a cell is complete.
 pub fn without_magics(text: &str) -> String {
     let mut code = text.to_owned();
     if question(text).is_some() {

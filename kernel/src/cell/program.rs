@@ -1,14 +1,16 @@
 //! A program pasted into a cell: items with a `main`, which is then what the cell runs.
 //!
-//! The items are those of the session, as they are in any cell. What runs is a call of `main` behind them, so `main`'s
-//! error is the cell's, and a cell that calls `main` itself is none of this.
+//! The items are those of the session, as they are in any cell. What runs is a call of `main`
+//! behind them, so `main`'s error is the cell's, and a cell that calls `main` itself is none of
+//! this.
 
 use ra_ap_syntax::ast::{self, HasAttrs, HasGenericParams, HasModuleItem, HasName};
 use ra_ap_syntax::{AstNode, Edition, SourceFile};
 
 use super::lines::{blank, commands_end};
 
-/// Attributes of a crate that say what kind of crate it is: the cells' is another, and would stay so.
+/// Attributes of a crate that say what kind of crate it is: the cells' is another, and would stay
+/// so.
 const OF_A_CRATE: [&str; 5] = [
     "crate_name",
     "crate_type",

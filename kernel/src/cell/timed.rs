@@ -39,7 +39,8 @@ pub(super) fn cell(text: &str, name: &str, arguments: &str) -> Result<String, Mi
     })
 }
 
-/// `%time STATEMENT`: the same with the expression, or the initialiser of a `let`, inside the library's macro.
+/// `%time STATEMENT`: the same with the expression, or the initialiser of a `let`, inside the
+/// library's macro.
 pub(super) fn statement(code: &str, magic: &LineMagic) -> Result<String, Mistake> {
     let name = code[magic.start..magic.name_end].to_owned();
     let nothing = || {
@@ -79,7 +80,8 @@ pub(super) fn statement(code: &str, magic: &LineMagic) -> Result<String, Mistake
     };
     let start = from + body.offset(timed.syntax().text_range().start());
     let end = from + body.offset(timed.syntax().text_range().end());
-    // What follows a name without a semicolon goes on with it: `f` and, on the next line, `(3)` is a call.
+    // What follows a name without a semicolon goes on with it: `f` and, on the next line, `(3)` is
+    // a call.
     if start < magic.start {
         return Err(usage(&format!(
             "`{name}` has to begin a statement; end the one before it with a semicolon"
@@ -160,7 +162,8 @@ fn timed_lines<'a>(text: &'a str, name: &str) -> Result<(&'a str, usize), Mistak
         )));
     }
     let from = commands_end(rest);
-    // Where no command comes first, the first line, which was the magic's, has room for what is inserted.
+    // Where no command comes first, the first line, which was the magic's, has room for what is
+    // inserted.
     Ok((
         rest,
         if rest[..from].lines().any(is_command) {
@@ -178,7 +181,8 @@ fn timeit_cell(rest: &str, first: usize, options: &Options) -> String {
     format!("{commands}{TIMEIT_CELL}{body}\n}}{arguments})")
 }
 
-/// `%%time`: a clock is started in the first line's place and stopped around the last expression, or after the last statement.
+/// `%%time`: a clock is started in the first line's place and stopped around the last expression,
+/// or after the last statement.
 fn time_cell(rest: &str, first: usize) -> String {
     let body = Body::parse(&rest[first..]);
     let mut statements: Vec<SyntaxNode> = body.statements().collect();

@@ -18,8 +18,8 @@ use crate::library::toolchain;
 use crate::server;
 use crate::sys::procs;
 
-/// The argument by which `evcxr_jupyter` is started as a kernel. It reads the command line itself, so it is given what
-/// it knows, and we leave it alone when we see it.
+/// The argument by which `evcxr_jupyter` is started as a kernel. It reads the command line itself,
+/// so it is given what it knows, and we leave it alone when we see it.
 const EVCXR_FLAG: &str = "--control_file";
 
 /// A Jupyter kernel for Rust in which no cell can lose a variable.
@@ -48,8 +48,8 @@ enum Subcommands {
     Kernel(Connection),
     /// Compile the library for the sessions to come, so that the first of them does not have to.
     Warm {
-        /// For all users, once: in this folder, which only root should be able to change [default: where this program's
-        /// sessions look without being told, in share/forklore/warm].
+        /// For all users, once: in this folder, which only root should be able to change
+        /// [default: share/forklore/warm, where this program's sessions look].
         #[arg(long, value_name = "FOLDER", num_args = 0..=1)]
         system: Option<Option<PathBuf>>,
     },

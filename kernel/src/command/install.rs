@@ -237,7 +237,8 @@ fn user_data() -> Result<PathBuf> {
     }))
 }
 
-/// The environment that `jupyter` belongs to: the active one if there is one, else that of the command.
+/// The environment that `jupyter` belongs to: the active one if there is one, else that of the
+/// command.
 fn sys_prefix() -> Result<PathBuf> {
     for name in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
         if let Some(prefix) = std::env::var_os(name).filter(|prefix| !prefix.is_empty()) {

@@ -54,7 +54,8 @@ pub fn run(options: &Options) -> Result<()> {
     let mut command = Command::new(jupyter);
     command.current_dir(&folder).args([
         "--ServerApp.ip=127.0.0.1",
-        // In a container everybody is root. Only this machine is listened to, and only with the token.
+        // In a container everybody is root. Only this machine is listened to, and only with the
+        // token.
         "--ServerApp.allow_root=True",
         "--MultiKernelManager.default_kernel_name=forklore",
     ]);

@@ -12,11 +12,13 @@ use crate::library::warm;
 use crate::session::start::prebuild;
 
 const TICK: Duration = Duration::from_millis(250);
-/// What a cold build takes on two cores, for the bar. A bar that waits at its end is better than none.
+/// What a cold build takes on two cores, for the bar. A bar that waits at its end is better than
+/// none.
 const BUILD: Duration = Duration::from_secs(40);
 const WIDTH: usize = 24;
 
-/// Compiles the library for the sessions to come, if it is not compiled yet. Returns where its sources are.
+/// Compiles the library for the sessions to come, if it is not compiled yet. Returns where its
+/// sources are.
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! The roles of this program. It starts itself again for other work, and only here a process learns which work is its own.
+//! The roles of this program. It starts itself again for other work, and only here a process learns
+//! which work is its own.
 //!
 //! | role | told by | started by |
 //! | --- | --- | --- |
@@ -65,8 +66,8 @@ impl Role {
     }
 }
 
-/// Does the work of any role but [`Role::Command`], and then ends this process. For programs whose sessions start them again: to be
-/// called first in `main`, before there are threads.
+/// Does the work of any role but [`Role::Command`], and then ends this process. For programs whose
+/// sessions start them again: to be called first in `main`, before there are threads.
 pub fn serve_if_asked() {
     let role = Role::of_this_process();
     if !matches!(role, Role::Command) {

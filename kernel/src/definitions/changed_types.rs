@@ -14,7 +14,8 @@ pub(super) struct Type {
     mentions: HashSet<String>,
 }
 
-/// The names that mean something else from a cell on, each with the item that the cell itself has changed.
+/// The names that mean something else from a cell on, each with the item that the cell itself has
+/// changed.
 pub(super) type Changed = HashMap<String, String>;
 
 /// Puts a cell's items among the types, and gives what that changes.
@@ -125,7 +126,8 @@ fn shape(item: &ast::Item) -> Option<String> {
     }
 }
 
-/// The tokens of a definition. Of its attributes, only what changes its form; nothing of its comments.
+/// The tokens of a definition. Of its attributes, only what changes its form; nothing of its
+/// comments.
 fn tokens(node: &SyntaxNode) -> String {
     let mut text = String::new();
     for child in node.children_with_tokens() {

@@ -1,7 +1,8 @@
 //! Variables whose type is another one from a cell on: the cell says so, and evcxr forgets them.
 //!
-//! Before a cell runs, the code around it asks for each variable whether its type is still the one that the cell
-//! expects. Where it is known that it is not, the answer takes the place of the question.
+//! Before a cell runs, the code around it asks for each variable whether its type is still the one
+//! that the cell expects. Where it is known that it is not, the answer takes the place of the
+//! question.
 
 use std::fs;
 use std::io;

@@ -1,14 +1,16 @@
-//! Macros that make items: evcxr takes their calls for statements, whose items are gone with the cell.
+//! Macros that make items: evcxr takes their calls for statements, whose items are gone with the
+//! cell.
 //!
-//! A call becomes a module with the macro and the call in it, from which the names are imported that it may make (see
-//! `rewrite`). `thread_local!` and `lazy_static!` are known, and become statics.
+//! A call becomes a module with the macro and the call in it, from which the names are imported
+//! that it may make (see `rewrite`). `thread_local!` and `lazy_static!` are known, and become
+//! statics.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ra_ap_syntax::ast::HasName;
 use ra_ap_syntax::{AstNode, NodeOrToken, SyntaxKind, SyntaxNode, SyntaxToken, TextRange, ast};
 
-use super::rewrite::{MADE, tokens};
+use super::generated::{MADE, tokens};
 
 /// Macros whose input looks like items, and is none.
 const QUOTING: [&str; 6] = [
@@ -50,7 +52,8 @@ pub(super) struct Macros {
 /// A macro of a cell's that makes items.
 #[derive(Debug, Clone)]
 struct Maker {
-    /// Its definition in one line: evcxr keeps items in no order, and a macro has to come before its use.
+    /// Its definition in one line: evcxr keeps items in no order, and a macro has to come before
+    /// its use.
     text: String,
     /// The names that it may give what it makes.
     names: BTreeSet<String>,
@@ -119,7 +122,8 @@ impl Macros {
         all.retain(|name| !is_nameless && (self.made.contains(name) || !defined.contains(name)));
         self.made.extend(all.iter().cloned());
         let names: Vec<String> = all.into_iter().collect();
-        // A call for the same thing takes the place of the one before. What an `impl` is for may take several words.
+        // A call for the same thing takes the place of the one before. What an `impl` is for may
+        // take several words.
         let n_words = if is_nameless { words.len() } else { 1 };
         let of = words[..n_words.min(words.len())].join("_");
         let module = format!("{MADE}{name}_{of}").to_lowercase();
@@ -150,8 +154,8 @@ pub(super) fn call(statement: &SyntaxNode) -> Option<ast::MacroCall> {
     }
 }
 
-/// A macro's definition, with everything public that it makes in these bodies: rust-analyzer reads it in a module, and
-/// has to find what is made from outside.
+/// A macro's definition, with everything public that it makes in these bodies: rust-analyzer reads
+/// it in a module, and has to find what is made from outside.
 fn in_one_line(rules: &ast::MacroRules, bodies: &[TextRange]) -> String {
     let mut text = String::new();
     let (mut is_public, mut is_pointer) = (false, false);
@@ -180,8 +184,8 @@ fn in_one_line(rules: &ast::MacroRules, bodies: &[TextRange]) -> String {
     text + " "
 }
 
-/// Whether a macro's body, or its input, begins as an item does: perhaps in a repetition, or behind a visibility that the
-/// call gives.
+/// Whether a macro's body, or its input, begins as an item does: perhaps in a repetition, or behind
+/// a visibility that the call gives.
 fn begins_with_an_item(tree: &ast::TokenTree) -> bool {
     use SyntaxKind::{COLON, DOLLAR, IDENT, L_BRACK, L_CURLY, L_PAREN, POUND};
     let inner: Vec<SyntaxToken> = tokens(tree.syntax()).skip(1).take(12).collect();

@@ -1,17 +1,21 @@
 //! What the session's cells have defined: every later cell is compiled with a copy of it.
 //!
-//! evcxr keeps items as text and compiles them again with each cell. Three things go wrong with that, and are put right here:
+//! evcxr keeps items as text and compiles them again with each cell. Three things go wrong with
+//! that, and are put right here:
 //!
-//! - **A type that changes.** To the compiler a type's identity is its path and the names of its fields, so a variable
-//!   made before `struct S { a: u8 }` became `struct S { a: String }` would be read as what it is not. Which variables
-//!   hold a type that a cell changes is decided by the definitions' text (`changed_types`), before the cell runs; the cell itself says it ([`lost`]).
-//! - **A static** would start again in every cell. Each is exported under a name that is its own until its cell is
-//!   run again, and the loader gives all cells the first one loaded ([`statics`]).
+//! - **A type that changes.** To the compiler a type's identity is its path and the names of its
+//!   fields, so a variable made before `struct S { a: u8 }` became `struct S { a: String }` would
+//!   be read as what it is not. Which variables hold a type that a cell changes is decided by the
+//!   definitions' text (`changed_types`), before the cell runs; the cell itself says it ([`lost`]).
+//! - **A static** would start again in every cell. Each is exported under a name that is its own
+//!   until its cell is run again, and the loader gives all cells the first one loaded
+//!   ([`statics`]).
 //! - **What has no name**, or is made by a macro, is kept twice or not at all ([`rewrite`]).
 //!
 //! [`Definitions::prepare`] tells what a cell changes. It takes effect when the cell has succeeded.
 
 mod changed_types;
+pub(crate) mod generated;
 pub(crate) mod lost;
 mod macros;
 mod names;
@@ -54,8 +58,8 @@ pub(crate) struct Prepared {
 }
 
 impl Definitions {
-    /// What `code`, which has no commands in front, changes where these variables with these types exist, and items
-    /// with these names.
+    /// What `code`, which has no commands in front, changes where these variables with these types
+    /// exist, and items with these names.
     pub(crate) fn prepare(
         &mut self,
         code: &str,
@@ -94,7 +98,8 @@ impl Definitions {
         }
     }
 
-    /// What the last cell has replaced without defining it again: the header of an `impl`, and a name in it.
+    /// What the last cell has replaced without defining it again: the header of an `impl`, and a
+    /// name in it.
     pub(crate) fn dropped(&self) -> &[(String, String)] {
         &self.table.dropped
     }

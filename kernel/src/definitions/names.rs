@@ -1,8 +1,10 @@
-//! Items of one name that are not the same thing: a module, a function and a macro may all be called `a`.
+//! Items of one name that are not the same thing: a module, a function and a macro may all be
+//! called `a`.
 //!
-//! evcxr keeps one item of a name. So what has the name of another item, and does not stand in its way, is kept under a name of
-//! the kernel's: in a module, from which everything is imported. That is for evcxr and rust-analyzer; what is
-//! compiled has the item at the top (see `rewrite::unwrap`).
+//! evcxr keeps one item of a name. So what has the name of another item, and does not stand in its
+//! way, is kept under a name of the kernel's: in a module, from which everything is imported. That
+//! is for evcxr and rust-analyzer; what is compiled has the item at the top (see
+//! `rewrite::unwrap`).
 //!
 //! ```text
 //! mod a { … }                    as it is
@@ -14,7 +16,7 @@ use std::collections::HashMap;
 use ra_ap_syntax::ast::{HasName, HasVisibility};
 use ra_ap_syntax::{AstNode, NodeOrToken, ast};
 
-use super::rewrite::MADE;
+use super::generated::MADE;
 
 /// Where a name is looked up: as a type, as a value, as a macro.
 type Spaces = u8;
@@ -57,8 +59,8 @@ impl Named {
         })
     }
 
-    /// Macros, types and values, in the order in which they get a name: evcxr has to see a macro itself, and what is known of
-    /// a type is known by its name.
+    /// Macros, types and values, in the order in which they get a name: evcxr has to see a macro
+    /// itself, and what is known of a type is known by its name.
     pub(super) fn rank(&self) -> u8 {
         match self.spaces {
             MACRO => 0,
@@ -83,8 +85,8 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Takes note of an item. Gives the module that it has to be in, if evcxr would take it for another one, and adds the
-    /// modules of those that it replaces to `emptied`.
+    /// Takes note of an item. Gives the module that it has to be in, if evcxr would take it for
+    /// another one, and adds the modules of those that it replaces to `emptied`.
     pub(super) fn place(&mut self, item: &Named, emptied: &mut Vec<String>) -> Option<String> {
         let holders = self.holders.entry(item.name.clone()).or_default();
         let is_replaced = |holder: &Holder| holder.spaces & item.spaces != 0;

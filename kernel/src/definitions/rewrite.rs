@@ -1,8 +1,10 @@
-//! Items that evcxr takes for statements, or keeps when they come again, in a form in which it does neither.
+//! Items that evcxr takes for statements, or keeps when they come again, in a form in which it does
+//! neither.
 //!
-//! evcxr keeps an item under its name, and another of that name takes its place. What has no name is kept for good, so
-//! a cell with an `impl` could not be run twice; and a macro that makes items is a statement to it, whose items are
-//! gone with the cell. So the cell's text changes, within its lines:
+//! evcxr keeps an item under its name, and another of that name takes its place. What has no name
+//! is kept for good, so a cell with an `impl` could not be run twice; and a macro that makes items
+//! is a statement to it, whose items are gone with the cell. So the cell's text changes, within its
+//! lines:
 //!
 //! | in the cell | as evcxr gets it |
 //! | --- | --- |
@@ -16,17 +18,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use ra_ap_syntax::ast::{HasModuleItem, HasName};
-use ra_ap_syntax::{
-    AstNode, Edition, NodeOrToken, SourceFile, SyntaxNode, SyntaxToken, TextRange, ast,
-};
+use ra_ap_syntax::{AstNode, Edition, SourceFile, SyntaxNode, TextRange, ast};
 
+use super::generated::{MADE, PREFIX, tokens};
 use super::macros::{self, Macros};
 use super::names::{self, Named, Names};
 use crate::cell::Body;
 
-/// How the modules are called that the kernel adds.
-pub(crate) const PREFIX: &str = "forklore_";
-pub(super) const MADE: &str = "forklore_made_";
 /// What has to be known of earlier cells for the next one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Table {
@@ -37,7 +35,8 @@ pub(super) struct Table {
     free: Vec<String>,
     /// The modules that the last cell has filled or emptied.
     pub(super) used: Vec<String>,
-    /// What the last cell has replaced without defining it again: a block's header, and a name in it.
+    /// What the last cell has replaced without defining it again: a block's header, and a name in
+    /// it.
     pub(super) dropped: Vec<(String, String)>,
     macros: Macros,
     n_named: u64,
@@ -98,7 +97,8 @@ impl Unnamed {
     }
 }
 
-/// The code as evcxr gets it; `None` if it is unchanged. `defined` are the names of all earlier items.
+/// The code as evcxr gets it; `None` if it is unchanged. `defined` are the names of all earlier
+/// items.
 pub(super) fn rewrite(table: &mut Table, code: &str, defined: &HashSet<String>) -> Option<String> {
     table.dropped.clear();
     table.used.clear();
@@ -167,15 +167,9 @@ pub(super) fn rewrite(table: &mut Table, code: &str, defined: &HashSet<String>) 
     Some(code)
 }
 
-/// All tokens but comments and space.
-pub(super) fn tokens(node: &SyntaxNode) -> impl Iterator<Item = SyntaxToken> + use<> {
-    node.descendants_with_tokens()
-        .filter_map(NodeOrToken::into_token)
-        .filter(|token| !token.kind().is_trivia())
-}
-
 impl Table {
-    /// Takes note of a cell's items that have names. Gives them with the modules that some of them have to be in.
+    /// Takes note of a cell's items that have names. Gives them with the modules that some of them
+    /// have to be in.
     fn place(
         &mut self,
         items: &[ast::Item],
@@ -248,7 +242,8 @@ impl Table {
     }
 }
 
-/// The text that is compiled: macros that make items stand at the top, where what they make is known to everything.
+/// The text that is compiled: macros that make items stand at the top, where what they make is
+/// known to everything.
 pub(crate) fn unwrap(text: &str) -> Option<String> {
     if !text.contains(MADE) {
         return None;

@@ -1,8 +1,8 @@
 //! One instance of each static for all cells.
 //!
-//! Every cell has its own copy of the items before it, and so of their statics. A static that is exported from the
-//! cell's shared object is reached through the loader, which gives the first one of a name that it has loaded. So each
-//! gets a name of its own while the cell is compiled:
+//! Every cell has its own copy of the items before it, and so of their statics. A static that is
+//! exported from the cell's shared object is reached through the loader, which gives the first one
+//! of a name that it has loaded. So each gets a name of its own while the cell is compiled:
 //!
 //! ```text
 //! static HITS: AtomicUsize = …        as the session has it
@@ -11,14 +11,16 @@
 //! static HITS: AtomicUsize = …                         cell's stays where it was, for the compiler's messages
 //! ```
 //!
-//! The number is the session's: a cell that is run again makes its statics again, and one that failed leaves none.
-//! Statics that a macro makes are not seen here; `thread_local!` is (see [`crate::cell`]).
+//! The number is the session's: a cell that is run again makes its statics again, and one that
+//! failed leaves none. Statics that a macro makes are not seen here; `thread_local!` is (see
+//! [`crate::cell`]).
 //!
 //! The statics of a crate that cells have added are one for all cells too (see `evcxr::crates`).
 //!
-//! Another process has its own. A worker that is forked has the values that the owner had at that moment; one that is started by a
-//! fork server or by spawn begins with the initial ones, and so does any for a static of a cell that ran after the worker
-//! had started. What processes are to share is in `forklore::Value` or `SharedArray`.
+//! Another process has its own. A worker that is forked has the values that the owner had at that
+//! moment; one that is started by a fork server or by spawn begins with the initial ones, and so
+//! does any for a static of a cell that ran after the worker had started. What processes are to
+//! share is in `forklore::Value` or `SharedArray`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -56,7 +58,8 @@ pub(crate) fn write(tools: &Path, statics: &[Numbered]) -> io::Result<()> {
     fs::write(file, serde_json::to_vec(statics)?)
 }
 
-/// An item's text without the comments before it, which in another file may be those of the item before.
+/// An item's text without the comments before it, which in another file may be those of the item
+/// before.
 pub(super) fn text(item: &SyntaxNode) -> String {
     let mut tokens = item
         .descendants_with_tokens()
@@ -127,8 +130,8 @@ fn exported(statics: &[Numbered], text: &str) -> Option<String> {
     (!places.is_empty()).then_some(text)
 }
 
-/// Where an attribute for what begins at `start` moves nothing: at the end of the line before, if nothing but
-/// space is between, and that does not end with a comment.
+/// Where an attribute for what begins at `start` moves nothing: at the end of the line before, if
+/// nothing but space is between, and that does not end with a comment.
 fn before(text: &str, start: usize) -> usize {
     let Some(line_end) = text[..start].rfind('\n') else {
         return start;

@@ -1,7 +1,8 @@
 //! The tokio runtime of a session, and which cells run on it.
 //!
-//! evcxr runs every cell after the first one with an `.await` on a runtime. So no cell could have one of its own any more
-//! ("cannot start a runtime from within a runtime"). Three kinds of cells are told apart:
+//! evcxr runs every cell after the first one with an `.await` on a runtime. So no cell could have
+//! one of its own any more ("cannot start a runtime from within a runtime"). Three kinds of cells
+//! are told apart:
 //!
 //! | the cell | runs |
 //! | --- | --- |
@@ -57,8 +58,8 @@ const NEED_RUNTIME: [&str; 12] = [
     "from_std",
 ];
 
-/// Whether a cell starts something that needs a runtime, as far as its words tell. One that has a runtime of its own
-/// says so.
+/// Whether a cell starts something that needs a runtime, as far as its words tell. One that has a
+/// runtime of its own says so.
 fn needs_runtime(cell: &str, imports_tokio: bool) -> bool {
     let words: Vec<&str> = words(cell).collect();
     let has = |names: &[&str]| words.iter().any(|word| names.contains(word));
@@ -67,7 +68,8 @@ fn needs_runtime(cell: &str, imports_tokio: bool) -> bool {
         && !has(&["Runtime", "block_on", "enter"])
 }
 
-/// Whether a cell starts something that needs a runtime, and does not await: where no cell has awaited yet, there is none.
+/// Whether a cell starts something that needs a runtime, and does not await: where no cell has
+/// awaited yet, there is none.
 pub(crate) fn lacks_runtime(cell: &str, imports_tokio: bool) -> bool {
     needs_runtime(cell, imports_tokio) && !awaits(cell)
 }
@@ -84,8 +86,8 @@ fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c: char| !(c.is_alphanumeric() || c == '_'))
 }
 
-/// Whether code awaits outside of functions, closures and `async` blocks, as far as can be seen: a macro of unknown
-/// kind may await too, if it is one of those that are made for it.
+/// Whether code awaits outside of functions, closures and `async` blocks, as far as can be seen: a
+/// macro of unknown kind may await too, if it is one of those that are made for it.
 fn awaits(code: &str) -> bool {
     Body::parse(code).tokens().any(|token| match token.kind() {
         SyntaxKind::AWAIT_KW => is_own(&token),

@@ -6,17 +6,20 @@
 //!                                                   └─ as last time ─▶ rustc ◀── tools/wrapper ◀──────┘
 //! ```
 //!
-//! Between two cells only the cell changes, so cargo, which needs 35 ms to find that out, would start rustc as it did the last
-//! time. `tools/wrapper`, through which cargo starts rustc for the cells, writes down how, and on account of what;
-//! `tools/build` does it again as long as all that is the same: cargo's arguments and environment, the manifest, the list
-//! of versions, cargo's configuration. Where a crate is used whose sources may change, nothing is written down.
+//! Between two cells only the cell changes, so cargo, which needs 35 ms to find that out, would
+//! start rustc as it did the last time. `tools/wrapper`, through which cargo starts rustc for the
+//! cells, writes down how, and on account of what; `tools/build` does it again as long as all that
+//! is the same: cargo's arguments and environment, the manifest, the list of versions, cargo's
+//! configuration. Where a crate is used whose sources may change, nothing is written down.
 //!
-//! On its way the cell's text gets the library's variable store in the place of evcxr's (see `forklore::store`):
-//! most of what rustc did for a small cell was to compile that. It also gets what the session knows of its definitions (see
-//! `definitions`). Lines stay where they are, as evcxr and the kernel find the cell's lines by them.
+//! On its way the cell's text gets the library's variable store in the place of evcxr's (see
+//! `forklore::store`): most of what rustc did for a small cell was to compile that. It also gets
+//! what the session knows of its definitions (see `definitions`). Lines stay where they are, as
+//! evcxr and the kernel find the cell's lines by them.
 //!
-//! `tools/build` and `tools/wrapper` are this program. What it does is not for the processes that run the cells. It starts
-//! what it was told the paths of; should one of these lead back to it, a variable in its environment ends that at once.
+//! `tools/build` and `tools/wrapper` are this program. What it does is not for the processes that
+//! run the cells. It starts what it was told the paths of; should one of these lead back to it, a
+//! variable in its environment ends that at once.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -42,8 +45,8 @@ pub(crate) const LIBRARY: &str = "library";
 const RECORD: &str = "record";
 /// On account of what cargo was started.
 const CAUSE: &str = "cause";
-/// The two faces of this program. None is called `rustc`: the folder is first on the `PATH` while rust-analyzer looks for
-/// the compiler whose standard library it reads.
+/// The two faces of this program. None is called `rustc`: the folder is first on the `PATH` while
+/// rust-analyzer looks for the compiler whose standard library it reads.
 pub(crate) const FACES: [&str; 2] = ["build", "wrapper"];
 
 /// Set by each face for what it starts.
@@ -61,7 +64,8 @@ const INPUTS: [&str; 3] = ["Cargo.toml", "Cargo.lock", ".cargo/config.toml"];
 /// What rustc says of a crate that it cannot use as it is. (cargo may make another.)
 const UNFIT_CRATE: [&str; 4] = ["E0460", "E0461", "E0463", "E0514"];
 
-/// What cargo ends with when a compile fails. (evcxr only asks whether it is zero; a signal has no code.)
+/// What cargo ends with when a compile fails. (evcxr only asks whether it is zero; a signal has no
+/// code.)
 const FAILED: u8 = 101;
 
 /// The name of evcxr's crate for cells, the file that is made of it, and its source.
@@ -118,7 +122,8 @@ pub fn run(face: Face) -> u8 {
     })
 }
 
-/// Does what `cargo build` or `cargo check` would do for a cell. Gives the exit status, if it is not cargo's own.
+/// Does what `cargo build` or `cargo check` would do for a cell. Gives the exit status, if it is
+/// not cargo's own.
 fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<u8> {
     enter(BUILDS)?;
     let said = tools.join(SAID);
@@ -168,8 +173,8 @@ fn cargo(tools: &Path, arguments: &[OsString]) -> io::Result<Command> {
     Ok(cargo)
 }
 
-/// Runs rustc as cargo did, and keeps what it says where the kernel looks for it. Gives what came of it, if cargo could
-/// do no better.
+/// Runs rustc as cargo did, and keeps what it says where the kernel looks for it. Gives what came
+/// of it, if cargo could do no better.
 fn compile(rustc: &Rustc, said: &Path) -> io::Result<Option<Compiled>> {
     crates::import(&rustc.words, SOURCE)?;
     let mut command = Command::new(&rustc.words[0]);
@@ -329,8 +334,8 @@ impl Rustc {
         makes && self.value_of("--crate-name") == Some(OsStr::new(CRATE))
     }
 
-    /// Makes all cells the same crate for the compiler: cargo would name it after its dependencies, and the types that
-    /// cells define would be others after each `:dep`.
+    /// Makes all cells the same crate for the compiler: cargo would name it after its dependencies,
+    /// and the types that cells define would be others after each `:dep`.
     fn make_one_crate(&mut self) {
         for word in &mut self.words {
             if word.as_bytes().starts_with(METADATA.as_bytes()) {
@@ -374,8 +379,8 @@ fn split(bytes: &[u8]) -> impl Iterator<Item = OsString> {
         .map(|word| OsStr::from_bytes(word).to_owned())
 }
 
-/// Whether a `:dep` names a folder: cargo looks there for changes before each cell. (The library itself, which
-/// does not change, is in another table; see `manifest`.)
+/// Whether a `:dep` names a folder: cargo looks there for changes before each cell. (The library
+/// itself, which does not change, is in another table; see `manifest`.)
 fn may_have_sources_that_change(manifest: &str) -> bool {
     let dependencies = manifest
         .split_once("\n[dependencies]\n")

@@ -1,7 +1,8 @@
 //! Finds evcxr's control lines among what a cell writes to standard output.
 //!
-//! The code that evcxr generates around a cell prints some of its messages. Those are taken out; everything else goes on,
-//! byte for byte and at once, except a tail that may yet become such a line.
+//! The code that evcxr generates around a cell prints some of its messages. Those are taken out;
+//! everything else goes on, byte for byte and at once, except a tail that may yet become such a
+//! line.
 
 use data_encoding::HEXLOWER;
 
@@ -28,7 +29,8 @@ pub enum Control {
     ChangedType(String),
 }
 
-/// evcxr returns an error for it, commits nothing, and keeps both the process and its idea of the variables.
+/// evcxr returns an error for it, commits nothing, and keeps both the process and its idea of the
+/// variables.
 pub const NOT_UTF8: &[u8] = b"\xff the cell was rolled back\n";
 /// The cell has run, but for what other lines say.
 const COMPLETE: &str = "EVCXR_EXECUTION_COMPLETE\n";
@@ -90,8 +92,8 @@ impl Filter {
         !self.held.is_empty()
     }
 
-    /// Takes what was written and gives what is to be shown. `believe` says of a control line that was found whether it
-    /// can be one (and is told once); one that cannot is the cell's own text.
+    /// Takes what was written and gives what is to be shown. `believe` says of a control line that
+    /// was found whether it can be one (and is told once); one that cannot is the cell's own text.
     pub fn push(&mut self, bytes: &[u8], mut believe: impl FnMut(Control) -> bool) -> Vec<u8> {
         let mut input = std::mem::take(&mut self.held);
         input.extend_from_slice(bytes);

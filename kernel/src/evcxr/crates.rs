@@ -1,15 +1,17 @@
 //! One copy of the crates that cells have added, for all cells.
 //!
-//! cargo makes static libraries of a cell's dependencies. Each cell would be linked with a copy of its own, and with its own
-//! statics: a logger that one cell sets would not be there in the next one, and tokio's threads would know nothing of the
-//! futures that a later cell gives them. So what cells have added is linked once, to a shared object, and cells with that.
-//! Crates that a later cell adds go into another object, which is linked with those before:
+//! cargo makes static libraries of a cell's dependencies. Each cell would be linked with a copy of
+//! its own, and with its own statics: a logger that one cell sets would not be there in the next
+//! one, and tokio's threads would know nothing of the futures that a later cell gives them. So what
+//! cells have added is linked once, to a shared object, and cells with that. Crates that a later
+//! cell adds go into another object, which is linked with those before:
 //!
 //! ```text
 //!  cargo ─▶ libtokio.rlib, … ─▶ rustc ─▶ tools/libforklore_crates_HASH.so ◀── linked ── every cell
 //! ```
 //!
-//! This project's own crates are in none: they have no state in statics, and a `:dep` may compile them again.
+//! This project's own crates are in none: they have no state in statics, and a `:dep` may compile
+//! them again.
 
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::{OsStr, OsString};
@@ -49,8 +51,9 @@ struct Crate {
     changed: (i64, i64),
 }
 
-/// The arguments that link a cell with the one copy of its crates, which is made if it is not there yet. None where
-/// the cell has no crates, or where they cannot be linked together. `words` start rustc for the cell.
+/// The arguments that link a cell with the one copy of its crates, which is made if it is not there
+/// yet. None where the cell has no crates, or where they cannot be linked together. `words` start
+/// rustc for the cell.
 pub(crate) fn arguments(tools: &Path, words: &[OsString]) -> Vec<OsString> {
     let crates: Vec<Crate> = static_crates(words).collect();
     // The linker's arguments are separated by commas.
@@ -75,7 +78,8 @@ pub(crate) fn arguments(tools: &Path, words: &[OsString]) -> Vec<OsString> {
     arguments
 }
 
-/// Adds to the cell's text what makes rustc link it as [`arguments`] ask: it looks at a crate only if it is named.
+/// Adds to the cell's text what makes rustc link it as [`arguments`] ask: it looks at a crate only
+/// if it is named.
 pub(crate) fn import(words: &[OsString], source: &str) -> io::Result<()> {
     let names = externs(words).map(|(name, _)| name);
     let mut text = fs::read_to_string(source)?;
@@ -124,8 +128,8 @@ fn values<'a>(words: &'a [OsString], option: &'a str) -> impl Iterator<Item = &'
     pairs.map(|pair| &pair[1])
 }
 
-/// The layers that have all the crates: those before and one more, or a first one where a crate has changed. `None`
-/// if rustc makes none of them.
+/// The layers that have all the crates: those before and one more, or a first one where a crate has
+/// changed. `None` if rustc makes none of them.
 fn layers(
     tools: &Path,
     words: &[OsString],

@@ -1,4 +1,5 @@
-//! evcxr itself: compiles code, remembers variables and items, and has the supervisor run what it has compiled.
+//! evcxr itself: compiles code, remembers variables and items, and has the supervisor run what it
+//! has compiled.
 
 use std::process::Command;
 
@@ -11,8 +12,8 @@ pub(crate) use ::evcxr::{CompilationError, Error, EvalOutputs};
 pub(crate) struct Evcxr(CommandContext);
 
 impl Evcxr {
-    /// Starts evcxr with `supervisor` as the command of what it takes for its runtime. Gives the lines that the supervisor itself
-    /// writes to standard error.
+    /// Starts evcxr with `supervisor` as the command of what it takes for its runtime. Gives the
+    /// lines that the supervisor itself writes to standard error.
     ///
     /// # Errors
     ///
@@ -69,8 +70,8 @@ impl Evcxr {
     }
 }
 
-/// Serves as the runtime of the unmodified evcxr, and does not return, if this process was started for that; likewise as its
-/// wrapper around rustc.
+/// Serves as the runtime of the unmodified evcxr, and does not return, if this process was started
+/// for that; likewise as its wrapper around rustc.
 pub(crate) fn serve_if_asked() {
     ::evcxr::runtime_hook();
 }

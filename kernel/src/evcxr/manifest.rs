@@ -1,8 +1,9 @@
 //! How the library gets into the manifest of the very first cell.
 //!
-//! evcxr runs a cell of its own before it can be told anything, and a dependency that comes with the second one makes
-//! rust-analyzer analyse the standard library a second time (seconds). But evcxr reads a configuration first, and puts one of its
-//! values into the manifest as it is: the optimisation level.
+//! evcxr runs a cell of its own before it can be told anything, and a dependency that comes with
+//! the second one makes rust-analyzer analyse the standard library a second time (seconds). But
+//! evcxr reads a configuration first, and puts one of its values into the manifest as it is: the
+//! optimisation level.
 //!
 //! ```text
 //! [profile.dev]
@@ -19,7 +20,8 @@
 //! …
 //! ```
 //!
-//! The settings that evcxr meant for its profile are given through the environment instead, where there is also a say in them.
+//! The settings that evcxr meant for its profile are given through the environment instead, where
+//! there is also a say in them.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -34,8 +36,9 @@ use crate::sys::variables;
 
 const CONFIG_VARIABLE: &str = "EVCXR_CONFIG_DIR";
 
-/// evcxr's settings for the profile of cells. Debug assertions and overflow checks would falsify every timing. What an
-/// incremental compile has to write and to read again takes longer than to compile a cell.
+/// evcxr's settings for the profile of cells. Debug assertions and overflow checks would falsify
+/// every timing. What an incremental compile has to write and to read again takes longer than to
+/// compile a cell.
 const PROFILE: [(&str, &str); 9] = [
     ("DEBUG", "false"),
     ("STRIP", "debuginfo"),
@@ -51,7 +54,8 @@ const PROFILE: [(&str, &str); 9] = [
 /// The profile of everything that is not a cell.
 const DEPENDENCIES: &str = "[profile.dev.package.\"*\"]\nopt-level = 2\ndebug-assertions = false\noverflow-checks = false\n";
 
-/// What cargo and rust-analyzer get in their environment for every cell. It is not meant for what the cells start.
+/// What cargo and rust-analyzer get in their environment for every cell. It is not meant for what
+/// the cells start.
 pub(crate) fn environment(warm: Option<&Warm>) -> Vec<(String, OsString)> {
     let profile = PROFILE.map(|(name, value)| (format!("CARGO_PROFILE_DEV_{name}"), value.into()));
     let mut environment = Vec::from(profile);
@@ -78,8 +82,8 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    /// Writes the configuration. What becomes of `user` starts in the notebook's folder, also where evcxr must not
-    /// look there.
+    /// Writes the configuration. What becomes of `user` starts in the notebook's folder, also where
+    /// evcxr must not look there.
     pub(crate) fn write(folder: &Path, warm: &Warm, user: &mut Command) -> Result<Configuration> {
         let dependencies = analysis::dependencies(warm.library());
         let level = format!("2\n\n{DEPENDENCIES}\n{dependencies}[profile.release]");
@@ -99,8 +103,8 @@ impl Configuration {
         Ok(Configuration { previous, notebook })
     }
 
-    /// The level of optimisation that the notebook's own configuration asks for. What else evcxr reads there on its own
-    /// is about folders and caches that are the kernel's.
+    /// The level of optimisation that the notebook's own configuration asks for. What else evcxr
+    /// reads there on its own is about folders and caches that are the kernel's.
     pub(crate) fn opt_level(&self) -> Option<&'static str> {
         let text = std::fs::read_to_string(self.notebook.as_ref()?.join(FILE)).ok()?;
         text.lines().find_map(|line| {

@@ -1,4 +1,5 @@
-//! What depends on the version of evcxr: the code that it generates, the manifest that it writes, the programs that it starts.
+//! What depends on the version of evcxr: the code that it generates, the manifest that it writes,
+//! the programs that it starts.
 
 mod analysis;
 pub(crate) mod awaited;

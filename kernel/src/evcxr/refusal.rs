@@ -11,7 +11,8 @@ const UNKNOWN_TYPE: &str = "Couldn't automatically determine type of variable `"
 const OF_LIFETIMES: [&str; 10] = [
     "E0310", "E0373", "E0499", "E0502", "E0503", "E0505", "E0506", "E0521", "E0597", "E0716",
 ];
-/// The compiler's error about a type that holds `!`, such as the handle of a thread that never ends: it can be inferred, not written.
+/// The compiler's error about a type that holds `!`, such as the handle of a thread that never
+/// ends: it can be inferred, not written.
 const UNSTABLE: &str = "E0658";
 const NEVER: &str = "`!` type";
 /// The one about a variable that is moved while another borrows from it.

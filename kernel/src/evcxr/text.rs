@@ -44,8 +44,9 @@ fn with_store_in_place(tools: &Path, text: &str) -> Option<String> {
 const STORE_BEGINS: &str = "\nmod evcxr_internal_runtime {";
 const STORE_ENDS: &str = "\n}\n#[unsafe(no_mangle)]\n";
 const STORE: &str = "pub use ::forklore::store::*;";
-/// What evcxr has `?` end a cell with, unless `:efmt` says otherwise. To look for conflicts between this and everything
-/// else that may become an error takes the compiler longer than it takes to find it in the library.
+/// What evcxr has `?` end a cell with, unless `:efmt` says otherwise. To look for conflicts between
+/// this and everything else that may become an error takes the compiler longer than it takes to
+/// find it in the library.
 const ERROR: &str = r#"
             struct EvcxrUserCodeError {}
             impl<T: std::fmt::Display> From<T> for EvcxrUserCodeError {
@@ -58,7 +59,8 @@ const ERROR: &str = r#"
 "#;
 const LIBRARY_S_ERROR: &str = "use ::forklore::store::EvcxrUserCodeError;";
 
-/// The text with the library's store in the place of evcxr's; as long as before, and with as many lines.
+/// The text with the library's store in the place of evcxr's; as long as before, and with as many
+/// lines.
 fn with_library_s_store(text: &str) -> Option<String> {
     let begin = text.find(STORE_BEGINS)? + STORE_BEGINS.len();
     let end = begin + text[begin..].find(STORE_ENDS)?;

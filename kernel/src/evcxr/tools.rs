@@ -1,11 +1,14 @@
-//! The cargo that evcxr finds: the machine's, behind a few lines of shell. What they do about a build is told in `build`.
+//! The cargo that evcxr finds: the machine's, behind a few lines of shell. What they do about a
+//! build is told in `build`.
 //!
-//! Before evcxr adds a dependency it tries it alone, in a manifest that has nothing else. cargo then strikes all other
-//! crates out of `Cargo.lock`, and the next build takes whatever versions are newest: the library would be compiled
-//! again, and its types would be others, so that a pool in a variable would be lost. So the list is kept meanwhile.
+//! Before evcxr adds a dependency it tries it alone, in a manifest that has nothing else. cargo
+//! then strikes all other crates out of `Cargo.lock`, and the next build takes whatever versions
+//! are newest: the library would be compiled again, and its types would be others, so that a pool
+//! in a variable would be lost. So the list is kept meanwhile.
 //!
-//! evcxr asks `rustup` where cargo is, and asks once. In the folder that is first on the `PATH` while it asks is a
-//! `rustup` that answers with the other file there, and hands all other questions on.
+//! evcxr asks `rustup` where cargo is, and asks once. In the folder that is first on the `PATH`
+//! while it asks is a `rustup` that answers with the other file there, and hands all other
+//! questions on.
 
 use std::ffi::OsString;
 use std::fs;
@@ -31,8 +34,9 @@ else
 fi
 "#;
 
-/// What cargo says while it tries a dependency goes to evcxr, which shows it in an error. What it downloads meanwhile goes
-/// to the kernel's standard error too, from where the cell shows it; the rest is about a manifest that the user never wrote.
+/// What cargo says while it tries a dependency goes to evcxr, which shows it in an error. What it
+/// downloads meanwhile goes to the kernel's standard error too, from where the cell shows it; the
+/// rest is about a manifest that the user never wrote.
 const CARGO: &str = r#"#!/bin/sh
 tools=${0%/*}
 read -r real <"$tools/real"
@@ -73,8 +77,8 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// Writes the tools into the session's folder, and puts them first on the `PATH`. `warm` is the library, if cells
-    /// have it.
+    /// Writes the tools into the session's folder, and puts them first on the `PATH`. `warm` is the
+    /// library, if cells have it.
     pub(crate) fn install(folder: &Path, program: &Path, warm: Option<&Warm>) -> io::Result<Tools> {
         let tools = folder.join(TOOLS);
         fs::create_dir_all(&tools)?;

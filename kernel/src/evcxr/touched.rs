@@ -1,8 +1,9 @@
 //! What a cell may have changed, as its text says.
 //!
-//! A cell that panicked, or met an error at a `?`, has been unwound by the code that evcxr generates around it, and its
-//! process is as healthy as before. To go on in it keeps the threads of earlier cells, but not
-//! the values of variables that the cell has changed. So the text is asked which these can be:
+//! A cell that panicked, or met an error at a `?`, has been unwound by the code that evcxr
+//! generates around it, and its process is as healthy as before. To go on in it keeps the threads
+//! of earlier cells, but not the values of variables that the cell has changed. So the text is
+//! asked which these can be:
 //!
 //! ```text
 //! let mut list = evcxr_variable_store.take_variable::<Vec<i32>>(stringify!(list));    every variable is loaded,
@@ -164,7 +165,8 @@ fn is_part(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// A file as evcxr makes it: variables are `name: type`, or `mut name: type`; those with `!` are moved.
+    /// A file as evcxr makes it: variables are `name: type`, or `mut name: type`; those with `!`
+    /// are moved.
     fn source(variables: &[&str], cell: &str) -> String {
         let (mut loads, mut puts) = (String::new(), String::new());
         for variable in variables {

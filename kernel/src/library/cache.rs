@@ -1,18 +1,19 @@
 //! The cache folder: what is made once and kept, `~/.cache/forklore` or below `XDG_CACHE_HOME`.
 //!
-//! Everything in it has its version in its name, is made in a folder beside its place and renamed into it, and is
-//! never changed afterwards. Nothing is locked: the first process to rename wins, and the others use its result. So two sessions
-//! may start at once, also on a network file system.
+//! Everything in it has its version in its name, is made in a folder beside its place and renamed
+//! into it, and is never changed afterwards. Nothing is locked: the first process to rename wins,
+//! and the others use its result. So two sessions may start at once, also on a network file system.
 //!
 //! ```text
 //! building-PID-N/     being made; removed when its process is gone for an hour (it may be one of another machine)
 //! KIND-KEY/           kept, with a file `last-used`
 //! ```
 //!
-//! Where it cannot be written, as in a container whose user has no home, sessions use one of the user's own in the folder for
-//! temporary files.
+//! Where it cannot be written, as in a container whose user has no home, sessions use one of the
+//! user's own in the folder for temporary files.
 //!
-//! What no session has used for a month goes, and what is more than the newest few of a kind, unless it was used today.
+//! What no session has used for a month goes, and what is more than the newest few of a kind,
+//! unless it was used today.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind};
@@ -48,8 +49,8 @@ pub(crate) fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Does something in the cache folder, or, where that cannot be written, in one for temporary files. Gives a warning with
-/// the second.
+/// Does something in the cache folder, or, where that cannot be written, in one for temporary
+/// files. Gives a warning with the second.
 ///
 /// # Errors
 ///
@@ -78,7 +79,8 @@ fn fall_back<T>(
     Ok((work(&instead)?, Some(warning)))
 }
 
-/// The folder that serves where the cache folder does not: private, though its parent is open to all.
+/// The folder that serves where the cache folder does not: private, though its parent is open to
+/// all.
 fn temporary_folder(parent: &Path) -> Result<PathBuf> {
     let folder = parent.join(format!("forklore-cache-{}", procs::own_uid()));
     match DirBuilder::new().mode(0o700).create(&folder) {
@@ -106,7 +108,8 @@ impl std::fmt::Display for Unwritable {
 
 impl std::error::Error for Unwritable {}
 
-/// Makes a folder that only its user can enter, whatever the umask: what is in it is loaded into sessions.
+/// Makes a folder that only its user can enter, whatever the umask: what is in it is loaded into
+/// sessions.
 fn make_private(folder: &Path) -> io::Result<()> {
     if let Some(parent) = folder.parent() {
         fs::create_dir_all(parent)?;

@@ -23,7 +23,8 @@ impl Share {
     }
 }
 
-/// Copies what cargo needs to find the dependencies fresh: with modification times, without the cells' own code.
+/// Copies what cargo needs to find the dependencies fresh: with modification times, without the
+/// cells' own code.
 pub(super) fn copy_tree(from: &Path, to: &Path, share: Share) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from).with_context(|| format!("could not read {}", from.display()))? {
@@ -52,8 +53,8 @@ fn is_of_a_cell(name: &str) -> bool {
             .any(|prefix| name.starts_with(prefix))
 }
 
-/// The compiler makes these again beside the old ones and renames them, so they can be shared. Cargo writes its own
-/// small files in place.
+/// The compiler makes these again beside the old ones and renames them, so they can be shared.
+/// Cargo writes its own small files in place.
 fn is_never_rewritten(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension == "rlib" || extension == "rmeta" || extension == "so")

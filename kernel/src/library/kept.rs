@@ -1,9 +1,10 @@
 //! What every session compiles before its first cell, kept with the library.
 //!
-//! evcxr begins with a cell of its own, and the kernel with another; each is compiled twice, as evcxr learns from the errors of
-//! the first try. It is always the same: what comes of a compile is decided by the cell's text, the manifest, the flags, the
-//! C library that it is linked with, the compiler and our library. The last two are in the name of our library's folder, and
-//! the others are kept beside what came of it, when the library is built:
+//! evcxr begins with a cell of its own, and the kernel with another; each is compiled twice, as
+//! evcxr learns from the errors of the first try. It is always the same: what comes of a compile is
+//! decided by the cell's text, the manifest, the flags, the C library that it is linked with, the
+//! compiler and our library. The last two are in the name of our library's folder, and the others
+//! are kept beside what came of it, when the library is built:
 //!
 //! ```text
 //! warm-KEY-RUSTC/kept/HASH/asked    text, manifest, flags, C library
@@ -11,7 +12,8 @@
 //!                          made     what it made, unless there were errors
 //! ```
 //!
-//! In a session's tools, `kept` is a link to that folder; in those of the session that builds the library it is a folder.
+//! In a session's tools, `kept` is a link to that folder; in those of the session that builds the
+//! library it is a folder.
 
 use std::collections::hash_map::DefaultHasher;
 use std::env;
@@ -31,7 +33,8 @@ const ASKED: &str = "asked";
 const SAID: &str = "said";
 const MADE: &str = "made";
 
-/// Where a session finds what is kept in `of`; or where it keeps it, if there is no such folder yet.
+/// Where a session finds what is kept in `of`; or where it keeps it, if there is no such folder
+/// yet.
 pub(crate) fn install(tools: &Path, of: Option<&Path>) -> io::Result<()> {
     let here = tools.join(KEPT);
     match of {
@@ -57,7 +60,8 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// The place for a cell's `text` that cargo is to compile with `arguments`, where evcxr has started this process.
+    /// The place for a cell's `text` that cargo is to compile with `arguments`, where evcxr has
+    /// started this process.
     pub(crate) fn of(tools: &Path, text: &str, arguments: &[OsString]) -> io::Result<Kept> {
         let mut asked = Vec::from(text);
         let flags = env::var_os("RUSTFLAGS").unwrap_or_default();
@@ -81,7 +85,8 @@ impl Kept {
         })
     }
 
-    /// What came of the same compile when the library was built, with a copy of what it made in `copy`.
+    /// What came of the same compile when the library was built, with a copy of what it made in
+    /// `copy`.
     pub(crate) fn find(&self, copy: PathBuf) -> Option<Compiled> {
         let said = fs::read(self.folder.join(SAID)).ok()?;
         if fs::read(self.folder.join(ASKED)).ok()? != self.asked {

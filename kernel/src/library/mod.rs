@@ -1,5 +1,5 @@
-//! The library in the sessions: unpacked from this program, compiled once, and kept in a cache with all that is made for
-//! the compiler that the user has.
+//! The library in the sessions: unpacked from this program, compiled once, and kept in a cache with
+//! all that is made for the compiler that the user has.
 
 pub(crate) mod cache;
 mod copy;

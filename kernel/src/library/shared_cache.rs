@@ -1,7 +1,7 @@
 //! A cache that an administrator has prepared for many users: `forklore warm --system`.
 //!
-//! It has the form of the user's own (`cache`), and beside that cargo's home with the sources of the library's
-//! dependencies, because cargo knows these by their paths:
+//! It has the form of the user's own (`cache`), and beside that cargo's home with the sources of
+//! the library's dependencies, because cargo knows these by their paths:
 //!
 //! ```text
 //! PREFIX/share/forklore/warm/     beside PREFIX/bin/forklore, or where FORKLORE_WARM says
@@ -9,8 +9,9 @@
 //!     cargo/
 //! ```
 //!
-//! What lies there is loaded into any user's session: so only root and that user may be able to change it. That is
-//! looked at in every session, and what does not pass is not used. A session writes nothing there.
+//! What lies there is loaded into any user's session: so only root and that user may be able to
+//! change it. That is looked at in every session, and what does not pass is not used. A session
+//! writes nothing there.
 
 use std::collections::HashSet;
 use std::env;
@@ -135,8 +136,8 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies the packages that `lock` names for `package` from one cargo's home to another, so that they need not be
-/// downloaded again. What is not there, cargo downloads.
+/// Copies the packages that `lock` names for `package` from one cargo's home to another, so that
+/// they need not be downloaded again. What is not there, cargo downloads.
 pub(crate) fn copy_packages(lock: &str, package: &str, from: &Path, to: &Path) -> Result<()> {
     let packages = closure(lock, package);
     for registry in entries(&from.join("registry/index")) {
@@ -178,7 +179,8 @@ fn index_path(name: &str) -> String {
     }
 }
 
-/// Name and version of all that `package` needs, by a lock file. (Where there are several versions of one, all of them.)
+/// Name and version of all that `package` needs, by a lock file. (Where there are several versions
+/// of one, all of them.)
 fn closure(lock: &str, package: &str) -> HashSet<(String, String)> {
     let quoted = |line: &str| line.split('"').nth(1).unwrap_or_default().to_owned();
     let blocks = lock.split("[[package]]").skip(1).map(|block| {

@@ -1,8 +1,9 @@
 //! The standard library's sources as rust-analyzer sees them.
 //!
-//! evcxr asks rust-analyzer for the type of every `let`, and that reads everything which cargo names before it answers.
-//! Of `rust-src`, the greater part is of no use in a cell (27 MB of vector instructions, tests, parts of the
-//! compiler), and its dependencies would have to be downloaded. So it gets a workspace of its own:
+//! evcxr asks rust-analyzer for the type of every `let`, and that reads everything which cargo
+//! names before it answers. Of `rust-src`, the greater part is of no use in a cell (27 MB of vector
+//! instructions, tests, parts of the compiler), and its dependencies would have to be downloaded.
+//! So it gets a workspace of its own:
 //!
 //! ```text
 //! std-RUSTC/Cargo.toml, Cargo.lock
@@ -12,8 +13,8 @@
 //!           hashbrown/   the names that std's maps are made of
 //! ```
 //!
-//! A signature is all that a cell can know of a function, and its documentation all that is shown. Bodies of constant
-//! functions stay: a type may need their value.
+//! A signature is all that a cell can know of a function, and its documentation all that is shown.
+//! Bodies of constant functions stay: a type may need their value.
 
 use std::fs;
 use std::io;

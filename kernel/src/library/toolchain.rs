@@ -1,4 +1,5 @@
-//! The compiler that evcxr will use, and what is made for it: by its version, everything in a cache has its name.
+//! The compiler that evcxr will use, and what is made for it: by its version, everything in a cache
+//! has its name.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -27,8 +28,9 @@ pub(crate) fn own_cargo_home() -> Option<PathBuf> {
         .or_else(home)
 }
 
-/// Puts the programs that rustup has installed on the `PATH`, where only a shell's profile would do so: Jupyter may have
-/// been started from a menu or by a service. To be called before there are threads.
+/// Puts the programs that rustup has installed on the `PATH`, where only a shell's profile would do
+/// so: Jupyter may have been started from a menu or by a service. To be called before there are
+/// threads.
 pub(crate) fn put_on_path() {
     let Some(bin) = own_cargo_home().map(|home| home.join("bin")) else {
         return;
@@ -73,8 +75,8 @@ fn has_own_linker() -> bool {
     std::env::vars_os().any(is_set) || own_cargo_home().is_some_and(is_configured)
 }
 
-/// The first paragraph of what a program says, in one line: rustup may be there without the toolchain that is asked for,
-/// and a backtrace of its own behind that.
+/// The first paragraph of what a program says, in one line: rustup may be there without the
+/// toolchain that is asked for, and a backtrace of its own behind that.
 fn in_a_line(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     let paragraph = said.trim().split("\n\n").next().unwrap_or_default();
@@ -139,7 +141,8 @@ impl Compiler {
         rust_src.join("core").exists().then_some(rust_src)
     }
 
-    /// Where a cache has what rust-analyzer is to read of the standard library's sources, if the user has them.
+    /// Where a cache has what rust-analyzer is to read of the standard library's sources, if the
+    /// user has them.
     pub(crate) fn standard_library_folder(&self, root: &Path) -> Option<PathBuf> {
         let mut hasher = DefaultHasher::new();
         (FORMAT, &self.version, &self.rust_src()?).hash(&mut hasher);

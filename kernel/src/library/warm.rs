@@ -1,7 +1,9 @@
-//! The warm start: the library and its dependencies, compiled once and kept in the user's cache folder.
+//! The warm start: the library and its dependencies, compiled once and kept in the user's cache
+//! folder.
 //!
-//! evcxr compiles in a new folder in every session, so a dependency would be compiled again each time (9–15 s). Cargo takes
-//! what it finds in `target/` for fresh when paths, versions, flags and modification times are those of the build that made it:
+//! evcxr compiles in a new folder in every session, so a dependency would be compiled again each
+//! time (9–15 s). Cargo takes what it finds in `target/` for fresh when paths, versions, flags and
+//! modification times are those of the build that made it:
 //!
 //! ```text
 //! ~/.cache/forklore/library-KEY/          the sources of the library and the course, from inside this program
@@ -11,9 +13,10 @@
 //! ~/.cache/forklore/prelude-RUSTC/        the shared object with the panic hook (see `runtime::prelude`)
 //! ```
 //!
-//! A session has the build done by a process of its own: what rust-analyzer learns on the way (235 MB) would stay with the
-//! kernel. How it is kept without locks is told in `cache`. A class needs it only once: `shared_cache` tells of the folder that all
-//! sessions of a machine can have in place of their own.
+//! A session has the build done by a process of its own: what rust-analyzer learns on the way (235
+//! MB) would stay with the kernel. How it is kept without locks is told in `cache`. A class needs
+//! it only once: `shared_cache` tells of the folder that all sessions of a machine can have in
+//! place of their own.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -38,7 +41,8 @@ mod embedded {
 pub(crate) const ASKED_VARIABLE: &str = "FORKLORE_WARM_ASKED";
 /// The last file that a build writes.
 const MARKER: &str = "Cargo.lock";
-/// All unpacked sources get this modification time, so that a new copy of them is not newer than what was compiled.
+/// All unpacked sources get this modification time, so that a new copy of them is not newer than
+/// what was compiled.
 const SOURCE_TIME: Duration = Duration::from_secs(1_700_000_000);
 
 /// A prebuilt library, or the place where one is being built.
@@ -47,7 +51,8 @@ pub struct Warm {
     folder: PathBuf,
     library: PathBuf,
     standard_library: Option<PathBuf>,
-    /// Where cargo has the sources of the library's dependencies, if that is not the user's own home of cargo.
+    /// Where cargo has the sources of the library's dependencies, if that is not the user's own
+    /// home of cargo.
     cargo_home: Option<PathBuf>,
     is_complete: bool,
     warning: Option<String>,
@@ -70,8 +75,9 @@ pub enum Shared {
     Ready(PathBuf),
 }
 
-/// Gives the prebuilt library for this program and the user's compiler. Where it is missing, another process of this program
-/// builds it first; where the cache folder cannot be written, in the folder for temporary files.
+/// Gives the prebuilt library for this program and the user's compiler. Where it is missing,
+/// another process of this program builds it first; where the cache folder cannot be written, in
+/// the folder for temporary files.
 ///
 /// # Errors
 ///
@@ -148,7 +154,8 @@ fn build_elsewhere(root: &Path, _: &mut Warm, program: &Path) -> Result<()> {
         .env(ASKED_VARIABLE, root)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
-    // SAFETY: the call between fork and exec is async-signal-safe, and changes only the new process' own attribute.
+    // SAFETY: the call between fork and exec is async-signal-safe, and changes only the new
+    // process' own attribute.
     unsafe {
         command.pre_exec(|| {
             // It is of no use when the session is gone.
@@ -173,7 +180,8 @@ fn build_elsewhere(root: &Path, _: &mut Warm, program: &Path) -> Result<()> {
 ///
 /// # Errors
 ///
-/// When it cannot be written, others could change it, there is no compiler, or a dependency cannot be had.
+/// When it cannot be written, others could change it, there is no compiler, or a dependency cannot
+/// be had.
 pub(crate) fn build_shared(folder: &Path, program: &Path, build: Build) -> Result<PathBuf> {
     let cannot_write = || format!("cannot make a shared cache in {}", folder.display());
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
@@ -278,7 +286,8 @@ fn library_folder(root: &Path) -> PathBuf {
     root.join(format!("library-{}", embedded::KEY))
 }
 
-/// Gives the shared object with the panic hook for the user's compiler, and builds it first where it is missing.
+/// Gives the shared object with the panic hook for the user's compiler, and builds it first where
+/// it is missing.
 ///
 /// # Errors
 ///
@@ -302,7 +311,8 @@ fn prelude(compiler: &Compiler) -> Result<PathBuf> {
 }
 
 impl Warm {
-    /// The place for this library and compiler in a cache, with sources but perhaps not compiled yet.
+    /// The place for this library and compiler in a cache, with sources but perhaps not compiled
+    /// yet.
     fn in_cache(root: &Path, compiler: &Compiler, cargo_home: Option<PathBuf>) -> Result<Warm> {
         Ok(Warm {
             compiler: compiler.clone(),
@@ -373,8 +383,8 @@ impl Warm {
         self.copy_lock_to(session)
     }
 
-    /// Puts the list of versions into a session's folder. (Cargo strikes out what is not needed, and evcxr's
-    /// first cell needs nothing: so it has to be put there again after that.)
+    /// Puts the list of versions into a session's folder. (Cargo strikes out what is not needed,
+    /// and evcxr's first cell needs nothing: so it has to be put there again after that.)
     pub fn copy_lock_to(&self, session: &Path) -> Result<()> {
         let lock = self.folder.join("Cargo.lock");
         let bytes = if self.is_complete {
@@ -393,7 +403,8 @@ impl Warm {
         cache::building(root)
     }
 
-    /// Puts what a session has compiled, and what it keeps for others, in its place. The rest of `building` goes.
+    /// Puts what a session has compiled, and what it keeps for others, in its place. The rest of
+    /// `building` goes.
     pub(crate) fn complete(&mut self, building: &Path, session: &Path, kept: &Path) -> Result<()> {
         let ready = building.join("ready");
         fs::create_dir(&ready)?;

@@ -1,13 +1,16 @@
-//! What a cell writes, turned into what a front end shows: text and rich output, in order, as it comes.
+//! What a cell writes, turned into what a front end shows: text and rich output, in order, as it
+//! comes.
 //!
-//! The user process writes bytes. Three things may be in them: text, framed escape sequences of the library's
-//! `display` module, and the `EVCXR_BEGIN_CONTENT … EVCXR_END_CONTENT` blocks that other crates print.
-//! [`Parser`] takes the bytes in pieces of any size, as a pipe delivers them, and gives [`Event`]s. It is pure
-//! (no clock, no sockets) and holds back as little as it can: text that may yet become the start of a frame is
-//! shown as soon as the caller says that nothing more has come for a while ([`Parser::idle`]).
+//! The user process writes bytes. Three things may be in them: text, framed escape sequences of the
+//! library's `display` module, and the `EVCXR_BEGIN_CONTENT … EVCXR_END_CONTENT` blocks that other
+//! crates print. [`Parser`] takes the bytes in pieces of any size, as a pipe delivers them, and
+//! gives [`Event`]s. It is pure (no clock, no sockets) and holds back as little as it can: text
+//! that may yet become the start of a frame is shown as soon as the caller says that nothing more
+//! has come for a while ([`Parser::idle`]).
 //!
-//! Nothing that a cell writes is an error here. What looks like a frame and is not one is text; what is not
-//! UTF-8 is replaced; what was begun and never ended is shown as text when the cell ends ([`Parser::finish`]).
+//! Nothing that a cell writes is an error here. What looks like a frame and is not one is text;
+//! what is not UTF-8 is replaced; what was begun and never ended is shown as text when the cell
+//! ends ([`Parser::finish`]).
 //!
 //! # The frame
 //!
@@ -15,10 +18,11 @@
 //! ESC ] 7717 ; <id> ; <more> ; <base64> ESC \
 //! ```
 //!
-//! An operating system command, as terminals call it: one that does not know the number shows nothing.
-//! `<id>` names the message (letters, digits, `-`, `.`), `<more>` is `1` if more pieces of it follow and `0` on the last one.
-//! A piece has at most [`PIECE_MAX_BYTES`] bytes, the size up to which a write to a pipe is not mixed with those of other
-//! processes, so pieces of several messages may come in turns. The decoded pieces of a message together are a JSON object:
+//! An operating system command, as terminals call it: one that does not know the number shows
+//! nothing. `<id>` names the message (letters, digits, `-`, `.`), `<more>` is `1` if more pieces of
+//! it follow and `0` on the last one. A piece has at most [`PIECE_MAX_BYTES`] bytes, the size up to
+//! which a write to a pipe is not mixed with those of other processes, so pieces of several
+//! messages may come in turns. The decoded pieces of a message together are a JSON object:
 //!
 //! ```text
 //! {"kind": "display" | "update" | "result", "id": "…"?, "data": {MIME: content}, "metadata": {…}?}
@@ -47,10 +51,11 @@ pub const PIECE_MAX_BYTES: usize = 4096;
 const BLOCK_BEGIN: &[u8] = b"EVCXR_BEGIN_CONTENT ";
 /// The line that ends such a block.
 const BLOCK_END: &[u8] = b"EVCXR_END_CONTENT";
-/// What evcxr is told to put before a value that it shows itself, so that it is known for the cell's result: no frame,
-/// because it has no fields.
+/// What evcxr is told to put before a value that it shows itself, so that it is known for the
+/// cell's result: no frame, because it has no fields.
 const VALUE_MARK: &str = "\x1b]7717;value\x1b\\";
-/// More than this without an end is not taken for a block any more, and no message may grow beyond it.
+/// More than this without an end is not taken for a block any more, and no message may grow beyond
+/// it.
 const MESSAGE_MAX_BYTES: usize = 64 << 20;
 /// Messages begun and not ended at the same time: beyond this, the writers are not ours.
 const N_OPEN_MESSAGES_MAX: usize = 64;
@@ -86,11 +91,13 @@ struct Body {
 #[derive(Debug)]
 pub struct Parser {
     text: Text,
-    /// Bytes not yet decided: at most one candidate (a frame, a block, or the beginning of one) and what follows it.
+    /// Bytes not yet decided: at most one candidate (a frame, a block, or the beginning of one) and
+    /// what follows it.
     undecided: Vec<u8>,
     /// How many of them were shown as text already, because nothing more came for a while.
     n_shown: usize,
-    /// Where in `undecided` the search for the end of a block goes on, so that a long block costs one pass.
+    /// Where in `undecided` the search for the end of a block goes on, so that a long block costs
+    /// one pass.
     n_searched: usize,
     /// Messages of which some pieces have come.
     open: HashMap<String, Vec<u8>>,
@@ -153,9 +160,11 @@ impl Parser {
         self.undecided.drain(..at);
     }
 
-    /// Nothing more has come for a while: shows text that was held back because it could be the beginning of a frame.
+    /// Nothing more has come for a while: shows text that was held back because it could be the
+    /// beginning of a frame.
     ///
-    /// If it turns out to be one after all, it is still treated as one; its first bytes have then been seen as text.
+    /// If it turns out to be one after all, it is still treated as one; its first bytes have then
+    /// been seen as text.
     pub fn idle(&mut self, events: &mut Vec<Event>) {
         if self.holds_text() {
             self.text.push(&self.undecided[self.n_shown..], events);
@@ -286,7 +295,8 @@ enum Piece<'a> {
     },
 }
 
-/// Parses `ESC ] 7717 ; id ; more ; base64 ESC \` at the front of `bytes`, strictly: one byte out of place and it is not one.
+/// Parses `ESC ] 7717 ; id ; more ; base64 ESC \` at the front of `bytes`, strictly: one byte out
+/// of place and it is not one.
 fn frame(bytes: &[u8]) -> Piece<'_> {
     let n = bytes.len().min(INTRODUCER.len());
     if bytes[..n] != INTRODUCER[..n] {
@@ -357,7 +367,8 @@ fn mime_of(header: &[u8]) -> Option<&str> {
     (mime.contains('/') && mime.chars().all(is_token)).then_some(mime)
 }
 
-/// Finds the line `EVCXR_END_CONTENT` at or after the newline at `from`: where the content ends, and the block's length.
+/// Finds the line `EVCXR_END_CONTENT` at or after the newline at `from`: where the content ends,
+/// and the block's length.
 fn find_block_end(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
     let mut newline = from + bytes[from..].iter().position(|&b| b == b'\n')?;
     loop {

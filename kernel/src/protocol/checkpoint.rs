@@ -12,8 +12,9 @@ pub enum Checkpoint {
     On,
     /// Never: a cell that crashes takes all variables with it.
     Off,
-    /// While the user process uses at most this much memory. Copying the page tables of a large process takes
-    /// milliseconds, and a cell that then writes to old memory pays for copies of the pages.
+    /// While the user process uses at most this much memory. Copying the page tables of a large
+    /// process takes milliseconds, and a cell that then writes to old memory pays for copies of the
+    /// pages.
     Auto {
         /// The most that it may use.
         limit_bytes: u64,

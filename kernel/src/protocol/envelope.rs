@@ -1,4 +1,5 @@
-//! The envelope of every message: a length (4 bytes, little endian), a kind (1 byte), and the payload of that length.
+//! The envelope of every message: a length (4 bytes, little endian), a kind (1 byte), and the
+//! payload of that length.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,7 +10,8 @@ const JSON: u8 = 0;
 
 /// Something that travels in an envelope.
 ///
-/// Most messages are short and rare, and travel as JSON. One that carries bytes carries them as they are.
+/// Most messages are short and rare, and travel as JSON. One that carries bytes carries them as
+/// they are.
 pub trait Message: Serialize + DeserializeOwned {
     /// The message as its own kind (not 0) and plain bytes, if it has such a form.
     fn as_bytes(&self) -> Option<(u8, &[u8])> {

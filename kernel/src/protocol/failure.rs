@@ -34,10 +34,12 @@ impl fmt::Display for Place {
     }
 }
 
-/// What became of the variables, and of what earlier cells had started. Shown as a line of the cell's error.
+/// What became of the variables, and of what earlier cells had started. Shown as a line of the
+/// cell's error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Aftermath {
-    /// All variables have their values from before the cell. These threads of earlier cells have ended.
+    /// All variables have their values from before the cell. These threads of earlier cells have
+    /// ended.
     RolledBack(Vec<Ended>),
     /// The cell was unwound in its process, so all that earlier cells had started still runs.
     Unwound {

@@ -8,8 +8,8 @@ use super::envelope::Message;
 use super::{Checkpoint, Failure};
 use crate::sys::procs::Pid;
 
-/// What a cell shows and asks, in the order in which it came: bytes as the user's processes wrote them, and what the kernel
-/// shows in the cell's place.
+/// What a cell shows and asks, in the order in which it came: bytes as the user's processes wrote
+/// them, and what the kernel shows in the cell's place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
     /// Written to standard output.
@@ -52,8 +52,8 @@ pub enum ToSupervisor {
     AllowInput(bool),
     /// What it was waiting for. Answers are counted from each `AllowInput`.
     Input(Vec<u8>),
-    /// Runs a program where the cells are: `NAME=VALUE` for its environment, its name, its arguments.
-    /// To be answered with `Ended`.
+    /// Runs a program where the cells are: `NAME=VALUE` for its environment, its name, its
+    /// arguments. To be answered with `Ended`.
     Script(Vec<String>),
     /// How much memory the cells may use. `None` for what the environment gives.
     Limit(Option<Limit>),
@@ -66,8 +66,8 @@ pub enum ToSupervisor {
 /// From the supervisor to the user process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToUser {
-    /// Loads the shared object and calls the function. To be answered with `Done` or `Failed`; if the cell is guarded,
-    /// with `Returned` before that.
+    /// Loads the shared object and calls the function. To be answered with `Done` or `Failed`; if
+    /// the cell is guarded, with `Returned` before that.
     Run {
         /// Where the snapshot after the cell sleeps.
         slot: usize,
@@ -81,7 +81,8 @@ pub enum ToUser {
         /// Where it sleeps.
         slot: usize,
     },
-    /// The next cell may change these variables, separated by spaces: they are copied before it runs.
+    /// The next cell may change these variables, separated by spaces: they are copied before it
+    /// runs.
     Guard(String),
     /// The answer to `Returned`.
     Settle {
@@ -111,8 +112,8 @@ pub enum FromUser {
     Ready(Saved),
     /// The cell has run, and is over.
     Done(Saved),
-    /// A guarded cell's function has returned, and these variables can be restored, separated by spaces. To be answered
-    /// with `Settle`.
+    /// A guarded cell's function has returned, and these variables can be restored, separated by
+    /// spaces. To be answered with `Settle`.
     Returned(String),
     /// The script has ended with this status of `wait`.
     Scripted(i32),

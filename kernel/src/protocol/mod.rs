@@ -7,11 +7,11 @@
 //!              ToKernel                  FromUser
 //! ```
 //!
-//! Every message travels in the same envelope, and one [`Reader`] opens it. All ends are the same program in the
-//! same version, so the format may change with every version.
+//! Every message travels in the same envelope, and one [`Reader`] opens it. All ends are the same
+//! program in the same version, so the format may change with every version.
 //!
-//! Output takes the shortest way: what a cell writes is an [`Output`] from the supervisor to the front end's door, and is
-//! never encoded as text on its way.
+//! Output takes the shortest way: what a cell writes is an [`Output`] from the supervisor to the
+//! front end's door, and is never encoded as text on its way.
 
 mod checkpoint;
 mod envelope;

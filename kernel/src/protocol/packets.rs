@@ -1,7 +1,9 @@
-//! Messages over a socket that keeps packets apart, between processes that may be killed at any moment.
+//! Messages over a socket that keeps packets apart, between processes that may be killed at any
+//! moment.
 //!
-//! A snapshot reads on where the user process that was killed has stopped. So a packet arrives whole or not at all, and the
-//! first one of a message says so: what is left of a message that was cut is passed over.
+//! A snapshot reads on where the user process that was killed has stopped. So a packet arrives
+//! whole or not at all, and the first one of a message says so: what is left of a message that was
+//! cut is passed over.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};

@@ -1,8 +1,8 @@
 //! A page that supervisor, user process, snapshots and their forked children share.
 //!
 //! A process that dies cannot send a message. What is worth knowing about its end (the panic, the
-//! faulting address) it leaves here, where the supervisor reads it after the death was noticed; until
-//! then the supervisor only reads counters.
+//! faulting address) it leaves here, where the supervisor reads it after the death was noticed;
+//! until then the supervisor only reads counters.
 
 use std::cell::UnsafeCell;
 use std::ops::Range;
@@ -17,23 +17,28 @@ use crate::sys::trap::Fault;
 
 const PANIC_BYTES: usize = 8192;
 
-/// See the module's text. All atomics are relaxed: a message, a death or a write to a pipe always lies
-/// between a write and the read that depends on it.
+/// See the module's text. All atomics are relaxed: a message, a death or a write to a pipe always
+/// lies between a write and the read that depends on it.
 #[repr(C)]
 pub struct Board {
-    /// The process that runs cells. Written by that process when it starts or takes over; read by panic
-    /// hooks and signal handlers, which also run in its forked children and must know the difference.
+    /// The process that runs cells. Written by that process when it starts or takes over; read by
+    /// panic hooks and signal handlers, which also run in its forked children and must know the
+    /// difference.
     user_pid: AtomicI32,
-    /// A new snapshot's pid. Written by the process between (see [`crate::runtime::snapshot`]), read by the user process.
+    /// A new snapshot's pid. Written by the process between (see [`crate::runtime::snapshot`]),
+    /// read by the user process.
     snapshot_pid: AtomicI32,
-    /// How long the user process waited for its last snapshot. Written by it, read by the supervisor.
+    /// How long the user process waited for its last snapshot. Written by it, read by the
+    /// supervisor.
     snapshot_micros: AtomicU32,
-    /// Whether the panic hook is installed. Written by the user process when it starts, read by the supervisor.
+    /// Whether the panic hook is installed. Written by the user process when it starts, read by the
+    /// supervisor.
     has_hook: AtomicBool,
-    /// Panics in the user process during this cell, caught ones included. Written by the user process.
+    /// Panics in the user process during this cell, caught ones included. Written by the user
+    /// process.
     panics: AtomicU32,
-    /// Whether the last panic has not been shown: it may be the one that ends the cell, whose error shows it. Set by the
-    /// user process' panic hook, taken by that and by the supervisor.
+    /// Whether the last panic has not been shown: it may be the one that ends the cell, whose error
+    /// shows it. Set by the user process' panic hook, taken by that and by the supervisor.
     is_panic_held: AtomicBool,
     /// Panics in forked children of the user process during this cell. Written by those.
     child_panics: AtomicU32,
@@ -50,19 +55,20 @@ pub struct Board {
     /// The file's name, then the message. Written by the hook while the user process is the only
     /// writer; read by the supervisor when the cell has ended.
     panic_text: UnsafeCell<[u8; PANIC_BYTES]>,
-    /// Where the shared object of the cell that runs begins and ends in memory. Written by the user process before it calls
-    /// the cell, read by its panic hook.
+    /// Where the shared object of the cell that runs begins and ends in memory. Written by the user
+    /// process before it calls the cell, read by its panic hook.
     cell_object: [AtomicUsize; 2],
 }
 
-// SAFETY: all fields are atomic, but for the panic's text: only the user process writes it, and who reads it at the same time
-// could only read garbled bytes, which are shown.
+// SAFETY: all fields are atomic, but for the panic's text: only the user process writes it, and who
+// reads it at the same time could only read garbled bytes, which are shown.
 unsafe impl Sync for Board {}
 
 impl Board {
     /// Maps a new one, which all processes that are forked from now on share.
     pub fn map() -> std::io::Result<&'static Board> {
-        // SAFETY: zeroed fields are valid, and all are atomic but for a text, whose writer and readers say what may happen to it.
+        // SAFETY: zeroed fields are valid, and all are atomic but for a text, whose writer and
+        // readers say what may happen to it.
         unsafe { map_shared() }
     }
 
@@ -170,7 +176,8 @@ impl Board {
             return;
         }
         let first = self.panics.fetch_add(1, Ordering::Relaxed) == 0;
-        // The second panic of one that leaves a function that cannot unwind says less than the first.
+        // The second panic of one that leaves a function that cannot unwind says less than the
+        // first.
         if !first && message == b"panic in a function that cannot unwind" {
             return;
         }
@@ -183,9 +190,9 @@ impl Board {
         {
             field.store(value, Ordering::Relaxed);
         }
-        // SAFETY: only the user process writes here, from the hook, which std serialises only per thread: two
-        // threads that panic at once may mix their bytes, which are plain bytes and only shown.
-        // The two lengths together are at most PANIC_BYTES.
+        // SAFETY: only the user process writes here, from the hook, which std serialises only per
+        // thread: two threads that panic at once may mix their bytes, which are plain bytes and
+        // only shown. The two lengths together are at most PANIC_BYTES.
         unsafe {
             let text = self.panic_text.get().cast::<u8>();
             std::ptr::copy_nonoverlapping(file.as_ptr(), text, file.len());
@@ -210,7 +217,8 @@ impl Board {
             return None;
         }
         let mut text = vec![0; length];
-        // SAFETY: `length` is at most PANIC_BYTES; a writer at the same time could only garble the text.
+        // SAFETY: `length` is at most PANIC_BYTES; a writer at the same time could only garble the
+        // text.
         unsafe {
             std::ptr::copy_nonoverlapping(
                 self.panic_text.get().cast::<u8>(),

@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use super::board::Board;
 use crate::sys::trap::{self, Fault};
 
-/// A signal handler has nothing else to reach it by. Written once, before the handlers are installed.
+/// A signal handler has nothing else to reach it by. Written once, before the handlers are
+/// installed.
 static BOARD: OnceLock<&Board> = OnceLock::new();
 
 /// Notes the faults of this process, and of what takes over from it, on the board.

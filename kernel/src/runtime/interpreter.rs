@@ -1,5 +1,5 @@
-//! Programs in other languages, run where the cells are: in their folder, with their environment, their input and their
-//! output.
+//! Programs in other languages, run where the cells are: in their folder, with their environment,
+//! their input and their output.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;

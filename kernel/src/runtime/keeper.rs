@@ -1,17 +1,19 @@
 //! Pipes and sockets of earlier cells, across a rollback.
 //!
-//! A snapshot that held a copy of them would keep them open after the cell that closed them: a reader at the
-//! other end would wait forever for the end of the stream. So a sleeping snapshot has none, and gets them back when it
-//! takes over, from a process that shares the *table* of descriptors with the user process: what is closed there is
-//! closed, and what was open when the user process died still is.
+//! A snapshot that held a copy of them would keep them open after the cell that closed them: a
+//! reader at the other end would wait forever for the end of the stream. So a sleeping snapshot has
+//! none, and gets them back when it takes over, from a process that shares the *table* of
+//! descriptors with the user process: what is closed there is closed, and what was open when the
+//! user process died still is.
 //!
 //! ```text
 //!  user process ──clone(CLONE_FILES)──▶ keeper: sleeps until a snapshot asks
 //!       └── fork ──▶ snapshot: closes its copies ·TakeOver· ──numbers──▶ keeper ──descriptors──▶ goes on
 //! ```
 //!
-//! There is a keeper only where there is such a descriptor. What the failed cell itself has closed is not rolled
-//! back (it lies outside of the process): in its place comes one whose other end is gone.
+//! There is a keeper only where there is such a descriptor. What the failed cell itself has closed
+//! is not rolled back (it lies outside of the process): in its place comes one whose other end is
+//! gone.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -55,7 +57,8 @@ pub(super) fn delicate(private: &[RawFd], keeper: Option<&Keeper>) -> Vec<Open> 
 }
 
 impl Keeper {
-    /// Starts one for this process' table. A child of this process' parent, so that no cell's `wait` meets it.
+    /// Starts one for this process' table. A child of this process' parent, so that no cell's
+    /// `wait` meets it.
     pub(super) fn start() -> Option<Keeper> {
         let (ask, answer) = packet_pair().ok()?;
         let ask = out_of_the_way(&ask).ok()?;
@@ -70,7 +73,8 @@ impl Keeper {
     /// In a new snapshot: lets go of what it must not hold.
     pub(super) fn let_go(delicate: &[Open]) {
         for open in delicate {
-            // SAFETY: whatever of the cells' owns this number sleeps until `take_back` has filled it again.
+            // SAFETY: whatever of the cells' owns this number sleeps until `take_back` has filled
+            // it again.
             unsafe { descriptors::close(open.number) };
         }
     }
@@ -96,8 +100,8 @@ fn put_back(open: &Open, kept: Option<OwnedFd>) {
     };
     let kept = kept.filter(is_same);
     if let Some(descriptor) = kept.or_else(|| descriptors::dead_end().ok()) {
-        // The number was closed when the snapshot went to sleep, and a descriptor that came to lie there since has been
-        // moved away before this one came.
+        // The number was closed when the snapshot went to sleep, and a descriptor that came to lie
+        // there since has been moved away before this one came.
         open.put_back(descriptor);
     }
 }

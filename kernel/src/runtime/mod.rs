@@ -1,8 +1,10 @@
-//! The user process: loads the shared objects that evcxr compiled and runs the cells' functions in them.
+//! The user process: loads the shared objects that evcxr compiled and runs the cells' functions in
+//! them.
 //!
-//! The supervisor forks it, so it starts with one thread and little memory. It speaks with the supervisor over
-//! a socket that cells do not see ([`ToUser`] in, [`FromUser`] out); its standard input, output and error are the
-//! cells' alone. It never decides what a death means: the supervisor does.
+//! The supervisor forks it, so it starts with one thread and little memory. It speaks with the
+//! supervisor over a socket that cells do not see ([`ToUser`] in, [`FromUser`] out); its standard
+//! input, output and error are the cells' alone. It never decides what a death means: the
+//! supervisor does.
 
 pub mod board;
 mod fault;
@@ -49,7 +51,8 @@ struct Runtime {
     prelude: Option<prelude::Prelude>,
     /// evcxr's store of variables: made, read and written by the cells' own code.
     variables: Store,
-    /// The variables that the cell which comes may change, where its failure may have to be undone in this process.
+    /// The variables that the cell which comes may change, where its failure may have to be undone
+    /// in this process.
     guard: Option<String>,
     /// Keeps the cells' pipes and sockets for a snapshot, once there is one of these.
     keeper: Option<Keeper>,
@@ -81,7 +84,8 @@ fn attach(board: &Board) {
     this_process::lead_group();
     this_process::set_name(c"forklore-cells");
     this_process::die_with_parent();
-    // A supervisor that died before the call above closed the control socket, which `receive` will tell.
+    // A supervisor that died before the call above closed the control socket, which `receive` will
+    // tell.
 }
 
 impl Runtime {
@@ -107,7 +111,8 @@ impl Runtime {
         self.wires.control.send(message);
     }
 
-    /// Runs a cell: where it is guarded, the supervisor decides what becomes of what it has changed.
+    /// Runs a cell: where it is guarded, the supervisor decides what becomes of what it has
+    /// changed.
     fn call(&mut self, path: &str, function: &str) -> Result<(), String> {
         let Some(names) = self.guard.take() else {
             return self.call_unguarded(path, function);
@@ -139,10 +144,12 @@ impl Runtime {
         self.board
             .set_cell_object(&object_of(address.as_ptr() as usize));
         if object.symbol(STATICS).is_ok() {
-            // The first instance of a static whose object shares its names is the one of all later cells.
+            // The first instance of a static whose object shares its names is the one of all later
+            // cells.
             object.share_names();
         }
-        // SAFETY: evcxr generates this function with this type, for the store that it returned last.
+        // SAFETY: evcxr generates this function with this type, for the store that it returned
+        // last.
         self.variables = unsafe {
             let function = std::mem::transmute::<NonNull<c_void>, CellFunction>(address);
             Store(function(self.variables.0))

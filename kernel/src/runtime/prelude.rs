@@ -1,8 +1,9 @@
 //! The prelude: a small shared object that reaches the standard library which the cells use.
 //!
-//! Cells are linked to the toolchain's shared `libstd`, this program has its own. So a panic in a cell runs the
-//! panic hook of *that* library, and `print!` fills *its* buffer. The prelude, compiled by the same compiler,
-//! installs a hook there that notes message and place on the board, and flushes that buffer after a cell.
+//! Cells are linked to the toolchain's shared `libstd`, this program has its own. So a panic in a
+//! cell runs the panic hook of *that* library, and `print!` fills *its* buffer. The prelude,
+//! compiled by the same compiler, installs a hook there that notes message and place on the board,
+//! and flushes that buffer after a cell.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -26,7 +27,8 @@ pub(super) struct Prelude {
 }
 
 impl Prelude {
-    /// Loads the prelude that the environment names and installs its hook. Without one, panics have no message.
+    /// Loads the prelude that the environment names and installs its hook. Without one, panics have
+    /// no message.
     pub(super) fn load(board: &'static Board) -> Option<Prelude> {
         let path = std::env::var(super::PRELUDE_VARIABLE).ok()?;
         // SAFETY: the object was compiled from SOURCE, which has no initialisers.
@@ -61,7 +63,8 @@ const UNPLACED: u8 = 4;
 enum Panicked {
     /// A thread's. The cell goes on, so it is shown.
     Thread = 0,
-    /// The main thread's of a process that the cell forked. Its name the cells' library does not know.
+    /// The main thread's of a process that the cell forked. Its name the cells' library does not
+    /// know.
     Child = 1,
     /// The cell's own. Not shown, as the cell's error may be about to.
     Cell = 2,

@@ -26,8 +26,9 @@ pub extern "C" fn forklore_prelude_install(on_panic: OnPanic) {
             CHILD => "main",
             _ => "<unnamed>",
         };
-        // Not as the standard library shows it: its backtrace, which RUST_BACKTRACE asks for, is one of the kernel's
-        // own functions. A place in a cell becomes one of the cell's lines on its way to the front end.
+        // Not as the standard library shows it: its backtrace, which RUST_BACKTRACE asks for, is
+        // one of the kernel's own functions. A place in a cell becomes one of the cell's lines on
+        // its way to the front end.
         let thread = std::thread::current();
         let name = thread.name().unwrap_or(unnamed);
         let text = match panicked >= UNPLACED {

@@ -5,12 +5,13 @@
 //!       └── waits for it ──────┘ ends at once           (a child of the supervisor from now on)
 //! ```
 //!
-//! The process between makes the snapshot an orphan that the supervisor adopts. So a cell that calls
-//! `wait` for any child does not meet it, and it lives when the user process dies.
+//! The process between makes the snapshot an orphan that the supervisor adopts. So a cell that
+//! calls `wait` for any child does not meet it, and it lives when the user process dies.
 //!
-//! There is one snapshot of every state that evcxr has committed. The next one is taken when a cell's function has returned,
-//! and the supervisor decides which of the two is kept: the new one when the cell is done, the old one when it panicked.
-//! So also a user process that is killed between two cells loses nothing.
+//! There is one snapshot of every state that evcxr has committed. The next one is taken when a
+//! cell's function has returned, and the supervisor decides which of the two is kept: the new one
+//! when the cell is done, the old one when it panicked. So also a user process that is killed
+//! between two cells loses nothing.
 
 use std::os::fd::AsRawFd;
 use std::time::Instant;
@@ -62,8 +63,9 @@ pub(super) fn take(
     if keeper.is_none() {
         delicate.clear();
     }
-    // SAFETY: the child only forks, stores a number and ends. If other threads of the user process hold locks now,
-    // they are held forever in the snapshot: fork of libc takes care of its own (malloc's), not of the cell's.
+    // SAFETY: the child only forks, stores a number and ends. If other threads of the user process
+    // hold locks now, they are held forever in the snapshot: fork of libc takes care of its own
+    // (malloc's), not of the cell's.
     match unsafe { fork() } {
         Err(_) => Side::User(None),
         Ok(0) => between(board, &mut wires.slots[slot], &delicate, keeper),

@@ -1,11 +1,13 @@
-//! The cells' store of variables, as far as this process knows it: `forklore::store` has the other half.
+//! The cells' store of variables, as far as this process knows it: `forklore::store` has the other
+//! half.
 //!
-//! Cells are compiled with a library that this program does not contain. What is asked of their store is
-//! therefore asked through functions whose addresses stand at the store's beginning.
+//! Cells are compiled with a library that this program does not contain. What is asked of their
+//! store is therefore asked through functions whose addresses stand at the store's beginning.
 
 use std::ffi::c_void;
 
-/// What stands at the beginning of a store of the library. `forklore::store` has the same definition.
+/// What stands at the beginning of a store of the library. `forklore::store` has the same
+/// definition.
 #[repr(C)]
 struct Handle {
     mark: u64,
@@ -23,9 +25,11 @@ pub(super) struct Store(pub(super) *mut c_void);
 impl Store {
     fn handle(self) -> Option<&'static Handle> {
         let handle = self.0.cast::<Handle>();
-        // SAFETY: a store is never freed, is aligned for pointers, and larger than its mark, of whichever kind it is.
+        // SAFETY: a store is never freed, is aligned for pointers, and larger than its mark, of
+        // whichever kind it is.
         let mark = (!handle.is_null()).then(|| unsafe { (&raw const (*handle).mark).read() });
-        // SAFETY: the mark says that this is the library's, which begins with a handle that never changes.
+        // SAFETY: the mark says that this is the library's, which begins with a handle that never
+        // changes.
         (mark == Some(MARK)).then(|| unsafe { &*handle })
     }
 

@@ -1,8 +1,10 @@
-//! The progress of a cell's compile: what evcxr prints of it for the server's log, shown in the cell.
+//! The progress of a cell's compile: what evcxr prints of it for the server's log, shown in the
+//! cell.
 //!
-//! evcxr runs cargo, and prints `Compiling NAME` to standard error when cargo compiles a dependency; what cargo says
-//! before that comes there too (see `session/tools.rs`). So standard error is taken over: those lines go to the cell
-//! that runs, all others on to where standard error was, the server's log.
+//! evcxr runs cargo, and prints `Compiling NAME` to standard error when cargo compiles a
+//! dependency; what cargo says before that comes there too (see `session/tools.rs`). So standard
+//! error is taken over: those lines go to the cell that runs, all others on to where standard error
+//! was, the server's log.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -72,13 +74,15 @@ impl Progress {
         })
     }
 
-    /// A cell begins: what is compiled from now on is compiled for it, or for the session, if that is still starting.
+    /// A cell begins: what is compiled from now on is compiled for it, or for the session, if that
+    /// is still starting.
     pub(super) fn begin(&self, has_session: bool) {
         self.has_library.store(has_session, Ordering::SeqCst);
         self.is_shown.store(true, Ordering::SeqCst);
     }
 
-    /// The session for which the cell has waited is there: what is compiled from now on is compiled for the cell.
+    /// The session for which the cell has waited is there: what is compiled from now on is compiled
+    /// for the cell.
     pub(super) fn session_is_there(&self) {
         self.has_library.store(true, Ordering::SeqCst);
     }

@@ -1,8 +1,9 @@
 //! The control channel: interrupt and shutdown, which cannot wait for a cell to end.
 //!
-//! The kernelspec asks for interrupts as messages. A signal would reach the whole process group: the compiler and the
-//! programs of a cell would die of it in whatever order, while a message comes to one place that knows what is running.
-//! A SIGINT that comes all the same is treated alike (see [`lifeline`](super::lifeline)).
+//! The kernelspec asks for interrupts as messages. A signal would reach the whole process group:
+//! the compiler and the programs of a cell would die of it in whatever order, while a message comes
+//! to one place that knows what is running. A SIGINT that comes all the same is treated alike (see
+//! [`lifeline`](super::lifeline)).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,8 +50,8 @@ pub(super) async fn serve(
     }
 }
 
-/// Interrupts the cell that runs, or else those that wait: for the session's start, or behind a request of another kind. If
-/// there are none, nothing happens.
+/// Interrupts the cell that runs, or else those that wait: for the session's start, or behind a
+/// request of another kind. If there are none, nothing happens.
 pub(super) async fn interrupt(shared: &Shared) {
     let executes =
         |running: &Arc<JupyterMessage>| matches!(running.content, Content::ExecuteRequest(_));

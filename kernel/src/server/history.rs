@@ -64,7 +64,8 @@ impl History {
             .collect()
     }
 
-    /// The last `n` that match a pattern with `*` and `?`; if `unique`, of equal ones the last only.
+    /// The last `n` that match a pattern with `*` and `?`; if `unique`, of equal ones the last
+    /// only.
     fn search(&self, pattern: &str, unique: bool, n: i32) -> Vec<&(usize, String)> {
         let pattern: Vec<char> = pattern.chars().collect();
         let mut found: Vec<&(usize, String)> = Vec::new();

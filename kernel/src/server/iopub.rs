@@ -1,7 +1,8 @@
 //! The iopub channel: one task that writes, and a handle that all others use.
 //!
-//! An XPUB socket tells when a client subscribes, so that client can be told that from now on nothing is missed
-//! (`iopub_welcome`), and it waits for a slow subscriber where a PUB socket would drop messages.
+//! An XPUB socket tells when a client subscribes, so that client can be told that from now on
+//! nothing is missed (`iopub_welcome`), and it waits for a slow subscriber where a PUB socket would
+//! drop messages.
 
 use std::time::Duration;
 
@@ -115,7 +116,8 @@ fn addressed(message: JupyterMessage) -> JupyterMessage {
     message.with_zmq_identities(vec![topic.into()])
 }
 
-/// Waits until what was put into a channel has been taken out of it, and has had a moment to reach the socket.
+/// Waits until what was put into a channel has been taken out of it, and has had a moment to reach
+/// the socket.
 pub(super) async fn drained(channel: &mpsc::Sender<JupyterMessage>, n_waiting: usize) {
     while channel.capacity() < n_waiting {
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 /// Standard error as it was before [`cargo_progress`](super::cargo_progress) took it over.
 static LOG: OnceLock<File> = OnceLock::new();
 
-/// Keeps what standard error is now for the log. From the second call on it gives what the first one kept.
+/// Keeps what standard error is now for the log. From the second call on it gives what the first
+/// one kept.
 pub(super) fn keep() -> io::Result<&'static File> {
     let log = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     Ok(LOG.get_or_init(|| log))

@@ -8,9 +8,10 @@
 //!  what a cell asks   ──▶ Relay ──▶ Stdin ──▶ stdin ──▶ answer ──▶ the cell's standard input
 //! ```
 //!
-//! The sockets answer before the session is there: it warms up behind them, and the first cell waits for it.
-//! A message that cannot be read is logged and dropped; nothing that a client sends ends a loop.
-//! A slow front end slows the cell (every channel between the two is bounded), and loses nothing.
+//! The sockets answer before the session is there: it warms up behind them, and the first cell
+//! waits for it. A message that cannot be read is logged and dropped; nothing that a client sends
+//! ends a loop. A slow front end slows the cell (every channel between the two is bounded), and
+//! loses nothing.
 
 mod cargo_progress;
 mod control;

@@ -1,8 +1,9 @@
 //! Messages from the wire: what is signed is read, and forgiven what it leaves out.
 //!
-//! The protocol has optional fields that the protocol crate requires. They are filled in here, so that a client which
-//! leaves one out gets its answer; a content that cannot be read all the same becomes a message of an unknown type,
-//! which gets an error for an answer. Only what has no valid signature or no header is dropped.
+//! The protocol has optional fields that the protocol crate requires. They are filled in here, so
+//! that a client which leaves one out gets its answer; a content that cannot be read all the same
+//! becomes a message of an unknown type, which gets an error for an answer. Only what has no valid
+//! signature or no header is dropped.
 
 use std::time::Duration;
 

@@ -1,7 +1,9 @@
-//! What a cell writes, on its way to the front end: collected for some milliseconds, parsed, published.
+//! What a cell writes, on its way to the front end: collected for some milliseconds, parsed,
+//! published.
 //!
-//! A message costs the front end about as much as a thousand lines in it, so bytes are collected; but text must not
-//! wait, so not for long. What is unusual about a cell (silent, no result wanted) is known here and nowhere else.
+//! A message costs the front end about as much as a thousand lines in it, so bytes are collected;
+//! but text must not wait, so not for long. What is unusual about a cell (silent, no result wanted)
+//! is known here and nowhere else.
 
 use std::collections::HashMap;
 use std::mem;

@@ -112,7 +112,8 @@ pub(super) fn error(error: &CellError) -> Value {
     })
 }
 
-/// The reply to a request that this kernel does not know, or whose content is not what its type says.
+/// The reply to a request that this kernel does not know, or whose content is not what its type
+/// says.
 pub(super) fn unknown(msg_type: &str) -> Value {
     json!({
         "status": "error",
@@ -131,7 +132,8 @@ pub(super) fn shutdown(restart: bool, request: &JupyterMessage) -> Box<JupyterMe
     Box::new(reply.as_child_of(request))
 }
 
-/// A message with content that the protocol crate has no type for, or has a type for that sends something else.
+/// A message with content that the protocol crate has no type for, or has a type for that sends
+/// something else.
 pub(super) fn message(msg_type: &str, content: Value, parent: &JupyterMessage) -> JupyterMessage {
     let content = JupyterMessageContent::UnknownMessage(UnknownMessage {
         msg_type: msg_type.to_owned(),

@@ -1,5 +1,5 @@
-//! The session's start, on a thread of its own. It may have to compile the library, which takes minutes: what waits for it
-//! can be interrupted, and the start goes on.
+//! The session's start, on a thread of its own. It may have to compile the library, which takes
+//! minutes: what waits for it can be interrupted, and the start goes on.
 //!
 //! ```text
 //!  Idle ──▶ Starting ──▶ Ready (for the worker to take) ──▶ Idle, and the worker has the session
@@ -117,7 +117,8 @@ fn start(shared: &Shared, feeder: &Feeder) {
     let started = started.map(|(mut session, control)| {
         *lock(&shared.control) = Some(control);
         if !lock(&shared.start.state).is_awaited {
-            // What the first `let` and the first completion would wait for is done while no request waits.
+            // What the first `let` and the first completion would wait for is done while no request
+            // waits.
             let _ = session.complete(ANALYSED_FIRST, ANALYSED_FIRST.len());
         }
         session

@@ -25,9 +25,11 @@ pub(super) struct Shared {
     /// The session's start, which requests may wait for.
     pub(super) start: Start,
     pub(super) history: Mutex<History>,
-    /// How many execute requests have come. Written by the shell task, read by what aborts the queued ones.
+    /// How many execute requests have come. Written by the shell task, read by what aborts the
+    /// queued ones.
     pub(super) n_received: AtomicU64,
-    /// Execute requests up to this number are aborted. Written when a cell fails, read before each cell.
+    /// Execute requests up to this number are aborted. Written when a cell fails, read before each
+    /// cell.
     pub(super) abort_up_to: AtomicU64,
     /// Set once, when the kernel ends.
     pub(super) closing: AtomicBool,

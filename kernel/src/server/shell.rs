@@ -1,4 +1,5 @@
-//! The shell channel: what can be answered at once is, also while a cell runs; the rest is queued for the session.
+//! The shell channel: what can be answered at once is, also while a cell runs; the rest is queued
+//! for the session.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -97,7 +98,8 @@ async fn answer(shared: &Shared, request: &JupyterMessage) {
         let _ = shared.replies.send(reply).await;
     }
     shared.iopub.idle(request).await;
-    // That was an aside: a front end which shows the latest state has to go on to show that a cell runs.
+    // That was an aside: a front end which shows the latest state has to go on to show that a cell
+    // runs.
     let running = lock(&shared.running).clone();
     if let Some(running) = running {
         shared.iopub.busy(&running).await;

@@ -1,10 +1,12 @@
 //! The stdin channel: what a cell asks the user.
 //!
-//! A cell asks in one of two ways. The library's `input` says its prompt in a frame among the output; any other read of
-//! standard input is noticed by the supervisor, and has no prompt. Both then wait at the same pipe, so a wait that
-//! belongs to a question which was asked already is no second one: answers are counted on both sides.
+//! A cell asks in one of two ways. The library's `input` says its prompt in a frame among the
+//! output; any other read of standard input is noticed by the supervisor, and has no prompt. Both
+//! then wait at the same pipe, so a wait that belongs to a question which was asked already is no
+//! second one: answers are counted on both sides.
 //!
-//! Where the front end gives no input (`allow_stdin` is false), the cell finds the end of file and nothing is asked.
+//! Where the front end gives no input (`allow_stdin` is false), the cell finds the end of file and
+//! nothing is asked.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

@@ -22,8 +22,8 @@ use crate::cell::cursor;
 use crate::session::{self, CellError, Completions, Inspection, Session};
 use crate::sys::procs;
 
-/// How long the session's thread may go on, when its processes have ended, before the kernel goes without it: nothing ends
-/// what rust-analyzer computes.
+/// How long the session's thread may go on, when its processes have ended, before the kernel goes
+/// without it: nothing ends what rust-analyzer computes.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(800);
 
 /// A request that needs the session.
@@ -245,8 +245,9 @@ impl Worker {
         session.run_cell(code)
     }
 
-    /// Evaluates expressions after the cell, each as a cell of its own whose value goes into the reply. What one of
-    /// them prints is output of the cell; one that fails leaves everything as it was.
+    /// Evaluates expressions after the cell, each as a cell of its own whose value goes into the
+    /// reply. What one of them prints is output of the cell; one that fails leaves everything as it
+    /// was.
     fn user_expressions(&mut self, request: &ExecuteRequest, cell: &Cell) -> Value {
         let mut values = Map::new();
         for (name, expression) in request.user_expressions.iter().flatten() {
@@ -349,8 +350,8 @@ fn complete_magic(code: &str, at: usize) -> Option<(usize, Vec<String>)> {
     Some((start, matches.map(str::to_owned).collect()))
 }
 
-/// Completes the word before byte `at`. A word that analysis takes for something else, as `enum` in `list.enum`, is left
-/// out, and the candidates are those that begin with it.
+/// Completes the word before byte `at`. A word that analysis takes for something else, as `enum` in
+/// `list.enum`, is left out, and the candidates are those that begin with it.
 fn complete_word(session: &mut Session, code: &str, at: usize) -> Completions {
     let start = cursor::word_start(code, at);
     let word = &code[start..at];

@@ -154,7 +154,8 @@ impl Session {
         Ok(())
     }
 
-    /// Through cargo's environment: in evcxr's manifest the level is more than that (see `evcxr::manifest`).
+    /// Through cargo's environment: in evcxr's manifest the level is more than that (see
+    /// `evcxr::manifest`).
     fn optimise(&mut self, level: Option<&'static str>) -> Result<(), CellError> {
         let other = if self.opt_level == "2" { "0" } else { "2" };
         self.set_opt_level(level.unwrap_or(other))?;
@@ -222,7 +223,8 @@ impl Session {
         words.extend(script.arguments.iter().cloned());
         match fs::write(&file, &script.text) {
             Ok(()) => words.push(file.display().to_string()),
-            // On a full disk it may be what makes room. All of these programs take their text like this, too.
+            // On a full disk it may be what makes room. All of these programs take their text like
+            // this, too.
             Err(_) => words.extend(["-c".to_owned(), script.text.clone()]),
         }
         match self.link.run_script(words)?.failure {

@@ -2,7 +2,7 @@
 
 use super::plan::Planned;
 use super::{CellError, Session};
-use crate::definitions::{Prepared, lost, rewrite, statics};
+use crate::definitions::{Prepared, generated, lost, statics};
 use crate::evcxr::build::TOOLS;
 
 impl Session {
@@ -85,7 +85,8 @@ fn is_about_text(error: &CellError) -> bool {
     error.ename == "CompileError" && !is_double
 }
 
-/// Whether the error shows a line of the cell that was not compiled as it was written; or none, or what was added.
+/// Whether the error shows a line of the cell that was not compiled as it was written; or none, or
+/// what was added.
 fn shows_changed(error: &CellError, written: &str, compiled: &str) -> bool {
     let text = error.traceback.join("\n");
     // Its place, or its number in colour before the line itself.
@@ -93,6 +94,6 @@ fn shows_changed(error: &CellError, written: &str, compiled: &str) -> bool {
         |n: usize| text.contains(&format!("cell:{n}:")) || text.contains(&format!("m{n}\u{1b}[0m"));
     let mut lines = (1..).zip(written.lines().zip(compiled.lines()));
     !text.contains("cell:")
-        || text.contains(rewrite::PREFIX)
+        || text.contains(generated::PREFIX)
         || lines.any(|(n, (as_written, as_compiled))| as_written != as_compiled && shows(n))
 }

@@ -1,9 +1,9 @@
 //! What the compiler said of the last cell, in its own words and colours.
 //!
-//! evcxr gives the errors of a compile that failed, without colours, and nothing of one that succeeded. But cargo keeps
-//! what rustc wrote, to say it again when nothing has to be compiled, and so does `evcxr::build` where it does without cargo:
-//! that is read here. Where it is missing (another cargo may keep it elsewhere), errors have no colours and warnings are
-//! not shown.
+//! evcxr gives the errors of a compile that failed, without colours, and nothing of one that
+//! succeeded. But cargo keeps what rustc wrote, to say it again when nothing has to be compiled,
+//! and so does `evcxr::build` where it does without cargo: that is read here. Where it is missing
+//! (another cargo may keep it elsewhere), errors have no colours and warnings are not shown.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,8 @@ pub(super) fn messages(folder: &Path) -> Vec<Value> {
         .collect()
 }
 
-/// `target/TRIPLE/debug/.fingerprint/ctx-HASH/output-lib-ctx`: one, or some where the profile has changed; and ours.
+/// `target/TRIPLE/debug/.fingerprint/ctx-HASH/output-lib-ctx`: one, or some where the profile has
+/// changed; and ours.
 fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let triples = entries(folder.join("target"));
     let crates = triples.flat_map(|triple| entries(triple.join("debug/.fingerprint")));

@@ -1,4 +1,5 @@
-//! Cells that add a dependency: they may use the network, and leave the manifest as it was if they fail.
+//! Cells that add a dependency: they may use the network, and leave the manifest as it was if they
+//! fail.
 
 use super::{CellError, Session};
 
@@ -9,8 +10,8 @@ impl Session {
         code: &str,
         work: impl FnOnce(&mut Session) -> Result<(), CellError>,
     ) -> Result<(), CellError> {
-        // evcxr asks cargo about the manifest before it writes the next one: with a dependency that cannot be had, it
-        // would ask in vain from then on.
+        // evcxr asks cargo about the manifest before it writes the next one: with a dependency that
+        // cannot be had, it would ask in vain from then on.
         let manifest = self.folder.path().join("Cargo.toml");
         let before = adds_dependency(code).then(|| std::fs::read(&manifest));
         let result = match self.is_offline && may_add_dependency(code) {
@@ -39,7 +40,8 @@ impl Session {
         home.use_own();
         let result = work(self);
         if self.dependencies() == before {
-            // It added none, perhaps because there is no network: then the shared library still serves.
+            // It added none, perhaps because there is no network: then the shared library still
+            // serves.
             home.use_shared();
             self.home = Some(home);
             self.set_offline(true);

@@ -212,7 +212,8 @@ impl Session {
     }
 }
 
-/// Whether the library's store forgets values of this type when their threads have ended (see `forklore::store`).
+/// Whether the library's store forgets values of this type when their threads have ended (see
+/// `forklore::store`).
 fn is_threaded(type_name: &str) -> bool {
     let has = |path: &str, name: &str| type_name.contains(path) && type_name.contains(name);
     has("tokio::runtime::", "Runtime") || has("rayon", "ThreadPool")

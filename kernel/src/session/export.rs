@@ -1,7 +1,8 @@
 //! `%export`: the cells of a notebook as a cargo project.
 //!
-//! Items go to the top of `main.rs`, each name once, as its last cell had it; statements go into `main`, in the order in
-//! which they ran. The library's sources are copied, so that the project builds where there is no kernel.
+//! Items go to the top of `main.rs`, each name once, as its last cell had it; statements go into
+//! `main`, in the order in which they ran. The library's sources are copied, so that the project
+//! builds where there is no kernel.
 
 use std::collections::HashMap;
 use std::fs;
@@ -50,7 +51,8 @@ pub fn write(folder: &Path, cells: &[String], library: Option<&Path>, lock: &Pat
 
 const HEADER: &str = "//! Exported from a notebook by `%export`.\n";
 
-/// Whether the project needs the library: a notebook that has nothing of it gets a project without dependencies.
+/// Whether the project needs the library: a notebook that has nothing of it gets a project without
+/// dependencies.
 fn uses_library(cells: &[String]) -> bool {
     let marks = ["forklore", "_t!(", "_ti!(", "evcxr_display"];
     cells
@@ -58,7 +60,8 @@ fn uses_library(cells: &[String]) -> bool {
         .any(|cell| marks.iter().any(|mark| cell.contains(mark)))
 }
 
-/// The manifest's lines for the library, and for the course where cells name it; both are copied into the project.
+/// The manifest's lines for the library, and for the course where cells name it; both are copied
+/// into the project.
 fn own_crates(cells: &[String]) -> Vec<String> {
     let mut lines = vec!["forklore = { path = \"forklore\" }".to_owned()];
     if cells.iter().any(|cell| cell.contains("forklore_course")) {

@@ -1,7 +1,8 @@
 //! The kernel's end of the wire to the supervisor, and the switches that other threads may use.
 //!
-//! evcxr starts the supervisor, and starts it again after `:restart` or when it died: so the kernel waits on a socket in
-//! the session's folder, and each supervisor calls. One thread accepts, one thread per supervisor reads.
+//! evcxr starts the supervisor, and starts it again after `:restart` or when it died: so the kernel
+//! waits on a socket in the session's folder, and each supervisor calls. One thread accepts, one
+//! thread per supervisor reads.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
@@ -53,7 +54,8 @@ struct State {
     running: u64,
     n_cells: u64,
     was_interrupted: bool,
-    /// Whether the user's cell is being worked on, of which several pieces may run one after another.
+    /// Whether the user's cell is being worked on, of which several pieces may run one after
+    /// another.
     is_at_work: bool,
     /// Whether that was interrupted: what is left of it does not run.
     is_given_up: bool,
@@ -214,7 +216,8 @@ impl Link {
         }
     }
 
-    /// The user's cell begins, or has ended. An interrupt in between reaches it also where none of its code runs.
+    /// The user's cell begins, or has ended. An interrupt in between reaches it also where none of
+    /// its code runs.
     pub(super) fn set_at_work(&self, is_at_work: bool) {
         let mut state = self.lock();
         state.is_at_work = is_at_work;
@@ -358,7 +361,8 @@ pub struct Control {
 }
 
 impl Control {
-    /// Ends the cell that compiles or runs, if any: it fails with `Interrupt`, and nothing is lost. Returns at once.
+    /// Ends the cell that compiles or runs, if any: it fails with `Interrupt`, and nothing is lost.
+    /// Returns at once.
     ///
     /// While it compiles, every child process of the kernel is ended, the supervisor excepted.
     pub fn interrupt(&self) {
@@ -369,7 +373,8 @@ impl Control {
         }
         state.was_interrupted = true;
         let (cell, link) = (state.running, self.link.clone());
-        // A thread, because the cell may be anywhere between compiler and user process, and has to be caught where it comes next.
+        // A thread, because the cell may be anywhere between compiler and user process, and has to
+        // be caught where it comes next.
         let _ = std::thread::Builder::new()
             .name("interrupt".to_owned())
             .spawn(move || {
@@ -380,7 +385,8 @@ impl Control {
                     }
                     let supervisor = state.supervisor.as_ref().map(|supervisor| supervisor.pid);
                     end_compilers(supervisor);
-                    // The answer comes before the lock is given back: so no interrupt reaches the next cell.
+                    // The answer comes before the lock is given back: so no interrupt reaches the
+                    // next cell.
                     drop(link.ask(state, ToSupervisor::Interrupt));
                     std::thread::sleep(INTERRUPT_TICK);
                 }
@@ -399,7 +405,8 @@ impl Control {
         Ok(())
     }
 
-    /// Whether the cell that comes may wait for input; if not, it finds the end of file, as it does by default.
+    /// Whether the cell that comes may wait for input; if not, it finds the end of file, as it does
+    /// by default.
     pub fn allow_input(&self, is_allowed: bool) {
         self.link.tell(&ToSupervisor::AllowInput(is_allowed));
     }

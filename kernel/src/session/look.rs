@@ -1,9 +1,10 @@
-//! What front ends ask about code that does not run: completion, inspection, and the names of variables.
+//! What front ends ask about code that does not run: completion, inspection, and the names of
+//! variables.
 
 use anyhow::Result;
 
 use super::Session;
-use crate::definitions::rewrite;
+use crate::definitions::generated;
 
 /// What could stand at the cursor.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,7 +48,7 @@ impl Session {
         let candidates = found.completions.into_iter();
         Ok(Completions {
             candidates: candidates
-                .filter(|c| !c.code.starts_with(rewrite::PREFIX))
+                .filter(|c| !c.code.starts_with(generated::PREFIX))
                 .map(|c| Candidate {
                     text: c.code,
                     kind: c.kind.to_owned(),

@@ -46,8 +46,8 @@ use start::home::Home;
 
 /// What a session is started with.
 pub struct Options {
-    /// Called with everything that the user's process writes and asks, as it comes, from another thread.
-    /// While it blocks, the cell is slowed down, and nothing is lost.
+    /// Called with everything that the user's process writes and asks, as it comes, from another
+    /// thread. While it blocks, the cell is slowed down, and nothing is lost.
     pub output: Box<dyn Fn(Output) + Send + Sync>,
     /// The program that serves as supervisor: by default the running one.
     /// Its `main` has to call [`crate::command::role::serve_if_asked`] first.
@@ -112,13 +112,15 @@ impl Session {
         }
     }
 
-    /// Ends the session when the program is about to end too: its processes and its folder go at once.
-    /// Its memory stays for the system to take: rust-analyzer's database needs seconds to be taken apart.
+    /// Ends the session when the program is about to end too: its processes and its folder go at
+    /// once. Its memory stays for the system to take: rust-analyzer's database needs seconds to be
+    /// taken apart.
     pub fn abandon(mut self) {
         // Asked before it ends, when the link forgets it.
         let supervisor = self.link.supervisor_pid();
         self.control().shutdown();
-        // Its parent is evcxr's part of this process, which is not dropped and so will not wait for it.
+        // Its parent is evcxr's part of this process, which is not dropped and so will not wait for
+        // it.
         if let Some(supervisor) = supervisor {
             procs::reap(supervisor);
         }

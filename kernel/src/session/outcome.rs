@@ -6,8 +6,9 @@ pub(super) const SUPERVISOR_LOST: &str = "Killed";
 /// Why a cell failed, in the parts of a Jupyter error reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CellError {
-    /// The error's kind: `Panic`, `QuestionMark`, `CompileError`, `Interrupt`, `Exit`, `Abort`, `SegmentationFault`,
-    /// `StackOverflow`, `BusError`, `IllegalInstruction`, `ArithmeticFault`, `OutOfMemory`, `Killed`, `Error`.
+    /// The error's kind: `Panic`, `QuestionMark`, `CompileError`, `Interrupt`, `Exit`, `Abort`,
+    /// `SegmentationFault`, `StackOverflow`, `BusError`, `IllegalInstruction`, `ArithmeticFault`,
+    /// `OutOfMemory`, `Killed`, `Error`.
     pub ename: String,
     /// What happened, in a sentence.
     pub evalue: String,

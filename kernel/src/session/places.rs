@@ -1,4 +1,5 @@
-//! What a program says of its own places: `dbg!`, a thread's panic and their like name lines of the generated file.
+//! What a program says of its own places: `dbg!`, a thread's panic and their like name lines of the
+//! generated file.
 //!
 //! They go to standard error, and become lines of the cell on their way to the front end.
 
@@ -51,7 +52,8 @@ impl Places {
         state.known.clear();
     }
 
-    /// What the learner reads of these bytes. A place that is not complete is held back until more comes.
+    /// What the learner reads of these bytes. A place that is not complete is held back until more
+    /// comes.
     pub(super) fn reword(&self, bytes: Vec<u8>) -> Vec<u8> {
         let mut state = self.lock();
         if state.held.is_empty() && !contains(&bytes, FILE) {

@@ -39,7 +39,8 @@ impl Session {
         let defined = defined.map(str::to_owned).collect();
         let prepared = self.definitions.prepare(rust, &variables, &defined);
         let may_lose = !prepared.lost.is_empty() || adds_dependency(code);
-        // Where there is nothing to run evcxr would not look at the variables, and say a cell later what is lost.
+        // Where there is nothing to run evcxr would not look at the variables, and say a cell later
+        // what is lost.
         let looks = if prepared.only_defines && may_lose && !variables.is_empty() {
             "\n();"
         } else {

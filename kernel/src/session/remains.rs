@@ -7,7 +7,8 @@ use crate::sys::signals::SIGKILL;
 
 /// Ends all that this process has started, except the supervisor: compilers, cargo, the shell.
 ///
-/// The process that started them waits for them. Only what they leave behind, which this process adopts, is reaped here.
+/// The process that started them waits for them. Only what they leave behind, which this process
+/// adopts, is reaped here.
 pub(super) fn end_compilers(supervisor: Option<Pid>) {
     let direct = procs::children(std::process::id() as i32);
     for child in direct
@@ -26,7 +27,8 @@ pub(super) fn end_compilers(supervisor: Option<Pid>) {
     }
 }
 
-/// Waits for a process that was killed and is not a child of this process, until it is one and ended, or gone.
+/// Waits for a process that was killed and is not a child of this process, until it is one and
+/// ended, or gone.
 fn adopt_and_reap(pid: Pid) {
     let deadline = Instant::now() + Duration::from_millis(200);
     while procs::Stat::of(pid).is_some() && procs::reap(pid).is_none() && Instant::now() < deadline
@@ -35,7 +37,8 @@ fn adopt_and_reap(pid: Pid) {
     }
 }
 
-/// Ends what a supervisor left that was killed: its user process has died with it, but not what that started.
+/// Ends what a supervisor left that was killed: its user process has died with it, but not what
+/// that started.
 pub(super) fn end_orphans(supervisor: Pid) {
     if supervisor <= 0 {
         return;

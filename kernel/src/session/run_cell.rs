@@ -28,14 +28,14 @@ impl Session {
         self.number = number;
     }
 
-    /// Runs a cell as a learner writes it, magics included. Everything it wrote has been given to the output before this
-    /// returns. Gives what it only asked to be told.
+    /// Runs a cell as a learner writes it, magics included. Everything it wrote has been given to
+    /// the output before this returns. Gives what it only asked to be told.
     ///
     /// # Errors
     ///
-    /// When the cell does not compile, ended in any other way than by reaching its end, or has a magic that does not exist or
-    /// cannot be done. Then the variables have their values from before, or the error names those that do not; steps
-    /// behind the one that failed are left out.
+    /// When the cell does not compile, ended in any other way than by reaching its end, or has a
+    /// magic that does not exist or cannot be done. Then the variables have their values from
+    /// before, or the error names those that do not; steps behind the one that failed are left out.
     pub fn run_cell(&mut self, code: &str) -> Result<Option<Inspection>, CellError> {
         self.link.set_at_work(true);
         let ran = self.run_steps(code);
@@ -62,7 +62,8 @@ impl Session {
         Ok(told)
     }
 
-    /// Whether there is such a variable, and one that can be negated as it is, if that is asked for.
+    /// Whether there is such a variable, and one that can be negated as it is, if that is asked
+    /// for.
     fn negates(&self, name: &str, is_whole: bool) -> bool {
         let mut variables = self.context.variables();
         let found = variables.find(|(variable, _)| *variable == name);
@@ -96,7 +97,8 @@ impl Session {
         self.variables().into_iter().map(|(name, _)| name).collect()
     }
 
-    /// Takes note of the variables that the cell which has just ended has moved away: earlier ones and its own.
+    /// Takes note of the variables that the cell which has just ended has moved away: earlier ones
+    /// and its own.
     fn note_gone(&mut self, mut before: HashSet<String>, code: &str) {
         let after = self.variable_names();
         self.gone.retain(|name, _| !after.contains(name));

@@ -1,4 +1,5 @@
-//! Variables that evcxr cannot keep for later cells: the cell runs, and they are its own (see `cell::locals`).
+//! Variables that evcxr cannot keep for later cells: the cell runs, and they are its own (see
+//! `cell::locals`).
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -13,8 +14,8 @@ use crate::evcxr::{Error, EvalOutputs};
 use crate::protocol::Output;
 
 impl Session {
-    /// The forms in which a cell may run, the best first. A closure that it gives a name to is kept as a function pointer, or
-    /// is the cell's own.
+    /// The forms in which a cell may run, the best first. A closure that it gives a name to is kept
+    /// as a function pointer, or is the cell's own.
     pub(super) fn forms(&self, code: &str) -> Vec<Form> {
         let variables = self.variables();
         let known = variables.iter().map(|(name, _)| name.as_str());
@@ -32,7 +33,8 @@ impl Session {
         }
     }
 
-    /// What to run instead of a cell that evcxr refused, if that was for want of a place to keep a variable.
+    /// What to run instead of a cell that evcxr refused, if that was for want of a place to keep a
+    /// variable.
     pub(super) fn instead(
         &self,
         result: &Result<EvalOutputs, Error>,
@@ -41,7 +43,8 @@ impl Session {
     ) -> Option<Form> {
         self.library.as_ref()?;
         if !self.has_rust_src && refusal::is_of_unknown_type(result) {
-            // Without the standard library's sources hardly any type is known. The error says how to get them.
+            // Without the standard library's sources hardly any type is known. The error says how
+            // to get them.
             return None;
         }
         let refused = Refused::of(result, said);

@@ -6,8 +6,9 @@
 //!  died, interrupted, out of memory ───────────────────────▶ roll back
 //! ```
 //!
-//! A snapshot is exact, but it is a copy of one thread: other threads are not in it. So a panic or a failed `?` is undone in
-//! the process itself where there are such, as far as [`Touched`] knows how.
+//! A snapshot is exact, but it is a copy of one thread: other threads are not in it. So a panic or
+//! a failed `?` is undone in the process itself where there are such, as far as [`Touched`] knows
+//! how.
 
 use std::time::Duration;
 
@@ -74,8 +75,9 @@ impl Watch {
         self.user.control.send(&command);
     }
 
-    /// Ends the processes that the failed cell has started, whose process goes on. (Those that a thread of an earlier cell
-    /// started meanwhile are not its own.) Gives the children that the user process has to wait for.
+    /// Ends the processes that the failed cell has started, whose process goes on. (Those that a
+    /// thread of an earlier cell started meanwhile are not its own.) Gives the children that the
+    /// user process has to wait for.
     fn end_what_the_cell_started(&self) -> Vec<Pid> {
         let Phase::Running(run) = &self.phase else {
             return Vec::new();
@@ -92,7 +94,8 @@ impl Watch {
         let mut children = procs::children_of_main_thread(self.user.pid);
         children.retain(is_new);
         let children = children.into_iter().map(end).collect();
-        // Orphans, those of the children among them. They are reaped when the system says that they have ended.
+        // Orphans, those of the children among them. They are reaped when the system says that they
+        // have ended.
         let orphans = procs::children(std::process::id() as Pid);
         orphans.into_iter().filter(is_new).map(end).for_each(drop);
         children
@@ -146,7 +149,8 @@ impl Watch {
             self.roll_back(failure);
             return;
         }
-        // Without a snapshot evcxr does what it can: it drops the variables that the cell took or made.
+        // Without a snapshot evcxr does what it can: it drops the variables that the cell took or
+        // made.
         let failure = failure.map(|failure| Failure {
             aftermath: Aftermath::Unguarded,
             ..failure
@@ -206,8 +210,8 @@ impl Watch {
         }
     }
 
-    /// Wakes the snapshot; gives the threads that have ended. Without one the session's variables are lost: the
-    /// supervisor leaves, and evcxr starts another one.
+    /// Wakes the snapshot; gives the threads that have ended. Without one the session's variables
+    /// are lost: the supervisor leaves, and evcxr starts another one.
     fn restore(&mut self) -> Option<Vec<Ended>> {
         let Some(snapshot) = self.snapshot.take() else {
             self.phase = Phase::Leaving;

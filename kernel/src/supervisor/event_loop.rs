@@ -56,7 +56,8 @@ pub(super) struct Watch {
     /// A script that was sent before the user process was ready.
     script: Option<Vec<String>>,
     was_asked_to_leave: bool,
-    /// Variables that evcxr was told to forget in the runs just before, in which nothing else happened.
+    /// Variables that evcxr was told to forget in the runs just before, in which nothing else
+    /// happened.
     pub(super) forgotten: Vec<String>,
     pub(super) threads: Threads,
     /// The cell that comes or runs, as the user counts them.
@@ -327,7 +328,8 @@ impl Watch {
 
     fn pass_on_stdout(&mut self) {
         let bytes = self.user.stdout.read();
-        // What evcxr's code says of a variable, it says on standard error first, and that is looked at below.
+        // What evcxr's code says of a variable, it says on standard error first, and that is looked
+        // at below.
         if may_have_control(&bytes) && self.user.stderr.available_bytes() > 0 {
             self.pass_on_stderr();
         }
@@ -363,8 +365,8 @@ impl Watch {
         self.tell(&ToKernel::Output(Output::Stderr(bytes)));
     }
 
-    /// Passes on all that has been written until now. (Not until nothing comes any more: what earlier cells
-    /// left running may write forever.)
+    /// Passes on all that has been written until now. (Not until nothing comes any more: what
+    /// earlier cells left running may write forever.)
     pub(super) fn drain(&mut self) {
         let mut n_bytes = self.user.stderr.available_bytes();
         while n_bytes > 0 {

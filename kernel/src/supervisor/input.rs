@@ -1,12 +1,15 @@
-//! The user process' standard input: a pipe of the supervisor's, and whether a cell waits at its other end.
+//! The user process' standard input: a pipe of the supervisor's, and whether a cell waits at its
+//! other end.
 //!
-//! A cell asks for input by reading, which nothing announces. So while a cell may ask, the supervisor looks every
-//! [`LOOK_EVERY`] whether a thread of the cell's processes sleeps in a `read` of this pipe, which `/proc` knows.
-//! (Where the system hides that, with Yama's strictest settings, only the library's `input` asks, and an interrupt ends
-//! any other read.) A cell that may not ask finds the end of file, because the pipe then has no writer. (It can get one again: a pipe
-//! can be opened through `/proc` like a file.)
+//! A cell asks for input by reading, which nothing announces. So while a cell may ask, the
+//! supervisor looks every [`LOOK_EVERY`] whether a thread of the cell's processes sleeps in a
+//! `read` of this pipe, which `/proc` knows. (Where the system hides that, with Yama's strictest
+//! settings, only the library's `input` asks, and an interrupt ends any other read.) A cell that
+//! may not ask finds the end of file, because the pipe then has no writer. (It can get one again: a
+//! pipe can be opened through `/proc` like a file.)
 //!
-//! A terminal says with Ctrl-D that its input ends. A front end's field has no such key, so an answer does: see
+//! A terminal says with Ctrl-D that its input ends. A front end's field has no such key, so an
+//! answer does: see
 //! [`Input::answer`].
 
 use std::fs::{File, OpenOptions};
@@ -21,9 +24,11 @@ use crate::sys::descriptors::{self, Open, reopen};
 use crate::sys::procs::{self, Pid};
 use crate::sys::thread::{Activity, threads};
 
-/// An answer that ends the input: Ctrl-D, as a terminal sends it, and as one can type it into any field.
+/// An answer that ends the input: Ctrl-D, as a terminal sends it, and as one can type it into any
+/// field.
 const ENDS: [&[u8]; 2] = [b"\x04", b"^D"];
-/// What the standard library reads at once where lines are wanted. What reads to the end asks for other amounts.
+/// What the standard library reads at once where lines are wanted. What reads to the end asks for
+/// other amounts.
 const LINES: u64 = 8192;
 
 /// How long a cell may wait until it is noticed.
@@ -81,8 +86,8 @@ impl Input {
         };
     }
 
-    /// Takes an answer for the cell. One that is, or ends with, Ctrl-D or `^D` ends the input for this cell; so does an
-    /// empty one, for a read that goes on until the input ends.
+    /// Takes an answer for the cell. One that is, or ends with, Ctrl-D or `^D` ends the input for
+    /// this cell; so does an empty one, for a read that goes on until the input ends.
     pub fn answer(&mut self, bytes: &[u8]) {
         self.n_answers += 1;
         let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
@@ -123,7 +128,8 @@ impl Input {
         may_ask.then(|| LOOK_EVERY.saturating_sub(self.looked_at.elapsed()))
     }
 
-    /// Looks, if it is time: the number of answers that were not enough, if the cell waits for another one.
+    /// Looks, if it is time: the number of answers that were not enough, if the cell waits for
+    /// another one.
     pub fn look(&mut self, user: Pid) -> Option<u64> {
         if self.look_in() != Some(Duration::ZERO) {
             return None;
@@ -142,7 +148,8 @@ impl Input {
         descriptors::available_bytes(self.reader.as_fd()) == 0
     }
 
-    /// How much the user process, or a process that it waits for, wants to read, if it sleeps in a read of the pipe.
+    /// How much the user process, or a process that it waits for, wants to read, if it sleeps in a
+    /// read of the pipe.
     fn reader_of(&self, user: Pid) -> Option<u64> {
         let reads = |process: Pid, thread: Pid| match Activity::of(process, thread) {
             Activity::ReadsInput(n_bytes) if self.is_standard_input(process) => Some(n_bytes),

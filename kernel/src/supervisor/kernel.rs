@@ -1,4 +1,5 @@
-//! The kernel as the supervisor holds it: the socket on which it waits, and what it has not taken yet.
+//! The kernel as the supervisor holds it: the socket on which it waits, and what it has not taken
+//! yet.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -93,8 +94,8 @@ impl Kernel {
         self.reader.messages()
     }
 
-    /// Whether it has died: it asks before it goes on purpose. (Its process may still be there for a while after its
-    /// end of the socket was closed.)
+    /// Whether it has died: it asks before it goes on purpose. (Its process may still be there for
+    /// a while after its end of the socket was closed.)
     pub(super) fn has_died(&mut self) -> bool {
         let _ = self.stream.set_nonblocking(false);
         let _ = self.stream.set_read_timeout(Some(LAST_WORDS));

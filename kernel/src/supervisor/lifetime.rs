@@ -1,4 +1,5 @@
-//! How the supervisor comes to stand on its own, and what it does when the kernel has gone before it.
+//! How the supervisor comes to stand on its own, and what it does when the kernel has gone before
+//! it.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -26,10 +27,11 @@ pub(super) fn detach() -> io::Result<SignalFd> {
     )?)
 }
 
-/// Takes out what is meant for this process, or for the compiler, before the user's process inherits it.
+/// Takes out what is meant for this process, or for the compiler, before the user's process
+/// inherits it.
 ///
-/// Also `RUST_BACKTRACE`, which evcxr always sets: the frames of a cell are few and those of the kernel many. A cell
-/// can set it for itself.
+/// Also `RUST_BACKTRACE`, which evcxr always sets: the frames of a cell are few and those of the
+/// kernel many. A cell can set it for itself.
 pub(super) fn clean_environment() {
     let ours = [
         super::EVCXR_VARIABLE,

@@ -1,4 +1,5 @@
-//! How much memory the cells may use: what container or scheduler gives, and how a process is held to it.
+//! How much memory the cells may use: what container or scheduler gives, and how a process is held
+//! to it.
 
 use forklore::memory::Memory;
 
@@ -6,10 +7,12 @@ use crate::protocol::Limit;
 use crate::sys::procs::Pid;
 use crate::sys::sharing::limit_data;
 
-/// What the kernel itself and the compiler need of what the scheduler gives, as long as the cells keep a half.
+/// What the kernel itself and the compiler need of what the scheduler gives, as long as the cells
+/// keep a half.
 const KERNEL_BYTES: u64 = 768 << 20;
 
-/// What the cells may use of `memory`, if container or scheduler limits it: all but what the kernel needs.
+/// What the cells may use of `memory`, if container or scheduler limits it: all but what the kernel
+/// needs.
 pub(crate) fn for_cells(memory: &Memory) -> Option<u64> {
     let (bytes, _) = memory.job_limit()?;
     Some(bytes.saturating_sub(KERNEL_BYTES).max(bytes / 2))

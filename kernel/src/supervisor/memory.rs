@@ -1,9 +1,10 @@
 //! The memory limit: a greedy cell is rolled back before the scheduler ends the whole session.
 //!
-//! Two guards, because neither is enough. `RLIMIT_DATA` makes the allocation fail that would take one process past the
-//! limit, at once and by name; it counts private memory that may be written, so neither the pool's reservations
-//! (shared) nor stacks and code. And while a cell runs, the supervisor adds up what all processes have in use:
-//! many workers below the limit may be above it together, and shared memory is no process's own.
+//! Two guards, because neither is enough. `RLIMIT_DATA` makes the allocation fail that would take
+//! one process past the limit, at once and by name; it counts private memory that may be written,
+//! so neither the pool's reservations (shared) nor stacks and code. And while a cell runs, the
+//! supervisor adds up what all processes have in use: many workers below the limit may be above it
+//! together, and shared memory is no process's own.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -15,18 +16,21 @@ use crate::cell::bytes_in_words;
 use crate::protocol::{Limit, Status};
 use crate::sys::procs::{self, Pid};
 
-/// How often memory is looked at while a cell runs. In between, a cell can take about 0.1 GB that it touches.
+/// How often memory is looked at while a cell runs. In between, a cell can take about 0.1 GB that
+/// it touches.
 const LOOK: Duration = Duration::from_millis(50);
 /// What an earlier cell has left above the limit is not this cell's fault; this much more is.
 const SLACK_BYTES: u64 = 32 << 20;
 
-/// What these processes have in use together, or a cheap number that is too large but still below `enough`.
+/// What these processes have in use together, or a cheap number that is too large but still below
+/// `enough`.
 fn used_bytes(pids: &HashSet<Pid>, enough: u64) -> u64 {
     let with_shared: u64 = pids.iter().map(|pid| procs::resident_bytes(*pid)).sum();
     if with_shared < enough {
         return with_shared;
     }
-    // Pages that several of them have are counted once. Without that file (Linux before 4.14) they are not.
+    // Pages that several of them have are counted once. Without that file (Linux before 4.14) they
+    // are not.
     let shares = pids
         .iter()
         .map(|pid| procs::proportional_bytes(*pid).unwrap_or_else(|| procs::resident_bytes(*pid)));

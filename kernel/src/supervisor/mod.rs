@@ -7,20 +7,24 @@
 //!    └── messages: output, verdicts ─────┘  └── adopts: snapshots (asleep), orphans of cells
 //! ```
 //!
-//! - It owns evcxr's standard input and output. Nothing that a cell writes gets there: evcxr reads lines of UTF-8
-//!   and believes them.
-//! - It owns the pipes of the user process and passes on what comes, raw and at once, to the kernel.
-//! - It is the child subreaper and the leader of a session of its own: it survives a signal to the kernel's process
-//!   group, adopts every orphan, and ends all of them when the kernel goes, however it goes.
-//! - It decides what the end of a cell means. When a cell is rolled back it kills the user process and what the cell started,
-//!   wakes the snapshot, and answers evcxr with a line that is not UTF-8: evcxr then
-//!   returns an error, commits nothing, and keeps both the process and its idea of the variables.
+//! - It owns evcxr's standard input and output. Nothing that a cell writes gets there: evcxr reads
+//!   lines of UTF-8 and believes them.
+//! - It owns the pipes of the user process and passes on what comes, raw and at once, to the
+//!   kernel.
+//! - It is the child subreaper and the leader of a session of its own: it survives a signal to the
+//!   kernel's process group, adopts every orphan, and ends all of them when the kernel goes,
+//!   however it goes.
+//! - It decides what the end of a cell means. When a cell is rolled back it kills the user process
+//!   and what the cell started, wakes the snapshot, and answers evcxr with a line that is not
+//!   UTF-8: evcxr then returns an error, commits nothing, and keeps both the process and its idea
+//!   of the variables.
 //!
-//! It has one thread and never blocks for long: output that the kernel does not take stays in the pipes, so a slow
-//! front end slows the cell down, while an interrupt is still heard.
+//! It has one thread and never blocks for long: output that the kernel does not take stays in the
+//! pipes, so a slow front end slows the cell down, while an interrupt is still heard.
 
 mod end;
 mod event_loop;
+mod in_vain;
 mod input;
 mod kernel;
 mod lifetime;

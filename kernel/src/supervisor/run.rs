@@ -117,7 +117,8 @@ impl Run {
                 .iter()
                 .any(|what| said.contains(&format!("variable {name} {what}")));
             if !is_said || self.forgotten.contains(name) {
-                // The cell prints it itself; evcxr would forget the variable and run the cell again, forever.
+                // The cell prints it itself; evcxr would forget the variable and run the cell
+                // again, forever.
                 return false;
             }
         }

@@ -1,7 +1,8 @@
-//! Scripts: cells in another language. The user process starts them and waits, so that they are where the cells are.
+//! Scripts: cells in another language. The user process starts them and waits, so that they are
+//! where the cells are.
 //!
-//! A script cannot change a variable, so nothing is rolled back: what ends it early ends its processes, and the user
-//! process reports.
+//! A script cannot change a variable, so nothing is rolled back: what ends it early ends its
+//! processes, and the user process reports.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

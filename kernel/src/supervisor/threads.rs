@@ -1,4 +1,5 @@
-//! The threads of the user process, and the cells that started them: a rollback names what it costs.
+//! The threads of the user process, and the cells that started them: a rollback names what it
+//! costs.
 
 use crate::protocol::Ended;
 use crate::sys::procs::{Pid, Stat};

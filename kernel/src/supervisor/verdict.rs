@@ -143,7 +143,8 @@ fn last_panic_in(stderr: &str) -> Option<&str> {
     text.lines().next().filter(|line| !line.is_empty())
 }
 
-/// A `?` of the cell met an error. Where the library did not tell it, its text is what came last on standard error.
+/// A `?` of the cell met an error. Where the library did not tell it, its text is what came last on
+/// standard error.
 pub fn of_user_error(told: Option<&UserError>, stderr: &[u8]) -> Failure {
     let stderr = String::from_utf8_lossy(stderr);
     let text = told.map_or(&*stderr, |error| &error.text).trim();

@@ -1,16 +1,18 @@
 //! Where this program has its memory from: a kernel from mimalloc, all else from the C library.
 //!
-//! rust-analyzer takes and gives back many small pieces of memory: with mimalloc, a cell with a variable takes up to a quarter
-//! less time than with the C library's allocator, and a session some 70 MB more. But the processes that run cells are this
-//! program, too. They are forked, and they live under a memory limit, for which mimalloc, which reserves a gigabyte at once, is
-//! not made. What a process is, its command line says, and it says so before the first piece of memory.
+//! rust-analyzer takes and gives back many small pieces of memory: with mimalloc, a cell with a
+//! variable takes up to a quarter less time than with the C library's allocator, and a session some
+//! 70 MB more. But the processes that run cells are this program, too. They are forked, and they
+//! live under a memory limit, for which mimalloc, which reserves a gigabyte at once, is not made.
+//! What a process is, its command line says, and it says so before the first piece of memory.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use mimalloc::MiMalloc;
 
-/// The words behind the program's name that start a kernel: ours, or the stock one, which has mimalloc from its makers.
+/// The words behind the program's name that start a kernel: ours, or the stock one, which has
+/// mimalloc from its makers.
 const KERNELS: [&[u8]; 2] = [b"kernel", b"evcxr"];
 
 /// The allocator that fits the process.
@@ -20,8 +22,9 @@ const UNKNOWN: u8 = 0;
 const C_LIBRARY: u8 = 1;
 const MIMALLOC: u8 = 2;
 
-/// What this process has. It is found out with the first piece of memory, always with the same result, and a forked process
-/// is what its parent was: so all memory is given back to where it was taken from.
+/// What this process has. It is found out with the first piece of memory, always with the same
+/// result, and a forked process is what its parent was: so all memory is given back to where it was
+/// taken from.
 static CHOICE: AtomicU8 = AtomicU8::new(UNKNOWN);
 
 // SAFETY: both allocators keep the rules, and a process has only one of them.
@@ -91,7 +94,8 @@ fn is_kernel(line: &[u8]) -> bool {
     word.is_some_and(|word| KERNELS.contains(&word))
 }
 
-/// Reads the beginning of this process' command line. It must not ask for memory, as the standard library might.
+/// Reads the beginning of this process' command line. It must not ask for memory, as the standard
+/// library might.
 fn read_command_line(line: &mut [u8]) -> usize {
     // SAFETY: the path is a C string, and what is read fits into the slice.
     let n_bytes = unsafe {
@@ -133,7 +137,8 @@ mod tests {
         let is_aligned = |pointer: *mut u8| pointer.addr().is_multiple_of(64);
         for n_bytes in [1, 24, 5000, 3_000_000] {
             let layout = Layout::from_size_align(n_bytes, 64).unwrap();
-            // SAFETY: the layout is not empty, and each piece is given back with the layout that it has.
+            // SAFETY: the layout is not empty, and each piece is given back with the layout that it
+            // has.
             unsafe {
                 let zeroed = Allocator.alloc_zeroed(layout);
                 assert!(is_aligned(zeroed) && *zeroed.add(n_bytes - 1) == 0);

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-/// The text of `/proc/self/cgroup`, one group a line: `number:controllers:path`. Empty where there are none.
+/// The text of `/proc/self/cgroup`, one group a line: `number:controllers:path`. Empty where there
+/// are none.
 fn own() -> String {
     fs::read_to_string("/proc/self/cgroup").unwrap_or_default()
 }

@@ -9,7 +9,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
-/// Private descriptors of processes in which cells run are moved up here, out of the way of those that cells open.
+/// Private descriptors of processes in which cells run are moved up here, out of the way of those
+/// that cells open.
 const FIRST_PRIVATE: RawFd = 200;
 
 /// A number that the process has open.
@@ -48,8 +49,8 @@ impl Open {
         })
     }
 
-    /// Puts a descriptor under this number, with the flags that the one before had. The number has to be free, or the
-    /// descriptor's own.
+    /// Puts a descriptor under this number, with the flags that the one before had. The number has
+    /// to be free, or the descriptor's own.
     pub(crate) fn put_back(&self, descriptor: OwnedFd) {
         use std::os::fd::IntoRawFd;
         if descriptor.as_raw_fd() == self.number {
@@ -67,8 +68,8 @@ impl Open {
             } else {
                 0
             };
-            // SAFETY: the number is free, as the caller promises; at worst another file takes its place, which is no
-            // matter of memory.
+            // SAFETY: the number is free, as the caller promises; at worst another file takes its
+            // place, which is no matter of memory.
             unsafe { libc::dup3(descriptor.as_raw_fd(), self.number, flags) };
         }
     }
@@ -140,14 +141,16 @@ fn pair(kind: SockType) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::Unix, kind, None, flags)?)
 }
 
-/// Reads standard input as it comes: the standard library's buffer would hide from `poll` what it holds.
+/// Reads standard input as it comes: the standard library's buffer would hide from `poll` what it
+/// holds.
 pub(crate) fn read_standard_input(buffer: &mut [u8]) -> io::Result<usize> {
     Ok(nix::unistd::read(io::stdin().as_fd(), buffer)?)
 }
 
 /// Writes to standard error without a lock and without memory, for panic hooks.
 pub(crate) fn write_standard_error(bytes: &[u8]) {
-    // SAFETY: standard error is not closed by this program; if a cell has closed it, the call fails.
+    // SAFETY: standard error is not closed by this program; if a cell has closed it, the call
+    // fails.
     let standard_error = unsafe { BorrowedFd::borrow_raw(libc::STDERR_FILENO) };
     let _: Result<usize, Errno> = nix::unistd::write(standard_error, bytes);
 }

@@ -8,9 +8,9 @@ use super::procs::Pid;
 ///
 /// # Safety
 ///
-/// If this process has more than one thread, the others may hold locks, which nothing releases in the child. The C library
-/// takes care of its own. Otherwise the child only does what is async-signal-safe, or what the caller knows to need none
-/// of these locks.
+/// If this process has more than one thread, the others may hold locks, which nothing releases in
+/// the child. The C library takes care of its own. Otherwise the child only does what is
+/// async-signal-safe, or what the caller knows to need none of these locks.
 pub(crate) unsafe fn fork() -> io::Result<Pid> {
     // SAFETY: the caller's promise.
     match unsafe { libc::fork() } {
@@ -19,16 +19,16 @@ pub(crate) unsafe fn fork() -> io::Result<Pid> {
     }
 }
 
-/// Forks a sibling of this process, a child of its parent, that shares its *table* of descriptors: gives its pid, and 0 to
-/// the sibling.
+/// Forks a sibling of this process, a child of its parent, that shares its *table* of descriptors:
+/// gives its pid, and 0 to the sibling.
 ///
 /// # Safety
 ///
 /// As [`fork`].
 pub(crate) unsafe fn fork_sibling_with_descriptors() -> io::Result<Pid> {
     let flags = libc::CLONE_FILES | libc::CLONE_PARENT | libc::SIGCHLD;
-    // SAFETY: without CLONE_VM this is a fork: the new process has a copy of memory and stack. All pointers may be null
-    // then. The rest is the caller's promise.
+    // SAFETY: without CLONE_VM this is a fork: the new process has a copy of memory and stack. All
+    // pointers may be null then. The rest is the caller's promise.
     match unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } {
         -1 => Err(io::Error::last_os_error()),
         pid => Ok(pid as Pid),

@@ -1,4 +1,5 @@
-//! What the kernel needs of the OS, with a safe interface where there can be one. Nothing else calls `libc` or reads `/proc`.
+//! What the kernel needs of the OS, with a safe interface where there can be one. Nothing else
+//! calls `libc` or reads `/proc`.
 
 pub mod allocator;
 pub(crate) mod control_groups;

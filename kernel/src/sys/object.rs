@@ -5,7 +5,8 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::NonNull;
 
-/// A shared object of this process. It is never unloaded: what it has made may hold pointers into it.
+/// A shared object of this process. It is never unloaded: what it has made may hold pointers into
+/// it.
 pub(crate) struct Object {
     handle: NonNull<c_void>,
     path: CString,
@@ -88,7 +89,8 @@ pub(crate) fn object_of(address: usize) -> Range<usize> {
     if base.is_null() {
         return 0..0;
     }
-    // SAFETY: an object that is loaded begins with its header, which says where the table of its segments is; both are mapped.
+    // SAFETY: an object that is loaded begins with its header, which says where the table of its
+    // segments is; both are mapped.
     let segments = unsafe {
         let header = &*base.cast::<libc::Elf64_Ehdr>();
         let table = base

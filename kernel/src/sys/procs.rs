@@ -95,7 +95,8 @@ pub fn children(pid: Pid) -> Vec<Pid> {
     found
 }
 
-/// The children that the main thread of `pid` has started; of all its threads, where Linux does not tell.
+/// The children that the main thread of `pid` has started; of all its threads, where Linux does not
+/// tell.
 pub fn children_of_main_thread(pid: Pid) -> Vec<Pid> {
     match fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) {
         Ok(line) => line
@@ -165,7 +166,8 @@ pub(crate) fn reap_any() -> Option<(Pid, i32)> {
     (reaped > 0).then_some((reaped, status))
 }
 
-/// A descriptor of a process, which can be read from when it has ended. `None` before Linux 5.3, or without such a process.
+/// A descriptor of a process, which can be read from when it has ended. `None` before Linux 5.3, or
+/// without such a process.
 pub(crate) fn descriptor_of(pid: Pid) -> Option<OwnedFd> {
     // SAFETY: pidfd_open takes two integers and gives a new descriptor or -1.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
@@ -197,8 +199,8 @@ pub fn wait(pid: Pid) {
     {}
 }
 
-/// Ends every descendant of this process but those in `spared` and their descendants, reaps those that are (or
-/// become) its children, and returns whether none was left in time.
+/// Ends every descendant of this process but those in `spared` and their descendants, reaps those
+/// that are (or become) its children, and returns whether none was left in time.
 ///
 /// The caller has to be a child subreaper for this to be complete.
 pub fn end_descendants(spared: &HashSet<Pid>, limit: Duration) -> bool {
@@ -243,8 +245,8 @@ pub fn resident_bytes(pid: Pid) -> u64 {
     pages.unwrap_or(0) * page_bytes()
 }
 
-/// A process's share of the memory that it has in use: a page that n processes have counts an nth for each.
-/// To find out takes the system milliseconds where the process is large.
+/// A process's share of the memory that it has in use: a page that n processes have counts an nth
+/// for each. To find out takes the system milliseconds where the process is large.
 pub fn proportional_bytes(pid: Pid) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;

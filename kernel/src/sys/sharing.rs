@@ -24,12 +24,13 @@ pub(crate) unsafe fn map_shared<T: Sync>() -> io::Result<&'static T> {
     if address == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the mapping is large enough, aligned to a page and never unmapped; the rest is the caller's promise.
+    // SAFETY: the mapping is large enough, aligned to a page and never unmapped; the rest is the
+    // caller's promise.
     Ok(unsafe { &*address.cast::<T>() })
 }
 
-/// Makes allocations fail that would take a process past this many bytes of private memory; `None` for its hard limit. A process
-/// that is gone needs no limit.
+/// Makes allocations fail that would take a process past this many bytes of private memory; `None`
+/// for its hard limit. A process that is gone needs no limit.
 pub(crate) fn limit_data(pid: Pid, bytes: Option<u64>) {
     let mut limit = libc::rlimit {
         rlim_cur: 0,

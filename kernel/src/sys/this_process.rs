@@ -47,7 +47,8 @@ pub(crate) fn adopt_orphans() -> io::Result<()> {
     }
 }
 
-/// Whether the calling thread is the main one. (By number, because glibc has had a function for it since 2.30 only.)
+/// Whether the calling thread is the main one. (By number, because glibc has had a function for it
+/// since 2.30 only.)
 pub(crate) fn is_main_thread() -> bool {
     // SAFETY: both have no preconditions.
     unsafe { libc::syscall(libc::SYS_gettid) == i64::from(libc::getpid()) }

@@ -1,7 +1,8 @@
-//! Faults of this process' own instructions: seen by a function of the caller's before they have their way.
+//! Faults of this process' own instructions: seen by a function of the caller's before they have
+//! their way.
 //!
-//! A stack overflow is a SIGSEGV like any other to the OS. Its address, just below the stack, tells it apart, and
-//! it can only be handled on a stack of its own.
+//! A stack overflow is a SIGSEGV like any other to the OS. Its address, just below the stack, tells
+//! it apart, and it can only be handled on a stack of its own.
 
 use std::sync::OnceLock;
 
@@ -10,7 +11,8 @@ use super::signals::{SIGBUS, SIGFPE, SIGILL, SIGSEGV};
 /// Signals that an instruction itself raises.
 const FAULTS: [i32; 4] = [SIGSEGV, SIGBUS, SIGILL, SIGFPE];
 const HANDLER_STACK_BYTES: usize = 64 * 1024;
-/// Linux keeps a gap of 1 MiB free below a stack that grows, and a large frame may skip over some pages.
+/// Linux keeps a gap of 1 MiB free below a stack that grows, and a large frame may skip over some
+/// pages.
 const REACH_BYTES: usize = 2 * 1024 * 1024;
 const SLACK_BYTES: usize = 64 * 1024;
 
@@ -28,7 +30,8 @@ pub struct Fault {
 /// Takes note of a fault. It runs in a signal handler, and does only what signal-safety(7) allows.
 pub(crate) type Note = fn(Fault);
 
-/// What a handler needs, which nothing else can give it. Written once, before the handlers are installed.
+/// What a handler needs, which nothing else can give it. Written once, before the handlers are
+/// installed.
 static WATCH: OnceLock<Watch> = OnceLock::new();
 
 struct Watch {
@@ -36,7 +39,8 @@ struct Watch {
     stack_low: Option<usize>,
 }
 
-/// Watches for faults, with a stack for the handlers, on the calling thread. Only the first call counts.
+/// Watches for faults, with a stack for the handlers, on the calling thread. Only the first call
+/// counts.
 ///
 /// # Safety
 ///
@@ -52,7 +56,8 @@ pub(crate) unsafe fn watch(note: Note) {
         ss_flags: 0,
         ss_size: HANDLER_STACK_BYTES,
     };
-    // SAFETY: the stack is leaked, so it outlives every signal; the handler only does what signal-safety(7) allows.
+    // SAFETY: the stack is leaked, so it outlives every signal; the handler only does what
+    // signal-safety(7) allows.
     unsafe {
         libc::sigaltstack(&raw const stack, std::ptr::null_mut());
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -94,7 +99,8 @@ fn is_below(address: usize, low: usize) -> bool {
 
 /// Where the calling thread's stack may grow down to.
 fn stack_low() -> Option<usize> {
-    // SAFETY: the attributes are initialised by the first call, read by the second and destroyed by the third.
+    // SAFETY: the attributes are initialised by the first call, read by the second and destroyed by
+    // the third.
     unsafe {
         let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
         if libc::pthread_getattr_np(libc::pthread_self(), &raw mut attributes) != 0 {

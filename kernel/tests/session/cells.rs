@@ -57,7 +57,8 @@ impl Cells {
         self.session.as_mut().unwrap().run_cell(code).map(drop)
     }
 
-    /// Runs a cell as a learner writes it, magics included, and gives what it wrote to standard output.
+    /// Runs a cell as a learner writes it, magics included, and gives what it wrote to standard
+    /// output.
     pub fn magic(&mut self, code: &str) -> Result<String, CellError> {
         self.output.lock().unwrap().clear();
         self.session.as_mut().unwrap().run_cell(code)?;

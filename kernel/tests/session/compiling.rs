@@ -1,4 +1,5 @@
-//! Cells that are compiled without cargo and with the library's variable store: a user must not notice.
+//! Cells that are compiled without cargo and with the library's variable store: a user must not
+//! notice.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +21,8 @@ pub fn variables_between_cells() {
         cells.ok("shared.borrow_mut().push(2); let also = shared.clone(); let text2 = text; println!(\"{} {text2} {also:?} {nothing:?} {}\", number + 1, function(1));"),
         "42 kept RefCell { value: [1, 2] } () 2\n"
     );
-    // What was moved is gone, what was borrowed is not, and a value is dropped when another takes its name.
+    // What was moved is gone, what was borrowed is not, and a value is dropped when another takes
+    // its name.
     cells.fails("text.len()", "CompileError");
     cells.ok("fn length(of: &String) -> usize { of.len() } let n_bytes: usize = length(&text2);");
     assert_eq!(cells.ok("let loud = Loud(\"second\");"), "dropped first\n");

@@ -1,7 +1,7 @@
 //! Sessions on real cells: what must hold whatever a cell does.
 //!
-//! Each trial is one session, because to start one takes seconds. The test program serves as supervisor and
-//! user process of its own sessions.
+//! Each trial is one session, because to start one takes seconds. The test program serves as
+//! supervisor and user process of its own sessions.
 
 mod cells;
 mod compiling;
@@ -188,7 +188,8 @@ fn processes_that_cells_make() {
         cells.ok("println!(\"{kept} {}\", pid == getpid());"),
         "7 true\n"
     );
-    // A process of an earlier cell outlives a rollback, one of the failed cell does not, also if it hides.
+    // A process of an earlier cell outlives a rollback, one of the failed cell does not, also if it
+    // hides.
     let spawn = |name: &str| {
         format!("let {name} = std::process::Command::new(\"sleep\").arg(\"600\").spawn()?.id();")
     };
@@ -304,7 +305,8 @@ fn output_is_passed_on_as_it_was_written() {
         cells.stdout() == expected.as_bytes(),
         "200,000 lines arrive whole"
     );
-    // In order, as far as two pipes have one: what was read from one comes before what is written to the other later.
+    // In order, as far as two pipes have one: what was read from one comes before what is written
+    // to the other later.
     let turns = "let read: fn(i32) = |fd| { let mut n = 1; while n > 0 { unsafe { ioctl(fd, 0x541B, &mut n); } } };
         for turn in 0..20 { print!(\"o{turn} \"); std::io::stdout().flush()?; read(1); eprint!(\"e{turn} \"); read(2); } let _ = read;";
     cells.ok(turns);
@@ -377,7 +379,7 @@ fn without_snapshots() {
     cells.control.set_checkpoint("off").unwrap();
     let error = cells.fails("let gone = moved; panic!(\"now\");", "Panic");
     assert!(
-        error.traceback.last().unwrap().contains("no snapshot"),
+        error.traceback.last().unwrap().contains("No snapshot"),
         "{error:?}"
     );
     assert_eq!(
@@ -553,7 +555,8 @@ fn a_killed_kernel_leaves_nothing() {
     kernel.wait().unwrap();
     wait_until(|| !direct.iter().any(|pid| is_alive(*pid)));
     for left in of_folder(&folder) {
-        // No guard was left to end these: what a cell has put out of reach on purpose, with both guards killed.
+        // No guard was left to end these: what a cell has put out of reach on purpose, with both
+        // guards killed.
         procs::kill(left, libc::SIGKILL);
     }
     std::fs::remove_dir_all(folder).unwrap();

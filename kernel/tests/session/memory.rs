@@ -21,7 +21,8 @@ pub fn a_greedy_cell_is_rolled_back() {
         "{limited}"
     );
     let greedy = [
-        // One allocation that is too large, and many that are too many: refused by the system, at once.
+        // One allocation that is too large, and many that are too many: refused by the system, at
+        // once.
         (
             "std::hint::black_box(vec![1_u8; 600 << 20]).len()",
             "600 MiB",
@@ -30,7 +31,8 @@ pub fn a_greedy_cell_is_rolled_back() {
             "let mut all = Vec::new(); loop { all.push(vec![1_u8; 1 << 20]); }",
             "1 MiB",
         ),
-        // Memory that is no process's own, and processes that are modest each: seen by the supervisor.
+        // Memory that is no process's own, and processes that are modest each: seen by the
+        // supervisor.
         (
             "touch(600 << 20); loop {}",
             "of memory; the limit is 300 MiB",
@@ -52,8 +54,8 @@ pub fn a_greedy_cell_is_rolled_back() {
         );
     }
     let script = "%%python\nall = [bytearray(1 << 20) for _ in range(600)]";
-    // Python is refused more at the same moment at which all processes together have too much: which of the
-    // two is seen first is a matter of luck.
+    // Python is refused more at the same moment at which all processes together have too much:
+    // which of the two is seen first is a matter of luck.
     let ended = cells.magic(script).unwrap_err();
     let was_refused = ended.ename == "ScriptError" && cells.stderr().contains("MemoryError");
     assert!(was_refused || ended.ename == "OutOfMemory", "{ended:?}");

@@ -17,7 +17,8 @@ pub struct Comparison {
     pub(super) names: Vec<String>,
     /// How many cores each case needs at the same time; `None` stands for all.
     pub(super) n_cores: Vec<Option<usize>>,
-    /// Seconds per call: a list for each case. Those with the same index were measured one after the other.
+    /// Seconds per call: a list for each case. Those with the same index were measured one after
+    /// the other.
     pub(super) rounds: Vec<Vec<f64>>,
     /// What other programs used of the processors.
     pub(super) others: Others,

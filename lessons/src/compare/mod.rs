@@ -1,8 +1,9 @@
 //! Pieces of work measured against each other, fairly.
 //!
-//! The cases take turns, round by round, so a machine that becomes busy disturbs all of them alike. A ratio is taken within
-//! each round. Where the rounds do not agree on which case is faster, or where other programs used the processors and the
-//! difference is not plain, the verdict is that the measurement cannot tell.
+//! The cases take turns, round by round, so a machine that becomes busy disturbs all of them alike.
+//! A ratio is taken within each round. Where the rounds do not agree on which case is faster, or
+//! where other programs used the processors and the difference is not plain, the verdict is that
+//! the measurement cannot tell.
 //!
 //! ```text
 //!  compare ─▶ Cases::run ─▶ Comparison: seconds by case and round ─▶ ratios ─▶ Verdict ─▶ sentences, figure
@@ -27,7 +28,8 @@ const N_ROUNDS_ENOUGH: usize = 21;
 const N_ROUNDS_LEAST: usize = 7;
 /// All rounds together take about this long, or the least number of rounds.
 const BUDGET: Duration = Duration::from_secs(2);
-/// The system counts its processors' time in hundredths of a second: in less time it cannot tell what other programs did.
+/// The system counts its processors' time in hundredths of a second: in less time it cannot tell
+/// what other programs did.
 const LEAST_TIME: Duration = Duration::from_millis(200);
 
 /// Starts a comparison; add its cases, then run it.
@@ -68,7 +70,8 @@ impl<'a> Cases<'a> {
         })
     }
 
-    /// Adds a case that reports its own time: of another program that reads its own clock, or of a part of the work.
+    /// Adds a case that reports its own time: of another program that reads its own clock, or of a
+    /// part of the work.
     pub fn timed(self, name: &str, mut work: impl FnMut() -> Duration + 'a) -> Self {
         self.batches(name, move |loops| (0..loops).map(|_| work()).sum())
     }
@@ -82,8 +85,8 @@ impl<'a> Cases<'a> {
         self
     }
 
-    /// Says how many cores the case before needs at the same time, if not all of them: 1 for a loop, 0 for what sleeps.
-    /// Other programs disturb it the less, the fewer that are.
+    /// Says how many cores the case before needs at the same time, if not all of them: 1 for a
+    /// loop, 0 for what sleeps. Other programs disturb it the less, the fewer that are.
     ///
     /// # Example
     /// ```
@@ -104,7 +107,8 @@ impl<'a> Cases<'a> {
         self
     }
 
-    /// Sets all cases against this one, and not against the first: so cases that have an order keep it in the figure.
+    /// Sets all cases against this one, and not against the first: so cases that have an order keep
+    /// it in the figure.
     ///
     /// # Example
     /// ```

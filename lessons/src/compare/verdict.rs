@@ -27,8 +27,8 @@ pub(crate) fn verdict_of(ratios: &[f64], others: &Others) -> Verdict {
     verdict_between(ratios, others, [None, None])
 }
 
-/// What the ratios of some rounds say, but for a few outliers. Where other programs were in the way, only a difference that
-/// they cannot have caused counts.
+/// What the ratios of some rounds say, but for a few outliers. Where other programs were in the
+/// way, only a difference that they cannot have caused counts.
 pub(super) fn verdict_between(
     ratios: &[f64],
     others: &Others,

@@ -28,7 +28,8 @@ pub(super) fn untouched(text: String) -> Finding {
     Err(NotYet::Untouched(text))
 }
 
-/// A word of an answer as the judges write it: a learner may write `Thread`, `"optimized away"` or `"one-run"`.
+/// A word of an answer as the judges write it: a learner may write `Thread`, `"optimized away"` or
+/// `"one-run"`.
 pub(super) fn word(answer: &str) -> String {
     let answer = answer.trim().to_lowercase().replace(['-', '_'], " ");
     match &*answer {

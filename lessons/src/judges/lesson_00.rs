@@ -43,8 +43,8 @@ pub(crate) fn usable(answers: &[usize]) -> Finding {
     ))
 }
 
-/// The options in a script's lines that begin with `mark`, each with its values. A line may have several, separated by
-/// `=`, commas and blanks.
+/// The options in a script's lines that begin with `mark`, each with its values. A line may have
+/// several, separated by `=`, commas and blanks.
 fn options<'s>(script: &'s str, mark: &str) -> Vec<Vec<&'s str>> {
     let mut options: Vec<Vec<&str>> = Vec::new();
     let lines = script.lines().map(str::trim);
@@ -59,7 +59,8 @@ fn options<'s>(script: &'s str, mark: &str) -> Vec<Vec<&'s str>> {
     options
 }
 
-/// What follows `name` among an option's values: `rmem` in `-l h_rt=02:00:00,rmem=1G`. The last one counts.
+/// What follows `name` among an option's values: `rmem` in `-l h_rt=02:00:00,rmem=1G`. The last one
+/// counts.
 fn resource<'s>(options: &[Vec<&'s str>], option: &str, name: &str) -> Option<&'s str> {
     let values = options.iter().filter(|words| words[0] == option);
     let pairs = values.flat_map(|words| words.windows(2));

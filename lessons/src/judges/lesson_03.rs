@@ -46,8 +46,8 @@ pub(crate) fn parts(answers: &[(ThreadId, u64)]) -> Finding {
 /// What the starter's `add_up` takes for a part, at least.
 const PART: Duration = Duration::from_millis(50);
 
-/// 03.1: [`parts`], and how long they took. Parts one after the other take at least the sum of their times; side by
-/// side that long only where no processor was to be had for it.
+/// 03.1: [`parts`], and how long they took. Parts one after the other take at least the sum of
+/// their times; side by side that long only where no processor was to be had for it.
 pub(crate) fn parts_at_once(timed: &Timed<Vec<(ThreadId, u64)>>) -> Finding {
     let solved = parts(&timed.value)?;
     let n_parts = timed.value.len() as u32;

@@ -67,7 +67,8 @@ pub(crate) fn released(report: &GilReport<u64>) -> Finding {
     ))
 }
 
-/// The check cell's calls: threads, milliseconds of computing and of waiting, whether there is a lock.
+/// The check cell's calls: threads, milliseconds of computing and of waiting, whether there is a
+/// lock.
 const RUNS: [(u64, u64, u64, bool); 4] = [
     (4, 10, 100, true),
     (4, 10, 100, false),

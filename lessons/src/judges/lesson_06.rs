@@ -96,8 +96,8 @@ fn what_is_wrong(chunks: &[Vec<u64>], results: &[u64], n_numbers: u64, n: usize)
     })
 }
 
-/// What is wrong with a split of `numbers` into `n` chunks. Right is every split in order whose largest chunk
-/// is no larger than it must be: 3, 3, 3, 1 as well as 3, 3, 2, 2.
+/// What is wrong with a split of `numbers` into `n` chunks. Right is every split in order whose
+/// largest chunk is no larger than it must be: 3, 3, 3, 1 as well as 3, 3, 2, 2.
 fn chunks_are_wrong(chunks: &[Vec<u64>], numbers: &[u64], n: usize) -> Option<String> {
     let mut split = chunks.concat();
     let in_order = split.is_sorted();

@@ -76,8 +76,8 @@ pub(crate) fn stripes(answers: &[usize]) -> Finding {
     Ok("28 stripes on four workers are seven full rounds.".into())
 }
 
-/// 09.3: [`arrived`], and which workers had a part in it. A closure that writes to a shared array captures it, so workers are
-/// forked for the call.
+/// 09.3: [`arrived`], and which workers had a part in it. A closure that writes to a shared array
+/// captures it, so workers are forked for the call.
 pub(crate) fn arrived_by(squares: &[u64], by: RunBy) -> Finding {
     let solved = arrived(squares)?;
     match by {

@@ -1,7 +1,7 @@
 //! Checks of the course's exercises: what was expected, what came, and what that often means.
 //!
-//! A judge looks at an answer and never runs it, so an unsolved exercise is no error and `Restart-and-Run-All` passes over it.
-//! Exercise `NN.k` is judged in `lesson_NN.rs`.
+//! A judge looks at an answer and never runs it, so an unsolved exercise is no error and
+//! `Restart-and-Run-All` passes over it. Exercise `NN.k` is judged in `lesson_NN.rs`.
 
 mod finding;
 mod lesson_00;
@@ -27,8 +27,9 @@ use crate::processes::RunBy;
 use crate::progress;
 use crate::show::{self, BLUE, GREEN};
 
-/// Every exercise of the course and its judge. Where an exercise's check cell has changed, the answers of older notebooks,
-/// in which a learner may still work, have another type and are judged too.
+/// Every exercise of the course and its judge. Where an exercise's check cell has changed, the
+/// answers of older notebooks, in which a learner may still work, have another type and are judged
+/// too.
 const EXERCISES: &[(&str, Judge)] = &[
     ("00.1", |answer| judge_all(answer, lesson_00::usable)),
     ("00.2", |answer| {
@@ -148,7 +149,8 @@ fn judge<T: 'static>(answer: &dyn Any, judge: fn(&T) -> Finding) -> Finding {
     }
 }
 
-/// As [`judge`], for the results of several calls. A call that panicked is reported before anything else.
+/// As [`judge`], for the results of several calls. A call that panicked is reported before anything
+/// else.
 fn judge_all<T: Clone + 'static>(answers: &dyn Any, judge: fn(&[T]) -> Finding) -> Finding {
     if let Some(answers) = answers.downcast_ref::<Vec<T>>() {
         return judge(answers);

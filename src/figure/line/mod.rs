@@ -227,7 +227,8 @@ impl Line {
         }
     }
 
-    /// What tells a reference from the others without its colour: the first has other dashes than the second.
+    /// What tells a reference from the others without its colour: the first has other dashes than
+    /// the second.
     fn dashes(&self, index: usize) -> Option<&'static str> {
         const DASHES: [&str; 3] = ["7 4", "2 4", "12 4 2 4"];
         let n_before = self.series[..index]
@@ -239,8 +240,8 @@ impl Line {
             .then(|| DASHES[n_before % DASHES.len()])
     }
 
-    /// The values that the axis must cover: those that were measured, as far as they spread, and the references beside
-    /// them.
+    /// The values that the axis must cover: those that were measured, as far as they spread, and
+    /// the references beside them.
     fn values_of_y(&self) -> impl Iterator<Item = f64> {
         let xs: Vec<f64> = self.values(|p| p.x).collect();
         let first = xs.iter().copied().fold(f64::INFINITY, f64::min);

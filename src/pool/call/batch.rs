@@ -193,7 +193,8 @@ impl<T: Transport> Batch<T> {
         &self.deaths
     }
 
-    /// Has what has come of it taken, and gives all memory back, also when results are not taken to the end.
+    /// Has what has come of it taken, and gives all memory back, also when results are not taken to
+    /// the end.
     pub(in crate::pool) fn collect(mut self, transport: &T, results: &mut dyn Collect) {
         let (failures, n_deaths) = (
             std::mem::take(&mut self.failures),

@@ -1,4 +1,5 @@
-//! What a pool can call: a function of one argument, or one over whose parameters a tuple is spread.
+//! What a pool can call: a function of one argument, or one over whose parameters a tuple is
+//! spread.
 
 use crate::pool::star::StarFn;
 
@@ -14,15 +15,16 @@ pub(crate) trait Callable<A> {
 
 /// Whether a function has no state, so that any process that has its code may call it.
 ///
-/// A value without size can still be a proof of something that holds here alone: that a lock is held, that a thread is the
-/// main one. The type system does not tell a closure that has captured such a value from one that has captured nothing,
-/// except where the value has a destructor, as guards have, or an alignment. Those are inherited by a fork, as state is.
+/// A value without size can still be a proof of something that holds here alone: that a lock is
+/// held, that a thread is the main one. The type system does not tell a closure that has captured
+/// such a value from one that has captured nothing, except where the value has a destructor, as
+/// guards have, or an alignment. Those are inherited by a fork, as state is.
 pub(in crate::pool) const fn is_non_capturing<F>() -> bool {
     size_of::<F>() == 0 && !std::mem::needs_drop::<F>() && align_of::<F>() == 1
 }
 
-/// Why a function of this type (a `C`, or the `F` in it) has a size, in words: it has captured something, or it is a pointer and not
-/// the function that it points to.
+/// Why a function of this type (a `C`, or the `F` in it) has a size, in words: it has captured
+/// something, or it is a pointer and not the function that it points to.
 pub(in crate::pool) fn why_not_shipped<F>() -> String {
     let name = std::any::type_name::<F>();
     // What the user wrote is inside of one of the wrappers below.

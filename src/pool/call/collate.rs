@@ -15,7 +15,8 @@ use super::transport::{CommittedRun, Items, Values, Visitor};
 
 /// Makes results of what the workers of a batch commit, whatever their type.
 pub(super) trait Collect {
-    /// Takes the large results that `visit` finds while the batch runs, and says whether there were new ones.
+    /// Takes the large results that `visit` finds while the batch runs, and says whether there were
+    /// new ones.
     fn take_large(&mut self, visit: &Visit<'_>) -> bool;
 
     /// Takes all others when the batch has ended.
@@ -53,8 +54,8 @@ impl<'m, R: DeserializeOwned> Collector<'m, R> {
         }
     }
 
-    /// All results. `Err` holds what there is when some item has none: then every item has a result or an
-    /// error.
+    /// All results. `Err` holds what there is when some item has none: then every item has a result
+    /// or an error.
     pub(in crate::pool) fn finish(self) -> Result<Vec<R>, Vec<Outcome<R>>> {
         let results = self.slots.finish(self.failures);
         results.map_err(|results| with_tries(results, &self.n_deaths))
@@ -97,8 +98,8 @@ impl<'m, R: DeserializeOwned> Collector<'m, R> {
         }
     }
 
-    /// Puts encoded values in their slots, and says whether one was new. Where the type's own decoder panics, that
-    /// is the item's error, and the next value follows.
+    /// Puts encoded values in their slots, and says whether one was new. Where the type's own
+    /// decoder panics, that is the item's error, and the next value follows.
     fn put_all<'v>(
         &mut self,
         items: Items<'_>,
@@ -169,7 +170,8 @@ impl<R: DeserializeOwned> Collect for Collector<'_, R> {
     }
 }
 
-/// Says in each error how often its item was tried. What ended a first try may not have ended the last.
+/// Says in each error how often its item was tried. What ended a first try may not have ended the
+/// last.
 fn with_tries<R>(mut results: Vec<Outcome<R>>, n_deaths: &HashMap<usize, u32>) -> Vec<Outcome<R>> {
     for (&item, &n_deaths) in n_deaths {
         if let Err(error) = &mut results[item] {

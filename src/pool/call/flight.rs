@@ -24,7 +24,8 @@ use crate::pool::shm::args::{Arguments, Encoder};
 use crate::pool::shm::desk::Shm;
 use crate::pool::shm::engine::Engine;
 
-/// When a map that runs is first looked at for large results; and the next time, if there were some.
+/// When a map that runs is first looked at for large results; and the next time, if there were
+/// some.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 
 /// How long a pool that is closed waits for tasks whose results are not wanted.
@@ -157,8 +158,8 @@ impl Shared {
         self.end(|_, engine| engine.close());
     }
 
-    /// Closes, and waits until what is wanted is there and every worker has ended. Those that are at something
-    /// that is not wanted any more are killed.
+    /// Closes, and waits until what is wanted is there and every worker has ended. Those that are
+    /// at something that is not wanted any more are killed.
     pub(in crate::pool) fn join(&self) {
         self.close();
         self.turns.finish(self.n_workers());
@@ -273,7 +274,8 @@ impl Flight {
         let batch = Rc::new(RefCell::new(Some(batch)));
         let mut wanted = shared.wanted.borrow_mut();
         if wanted.len() == wanted.capacity() {
-            // With as much room as is used, so that many in flight do not look at each other each time.
+            // With as much room as is used, so that many in flight do not look at each other each
+            // time.
             wanted.retain(|cell| cell.strong_count() > 0);
             let n_wanted = wanted.len();
             wanted.reserve(n_wanted + 1);
@@ -347,8 +349,8 @@ impl Flight {
         self.collate(&mut |_| (), &mut Notes::default())
     }
 
-    /// As [`land`](Flight::land); `make_way` is called before each large result is made, with whether all
-    /// tasks have ended, and `notes` are taken of where the time goes.
+    /// As [`land`](Flight::land); `make_way` is called before each large result is made, with
+    /// whether all tasks have ended, and `notes` are taken of where the time goes.
     pub(super) fn collate<R: DeserializeOwned>(
         self,
         make_way: &mut dyn FnMut(bool),
@@ -387,8 +389,8 @@ impl Flight {
         }
     }
 
-    /// Waits until every item has a result or an error, and takes large results meanwhile: to make them takes as long
-    /// as it takes the workers to send them.
+    /// Waits until every item has a result or an error, and takes large results meanwhile: to make
+    /// them takes as long as it takes the workers to send them.
     fn wait_and_take(&self, results: &mut dyn Collect) {
         let mut pause = FIRST_LOOK;
         while !self.wait(Some(Instant::now() + pause)) {

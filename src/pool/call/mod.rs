@@ -1,7 +1,9 @@
-//! One call of a pool, whatever carries it: from a function and its arguments to each item's result.
+//! One call of a pool, whatever carries it: from a function and its arguments to each item's
+//! result.
 //!
-//! `run` has the journey, `way` the two ways of a function to workers; `transport` is the seam to what carries it. Above the seam are `batch`, which publishes
-//! again what a lost worker has left, and `collate` in the owner, and `task`, in which functions run, in a worker.
+//! `run` has the journey, `way` the two ways of a function to workers; `transport` is the seam to
+//! what carries it. Above the seam are `batch`, which publishes again what a lost worker has left,
+//! and `collate` in the owner, and `task`, in which functions run, in a worker.
 
 pub(super) mod batch;
 mod bits;

@@ -28,7 +28,8 @@ impl Notes {
         self.0.is_some()
     }
 
-    /// The arguments are encoded, or collected. Without any, nothing comes between this and the results.
+    /// The arguments are encoded, or collected. Without any, nothing comes between this and the
+    /// results.
     pub(in crate::pool) fn encoded(&mut self) {
         self.mark(|caller| &mut caller.encoded);
         if let Some(caller) = &mut self.0 {
@@ -59,7 +60,8 @@ impl Notes {
         }
     }
 
-    /// When the map began, and the trace to which a carrier adds what its workers have noted; `None` if nothing is noted.
+    /// When the map began, and the trace to which a carrier adds what its workers have noted;
+    /// `None` if nothing is noted.
     pub(in crate::pool) fn trace_mut(&mut self) -> Option<(u64, &mut Trace)> {
         let caller = self.0.as_mut()?;
         Some((caller.began_ns, &mut caller.trace))

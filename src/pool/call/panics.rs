@@ -1,4 +1,5 @@
-//! Listens to the panics of tasks, so that the map's caller gets them, and not a terminal that the user does not see.
+//! Listens to the panics of tasks, so that the map's caller gets them, and not a terminal that the
+//! user does not see.
 
 use std::panic::{PanicHookInfo, set_hook, take_hook};
 use std::sync::{Arc, Mutex};

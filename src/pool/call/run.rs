@@ -1,4 +1,5 @@
-//! A map's way from its function and arguments to its results, as the diagram of the [pool](super::super) has it.
+//! A map's way from its function and arguments to its results, as the diagram of the
+//! [pool](super::super) has it.
 
 use std::any::Any;
 use std::rc::Rc;
@@ -152,7 +153,8 @@ impl<'p> Call<'p> {
         }
     }
 
-    /// Waits for the results and puts each into its item's slot. Workers that were forked for this call end with it.
+    /// Waits for the results and puts each into its item's slot. Workers that were forked for this
+    /// call end with it.
     fn collate<R: DeserializeOwned>(
         &mut self,
         flight: Flight,

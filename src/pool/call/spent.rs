@@ -6,8 +6,8 @@ use crate::caught;
 
 /// Arguments that were encoded and are still held, so that the results take over their memory.
 ///
-/// What the allocator hands out for large results are fresh pages, and the first touch of each costs
-/// some ten times what copying into it does. An argument that is dropped just before a result
+/// What the allocator hands out for large results are fresh pages, and the first touch of each
+/// costs some ten times what copying into it does. An argument that is dropped just before a result
 /// of its size is made leaves pages that are there already.
 pub(in crate::pool) struct Spent<A> {
     args: VecDeque<A>,
@@ -44,7 +44,8 @@ impl<A> Spent<A> {
         }
     }
 
-    /// Drops the argument that was held longest. Its destructor is the user's, and results are being collected.
+    /// Drops the argument that was held longest. Its destructor is the user's, and results are
+    /// being collected.
     pub(super) fn drop_one(&mut self) {
         caught::drop_quietly(self.args.pop_front());
     }

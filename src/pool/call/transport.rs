@@ -7,10 +7,12 @@
 //!  worker:  claim ─▶ begin ─▶ argument ─▶ commit, or fail ─▶ end ─▶ claim …
 //! ```
 //!
-//! What stands on it ([`Batch`](super::batch::Batch) and [`collate`](super::collate) in the owner, [`Work`](super::work::Work)
-//! in a worker) knows jobs, tasks and encoded values, and not how they travel. What stands below is
-//! chosen at compile time. Pools have shared memory: [`Engine`](crate::pool::shm::engine::Engine) is the owner's side of
-//! it, [`Desk`](crate::pool::shm::desk::Desk) a worker's. The unit tests have threads that send each other messages.
+//! What stands on it ([`Batch`](super::batch::Batch) and [`collate`](super::collate) in the owner,
+//! [`Work`](super::work::Work) in a worker) knows jobs, tasks and encoded values, and not how they
+//! travel. What stands below is chosen at compile time. Pools have shared memory:
+//! [`Engine`](crate::pool::shm::engine::Engine) is the owner's side of it,
+//! [`Desk`](crate::pool::shm::desk::Desk) a worker's. The unit tests have threads that send each
+//! other messages.
 //!
 //! How workers come into being, how one is woken, and how the owner learns that one is lost is each
 //! transport's own business. Arguments are encoded before, into what a transport calls its `Args`.
@@ -34,8 +36,8 @@ pub(in crate::pool) trait Transport: Sized {
     /// Lets workers begin with a job, which has the number that is returned from now on.
     fn publish(&mut self, new: &NewJob<'_, Self>) -> Result<u64>;
 
-    /// Waits until one of the jobs has ended, or the deadline; false if none has. A job has ended when
-    /// every task has its result, or workers were lost in it and all others have left it.
+    /// Waits until one of the jobs has ended, or the deadline; false if none has. A job has ended
+    /// when every task has its result, or workers were lost in it and all others have left it.
     fn wait(&mut self, jobs: &[u64], deadline: Option<Instant>) -> bool;
 
     /// Takes a job that has ended off the books. Its results stay.
@@ -67,11 +69,13 @@ pub(in crate::pool) trait Transport: Sized {
 ///
 /// # Safety
 /// Tasks read and write through the pointers that a port gives. It vouches that
-/// - a task lies in one claimed chunk alone, over all workers, and what [`items`](Port::items) lists has an item for it;
-/// - [`numbers`](Port::numbers) leads to a number for each item of the job, aligned for any number, if its arguments are plain
-///   numbers, for as long as the port lives;
-/// - after [`begin`](Port::begin) for `n` tasks of a `stride` that is not 0, [`outputs`](Port::outputs) has room for `n`
-///   numbers of this size, aligned for any number, which no other process touches until they are committed.
+/// - a task lies in one claimed chunk alone, over all workers, and what [`items`](Port::items)
+///   lists has an item for it;
+/// - [`numbers`](Port::numbers) leads to a number for each item of the job, aligned for any number,
+///   if its arguments are plain numbers, for as long as the port lives;
+/// - after [`begin`](Port::begin) for `n` tasks of a `stride` that is not 0,
+///   [`outputs`](Port::outputs) has room for `n` numbers of this size, aligned for any number,
+///   which no other process touches until they are committed.
 pub(in crate::pool) unsafe trait Port {
     /// Claims a chunk for this worker alone: the first task and one past the last.
     fn claim(&mut self) -> Option<(u64, u64)>;
@@ -88,7 +92,8 @@ pub(in crate::pool) unsafe trait Port {
     /// Where the arguments are that are plain numbers: one for each item, aligned.
     fn numbers(&self) -> *const u8;
 
-    /// Where panics are noted that this worker may not survive; `None` if the owner could not read it.
+    /// Where panics are noted that this worker may not survive; `None` if the owner could not read
+    /// it.
     fn last_panic(&self) -> Option<&'static LastPanic>;
 
     /// Begins a run: the results of `n` tasks from `first` on, numbers of `stride` bytes each, or

@@ -1,8 +1,10 @@
-//! Calls that workers are forked for take turns: no more of these workers are at work at once than the pool has.
+//! Calls that workers are forked for take turns: no more of these workers are at work at once than
+//! the pool has.
 //!
-//! A call whose turn has not come costs no process. Without a thread that could start it when another one ends, this
-//! process does so whenever it is in the pool: when it begins a call, waits for one, or closes the pool. A call that
-//! has ended is landed at once, so that what it had (processes, addresses) is there for the next.
+//! A call whose turn has not come costs no process. Without a thread that could start it when
+//! another one ends, this process does so whenever it is in the pool: when it begins a call, waits
+//! for one, or closes the pool. A call that has ended is landed at once, so that what it had
+//! (processes, addresses) is there for the next.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -169,7 +171,8 @@ impl<T> Call for Turn<T> {
 }
 
 impl Turns {
-    /// Lands what has ended, and begins what then has its turn, with at most `limit` workers, or one call.
+    /// Lands what has ended, and begins what then has its turn, with at most `limit` workers, or
+    /// one call.
     pub(super) fn advance(&self, limit: usize) {
         self.forget_inherited();
         if self.is_empty() {

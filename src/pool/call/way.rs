@@ -1,4 +1,5 @@
-//! The two ways of a function and its arguments to workers: sent to those that are there, or inherited by some that are forked.
+//! The two ways of a function and its arguments to workers: sent to those that are there, or
+//! inherited by some that are forked.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -19,8 +20,8 @@ use super::work::{Inherited, run_inherited, run_inherited_on_encoded, run_shippe
 use crate::pool::settings::{LocalCall, Settings, StartMethod};
 use crate::pool::shm::desk::Shm;
 
-/// How a map's function and arguments get to workers. Which way one takes is known when it is compiled, so that a
-/// notebook's cell compiles that one alone.
+/// How a map's function and arguments get to workers. Which way one takes is known when it is
+/// compiled, so that a notebook's cell compiles that one alone.
 pub(super) trait Way<C, A>: Sized {
     /// Takes all arguments from their iterator, and puts them where workers find them.
     fn encode(
@@ -111,7 +112,8 @@ where
         Flight::launch(&workers, Function::Inherited, load, call.schedule())
     }
 
-    /// A worker that replaces a dead one inherits the arguments again: they stay until all tasks have ended.
+    /// A worker that replaces a dead one inherits the arguments again: they stay until all tasks
+    /// have ended.
     fn make_way(&mut self, has_ended: bool) {
         caught::drop_quietly(has_ended.then(|| self.args.next()));
     }
@@ -131,7 +133,8 @@ where
     }
 }
 
-/// What workers run that inherit `f` alone, and to which arguments are sent. It must live as long as they do.
+/// What workers run that inherit `f` alone, and to which arguments are sent. It must live as long
+/// as they do.
 pub(super) fn inherited<C, A>(f: &C) -> LocalCall
 where
     C: Callable<A>,
@@ -144,7 +147,8 @@ where
     }
 }
 
-/// Forks workers that inherit a call, no more than there are items. `why_not_shipped` says what made that necessary.
+/// Forks workers that inherit a call, no more than there are items. `why_not_shipped` says what
+/// made that necessary.
 pub(super) fn fork_for(
     pool: &Shared,
     call: LocalCall,

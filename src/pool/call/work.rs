@@ -1,4 +1,5 @@
-//! What a worker does with a job: claim a chunk, read its arguments, run the function, commit results.
+//! What a worker does with a job: claim a chunk, read its arguments, run the function, commit
+//! results.
 //!
 //! What is generic, and so compiled again into every notebook cell that maps, is only the innermost
 //! loop (the "steps" at the end of this file); it reaches everything else through a [`Work`].
@@ -29,8 +30,8 @@ pub(in crate::pool) trait Carrier: Sized {
     /// A worker's side of one job.
     type Port<'a>: Port;
 
-    /// [`Work::run_chunks`]. Each carrier has its own, so that it is compiled with the carrier, and not
-    /// again into every notebook cell.
+    /// [`Work::run_chunks`]. Each carrier has its own, so that it is compiled with the carrier, and
+    /// not again into every notebook cell.
     fn drive(work: &mut Work<'_, Self>, stride: usize, step: &mut Step<'_, Self>);
 }
 
@@ -44,7 +45,8 @@ pub(in crate::pool) struct Work<'a, T: Carrier> {
     /// The claimed chunk's tasks that are still to be done.
     next: u64,
     end: u64,
-    /// Whether what runs belongs to no task: the one before `next` has its result, which is being dropped.
+    /// Whether what runs belongs to no task: the one before `next` has its result, which is being
+    /// dropped.
     is_between: bool,
     /// How many tasks were completed.
     n_done: u64,
@@ -69,10 +71,12 @@ impl<'a, T: Carrier> Work<'a, T> {
         self.n_done
     }
 
-    /// Runs `step` on every chunk that can be claimed, until none is left. What a step stops short with, or
-    /// a panic of it, becomes the result of the task that it was at; the chunk then goes on behind it.
+    /// Runs `step` on every chunk that can be claimed, until none is left. What a step stops short
+    /// with, or a panic of it, becomes the result of the task that it was at; the chunk then goes
+    /// on behind it.
     ///
-    /// A task that has its result gets no second one: a result whose destructor panics was sent all the same.
+    /// A task that has its result gets no second one: a result whose destructor panics was sent all
+    /// the same.
     pub(in crate::pool) fn run_chunks(&mut self, stride: usize, step: &mut Step<'_, T>) {
         let panics = PanicNotes::listen(self.port.last_panic());
         let mut has_told = false;
@@ -131,8 +135,9 @@ where
     C::Output: Serialize,
     T: Carrier,
 {
-    // SAFETY: a type without size has no state to be invalid, and the mapper held such a value. What such a value may prove of
-    // the mapper's process, `is_non_capturing` and the pool's documentation say.
+    // SAFETY: a type without size has no state to be invalid, and the mapper held such a value.
+    // What such a value may prove of the mapper's process, `is_non_capturing` and the pool's
+    // documentation say.
     let f: &C = unsafe { NonNull::dangling().as_ref() };
     run_on_encoded(f, work);
 }

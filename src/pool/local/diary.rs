@@ -1,4 +1,5 @@
-//! What happened when in a map that stays in this process: on its threads, or on the caller's alone.
+//! What happened when in a map that stays in this process: on its threads, or on the caller's
+//! alone.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +9,8 @@ use crate::trace::{Span, Traced, Visit};
 
 use crate::pool::call::notes::Notes;
 
-/// Spans shorter than this grow by the items that follow: a million quick items are no million spans.
+/// Spans shorter than this grow by the items that follow: a million quick items are no million
+/// spans.
 const SHORTEST_SPAN: Duration = Duration::from_micros(10);
 
 /// The notes of the caller and of all threads; a map that is not traced has an empty diary.

@@ -24,8 +24,8 @@ use crate::pool::plan::Schedule;
 /// ends them.
 ///
 /// # Fork safety
-/// In a process that did not make it (a notebook's cell was rolled back since), it starts threads of
-/// its own on its next use.
+/// In a process that did not make it (a notebook's cell was rolled back since), it starts threads
+/// of its own on its next use.
 ///
 /// # Example
 /// ```

@@ -1,6 +1,7 @@
 //! A map that stays in this process: threads claim chunks of its items from one cursor.
 //!
-//! Nothing is encoded. What the planner, the chunks and the trace are is the same as among processes.
+//! Nothing is encoded. What the planner, the chunks and the trace are is the same as among
+//! processes.
 
 use std::mem::MaybeUninit;
 use std::sync::Mutex;
@@ -19,8 +20,9 @@ pub(crate) type Pause<'a> = &'a mut dyn FnMut();
 
 /// Threads that are there to work.
 ///
-/// A trait object, because rayon knows its threads by statics of its own, of which every notebook cell has a
-/// copy: so its pool has to be used by the code that made it, in whichever cell that was.
+/// A trait object, because rayon knows its threads by statics of its own, of which every notebook
+/// cell has a copy: so its pool has to be used by the code that made it, in whichever cell that
+/// was.
 pub(crate) trait Hands {
     /// Calls `work` on up to `n` threads at the same time, and returns when all of them are done.
     fn work(&self, n: usize, work: &(dyn Fn(Pause<'_>) + Sync));

@@ -1,21 +1,22 @@
 //! What the owner and the workers of a pool share: the queue of jobs, and a slot for each worker.
 //!
 //! The board lies at the start of the pool's shared memory. It is zero when it is made, and zero is
-//! the right first value of every field. All fields are atomic. A field's comment says who writes it, who reads it, and
-//! with which ordering; relaxed where it says nothing.
+//! the right first value of every field. All fields are atomic. A field's comment says who writes
+//! it, who reads it, and with which ordering; relaxed where it says nothing.
 //!
-//! One pair of orderings carries everything that is published: the owner fills a [`Job`] and the memory that
-//! it names, then stores the board's `tail`; a worker loads `tail` before it reads the job. Another carries the results: a
-//! worker stores a run's `committed` with release after the values, and adds to the job's `done` after that; the
-//! owner loads both with acquire.
+//! One pair of orderings carries everything that is published: the owner fills a [`Job`] and the
+//! memory that it names, then stores the board's `tail`; a worker loads `tail` before it reads the
+//! job. Another carries the results: a worker stores a run's `committed` with release after the
+//! values, and adds to the job's `done` after that; the owner loads both with acquire.
 //!
 //! Sleep is entered by announcing it and looking again, and left by publishing and looking for
-//! sleepers, so that either the sleeper sees what was published or the publisher sees the sleeper. That takes
-//! sequential consistency on both sides: of `state` and what a worker looks at before it sleeps (`tail`, `closed`,
-//! `is_dismissed`), of `owner_sleeps` and `event`, and of `degraded` and `job`.
+//! sleepers, so that either the sleeper sees what was published or the publisher sees the sleeper.
+//! That takes sequential consistency on both sides: of `state` and what a worker looks at before it
+//! sleeps (`tail`, `closed`, `is_dismissed`), of `owner_sleeps` and `event`, and of `degraded` and
+//! `job`.
 //!
-//! A worker that starts finds the fields of its slot reset: by a fork, or by a message from the owner, which order
-//! them. The owner resets them relaxed, but for `state` and `job`.
+//! A worker that starts finds the fields of its slot reset: by a fork, or by a message from the
+//! owner, which order them. The owner resets them relaxed, but for `state` and `job`.
 
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -24,8 +25,8 @@ use crate::sys::robust::Lifeline;
 use crate::caught::last_panic::LastPanic;
 use crate::pool::plan::Schedule;
 
-/// How many jobs can wait; the owner of a full queue waits until the oldest is done, and puts aside what
-/// was not collected of it.
+/// How many jobs can wait; the owner of a full queue waits until the oldest is done, and puts aside
+/// what was not collected of it.
 pub(super) const N_JOBS: usize = 1 << 16;
 /// How many workers a pool can have.
 pub(in crate::pool) const MAX_WORKERS: usize = 1024;
@@ -33,14 +34,16 @@ pub(in crate::pool) const MAX_WORKERS: usize = 1024;
 /// The shared state of a pool.
 #[repr(C, align(64))]
 pub(in crate::pool) struct Board {
-    /// How many jobs were ever published. The owner writes, workers read: sequentially consistent, which releases and
-    /// acquires the job. The owner reads it relaxed.
+    /// How many jobs were ever published. The owner writes, workers read: sequentially consistent,
+    /// which releases and acquires the job. The owner reads it relaxed.
     pub(super) tail: AtomicU64,
-    /// Not zero once no further job will come. The owner writes, workers read: sequentially consistent.
+    /// Not zero once no further job will come. The owner writes, workers read: sequentially
+    /// consistent.
     pub(in crate::pool) closed: AtomicU32,
     _line: [u8; 48],
     pub(in crate::pool) completion: Completion,
-    /// Tells the workers that their owner is gone. The owner holds it from before the first worker starts.
+    /// Tells the workers that their owner is gone. The owner holds it from before the first worker
+    /// starts.
     pub(in crate::pool) owner: Lifeline,
     pub(in crate::pool) slots: [Slot; MAX_WORKERS],
     jobs: [Job; N_JOBS],
@@ -51,8 +54,8 @@ pub(in crate::pool) struct Board {
 /// Where the owner sleeps until a job is done.
 #[repr(C, align(64))]
 pub(in crate::pool) struct Completion {
-    /// A futex word that changes whenever a job may have become complete. Workers add to it, the owner reads it before
-    /// it sleeps: sequentially consistent.
+    /// A futex word that changes whenever a job may have become complete. Workers add to it, the
+    /// owner reads it before it sleeps: sequentially consistent.
     pub(super) event: AtomicU32,
     /// Not zero while the owner sleeps. The owner writes, workers read: sequentially consistent.
     pub(super) owner_sleeps: AtomicU32,
@@ -63,29 +66,32 @@ pub(in crate::pool) struct Completion {
 pub(in crate::pool) struct Slot {
     /// Tells the owner of the worker's death.
     pub(in crate::pool) lifeline: Lifeline,
-    /// The job that the worker is at or waits for; all before it, it has left for good. The owner writes it once, before the
-    /// worker starts; then the worker, after the job's `done`: sequentially consistent. The owner reads it in the same way
-    /// where it decides whether a job's memory may be reused or the job has ended, and with acquire where it looks at one worker.
+    /// The job that the worker is at or waits for; all before it, it has left for good. The owner
+    /// writes it once, before the worker starts; then the worker, after the job's `done`:
+    /// sequentially consistent. The owner reads it in the same way where it decides whether a job's
+    /// memory may be reused or the job has ended, and with acquire where it looks at one worker.
     pub(in crate::pool) job: AtomicU64,
-    /// The run that the worker is writing, 0 between two jobs. Worker: release; owner, at any time: acquire. What it then
-    /// reads of a living worker's run is a hint (a progress line, a time limit).
+    /// The run that the worker is writing, 0 between two jobs. Worker: release; owner, at any time:
+    /// acquire. What it then reads of a living worker's run is a hint (a progress line, a time
+    /// limit).
     pub(in crate::pool) run: AtomicU64,
-    /// A futex word, one of the states below. The worker writes it, and the owner, which wakes it and resets it; the owner and
-    /// other workers read it. Sequentially consistent on all sides.
+    /// A futex word, one of the states below. The worker writes it, and the owner, which wakes it
+    /// and resets it; the owner and other workers read it. Sequentially consistent on all sides.
     pub(in crate::pool) state: AtomicU32,
-    /// How many tasks the worker has run. The worker writes, the owner reads: relaxed, a number for people; exact once the
-    /// worker has left the job.
+    /// How many tasks the worker has run. The worker writes, the owner reads: relaxed, a number for
+    /// people; exact once the worker has left the job.
     pub(in crate::pool) n_tasks: AtomicU64,
-    /// Not zero once the worker has run its initialiser and may claim. Worker: release; owner, at any time: acquire.
+    /// Not zero once the worker has run its initialiser and may claim. Worker: release; owner, at
+    /// any time: acquire.
     pub(in crate::pool) is_up: AtomicU32,
     /// Not zero when the worker has ended because the shared memory had no room for its results.
     /// Worker: release; owner, after a death: acquire.
     pub(in crate::pool) lacks_room: AtomicU32,
-    /// Not zero when the worker aborts because it was refused memory. The worker, in a signal handler:
-    /// release; owner, after a death: acquire.
+    /// Not zero when the worker aborts because it was refused memory. The worker, in a signal
+    /// handler: release; owner, after a death: acquire.
     pub(in crate::pool) lacks_memory: AtomicU32,
-    /// Not zero when the worker has ended of its own accord, between two jobs. Worker: release, before
-    /// it exits; owner: acquire, after.
+    /// Not zero when the worker has ended of its own accord, between two jobs. Worker: release,
+    /// before it exits; owner: acquire, after.
     pub(in crate::pool) is_retired: AtomicU32,
     /// Not zero when the worker is to end after the job that it is at, because the pool shrinks.
     /// Owner and worker: sequentially consistent, as `state`.
@@ -113,8 +119,8 @@ pub(in crate::pool) struct Job {
     pub(in crate::pool) args: AtomicU64,
     /// The size of an argument that is a plain number; 0 means a table.
     pub(in crate::pool) stride: AtomicU64,
-    /// Where the list of items is that this job makes up for; 0 means all in order. The owner takes it away when it
-    /// discards the job.
+    /// Where the list of items is that this job makes up for; 0 means all in order. The owner takes
+    /// it away when it discards the job.
     pub(in crate::pool) list: AtomicU64,
     /// How to cut chunks.
     schedule: AtomicU64,
@@ -124,8 +130,8 @@ pub(in crate::pool) struct Job {
     only_slot: AtomicU64,
     /// The next task to claim. Workers add, the owner cancels: relaxed, the number alone matters.
     cursor: Cursor,
-    /// How many tasks were completed by workers that have left the job, or cancelled by the owner. Both add:
-    /// sequentially consistent; the owner reads: acquire.
+    /// How many tasks were completed by workers that have left the job, or cancelled by the owner.
+    /// Both add: sequentially consistent; the owner reads: acquire.
     pub(in crate::pool) done: AtomicU64,
     /// The blocks with results, as a stack that only grows. Workers: release; owner: acquire.
     pub(in crate::pool) blocks: AtomicU64,
@@ -134,7 +140,8 @@ pub(in crate::pool) struct Job {
     pub(in crate::pool) degraded: AtomicU32,
     /// Not zero until the owner has taken all that it wants of the job. Owner alone: relaxed.
     pub(in crate::pool) is_wanted: AtomicU32,
-    /// How long a task takes, as far as the first chunk told; 0 before. Workers write and read: relaxed, a hint.
+    /// How long a task takes, as far as the first chunk told; 0 before. Workers write and read:
+    /// relaxed, a hint.
     task_ns: AtomicU64,
     /// Not zero if workers note what happens when. As the first line.
     traced: AtomicU32,
@@ -332,8 +339,9 @@ impl Job {
             .fetch_add(n_items.saturating_sub(first), Ordering::SeqCst);
     }
 
-    /// Whether every task is complete, by the count of those who did it. A count that is too high would be a mistake of
-    /// this library's; it ends the job, so that the mistake is an item without a result and not a map without an end.
+    /// Whether every task is complete, by the count of those who did it. A count that is too high
+    /// would be a mistake of this library's; it ends the job, so that the mistake is an item
+    /// without a result and not a map without an end.
     pub(in crate::pool) fn is_done(&self) -> bool {
         let (done, n_items) = (&self.done, self.n_items.load(Ordering::Relaxed));
         let n_done = done.load(Ordering::Acquire);

@@ -1,4 +1,5 @@
-//! A worker's side of a job that comes through shared memory: what it claims and reads, and its [`Lane`].
+//! A worker's side of a job that comes through shared memory: what it claims and reads, and its
+//! [`Lane`].
 
 use std::time::Instant;
 
@@ -67,8 +68,8 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Ends the process: there is no memory to say anything in, but this one word. The owner sees the
-    /// death and names the item.
+    /// Ends the process: there is no memory to say anything in, but this one word. The owner sees
+    /// the death and names the item.
     #[cold]
     fn end_without_room(&self) -> ! {
         self.slot.lacks_room.store(1, Ordering::Release);
@@ -76,8 +77,9 @@ impl<'a> Desk<'a> {
     }
 }
 
-// SAFETY: the job's cursor gives each task to one claim alone; the owner wrote the list and the numbers before it published
-// the job, and they stay until it is discarded; the lane makes room for the whole run, which this worker alone writes.
+// SAFETY: the job's cursor gives each task to one claim alone; the owner wrote the list and the
+// numbers before it published the job, and they stay until it is discarded; the lane makes room for
+// the whole run, which this worker alone writes.
 unsafe impl Port for Desk<'_> {
     #[inline]
     fn claim(&mut self) -> Option<(u64, u64)> {

@@ -22,8 +22,8 @@ pub(super) struct Records {
 impl Records {
     /// The record of the function at `address`, made on first use.
     ///
-    /// Where an object was unloaded, another may lie by now: addresses are looked up again then. The program itself is
-    /// never unloaded, so its functions are not asked about.
+    /// Where an object was unloaded, another may lie by now: addresses are looked up again then.
+    /// The program itself is never unloaded, so its functions are not asked about.
     ///
     /// # Errors
     /// As [`Symbol::of`], and `is_os()` if there is no room for it.

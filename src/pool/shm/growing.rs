@@ -33,8 +33,8 @@ pub(super) struct Growing<'a> {
 }
 
 impl<'a> Growing<'a> {
-    /// Begins a value at the start of `room`, which is the writer's own. When the value outgrows it,
-    /// `more_room` is asked for another that is, with a number of bytes that it has to hold.
+    /// Begins a value at the start of `room`, which is the writer's own. When the value outgrows
+    /// it, `more_room` is asked for another that is, with a number of bytes that it has to hold.
     pub(in crate::pool) fn new(
         heap: &'a Heap,
         room: Range<Offset>,

@@ -33,20 +33,22 @@ struct BlockHead {
     end: AtomicU64,
 }
 
-/// What stands before the values of consecutive tasks. The worker writes, the owner reads: relaxed where a field says
-/// nothing, because the block's `end` and the slot's `run` are stored with release after that.
+/// What stands before the values of consecutive tasks. The worker writes, the owner reads: relaxed
+/// where a field says nothing, because the block's `end` and the slot's `run` are stored with
+/// release after that.
 #[repr(C, align(16))]
 struct RunHead {
     first: AtomicU64,
-    /// How many tasks the worker means to commit here. Of singles, it grows: worker: release, after the task; owner:
-    /// acquire.
+    /// How many tasks the worker means to commit here. Of singles, it grows: worker: release, after
+    /// the task; owner: acquire.
     claimed: AtomicU64,
     /// How many it has answered. Worker: release, after the value; owner: acquire.
     committed: AtomicU64,
-    /// How many bytes encoded values take, at least those that are committed. Worker: release, after
-    /// the value and before `committed`; owner: acquire, after `committed`.
+    /// How many bytes encoded values take, at least those that are committed. Worker: release,
+    /// after the value and before `committed`; owner: acquire, after `committed`.
     bytes: AtomicU64,
-    /// The size of each value; 0: each has its length before it; [`FAILURE`]: one encoded cause; with
+    /// The size of each value; 0: each has its length before it; [`FAILURE`]: one encoded cause;
+    /// with
     /// [`SINGLES`]: each has its task before it, and `first` means nothing.
     stride: AtomicU64,
     _padding: u64,
@@ -209,7 +211,8 @@ impl<'a> Lane<'a> {
         Ok(())
     }
 
-    /// Takes a block with room for `needed` bytes, hangs it into the job, and says where runs begin.
+    /// Takes a block with room for `needed` bytes, hangs it into the job, and says where runs
+    /// begin.
     fn next_block(&mut self, needed: u64) -> Result<Offset> {
         let last = Some(self.block).filter(|&block| block != 0);
         let needed = (needed + BLOCK_HEAD_BYTES) as usize;
@@ -236,8 +239,8 @@ impl<'a> Lane<'a> {
 
     fn write_at(&self, offset: Offset, bytes: &[u8]) {
         debug_assert!(offset + bytes.len() as u64 <= self.limit);
-        // SAFETY: the range lies in this worker's own block, below its limit, and no process reads it
-        // before it is committed.
+        // SAFETY: the range lies in this worker's own block, below its limit, and no process reads
+        // it before it is committed.
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.heap.at(offset), bytes.len());
         }
@@ -373,7 +376,8 @@ pub(in crate::pool) fn running(heap: &Heap, slot: &Slot) -> Option<u64> {
     run_of(heap, slot).and_then(|run| run.running)
 }
 
-/// How many tasks a worker has finished of the chunk that it is at: it counts a chunk when that ends.
+/// How many tasks a worker has finished of the chunk that it is at: it counts a chunk when that
+/// ends.
 pub(in crate::pool) fn n_uncounted(heap: &Heap, slot: &Slot) -> u64 {
     let unfinished = run_of(heap, slot).filter(|run| run.n_left > 0);
     unfinished.map_or(0, |run| run.n_committed)

@@ -1,7 +1,7 @@
 //! What carries a call on one machine: memory that the owner and its workers share.
 //!
-//! `board` has what is shared, and in which order it is written; `engine` is the owner's side of the seam
-//! (`call::transport`), `desk` a worker's. Results come back in each worker's `lane`.
+//! `board` has what is shared, and in which order it is written; `engine` is the owner's side of
+//! the seam (`call::transport`), `desk` a worker's. Results come back in each worker's `lane`.
 
 pub(super) mod args;
 pub(super) mod board;

@@ -5,12 +5,13 @@
 //! block: │ head: who, arrived, found │ run │ run │ …       (the job keeps a stack of blocks)
 //! ```
 //!
-//! Only its own worker writes a block. A run counts once `n_runs` says so, so that a worker may be killed at
-//! any time; the one that it was at is told by its beginning (`open_ns`). A job that is not traced costs a
-//! look at `recorder` for each chunk, and for each value that is decoded or encoded.
+//! Only its own worker writes a block. A run counts once `n_runs` says so, so that a worker may be
+//! killed at any time; the one that it was at is told by its beginning (`open_ns`). A job that is
+//! not traced costs a look at `recorder` for each chunk, and for each value that is decoded or
+//! encoded.
 //!
-//! Of values that take less than the clock is worth, some are timed and stand for the others: a trace
-//! that slowed the map down would be no trace of that map.
+//! Of values that take less than the clock is worth, some are timed and stand for the others: a
+//! trace that slowed the map down would be no trace of that map.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -253,8 +254,8 @@ pub(in crate::pool) fn give_back(heap: &Heap, job: &Job) {
     }
 }
 
-/// Adds to a map's notes what the workers have noted in one of its jobs. That is a part of putting the
-/// results in order: to leave its time out would cost as much.
+/// Adds to a map's notes what the workers have noted in one of its jobs. That is a part of putting
+/// the results in order: to leave its time out would cost as much.
 pub(in crate::pool) fn gather(
     heap: &Heap,
     job: &Job,

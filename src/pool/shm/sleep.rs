@@ -16,8 +16,8 @@ use crate::sys::robust::{self, Lifeline};
 
 use super::board::{ASLEEP, AWAKE, Completion};
 
-/// A worker sleeps until `is_over`, which it looks at again whenever it is [woken](wake), or until its owner
-/// is gone, whose lifeline it sleeps on as well.
+/// A worker sleeps until `is_over`, which it looks at again whenever it is [woken](wake), or until
+/// its owner is gone, whose lifeline it sleeps on as well.
 pub(in crate::pool) fn until(state: &AtomicU32, owner: &Lifeline, is_over: impl Fn() -> bool) {
     loop {
         state.store(ASLEEP, Ordering::SeqCst);

@@ -1,26 +1,29 @@
 //! Waiting without sleeping, as long as that costs less than it saves.
 //!
-//! To be woken takes some 30 µs, and the waker some more, so a process that will soon be needed again looks for
-//! a while before sleeping. Three things end that: its time is over; it was fruitless lately; or more
-//! threads want to run than there are processors, so that another thread needs the time.
+//! To be woken takes some 30 µs, and the waker some more, so a process that will soon be needed
+//! again looks for a while before sleeping. Three things end that: its time is over; it was
+//! fruitless lately; or more threads want to run than there are processors, so that another thread
+//! needs the time.
 
 use std::time::{Duration, Instant};
 
 use crate::cpus;
 
-/// How long to look on any machine: less time than it takes to sleep and to be woken, all processes taken together.
+/// How long to look on any machine: less time than it takes to sleep and to be woken, all processes
+/// taken together.
 const GLANCE: Duration = Duration::from_micros(20);
 /// How long to look on a machine that has a processor to spare.
 const SPIN: Duration = Duration::from_micros(50);
-/// How long to look the first time, when workers are only being started and run for the first time: a fork
-/// keeps the owner busy for 50 to 120 µs, a new process needs some 80 µs to its first result. It is not asked how
-/// full the machine is then: of a process that is new, that alone takes as long as half of this.
+/// How long to look the first time, when workers are only being started and run for the first time:
+/// a fork keeps the owner busy for 50 to 120 µs, a new process needs some 80 µs to its first
+/// result. It is not asked how full the machine is then: of a process that is new, that alone takes
+/// as long as half of this.
 const SPIN_AT_START: Duration = Duration::from_micros(150);
 /// How long it stays believed whether there is one. Asking takes 4 µs, and more when the machine
 /// has had something else to do since.
 const BELIEVED: Duration = Duration::from_millis(1);
-/// After this many waits in which looking did not help, the next are slept through; one of every `TRY_AGAIN`
-/// looks again.
+/// After this many waits in which looking did not help, the next are slept through; one of every
+/// `TRY_AGAIN` looks again.
 const FRUITLESS: u32 = 3;
 const TRY_AGAIN: u32 = 16;
 
@@ -38,8 +41,8 @@ pub(in crate::pool) struct Spinner {
 }
 
 impl Spinner {
-    /// For a process that may run on `n_cpus` processors; on one alone, no other process could make it over
-    /// meanwhile.
+    /// For a process that may run on `n_cpus` processors; on one alone, no other process could make
+    /// it over meanwhile.
     pub(in crate::pool) fn new(n_cpus: usize) -> Spinner {
         Spinner {
             n_cpus,

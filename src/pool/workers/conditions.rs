@@ -1,4 +1,5 @@
-//! What each worker's process has of its own before it runs anything: limits, environment, directory.
+//! What each worker's process has of its own before it runs anything: limits, environment,
+//! directory.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -100,7 +101,8 @@ impl Conditions {
         }
         if let Some(limit) = self.memory_limit {
             confine::limit_memory(limit)?;
-            // SAFETY: the slot lies in memory that the worker never unmaps, and it has one thread yet.
+            // SAFETY: the slot lies in memory that the worker never unmaps, and it has one thread
+            // yet.
             unsafe { shortage::report(&slot.lacks_memory) };
         }
         Ok(())

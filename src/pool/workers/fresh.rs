@@ -5,14 +5,14 @@
 //!                                                                          └─ no order: on to main
 //! ```
 //!
-//! The library puts a function on the list of those that the loader runs before `main`. It looks for
-//! an order, and if there is one, the process never gets to `main`: it maps the
-//! pool's memory, which it has inherited as a file, and does what is ordered. What functions it is
-//! to run, it learns as any worker does, by their places. Without the feature `auto-init` the loader runs nothing,
-//! and the program calls the same function as the first line of its `main`: [`init`].
+//! The library puts a function on the list of those that the loader runs before `main`. It looks
+//! for an order, and if there is one, the process never gets to `main`: it maps the pool's memory,
+//! which it has inherited as a file, and does what is ordered. What functions it is to run, it
+//! learns as any worker does, by their places. Without the feature `auto-init` the loader runs
+//! nothing, and the program calls the same function as the first line of its `main`: [`init`].
 //!
-//! An order is a letter from this process's own parent, in a socket that only the two have. An environment
-//! variable says where; alone it does nothing (see `sys::letter`).
+//! An order is a letter from this process's own parent, in a socket that only the two have. An
+//! environment variable says where; alone it does nothing (see `sys::letter`).
 //!
 //! Other initialisers of the program may not have run yet when tasks do. Nothing else is missing:
 //! the loader has finished its work, and the standard library needs no `main`.
@@ -47,8 +47,8 @@ const VARIABLE: &str = "FORKLORE_WORKER";
 #[unsafe(link_section = ".init_array")]
 static ENTRY: extern "C" fn() = enter;
 
-/// Whether the loader or `main` has run [`enter`] in this copy of the library, and so will again in a fresh
-/// process. Were it not so, that process would run the program's `main`.
+/// Whether the loader or `main` has run [`enter`] in this copy of the library, and so will again in
+/// a fresh process. Were it not so, that process would run the program's `main`.
 static IS_ENTERED: AtomicBool = AtomicBool::new(false);
 
 /// What a fresh process is to do, in numbers.
@@ -212,16 +212,19 @@ const NOT_ENTERED: &str = if cfg!(feature = "auto-init") {
 
 /// Makes this process a worker if a pool has started it as one; returns at once if not.
 ///
-/// With [`StartMethod::Spawn`](crate::StartMethod::Spawn) and [`StartMethod::Forkserver`](crate::StartMethod::Forkserver), a pool's
-/// workers are fresh processes of this very program, which must learn that they are workers before they do what the
-/// program does. With the default feature `auto-init` they learn it from the loader, before `main`, and calling this is
-/// optional. **Without that feature, call it as the first line of `main`**; otherwise such a pool is an error that says so.
+/// With [`StartMethod::Spawn`](crate::StartMethod::Spawn) and
+/// [`StartMethod::Forkserver`](crate::StartMethod::Forkserver), a pool's workers are fresh
+/// processes of this very program, which must learn that they are workers before they do what the
+/// program does. With the default feature `auto-init` they learn it from the loader, before `main`,
+/// and calling this is optional. **Without that feature, call it as the first line of `main`**;
+/// otherwise such a pool is an error that says so.
 ///
 /// Nothing but the pool that starts a worker makes one of a process: see
 /// [what runs before `main`](crate#what-runs-before-main).
 ///
 /// # Fork safety
-/// In a worker this never returns. Call it while the process has one thread: a worker with more ends at once, and says why.
+/// In a worker this never returns. Call it while the process has one thread: a worker with more
+/// ends at once, and says why.
 ///
 /// # Example
 /// ```standalone_crate
@@ -263,7 +266,8 @@ extern "C" fn enter() {
         return;
     };
     let order = Order::from_bytes(letter.content());
-    // Another copy of the library, in a plugin or of another version, leaves the letter to the one that is meant.
+    // Another copy of the library, in a plugin or of another version, leaves the letter to the one
+    // that is meant.
     if let Some((base, path)) = own_object()
         && order.entry == (entry_address() - base) as u64
     {
@@ -327,8 +331,8 @@ pub(super) fn work(heap: &Heap, order: Order) -> ! {
 
 fn inherited_file(number: RawFd) -> OwnedFd {
     child::keep_from_programs(number);
-    // SAFETY: the process that launched this one left the file open under this number, for this code
-    // alone.
+    // SAFETY: the process that launched this one left the file open under this number, for this
+    // code alone.
     unsafe { OwnedFd::from_raw_fd(number) }
 }
 

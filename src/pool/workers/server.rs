@@ -8,8 +8,9 @@
 //! ```
 //!
 //! The workers are the server's children, and die with it as it dies with the owner (both by
-//! `PR_SET_PDEATHSIG`), or else when they see that the owner is gone. So it is the server that reaps them, and only when it is asked: a pid stays
-//! taken until the owner knows how its worker ended.
+//! `PR_SET_PDEATHSIG`), or else when they see that the owner is gone. So it is the server that
+//! reaps them, and only when it is asked: a pid stays taken until the owner knows how its worker
+//! ended.
 
 use std::cell::RefCell;
 use std::collections::HashSet;

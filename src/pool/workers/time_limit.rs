@@ -1,9 +1,9 @@
 //! Time limits for tasks, kept by the owner while it waits.
 //!
-//! Workers do not note when a task began: the owner looks at each worker's progress again and again, and
-//! a worker whose progress has not changed for the limit is over it. The same holds for the CPU time
-//! that a worker has used. So a limit costs a task nothing, no thread keeps time, and what is never
-//! waited for is never ended.
+//! Workers do not note when a task began: the owner looks at each worker's progress again and
+//! again, and a worker whose progress has not changed for the limit is over it. The same holds for
+//! the CPU time that a worker has used. So a limit costs a task nothing, no thread keeps time, and
+//! what is never waited for is never ended.
 
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,8 @@ use crate::pool::shm::lane;
 const LOOKS_PER_LIMIT: u32 = 8;
 /// Looking costs a few microseconds.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
-/// So long an initialiser may take at least, however little time a task has: it runs while the machine is busy
-/// with starting processes.
+/// So long an initialiser may take at least, however little time a task has: it runs while the
+/// machine is busy with starting processes.
 pub(super) const SHORTEST_START: Duration = Duration::from_secs(1);
 
 /// How long each worker has been where it is.
@@ -84,15 +84,17 @@ impl TimeLimit {
         })
     }
 
-    /// After how long to look again. No worker uses CPU time faster than time passes, unless it has threads.
+    /// After how long to look again. No worker uses CPU time faster than time passes, unless it has
+    /// threads.
     pub(super) fn interval(&self) -> Duration {
         let shortest = self.elapsed.into_iter().chain(self.cpu_time).min();
         let shortest = shortest.unwrap_or(Duration::MAX);
         (shortest / LOOKS_PER_LIMIT).max(SHORTEST_INTERVAL)
     }
 
-    /// Counts a sleep of the owner between two looks for no longer than it should have been. It is longer when
-    /// the owner was stopped, and then its workers may have been stopped with it (Ctrl-Z, a debugger).
+    /// Counts a sleep of the owner between two looks for no longer than it should have been. It is
+    /// longer when the owner was stopped, and then its workers may have been stopped with it
+    /// (Ctrl-Z, a debugger).
     pub(super) fn forgive(&mut self, slept: Duration) {
         let excess = slept.saturating_sub(self.interval());
         for seen in self.seen.iter_mut().flatten() {
@@ -146,9 +148,9 @@ impl TimeLimit {
         child::kill(pid, Signal::SIGKILL)
     }
 
-    /// Kills every worker that has been at one task or at its initialiser for longer than the limit, and every
-    /// one that was stopped for as long while it should have begun one. Returns the slots of those that this
-    /// process may not kill, with the limits that they have passed.
+    /// Kills every worker that has been at one task or at its initialiser for longer than the
+    /// limit, and every one that was stopped for as long while it should have begun one. Returns
+    /// the slots of those that this process may not kill, with the limits that they have passed.
     pub(in crate::pool) fn kill_overdue(
         &mut self,
         heap: &Heap,

@@ -91,7 +91,8 @@ struct Worker<'a> {
     /// The files that they were found in.
     files: KnownFiles,
     spinner: Spinner,
-    /// Whether it may have inherited channels' ends, and no task of its own needs them while it sleeps.
+    /// Whether it may have inherited channels' ends, and no task of its own needs them while it
+    /// sleeps.
     has_channels: bool,
 }
 
@@ -110,8 +111,8 @@ impl Worker<'_> {
         // A task may have changed this process's credentials. Nothing waits for this worker now.
         child::rearm();
         if self.has_channels {
-            // It would otherwise count as a sender for as long as the pool lives. A task that uses a channel
-            // counts again, until the worker next sleeps.
+            // It would otherwise count as a sender for as long as the pool lives. A task that uses
+            // a channel counts again, until the worker next sleeps.
             self.has_channels = fifo::shut_writers();
         }
         // A worker that is killed while it sleeps would take with it what its tasks have printed.

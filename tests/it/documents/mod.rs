@@ -1,4 +1,5 @@
-//! Documents cannot lie: what they link to and what they name exists, and they use the house's words.
+//! Documents cannot lie: what they link to and what they name exists, and they use the house's
+//! words.
 
 mod reading;
 
@@ -267,7 +268,8 @@ fn the_repository_has_one_address() {
     }
 }
 
-/// bincode is no longer maintained. As long as one file knows it, it can be replaced there; `deny.toml` says so.
+/// bincode is no longer maintained. As long as one file knows it, it can be replaced there;
+/// `deny.toml` says so.
 fn one_module_knows_the_format_of_values() {
     let others = files()
         .into_iter()
@@ -289,8 +291,9 @@ fn expect_none(what: &str, wrong: &[String]) {
     assert!(wrong.is_empty(), "{what}:\n{}", wrong.join("\n"));
 }
 
-/// Whether a word of code is the path of a file, or of something below a folder at the top. What a user makes or has
-/// (`~/…`, `/opt/…`, `FOLDER/…`, `target/…`) is not ours, and neither is a pattern.
+/// Whether a word of code is the path of a file, or of something below a folder at the top. What a
+/// user makes or has (`~/…`, `/opt/…`, `FOLDER/…`, `target/…`) is not ours, and neither is a
+/// pattern.
 fn names_a_file(word: &str, tops: &BTreeSet<&str>) -> bool {
     let is_plain = word
         .chars()

@@ -86,8 +86,8 @@ pub(super) fn documents() -> Vec<Document> {
         .collect()
 }
 
-/// Every piece of code in a document, and every line of a workflow, with the file's name. The change log is left out: it also
-/// names what is gone.
+/// Every piece of code in a document, and every line of a workflow, with the file's name. The
+/// change log is left out: it also names what is gone.
 pub(super) fn named() -> Vec<(String, String)> {
     let mut named = Vec::new();
     for document in documents()

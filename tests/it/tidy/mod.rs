@@ -16,6 +16,7 @@ tests![
     few_files_import_each_other,
     the_seam_knows_the_plan_alone,
     files_have_one_job,
+    comments_are_as_wide_as_code,
     the_kernels_file_names_stand_for_one_file,
     libc_stays_in_sys,
     one_place_tells_the_kernels_roles,
@@ -27,8 +28,8 @@ tests![
     use_trees_are_taken_apart,
 ];
 
-/// How many imports of the pool may run from a lower room to a higher one: a call is begun above the seam and knows what
-/// carries it, and settings name what a worker is given.
+/// How many imports of the pool may run from a lower room to a higher one: a call is begun above
+/// the seam and knows what carries it, and settings name what a worker is given.
 const MAX_UPWARD_IMPORTS: usize = 10;
 
 /// The folders of the crates that are held to this: the library, the course and the kernel.
@@ -96,6 +97,28 @@ fn files_have_one_job() {
     }
 }
 
+/// `rustfmt` on stable does not wrap comments. Tables, diagrams and examples are as wide as they are.
+fn comments_are_as_wide_as_code() {
+    for folder in CRATES {
+        for (name, text) in Sources::of(folder).files() {
+            let mut is_example = false;
+            for (index, line) in text.lines().enumerate() {
+                let comment = line.trim_start().strip_prefix("//");
+                let comment = comment.map(|text| text.trim_start_matches(['/', '!']).trim());
+                is_example &= comment.is_some();
+                let Some(comment) = comment else { continue };
+                is_example ^= comment.starts_with("```");
+                let is_drawn = ["──", "  ", "\\n"]
+                    .iter()
+                    .any(|mark| comment.contains(mark));
+                let is_free = is_example || is_drawn || comment.starts_with('|');
+                let fits = line.chars().count() <= 100;
+                assert!(fits || is_free, "{folder}/{name}:{}: {line}", index + 1);
+            }
+        }
+    }
+}
+
 fn the_kernels_file_names_stand_for_one_file() {
     let sources = Sources::of(KERNEL);
     let mut known = BTreeMap::new();
@@ -109,7 +132,8 @@ fn the_kernels_file_names_stand_for_one_file() {
     }
 }
 
-/// What is unsafe about the OS has a safe interface in `sys`; in the kernel, so has what `/proc` says.
+/// What is unsafe about the OS has a safe interface in `sys`; in the kernel, so has what `/proc`
+/// says.
 fn libc_stays_in_sys() {
     for (folder, marks) in [("src", &["libc::"][..]), (KERNEL, &["libc::", "\"/proc"])] {
         for (module, code) in &Sources::of(folder).code {
@@ -183,7 +207,8 @@ fn public_types_have_names_of_their_own() {
     assert!(seen.contains_key("Pool") && seen.contains_key("Map"));
 }
 
-/// It is no longer maintained: what it does is done in one file, and none of its types is in the interface.
+/// It is no longer maintained: what it does is done in one file, and none of its types is in the
+/// interface.
 fn bincode_is_behind_wire_alone() {
     for (module, code) in &Sources::of("src").code {
         let name = module.join("::");

@@ -149,8 +149,8 @@ fn without_tests(text: &str) -> String {
     code.join("\n")
 }
 
-/// The paths that code names: what it imports, and what begins with `crate`, `super` or `self`. What a file
-/// only hands on (`pub use`) is not its own.
+/// The paths that code names: what it imports, and what begins with `crate`, `super` or `self`.
+/// What a file only hands on (`pub use`) is not its own.
 pub(super) fn imported_paths(code: &str) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     for statement in code.split_inclusive(';') {

@@ -1,4 +1,5 @@
-//! In the place of `Lock`, whose value lies encoded in a heap: a value beside a mutex, for `Condition`.
+//! In the place of `Lock`, whose value lies encoded in a heap: a value beside a mutex, for
+//! `Condition`.
 
 use std::time::Instant;
 

@@ -1,4 +1,5 @@
-//! The protocols of `sync`: no waiter sleeps forever, one holder at a time, and a death is reported once.
+//! The protocols of `sync`: no waiter sleeps forever, one holder at a time, and a death is reported
+//! once.
 
 use std::sync::atomic::AtomicBool;
 
@@ -240,8 +241,9 @@ fn a_barrier_lets_all_through() {
     });
 }
 
-/// One of three dies while it waits; who waited then is told, or was told when another came, and all others
-/// meet in the next round. No waiter looks again by itself here, so another has to come after the death.
+/// One of three dies while it waits; who waited then is told, or was told when another came, and
+/// all others meet in the next round. No waiter looks again by itself here, so another has to come
+/// after the death.
 fn a_barrier_breaks() {
     fn wait_again(barrier: &Barrier) -> u32 {
         let mut n_told = 0;

@@ -5,10 +5,10 @@
 //! ```
 //!
 //! What runs is the library's own code: its files are compiled here, with [loom]'s atomics in the
-//! place of the processor's, and with a futex and a robust lock that are modelled on top of those. A word after
-//! `--` runs only the models whose names contain it.
-//! A wake-up that gets lost is a deadlock, which loom finds. It is a program and not a test, because
-//! the files' own unit tests would be compiled too.
+//! place of the processor's, and with a futex and a robust lock that are modelled on top of those.
+//! A word after `--` runs only the models whose names contain it. A wake-up that gets lost is a
+//! deadlock, which loom finds. It is a program and not a test, because the files' own unit tests
+//! would be compiled too.
 
 // Of each file, this uses a part.
 #![allow(dead_code)]
@@ -59,8 +59,8 @@ fn main() {
     }
 }
 
-/// Every order with at most this many involuntary switches from one thread to another: without a bound, three
-/// threads take minutes.
+/// Every order with at most this many involuntary switches from one thread to another: without a
+/// bound, three threads take minutes.
 fn explore(max_preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(max_preemptions);

@@ -44,7 +44,8 @@ pub(crate) mod placed {
         }
     }
 
-    /// What the library makes in zeroed memory: nothing but atomics of 32 bits, which are loom's here.
+    /// What the library makes in zeroed memory: nothing but atomics of 32 bits, which are loom's
+    /// here.
     pub(crate) fn zeroed<T: Shareable>() -> Box<T> {
         let n_words = size_of::<T>() / size_of::<AtomicU32>();
         assert_eq!(size_of::<T>(), n_words * size_of::<AtomicU32>());

@@ -3,8 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-/// Starts `cargo lab` as the command says, and gives the address that it prints: the first thing on stdout, which comes when
-/// the server answers.
+/// Starts `cargo lab` as the command says, and gives the address that it prints: the first thing on
+/// stdout, which comes when the server answers.
 pub fn open_lab(command: &mut Command) -> (Child, String) {
     let mut program = command.stdout(Stdio::piped()).spawn().unwrap();
     let address = BufReader::new(program.stdout.take().unwrap())

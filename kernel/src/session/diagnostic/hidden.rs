@@ -1,4 +1,5 @@
-//! Errors that evcxr does not let rustc see: rustc is asked about the cell's items alone, where there may be some.
+//! Errors that evcxr does not let rustc see: rustc is asked about the cell's items alone, where
+//! there may be some.
 
 use std::fs;
 use std::path::Path;
@@ -21,13 +22,15 @@ const LACKS: [&str; 10] = [
     "E0404", "E0405", "E0412", "E0422", "E0423", "E0425", "E0432", "E0433", "E0463", "E0531",
 ];
 
-/// The error for a cell that defines a name twice, or has another such error. Nothing is found where rustc cannot be asked.
+/// The error for a cell that defines a name twice, or has another such error. Nothing is found
+/// where rustc cannot be asked.
 pub(in crate::session) fn hidden(cells: Cells<'_>, folder: &Path) -> Option<CellError> {
     let file = cell::doubtful_items(cells.code)?;
     let said = ask(&file, &folder.join(FOLDER)).ok()?;
     let is_hidden = |json: &Value| cell::HIDDEN_ERRORS.contains(&code_of(json));
     let sources = Sources::of_file(cells, file);
-    // What the file lacks may be in earlier cells, and what follows from that is none of this one's mistakes.
+    // What the file lacks may be in earlier cells, and what follows from that is none of this one's
+    // mistakes.
     let lacks_some = said.iter().any(|json| LACKS.contains(&code_of(json)));
     let is_shown = |json: &&Value| is_error(json) && (is_hidden(json) || !lacks_some);
     if !said.iter().any(is_hidden) {

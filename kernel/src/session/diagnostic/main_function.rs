@@ -1,4 +1,5 @@
-//! What rustc says of a program's `main` only: in the crate of a cell, it is a function like any other.
+//! What rustc says of a program's `main` only: in the crate of a cell, it is a function like any
+//! other.
 
 use ra_ap_syntax::ast::{self, HasGenericParams, HasModuleItem, HasName};
 use ra_ap_syntax::{AstNode, Edition, SourceFile, SyntaxNode};

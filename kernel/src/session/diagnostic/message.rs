@@ -1,4 +1,5 @@
-//! rustc's messages with the places that a learner can read: those in cells, and in the sources of crates.
+//! rustc's messages with the places that a learner can read: those in cells, and in the sources of
+//! crates.
 
 use std::ops::Range;
 
@@ -202,7 +203,8 @@ fn invocation(span: &Value, sources: &Sources<'_>) -> Option<Label> {
     })
 }
 
-/// Where a span is, or what contains it: a macro's inside is where the macro was called, unless a cell defines it.
+/// Where a span is, or what contains it: a macro's inside is where the macro was called, unless a
+/// cell defines it.
 pub(super) fn place(span: &Value, sources: &Sources<'_>) -> Option<Place> {
     if let Some(spot) = spot(span, sources) {
         return Some(Place::Cell(spot));
@@ -267,8 +269,9 @@ fn in_crate(span: &Value) -> Place {
     }
 }
 
-/// Alternatives of one or more replacements each. rustc lists the places of all of them in turn, so that one which was
-/// there before begins the next alternative. What would change generated code is left out.
+/// Alternatives of one or more replacements each. rustc lists the places of all of them in turn, so
+/// that one which was there before begins the next alternative. What would change generated code is
+/// left out.
 fn suggestions(spans: &[Value], sources: &Sources<'_>) -> Vec<Vec<Patch>> {
     let mut alternatives: Vec<Vec<Option<Patch>>> = Vec::new();
     let mut seen: Vec<(&Value, &Value)> = Vec::new();

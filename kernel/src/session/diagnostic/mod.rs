@@ -5,9 +5,10 @@
 //!                     ▲ source: generated file → cells
 //! ```
 //!
-//! evcxr compiles a generated file in which the cell's statements stand among others, and the items of all earlier
-//! cells. rustc's own text shows that file, so it is not used: each place is looked up in the cells, what has no place
-//! there is left out, and the message is drawn again with the cells as its sources.
+//! evcxr compiles a generated file in which the cell's statements stand among others, and the items
+//! of all earlier cells. rustc's own text shows that file, so it is not used: each place is looked
+//! up in the cells, what has no place there is left out, and the message is drawn again with the
+//! cells as its sources.
 
 mod cells;
 mod hidden;
@@ -39,7 +40,8 @@ const BLUE: &str = "\x1b[1;34m";
 const BOLD: &str = "\x1b[1m";
 const RESET: &str = "\x1b[0m";
 
-/// The reply for a cell that does not compile. `said` are rustc's messages, `generated` is the file that it compiled.
+/// The reply for a cell that does not compile. `said` are rustc's messages, `generated` is the file
+/// that it compiled.
 pub(super) fn compile_error(
     errors: &[CompilationError],
     said: &[Value],
@@ -110,7 +112,8 @@ fn errors_of(errors: &[CompilationError], said: &[Value], sources: &Sources<'_>)
     known.filter(is_error).map(read).collect()
 }
 
-/// What is wrong with a cell's delimiters, if rustc complains of some: it may have met generated ones first.
+/// What is wrong with a cell's delimiters, if rustc complains of some: it may have met generated
+/// ones first.
 fn unbalanced(messages: &[Message], sources: &Sources<'_>) -> Option<Message> {
     let is_about =
         |message: &Message| message.code.is_none() && message.title.contains("delimiter");
@@ -224,8 +227,8 @@ pub(super) fn without_level(message: &str) -> &str {
     message.trim_start().trim_start_matches("error: ")
 }
 
-/// What a place that a program prints is called, such as `cell:2:5`. `numbers` are those of the earlier cells, as the user
-/// counts them.
+/// What a place that a program prints is called, such as `cell:2:5`. `numbers` are those of the
+/// earlier cells, as the user counts them.
 pub(super) fn name(
     cells: Cells<'_>,
     numbers: &[u32],
@@ -247,8 +250,8 @@ fn name_of(found: &source::Position<'_>, numbers: &[u32]) -> String {
     format!("{name}:{}:{}", found.line, found.column)
 }
 
-/// Where a panic happened, for the traceback: the cell's own line if it was there. `numbers` are those of the earlier cells, as
-/// the user counts them.
+/// Where a panic happened, for the traceback: the cell's own line if it was there. `numbers` are
+/// those of the earlier cells, as the user counts them.
 pub(super) fn place(
     place: &Place,
     cells: Cells<'_>,

@@ -1,4 +1,5 @@
-//! Variables that evcxr refuses to keep: its words name evcxr and no place, these name the `let` and what to do.
+//! Variables that evcxr refuses to keep: its words name evcxr and no place, these name the `let`
+//! and what to do.
 
 use ra_ap_syntax::{AstNode, ast};
 

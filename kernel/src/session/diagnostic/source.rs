@@ -1,8 +1,9 @@
 //! Where a place in the generated file is in the cells.
 //!
-//! evcxr copies each statement and item of a cell whole into the file that is compiled, on lines of its own, among code
-//! that it generates and the items of earlier cells. So a statement is found again by its text, and a place in it by
-//! how far it is from the statement's beginning. A `use` with several names is the exception: each name gets a line.
+//! evcxr copies each statement and item of a cell whole into the file that is compiled, on lines of
+//! its own, among code that it generates and the items of earlier cells. So a statement is found
+//! again by its text, and a place in it by how far it is from the statement's beginning. A `use`
+//! with several names is the exception: each name gets a line.
 
 use std::ops::Range;
 
@@ -52,7 +53,8 @@ pub(super) struct Spot {
 pub(super) struct Generated<'a> {
     /// The first line, from 1.
     pub(super) line: usize,
-    /// From the beginning of that line to the place's beginning, and from that of the last line to its end, in characters.
+    /// From the beginning of that line to the place's beginning, and from that of the last line to
+    /// its end, in characters.
     pub(super) columns: Range<usize>,
     pub(super) lines: Vec<&'a str>,
 }
@@ -253,7 +255,8 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// A place in what was compiled as a place in what was written: magics were rewritten, each on its line.
+    /// A place in what was compiled as a place in what was written: magics were rewritten, each on
+    /// its line.
     pub(super) fn in_cell(&self, bytes: Range<usize>) -> Spot {
         let len = self.cells.written.len();
         let bytes = as_written(self.cells.code, self.cells.written, bytes);
@@ -275,7 +278,8 @@ impl<'a> Sources<'a> {
         self.in_cell(at..at)
     }
 
-    /// What a place in the generated file, as a program prints it, is called, and its line in a cell.
+    /// What a place in the generated file, as a program prints it, is called, and its line in a
+    /// cell.
     pub(super) fn position(&self, line: usize, column: usize) -> Option<Position<'a>> {
         let text = self.generated_line(line)?;
         let columns = column.saturating_sub(1)..column.saturating_sub(1);
@@ -419,7 +423,8 @@ fn collect_imports(
     });
 }
 
-/// Finds lines in a text; their first may be the rest of a line there, as two statements may share one.
+/// Finds lines in a text; their first may be the rest of a line there, as two statements may share
+/// one.
 fn find_lines(text: &str, place: &Generated<'_>) -> Option<Range<usize>> {
     let first = place.lines.first()?;
     if first.trim().is_empty() {

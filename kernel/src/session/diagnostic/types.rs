@@ -1,7 +1,9 @@
-//! Variables whose type evcxr could not write: the `let` gets the type that rustc would have understood.
+//! Variables whose type evcxr could not write: the `let` gets the type that rustc would have
+//! understood.
 //!
-//! evcxr asks rust-analyzer for the type of a `let`, and writes it where the variable is kept. Inside of a
-//! `Box<dyn Error>` it leaves the path out, so rustc does not find the trait, but knows what to import.
+//! evcxr asks rust-analyzer for the type of a `let`, and writes it where the variable is kept.
+//! Inside of a `Box<dyn Error>` it leaves the path out, so rustc does not find the trait, but knows
+//! what to import.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -48,8 +50,8 @@ pub(in crate::session) fn with_types(
     (code != cells.code).then_some(code)
 }
 
-/// For a name that rustc does not know in a variable's type: the variable, the generated line, where in it the name
-/// is, and what it should be.
+/// For a name that rustc does not know in a variable's type: the variable, the generated line,
+/// where in it the name is, and what it should be.
 fn unknown_name(
     error: &Value,
     sources: &Sources<'_>,

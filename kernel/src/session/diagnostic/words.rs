@@ -78,7 +78,8 @@ pub(super) fn is_about_store(message: &Message) -> bool {
     labels.any(|label| matches!(&label.place, Place::Crate { file, .. } if file == STORE))
 }
 
-/// Whether an error is there only because variables are kept: what it complains of is in generated code.
+/// Whether an error is there only because variables are kept: what it complains of is in generated
+/// code.
 pub(super) fn is_due_to_keeping(json: &Value, sources: &Sources<'_>) -> bool {
     let mut primary = array(&json["spans"])
         .iter()
@@ -149,7 +150,8 @@ fn name_the_end(message: &mut Message, json: &Value, sources: &Sources<'_>) {
     });
 }
 
-/// A variable comes from the store, and goes there at the end: rustc's words about these lines become notes.
+/// A variable comes from the store, and goes there at the end: rustc's words about these lines
+/// become notes.
 fn explain_variables(message: &mut Message, json: &Value, sources: &Sources<'_>) {
     let borrows = matches!(
         message.code.as_deref(),

@@ -1,11 +1,13 @@
-//! Places in what was compiled as places in what was written: magics and closures are rewritten within their lines.
+//! Places in what was compiled as places in what was written: magics and closures are rewritten
+//! within their lines.
 
 use std::ops::Range;
 
 /// How many comparisons of words a line is worth.
 const MAX_COMPARISONS: usize = 1 << 20;
 
-/// A place in `code` as a place in `written`, which has the same lines, but not the same words in each.
+/// A place in `code` as a place in `written`, which has the same lines, but not the same words in
+/// each.
 pub(super) fn as_written(code: &str, written: &str, bytes: Range<usize>) -> Range<usize> {
     if code == written {
         return bytes;

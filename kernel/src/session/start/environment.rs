@@ -1,7 +1,7 @@
 //! What a user has told cargo through the environment, and must not reach the builds of cells.
 //!
-//! Cells and the library are compiled in one way in all sessions, or the prebuilt library would not fit. What the cells
-//! themselves start finds the environment as it was.
+//! Cells and the library are compiled in one way in all sessions, or the prebuilt library would not
+//! fit. What the cells themselves start finds the environment as it was.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -26,8 +26,8 @@ const WRAPPERS: [&str; 4] = [
     "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER",
 ];
 
-/// Takes all this out of this process's environment, and leaves it in `user`'s. Gives the variables whose program is
-/// missing.
+/// Takes all this out of this process's environment, and leaves it in `user`'s. Gives the variables
+/// whose program is missing.
 pub(in crate::session) fn clear(user: &mut Command) -> Vec<&'static str> {
     let mut missing = Vec::new();
     for name in PROFILE.into_iter().chain(WRAPPERS) {

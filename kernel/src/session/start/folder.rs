@@ -79,7 +79,8 @@ impl Drop for Folder {
     }
 }
 
-/// Removes a session's folder. A compiler that was just killed may have left a file while it was being emptied.
+/// Removes a session's folder. A compiler that was just killed may have left a file while it was
+/// being emptied.
 pub(crate) fn remove(folder: &Path) {
     let deadline = Instant::now() + Duration::from_secs(1);
     while fs::remove_dir_all(folder).is_err() && folder.exists() && Instant::now() < deadline {
@@ -126,7 +127,8 @@ fn remove_abandoned(parent: &Path) {
     }
 }
 
-/// A process id alone says little where containers share the folder: the socket must have no listener, either.
+/// A process id alone says little where containers share the folder: the socket must have no
+/// listener, either.
 fn is_abandoned(folder: &Path, pid: Pid) -> bool {
     let Ok(metadata) = folder.symlink_metadata() else {
         return false;

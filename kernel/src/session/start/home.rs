@@ -1,4 +1,5 @@
-//! Which home cargo has: that of the shared cache, in which nothing can be written, until a cell adds a dependency.
+//! Which home cargo has: that of the shared cache, in which nothing can be written, until a cell
+//! adds a dependency.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,8 @@ impl Home {
         variables::set(VARIABLE, Some(self.shared.as_os_str()));
     }
 
-    /// Dependencies can be added. The library is compiled once more then, because its own are in another place.
+    /// Dependencies can be added. The library is compiled once more then, because its own are in
+    /// another place.
     pub(in crate::session) fn use_own(&self) {
         variables::set(VARIABLE, self.own.as_deref());
     }

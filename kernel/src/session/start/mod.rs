@@ -1,4 +1,5 @@
-//! How a session starts: the library, a folder, the compiler's environment, the processes, and a first cell.
+//! How a session starts: the library, a folder, the compiler's environment, the processes, and a
+//! first cell.
 
 mod environment;
 pub(super) mod folder;
@@ -36,7 +37,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// When there is no compiler, no place for the session's folder, or a process cannot be started.
+    /// When there is no compiler, no place for the session's folder, or a process cannot be
+    /// started.
     pub fn start(options: Options) -> Result<(Session, Control)> {
         let program = match options.program {
             Some(program) => program,
@@ -79,7 +81,8 @@ impl Session {
         warm: Option<&warm::Warm>,
         output: Box<dyn Fn(Output) + Send + Sync>,
     ) -> Result<(Session, Control)> {
-        // What a supervisor leaves behind that is killed. Where that cannot be had, it is found by its environment.
+        // What a supervisor leaves behind that is killed. Where that cannot be had, it is found by
+        // its environment.
         let _ = adopt_orphans();
         let link = Link::open(&folder, output).context("could not open the supervisor's socket")?;
         let control = Control { link: link.clone() };
@@ -149,8 +152,8 @@ impl Session {
         Ok((session, control))
     }
 
-    /// A hidden first cell: makes the library known and allows `?`, so that no later cell is compiled
-    /// twice for it.
+    /// A hidden first cell: makes the library known and allows `?`, so that no later cell is
+    /// compiled twice for it.
     fn open(&mut self, warm: Option<&warm::Warm>) -> Result<(), CellError> {
         // Where a value moves a variable away, evcxr shows it by its own means.
         let mut code = format!(":fmt {}\n", output::value_format("{:?}"));
@@ -186,7 +189,8 @@ fn supervisor_command(
     command
 }
 
-/// The prebuilt library. A session without it is better than none, but none can be without a compiler.
+/// The prebuilt library. A session without it is better than none, but none can be without a
+/// compiler.
 fn find_library(
     program: &Path,
     output: &(dyn Fn(Output) + Send + Sync),
@@ -207,8 +211,8 @@ fn find_library(
     }
 }
 
-/// evcxr takes its folder from the environment, cargo the profile of the cells, and rust-analyzer what to read.
-/// Only the folder is passed on to the `user`'s process.
+/// evcxr takes its folder from the environment, cargo the profile of the cells, and rust-analyzer
+/// what to read. Only the folder is passed on to the `user`'s process.
 fn set_compiler_environment(folder: &Path, warm: Option<&warm::Warm>, user: &mut Command) {
     variables::set(supervisor::FOLDER_VARIABLE, Some(folder.as_os_str()));
     for (name, value) in manifest::environment(warm) {

@@ -33,7 +33,8 @@ pub(in crate::session) fn about_folder(error: Error) -> Error {
     ))
 }
 
-/// The error of a cell that was not compiled because there is no room for what comes of it, if that is why.
+/// The error of a cell that was not compiled because there is no room for what comes of it, if that
+/// is why.
 pub(in crate::session) fn no_room_for_cell(said: &str, folder: &Path) -> Option<CellError> {
     let is_why = said.contains(NO_ROOM) || (said.contains(NOTHING_SAID) && is_full(folder));
     let place = folder.parent().unwrap_or(folder).display();

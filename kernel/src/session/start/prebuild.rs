@@ -11,8 +11,8 @@ use crate::library::toolchain::Compiler;
 use crate::library::warm::{self, Warm};
 use crate::session::Session;
 
-/// Builds the library into a cache, for a session that has asked for it; gives the exit status. What it starts for cells in its turn
-/// has other roles.
+/// Builds the library into a cache, for a session that has asked for it; gives the exit status.
+/// What it starts for cells in its turn has other roles.
 pub(crate) fn run(root: &Path) -> u8 {
     let built = std::env::current_exe()
         .context("cannot find this program's own file")
@@ -20,7 +20,8 @@ pub(crate) fn run(root: &Path) -> u8 {
     match built {
         Ok(_) => 0,
         Err(error) => {
-            // To the session; what cargo says goes where the session's own process would have said it.
+            // To the session; what cargo says goes where the session's own process would have said
+            // it.
             print!("{error:#}");
             1
         }
@@ -43,8 +44,9 @@ pub(crate) fn build(root: &Path, warm: &mut Warm, program: &Path) -> Result<()> 
             building.display()
         )
     })?;
-    // For an error like this one evcxr asks `cargo check`, which wants the dependencies in a form of its own:
-    // or the first such error of every session would take as long as the library takes to compile.
+    // For an error like this one evcxr asks `cargo check`, which wants the dependencies in a form
+    // of its own: or the first such error of every session would take as long as the library takes
+    // to compile.
     let _ = session.run_cell("let unknown_type = no_such_function();");
     session.abandon();
     warm.complete(&building, &folder, &folder.join(TOOLS).join(KEPT))

@@ -1,5 +1,5 @@
-//! A second transport, for the tests of what stands on the seam: threads that send each other messages, and
-//! share nothing.
+//! A second transport, for the tests of what stands on the seam: threads that send each other
+//! messages, and share nothing.
 //!
 //! ```text
 //!  owner ── Job ──────────────────────────▶ worker
@@ -7,8 +7,9 @@
 //!        ◀── Begun, Results, Left, Gone ──
 //! ```
 //!
-//! Encoded values are sent one by one, numbers when their run ends. So of a worker that is lost in a run of
-//! several numbers, the owner cannot know which it was at: it is blamed on none, and all of them are run again.
+//! Encoded values are sent one by one, numbers when their run ends. So of a worker that is lost in
+//! a run of several numbers, the owner cannot know which it was at: it is blamed on none, and all
+//! of them are run again.
 
 mod tests;
 mod worker;
@@ -126,8 +127,8 @@ struct Book {
     n_claimed: u64,
     n_answered: u64,
     runs: Vec<Run>,
-    /// What each worker that is at it has been granted and not answered, and whether the first of that is
-    /// what it is at.
+    /// What each worker that is at it has been granted and not answered, and whether the first of
+    /// that is what it is at.
     at_it: HashMap<usize, (u64, u64, bool)>,
     left: HashSet<usize>,
     deaths: Vec<Death>,

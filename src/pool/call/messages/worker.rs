@@ -98,8 +98,8 @@ impl Remote<'_> {
     }
 }
 
-// SAFETY: the owner grants each task once; the numbers came with the job, which outlives this; `begin` makes a buffer of numbers
-// of the largest alignment, with room for the whole run.
+// SAFETY: the owner grants each task once; the numbers came with the job, which outlives this;
+// `begin` makes a buffer of numbers of the largest alignment, with room for the whole run.
 unsafe impl Port for Remote<'_> {
     fn claim(&mut self) -> Option<(u64, u64)> {
         if IS_LOST.get() {

@@ -20,8 +20,8 @@ impl Transport for Engine {
     type Function = Offset;
     type Args = Arguments;
 
-    /// Puts a job into the queue and wakes one worker if none is about to look; the number is its index in
-    /// the queue.
+    /// Puts a job into the queue and wakes one worker if none is about to look; the number is its
+    /// index in the queue.
     fn publish(&mut self, new: &NewJob<'_, Engine>) -> Result<u64> {
         self.replace_dead(false);
         self.fill_slots()?;

@@ -46,7 +46,8 @@ pub(in crate::pool) struct Engine {
     crew: Crew,
     /// Jobs that were published and not yet collected.
     open: BTreeMap<u64, OpenJob>,
-    /// Jobs that all workers have left and the owner has not collected, whose entries in the queue later ones needed.
+    /// Jobs that all workers have left and the owner has not collected, whose entries in the queue
+    /// later ones needed.
     aside: HashMap<u64, Job>,
     /// Those of them that were collected since.
     discarded: RefCell<Vec<u64>>,
@@ -134,7 +135,8 @@ impl Engine {
     pub(in crate::pool) fn pids(&mut self) -> Vec<i32> {
         self.replace_dead(true);
         if self.needs_workers() {
-            // Slots whose workers were given up are tried once more; what is empty then is not listed.
+            // Slots whose workers were given up are tried once more; what is empty then is not
+            // listed.
             let _ = self.crew.fill_slots(self.first_open());
         }
         self.crew.pids()
@@ -200,8 +202,8 @@ impl Engine {
         self.crew.terminate();
     }
 
-    /// A job has ended when all of it is done, or when a worker died in it and every other has left,
-    /// or when there is no worker that could run it.
+    /// A job has ended when all of it is done, or when a worker died in it and every other has
+    /// left, or when there is no worker that could run it.
     fn has_ended(&self, ids: &[u64]) -> bool {
         ids.iter().any(|&id| {
             if self.job(id).is_done() {
@@ -219,7 +221,8 @@ impl Engine {
         })
     }
 
-    /// Waits until all workers have left the queue's entry for `id`, and puts aside what is wanted of it.
+    /// Waits until all workers have left the queue's entry for `id`, and puts aside what is wanted
+    /// of it.
     fn make_room(&mut self, id: u64) {
         let Some(previous) = id.checked_sub(N_JOBS as u64) else {
             return;
@@ -316,7 +319,8 @@ impl Engine {
         }
         let lifeline = &Board::of(&self.heap).owner;
         if lifeline.is_cut() {
-            // The thread that made the pool has ended, and its workers with it; now this one has the pool.
+            // The thread that made the pool has ended, and its workers with it; now this one has
+            // the pool.
             lifeline.reset()?;
             lifeline.hold();
         }

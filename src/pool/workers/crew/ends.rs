@@ -35,7 +35,8 @@ struct End {
     overran: Option<TaskLimit>,
     /// The pool's limit, if the worker was refused memory under it.
     lacked_memory: Option<u64>,
-    /// How many processes of the control group had ended for lack of memory, if it may be one of them.
+    /// How many processes of the control group had ended for lack of memory, if it may be one of
+    /// them.
     n_ended_for_memory: Option<u64>,
     /// It ended itself because there was no room for its results.
     lacked_room: bool,
@@ -89,11 +90,12 @@ impl Crew {
         leavers
     }
 
-    /// Makes sure that a worker that is taken for dead is. The OS spares a dead server's worker that has
-    /// changed its credentials, and it must not go on beside its successor.
+    /// Makes sure that a worker that is taken for dead is. The OS spares a dead server's worker
+    /// that has changed its credentials, and it must not go on beside its successor.
     fn is_off(&self, slot: usize, pid: i32) -> bool {
         let lifeline = &Board::of(&self.heap).slots[slot].lifeline;
-        // The OS marks at most 2,048 words of a thread that dies: a worker with more locks may leave this one as it was.
+        // The OS marks at most 2,048 words of a thread that dies: a worker with more locks may
+        // leave this one as it was.
         if !lifeline.is_held_by(pid) || thread::has_ended(pid as u32, Look::Thorough) {
             return true;
         }
@@ -159,8 +161,8 @@ impl Crew {
         }
     }
 
-    /// How many processes of the control group have ended for lack of memory, if there are more than
-    /// before and a worker's end looks like that.
+    /// How many processes of the control group have ended for lack of memory, if there are more
+    /// than before and a worker's end looks like that.
     fn look_for_lack_of_memory(&mut self, ended: Ended) -> Option<u64> {
         let Ended::Signalled(SIGKILL) = ended else {
             return None;
@@ -208,8 +210,8 @@ impl Crew {
         };
     }
 
-    /// Kills workers that have been at one task for too long. Those that this process may not kill leave
-    /// their slots as if they were dead.
+    /// Kills workers that have been at one task for too long. Those that this process may not kill
+    /// leave their slots as if they were dead.
     pub(in crate::pool) fn kill_overdue(&mut self) -> Vec<Leaver> {
         let Some(limit) = &mut self.time_limit else {
             return Vec::new();

@@ -29,7 +29,8 @@ impl Crew {
         self.end();
     }
 
-    /// Kills workers whose initialiser does not return within the time limit: they would never leave.
+    /// Kills workers whose initialiser does not return within the time limit: they would never
+    /// leave.
     fn end_starts(&mut self) {
         let (Some(limit), Some(_)) = (self.settings.timeout, &self.settings.initializer) else {
             return;
@@ -63,7 +64,8 @@ impl Crew {
         self.starter.end();
     }
 
-    /// Waits for workers that have nothing left to run. One that was stopped would never leave, and is killed.
+    /// Waits for workers that have nothing left to run. One that was stopped would never leave, and
+    /// is killed.
     pub(super) fn await_ends(&mut self) {
         let starter = &self.starter;
         while let Some(&first) = self.dying.first() {

@@ -25,8 +25,8 @@ use crate::pool::shm::board::{AWAKE, Board, MAX_WORKERS, Slot};
 use crate::pool::shm::function;
 use crate::pool::shm::sleep;
 
-/// How many workers in a row may die on a slot before they are ready, until no other is started there
-/// for this job: something in this program or on this machine kills them all.
+/// How many workers in a row may die on a slot before they are ready, until no other is started
+/// there for this job: something in this program or on this machine kills them all.
 const MAX_FAILED_STARTS: u32 = 3;
 
 /// The workers of one engine.
@@ -40,7 +40,8 @@ pub(in crate::pool) struct Crew {
     n_tasks_before: Vec<u64>,
     /// How many workers in a row died on each slot before they were ready.
     failed_starts: Vec<u32>,
-    /// How many processes of the control group had ended for lack of memory when this was last asked.
+    /// How many processes of the control group had ended for lack of memory when this was last
+    /// asked.
     n_ended_for_memory: u64,
     /// Workers that are dead but whose memory the kernel is still freeing.
     dying: Vec<i32>,
@@ -176,9 +177,9 @@ impl Crew {
         })
     }
 
-    /// Starts a worker on each slot that is wanted and empty, to begin at job `first`. Failed starts are
-    /// counted from 0: idle workers may have been killed one after another, which says nothing about
-    /// the next.
+    /// Starts a worker on each slot that is wanted and empty, to begin at job `first`. Failed
+    /// starts are counted from 0: idle workers may have been killed one after another, which says
+    /// nothing about the next.
     ///
     /// # Errors
     /// The first that occurred; slots that could be filled are.

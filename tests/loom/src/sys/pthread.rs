@@ -1,5 +1,6 @@
-//! The C library's robust mutex, and the kernel's part in it: who dies leaves a mark on each that it holds, and
-//! one sleeper is woken (glibc, `nptl/pthread_mutex_trylock.c`; Linux, `kernel/futex/core.c`, `handle_futex_death`).
+//! The C library's robust mutex, and the kernel's part in it: who dies leaves a mark on each that
+//! it holds, and one sleeper is woken (glibc, `nptl/pthread_mutex_trylock.c`; Linux,
+//! `kernel/futex/core.c`, `handle_futex_death`).
 
 use std::cell::RefCell;
 
