@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 mod caught;
 #[path = "../../src/sys/copy.rs"]
 mod copy;
-#[path = "../../src/error.rs"]
+#[path = "../../src/error/mod.rs"]
 mod error;
 #[path = "../../src/wire.rs"]
 mod wire;
