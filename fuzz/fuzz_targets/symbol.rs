@@ -1,7 +1,7 @@
 //! Any bytes are an error or a function's name, and looking for that is an error or finds code.
 #![no_main]
 // A part of the library, of which this uses a part.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 use libfuzzer_sys::fuzz_target;
 

@@ -1,7 +1,7 @@
 //! Any bytes decode to an error or to a value that encodes to the same bytes again.
 #![no_main]
 // A part of the library, of which this uses a part.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
