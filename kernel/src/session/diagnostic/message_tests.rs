@@ -66,6 +66,20 @@ fn child(level: &str, message: &str, spans: &[Value]) -> Value {
 }
 
 #[test]
+fn the_course_s_former_place_leads_to_its_crate() {
+    let cell = Compiled::new(
+        "use forklore::lesson::predict;",
+        "fn run() {\nuse forklore::lesson::predict;\n}\n",
+    );
+    let label = Some("could not find `lesson` in `forklore`");
+    let spans = [cell.span(2, "lesson", label, true)];
+    let title = "unresolved import `forklore::lesson`";
+    let failed = cell.fails(&[error(title, Some("E0432"), &spans, &[])]);
+    let text = failed.traceback.join("\n");
+    assert!(text.contains("write `use forklore_course::*;`"), "{text}");
+}
+
+#[test]
 fn an_error_has_the_cell_s_lines_columns_and_suggestions() {
     let cell = Compiled::new(
         "let a = 1; let b: String = a;",

@@ -102,6 +102,7 @@ pub(super) fn reword(message: &mut Message, json: &Value, sources: &Sources<'_>)
     explain_gone(message, sources);
     explain_question_mark(message);
     advise_dep(message);
+    name_the_course(message);
     advise_first_line(message, sources);
     for child in &mut message.children {
         child.title = child.title.replace(CRATE, "the cell");
@@ -280,6 +281,20 @@ fn advise_dep(message: &mut Message) {
                 "if you wanted to use a crate named `{krate}`, add it with `:dep {krate}` in a cell of its own"
             );
         }
+    }
+}
+
+/// Notebooks from before the course was a crate look for it in the library.
+fn name_the_course(message: &mut Message) {
+    let labels = message
+        .labels
+        .iter()
+        .filter_map(|label| label.text.as_deref());
+    let is_meant =
+        |text: &str| text.contains("`forklore::lesson") || text.contains("`lesson` in `forklore`");
+    if labels.chain([message.title.as_str()]).any(is_meant) {
+        let help = "the course is a crate of its own: write `use forklore_course::*;`";
+        message.children.push(Message::new("help", help.to_owned()));
     }
 }
 
