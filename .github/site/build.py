@@ -100,7 +100,7 @@ def main():
     for document in documents:
         render(document, pages, repository, folder)
 
-    run("cargo", "doc", "--locked", "--no-deps", "--package", "forklore")
+    run("cargo", "doc", "--locked", "--no-deps", "--all-features", "--package", "forklore")
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     shutil.copytree(target / "doc", folder / "api")
     if not arguments.no_course:

@@ -30,8 +30,8 @@ impl Pool {
     }
 
     /// Closes the pool and waits until everything that was begun is done and every worker has
-    /// ended. None is left then. A task whose [`Pending`] or iterator was dropped is not waited
-    /// for: if it still runs, its worker is killed.
+    /// ended. None is left then. A task whose [`Pending`](super::Pending) or iterator was dropped
+    /// is not waited for: if it still runs, its worker is killed.
     pub fn join(&self) {
         self.shared.join();
     }
