@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::caught;
@@ -262,6 +263,7 @@ impl Builder {
             cpu_time_limit: self.cpu_time_limit,
             kills_descendants: self.kills_descendants,
             conditions: self.conditions,
+            closures: Arc::default(),
             local: None,
         };
         Ok(Pool {

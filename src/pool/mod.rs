@@ -29,6 +29,7 @@ mod progress;
 mod settings;
 mod shm;
 mod star;
+mod stats;
 mod workers;
 
 use std::fmt;
@@ -67,6 +68,7 @@ pub use plan::Schedule;
 pub use progress::Watched;
 pub use settings::StartMethod;
 pub use star::StarFn;
+pub use stats::{DeathCause, Stats, Tally};
 pub use workers::fresh::init;
 
 /// A pool of worker processes that run functions on arguments.
@@ -169,6 +171,28 @@ impl Pool {
     /// run is not counted.
     pub fn n_tasks(&self) -> u64 {
         self.shared.n_tasks().iter().sum()
+    }
+
+    /// What has happened to the workers since the pool was made: tasks, deaths and their causes,
+    /// retries, time limits that were passed, respawns; on each slot, and in closures' own workers.
+    /// A worker that died was counted, and replaced, before this returns.
+    ///
+    /// # Fork safety
+    /// In a forked child the numbers begin at 0, as the child's own workers do.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::builder().workers(2).retries(1).build()?;
+    /// let results = pool.try_map(|x: u32| if x == 3 { std::process::exit(1) } else { x }, 0..9);
+    /// assert_eq!(results[3].as_ref().unwrap_err().tries(), 2);
+    /// let stats = pool.stats();
+    /// assert_eq!((stats.total().n_deaths(), stats.total().n_retries()), (2, 1));
+    /// println!("{stats}");
+    /// # Ok(()) }
+    /// ```
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
     }
 
     /// Applies `f` to every argument and returns the results in the arguments' order.

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
@@ -9,6 +10,7 @@ use crate::error::Result;
 use super::call::work::Work;
 use super::plan::Schedule;
 use super::shm::desk::Shm;
+use super::stats::SharedTally;
 use super::workers::conditions::Conditions;
 
 /// What every worker of a pool is started with.
@@ -30,6 +32,8 @@ pub(super) struct Settings {
     /// Whether what a task has started ends with a worker that is killed.
     pub(super) kills_descendants: bool,
     pub(super) conditions: Conditions,
+    /// What has happened to workers that were forked for one call.
+    pub(super) closures: Arc<SharedTally>,
     /// What workers that are forked for one call inherit; `None` for those that live on.
     pub(super) local: Option<LocalCall>,
 }

@@ -28,6 +28,7 @@ mod progress;
 mod reliability;
 mod shared;
 mod starts;
+mod stats;
 mod streams;
 mod support;
 mod surroundings;
@@ -55,6 +56,7 @@ fn main() {
         ("limits", limits::TESTS),
         ("conditions", conditions::TESTS),
         ("starts", starts::TESTS),
+        ("stats", stats::TESTS),
         ("orders", orders::TESTS),
         ("features", features::TESTS),
         ("plugins", plugins::TESTS),

@@ -240,6 +240,8 @@ impl<T: Transport> Batch<T> {
                 error.set_tries(*n_deaths);
                 if error.is_timed_out() || *n_deaths > self.terms.retries {
                     self.failures.push((item, error));
+                } else {
+                    transport.retried(item, death);
                 }
             }
         }

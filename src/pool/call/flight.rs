@@ -23,6 +23,7 @@ use crate::pool::settings::Settings;
 use crate::pool::shm::args::{Arguments, Encoder};
 use crate::pool::shm::desk::Shm;
 use crate::pool::shm::engine::Engine;
+use crate::pool::stats::Stats;
 
 /// When a map that runs is first looked at for large results; and the next time, if there were
 /// some.
@@ -101,6 +102,12 @@ impl Shared {
         engine.map(|engine| engine.n_tasks()).unwrap_or_default()
     }
 
+    /// What has happened to the workers.
+    pub(in crate::pool) fn stats(&self) -> Stats {
+        let engine = self.engine_mut();
+        engine.map(|mut engine| engine.stats()).unwrap_or_default()
+    }
+
     /// Changes the number of workers.
     pub(in crate::pool) fn resize(&self, n_workers: usize) -> Result<()> {
         let mut engine = self.open_engine()?;
@@ -147,6 +154,7 @@ impl Shared {
             } else {
                 Engine::start(&self.settings)?
             };
+            self.settings.closures.reset();
             self.wanted.borrow_mut().clear();
             self.orphans.borrow_mut().clear();
         }

@@ -43,6 +43,9 @@ pub(in crate::pool) trait Transport: Sized {
     /// Takes a job that has ended off the books. Its results stay.
     fn conclude(&mut self, job: u64) -> Ending;
 
+    /// An item is tried again of which a worker has died: for those who count.
+    fn retried(&mut self, item: usize, death: &Death);
+
     /// Leaves nothing to claim of a job.
     fn cancel(&self, job: u64);
 
@@ -168,6 +171,8 @@ pub(in crate::pool) struct Death {
     /// The task that it was running: the first of its run that was not committed. `None` if it was
     /// running none, or it is not known which.
     pub(in crate::pool) task: Option<u64>,
+    /// Which of the owner's workers it was.
+    pub(in crate::pool) slot: usize,
     pub(in crate::pool) pid: i32,
     /// When the owner noticed it, on the system's monotonic clock.
     pub(in crate::pool) noticed_ns: u64,

@@ -212,6 +212,7 @@ impl Messages {
                     if let Some((next, end, is_known)) = book.at_it.remove(&worker) {
                         book.deaths.push(Death {
                             task: (next < end && is_known).then_some(next),
+                            slot: worker,
                             pid: worker as i32,
                             noticed_ns: 0,
                             cause: Cause::Vanished,
@@ -304,6 +305,8 @@ impl Transport for Messages {
             deaths: book.deaths.clone(),
         }
     }
+
+    fn retried(&mut self, _item: usize, _death: &Death) {}
 
     fn cancel(&self, job: u64) {
         if let Some(book) = self.jobs.borrow_mut().get_mut(&job) {

@@ -10,7 +10,10 @@ use super::super::args::{self, Arguments};
 use super::super::board::{Board, JobSpec, SPINNING};
 use super::super::{lane, recorder};
 use super::{BACKSTOP, Engine, OpenJob};
-use crate::pool::call::transport::{CommittedRun, Ending, Look, NewJob, Transport, WorkerLook};
+use crate::pool::call::transport::{
+    CommittedRun, Death, Ending, Look, NewJob, Transport, WorkerLook,
+};
+use crate::pool::stats::Count;
 
 /// How long the owner lets a tiny job run before it wakes more workers than one.
 const HEAD_START: Duration = Duration::from_micros(5);
@@ -101,6 +104,10 @@ impl Transport for Engine {
             is_done: self.job(id).is_done(),
             deaths: open.map(|job| job.deaths).unwrap_or_default(),
         }
+    }
+
+    fn retried(&mut self, _item: usize, death: &Death) {
+        self.crew.count(death.slot, Count::Retries);
     }
 
     fn cancel(&self, id: u64) {

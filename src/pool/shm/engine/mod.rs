@@ -32,6 +32,7 @@ use crate::pool::call::notes::Notes;
 use crate::pool::call::transport::{Death, Items, Transport};
 use crate::pool::call::work::Trampoline;
 use crate::pool::settings::Settings;
+use crate::pool::stats::{Stats, Tally};
 use crate::pool::workers::crew::{Crew, Leaver, check_number};
 use crate::pool::workers::start;
 
@@ -133,13 +134,18 @@ impl Engine {
 
     /// The workers' pids, after dead ones were replaced.
     pub(in crate::pool) fn pids(&mut self) -> Vec<i32> {
+        self.look_around();
+        self.crew.pids()
+    }
+
+    /// Replaces workers that have died, as soon as that can be known.
+    fn look_around(&mut self) {
         self.replace_dead(true);
         if self.needs_workers() {
             // Slots whose workers were given up are tried once more; what is empty then is not
             // listed.
             let _ = self.crew.fill_slots(self.first_open());
         }
-        self.crew.pids()
     }
 
     /// Changes the number of workers. Those that are too many finish what they run.
@@ -168,8 +174,17 @@ impl Engine {
 
     /// How many tasks were ever finished on each slot.
     pub(in crate::pool) fn n_tasks(&self) -> Vec<u64> {
-        let slots = 0..self.crew.n_slots();
-        slots.map(|slot| self.crew.n_tasks(slot)).collect()
+        let tallies = self.crew.tallies();
+        tallies.iter().map(Tally::n_tasks).collect()
+    }
+
+    /// What has happened to the workers, after dead ones were replaced.
+    pub(in crate::pool) fn stats(&mut self) -> Stats {
+        self.look_around();
+        Stats {
+            workers: self.crew.tallies(),
+            closures: self.settings.closures.get(),
+        }
     }
 
     /// Adds to a map's notes what its workers have noted in a job, before that is given back.
@@ -337,8 +352,14 @@ impl Engine {
 }
 
 impl Drop for Engine {
-    /// Lets go of the lifeline, which lies in memory that may be unmapped after this.
+    /// Lets go of the lifeline, which lies in memory that may be unmapped after this. The pool goes
+    /// on with what was counted for a closure.
     fn drop(&mut self) {
+        if self.owner == process_id() && self.settings.local.is_some() {
+            for tally in self.crew.tallies() {
+                self.settings.closures.add(&tally);
+            }
+        }
         if self.owner == process_id() && !Board::of(&self.heap).owner.cut() {
             std::mem::forget(Rc::clone(&self.heap));
         }

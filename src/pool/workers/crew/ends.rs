@@ -21,6 +21,7 @@ use super::{Crew, Leaver, MAX_FAILED_STARTS};
 use crate::pool::call::transport::Death;
 use crate::pool::shm::board::Board;
 use crate::pool::shm::lane;
+use crate::pool::stats::{Count, DeathCause};
 
 const SIGKILL: i32 = Signal::SIGKILL as i32;
 const SIGABRT: i32 = Signal::SIGABRT as i32;
@@ -119,11 +120,8 @@ impl Crew {
     ) -> Leaver {
         let heap = Rc::clone(&self.heap);
         let slot = &Board::of(&heap).slots[slot_index];
-        let n_tasks = self.n_tasks(slot_index) + lane::n_uncounted(&heap, slot);
-        let n_slots = self.n_tasks_before.len().max(slot_index + 1);
-        self.n_tasks_before.resize(n_slots, 0);
-        self.n_tasks_before[slot_index] = n_tasks;
-        self.pids[slot_index] = None;
+        let has_enough = slot.n_tasks.load(Ordering::Relaxed) >= self.settings.max_tasks;
+        self.vacate_early(slot_index);
         let is_retired = slot.is_retired.load(Ordering::Acquire) != 0;
         let was_up = slot.is_up.load(Ordering::Acquire) != 0;
         let overran = self
@@ -149,14 +147,26 @@ impl Crew {
             n_ended_for_memory: self.look_for_lack_of_memory(ended),
             lacked_room: slot.lacks_room.load(Ordering::Acquire) != 0,
         };
+        let cause = end.cause().after(last_panic);
+        if !is_retired {
+            let cause = match was_up {
+                true => DeathCause::of(&cause),
+                false => DeathCause::FailedToStart,
+            };
+            self.count(slot_index, Count::Deaths(cause));
+        } else if has_enough {
+            self.count(slot_index, Count::Retired);
+        }
+        self.record(slot_index).is_bereft = !is_retired || has_enough;
         Leaver {
             slot: slot_index,
             job: (was_up && !is_retired).then(|| slot.job.load(Ordering::Acquire)),
             death: Death {
                 task: lane::running(&self.heap, slot),
+                slot: slot_index,
                 pid,
                 noticed_ns,
-                cause: end.cause().after(last_panic),
+                cause,
             },
         }
     }
@@ -180,15 +190,14 @@ impl Crew {
         failed: Option<(Ended, Option<TaskLimit>)>,
         last_words: &str,
     ) {
-        let n_slots = self.failed_starts.len().max(slot + 1);
-        self.failed_starts.resize(n_slots, 0);
-        let n_failed = &mut self.failed_starts[slot];
+        let has_initializer = self.settings.initializer.is_some();
+        let n_failed = &mut self.record(slot).n_failed_starts;
         self.start_failure = match failed {
             None => {
                 *n_failed = 0;
                 return;
             }
-            Some((_, Some(limit))) if self.settings.initializer.is_some() => {
+            Some((_, Some(limit))) if has_initializer => {
                 *n_failed = MAX_FAILED_STARTS;
                 format!(
                     "the pool's initializer {}",
@@ -222,14 +231,17 @@ impl Crew {
     }
 
     fn spare(&mut self, slot_index: usize, limit: TaskLimit) -> Option<Leaver> {
-        let pid = self.pids[slot_index].take()?;
+        let task = lane::running(&self.heap, &Board::of(&self.heap).slots[slot_index]);
+        let pid = self.vacate_early(slot_index)?;
+        self.count(slot_index, Count::Deaths(DeathCause::TimedOut));
         self.spared.push(pid);
         let slot = &Board::of(&self.heap).slots[slot_index];
         Some(Leaver {
             slot: slot_index,
             job: Some(slot.job.load(Ordering::Acquire)),
             death: Death {
-                task: lane::running(&self.heap, slot),
+                task,
+                slot: slot_index,
                 pid,
                 noticed_ns: monotonic_ns(),
                 cause: Cause::TimedOut {

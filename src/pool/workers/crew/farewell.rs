@@ -24,8 +24,8 @@ impl Crew {
     /// waited for: who dies now is not replaced.
     pub(in crate::pool) fn join(&mut self) {
         self.end_starts();
-        self.dying
-            .extend(self.pids.iter_mut().filter_map(Option::take));
+        let leaving = self.vacate_all();
+        self.dying.extend(leaving);
         self.end();
     }
 
@@ -84,7 +84,7 @@ impl Crew {
     pub(in crate::pool) fn terminate(&mut self) {
         // Those that this process may not kill leave now, or as soon as their task is done.
         Board::of(&self.heap).owner.cut();
-        for pid in self.pids.iter_mut().filter_map(Option::take) {
+        for pid in self.vacate_all() {
             if self.settings.kills_descendants {
                 child::kill(pid, Signal::SIGSTOP);
                 child::wait_until_stopped(pid);

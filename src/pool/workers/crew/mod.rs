@@ -6,6 +6,7 @@
 
 mod ends;
 mod farewell;
+mod tallies;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::futex;
+
+use tallies::Record;
 
 use super::fresh;
 use super::start::Starter;
@@ -24,6 +27,7 @@ use crate::pool::settings::{Settings, StartMethod};
 use crate::pool::shm::board::{AWAKE, Board, MAX_WORKERS, Slot};
 use crate::pool::shm::function;
 use crate::pool::shm::sleep;
+use crate::pool::stats::Count;
 
 /// How many workers in a row may die on a slot before they are ready, until no other is started
 /// there for this job: something in this program or on this machine kills them all.
@@ -36,10 +40,8 @@ pub(in crate::pool) struct Crew {
     /// The worker on each slot; `None` where none could be started. Slots beyond the number that is
     /// wanted hold workers that were dismissed and have not left yet.
     pids: Vec<Option<i32>>,
-    /// How many tasks those have finished who have left each slot.
-    n_tasks_before: Vec<u64>,
-    /// How many workers in a row died on each slot before they were ready.
-    failed_starts: Vec<u32>,
+    /// What has happened on each slot, as far as there was something to note.
+    records: Vec<Record>,
     /// How many processes of the control group had ended for lack of memory when this was last
     /// asked.
     n_ended_for_memory: u64,
@@ -87,8 +89,7 @@ impl Crew {
             heap: Rc::clone(heap),
             settings: Rc::clone(settings),
             pids: vec![None; settings.n_workers.get()],
-            n_tasks_before: Vec::new(),
-            failed_starts: Vec::new(),
+            records: Vec::new(),
             n_ended_for_memory: 0,
             dying: Vec::new(),
             spared: Vec::new(),
@@ -120,16 +121,6 @@ impl Crew {
             .zip(&Board::of(&self.heap).slots)
             .enumerate();
         slots.filter_map(|(index, (pid, slot))| Some((index, (*pid)?, slot)))
-    }
-
-    /// How many tasks were finished on a slot, by all who have ever sat there.
-    pub(in crate::pool) fn n_tasks(&self, slot_index: usize) -> u64 {
-        let before = self.n_tasks_before.get(slot_index).copied().unwrap_or(0);
-        if !self.is_taken(slot_index) {
-            return before;
-        }
-        let slot = &Board::of(&self.heap).slots[slot_index];
-        before + slot.n_tasks.load(Ordering::Relaxed)
     }
 
     /// Whether some worker is there to run something.
@@ -185,7 +176,9 @@ impl Crew {
     /// The first that occurred; slots that could be filled are.
     pub(in crate::pool) fn fill_slots(&mut self, first: u64) -> Result<()> {
         let mut outcome = Ok(());
-        self.failed_starts.clear();
+        for record in &mut self.records {
+            record.n_failed_starts = 0;
+        }
         for slot in 0..self.settings.n_workers.get() {
             if self.pids[slot].is_none() {
                 outcome = outcome.and(self.start(slot, first));
@@ -238,6 +231,9 @@ impl Crew {
         };
         let order = fresh::order(&duty, self.initializer, self.conditions);
         self.pids[slot_index] = Some(self.starter.start(&duty, order)?);
+        if std::mem::take(&mut self.record(slot_index).is_bereft) {
+            self.count(slot_index, Count::Respawns);
+        }
         Ok(())
     }
 
@@ -260,7 +256,8 @@ impl Crew {
     pub(in crate::pool) fn await_dismissed(&mut self) {
         let n_wanted = self.settings.n_workers.get();
         for slot in n_wanted..self.pids.len() {
-            self.dying.extend(self.pids[slot].take());
+            let pid = self.vacate(slot);
+            self.dying.extend(pid);
         }
         self.await_ends();
         self.pids.truncate(n_wanted);
@@ -268,7 +265,11 @@ impl Crew {
 
     /// Whether a slot that is empty is to be filled again at once. If not, the next job tries.
     pub(in crate::pool) fn is_wanted(&self, slot: usize) -> bool {
-        slot < self.settings.n_workers.get() && self.failed_starts[slot] < MAX_FAILED_STARTS
+        let n_failed_starts = self
+            .records
+            .get(slot)
+            .map_or(0, |record| record.n_failed_starts);
+        slot < self.settings.n_workers.get() && n_failed_starts < MAX_FAILED_STARTS
     }
 
     /// Tells how long the owner has slept between two looks at the workers' progress.

@@ -1,0 +1,301 @@
+//! What has happened to a pool's workers, in numbers.
+//!
+//! The owner counts, when it notices something: a task's way has no counter but the one that its
+//! worker keeps anyway.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+use nix::sys::signal::Signal;
+
+use crate::error::Cause;
+use crate::sys::atomic::{AtomicU64, Ordering};
+
+/// What has happened to a pool's workers since it was made, by [`Pool::stats`](super::Pool::stats).
+///
+/// Shown with `{}`, it is a small table.
+///
+/// # Example
+/// ```standalone_crate
+/// # fn main() -> forklore::Result<()> {
+/// use forklore::pool::DeathCause;
+///
+/// let pool = forklore::Pool::with_workers(2)?;
+/// let results = pool.try_map(|x: u32| if x == 1 { std::process::abort() } else { x }, 0..4);
+/// assert!(results[1].is_err());
+/// let total = pool.stats().total();
+/// assert_eq!(total.n_deaths_by(DeathCause::Aborted), 1);
+/// assert_eq!((total.n_deaths(), total.n_respawns(), total.n_retries()), (1, 1, 0));
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    pub(super) workers: Vec<Tally>,
+    pub(super) closures: Tally,
+}
+
+impl Stats {
+    /// What has happened on each of the pool's slots. A worker that replaces another goes on with
+    /// its slot. Slots that the pool has no longer, since it was
+    /// [made smaller](super::Pool::resize), keep their numbers, at the end.
+    pub fn workers(&self) -> &[Tally] {
+        &self.workers
+    }
+
+    /// What has happened to workers that were forked for single calls, because the function had
+    /// captured something; counted when such a call has ended.
+    pub fn closures(&self) -> &Tally {
+        &self.closures
+    }
+
+    /// All of it together. [`Pool::n_tasks`](super::Pool::n_tasks) is the tasks of
+    /// [`workers`](Stats::workers) alone.
+    pub fn total(&self) -> Tally {
+        let mut total = self.closures;
+        for worker in &self.workers {
+            total += *worker;
+        }
+        Tally { pid: None, ..total }
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<12} {:>10} {:>8} {:>8} {:>8} {:>8}  pid",
+            "", "tasks", "deaths", "retries", "retired", "respawns"
+        )?;
+        for (slot, worker) in self.workers.iter().enumerate() {
+            worker.row(f, &format!("worker {slot}"))?;
+        }
+        self.closures.row(f, "closures")?;
+        let total = self.total();
+        total.row(f, "total")?;
+        let deaths = DeathCause::ALL.map(|cause| (total.n_deaths_by(cause), cause));
+        let deaths = deaths.iter().filter(|(n, _)| *n > 0);
+        let deaths: Vec<String> = deaths.map(|(n, cause)| format!("{n} {cause}")).collect();
+        match &deaths[..] {
+            [] => f.write_str("no worker died"),
+            deaths => write!(f, "deaths: {}", deaths.join(", ")),
+        }
+    }
+}
+
+/// What has happened on one slot of a pool, or to several workers together.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    pub(super) pid: Option<i32>,
+    counts: [u64; N_COUNTS],
+}
+
+impl Tally {
+    /// The process that is on the slot now; `None` if the slot is empty, and for several workers
+    /// together.
+    pub fn pid(&self) -> Option<i32> {
+        self.pid
+    }
+
+    /// How many tasks were finished, those that panicked included.
+    pub fn n_tasks(&self) -> u64 {
+        self.count(Count::Tasks)
+    }
+
+    /// How many workers died, whatever the cause. A worker that retires, or leaves because its pool
+    /// is made smaller or ends, has not died.
+    pub fn n_deaths(&self) -> u64 {
+        let causes = DeathCause::ALL.into_iter();
+        causes.map(|cause| self.n_deaths_by(cause)).sum()
+    }
+
+    /// How many workers died in one way.
+    pub fn n_deaths_by(&self, cause: DeathCause) -> u64 {
+        self.count(Count::Deaths(cause))
+    }
+
+    /// How many tasks were over a limit: [`n_deaths_by`](Tally::n_deaths_by) this cause.
+    pub fn n_timeouts(&self) -> u64 {
+        self.n_deaths_by(DeathCause::TimedOut)
+    }
+
+    /// How often a task was tried again because this worker died of it
+    /// ([`Builder::retries`](super::Builder::retries)).
+    pub fn n_retries(&self) -> u64 {
+        self.count(Count::Retries)
+    }
+
+    /// How many workers made room for a fresh one after enough tasks
+    /// ([`Builder::max_tasks_per_worker`](super::Builder::max_tasks_per_worker)).
+    pub fn n_retired(&self) -> u64 {
+        self.count(Count::Retired)
+    }
+
+    /// How many workers were started to replace one that had died or retired.
+    pub fn n_respawns(&self) -> u64 {
+        self.count(Count::Respawns)
+    }
+
+    fn count(&self, what: Count) -> u64 {
+        self.counts[what.index()]
+    }
+
+    pub(super) fn add(&mut self, what: Count, n: u64) {
+        self.counts[what.index()] += n;
+    }
+
+    fn row(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+        write!(
+            f,
+            "{name:<12} {:>10} {:>8} {:>8} {:>8} {:>8}",
+            self.n_tasks(),
+            self.n_deaths(),
+            self.n_retries(),
+            self.n_retired(),
+            self.n_respawns()
+        )?;
+        match self.pid {
+            Some(pid) => writeln!(f, "  {pid}"),
+            None => writeln!(f),
+        }
+    }
+}
+
+impl AddAssign for Tally {
+    /// Adds the numbers; the process stays.
+    fn add_assign(&mut self, other: Tally) {
+        for (count, n) in self.counts.iter_mut().zip(other.counts) {
+            *count += n;
+        }
+    }
+}
+
+impl fmt::Debug for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Tally");
+        shown.field("pid", &self.pid);
+        shown.field("n_tasks", &self.n_tasks());
+        for cause in DeathCause::ALL {
+            if self.n_deaths_by(cause) > 0 {
+                shown.field(&format!("{cause:?}"), &self.n_deaths_by(cause));
+            }
+        }
+        shown.field("n_retries", &self.n_retries());
+        shown.field("n_retired", &self.n_retired());
+        shown.field("n_respawns", &self.n_respawns());
+        shown.finish()
+    }
+}
+
+/// In which way a worker died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum DeathCause {
+    /// It exited before its task was done.
+    Exited,
+    /// It aborted: [`std::process::abort`], a panic that cannot unwind, a stack overflow.
+    Aborted,
+    /// Another signal ended it: `kill -9`, a segmentation fault.
+    Killed,
+    /// It [ran out of memory](crate::TaskError::is_out_of_memory), or found no room for its results
+    /// in the memory that it shares with the owner.
+    OutOfMemory,
+    /// Its task was over a limit, and it was killed for that.
+    TimedOut,
+    /// Something else took its exit status, so it is not known.
+    Vanished,
+    /// It ended before it was ready to run anything.
+    FailedToStart,
+}
+
+impl DeathCause {
+    const ALL: [DeathCause; 7] = [
+        DeathCause::Exited,
+        DeathCause::Aborted,
+        DeathCause::Killed,
+        DeathCause::OutOfMemory,
+        DeathCause::TimedOut,
+        DeathCause::Vanished,
+        DeathCause::FailedToStart,
+    ];
+
+    pub(super) fn of(cause: &Cause) -> DeathCause {
+        const ABORT: i32 = Signal::SIGABRT as i32;
+        match cause {
+            Cause::Exited { .. } => DeathCause::Exited,
+            Cause::Aborted { .. } | Cause::Signalled { signal: ABORT } => DeathCause::Aborted,
+            Cause::Signalled { .. } => DeathCause::Killed,
+            Cause::OutOfMemory { .. } | Cause::KilledPerhapsForMemory { .. } | Cause::Encode(_) => {
+                DeathCause::OutOfMemory
+            }
+            Cause::TimedOut { .. } => DeathCause::TimedOut,
+            _ => DeathCause::Vanished,
+        }
+    }
+}
+
+impl fmt::Display for DeathCause {
+    /// What became of a worker, in words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DeathCause::Exited => "exited",
+            DeathCause::Aborted => "aborted",
+            DeathCause::Killed => "killed by a signal",
+            DeathCause::OutOfMemory => "out of memory",
+            DeathCause::TimedOut => "timed out",
+            DeathCause::Vanished => "vanished",
+            DeathCause::FailedToStart => "failed to start",
+        })
+    }
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Count {
+    Tasks,
+    Retries,
+    Retired,
+    Respawns,
+    Deaths(DeathCause),
+}
+
+const N_COUNTS: usize = 4 + DeathCause::ALL.len();
+
+impl Count {
+    fn index(self) -> usize {
+        match self {
+            Count::Tasks => 0,
+            Count::Retries => 1,
+            Count::Retired => 2,
+            Count::Respawns => 3,
+            Count::Deaths(cause) => 4 + cause as usize,
+        }
+    }
+}
+
+/// A tally to which several engines add: those of a pool's closures.
+#[derive(Default)]
+pub(super) struct SharedTally([AtomicU64; N_COUNTS]);
+
+impl SharedTally {
+    pub(super) fn add(&self, tally: &Tally) {
+        for (sum, n) in self.0.iter().zip(tally.counts) {
+            sum.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn get(&self) -> Tally {
+        Tally {
+            pid: None,
+            counts: std::array::from_fn(|index| self.0[index].load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Begins at 0: this is a forked child, and what was counted is another process's.
+    pub(super) fn reset(&self) {
+        for count in &self.0 {
+            count.store(0, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What the owner counts of its workers.
+
+use crate::sys::atomic::Ordering;
+
+use super::Crew;
+use crate::pool::shm::board::Board;
+use crate::pool::shm::lane;
+use crate::pool::stats::{Count, Tally};
+
+/// What is known of a slot beside the worker that sits on it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Record {
+    /// The tasks in it are those of workers that have left.
+    pub(super) tally: Tally,
+    /// How many workers in a row died before they were ready.
+    pub(super) n_failed_starts: u32,
+    /// Its last worker died or retired: the next one replaces it.
+    pub(super) is_bereft: bool,
+}
+
+impl Crew {
+    /// What has happened on each slot that the crew has, or had.
+    pub(in crate::pool) fn tallies(&self) -> Vec<Tally> {
+        let slots = 0..self.records.len().max(self.pids.len());
+        let tally = |slot| {
+            let mut tally = self.noted(slot);
+            tally.add(Count::Tasks, self.n_tasks_now(slot));
+            tally.pid = self.pids.get(slot).copied().flatten();
+            tally
+        };
+        slots.map(tally).collect()
+    }
+
+    /// How many tasks were finished on a slot, by all who have ever sat there.
+    pub(in crate::pool) fn n_tasks(&self, slot: usize) -> u64 {
+        self.noted(slot).n_tasks() + self.n_tasks_now(slot)
+    }
+
+    /// What was noted on a slot; the tasks of the worker that sits there are not.
+    fn noted(&self, slot: usize) -> Tally {
+        let record = self.records.get(slot).copied();
+        record.unwrap_or_default().tally
+    }
+
+    /// How many tasks the worker has finished that sits on a slot.
+    fn n_tasks_now(&self, slot: usize) -> u64 {
+        if !self.is_taken(slot) {
+            return 0;
+        }
+        let slot = &Board::of(&self.heap).slots[slot];
+        slot.n_tasks.load(Ordering::Relaxed)
+    }
+
+    /// Counts something on a slot.
+    pub(in crate::pool) fn count(&mut self, slot: usize, what: Count) {
+        self.record(slot).tally.add(what, 1);
+    }
+
+    pub(super) fn record(&mut self, slot: usize) -> &mut Record {
+        if self.records.len() <= slot {
+            self.records.resize(slot + 1, Record::default());
+        }
+        &mut self.records[slot]
+    }
+
+    /// Takes a worker off its slot, whose count of tasks stays.
+    pub(super) fn vacate(&mut self, slot: usize) -> Option<i32> {
+        let n_tasks = self.n_tasks_now(slot);
+        let pid = self.pids[slot].take()?;
+        self.record(slot).tally.add(Count::Tasks, n_tasks);
+        Some(pid)
+    }
+
+    /// As [`vacate`](Crew::vacate), for a worker that was at something: it counts a chunk when that
+    /// ends.
+    pub(super) fn vacate_early(&mut self, slot: usize) -> Option<i32> {
+        let n_uncounted = lane::n_uncounted(&self.heap, &Board::of(&self.heap).slots[slot]);
+        let pid = self.vacate(slot)?;
+        self.record(slot).tally.add(Count::Tasks, n_uncounted);
+        Some(pid)
+    }
+
+    /// Takes all workers off their slots.
+    pub(super) fn vacate_all(&mut self) -> Vec<i32> {
+        let slots = 0..self.pids.len();
+        slots.filter_map(|slot| self.vacate(slot)).collect()
+    }
+}
