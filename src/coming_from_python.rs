@@ -19,7 +19,7 @@
 //! | `p.exitcode` | [`TaskError`](crate::TaskError)`.exit_code()`, `.signal()` | in the error that `join` gives |
 //! | `daemon=True` | as it is | a child dies with its parent, however that ends |
 //! | `os.fork()` | [`fork()?`](crate::fork()) | the child cannot fall out of its branch |
-//! | `set_start_method("forkserver")` | `Pool::builder().start_method(StartMethod::Forkserver)` | for one pool, not for the program |
+//! | `set_start_method("forkserver")` | `Pool::builder().start_method(StartMethod::Forkserver)` | for one pool, not for the program; without it, a pool in a program with threads has one |
 //! | `Queue(n)`, `Pipe()` | [`Queue::bounded(n)?`](crate::Queue::bounded), [`pipe()?`](crate::pipe) | no feeder thread |
 //! | `queue.get(timeout=t)`, `get_nowait()` | `queue.recv_timeout(t)?`, `queue.try_recv()?` | |
 //! | `Value("d", x)`, `Array("d", n)` | [`Value::new(x)?`](crate::Value::new), [`SharedArray::zeroed(n)?`](crate::SharedArray::zeroed) | `update` is one step, without a lock beside it |

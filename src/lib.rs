@@ -18,10 +18,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The workers are forked once and live on. The function need not exist when they are forked: it is
-//! sent as its offset in its shared object, so in a notebook it may be defined in a later cell, or
-//! in the very cell of the map. A closure that has captured something runs in workers that are
-//! forked for that one call, and inherit whatever it refers to:
+//! The workers are forked once and live on; in a program with threads, a fork server starts them
+//! ([`StartMethod`]). The function need not exist when they are forked: it is sent as its offset in
+//! its shared object, so in a notebook it may be defined in a later cell, or in the very cell of
+//! the map. A closure that has captured something runs in workers that are forked for that one
+//! call, and inherit whatever it refers to:
 //!
 //! ```standalone_crate
 //! # fn main() -> forklore::Result<()> {
@@ -181,15 +182,14 @@
 //! # In tests
 //!
 //! The standard harness runs each `#[test]` on a thread of its own, also with `--test-threads=1`,
-//! so a pool cannot fork there. A test of code that uses pools either takes
-//! [`StartMethod::Forkserver`], with functions that capture nothing:
+//! so a pool's workers come from a fork server there ([`StartMethod::Auto`]), and run functions
+//! that capture nothing:
 //!
 //! ```standalone_crate
-//! use forklore::{Pool, StartMethod};
+//! use forklore::Pool;
 //!
 //! fn doubles_are_even() {
-//!     let builder = Pool::builder().workers(2).start_method(StartMethod::Forkserver);
-//!     let pool = builder.build().unwrap();
+//!     let pool = Pool::with_workers(2).unwrap();
 //!     assert!(pool.map(|x: u64| 2 * x, 0..10).iter().all(|x| x % 2 == 0));
 //! }
 //!
@@ -197,8 +197,9 @@
 //! std::thread::spawn(doubles_are_even).join().unwrap();
 //! ```
 //!
-//! or is a program of its own, whose `main` calls the tests one after the other (the crate
-//! `libtest-mimic` gives it the standard harness's options). In `Cargo.toml`, for `tests/pools.rs`:
+//! Tests whose functions capture are a program of their own, whose `main` calls them one after the
+//! other (the crate `libtest-mimic` gives it the standard harness's options). In `Cargo.toml`, for
+//! `tests/pools.rs`:
 //!
 //! ```toml
 //! [[test]]
@@ -209,8 +210,9 @@
 //! # Trade-offs
 //!
 //! - A process can be forked only while it has **one thread**; with more, the child would inherit
-//!   locks that no thread unlocks. Such calls are refused with an error that says so. Make pools
-//!   before threads, and drop a [`ThreadPool`] before you make a [`Pool`].
+//!   locks that no thread unlocks. A pool in a program with threads gets its workers from a fork
+//!   server; what only a fork could do ([`fork`], [`Process`], a map of a closure that captures) is
+//!   refused there, with an error that says what to do.
 //! - Arguments and results of non-capturing functions are **copied** as bytes (serde): plain
 //!   numbers fast, vectors of them and strings in one piece, everything else value by value. What a
 //!   closure captures is not copied at all, but forking costs about 0.2 ms for each worker of the

@@ -112,19 +112,19 @@ impl Error {
             Kind::MultiThreaded,
             format!(
                 "cannot fork: this process has {n_threads} threads, and a fork would copy the locks \
-                 they hold; create the pool before the first thread, end the threads (drop the \
-                 thread pool) first, or start its workers in another way (StartMethod::Forkserver)"
+                 they hold; fork before the first thread, end the threads (drop the thread pool) \
+                 first, or let a pool's workers start in another way (StartMethod::Auto)"
             ),
         )
     }
 
-    /// The same for a function that is not shipped, in whatever pool; `why` says what it is.
-    pub(crate) fn for_closure(mut self, why: &str) -> Self {
+    /// The same for a function that is not shipped, in whatever pool; `why` says what it is, and
+    /// `advice` what to do instead.
+    pub(crate) fn for_closure(mut self, why: &str, advice: &str) -> Self {
         let (cannot, _) = self.message.split_once("; ").unwrap_or((&self.message, ""));
         self.message = format!(
-            "{why}, so that only workers forked for the call could run it, but {cannot}; pass a function \
-             that captures nothing and gets what it needs from its arguments, or make the call while \
-             there is one thread"
+            "{why}, so that only workers forked for the call could run it, but {cannot}; {advice}, \
+             or make the call while there is one thread"
         );
         self
     }

@@ -19,6 +19,7 @@ use super::call::flight::Shared;
 use super::plan::Schedule;
 use super::settings::{Initializer, Settings, StartMethod};
 use super::workers::conditions::Conditions;
+use super::workers::start;
 
 /// Chooses what a [`Pool`] is like.
 #[derive(Default)]
@@ -43,7 +44,8 @@ impl Builder {
         self
     }
 
-    /// How workers are started: by a fork of this process, unless something else is said.
+    /// How workers are started: by a fork of this process while it has one thread, and by a fork
+    /// server otherwise, unless something else is said.
     pub fn start_method(mut self, method: StartMethod) -> Builder {
         self.method = method;
         self
@@ -224,10 +226,10 @@ impl Builder {
     /// Makes the pool and starts its workers.
     ///
     /// # Errors
-    /// As [`Pool::new`] and [`Pool::with_workers`], but several threads are an error only for
-    /// [`StartMethod::Fork`]; and `is_invalid_input()` if a worker is to run 0 tasks, a task may
-    /// take no time, the initialiser cannot travel, a variable's name cannot be one, or the folder
-    /// is none. A limit that a worker cannot start under, or a niceness that it may not have, is an
+    /// As [`Pool::new`] and [`Pool::with_workers`]; `is_multi_threaded()` if this process has
+    /// several threads and the method is [`StartMethod::Fork`]; and `is_invalid_input()` if a
+    /// worker is to run 0 tasks, a task may take no time, the initialiser cannot travel, a
+    /// variable's name cannot be one, or the folder is none. A limit that a worker cannot start under, or a niceness that it may not have, is an
     /// error of the first call, which names it.
     pub fn build(self) -> Result<Pool> {
         if self.max_tasks == Some(0) {
@@ -241,20 +243,20 @@ impl Builder {
             ));
         }
         self.conditions.check()?;
-        if self.method != StartMethod::Fork
-            && let Some(Initializer {
-                shipped: Err(why), ..
-            }) = &self.initializer
+        let method = start::settle(self.method);
+        if method != StartMethod::Fork
+            && let Some(initializer) = &self.initializer
         {
-            return Err(Error::invalid_input(format!(
-                "the pool's initializer cannot be sent to workers that are not forked from this process: {}; give a \
-                 function or a non-capturing closure, or use StartMethod::Fork",
-                why()
-            )));
+            let advice = match self.method {
+                StartMethod::Auto => "make the pool before the first thread",
+                _ => "use StartMethod::Fork",
+            };
+            initializer.to_ship(advice)?;
         }
         let settings = Settings {
             n_workers: Cell::new(self.n_workers.unwrap_or_else(cpu_count)),
-            method: self.method,
+            method,
+            is_auto: self.method == StartMethod::Auto,
             initializer: self.initializer,
             max_tasks: self.max_tasks.unwrap_or(u64::MAX),
             schedule: self.schedule.checked()?,

@@ -92,8 +92,9 @@ pub use workers::fresh::init;
 /// rename, as linkers do), and do not overwrite the old one: workers may have it mapped.
 ///
 /// # Fork safety
-/// A pool must be made while the process has one thread, unless its workers are started in another
-/// way than by fork ([`StartMethod`]). In a forked child (and after a notebook cell was rolled
+/// A pool whose workers are forked from this process ([`StartMethod::Fork`], or what
+/// [`StartMethod::Auto`] comes to in a process with one thread) has to be made before the first
+/// thread; the others may be made at any time. In a forked child (and after a notebook cell was rolled
 /// back) the same value starts workers of its own on its next use. Workers end with the process
 /// that made the pool: however it ends, also if it replaces its program (`exec`), and also if
 /// workers have changed their credentials (`setuid` and its like).
@@ -124,9 +125,12 @@ pub struct Pool {
 impl Pool {
     /// A pool with a worker for each processor that this process may use ([`cpu_count`]).
     ///
+    /// While this process has one thread, the workers are forked from it; otherwise a fork server
+    /// starts them ([`StartMethod::Auto`]).
+    ///
     /// # Errors
-    /// `is_multi_threaded()` if the process has more than one thread; `is_os()` if it may have no
-    /// more processes or memory.
+    /// `is_os()` if the process may have no more processes or memory, or has threads and cannot
+    /// start its program again for a fork server; the message says what to do.
     pub fn new() -> Result<Pool> {
         Pool::with_workers(cpu_count())
     }
@@ -158,6 +162,22 @@ impl Pool {
     /// The number of workers.
     pub fn workers(&self) -> usize {
         self.shared.n_workers()
+    }
+
+    /// How the workers are started: what [`StartMethod::Auto`] came to when the pool was made, or
+    /// the method that was asked for. Never `Auto`.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// use forklore::{Pool, StartMethod};
+    ///
+    /// let pool = Pool::with_workers(2)?; // this process has one thread
+    /// assert_eq!(pool.start_method(), StartMethod::Fork);
+    /// # Ok(()) }
+    /// ```
+    pub fn start_method(&self) -> StartMethod {
+        self.shared.settings().method
     }
 
     /// The pids of the workers that live. A worker that died was replaced before this returns.

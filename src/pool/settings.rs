@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 use super::call::work::Work;
 use super::plan::Schedule;
@@ -17,7 +17,10 @@ use super::workers::conditions::Conditions;
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) n_workers: Cell<usize>,
+    /// What the start method came to: never `Auto`.
     pub(super) method: StartMethod,
+    /// Whether a fork server starts workers where this process cannot be forked any more.
+    pub(super) is_auto: bool,
     pub(super) initializer: Option<Initializer>,
     /// After how many tasks a worker is replaced by a fresh one.
     pub(super) max_tasks: u64,
@@ -46,6 +49,22 @@ pub(super) struct Initializer {
     pub(super) shipped: Result<ShippedInitializer, fn() -> String>,
 }
 
+impl Initializer {
+    /// What a worker that inherits nothing is to run.
+    ///
+    /// # Errors
+    /// `is_invalid_input()`, which says why there is none, and ends with the `advice`.
+    pub(super) fn to_ship(&self, advice: &str) -> Result<ShippedInitializer> {
+        self.shipped.map_err(|why| {
+            Error::invalid_input(format!(
+                "the pool's initializer cannot be sent to workers that are not forked from this \
+                 process: {}; give a function or a non-capturing closure, or {advice}",
+                why()
+            ))
+        })
+    }
+}
+
 /// How a non-capturing initialiser is called; false if it panicked.
 pub(super) type ShippedInitializer = extern "C" fn() -> bool;
 
@@ -61,6 +80,7 @@ pub(super) struct LocalCall {
 ///
 /// | | what a worker is | may the process have threads? | pool of 2 to first result |
 /// | --- | --- | --- | --- |
+/// | `Auto` | `Fork` while this process has one thread, `Forkserver` otherwise | yes | that of the one it comes to |
 /// | `Fork` | a copy of this process as it is now | no | 0.25 ms; 12 ms if it has touched 256 MiB |
 /// | `Forkserver` | a copy of a server that was started with the pool | yes | 1.2 ms, whatever it has touched |
 /// | `Spawn` | the same program, started afresh | yes | 0.8 ms, whatever it has touched |
@@ -79,8 +99,11 @@ pub(super) struct LocalCall {
 /// # fn main() -> forklore::Result<()> {
 /// use forklore::{Pool, StartMethod};
 ///
+/// let pool = Pool::with_workers(2)?;
+/// assert_eq!(pool.start_method(), StartMethod::Fork);
 /// let thread = std::thread::spawn(std::thread::park); // a second thread: no fork from here
-/// let pool = Pool::builder().workers(2).start_method(StartMethod::Forkserver).build()?;
+/// let pool = Pool::with_workers(2)?;
+/// assert_eq!(pool.start_method(), StartMethod::Forkserver);
 /// assert_eq!(pool.map(|x: u64| x.pow(2), 0..4), [0, 1, 4, 9]);
 /// # thread.thread().unpark();
 /// # Ok(()) }
@@ -88,11 +111,19 @@ pub(super) struct LocalCall {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum StartMethod {
+    /// Decided when the pool is made: `Fork` while this process has one thread, `Forkserver`
+    /// otherwise. [`Pool::start_method`](crate::Pool::start_method) says what it came to.
+    ///
+    /// A pool that came to `Fork` lives on when the process starts threads. Workers that it needs
+    /// from then on, because one died or the pool grows, come from a fork server: they inherit
+    /// nothing, and an initialiser that has captured something cannot be sent to them. A call that
+    /// finds no worker at all then has an error that says so.
+    #[default]
+    Auto,
     /// Forks this process: fastest, and workers have all that it has when they are forked. That
     /// includes its open files: make a pool before pipes to other programs, listeners and file
     /// locks, which its idle workers would hold open, or use another method
     /// ([Fork safety](crate#fork-safety-what-a-worker-has-of-its-parent)).
-    #[default]
     Fork,
     /// A fresh process of the same program, which has one thread and little memory, forks workers
     /// when it is asked to.

@@ -11,6 +11,7 @@ use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{ForkResult, Pid};
 
+use super::thread;
 use crate::error::{Error, Result, signal_name};
 
 /// How many threads this process has, or 2 where only that can be told that there are several.
@@ -36,11 +37,16 @@ fn n_threads_settled() -> usize {
     let deadline = Instant::now() + Duration::from_millis(5);
     loop {
         let n = n_threads();
-        if n == 1 || Instant::now() >= deadline {
+        if n == 1 || thread::another_stays() || Instant::now() >= deadline {
             return n;
         }
         std::thread::yield_now();
     }
+}
+
+/// Whether this process may be forked, as far as its threads are concerned.
+pub(crate) fn is_alone() -> bool {
+    n_threads_settled() == 1
 }
 
 /// Which side of a fork this is.

@@ -104,7 +104,8 @@ fn check_is_loaded(path: &Path, address: usize) -> Result<()> {
     let refuse = |why: &str| {
         Error::os(
             &format!(
-                "cannot start a fresh process with {}: {why}; use StartMethod::Fork",
+                "cannot start a fresh process with {}: {why}; make the pool while this process has one thread, so \
+                 that its workers are forked",
                 path.display()
             ),
             std::io::ErrorKind::Unsupported.into(),
@@ -182,7 +183,8 @@ fn spawn(arguments: &[CString], environment: &[CString], files: &[BorrowedFd<'_>
     match code {
         0 => Ok(pid),
         libc::ENOENT => Err(Error::os(
-            "cannot start this program again without a mounted /proc; use StartMethod::Fork",
+            "cannot start this program again without a mounted /proc; make the pool while this process has one \
+             thread, so that its workers are forked",
             std::io::Error::from_raw_os_error(code),
         )),
         code => Err(Error::os(

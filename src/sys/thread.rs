@@ -39,9 +39,50 @@ pub(crate) fn has_ended(tid: u32, look: Look) -> bool {
     look == Look::Thorough && child::is_zombie(tid)
 }
 
+/// Whether this process has another thread that is not about to end; false where `/proc` does not
+/// tell.
+pub(crate) fn another_stays() -> bool {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else {
+        return false;
+    };
+    let own = thread_id().to_string();
+    threads.flatten().any(|thread| {
+        let name = thread.file_name();
+        *name != *own && !is_on_its_way_out(&thread.path().join("stat"))
+    })
+}
+
+/// The system sets this flag before it wakes those who join a thread (`PF_EXITING`).
+const EXITING: u32 = 0x4;
+
+/// Whether the `stat` of a thread says that it is ending, or is there no more.
+fn is_on_its_way_out(stat: &std::path::Path) -> bool {
+    let Ok(stat) = std::fs::read_to_string(stat) else {
+        return true;
+    };
+    // Behind the name, which may hold anything, the flags are the seventh word (proc(5)).
+    let behind_name = stat.rsplit_once(") ").map(|(_, rest)| rest);
+    let flags = behind_name.and_then(|rest| rest.split(' ').nth(6)?.parse::<u32>().ok());
+    flags.is_none_or(|flags| flags & EXITING != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_was_joined_does_not_stay() {
+        let ended = std::thread::spawn(thread_id).join().unwrap();
+        let stat = format!("/proc/self/task/{ended}/stat");
+        assert!(is_on_its_way_out(stat.as_ref()));
+        let own = format!("/proc/self/task/{}/stat", thread_id());
+        assert!(!is_on_its_way_out(own.as_ref()));
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let stays = std::thread::spawn(move || wait.recv());
+        assert!(another_stays());
+        drop(release);
+        let _ = stays.join().unwrap();
+    }
 
     #[test]
     fn the_living_and_the_dead() {

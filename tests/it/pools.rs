@@ -118,14 +118,15 @@ fn bad_numbers_are_refused() {
 fn a_second_thread_is_refused() {
     let (send, receive) = std::sync::mpsc::channel::<()>();
     let thread = std::thread::spawn(move || receive.recv());
-    let error = Pool::with_workers(2).unwrap_err();
+    let forking = || Pool::builder().start_method(forklore::StartMethod::Fork);
+    let error = forking().workers(2).build().unwrap_err();
     assert!(error.is_multi_threaded());
     assert!(error.to_string().contains("2 threads"), "{error}");
     assert!(forklore::fork().unwrap_err().is_multi_threaded());
     drop(send);
     let _ = thread.join().unwrap();
     // The kernel takes a thread off its books only a moment after it was joined.
-    assert!(Pool::with_workers(1).is_ok());
+    assert!(forking().workers(1).build().is_ok());
 }
 
 fn a_pool_in_a_forked_child_has_workers_of_its_own() {

@@ -2,11 +2,15 @@
 
 use forklore::{Pool, StartMethod};
 
-use crate::support::{power, tests};
+use crate::support::{Scene, power, tests};
 
 tests![
     every_method_maps_the_same,
     a_process_with_threads_can_have_a_pool,
+    the_method_is_what_auto_came_to,
+    a_pool_that_forked_lives_on_beside_threads,
+    an_initializer_that_captured_is_named_where_it_cannot_be_sent,
+    a_pool_needs_no_file_to_fork,
     closures_are_run_by_forks_of_the_caller,
     initializers_travel_if_they_captured_nothing,
     workers_are_processes_of_their_own,
@@ -15,6 +19,8 @@ tests![
     workers_killed_before_they_are_ready_are_replaced,
     workers_of_workers,
 ];
+
+pub const SCENES: &[Scene] = &[("no_file_is_allowed", no_file_is_allowed)];
 
 pub const METHODS: [StartMethod; 3] = [
     StartMethod::Fork,
@@ -66,13 +72,145 @@ fn a_process_with_threads_can_have_a_pool() {
         let captured = 3;
         let results = pool.try_map(|x: u64| x + captured, 0..2);
         let error = results[0].as_ref().unwrap_err();
+        let text = error.to_string();
+        let line = "pool.map_with(&captured, |captured, item| …, items)";
         assert!(
-            error.is_not_run() && error.to_string().contains("captured"),
+            error.is_not_run() && text.contains("captured something") && text.contains(line),
             "{error}"
         );
+        let pointer: fn(u64) -> u64 = power;
+        let error = pool.try_map(pointer, 0..2).remove(0).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("pass the function itself") && !text.contains("map_with"));
     }
     drop(send);
     let _ = thread.join().unwrap();
+}
+
+/// Runs something while this process has another thread.
+fn beside_a_thread<T>(run: impl FnOnce() -> T) -> T {
+    let (send, receive) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || receive.recv());
+    let result = run();
+    drop(send);
+    let _ = thread.join().unwrap();
+    result
+}
+
+fn the_method_is_what_auto_came_to() {
+    assert_eq!(StartMethod::default(), StartMethod::Auto);
+    for _ in 0..20 {
+        // A thread that was joined counts no more.
+        let pool = Pool::with_workers(1).unwrap();
+        assert_eq!(pool.start_method(), StartMethod::Fork);
+        let served = beside_a_thread(|| Pool::with_workers(1).unwrap());
+        assert_eq!(served.start_method(), StartMethod::Forkserver);
+        assert_eq!(served.map(power, 0..3), pool.map(power, 0..3));
+    }
+    assert!(beside_a_thread(Pool::new).is_ok());
+    for method in METHODS {
+        assert_eq!(pool(method, 1).start_method(), method);
+    }
+}
+
+fn kill_a_worker(pool: &Pool) {
+    use nix::sys::signal::{Signal, kill};
+    let victim = pool.pids()[0];
+    kill(nix::unistd::Pid::from_raw(victim), Signal::SIGKILL).unwrap();
+    crate::support::wait_until(|| !crate::support::is_running(victim));
+}
+
+fn a_pool_that_forked_lives_on_beside_threads() {
+    let builder = Pool::builder().workers(2).environment("OF_THE_POOL", "1");
+    let initializer = || std::env::set_current_dir("/proc").unwrap();
+    let pool = builder.initializer(initializer).build().unwrap();
+    let is_ready = || {
+        let folder = std::env::current_dir().unwrap();
+        folder.as_os_str() == "/proc" && std::env::var("OF_THE_POOL").as_deref() == Ok("1")
+    };
+    let forked = pool.pids();
+    assert_eq!(pool.broadcast(is_ready), [true; 2]);
+    beside_a_thread(|| {
+        kill_a_worker(&pool);
+        assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
+        let pids = pool.pids();
+        assert_eq!(pids.iter().filter(|&pid| forked.contains(pid)).count(), 1);
+        assert_eq!(pool.broadcast(is_ready), [true; 2]);
+        pool.resize(4).unwrap();
+        assert_eq!(pool.broadcast(is_ready), [true; 4]);
+        let exits = |x: u64| if x < 4 { std::process::exit(5) } else { x };
+        let results = pool.try_map(exits, 0..8);
+        let codes = results
+            .iter()
+            .map(|result| result.as_ref().err()?.exit_code());
+        assert_eq!(codes.flatten().collect::<Vec<_>>(), [5; 4]);
+        assert_eq!(pool.broadcast(is_ready), [true; 4]);
+        assert_eq!(pool.start_method(), StartMethod::Fork);
+    });
+    // From here on it forks again, and ends the server's workers like its own.
+    let before = pool.pids();
+    kill_a_worker(&pool);
+    pool.resize(5).unwrap();
+    assert_eq!(pool.broadcast(is_ready), [true; 5]);
+    let own = crate::support::children();
+    let n_new = pool
+        .pids()
+        .iter()
+        .filter(|pid| !before.contains(pid))
+        .count();
+    assert_eq!(
+        (n_new, own.len()),
+        (2, 3),
+        "two workers and the server: {own:?}"
+    );
+    pool.resize(1).unwrap();
+    assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
+}
+
+fn an_initializer_that_captured_is_named_where_it_cannot_be_sent() {
+    let builder = || {
+        let captured = String::from("/proc");
+        Pool::builder()
+            .workers(1)
+            .initializer(move || drop(captured.clone()))
+    };
+    let pool = builder().build().unwrap();
+    beside_a_thread(|| {
+        let error = builder().build().unwrap_err();
+        assert!(error.is_invalid_input());
+        let error = error.to_string();
+        assert!(
+            error.contains("captured something") && error.contains("before the first thread"),
+            "{error}"
+        );
+        kill_a_worker(&pool);
+        let error = pool.try_map(power, 0..1).remove(0).unwrap_err();
+        assert!(error.is_not_run());
+        let error = error.to_string();
+        assert!(
+            error.contains("initializer") && error.contains("captured something"),
+            "{error}"
+        );
+    });
+    assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
+}
+
+fn a_pool_needs_no_file_to_fork() {
+    let output = crate::support::play("no_file_is_allowed");
+    assert!(output.status.success(), "{}", crate::support::text(&output));
+}
+
+fn no_file_is_allowed() {
+    use nix::sys::resource::{Resource, setrlimit};
+    setrlimit(Resource::RLIMIT_FSIZE, 1 << 20, 1 << 20).unwrap();
+    let pool = Pool::with_workers(1).unwrap();
+    assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
+    beside_a_thread(|| {
+        kill_a_worker(&pool);
+        let error = pool.try_map(power, 0..1).remove(0).unwrap_err().to_string();
+        assert!(error.contains("ulimit -f"), "{error}");
+    });
+    assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
 }
 
 fn closures_are_run_by_forks_of_the_caller() {

@@ -143,6 +143,7 @@ pub fn run_if_asked() {
         crate::surroundings::SCENES,
         crate::plugins::SCENES,
         crate::orders::SCENES,
+        crate::starts::SCENES,
     ];
     for (scene, play) in scenes.into_iter().flatten() {
         if *scene == name {

@@ -23,6 +23,19 @@ pub(in crate::pool) const fn is_non_capturing<F>() -> bool {
     size_of::<F>() == 0 && !std::mem::needs_drop::<F>() && align_of::<F>() == 1
 }
 
+/// What is wrong with a closure that cannot be sent.
+const HAS_CAPTURED: &str = "this function has captured something";
+
+/// What to do about a function that cannot be sent for this reason.
+pub(in crate::pool) fn how_to_ship(why: &str) -> &'static str {
+    if why == HAS_CAPTURED {
+        "send along what it has captured: pool.map_with(&captured, |captured, item| …, items), and \
+         likewise try_map_with, imap_with and apply_with"
+    } else {
+        "pass the function itself"
+    }
+}
+
 /// Why a function of this type (a `C`, or the `F` in it) has a size, in words: it has captured
 /// something, or it is a pointer and not the function that it points to.
 pub(in crate::pool) fn why_not_shipped<F>() -> String {
@@ -41,7 +54,7 @@ pub(in crate::pool) fn why_not_shipped<F>() -> String {
     } else if name.starts_with('&') || name.contains("dyn ") {
         format!("this is a reference to a function ({name}), not the function itself")
     } else {
-        "this function has captured something".to_owned()
+        HAS_CAPTURED.to_owned()
     }
 }
 
@@ -113,7 +126,9 @@ mod tests {
         let n = 1;
         let closure = |x| x + n;
         assert_eq!(why(&closure), "this function has captured something");
+        assert!(how_to_ship(&why(&closure)).contains("map_with"));
         let pointer: fn(u64) -> u64 = |x| x;
+        assert_eq!(how_to_ship(&why(&pointer)), "pass the function itself");
         assert!(why(&pointer).contains("pointer to a function (fn(u64) -> u64)"));
         assert!(why(&&closure).contains("reference to a function (&"));
         let boxed: Box<dyn Fn(u64) -> u64> = Box::new(closure);

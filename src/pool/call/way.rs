@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::caught;
 use crate::error::Result;
 
-use super::callable::{Callable, why_not_shipped};
+use super::callable::{Callable, how_to_ship, why_not_shipped};
 use super::flight::{Flight, Function, Load, Shared};
 use super::outcome::NotRun;
 use super::run::Call;
@@ -160,12 +160,14 @@ pub(super) fn fork_for(
     let settings = Settings {
         n_workers: Cell::new(pool.n_workers().min(n_items)),
         method: StartMethod::Fork,
+        is_auto: false,
         local: Some(call),
         ..settings.clone()
     };
     Shared::start(settings, inherited).map_err(|error| {
         if error.is_multi_threaded() {
-            return error.for_closure(&why_not_shipped());
+            let why = why_not_shipped();
+            return error.for_closure(&why, how_to_ship(&why));
         }
         error
     })

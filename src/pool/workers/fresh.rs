@@ -165,7 +165,10 @@ pub(super) fn launch_server(heap: &Heap, order: Order) -> Result<(i32, Line)> {
 fn launch(heap: &Heap, order: Order) -> Result<(i32, Line)> {
     let unsupported = |why: &str| {
         Error::os(
-            &format!("cannot start a fresh process: {why}; use StartMethod::Fork"),
+            &format!(
+                "cannot start a fresh process: {why}; make the pool while this process has one thread, so that its \
+                 workers are forked"
+            ),
             std::io::ErrorKind::Unsupported.into(),
         )
     };
@@ -185,9 +188,11 @@ fn launch(heap: &Heap, order: Order) -> Result<(i32, Line)> {
             path.display()
         )));
     }
-    let memory = heap
-        .file()
-        .ok_or_else(|| unsupported("this pool's memory has no file"))?;
+    let memory = heap.file().ok_or_else(|| {
+        unsupported(
+            "this pool's memory could not be a file when it was made (see ulimit -n, ulimit -f)",
+        )
+    })?;
     let order = Order {
         entry: (entry_address() - base) as u64,
         owner: u64::from(std::process::id()),

@@ -12,7 +12,6 @@
 //! reaps them, and only when it is asked: a pid stays taken until the owner knows how its worker
 //! ended.
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::error::Error as _;
 use std::time::Duration;
@@ -48,12 +47,15 @@ pub(super) struct Server {
     line: Line,
     owner: u32,
     /// The workers that it forked and has not reaped.
-    workers: RefCell<HashSet<i32>>,
+    workers: HashSet<i32>,
 }
 
 impl Server {
+    /// How a worker ends that is taken for dead because its server is: it dies with that.
+    pub(super) const ENDED_WITH: Ended = Ended::Signalled(Signal::SIGKILL as i32);
+
     /// Launches a server for workers as the order says.
-    pub(in crate::pool) fn launch(heap: &Heap, order: Order) -> Result<Server> {
+    pub(super) fn launch(heap: &Heap, order: Order) -> Result<Server> {
         if child::has_children_elsewhere() {
             // Its pids would be those of another PID namespace, and here of other processes.
             return Err(Error::os(
@@ -67,20 +69,16 @@ impl Server {
             pid,
             line,
             owner: process_id(),
-            workers: RefCell::default(),
+            workers: HashSet::new(),
         })
     }
 
     /// Forks a worker; `None` if the server is dead.
-    pub(in crate::pool) fn start(
-        &self,
-        slot_index: usize,
-        n_workers: usize,
-    ) -> Option<Result<i32>> {
+    pub(super) fn start(&mut self, slot_index: usize, n_workers: usize) -> Option<Result<i32>> {
         let [what, number, _] = self.ask([START, slot_index as i64, n_workers as i64])?;
         Some(match what {
             STARTED => {
-                self.workers.borrow_mut().insert(number as i32);
+                self.workers.insert(number as i32);
                 Ok(number as i32)
             }
             _ => Err(Error::os(
@@ -91,20 +89,19 @@ impl Server {
     }
 
     /// Reaps a worker if it has ended; `None` while it runs.
-    pub(super) fn try_reap(&self, pid: i32) -> Option<Ended> {
+    pub(super) fn try_reap(&mut self, pid: i32) -> Option<Ended> {
         // A worker dies with its server, so another server's is dead.
-        let killed = Ended::Signalled(Signal::SIGKILL as i32);
-        if !self.workers.borrow().contains(&pid) {
-            return Some(killed);
+        if !self.workers.contains(&pid) {
+            return Some(Server::ENDED_WITH);
         }
         let ended = match self.ask([REAP, i64::from(pid), 0]) {
             Some([RUNS, ..]) => return None,
             Some([EXITED, code, _]) => Ended::Exited(code as i32),
             Some([SIGNALLED, signal, _]) => Ended::Signalled(signal as i32),
             Some(_) => Ended::Unknown,
-            None => killed,
+            None => Server::ENDED_WITH,
         };
-        self.workers.borrow_mut().remove(&pid);
+        self.workers.remove(&pid);
         Some(ended)
     }
 

@@ -1,5 +1,6 @@
 //! How a pool's processes come into being.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use crate::error::Result;
@@ -9,63 +10,93 @@ use crate::sys::child::{self, Ended, Side};
 use super::fresh::{self, Order};
 use super::server::Server;
 use super::worker::{self, Duty};
-use crate::pool::settings::StartMethod;
+use crate::pool::settings::{Settings, StartMethod};
 
-/// Starts workers in one way, and knows how to reap them.
-pub(super) enum Starter {
-    Fork,
-    Spawn,
+/// What a method comes to in this process as it is now: never `Auto`.
+pub(in crate::pool) fn settle(method: StartMethod) -> StartMethod {
+    match method {
+        StartMethod::Auto if child::is_alone() => StartMethod::Fork,
+        StartMethod::Auto => StartMethod::Forkserver,
+        chosen => chosen,
+    }
+}
+
+/// Starts a pool's workers, and knows how to reap them.
+pub(super) struct Starter {
+    method: StartMethod,
+    /// Whether a server starts workers that this process cannot fork any more.
+    is_auto: bool,
     /// The server, once it was needed.
-    Server(Option<Server>),
+    server: Option<Server>,
+    /// Workers that are a server's children and were not reaped. All others are this process's.
+    served: HashSet<i32>,
 }
 
 impl Starter {
-    pub(in crate::pool) fn new(method: StartMethod) -> Starter {
-        match method {
-            StartMethod::Fork => Starter::Fork,
-            StartMethod::Spawn => Starter::Spawn,
-            StartMethod::Forkserver => Starter::Server(None),
+    pub(super) fn new(settings: &Settings) -> Starter {
+        Starter {
+            method: settings.method,
+            is_auto: settings.is_auto,
+            server: None,
+            served: HashSet::new(),
         }
     }
 
-    /// Starts a worker. `order` says the same as `duty` to a process that inherits nothing.
-    pub(in crate::pool) fn start(&mut self, duty: &Duty<'_>, order: Order) -> Result<i32> {
-        match self {
-            Starter::Fork => match child::fork()? {
+    /// Whether the next worker inherits what this process has; otherwise it needs an order.
+    pub(super) fn forks(&self) -> bool {
+        self.method == StartMethod::Fork && (!self.is_auto || child::is_alone())
+    }
+
+    /// Starts a worker: a fork of this process, or one to which `order` says what `duty` does.
+    pub(super) fn start(&mut self, duty: &Duty<'_>, order: Option<Order>) -> Result<i32> {
+        let Some(order) = order else {
+            return match child::fork()? {
                 Side::Child(_branch) => worker::work(duty),
-                Side::Parent(pid) => Ok(pid),
-            },
-            Starter::Spawn => fresh::launch_worker(duty.heap, order),
-            Starter::Server(server) => {
-                let ask = |server: &Server| server.start(duty.slot_index, duty.n_workers);
-                if let Some(started) = server.as_ref().and_then(ask) {
-                    return started;
+                Side::Parent(pid) => {
+                    self.served.remove(&pid);
+                    Ok(pid)
                 }
-                // There was none, or it was killed: the dead one is reaped when it is replaced.
-                let fresh = server.insert(Server::launch(duty.heap, order)?);
-                ask(fresh).unwrap_or_else(|| Err(dead_server()))
-            }
+            };
+        };
+        if self.method == StartMethod::Spawn {
+            return fresh::launch_worker(duty.heap, order);
         }
+        let pid = self.start_by_server(duty, order)?;
+        self.served.insert(pid);
+        Ok(pid)
+    }
+
+    fn start_by_server(&mut self, duty: &Duty<'_>, order: Order) -> Result<i32> {
+        let ask = |server: &mut Server| server.start(duty.slot_index, duty.n_workers);
+        if let Some(started) = self.server.as_mut().and_then(ask) {
+            return started;
+        }
+        // There was none, or it was killed: the dead one is reaped when it is replaced.
+        let fresh = self.server.insert(Server::launch(duty.heap, order)?);
+        ask(fresh).unwrap_or_else(|| Err(dead_server()))
     }
 
     /// Reaps a worker if it has ended; `None` while it runs.
-    pub(super) fn try_reap(&self, pid: i32) -> Option<Ended> {
-        match self {
-            Starter::Server(Some(server)) => server.try_reap(pid),
-            _ => child::try_reap(pid),
+    pub(super) fn try_reap(&mut self, pid: i32) -> Option<Ended> {
+        if !self.served.contains(&pid) {
+            return child::try_reap(pid);
         }
+        let server = self.server.as_mut();
+        let ended = server.map_or(Some(Server::ENDED_WITH), |server| server.try_reap(pid));
+        if ended.is_some() {
+            self.served.remove(&pid);
+        }
+        ended
     }
 
     /// Waits until a worker has ended or `deadline` has passed, and reaps it if it has ended.
-    pub(super) fn reap_before(&self, pid: i32, deadline: Instant) -> Option<Ended> {
+    pub(super) fn reap_before(&mut self, pid: i32, deadline: Instant) -> Option<Ended> {
         child::reap_before_by(pid, Some(deadline), || self.try_reap(pid))
     }
 
     /// Ends what was started beside the workers.
-    pub(in crate::pool) fn end(&mut self) {
-        if let Starter::Server(server) = self {
-            *server = None;
-        }
+    pub(super) fn end(&mut self) {
+        self.server = None;
     }
 }
 
@@ -76,10 +107,14 @@ fn dead_server() -> crate::error::Error {
     )
 }
 
-/// The memory of a pool: a file where processes that are not forked are to map it.
+/// The memory of a pool: a file, which processes that are not forked from this one can map.
+///
+/// A pool that forks needs that only if this process has threads later, so it does without where no
+/// file can be had (`ulimit -n`, `ulimit -f`).
 pub(in crate::pool) fn heap(method: StartMethod, reserved: usize) -> Result<Heap> {
+    let heap = Heap::in_file(reserved);
     match method {
-        StartMethod::Fork => Heap::new(reserved),
-        StartMethod::Forkserver | StartMethod::Spawn => Heap::in_file(reserved),
+        StartMethod::Fork => heap.or_else(|_| Heap::new(reserved)),
+        _ => heap,
     }
 }

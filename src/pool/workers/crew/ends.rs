@@ -70,7 +70,7 @@ impl Crew {
     /// The workers that have left since this was last asked. With `thorough`, also those that died
     /// before they held their lifeline.
     pub(in crate::pool) fn leavers(&mut self, thorough: bool) -> Vec<Leaver> {
-        let starter = &self.starter;
+        let starter = &mut self.starter;
         self.dying.retain(|&pid| starter.try_reap(pid).is_none());
         let mut leavers = Vec::new();
         for slot in 0..self.pids.len() {

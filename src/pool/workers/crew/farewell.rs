@@ -67,14 +67,14 @@ impl Crew {
     /// Waits for workers that have nothing left to run. One that was stopped would never leave, and
     /// is killed.
     pub(super) fn await_ends(&mut self) {
-        let starter = &self.starter;
+        let starter = &mut self.starter;
         while let Some(&first) = self.dying.first() {
             let ended = starter.reap_before(first, Instant::now() + FAREWELL);
             if ended.is_none() && child::is_stopped(first) {
                 child::kill(first, Signal::SIGKILL);
             }
             // The others as well: the first of a PID namespace cannot end before they are reaped.
-            let has_ended =
+            let mut has_ended =
                 |pid| (pid == first && ended.is_some()) || starter.try_reap(pid).is_some();
             self.dying.retain(|&pid| !has_ended(pid));
         }

@@ -23,7 +23,7 @@ use super::start::Starter;
 use super::time_limit::TimeLimit;
 use super::worker::Duty;
 use crate::pool::call::transport::Death;
-use crate::pool::settings::{Settings, StartMethod};
+use crate::pool::settings::Settings;
 use crate::pool::shm::board::{AWAKE, Board, MAX_WORKERS, Slot};
 use crate::pool::shm::function;
 use crate::pool::shm::sleep;
@@ -94,7 +94,7 @@ impl Crew {
             dying: Vec::new(),
             spared: Vec::new(),
             time_limit: TimeLimit::of(settings),
-            starter: Starter::new(settings.method),
+            starter: Starter::new(settings),
             initializer: 0,
             conditions: 0,
             start_failure: String::new(),
@@ -209,16 +209,11 @@ impl Crew {
         slot.is_dismissed.store(0, Ordering::Relaxed);
         slot.state.store(AWAKE, Ordering::SeqCst);
         slot.job.store(first, Ordering::SeqCst);
+        let forks = self.starter.forks();
+        if !forks {
+            self.write_for_orders()?;
+        }
         let initializer = self.settings.initializer.as_ref();
-        if self.initializer == 0
-            && self.settings.method != StartMethod::Fork
-            && let Some(shipped) = initializer.and_then(|initializer| initializer.shipped.ok())
-        {
-            self.initializer = function::write(&self.heap, shipped as *const ())?;
-        }
-        if self.conditions == 0 && self.settings.method != StartMethod::Fork {
-            self.conditions = self.settings.conditions.write(&self.heap)?;
-        }
         let duty = Duty {
             heap: &self.heap,
             conditions: &self.settings.conditions,
@@ -229,10 +224,25 @@ impl Crew {
             local: self.settings.local,
             max_spinners: self.n_cpus.saturating_sub(1),
         };
-        let order = fresh::order(&duty, self.initializer, self.conditions);
+        let order = (!forks).then(|| fresh::order(&duty, self.initializer, self.conditions));
         self.pids[slot_index] = Some(self.starter.start(&duty, order)?);
         if std::mem::take(&mut self.record(slot_index).is_bereft) {
             self.count(slot_index, Count::Respawns);
+        }
+        Ok(())
+    }
+
+    /// Writes what workers that inherit nothing are told about, once.
+    fn write_for_orders(&mut self) -> Result<()> {
+        if self.initializer == 0
+            && let Some(initializer) = &self.settings.initializer
+        {
+            let shipped = initializer
+                .to_ship("end the threads that this process has started since it made the pool")?;
+            self.initializer = function::write(&self.heap, shipped as *const ())?;
+        }
+        if self.conditions == 0 {
+            self.conditions = self.settings.conditions.write(&self.heap)?;
         }
         Ok(())
     }
