@@ -229,8 +229,8 @@ impl Builder {
     /// As [`Pool::new`] and [`Pool::with_workers`]; `is_multi_threaded()` if this process has
     /// several threads and the method is [`StartMethod::Fork`]; and `is_invalid_input()` if a
     /// worker is to run 0 tasks, a task may take no time, the initialiser cannot travel, a
-    /// variable's name cannot be one, or the folder is none. A limit that a worker cannot start under, or a niceness that it may not have, is an
-    /// error of the first call, which names it.
+    /// variable's name cannot be one, or the folder is none. A limit that a worker cannot start
+    /// under, or a niceness that it may not have, is an error of the first call, which names it.
     pub fn build(self) -> Result<Pool> {
         if self.max_tasks == Some(0) {
             return Err(Error::invalid_input(

@@ -94,10 +94,10 @@ pub use workers::fresh::init;
 /// # Fork safety
 /// A pool whose workers are forked from this process ([`StartMethod::Fork`], or what
 /// [`StartMethod::Auto`] comes to in a process with one thread) has to be made before the first
-/// thread; the others may be made at any time. In a forked child (and after a notebook cell was rolled
-/// back) the same value starts workers of its own on its next use. Workers end with the process
-/// that made the pool: however it ends, also if it replaces its program (`exec`), and also if
-/// workers have changed their credentials (`setuid` and its like).
+/// thread; the others may be made at any time. In a forked child (and after a notebook cell was
+/// rolled back) the same value starts workers of its own on its next use. Workers end with the
+/// process that made the pool: however it ends, also if it replaces its program (`exec`), and also
+/// if workers have changed their credentials (`setuid` and its like).
 ///
 /// A worker that is at work dies at once with its owner, with two exceptions, in which it ends
 /// after the task that it is at: its owner has replaced its program, or it has changed its
