@@ -11,7 +11,7 @@
 //! | `pool.imap_unordered(f, xs)` | [`pool.imap_unordered(f, xs)`](crate::Pool::imap_unordered) | gives each result's item too |
 //! | `pool.apply(f, (x,))` | [`pool.apply(f, x)`](crate::Pool::apply) | |
 //! | `pool.apply_async(f, (x,))`, `map_async` | [`pool.apply_async(f, x)`](crate::Pool::apply_async), [`map_async`](crate::Pool::map_async) | `.ready()`, `.wait(timeout)`, `.get()?`; no callbacks: they would need a thread |
-//! | `result.get(timeout)`, `TimeoutError` | `.wait(timeout)`, then `.get()?` | to end a task that takes too long: [`Pool::builder().timeout(limit)`](crate::pool::Builder::timeout) |
+//! | `result.get(timeout)`, `TimeoutError` | `.wait(timeout)`, then `.get()?` | to end a task that takes too long: [`Pool::builder().timeout(limit)`](crate::pool::Builder::timeout), or [`pool.timeout(limit)`](crate::Pool::timeout) for one call |
 //! | `multiprocessing.dummy.Pool`, `pool.ThreadPool` | [`ThreadPool`](crate::ThreadPool) | with `Pool` behind the trait [`Map`](crate::Map) |
 //! | `pool.close()`, `join()`, `terminate()` | the same | dropping a pool closes and joins it |
 //! | `Process(target=f)`, `start()`, `join()` | [`Process::spawn(f)?`](crate::Process::spawn), `join()?` | brings the value back |

@@ -224,8 +224,8 @@
 //!   sent; in a closure's own workers, which inherit the arguments, and on threads it keeps its
 //!   value. Send such a value as a `String` of `serde_json`.
 //! - A panic, exit or death is an error; an endless task is one only in a pool with a
-//!   [`timeout`](pool::Builder::timeout). Without it a map waits, also for a worker that was
-//!   stopped (`SIGSTOP`), until that is continued.
+//!   [`timeout`](pool::Builder::timeout), or of a call that [has one](Pool::timeout). Without it a
+//!   map waits, also for a worker that was stopped (`SIGSTOP`), until that is continued.
 //! - Shared memory reserves addresses, of which a process has 128 TiB, and no memory. There is room
 //!   for thousands of processes, channels and locks at a time, and for hundreds of pools (eight
 //!   times the machine's memory for each).

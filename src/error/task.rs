@@ -79,14 +79,25 @@ pub(crate) enum Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum TaskLimit {
     Elapsed(Duration),
+    /// The same, for the tasks of one call.
+    OfCall(Duration),
     CpuTime(Duration),
 }
 
 impl TaskLimit {
+    pub(crate) fn duration(self) -> Duration {
+        match self {
+            TaskLimit::Elapsed(limit) | TaskLimit::OfCall(limit) | TaskLimit::CpuTime(limit) => {
+                limit
+            }
+        }
+    }
+
     /// The same, but no shorter.
     pub(crate) fn at_least(self, shortest: Duration) -> TaskLimit {
         match self {
             TaskLimit::Elapsed(limit) => TaskLimit::Elapsed(limit.max(shortest)),
+            TaskLimit::OfCall(limit) => TaskLimit::OfCall(limit.max(shortest)),
             TaskLimit::CpuTime(limit) => TaskLimit::CpuTime(limit.max(shortest)),
         }
     }
@@ -97,6 +108,9 @@ impl fmt::Display for TaskLimit {
         match self {
             TaskLimit::Elapsed(limit) => {
                 write!(f, "took longer than the pool's limit of {limit:?}")
+            }
+            TaskLimit::OfCall(limit) => {
+                write!(f, "took longer than the call's limit of {limit:?}")
             }
             TaskLimit::CpuTime(limit) => {
                 write!(f, "used more CPU time than the pool's limit of {limit:?}")
@@ -276,8 +290,9 @@ impl TaskError {
         )
     }
 
-    /// The task took longer than the pool [allows](crate::pool::Builder::timeout), or more
-    /// [CPU time](crate::pool::Builder::cpu_time_limit), and its worker was killed for it.
+    /// The task took longer than the pool [allows](crate::pool::Builder::timeout), or the
+    /// [call](crate::Pool::timeout), or more [CPU time](crate::pool::Builder::cpu_time_limit), and
+    /// its worker was killed for it.
     pub fn is_timed_out(&self) -> bool {
         matches!(self.0.cause, Cause::TimedOut { .. })
     }

@@ -17,7 +17,7 @@ use super::Pool;
 use super::call::callable::{is_non_capturing, why_not_shipped};
 use super::call::flight::Shared;
 use super::plan::Schedule;
-use super::settings::{Initializer, Settings, StartMethod};
+use super::settings::{Initializer, Settings, StartMethod, check_limit};
 use super::workers::conditions::Conditions;
 use super::workers::start;
 
@@ -91,7 +91,7 @@ impl Builder {
         self
     }
 
-    /// How long one task may take. A worker that is at one for longer is killed and replaced, also
+    /// How long one task may take; [`Pool::timeout`] limits those of one call. A worker that is at one for longer is killed and replaced, also
     /// when it hangs in a system call or was stopped (`SIGSTOP`); the task's error
     /// [`is_timed_out()`](crate::TaskError::is_timed_out) and names the item and the process. All
     /// other results arrive. Without a limit, a map waits.
@@ -237,11 +237,8 @@ impl Builder {
                 "a worker that makes room after 0 tasks never runs one; give at least 1",
             ));
         }
-        if [self.timeout, self.cpu_time_limit].contains(&Some(Duration::ZERO)) {
-            return Err(Error::invalid_input(
-                "no task ends within a limit of 0 s; give a longer one, or none",
-            ));
-        }
+        check_limit(self.timeout)?;
+        check_limit(self.cpu_time_limit)?;
         self.conditions.check()?;
         let method = start::settle(self.method);
         if method != StartMethod::Fork

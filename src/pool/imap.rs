@@ -13,7 +13,8 @@ use crate::error::{Outcome, Result};
 
 use super::call::callable::Callable;
 use super::call::flight::{Flight, Function, Shared};
-use super::call::run;
+use super::call::options::Options;
+use super::call::run::Call;
 use super::call::spent::Spent;
 use super::plan::Schedule;
 
@@ -31,6 +32,7 @@ struct Stream<C, I: Iterator> {
     window: VecDeque<Chunk>,
     shared: Rc<Shared>,
     function: Function,
+    options: Options,
     /// Workers that were forked for this stream have inherited it from here.
     _f: Box<C>,
     args: Fuse<I>,
@@ -56,13 +58,14 @@ where
     A: Serialize + DeserializeOwned,
     C::Output: Serialize + DeserializeOwned,
 {
-    fn new(pool: &Rc<Shared>, f: C, args: I) -> Result<Self> {
+    fn new(call: &Call<'_>, f: C, args: I) -> Result<Self> {
         let f = Box::new(f);
-        let (shared, function) = run::stream::<C, A>(pool, &f)?;
+        let (shared, function) = call.stream::<C, A>(&f)?;
         Ok(Stream {
             window: VecDeque::new(),
             shared,
             function,
+            options: call.options(),
             _f: f,
             args: args.fuse(),
             panic: None,
@@ -118,9 +121,9 @@ where
                 return Ok(());
             }
             // A chunk is one worker's; what is divided further is the stream.
-            let schedule = Schedule::Fixed(n_items);
+            let options = self.options.scheduled(Schedule::Fixed(n_items));
             self.window.push_back(Chunk {
-                flight: Flight::launch(&self.shared, self.function, encoded, schedule)?,
+                flight: Flight::launch(&self.shared, self.function, encoded, options)?,
                 first_index: self.next_index,
                 launched: Instant::now(),
             });
@@ -191,12 +194,12 @@ where
     /// forked.
     #[track_caller]
     pub(super) fn begin(
-        pool: &Rc<Shared>,
+        call: &Call<'_>,
         f: C,
         args: impl IntoIterator<IntoIter = I>,
         in_order: bool,
     ) -> Self {
-        let stream = match Stream::new(pool, f, args.into_iter()) {
+        let stream = match Stream::new(call, f, args.into_iter()) {
             Ok(stream) => stream,
             Err(error) => panic!("{error}"),
         };

@@ -301,11 +301,11 @@ macro_rules! impl_map {
                 <$pool>::workers(self)
             }
 
-            impl_map!(@forward $pool, try_map() -> Vec<$crate::error::Outcome<R>>);
-            impl_map!(@forward $pool, map() -> Vec<R>);
-            impl_map!(@forward $pool, map_chunked(chunk: usize) -> Vec<R>);
-            impl_map!(@forward $pool, map_traced() -> $crate::trace::Traced<Vec<R>>);
-            $(impl_map!(@forward $pool, $imap() -> impl Iterator<Item = R>);)?
+            $crate::pool::impl_map!(@forward $pool, try_map() -> Vec<$crate::error::Outcome<R>>);
+            $crate::pool::impl_map!(@forward $pool, map() -> Vec<R>);
+            $crate::pool::impl_map!(@forward $pool, map_chunked(chunk: usize) -> Vec<R>);
+            $crate::pool::impl_map!(@forward $pool, map_traced() -> $crate::trace::Traced<Vec<R>>);
+            $($crate::pool::impl_map!(@forward $pool, $imap() -> impl Iterator<Item = R>);)?
         }
     };
 }

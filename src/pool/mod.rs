@@ -30,6 +30,8 @@ mod settings;
 mod shm;
 mod star;
 mod stats;
+mod timeout;
+mod view;
 mod workers;
 
 use std::fmt;
@@ -44,7 +46,7 @@ use crate::trace::Traced;
 
 use call::callable::{Star, Unary};
 use call::flight::Shared;
-use call::run::{self, Call};
+use call::run::Call;
 use imap::Results;
 
 #[cfg(feature = "threads")]
@@ -69,6 +71,7 @@ pub use progress::Watched;
 pub use settings::StartMethod;
 pub use star::StarFn;
 pub use stats::{DeathCause, Stats, Tally};
+pub use timeout::Limited;
 pub use workers::fresh::init;
 
 /// A pool of worker processes that run functions on arguments.
@@ -378,7 +381,7 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        Results::begin(&self.shared, Unary(f), args, true).map(|(_, result)| result)
+        Results::begin(&self.call(), Unary(f), args, true).map(|(_, result)| result)
     }
 
     /// As [`imap`](Pool::imap), each result as soon as it is there, with its argument's index in
@@ -408,7 +411,7 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        Results::begin(&self.shared, Unary(f), args, false)
+        Results::begin(&self.call(), Unary(f), args, false)
     }
 
     /// Runs `f` on one argument in a worker and returns its result.
@@ -453,7 +456,7 @@ impl Pool {
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
     {
-        Pending::one(run::begin(&self.shared, Unary(f), std::iter::once(arg)))
+        Pending::one(self.call().begin(Unary(f), std::iter::once(arg)))
     }
 
     /// Begins to apply `f` to every argument, and returns as soon as they are encoded.
@@ -464,7 +467,7 @@ impl Pool {
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
     {
-        Pending::all(run::begin(&self.shared, Unary(f), args.into_iter()))
+        Pending::all(self.call().begin(Unary(f), args.into_iter()))
     }
 
     fn call(&self) -> Call<'_> {

@@ -5,23 +5,17 @@
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use crate::display::Live;
-use crate::error::Outcome;
 use crate::figure::{Figure, Timeline, TimelineSpan};
 use crate::progress::{Line, Screen};
-use crate::trace::Traced;
 
 use super::Pool;
-use super::call::callable::{Star, Unary};
 use super::call::flight::Flight;
+use super::call::options::Options;
 use super::call::run::Call;
 use super::call::transport::Look;
-use super::map::{chunks_of, impl_map};
-use super::plan::Schedule;
-use super::star::StarFn;
+use super::timeout::Limited;
+use super::view::view_methods;
 
 /// How often the owner looks, and how often it draws.
 const LOOK: Duration = Duration::from_millis(25);
@@ -35,7 +29,7 @@ pub struct Watched<'p> {
     pool: &'p Pool,
     label: String,
     show: Show,
-    schedule: Schedule,
+    options: Options,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,12 +61,29 @@ impl Pool {
             pool: self,
             label: String::new(),
             show: Show::OneLine,
-            schedule: self.shared.settings().schedule,
+            options: Options::of(self.shared.settings()),
+        }
+    }
+}
+
+impl<'p> Limited<'p> {
+    /// The same, with a line that shows how far a map is, as [`Pool::with_progress`] shows it.
+    pub fn with_progress(self) -> Watched<'p> {
+        Watched {
+            options: self.options,
+            ..self.pool.with_progress()
         }
     }
 }
 
 impl Watched<'_> {
+    /// Each task may take `limit` and no longer, as [`Pool::timeout`] has it.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.options = self.options.limited(limit);
+        self
+    }
+
     /// Says what progresses.
     #[must_use]
     pub fn label(mut self, label: &str) -> Self {
@@ -107,78 +118,6 @@ impl Watched<'_> {
         self.pool.workers()
     }
 
-    /// As [`Pool::map`].
-    ///
-    /// # Panics
-    /// As [`Pool::map`].
-    #[track_caller]
-    pub fn map<F, I, A, R>(&self, f: F, args: I) -> Vec<R>
-    where
-        F: Fn(A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        self.call().run(&Unary(f), args).results()
-    }
-
-    /// As [`Pool::try_map`].
-    pub fn try_map<F, I, A, R>(&self, f: F, args: I) -> Vec<Outcome<R>>
-    where
-        F: Fn(A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        self.call().run(&Unary(f), args).outcomes()
-    }
-
-    /// As [`Pool::map_chunked`].
-    ///
-    /// # Panics
-    /// As [`Pool::map_chunked`].
-    #[track_caller]
-    pub fn map_chunked<F, I, A, R>(&self, f: F, args: I, chunk: usize) -> Vec<R>
-    where
-        F: Fn(A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        let mut call = self.call().scheduled(chunks_of(chunk));
-        call.run(&Unary(f), args).results()
-    }
-
-    /// As [`Pool::map_traced`]. Shows nothing: what it would show is in the trace.
-    ///
-    /// # Panics
-    /// As [`Pool::map`].
-    #[track_caller]
-    pub fn map_traced<F, I, A, R>(&self, f: F, args: I) -> Traced<Vec<R>>
-    where
-        F: Fn(A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        self.pool.map_traced(f, args)
-    }
-
-    /// As [`Pool::starmap`].
-    ///
-    /// # Panics
-    /// As [`Pool::map`].
-    #[track_caller]
-    pub fn starmap<F, I, T, R>(&self, f: F, args: I) -> Vec<R>
-    where
-        F: StarFn<T, Output = R>,
-        I: IntoIterator<Item = T>,
-        T: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        self.call().run(&Star(f), args).results()
-    }
-
     /// A map of the pool that shows how far it is.
     fn call(&self) -> Call<'_> {
         let shared = &self.pool.shared;
@@ -187,8 +126,13 @@ impl Watched<'_> {
             Show::LinePerWorker => shared.n_tasks(),
             _ => Vec::new(),
         };
-        let call = Call::of(shared).scheduled(self.schedule);
+        let call = Call::with(shared, self.options);
         call.watched(Box::new(move |flight| self.watch(flight, &before)))
+    }
+
+    /// A traced map shows nothing: what it would show is in the trace.
+    fn traced_call(&self) -> Call<'_> {
+        Call::with(&self.pool.shared, self.options).traced()
     }
 
     /// Waits for a flight and shows how far it is. `before`: how many tasks each of the pool's
@@ -212,7 +156,7 @@ impl Watched<'_> {
     }
 }
 
-impl_map!(Watched<'_>);
+view_methods!(Watched<'_>);
 
 /// What is shown of one map.
 struct View {

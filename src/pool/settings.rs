@@ -41,6 +41,19 @@ pub(super) struct Settings {
     pub(super) local: Option<LocalCall>,
 }
 
+/// Checks how long a task may take, or how much CPU time it may use.
+///
+/// # Errors
+/// `is_invalid_input()` for no time at all.
+pub(super) fn check_limit(limit: Option<Duration>) -> Result<()> {
+    match limit {
+        Some(Duration::ZERO) => Err(Error::invalid_input(
+            "no task ends within a limit of 0 s; give a longer one, or none",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// What each worker runs first.
 #[derive(Clone)]
 pub(super) struct Initializer {

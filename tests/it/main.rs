@@ -4,6 +4,7 @@
 //! other on the main thread, which the standard harness cannot do. Each must end with no child left
 //! and no file descriptor more than before, within a minute and a half.
 
+mod call_limits;
 mod channel;
 mod chaos;
 mod conditions;
@@ -54,6 +55,7 @@ fn main() {
         ("pools", pools::TESTS),
         ("parallel", parallel::TESTS),
         ("limits", limits::TESTS),
+        ("call_limits", call_limits::TESTS),
         ("conditions", conditions::TESTS),
         ("starts", starts::TESTS),
         ("stats", stats::TESTS),

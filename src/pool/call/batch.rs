@@ -7,8 +7,8 @@ use crate::error::{Cause, Result, TaskError};
 
 use super::bits::Bits;
 use super::collate::{Collect, Landed};
+use super::options::Options;
 use super::transport::{Death, Encoded, Items, Look, NewJob, Transport, Visitor};
-use crate::pool::plan::Schedule;
 
 /// After this many rounds in which workers died and nothing was answered, the rest is given up.
 const MAX_STRIKES: u32 = 3;
@@ -39,8 +39,7 @@ pub(super) struct Batch<T: Transport> {
 /// How a batch is to be run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
-    /// How to cut chunks.
-    pub(in crate::pool) schedule: Schedule,
+    pub(in crate::pool) options: Options,
     /// The worker that alone may run it.
     pub(in crate::pool) only_slot: Option<usize>,
     /// How often a task whose worker died is tried again.
@@ -120,8 +119,9 @@ impl<T: Transport> Batch<T> {
             args: &self.args,
             n_items: items.as_ref().map_or(self.n_items, Vec::len) as u64,
             items: items.as_deref(),
-            schedule: self.terms.schedule,
+            schedule: self.terms.options.schedule,
             only_slot: self.terms.only_slot,
+            time_limit: self.terms.options.time_limit,
             traced: self.traced,
         })?;
         self.parts.push(Part { job, items });

@@ -14,11 +14,11 @@ use crate::sys::process_id;
 use super::batch::{self, Terms};
 use super::collate::{Collect, Collector, Landed};
 use super::notes::Notes;
+use super::options::Options;
 use super::spent::Spent;
 use super::transport::{Encoded, Look, Transport};
 use super::turns::Turns;
 use super::work::Trampoline;
-use crate::pool::plan::Schedule;
 use crate::pool::settings::Settings;
 use crate::pool::shm::args::{Arguments, Encoder};
 use crate::pool::shm::desk::Shm;
@@ -253,9 +253,9 @@ impl Flight {
         shared: &Rc<Shared>,
         function: Function,
         encoded: Load,
-        schedule: Schedule,
+        options: Options,
     ) -> Result<Flight> {
-        Flight::launch_for(shared, function, encoded, schedule, None)
+        Flight::launch_for(shared, function, encoded, options, None)
     }
 
     /// As [`launch`](Flight::launch), for the worker on one slot alone.
@@ -264,7 +264,7 @@ impl Flight {
         shared: &Rc<Shared>,
         function: Function,
         encoded: Load,
-        schedule: Schedule,
+        options: Options,
         only_slot: Option<usize>,
     ) -> Result<Flight> {
         let mut engine = shared.open_engine()?;
@@ -274,7 +274,7 @@ impl Flight {
             Function::Inherited => 0,
         };
         let terms = Terms {
-            schedule,
+            options,
             only_slot,
             retries: shared.settings.retries,
         };

@@ -13,6 +13,7 @@ pub(super) mod flight;
 #[cfg(test)]
 mod messages;
 pub(super) mod notes;
+pub(super) mod options;
 pub(super) mod outcome;
 mod panics;
 pub(super) mod run;

@@ -14,6 +14,7 @@ use crate::trace::Traced;
 use super::callable::{Callable, Nullary, is_non_capturing, why_not_shipped};
 use super::flight::{Flight, Function, Load, Shared};
 use super::notes::Notes;
+use super::options::Options;
 use super::outcome::{Failed, Mapped, NotRun};
 use super::spent::Spent;
 use super::turns::Start;
@@ -21,10 +22,10 @@ use super::way::{self, Kept, Sent, Way, sent};
 use crate::pool::plan::Schedule;
 use crate::pool::settings::LocalCall;
 
-/// A map as it was asked for: where it runs, how its items are cut into chunks, and who looks on.
+/// A call as it was asked for: where it runs, how its tasks are run, and who looks on.
 pub(in crate::pool) struct Call<'p> {
     pool: &'p Rc<Shared>,
-    schedule: Schedule,
+    options: Options,
     /// Where the time goes, if the map is traced.
     notes: Notes,
     /// Shows how far the workers are until they have ended, if the map is watched.
@@ -34,11 +35,16 @@ pub(in crate::pool) struct Call<'p> {
 type Progress<'p> = Box<dyn FnMut(&Flight) + 'p>;
 
 impl<'p> Call<'p> {
-    /// A map by the pool's own choices.
+    /// A call by the pool's own choices.
     pub(in crate::pool) fn of(pool: &'p Rc<Shared>) -> Call<'p> {
+        Call::with(pool, Options::of(pool.settings()))
+    }
+
+    /// A call by other choices.
+    pub(in crate::pool) fn with(pool: &'p Rc<Shared>, options: Options) -> Call<'p> {
         Call {
             pool,
-            schedule: pool.settings().schedule,
+            options,
             notes: Notes::default(),
             progress: None,
         }
@@ -46,7 +52,8 @@ impl<'p> Call<'p> {
 
     /// The same, cut into other chunks.
     pub(in crate::pool) fn scheduled(self, schedule: Schedule) -> Call<'p> {
-        Call { schedule, ..self }
+        let options = self.options.scheduled(schedule);
+        Call { options, ..self }
     }
 
     /// The same, traced from now on.
@@ -112,7 +119,8 @@ impl<'p> Call<'p> {
     ) -> Result<Load, NotRun> {
         let mut n_items = 0;
         let mut args = args.inspect(|_| n_items += 1);
-        let load = self.pool.encode(&mut args, spent);
+        let checked = self.options.check();
+        let load = checked.and_then(|()| self.pool.encode(&mut args, spent));
         if load.is_err() {
             // Each item has the error.
             args.by_ref().for_each(drop);
@@ -133,7 +141,7 @@ impl<'p> Call<'p> {
     pub(super) fn keep(&mut self, n_items: usize) -> Result<Load, NotRun> {
         self.notes.encoded();
         let fail = |error| NotRun { error, n_items };
-        drop(self.pool.open_engine().map_err(fail)?);
+        self.check().map_err(fail)?;
         Ok(Load {
             n_items,
             traced: self.notes.is_on(),
@@ -172,8 +180,14 @@ impl<'p> Call<'p> {
         self.pool
     }
 
-    pub(super) fn schedule(&self) -> Schedule {
-        self.schedule
+    pub(in crate::pool) fn options(&self) -> Options {
+        self.options
+    }
+
+    /// Looks whether such a call can be made now.
+    fn check(&self) -> Result<()> {
+        self.options.check()?;
+        self.pool.open_engine().map(drop)
     }
 
     /// A value with the trace of the map that it came from.
@@ -191,80 +205,81 @@ pub(in crate::pool) enum Begun {
     InTurn(Rc<Shared>, Start),
 }
 
-/// Begins to run `f` over `args`, which live on with the flight, or lets it wait for its turn.
-pub(in crate::pool) fn begin<C, A>(
-    pool: &Rc<Shared>,
-    f: C,
-    args: impl Iterator<Item = A>,
-) -> Result<Begun, Failed<C::Output>>
-where
-    C: Callable<A> + 'static,
-    A: Serialize + DeserializeOwned + 'static,
-    C::Output: Serialize,
-{
-    let mut call = Call::of(pool);
-    if is_non_capturing::<C>() {
-        let load = call.encode(args, &mut Spent::dropped())?;
-        return Ok(launch(&call, sent::<C, A>(), load)?);
+impl Call<'_> {
+    /// Begins to run `f` over `args`, which live on with the flight, or lets it wait for its turn.
+    pub(in crate::pool) fn begin<C, A>(
+        mut self,
+        f: C,
+        args: impl Iterator<Item = A>,
+    ) -> Result<Begun, Failed<C::Output>>
+    where
+        C: Callable<A> + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+        C::Output: Serialize,
+    {
+        if is_non_capturing::<C>() {
+            let load = self.encode(args, &mut Spent::dropped())?;
+            return Ok(self.launch(sent::<C, A>(), load)?);
+        }
+        let f = Box::new(f);
+        let (kept, load) = Kept::encode(&mut self, &*f, args)?;
+        if load.n_items == 0 {
+            return Ok(Begun::Empty);
+        }
+        let n_workers = self.pool.n_workers().min(load.n_items);
+        let local_call = kept.local_call();
+        let call = Box::new((kept, f));
+        let begin = self.begin_inherited(local_call, why_not_shipped::<C>, load, call);
+        Ok(Begun::InTurn(
+            Rc::clone(self.pool),
+            Start { n_workers, begin },
+        ))
     }
-    let f = Box::new(f);
-    let (kept, load) = Kept::encode(&mut call, &*f, args)?;
-    if load.n_items == 0 {
-        return Ok(Begun::Empty);
-    }
-    let n_workers = pool.n_workers().min(load.n_items);
-    let local_call = kept.local_call();
-    let begin = begin_inherited(
-        Rc::clone(pool),
-        local_call,
-        why_not_shipped::<C>,
-        load,
-        Box::new((kept, f)),
-    );
-    Ok(Begun::InTurn(Rc::clone(pool), Start { n_workers, begin }))
-}
 
-fn launch(call: &Call<'_>, function: Function, load: Load) -> Result<Begun, NotRun> {
-    let n_items = load.n_items;
-    if n_items == 0 {
-        return Ok(Begun::Empty);
+    fn launch(&self, function: Function, load: Load) -> Result<Begun, NotRun> {
+        let n_items = load.n_items;
+        if n_items == 0 {
+            return Ok(Begun::Empty);
+        }
+        let flight = Flight::launch(self.pool, function, load, self.options);
+        flight
+            .map(Begun::Flying)
+            .map_err(|error| NotRun { error, n_items })
     }
-    let flight = Flight::launch(call.pool, function, load, call.schedule);
-    flight
-        .map(Begun::Flying)
-        .map_err(|error| NotRun { error, n_items })
-}
 
-/// What forks workers for a call and launches it. What does not depend on the function is here.
-fn begin_inherited(
-    pool: Rc<Shared>,
-    local_call: LocalCall,
-    why_not_shipped: fn() -> String,
-    load: Load,
-    call: Box<dyn Any>,
-) -> Box<dyn FnOnce() -> Result<Flight>> {
-    Box::new(move || {
-        let workers = way::fork_for(&pool, local_call, why_not_shipped, load.n_items, Some(call))?;
-        let schedule = pool.settings().schedule;
-        Flight::launch(&workers, Function::Inherited, load, schedule)
-    })
-}
-
-/// What will call `f` on arguments that come one by one: the pool itself, or workers forked for
-/// this stream, which inherit `f`. The caller keeps `f` alive as long as the workers.
-pub(in crate::pool) fn stream<C, A>(pool: &Rc<Shared>, f: &C) -> Result<(Rc<Shared>, Function)>
-where
-    C: Callable<A>,
-    A: DeserializeOwned,
-    C::Output: Serialize,
-{
-    drop(pool.open_engine()?);
-    if is_non_capturing::<C>() {
-        return Ok((Rc::clone(pool), sent::<C, A>()));
+    /// What forks workers for a call and launches it. What does not depend on the function is here.
+    fn begin_inherited(
+        &self,
+        local_call: LocalCall,
+        why_not_shipped: fn() -> String,
+        load: Load,
+        call: Box<dyn Any>,
+    ) -> Box<dyn FnOnce() -> Result<Flight>> {
+        let (pool, options) = (Rc::clone(self.pool), self.options);
+        Box::new(move || {
+            let n_items = load.n_items;
+            let workers = way::fork_for(&pool, local_call, why_not_shipped, n_items, Some(call))?;
+            Flight::launch(&workers, Function::Inherited, load, options)
+        })
     }
-    let local_call = way::inherited::<C, A>(f);
-    let workers = way::fork_for(pool, local_call, why_not_shipped::<C>, usize::MAX, None)?;
-    Ok((workers, Function::Inherited))
+
+    /// What will call `f` on arguments that come one by one: the pool itself, or workers forked for
+    /// this stream, which inherit `f`. The caller keeps `f` alive as long as the workers.
+    pub(in crate::pool) fn stream<C, A>(&self, f: &C) -> Result<(Rc<Shared>, Function)>
+    where
+        C: Callable<A>,
+        A: DeserializeOwned,
+        C::Output: Serialize,
+    {
+        self.check()?;
+        if is_non_capturing::<C>() {
+            return Ok((Rc::clone(self.pool), sent::<C, A>()));
+        }
+        let local_call = way::inherited::<C, A>(f);
+        let why = why_not_shipped::<C>;
+        let workers = way::fork_for(self.pool, local_call, why, usize::MAX, None)?;
+        Ok((workers, Function::Inherited))
+    }
 }
 
 /// Runs `f` once on each worker, and waits for the results, one for each slot.
@@ -284,10 +299,11 @@ where
         let n_items = n_slots;
         return Failed::Call(NotRun { error, n_items }).into_outcomes();
     }
+    let options = Options::of(pool.settings()).scheduled(Schedule::Dynamic);
     let launch = |slot| -> Result<Flight> {
         let encoded = pool.encode(std::iter::once(()), &mut Spent::dropped())?;
         let function = sent::<Nullary<F>, ()>();
-        Flight::launch_for(pool, function, encoded, Schedule::Dynamic, Some(slot))
+        Flight::launch_for(pool, function, encoded, options, Some(slot))
     };
     // All begin before the first is waited for.
     let flights: Vec<Result<Flight>> = (0..n_slots).map(launch).collect();

@@ -17,7 +17,7 @@
 //! How workers come into being, how one is woken, and how the owner learns that one is lost is each
 //! transport's own business. Arguments are encoded before, into what a transport calls its `Args`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Cause, Error, Result};
 use crate::sys::atomic::AtomicU64;
@@ -142,6 +142,8 @@ pub(in crate::pool) struct NewJob<'b, T: Transport> {
     pub(in crate::pool) schedule: Schedule,
     /// The worker that alone may claim.
     pub(in crate::pool) only_slot: Option<usize>,
+    /// How long each task may take, beside what holds for all jobs.
+    pub(in crate::pool) time_limit: Option<Duration>,
     /// Whether workers note what happens when.
     pub(in crate::pool) traced: bool,
 }

@@ -59,7 +59,7 @@ where
     }
 
     fn publish(&self, call: &mut Call<'_>, load: Load) -> Result<Flight> {
-        Flight::launch(call.pool(), sent::<C, A>(), load, call.schedule())
+        Flight::launch(call.pool(), sent::<C, A>(), load, call.options())
     }
 
     fn make_way(&mut self, _has_ended: bool) {
@@ -109,7 +109,7 @@ where
         let why = why_not_shipped::<C>;
         let workers = fork_for(call.pool(), self.local_call(), why, load.n_items, None)?;
         call.forked();
-        Flight::launch(&workers, Function::Inherited, load, call.schedule())
+        Flight::launch(&workers, Function::Inherited, load, call.options())
     }
 
     /// A worker that replaces a dead one inherits the arguments again: they stay until all tasks

@@ -5,6 +5,7 @@
 //! the CPU time that a worker has used. So a limit costs a task nothing, no thread keeps time, and
 //! what is never waited for is never ended.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -26,10 +27,13 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 /// machine is busy with starting processes.
 pub(super) const SHORTEST_START: Duration = Duration::from_secs(1);
 
-/// How long each worker has been where it is.
-pub(super) struct TimeLimit {
+/// How long each worker may be, and has been, where it is.
+pub(super) struct TimeLimits {
+    /// The pool's limits.
     elapsed: Option<Duration>,
     cpu_time: Option<Duration>,
+    /// The limits of open jobs that have one of their own.
+    of_jobs: BTreeMap<u64, Duration>,
     /// Whether workers run something of the user's before they are ready.
     has_initializer: bool,
     /// Whether what a task has started ends with its worker.
@@ -70,33 +74,44 @@ impl Progress {
     }
 }
 
-impl TimeLimit {
-    /// The limits of a pool, if it has any.
-    pub(in crate::pool) fn of(settings: &Settings) -> Option<TimeLimit> {
-        let (elapsed, cpu_time) = (settings.timeout, settings.cpu_time_limit);
-        elapsed.or(cpu_time).map(|_| TimeLimit {
-            elapsed,
-            cpu_time,
+impl TimeLimits {
+    pub(in crate::pool) fn of(settings: &Settings) -> TimeLimits {
+        TimeLimits {
+            elapsed: settings.timeout,
+            cpu_time: settings.cpu_time_limit,
+            of_jobs: BTreeMap::new(),
             has_initializer: settings.initializer.is_some(),
             kills_descendants: settings.kills_descendants,
             seen: Vec::new(),
             killed: Vec::new(),
-        })
+        }
     }
 
-    /// After how long to look again. No worker uses CPU time faster than time passes, unless it has
-    /// threads.
-    pub(super) fn interval(&self) -> Duration {
-        let shortest = self.elapsed.into_iter().chain(self.cpu_time).min();
-        let shortest = shortest.unwrap_or(Duration::MAX);
-        (shortest / LOOKS_PER_LIMIT).max(SHORTEST_INTERVAL)
+    /// Limits the tasks of a job, until that is off the books.
+    pub(in crate::pool) fn open(&mut self, job: u64, limit: Option<Duration>) {
+        if let Some(limit) = limit {
+            self.of_jobs.insert(job, limit);
+        }
+    }
+
+    /// Takes a job off the books.
+    pub(in crate::pool) fn close(&mut self, job: u64) {
+        self.of_jobs.remove(&job);
+    }
+
+    /// After how long to look again; `None` if nothing is limited. No worker uses CPU time faster
+    /// than time passes, unless it has threads.
+    pub(super) fn interval(&self) -> Option<Duration> {
+        let of_pool = self.elapsed.into_iter().chain(self.cpu_time);
+        let shortest = of_pool.chain(self.of_jobs.values().copied()).min()?;
+        Some((shortest / LOOKS_PER_LIMIT).max(SHORTEST_INTERVAL))
     }
 
     /// Counts a sleep of the owner between two looks for no longer than it should have been. It is
     /// longer when the owner was stopped, and then its workers may have been stopped with it
     /// (Ctrl-Z, a debugger).
-    pub(super) fn forgive(&mut self, slept: Duration) {
-        let excess = slept.saturating_sub(self.interval());
+    pub(super) fn forgive(&mut self, slept: Duration, intended: Duration) {
+        let excess = slept.saturating_sub(intended);
         for seen in self.seen.iter_mut().flatten() {
             seen.since = seen.since.checked_add(excess).unwrap_or(seen.since);
         }
@@ -111,6 +126,18 @@ impl TimeLimit {
         Some(self.killed.swap_remove(index).1)
     }
 
+    /// How long a worker may be where it is: at its initialiser, or at a task of a job.
+    fn limit_at(&self, progress: Progress, is_starting: bool) -> Option<TaskLimit> {
+        let of_pool = self.elapsed.map(TaskLimit::Elapsed);
+        let of_job = self.of_jobs.get(&progress.job).filter(|_| !is_starting);
+        match of_job {
+            Some(&limit) if self.elapsed.is_none_or(|of_pool| limit < of_pool) => {
+                Some(TaskLimit::OfCall(limit))
+            }
+            _ => of_pool,
+        }
+    }
+
     /// The limit that a worker at its initialiser or at a task has passed.
     fn passed(&self, seen: &Seen, is_starting: bool, pid: i32) -> Option<TaskLimit> {
         let limit = |limit: Duration| {
@@ -120,14 +147,14 @@ impl TimeLimit {
                 limit
             }
         };
-        let elapsed = self.elapsed.filter(|&of| seen.since.elapsed() >= limit(of));
+        let elapsed = self.limit_at(seen.progress, is_starting);
+        let elapsed = elapsed.filter(|of| seen.since.elapsed() >= limit(of.duration()));
         let used = || {
             clock::used_by(pid)
                 .unwrap_or_default()
                 .saturating_sub(seen.cpu_time)
         };
         let cpu_time = || self.cpu_time.filter(|&of| used() >= limit(of));
-        let elapsed = elapsed.map(TaskLimit::Elapsed);
         elapsed.or_else(|| cpu_time().map(TaskLimit::CpuTime))
     }
 
@@ -157,6 +184,11 @@ impl TimeLimit {
         pids: &[Option<i32>],
     ) -> Vec<(usize, TaskLimit)> {
         let mut spared = Vec::new();
+        if self.interval().is_none() {
+            // What was seen some time ago says nothing about the time since.
+            self.seen.clear();
+            return spared;
+        }
         self.seen.resize(self.seen.len().max(pids.len()), None);
         let board = Board::of(heap);
         for (index, pid) in pids.iter().enumerate() {

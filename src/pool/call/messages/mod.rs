@@ -254,7 +254,7 @@ impl Transport for Messages {
     type Args = Args;
 
     fn publish(&mut self, new: &NewJob<'_, Messages>) -> Result<u64> {
-        assert!(new.only_slot.is_none() && !new.traced);
+        assert!(new.only_slot.is_none() && new.time_limit.is_none() && !new.traced);
         self.n_published += 1;
         let id = self.n_published;
         self.jobs.borrow_mut().insert(

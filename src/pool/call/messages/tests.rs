@@ -11,6 +11,7 @@ use crate::sys::atomic::{AtomicU32, Ordering};
 use super::super::batch::{Batch, Terms};
 use super::super::callable::Unary;
 use super::super::collate::{Collect, Collector};
+use super::super::options::Options;
 use super::super::work::run_shipped;
 use super::worker::IS_LOST;
 use super::{Args, Messages};
@@ -43,7 +44,10 @@ where
 
 fn terms(schedule: Schedule, retries: u32) -> Terms {
     Terms {
-        schedule,
+        options: Options {
+            schedule,
+            time_limit: None,
+        },
         only_slot: None,
         retries,
     }

@@ -52,6 +52,7 @@ impl Transport for Engine {
                 only_slot: new.only_slot,
             },
         );
+        self.crew.limit(id, new.time_limit);
         board.tail.store(id + 1, Ordering::SeqCst);
         if new.only_slot.is_some() {
             self.crew.wake(usize::MAX);
@@ -88,9 +89,10 @@ impl Transport for Engine {
             if std::mem::take(&mut may_spin) && self.spin(ids) {
                 return true;
             }
+            let longest = self.longest_sleep();
             let asleep_since = Instant::now();
-            self.sleep(ids, deadline);
-            self.crew.slept(asleep_since.elapsed());
+            self.sleep(ids, deadline, longest);
+            self.crew.slept(asleep_since.elapsed(), longest);
             if Instant::now() >= next_thorough_look {
                 self.replace_dead(true);
                 next_thorough_look = Instant::now() + BACKSTOP;
@@ -100,6 +102,7 @@ impl Transport for Engine {
 
     fn conclude(&mut self, id: u64) -> Ending {
         let open = self.open.remove(&id);
+        self.crew.unlimit(id);
         Ending {
             is_done: self.job(id).is_done(),
             deaths: open.map(|job| job.deaths).unwrap_or_default(),

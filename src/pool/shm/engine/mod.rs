@@ -248,7 +248,7 @@ impl Engine {
             self.crew.wake(usize::MAX);
             self.replace_dead(true);
             let deadline = Instant::now() + Duration::from_millis(1);
-            self.sleep(&[previous], Some(deadline));
+            self.sleep(&[previous], Some(deadline), self.longest_sleep());
         }
         for id in self.discarded.get_mut().drain(..) {
             self.aside.remove(&id);
@@ -283,15 +283,19 @@ impl Engine {
         }
     }
 
+    /// After how long the owner looks around in any case.
+    fn longest_sleep(&self) -> Duration {
+        let patience = self.crew.patience();
+        patience.map_or(BACKSTOP, |patience| patience.min(BACKSTOP))
+    }
+
     /// Sleeps until something may have happened to a job, or it is time to look.
-    fn sleep(&self, ids: &[u64], deadline: Option<Instant>) {
+    fn sleep(&self, ids: &[u64], deadline: Option<Instant>, longest: Duration) {
         let board = Board::of(&self.heap);
         let is_over = || self.has_ended(ids);
         sleep::once(&board.completion, is_over, |event, seen| {
             let mut words = vec![(event, seen)];
             words.extend(self.crew.lifelines(board));
-            let patience = self.crew.patience();
-            let longest = patience.map_or(BACKSTOP, |patience| patience.min(BACKSTOP));
             let until = Instant::now() + longest;
             futex::wait_any(&words, deadline.map_or(until, |at| at.min(until)));
         });

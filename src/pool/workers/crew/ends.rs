@@ -124,10 +124,7 @@ impl Crew {
         self.vacate_early(slot_index);
         let is_retired = slot.is_retired.load(Ordering::Acquire) != 0;
         let was_up = slot.is_up.load(Ordering::Acquire) != 0;
-        let overran = self
-            .time_limit
-            .as_mut()
-            .and_then(|limit| limit.forget(slot_index));
+        let overran = self.time_limits.forget(slot_index);
         let last_panic = Board::of(&heap).last_panics[slot_index].read();
         self.note_start(
             slot_index,
@@ -222,10 +219,7 @@ impl Crew {
     /// Kills workers that have been at one task for too long. Those that this process may not kill
     /// leave their slots as if they were dead.
     pub(in crate::pool) fn kill_overdue(&mut self) -> Vec<Leaver> {
-        let Some(limit) = &mut self.time_limit else {
-            return Vec::new();
-        };
-        let spared = limit.kill_overdue(&self.heap, &self.pids);
+        let spared = self.time_limits.kill_overdue(&self.heap, &self.pids);
         let leave = |(slot, limit)| self.spare(slot, limit);
         spared.into_iter().filter_map(leave).collect()
     }

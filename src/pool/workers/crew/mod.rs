@@ -20,7 +20,7 @@ use tallies::Record;
 
 use super::fresh;
 use super::start::Starter;
-use super::time_limit::TimeLimit;
+use super::time_limit::TimeLimits;
 use super::worker::Duty;
 use crate::pool::call::transport::Death;
 use crate::pool::settings::Settings;
@@ -49,7 +49,7 @@ pub(in crate::pool) struct Crew {
     dying: Vec<i32>,
     /// Workers that this process may not kill. They leave when their task is done.
     spared: Vec<i32>,
-    time_limit: Option<TimeLimit>,
+    time_limits: TimeLimits,
     starter: Starter,
     /// Where the initialiser's name is written, once it was.
     initializer: Offset,
@@ -93,7 +93,7 @@ impl Crew {
             n_ended_for_memory: 0,
             dying: Vec::new(),
             spared: Vec::new(),
-            time_limit: TimeLimit::of(settings),
+            time_limits: TimeLimits::of(settings),
             starter: Starter::new(settings),
             initializer: 0,
             conditions: 0,
@@ -282,15 +282,24 @@ impl Crew {
         slot < self.settings.n_workers.get() && n_failed_starts < MAX_FAILED_STARTS
     }
 
-    /// Tells how long the owner has slept between two looks at the workers' progress.
-    pub(in crate::pool) fn slept(&mut self, slept: Duration) {
-        if let Some(limit) = &mut self.time_limit {
-            limit.forgive(slept);
-        }
+    /// Keeps a job's own time limit, if it has one.
+    pub(in crate::pool) fn limit(&mut self, job: u64, limit: Option<Duration>) {
+        self.time_limits.open(job, limit);
+    }
+
+    /// Forgets the time limit of a job that has ended.
+    pub(in crate::pool) fn unlimit(&mut self, job: u64) {
+        self.time_limits.close(job);
+    }
+
+    /// Tells how long the owner has slept between two looks at the workers' progress, and how long
+    /// it meant to.
+    pub(in crate::pool) fn slept(&mut self, slept: Duration, intended: Duration) {
+        self.time_limits.forgive(slept, intended);
     }
 
     /// How long the owner may sleep before it has to look at the workers' progress again.
     pub(in crate::pool) fn patience(&self) -> Option<Duration> {
-        self.time_limit.as_ref().map(TimeLimit::interval)
+        self.time_limits.interval()
     }
 }

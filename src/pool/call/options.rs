@@ -1,0 +1,46 @@
+//! What may differ from call to call of one pool.
+
+use std::time::Duration;
+
+use crate::error::Result;
+
+use crate::pool::plan::Schedule;
+use crate::pool::settings::{Settings, check_limit};
+
+/// How a call's tasks are run.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::pool) struct Options {
+    /// How items are cut into chunks.
+    pub(in crate::pool) schedule: Schedule,
+    /// How long each task may take, beside the pool's own limit.
+    pub(in crate::pool) time_limit: Option<Duration>,
+}
+
+impl Options {
+    /// The pool's own choices.
+    pub(in crate::pool) fn of(settings: &Settings) -> Options {
+        Options {
+            schedule: settings.schedule,
+            time_limit: None,
+        }
+    }
+
+    /// The same, cut into other chunks.
+    pub(in crate::pool) fn scheduled(self, schedule: Schedule) -> Options {
+        Options { schedule, ..self }
+    }
+
+    /// The same, with another limit.
+    pub(in crate::pool) fn limited(self, limit: Duration) -> Options {
+        let time_limit = Some(limit);
+        Options { time_limit, ..self }
+    }
+
+    /// Looks for what no call can have.
+    ///
+    /// # Errors
+    /// `is_invalid_input()` for a limit of no time.
+    pub(in crate::pool) fn check(&self) -> Result<()> {
+        check_limit(self.time_limit)
+    }
+}
