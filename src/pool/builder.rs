@@ -91,10 +91,10 @@ impl Builder {
         self
     }
 
-    /// How long one task may take; [`Pool::timeout`] limits those of one call. A worker that is at one for longer is killed and replaced, also
-    /// when it hangs in a system call or was stopped (`SIGSTOP`); the task's error
-    /// [`is_timed_out()`](crate::TaskError::is_timed_out) and names the item and the process. All
-    /// other results arrive. Without a limit, a map waits.
+    /// How long one task may take; [`Pool::timeout`] limits the tasks of one call. A worker that is
+    /// at one for longer is killed and replaced, also when it hangs in a system call or was stopped
+    /// (`SIGSTOP`); the task's error [`is_timed_out()`](crate::TaskError::is_timed_out) and names
+    /// the item and the process. All other results arrive. Without a limit, a map waits.
     ///
     /// The limit counts for each task, not for the whole map, and is enforced while the owner
     /// waits: in `map` and its like, in `imap`'s `next`, in [`Pending`](super::Pending)'s `ready`,
