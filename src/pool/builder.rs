@@ -1,21 +1,20 @@
 //! What a pool is like: chosen before it is made.
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::ptr::NonNull;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::caught;
 use crate::cpus::cpu_count;
 use crate::error::{Error, Result};
+use crate::sys::ThreadBound;
 
 use super::Pool;
 use super::call::callable::{is_non_capturing, why_not_shipped};
-use super::call::flight::Shared;
+use super::call::shared::Shared;
 use super::plan::Schedule;
 use super::settings::{Initializer, Settings, StartMethod, check_limit};
 use super::workers::conditions::Conditions;
@@ -56,7 +55,7 @@ impl Builder {
     /// pointer to one.
     pub fn initializer<F: Fn() + 'static>(mut self, f: F) -> Builder {
         self.initializer = Some(Initializer {
-            run: Rc::new(f),
+            run: Arc::new(ThreadBound::new(Box::new(f))),
             shipped: if is_non_capturing::<F>() {
                 Ok(run_shipped::<F>)
             } else {
@@ -251,7 +250,6 @@ impl Builder {
             initializer.to_ship(advice)?;
         }
         let settings = Settings {
-            n_workers: Cell::new(self.n_workers.unwrap_or_else(cpu_count)),
             method,
             is_auto: self.method == StartMethod::Auto,
             initializer: self.initializer,
@@ -265,8 +263,9 @@ impl Builder {
             closures: Arc::default(),
             local: None,
         };
+        let n_workers = self.n_workers.unwrap_or_else(cpu_count);
         Ok(Pool {
-            shared: Shared::start(settings, None)?,
+            shared: Shared::start(settings, n_workers, None)?,
         })
     }
 }

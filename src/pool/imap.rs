@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::iter::Fuse;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -12,9 +12,11 @@ use crate::caught::{self, Payload};
 use crate::error::{Outcome, Result};
 
 use super::call::callable::Callable;
-use super::call::flight::{Flight, Function, Shared};
+use super::call::flight::{Flight, Function};
+
 use super::call::options::Options;
 use super::call::run::Call;
+use super::call::shared::Shared;
 use super::call::spent::Spent;
 use super::plan::Schedule;
 
@@ -30,7 +32,7 @@ const LARGEST_CHUNK: usize = 4096;
 struct Stream<C, I: Iterator> {
     /// Dropped first: what is in flight needs the workers.
     window: VecDeque<Chunk>,
-    shared: Rc<Shared>,
+    shared: Arc<Shared>,
     function: Function,
     options: Options,
     /// Workers that were forked for this stream have inherited it from here.

@@ -35,7 +35,7 @@ mod view;
 mod workers;
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,8 +45,8 @@ use crate::error::{Outcome, Result};
 use crate::trace::Traced;
 
 use call::callable::{Star, Unary};
-use call::flight::Shared;
 use call::run::Call;
+use call::shared::Shared;
 use imap::Results;
 
 #[cfg(feature = "threads")]
@@ -122,7 +122,7 @@ pub use workers::fresh::init;
 /// # Ok(()) }
 /// ```
 pub struct Pool {
-    shared: Rc<Shared>,
+    shared: Arc<Shared>,
 }
 
 impl Pool {
@@ -185,9 +185,7 @@ impl Pool {
 
     /// The pids of the workers that live. A worker that died was replaced before this returns.
     pub fn pids(&self) -> Vec<i32> {
-        self.shared
-            .engine_mut()
-            .map_or_else(|_| Vec::new(), |mut engine| engine.pids())
+        self.shared.pids()
     }
 
     /// The number of tasks that the pool's own workers have finished; what a closure's own workers

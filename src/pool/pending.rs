@@ -1,16 +1,18 @@
 //! Results that are still on their way.
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
 use crate::error::TaskError;
 
-use super::call::flight::{Flight, Shared};
+use super::call::copied::Copied;
+use super::call::flight::Flight;
 use super::call::outcome::Failed;
 use super::call::run::Begun;
+use super::call::shared::Shared;
 use super::call::turns::Turn;
 
 /// A result that workers are still at work on, from [`Pool::apply_async`](super::Pool::apply_async)
@@ -38,15 +40,32 @@ use super::call::turns::Turn;
 #[must_use = "a result that is dropped is not worked on"]
 pub struct Pending<T> {
     state: State<T>,
-    land: fn(Flight) -> Result<T, TaskError>,
+    land: fn(Arrived) -> Result<T, TaskError>,
 }
 
 /// Where the results come from.
 enum State<T> {
     Flying(Flight),
     /// Workers are forked for it when its turn comes.
-    InTurn(Rc<Shared>, Rc<Turn<T>>),
+    InTurn(Arc<Shared>, Arc<Turn>),
     Ended(Result<T, TaskError>),
+}
+
+/// Encoded results, where they are.
+enum Arrived {
+    /// Once its workers have ended.
+    Flight(Flight),
+    Copied(Copied),
+}
+
+impl Arrived {
+    fn results<R: DeserializeOwned>(self) -> Result<Vec<R>, TaskError> {
+        let results = match self {
+            Arrived::Flight(flight) => flight.land(),
+            Arrived::Copied(copied) => copied.results(),
+        };
+        results.map_err(|results| Failed::Items(results).first_error())
+    }
 }
 
 impl<R: DeserializeOwned + 'static> Pending<R> {
@@ -55,8 +74,8 @@ impl<R: DeserializeOwned + 'static> Pending<R> {
         Pending::new(
             outcome,
             || Err(no_argument()),
-            |flight| {
-                let last = land(flight)?.pop();
+            |arrived| {
+                let last = arrived.results()?.pop();
                 last.ok_or_else(no_argument)
             },
         )
@@ -66,20 +85,20 @@ impl<R: DeserializeOwned + 'static> Pending<R> {
 impl<R: DeserializeOwned + 'static> Pending<Vec<R>> {
     pub(super) fn all(outcome: Result<Begun, Failed<R>>) -> Pending<Vec<R>> {
         let outcome = outcome.map_err(Failed::first_error);
-        Pending::new(outcome, || Ok(Vec::new()), land)
+        Pending::new(outcome, || Ok(Vec::new()), Arrived::results)
     }
 }
 
-impl<T: 'static> Pending<T> {
+impl<T> Pending<T> {
     fn new(
         outcome: Result<Begun, TaskError>,
         nothing: fn() -> Result<T, TaskError>,
-        land: fn(Flight) -> Result<T, TaskError>,
+        land: fn(Arrived) -> Result<T, TaskError>,
     ) -> Pending<T> {
         let state = match outcome {
             Ok(Begun::Flying(flight)) => State::Flying(flight),
             Ok(Begun::InTurn(pool, start)) => {
-                let turn = Turn::take(pool.turns(), pool.n_workers(), start, land);
+                let turn = Turn::take(pool.turns(), pool.n_workers(), start);
                 State::InTurn(pool, turn)
             }
             Ok(Begun::Empty) => State::Ended(nothing()),
@@ -98,7 +117,7 @@ impl<T: 'static> Pending<T> {
         let deadline = Instant::now().checked_add(timeout);
         match &self.state {
             State::Flying(flight) => flight.wait(deadline),
-            State::InTurn(pool, turn) => turn.wait(pool.n_workers(), deadline),
+            State::InTurn(pool, turn) => turn.wait(pool.turns(), pool.n_workers(), deadline),
             State::Ended(_) => true,
         }
     }
@@ -110,24 +129,22 @@ impl<T: 'static> Pending<T> {
     /// been run.
     pub fn get(self) -> Result<T, TaskError> {
         match self.state {
-            State::Flying(flight) => (self.land)(flight),
-            State::InTurn(pool, turn) => turn.land(pool.n_workers()),
+            State::Flying(flight) => (self.land)(Arrived::Flight(flight)),
+            State::InTurn(pool, turn) => {
+                let copied = turn.land(pool.turns(), pool.n_workers())?;
+                (self.land)(Arrived::Copied(copied))
+            }
             State::Ended(outcome) => outcome,
         }
     }
 }
 
-impl<T: 'static> fmt::Debug for Pending<T> {
+impl<T> fmt::Debug for Pending<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pending")
             .field("ready", &self.ready())
             .finish()
     }
-}
-
-fn land<R: DeserializeOwned>(flight: Flight) -> Result<Vec<R>, TaskError> {
-    let results = flight.land();
-    results.map_err(|results| Failed::Items(results).first_error())
 }
 
 fn no_argument() -> TaskError {

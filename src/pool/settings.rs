@@ -1,11 +1,10 @@
 //! What a pool and its workers are like.
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::sys::ThreadBound;
 
 use super::call::work::Work;
 use super::plan::Schedule;
@@ -16,7 +15,6 @@ use super::workers::conditions::Conditions;
 /// What every worker of a pool is started with.
 #[derive(Clone)]
 pub(super) struct Settings {
-    pub(super) n_workers: Cell<usize>,
     /// What the start method came to: never `Auto`.
     pub(super) method: StartMethod,
     /// Whether a fork server starts workers where this process cannot be forked any more.
@@ -57,7 +55,8 @@ pub(super) fn check_limit(limit: Option<Duration>) -> Result<()> {
 /// What each worker runs first.
 #[derive(Clone)]
 pub(super) struct Initializer {
-    pub(super) run: Rc<dyn Fn()>,
+    /// What is captured may be one thread's alone, and so are the workers that are forked with it.
+    pub(super) run: Arc<ThreadBound<Box<dyn Fn()>>>,
     /// The same for a worker that inherits nothing, or why there is none.
     pub(super) shipped: Result<ShippedInitializer, fn() -> String>,
 }
@@ -87,6 +86,12 @@ pub(super) struct LocalCall {
     pub(super) run: unsafe fn(*const (), &mut Work<'_, Shm>),
     pub(super) call: *const (),
 }
+
+// SAFETY: the pointer is followed in forked workers alone, each of which has a copy of what it leads
+// to and one thread.
+unsafe impl Send for LocalCall {}
+// SAFETY: as above.
+unsafe impl Sync for LocalCall {}
 
 /// How a pool starts its workers. The same functions can be mapped over workers of each kind,
 /// because functions travel by their offset in their shared object.

@@ -346,17 +346,10 @@ mod tests {
     #[test]
     fn threads_never_share_a_block() {
         let heap = Heap::new(0).unwrap();
-        // SAFETY: for the test only: all of `Heap`'s words are atomic, and the region outlives the
-        // threads.
-        struct Shared<'a>(&'a Heap);
-        // SAFETY: as above.
-        unsafe impl Sync for Shared<'_> {}
-        let shared = Shared(&heap);
-        let shared = &shared;
+        let heap = &heap;
         std::thread::scope(|scope| {
             for mark in 1..=4u64 {
                 scope.spawn(move || {
-                    let Shared(heap) = shared;
                     for round in 0..20_000u64 {
                         let block = heap.take(8).unwrap();
                         let word = heap.at(block).cast::<u64>();

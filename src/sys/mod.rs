@@ -15,12 +15,16 @@ pub(crate) mod letter;
 pub(crate) mod line;
 pub(crate) mod mutex;
 pub(crate) mod object;
+mod per_process;
 mod process_id;
 pub(crate) mod pthread;
 pub(crate) mod region;
 pub(crate) mod robust;
 pub(crate) mod shortage;
 pub(crate) mod thread;
+mod thread_bound;
 
+pub(crate) use per_process::PerProcess;
 pub(crate) use process_id::{Origin, pid_namespace, process_id};
-pub(crate) use thread::thread_id;
+pub(crate) use thread::{thread_hash, thread_id};
+pub(crate) use thread_bound::ThreadBound;

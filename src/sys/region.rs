@@ -56,6 +56,12 @@ fn ample_bytes() -> usize {
     bytes.clamp(LEAST_ASKED, MOST_ASKED).next_power_of_two()
 }
 
+// SAFETY: a region is an address that stays mapped; what threads do to the memory is the business of
+// those who give out parts of it.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
 impl Region {
     /// Reserves a `part` of what is ample on this machine, or what the system allows, down to 16
     /// MiB; of a process's limited addresses (`ulimit -v`), at most a quarter of what is left.

@@ -1,14 +1,14 @@
 //! One call of the pool: its arguments, the jobs that serve it, and what became of each item.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::sync::Arc;
 
 use crate::error::{Cause, Result, TaskError};
 
 use super::bits::Bits;
 use super::collate::{Collect, Landed};
 use super::options::Options;
-use super::transport::{Death, Encoded, Items, Look, NewJob, Transport, Visitor};
+use super::transport::{Death, Encoded, Items, Look, NewJob, Results, Transport, Visitor};
 
 /// After this many rounds in which workers died and nothing was answered, the rest is given up.
 const MAX_STRIKES: u32 = 3;
@@ -22,7 +22,7 @@ pub(super) struct Batch<T: Transport> {
     n_items: usize,
     /// Whether workers note what happens when.
     traced: bool,
-    parts: Vec<Part>,
+    parts: Vec<Part<T::Results>>,
     /// The items whose fate is known without a result.
     failures: Vec<(usize, TaskError)>,
     /// How many workers died of an item, for those of which one did.
@@ -47,29 +47,35 @@ pub(super) struct Terms {
 }
 
 /// A job that serves a batch.
-struct Part {
+struct Part<R> {
     job: u64,
     /// The item for each task; `None`: they are the same.
-    items: Option<Vec<u64>>,
+    items: Option<Arc<[u64]>>,
+    /// What has come of it, once it has ended.
+    results: Option<R>,
 }
 
-impl Part {
+impl<R> Part<R> {
     fn items(&self) -> Items<'_> {
         self.items.as_deref().map_or(Items::Same, Items::Listed)
     }
+
+    fn results(&self) -> Option<&R> {
+        self.results.as_ref()
+    }
 }
 
-/// A batch whose memory is given back when this is dropped.
-struct GivenBack<'t, T: Transport> {
-    batch: Option<Batch<T>>,
-    transport: &'t T,
+/// What has come so far of a batch that runs.
+pub(super) struct SoFar<R> {
+    items: Option<Arc<[u64]>>,
+    results: R,
 }
 
-impl<T: Transport> Drop for GivenBack<'_, T> {
-    fn drop(&mut self) {
-        if let Some(batch) = self.batch.take() {
-            batch.give_back(self.transport);
-        }
+impl<R: Results> SoFar<R> {
+    /// Visits each run with the items that its tasks stand for.
+    pub(super) fn visit(&self, visitor: &mut Visitor<'_>) {
+        let items = self.items.as_deref().map_or(Items::Same, Items::Listed);
+        self.results.visit(&mut |run| visitor(items, run));
     }
 }
 
@@ -103,33 +109,29 @@ impl<T: Transport> Batch<T> {
             is_complete: false,
             is_cancelled: false,
         };
-        match batch.publish_part(transport, None) {
-            Ok(()) => Ok(batch),
-            Err(error) => {
-                batch.give_back(transport);
-                Err(error)
-            }
-        }
+        batch.publish_part(transport, None)?;
+        Ok(batch)
     }
 
     /// Publishes all items, or those that are listed.
-    fn publish_part(&mut self, transport: &mut T, items: Option<Vec<u64>>) -> Result<()> {
+    fn publish_part(&mut self, transport: &mut T, items: Option<Arc<[u64]>>) -> Result<()> {
         let job = transport.publish(&NewJob {
             function: self.function,
             args: &self.args,
-            n_items: items.as_ref().map_or(self.n_items, Vec::len) as u64,
+            n_items: items.as_ref().map_or(self.n_items, |items| items.len()) as u64,
             items: items.as_deref(),
             schedule: self.terms.options.schedule,
             only_slot: self.terms.only_slot,
             time_limit: self.terms.options.time_limit,
             traced: self.traced,
+            waiters: self.terms.options.waiters,
         })?;
-        self.parts.push(Part { job, items });
+        self.parts.push(Part {
+            job,
+            items,
+            results: None,
+        });
         Ok(())
-    }
-
-    pub(in crate::pool) fn n_items(&self) -> usize {
-        self.n_items
     }
 
     /// The job that serves the batch now.
@@ -137,16 +139,19 @@ impl<T: Transport> Batch<T> {
         self.parts.last().map_or(0, |part| part.job)
     }
 
-    /// Waits until every item has a result or an error; false if the deadline came first.
-    pub(in crate::pool) fn wait(&mut self, transport: &mut T, deadline: Option<Instant>) -> bool {
+    /// Whether every item has a result or an error. Makes up for workers that were lost.
+    pub(in crate::pool) fn advance(&mut self, transport: &mut T) -> bool {
         while !self.is_complete {
             let job = self.job();
-            if !transport.wait(&[job], deadline) {
+            if !transport.has_ended(job) {
                 return false;
             }
             let ending = transport.conclude(job);
             if self.traced {
                 self.deaths.extend_from_slice(&ending.deaths);
+            }
+            if let Some(part) = self.parts.last_mut() {
+                part.results = Some(ending.results);
             }
             self.is_complete = ending.is_done || !self.make_up_for(transport, &ending.deaths);
         }
@@ -175,17 +180,28 @@ impl<T: Transport> Batch<T> {
         }
     }
 
-    /// Visits the results, each run with the items that its tasks stand for.
-    pub(in crate::pool) fn visit(&self, transport: &T, visitor: &mut Visitor<'_>) {
-        for part in &self.parts {
-            let items = part.items();
-            transport.visit(part.job, &mut |run| visitor(items, run));
+    /// What has come so far of the job that serves the batch now, if it runs.
+    pub(in crate::pool) fn so_far(&self, transport: &T) -> Option<SoFar<T::Results>> {
+        let part = self.parts.last().filter(|part| part.results.is_none())?;
+        Some(SoFar {
+            items: part.items.clone(),
+            results: transport.results_so_far(part.job),
+        })
+    }
+
+    /// Visits what has come of jobs that have ended, each run with the items that its tasks stand
+    /// for.
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        for (results, items) in self.results() {
+            results.visit(&mut |run| visitor(items, run));
         }
     }
 
-    /// The jobs that have served the batch, with the items that their tasks stand for.
-    pub(in crate::pool) fn jobs(&self) -> impl Iterator<Item = (u64, Items<'_>)> {
-        self.parts.iter().map(|part| (part.job, part.items()))
+    /// What has come of the jobs that have served the batch and ended, with the items that their
+    /// tasks stand for.
+    pub(in crate::pool) fn results(&self) -> impl Iterator<Item = (&T::Results, Items<'_>)> {
+        let ended = |part| Option::zip(Part::results(part), Some(Part::items(part)));
+        self.parts.iter().filter_map(ended)
     }
 
     /// The workers that died while they served the batch, if it is traced.
@@ -193,39 +209,19 @@ impl<T: Transport> Batch<T> {
         &self.deaths
     }
 
-    /// Has what has come of it taken, and gives all memory back, also when results are not taken to
+    /// Has what has come of it taken. Its memory is given back, also when results are not taken to
     /// the end.
-    pub(in crate::pool) fn collect(mut self, transport: &T, results: &mut dyn Collect) {
-        let (failures, n_deaths) = (
-            std::mem::take(&mut self.failures),
-            std::mem::take(&mut self.n_deaths),
-        );
-        let batch = GivenBack {
-            batch: Some(self),
-            transport,
-        };
+    pub(in crate::pool) fn collect(mut self, results: &mut dyn Collect) {
         results.take_rest(Landed {
-            failures,
-            n_deaths,
-            visit: &|visitor| {
-                if let Some(batch) = &batch.batch {
-                    batch.visit(transport, visitor);
-                }
-            },
+            failures: std::mem::take(&mut self.failures),
+            n_deaths: std::mem::take(&mut self.n_deaths),
+            visit: &|visitor| self.visit(visitor),
         });
-    }
-
-    /// Gives all memory back.
-    pub(in crate::pool) fn give_back(self, transport: &T) {
-        for part in &self.parts {
-            transport.discard(part.job);
-        }
-        transport.discard_args(self.args);
     }
 
     /// Publishes what is missing after workers died; false if nothing is, or nothing can be done.
     fn make_up_for(&mut self, transport: &mut T, deaths: &[Death]) -> bool {
-        let answered = self.answered(transport);
+        let answered = self.answered();
         let Some(part) = self.parts.last().filter(|_| !self.is_cancelled) else {
             return false;
         };
@@ -245,7 +241,7 @@ impl<T: Transport> Batch<T> {
                 }
             }
         }
-        let answered = self.answered(transport);
+        let answered = self.answered();
         let missing: Vec<u64> = answered.holes().map(|item| item as u64).collect();
         if missing.is_empty() {
             return false;
@@ -261,7 +257,7 @@ impl<T: Transport> Batch<T> {
             self.give_up(&missing, last_death, transport.start_failure());
             return false;
         }
-        match self.publish_part(transport, Some(missing.clone())) {
+        match self.publish_part(transport, Some(missing.as_slice().into())) {
             Ok(()) => true,
             Err(error) => {
                 self.fail(&missing, |item| TaskError::not_run(item, &error));
@@ -287,9 +283,9 @@ impl<T: Transport> Batch<T> {
     }
 
     /// The items that have a result or an error.
-    fn answered(&self, transport: &T) -> Bits {
+    fn answered(&self) -> Bits {
         let mut answered = Bits::new(self.n_items);
-        self.visit(transport, &mut |items, run| {
+        self.visit(&mut |items, run| {
             run.tasks(&mut |task| {
                 if let Some(item) = items.at(task) {
                     answered.set(item);

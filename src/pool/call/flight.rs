@@ -1,59 +1,29 @@
-//! What is on its way: a batch together with the engine that serves it.
+//! What is on its way: a batch, by its number in the pool that serves it.
 
-use std::cell::{RefCell, RefMut};
-use std::collections::HashMap;
-use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Error, Outcome, Result, TaskError};
+use crate::error::{Outcome, Result, TaskError};
 use crate::sys::process_id;
 
-use super::batch::{self, Terms};
+use super::batch::Terms;
 use super::collate::{Collect, Collector, Landed};
+use super::copied::Copied;
 use super::notes::Notes;
 use super::options::Options;
-use super::spent::Spent;
-use super::transport::{Encoded, Look, Transport};
-use super::turns::Turns;
+use super::shared::{Batch, Load, Shared, State, Watch};
+use super::transport::Look;
+use super::turns::Underway;
 use super::work::Trampoline;
-use crate::pool::settings::Settings;
-use crate::pool::shm::args::{Arguments, Encoder};
 use crate::pool::shm::desk::Shm;
-use crate::pool::shm::engine::Engine;
-use crate::pool::stats::Stats;
 
 /// When a map that runs is first looked at for large results; and the next time, if there were
 /// some.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
-
-/// How long a pool that is closed waits for tasks whose results are not wanted.
-const LEFT_WITHIN: Duration = Duration::from_millis(100);
-
-/// A pool's engine, shared with whatever of the pool's work outlives a call.
-pub(in crate::pool) struct Shared {
-    engine: RefCell<Engine>,
-    settings: Rc<Settings>,
-    /// Batches whose results are wanted; closing waits for them.
-    wanted: RefCell<Vec<Weak<Cell>>>,
-    /// Batches whose results are no longer wanted and that have not ended yet.
-    orphans: RefCell<Vec<Batch>>,
-    /// Calls that have workers forked for them.
-    turns: Rc<Turns>,
-    /// What the workers have inherited and the owner must keep for those that it starts later.
-    _inherited: Option<Box<dyn std::any::Any>>,
-}
-
-/// A map's arguments on their way to a pool's workers.
-pub(super) type Load = Encoded<Arguments>;
-
-/// What all maps of pools travel by.
-type Batch = batch::Batch<Engine>;
-
-/// Holds a batch until it is collated.
-type Cell = RefCell<Option<Batch>>;
+/// How long a thread waits for room in a full queue before it looks after the workers.
+const QUEUE_NAP: Duration = Duration::from_millis(1);
 
 /// What is to be called.
 #[derive(Clone, Copy)]
@@ -64,193 +34,21 @@ pub(in crate::pool) enum Function {
     Inherited,
 }
 
-impl Shared {
-    /// Starts workers.
-    ///
-    /// # Errors
-    /// As [`Engine::start`].
-    pub(in crate::pool) fn start(
-        settings: Settings,
-        inherited: Option<Box<dyn std::any::Any>>,
-    ) -> Result<Rc<Shared>> {
-        let settings = Rc::new(settings);
-        Ok(Rc::new(Shared {
-            engine: RefCell::new(Engine::start(&settings)?),
-            settings,
-            wanted: RefCell::default(),
-            orphans: RefCell::default(),
-            turns: Rc::default(),
-            _inherited: inherited,
-        }))
-    }
-
-    pub(in crate::pool) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    pub(in crate::pool) fn turns(&self) -> &Rc<Turns> {
-        &self.turns
-    }
-
-    pub(in crate::pool) fn n_workers(&self) -> usize {
-        self.settings.n_workers.get()
-    }
-
-    /// How many tasks were ever finished on each slot.
-    pub(in crate::pool) fn n_tasks(&self) -> Vec<u64> {
-        let engine = self.engine_mut();
-        engine.map(|engine| engine.n_tasks()).unwrap_or_default()
-    }
-
-    /// What has happened to the workers.
-    pub(in crate::pool) fn stats(&self) -> Stats {
-        let engine = self.engine_mut();
-        engine.map(|mut engine| engine.stats()).unwrap_or_default()
-    }
-
-    /// Changes the number of workers.
-    pub(in crate::pool) fn resize(&self, n_workers: usize) -> Result<()> {
-        let mut engine = self.open_engine()?;
-        self.sweep(&mut engine);
-        engine.resize(n_workers)
-    }
-
-    /// Encodes arguments into the pool's memory. The engine is not borrowed meanwhile, so that the
-    /// arguments' iterator may use the pool itself.
-    pub(in crate::pool) fn encode<A: Serialize>(
-        &self,
-        args: impl Iterator<Item = A>,
-        spent: &mut Spent<A>,
-    ) -> Result<Load> {
-        let heap = Rc::clone(self.open_engine()?.heap());
-        Encoder::encode(&heap, args, spent)
-    }
-
-    /// Gives the memory of encoded arguments back that nothing will be run on.
-    pub(in crate::pool) fn forget(&self, encoded: Load) {
-        if let Ok(engine) = self.engine_mut() {
-            engine.discard_args(encoded.args);
-        }
-    }
-
-    /// The engine of a pool that takes tasks.
-    pub(super) fn open_engine(&self) -> Result<RefMut<'_, Engine>> {
-        let engine = self.engine_mut()?;
-        if engine.is_closed() {
-            return Err(Error::closed());
-        }
-        Ok(engine)
-    }
-
-    /// The engine of this process: one that was inherited from another process is replaced.
-    #[inline(never)]
-    pub(in crate::pool) fn engine_mut(&self) -> Result<RefMut<'_, Engine>> {
-        let mut engine = self.engine.try_borrow_mut().map_err(|_| {
-            Error::invalid_input("this pool is in use by a call that has not returned yet")
-        })?;
-        if engine.owner() != process_id() {
-            *engine = if engine.is_closed() {
-                Engine::closed(&self.settings)?
-            } else {
-                Engine::start(&self.settings)?
-            };
-            self.settings.closures.reset();
-            self.wanted.borrow_mut().clear();
-            self.orphans.borrow_mut().clear();
-        }
-        Ok(engine)
-    }
-
-    /// Lets the workers end when the queue is empty.
-    pub(in crate::pool) fn close(&self) {
-        self.end(|_, engine| engine.close());
-    }
-
-    /// Closes, and waits until what is wanted is there and every worker has ended. Those that are
-    /// at something that is not wanted any more are killed.
-    pub(in crate::pool) fn join(&self) {
-        self.close();
-        self.turns.finish(self.n_workers());
-        self.end(|shared, engine| {
-            engine.close();
-            for cell in shared
-                .wanted
-                .borrow_mut()
-                .drain(..)
-                .filter_map(|cell| cell.upgrade())
-            {
-                if let Some(batch) = cell.borrow_mut().as_mut() {
-                    batch.wait(engine, None);
-                }
-            }
-            // The workers may just be about to leave these.
-            let deadline = Instant::now() + LEFT_WITHIN;
-            let mut orphans = shared.orphans.borrow_mut();
-            if orphans
-                .iter_mut()
-                .all(|batch| batch.wait(engine, Some(deadline)))
-            {
-                orphans.drain(..).for_each(|batch| batch.give_back(engine));
-                engine.join();
-            } else {
-                engine.terminate();
-            }
-        });
-    }
-
-    /// Kills the workers.
-    pub(in crate::pool) fn terminate(&self) {
-        self.turns.give_up("the pool was terminated");
-        self.end(|_, engine| engine.terminate());
-    }
-
-    /// Ends this process's workers in some way; a process that has none yet will not get any.
-    fn end(&self, how: impl FnOnce(&Shared, &mut Engine)) {
-        let Ok(mut engine) = self.engine.try_borrow_mut() else {
-            return;
-        };
-        if engine.owner() == process_id() {
-            how(self, &mut engine);
-        } else if let Ok(closed) = Engine::closed(&self.settings) {
-            *engine = closed;
-        }
-    }
-
-    /// Gives back the memory of batches that are not wanted, as far as they have ended.
-    fn sweep(&self, engine: &mut Engine) {
-        let mut orphans = self.orphans.borrow_mut();
-        let mut index = 0;
-        while index < orphans.len() {
-            if orphans[index].wait(engine, Some(Instant::now())) {
-                orphans.swap_remove(index).give_back(engine);
-            } else {
-                index += 1;
-            }
-        }
-    }
-}
-
-impl Drop for Shared {
-    /// Kills the workers: nothing waits for them any more.
-    fn drop(&mut self) {
-        let engine = self.engine.get_mut();
-        if engine.owner() == process_id() {
-            engine.terminate();
-        }
-    }
-}
-
 /// A batch that was published and not collated.
 pub(in crate::pool) struct Flight {
-    shared: Rc<Shared>,
-    batch: Rc<Cell>,
+    shared: Arc<Shared>,
+    /// The batch's number.
+    number: u64,
+    n_items: usize,
+    /// What to look at first.
+    watch: Watch,
     owner: u32,
 }
 
 impl Flight {
     /// Publishes a function over encoded arguments.
     pub(in crate::pool) fn launch(
-        shared: &Rc<Shared>,
+        shared: &Arc<Shared>,
         function: Function,
         encoded: Load,
         options: Options,
@@ -261,14 +59,22 @@ impl Flight {
     /// As [`launch`](Flight::launch), for the worker on one slot alone.
     #[inline(never)]
     pub(super) fn launch_for(
-        shared: &Rc<Shared>,
+        shared: &Arc<Shared>,
         function: Function,
         encoded: Load,
         options: Options,
         only_slot: Option<usize>,
     ) -> Result<Flight> {
-        let mut engine = shared.open_engine()?;
-        shared.sweep(&mut engine);
+        let n_items = encoded.n_items;
+        let mut state = shared.lock_open()?;
+        state.sweep();
+        while !state.engine.has_room() {
+            drop(state);
+            std::thread::sleep(QUEUE_NAP);
+            state = shared.lock_open()?;
+            state.engine.look_after_workers(true);
+        }
+        let State { engine, .. } = &mut *state;
         let function = match function {
             Function::Shipped(trampoline) => engine.function(trampoline)?,
             Function::Inherited => 0,
@@ -276,22 +82,18 @@ impl Flight {
         let terms = Terms {
             options,
             only_slot,
-            retries: shared.settings.retries,
+            retries: shared.settings().retries,
         };
-        let batch = Batch::publish(&mut *engine, function, encoded, terms)?;
-        let batch = Rc::new(RefCell::new(Some(batch)));
-        let mut wanted = shared.wanted.borrow_mut();
-        if wanted.len() == wanted.capacity() {
-            // With as much room as is used, so that many in flight do not look at each other each
-            // time.
-            wanted.retain(|cell| cell.strong_count() > 0);
-            let n_wanted = wanted.len();
-            wanted.reserve(n_wanted + 1);
-        }
-        wanted.push(Rc::downgrade(&batch));
+        let batch = Batch::publish(engine, function, encoded, terms)?;
+        let watch = engine.watch(&[batch.job()]);
+        state.n_batches += 1;
+        let number = state.n_batches;
+        state.wanted.insert(number, batch);
         Ok(Flight {
-            shared: Rc::clone(shared),
-            batch,
+            shared: Arc::clone(shared),
+            number,
+            n_items,
+            watch,
             owner: process_id(),
         })
     }
@@ -301,58 +103,78 @@ impl Flight {
         if self.is_lost() {
             return true;
         }
-        let Ok(mut engine) = self.shared.engine_mut() else {
-            return false;
-        };
-        match self.batch.borrow_mut().as_mut() {
-            Some(batch) => batch.wait(&mut engine, deadline),
-            None => true,
-        }
+        let step = &mut |state: &mut State| self.advance(state);
+        self.shared.wait(&self.watch, deadline, step)
+    }
+
+    /// What to watch until every item has a result or an error; `None` if it has.
+    fn advance(&self, state: &mut State) -> Option<Watch> {
+        let State { engine, wanted, .. } = state;
+        let batch = wanted.get_mut(&self.number)?;
+        let is_complete = batch.advance(engine);
+        (!is_complete).then(|| engine.watch(&[batch.job()]))
     }
 
     pub(in crate::pool) fn n_items(&self) -> usize {
-        self.batch.borrow().as_ref().map_or(0, Batch::n_items)
+        self.n_items
     }
 
     /// Whether a pool's own workers serve it, and not some that were forked for it.
-    pub(in crate::pool) fn is_of(&self, shared: &Rc<Shared>) -> bool {
-        Rc::ptr_eq(&self.shared, shared)
+    pub(in crate::pool) fn is_of(&self, shared: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.shared, shared)
     }
 
     /// The workers that serve it.
-    pub(super) fn shared(&self) -> Rc<Shared> {
-        Rc::clone(&self.shared)
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     /// How far it is.
     // Progress alone looks.
     #[cfg_attr(not(feature = "progress"), allow(dead_code))]
     pub(in crate::pool) fn look(&self) -> Look {
-        match (
-            self.batch.borrow().as_ref(),
-            self.shared.engine.try_borrow(),
-        ) {
-            (Some(batch), Ok(engine)) if !self.is_lost() => batch.look(&engine),
-            _ => Look::default(),
+        if self.is_lost() {
+            return Look::default();
         }
+        let Ok(state) = self.shared.lock() else {
+            return Look::default();
+        };
+        let batch = state.wanted.get(&self.number);
+        batch
+            .map(|batch| batch.look(&state.engine))
+            .unwrap_or_default()
     }
 
-    /// Waits until one of several batches of one pool may have ended.
-    pub(in crate::pool) fn wait_for_any<'f>(flights: impl Iterator<Item = &'f Flight>) {
-        let mut shared = None;
-        let mut jobs = Vec::new();
-        for flight in flights {
-            shared = Some(&flight.shared);
-            jobs.extend(flight.batch.borrow().as_ref().map(Batch::job));
-        }
-        if let Some(mut engine) = shared.and_then(|shared| shared.engine_mut().ok()) {
-            engine.wait(&jobs, None);
+    /// Waits until one of several batches of one stream may have ended.
+    pub(in crate::pool) fn wait_for_any<'f>(flights: impl Iterator<Item = &'f Flight> + Clone) {
+        let Some(first) = flights.clone().next().filter(|flight| !flight.is_lost()) else {
+            return;
+        };
+        let step = &mut |state: &mut State| {
+            let State { engine, wanted, .. } = state;
+            let mut jobs = Vec::new();
+            for flight in flights.clone() {
+                let batch = wanted.get_mut(&flight.number)?;
+                if batch.advance(engine) {
+                    return None;
+                }
+                jobs.push(batch.job());
+            }
+            Some(engine.watch(&jobs))
+        };
+        let watch = first
+            .shared
+            .lock()
+            .ok()
+            .and_then(|mut state| step(&mut state));
+        if let Some(watch) = watch {
+            first.shared.wait(&watch, None, step);
         }
     }
 
     /// Waits for the results and takes them: all, or each item's result or error.
     pub(in crate::pool) fn land<R: DeserializeOwned>(
-        self,
+        &self,
     ) -> std::result::Result<Vec<R>, Vec<Outcome<R>>> {
         self.collate(&mut |_| (), &mut Notes::default())
     }
@@ -360,7 +182,7 @@ impl Flight {
     /// As [`land`](Flight::land); `make_way` is called before each large result is made, with
     /// whether all tasks have ended, and `notes` are taken of where the time goes.
     pub(super) fn collate<R: DeserializeOwned>(
-        self,
+        &self,
         make_way: &mut dyn FnMut(bool),
         notes: &mut Notes,
     ) -> std::result::Result<Vec<R>, Vec<Outcome<R>>> {
@@ -371,45 +193,55 @@ impl Flight {
 
     /// Waits for the results and has them collected. What does not depend on their type is here.
     #[inline(never)]
-    fn collect(self, results: &mut dyn Collect, notes: &mut Notes) {
-        self.wait_and_take(results);
+    fn collect(&self, results: &mut dyn Collect, notes: &mut Notes) {
+        let batch = self.wait_and_take(results);
         notes.returned();
-        let Some(batch) = self.batch.borrow_mut().take() else {
+        let Some(batch) = batch else {
+            let lost = |item| TaskError::not_run(item, "its results belong to another process");
+            let failures = (0..self.n_items).map(|item| (item, lost(item)));
+            results.take_rest(Landed {
+                failures: failures.collect(),
+                n_deaths: Default::default(),
+                visit: &|_| {},
+            });
             return;
         };
-        match self.shared.engine.try_borrow() {
-            Ok(engine) if !self.is_lost() => {
-                for job in batch.jobs() {
-                    engine.gather(job, batch.deaths(), notes);
-                }
-                batch.collect(&*engine, results);
-            }
-            _ => {
-                let lost = |item| TaskError::not_run(item, "its results belong to another process");
-                results.take_rest(Landed {
-                    failures: (0..batch.n_items())
-                        .map(|item| (item, lost(item)))
-                        .collect(),
-                    n_deaths: HashMap::new(),
-                    visit: &|_| {},
-                });
-            }
+        for (part, items) in batch.results() {
+            part.gather(items, batch.deaths(), notes);
         }
+        batch.collect(results);
     }
 
-    /// Waits until every item has a result or an error, and takes large results meanwhile: to make
-    /// them takes as long as it takes the workers to send them.
-    fn wait_and_take(&self, results: &mut dyn Collect) {
+    /// Waits until every item has a result or an error, and takes the batch off the pool's books.
+    /// Takes large results meanwhile: to make them takes as long as it takes the workers to send
+    /// them.
+    fn wait_and_take(&self, results: &mut dyn Collect) -> Option<Batch> {
+        if self.is_lost() {
+            return None;
+        }
         let mut pause = FIRST_LOOK;
-        while !self.wait(Some(Instant::now() + pause)) {
-            let (batch, engine) = (self.batch.borrow(), self.shared.engine.try_borrow());
-            let (Some(batch), Ok(engine)) = (batch.as_ref(), engine) else {
-                return;
+        loop {
+            let mut taken = None;
+            let step = &mut |state: &mut State| {
+                let next = self.advance(state);
+                if next.is_none() {
+                    taken = state.wanted.remove(&self.number);
+                }
+                next
             };
-            pause = match results.take_large(&|visitor| batch.visit(&engine, visitor)) {
-                true => FIRST_LOOK,
-                false => 2 * pause,
+            if self
+                .shared
+                .wait(&self.watch, Some(Instant::now() + pause), step)
+            {
+                return taken;
+            }
+            let so_far = {
+                let state = self.shared.lock().ok()?;
+                state.wanted.get(&self.number)?.so_far(&state.engine)
             };
+            let took_any =
+                so_far.is_some_and(|so_far| results.take_large(&|visitor| so_far.visit(visitor)));
+            pause = if took_any { FIRST_LOOK } else { 2 * pause };
         }
     }
 
@@ -419,17 +251,30 @@ impl Flight {
     }
 }
 
+impl Underway for Flight {
+    fn wait(&self, deadline: Option<Instant>) -> bool {
+        Flight::wait(self, deadline)
+    }
+
+    fn copy(&self) -> Copied {
+        let mut results = Copied::new(self.n_items);
+        self.collect(&mut results, &mut Notes::default());
+        results
+    }
+}
+
 impl Drop for Flight {
     /// Cancels everything not yet started; what runs is let go.
     fn drop(&mut self) {
-        let Some(mut batch) = self.batch.borrow_mut().take() else {
+        if self.is_lost() {
+            return;
+        }
+        let Ok(mut state) = self.shared.lock() else {
             return;
         };
-        if let Ok(engine) = self.shared.engine.try_borrow()
-            && !self.is_lost()
-        {
-            batch.cancel(&engine);
-            self.shared.orphans.borrow_mut().push(batch);
+        if let Some(mut batch) = state.wanted.remove(&self.number) {
+            batch.cancel(&state.engine);
+            state.orphans.push(batch);
         }
     }
 }

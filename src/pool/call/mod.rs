@@ -9,6 +9,7 @@ pub(super) mod batch;
 mod bits;
 pub(super) mod callable;
 pub(super) mod collate;
+pub(super) mod copied;
 pub(super) mod flight;
 #[cfg(test)]
 mod messages;
@@ -17,6 +18,7 @@ pub(super) mod options;
 pub(super) mod outcome;
 mod panics;
 pub(super) mod run;
+pub(super) mod shared;
 pub(super) mod spent;
 pub(super) mod transport;
 pub(super) mod turns;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::sys::thread_hash;
 
+use super::transport::N_WAITERS;
 use crate::pool::plan::Schedule;
 use crate::pool::settings::{Settings, check_limit};
 
@@ -14,6 +16,8 @@ pub(in crate::pool) struct Options {
     pub(in crate::pool) schedule: Schedule,
     /// How long each task may take, beside the pool's own limit.
     pub(in crate::pool) time_limit: Option<Duration>,
+    /// Which of the owner's threads wait for the results: below [`N_WAITERS`].
+    pub(in crate::pool) waiters: usize,
 }
 
 impl Options {
@@ -22,7 +26,14 @@ impl Options {
         Options {
             schedule: settings.schedule,
             time_limit: None,
+            waiters: 0,
         }
+    }
+
+    /// The same, for results that the calling thread waits for.
+    pub(in crate::pool) fn here(self) -> Options {
+        let waiters = thread_hash() as usize % N_WAITERS;
+        Options { waiters, ..self }
     }
 
     /// The same, cut into other chunks.

@@ -2,7 +2,7 @@
 //! [pool](super::super) has it.
 
 use std::any::Any;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,19 +12,20 @@ use crate::error::{Error, Outcome, Result, TaskError};
 use crate::trace::Traced;
 
 use super::callable::{Callable, Nullary, is_non_capturing, why_not_shipped};
-use super::flight::{Flight, Function, Load, Shared};
+use super::flight::{Flight, Function};
 use super::notes::Notes;
 use super::options::Options;
 use super::outcome::{Failed, Mapped, NotRun};
+use super::shared::{Load, Shared};
 use super::spent::Spent;
-use super::turns::Start;
+use super::turns::{Start, Underway};
 use super::way::{self, Kept, Sent, Way, sent};
 use crate::pool::plan::Schedule;
 use crate::pool::settings::LocalCall;
 
 /// A call as it was asked for: where it runs, how its tasks are run, and who looks on.
 pub(in crate::pool) struct Call<'p> {
-    pool: &'p Rc<Shared>,
+    pool: &'p Arc<Shared>,
     options: Options,
     /// Where the time goes, if the map is traced.
     notes: Notes,
@@ -36,15 +37,15 @@ type Progress<'p> = Box<dyn FnMut(&Flight) + 'p>;
 
 impl<'p> Call<'p> {
     /// A call by the pool's own choices.
-    pub(in crate::pool) fn of(pool: &'p Rc<Shared>) -> Call<'p> {
+    pub(in crate::pool) fn of(pool: &'p Arc<Shared>) -> Call<'p> {
         Call::with(pool, Options::of(pool.settings()))
     }
 
     /// A call by other choices.
-    pub(in crate::pool) fn with(pool: &'p Rc<Shared>, options: Options) -> Call<'p> {
+    pub(in crate::pool) fn with(pool: &'p Arc<Shared>, options: Options) -> Call<'p> {
         Call {
             pool,
-            options,
+            options: options.here(),
             notes: Notes::default(),
             progress: None,
         }
@@ -129,7 +130,7 @@ impl<'p> Call<'p> {
         let dropped = caught::run(|| drop(args));
         let mut load = load.map_err(|error| NotRun { error, n_items })?;
         if let Err(payload) = dropped {
-            self.pool.forget(load);
+            drop(load);
             payload.resume();
         }
         load.traced = self.notes.is_on();
@@ -176,7 +177,7 @@ impl<'p> Call<'p> {
         results
     }
 
-    pub(super) fn pool(&self) -> &'p Rc<Shared> {
+    pub(super) fn pool(&self) -> &'p Arc<Shared> {
         self.pool
     }
 
@@ -187,7 +188,7 @@ impl<'p> Call<'p> {
     /// Looks whether such a call can be made now.
     fn check(&self) -> Result<()> {
         self.options.check()?;
-        self.pool.open_engine().map(drop)
+        self.pool.check_open()
     }
 
     /// A value with the trace of the map that it came from.
@@ -202,7 +203,7 @@ pub(in crate::pool) enum Begun {
     Empty,
     Flying(Flight),
     /// It takes its turn.
-    InTurn(Rc<Shared>, Start),
+    InTurn(Arc<Shared>, Start),
 }
 
 impl Call<'_> {
@@ -231,7 +232,7 @@ impl Call<'_> {
         let call = Box::new((kept, f));
         let begin = self.begin_inherited(local_call, why_not_shipped::<C>, load, call);
         Ok(Begun::InTurn(
-            Rc::clone(self.pool),
+            Arc::clone(self.pool),
             Start { n_workers, begin },
         ))
     }
@@ -254,18 +255,19 @@ impl Call<'_> {
         why_not_shipped: fn() -> String,
         load: Load,
         call: Box<dyn Any>,
-    ) -> Box<dyn FnOnce() -> Result<Flight>> {
-        let (pool, options) = (Rc::clone(self.pool), self.options);
+    ) -> Box<dyn FnOnce() -> Result<Arc<dyn Underway>>> {
+        let (pool, options) = (Arc::clone(self.pool), self.options);
         Box::new(move || {
             let n_items = load.n_items;
             let workers = way::fork_for(&pool, local_call, why_not_shipped, n_items, Some(call))?;
-            Flight::launch(&workers, Function::Inherited, load, options)
+            let flight = Flight::launch(&workers, Function::Inherited, load, options)?;
+            Ok(Arc::new(flight) as Arc<dyn Underway>)
         })
     }
 
     /// What will call `f` on arguments that come one by one: the pool itself, or workers forked for
     /// this stream, which inherit `f`. The caller keeps `f` alive as long as the workers.
-    pub(in crate::pool) fn stream<C, A>(&self, f: &C) -> Result<(Rc<Shared>, Function)>
+    pub(in crate::pool) fn stream<C, A>(&self, f: &C) -> Result<(Arc<Shared>, Function)>
     where
         C: Callable<A>,
         A: DeserializeOwned,
@@ -273,7 +275,7 @@ impl Call<'_> {
     {
         self.check()?;
         if is_non_capturing::<C>() {
-            return Ok((Rc::clone(self.pool), sent::<C, A>()));
+            return Ok((Arc::clone(self.pool), sent::<C, A>()));
         }
         let local_call = way::inherited::<C, A>(f);
         let why = why_not_shipped::<C>;
@@ -283,7 +285,7 @@ impl Call<'_> {
 }
 
 /// Runs `f` once on each worker, and waits for the results, one for each slot.
-pub(in crate::pool) fn broadcast<F, R>(pool: &Rc<Shared>, _f: &F) -> Vec<Outcome<R>>
+pub(in crate::pool) fn broadcast<F, R>(pool: &Arc<Shared>, _f: &F) -> Vec<Outcome<R>>
 where
     F: Fn() -> R,
     R: Serialize + DeserializeOwned,

@@ -1,7 +1,7 @@
 //! The seam between a map and what carries it: jobs to the workers, and their results back.
 //!
 //! ```text
-//!  owner:   publish ─▶ wait ─▶ conclude ─▶ visit ─▶ discard       (what lost workers have left: published again)
+//!  owner:   publish ─▶ has it ended? ─▶ conclude ─▶ visit         (what lost workers have left: published again)
 //!                │                        ▲
 //!                ▼                        │
 //!  worker:  claim ─▶ begin ─▶ argument ─▶ commit, or fail ─▶ end ─▶ claim …
@@ -14,10 +14,11 @@
 //! [`Desk`](crate::pool::shm::desk::Desk) a worker's. The unit tests have threads that send each
 //! other messages.
 //!
-//! How workers come into being, how one is woken, and how the owner learns that one is lost is each
-//! transport's own business. Arguments are encoded before, into what a transport calls its `Args`.
+//! How workers come into being, how one is woken, how the owner learns that one is lost, and how
+//! its threads wait is each transport's own business. Arguments are encoded before, into what a
+//! transport calls its `Args`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::{Cause, Error, Result};
 use crate::sys::atomic::AtomicU64;
@@ -30,18 +31,21 @@ use crate::pool::plan::Schedule;
 pub(in crate::pool) trait Transport: Sized {
     /// How workers are told of a function.
     type Function: Copy;
-    /// Encoded arguments, where workers get at them.
+    /// Encoded arguments, where workers get at them. To drop them forgets them: the jobs that have
+    /// them must have ended.
     type Args;
+    /// What workers have committed of a job. To drop it forgets it.
+    type Results: Results;
 
     /// Lets workers begin with a job, which has the number that is returned from now on.
     fn publish(&mut self, new: &NewJob<'_, Self>) -> Result<u64>;
 
-    /// Waits until one of the jobs has ended, or the deadline; false if none has. A job has ended
-    /// when every task has its result, or workers were lost in it and all others have left it.
-    fn wait(&mut self, jobs: &[u64], deadline: Option<Instant>) -> bool;
+    /// Whether a job has ended: every task has its result, or workers were lost in it and all
+    /// others have left it.
+    fn has_ended(&self, job: u64) -> bool;
 
-    /// Takes a job that has ended off the books. Its results stay.
-    fn conclude(&mut self, job: u64) -> Ending;
+    /// Takes a job that has ended off the books.
+    fn conclude(&mut self, job: u64) -> Ending<Self::Results>;
 
     /// An item is tried again of which a worker has died: for those who count.
     fn retried(&mut self, item: usize, death: &Death);
@@ -49,23 +53,25 @@ pub(in crate::pool) trait Transport: Sized {
     /// Leaves nothing to claim of a job.
     fn cancel(&self, job: u64);
 
-    /// How far a job is: what each worker is at, as tasks, and how many of them are open.
+    /// How far a job is: what each worker is at, as tasks, and how many of them are open. Of a job
+    /// that was concluded, none is.
     fn look(&self, job: u64) -> (Look, u64);
 
-    /// Visits what was committed of a job.
-    fn visit(&self, job: u64, visitor: &mut dyn FnMut(CommittedRun<'_>));
-
-    /// Forgets a job's results.
-    fn discard(&self, job: u64);
-
-    /// Forgets the arguments of jobs that have ended.
-    fn discard_args(&self, args: Self::Args);
+    /// What has come so far of a job that was not concluded. It must not outlive what
+    /// [`conclude`](Transport::conclude) gives of it.
+    fn results_so_far(&self, job: u64) -> Self::Results;
 
     /// Whether some worker is there to run something.
     fn has_workers(&self) -> bool;
 
     /// Why there is no worker, in words.
     fn start_failure(&self) -> &str;
+}
+
+/// What workers have committed of a job.
+pub(in crate::pool) trait Results {
+    /// Visits it, run by run.
+    fn visit(&self, visitor: &mut dyn FnMut(CommittedRun<'_>));
 }
 
 /// A worker's side of one job.
@@ -130,6 +136,10 @@ pub(in crate::pool) struct Outputs<'a> {
     pub(in crate::pool) n_committed: &'a AtomicU64,
 }
 
+/// In how many groups the owner's threads wait. A group is woken together: the fewer threads it
+/// has, the fewer wake for nothing.
+pub(in crate::pool) const N_WAITERS: usize = 16;
+
 /// What a job is to be.
 pub(in crate::pool) struct NewJob<'b, T: Transport> {
     pub(in crate::pool) function: T::Function,
@@ -146,6 +156,8 @@ pub(in crate::pool) struct NewJob<'b, T: Transport> {
     pub(in crate::pool) time_limit: Option<Duration>,
     /// Whether workers note what happens when.
     pub(in crate::pool) traced: bool,
+    /// Which of the owner's threads wait for it: below [`N_WAITERS`].
+    pub(in crate::pool) waiters: usize,
 }
 
 /// A map's arguments, ready to be published with a job.
@@ -160,11 +172,12 @@ pub(in crate::pool) struct Encoded<Args> {
 }
 
 /// What became of a job.
-pub(in crate::pool) struct Ending {
+pub(in crate::pool) struct Ending<Results> {
     /// Every task has its result, or was cancelled.
     pub(in crate::pool) is_done: bool,
     /// The workers that were lost in it.
     pub(in crate::pool) deaths: Vec<Death>,
+    pub(in crate::pool) results: Results,
 }
 
 /// A worker that was lost in a job.

@@ -3,97 +3,106 @@
 //!
 //! A call whose turn has not come costs no process. Without a thread that could start it when
 //! another one ends, this process does so whenever it is in the pool: when it begins a call, waits
-//! for one, or closes the pool. A call that has ended is landed at once, so that what it had
-//! (processes, addresses) is there for the next.
+//! for one, or closes the pool. The results of a call that has ended are copied at once, so that
+//! what it had (processes, addresses) is there for the next.
+//!
+//! Any thread looks after all calls, and none runs code of the user's for that. But only the thread
+//! that made a call begins it, with what it has captured; and workers are forked from a process
+//! with one thread anyway.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::mem;
-use std::rc::{Rc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::error::{Result, TaskError};
-use crate::sys::process_id;
+use crate::error::{self, TaskError};
+use crate::sys::{PerProcess, ThreadBound, process_id};
 
-use super::flight::Flight;
+use super::copied::Copied;
 
 /// How long one call is waited for before the others are looked at again.
 const LOOK_AROUND: Duration = Duration::from_millis(2);
 
 /// The calls of a pool that take turns.
-#[derive(Default)]
 pub(in crate::pool) struct Turns {
-    waiting: RefCell<VecDeque<Weak<dyn Call>>>,
-    running: RefCell<Vec<Weak<dyn Call>>>,
-    /// The process whose calls these are; a forked child has only copies.
-    owner: Cell<u32>,
+    /// A forked child has only copies of its parent's calls, and so a list of its own.
+    calls: PerProcess<Calls>,
+}
+
+#[derive(Default)]
+struct Calls {
+    waiting: VecDeque<Weak<Turn>>,
+    running: Vec<Weak<Turn>>,
+}
+
+/// What this needs of a call that runs. To drop it ends its workers.
+pub(super) trait Underway: Send + Sync {
+    /// Waits until every item has a result or an error; false if the deadline came first.
+    fn wait(&self, deadline: Option<Instant>) -> bool;
+
+    /// Waits, and copies the results: the workers may go.
+    fn copy(&self) -> Copied;
 }
 
 /// A call that was not begun.
 pub(in crate::pool) struct Start {
     /// How many workers are forked for it.
     pub(in crate::pool) n_workers: usize,
-    pub(in crate::pool) begin: Box<dyn FnOnce() -> Result<Flight>>,
+    /// Forks them and launches the call.
+    pub(super) begin: Box<dyn FnOnce() -> error::Result<Arc<dyn Underway>>>,
 }
 
 /// A call that takes its turn, and what came of it.
-pub(in crate::pool) struct Turn<T> {
-    turns: Rc<Turns>,
-    phase: RefCell<Phase<T>>,
+pub(in crate::pool) struct Turn {
     n_workers: usize,
-    land: fn(Flight) -> std::result::Result<T, TaskError>,
+    phase: Mutex<Phase>,
     owner: u32,
 }
 
-enum Phase<T> {
-    Waiting(Start),
-    Running(Flight),
-    Ended(std::result::Result<T, TaskError>),
-    /// The call is changing its phase, or its outcome was taken.
-    Empty,
+/// Where a call is; its lock is held for a moment only.
+enum Phase {
+    Waiting(ThreadBound<Start>),
+    /// Its thread forks the workers.
+    Beginning,
+    Running(Arc<dyn Underway>),
+    /// Its workers have ended, and a thread copies the results.
+    Ending,
+    Ended(Result<Copied, TaskError>),
+    /// The results were taken.
+    Taken,
 }
 
-/// What [`Turns`] know of a call.
-trait Call {
-    fn n_workers(&self) -> usize;
-    /// Begins, if that was not done yet.
-    fn begin(&self);
-    /// Waits for the end, and lands; false if the deadline came first.
-    fn ends_by(&self, deadline: Instant) -> bool;
-    /// Ends with an error, whatever it does.
-    fn give_up(&self, reason: &str);
-}
-
-impl<T: 'static> Turn<T> {
+impl Turn {
     /// Begins a call, or lets it wait for its turn.
-    pub(in crate::pool) fn take(
-        turns: &Rc<Turns>,
-        limit: usize,
-        start: Start,
-        land: fn(Flight) -> std::result::Result<T, TaskError>,
-    ) -> Rc<Turn<T>> {
-        let turn = Rc::new(Turn {
-            turns: Rc::clone(turns),
+    pub(in crate::pool) fn take(turns: &Turns, limit: usize, start: Start) -> Arc<Turn> {
+        let turn = Arc::new(Turn {
             n_workers: start.n_workers,
-            phase: RefCell::new(Phase::Waiting(start)),
-            land,
+            phase: Mutex::new(Phase::Waiting(ThreadBound::new(start))),
             owner: process_id(),
         });
-        let call: Rc<dyn Call> = turn.clone();
-        turns.forget_inherited();
-        turns.waiting.borrow_mut().push_back(Rc::downgrade(&call));
+        turns.lock().waiting.push_back(Arc::downgrade(&turn));
         turns.advance(limit);
         turn
     }
 
-    /// Waits for the outcome; false if the deadline came first.
-    pub(in crate::pool) fn wait(&self, limit: usize, deadline: Option<Instant>) -> bool {
-        if self.owner != process_id() {
-            self.give_up("its results belong to another process");
+    /// Waits for the results; false if the deadline came first.
+    pub(in crate::pool) fn wait(
+        &self,
+        turns: &Turns,
+        limit: usize,
+        deadline: Option<Instant>,
+    ) -> bool {
+        if self.is_lost() {
+            return true;
         }
         loop {
-            self.turns.advance(limit);
-            if matches!(*self.phase.borrow(), Phase::Ended(_) | Phase::Empty) {
+            turns.advance(limit);
+            let is_running = match &*self.lock() {
+                Phase::Ended(_) | Phase::Taken => return true,
+                Phase::Running(_) => true,
+                _ => false,
+            };
+            if !self.may_begin_here() {
+                self.give_up(ANOTHERS);
                 return true;
             }
             let now = Instant::now();
@@ -101,103 +110,173 @@ impl<T: 'static> Turn<T> {
                 return false;
             }
             let until = deadline.map_or(now + LOOK_AROUND, |at| at.min(now + LOOK_AROUND));
-            let is_running = matches!(*self.phase.borrow(), Phase::Running(_));
             if is_running {
                 self.ends_by(until);
             } else {
-                self.turns.wait_for_one(until);
+                turns.wait_for_one(until);
             }
         }
     }
 
-    /// Waits for the outcome, and takes it.
-    pub(in crate::pool) fn land(&self, limit: usize) -> std::result::Result<T, TaskError> {
-        self.wait(limit, None);
-        match self.phase.replace(Phase::Empty) {
-            Phase::Ended(outcome) => outcome,
-            _ => Err(TaskError::not_run(
+    /// Waits for the results, and takes them.
+    ///
+    /// # Errors
+    /// If there are none: the call could not begin, was given up, or is another process's.
+    pub(in crate::pool) fn land(&self, turns: &Turns, limit: usize) -> Result<Copied, TaskError> {
+        if self.is_lost() {
+            return Err(TaskError::not_run(
+                0,
+                "its results belong to another process",
+            ));
+        }
+        self.wait(turns, limit, None);
+        let taken = self.leave(Phase::Taken, |phase| match phase {
+            Phase::Ended(results) => Ok(results),
+            phase => Err(phase),
+        });
+        let lost = || {
+            Err(TaskError::not_run(
                 0,
                 "its result was lost; please report this",
-            )),
+            ))
+        };
+        taken.unwrap_or_else(lost)
+    }
+
+    /// Whether the call is another process's, and perhaps locked there.
+    fn is_lost(&self) -> bool {
+        self.owner != process_id()
+    }
+
+    /// Whether the calling thread can begin the call, or it has begun.
+    fn may_begin_here(&self) -> bool {
+        match &*self.lock() {
+            Phase::Waiting(start) => start.is_here(),
+            _ => true,
+        }
+    }
+
+    /// Whether its workers have ended.
+    fn has_ended(&self) -> bool {
+        matches!(*self.lock(), Phase::Ending | Phase::Ended(_) | Phase::Taken)
+    }
+
+    /// Begins, if that was not done yet and is this thread's business.
+    fn begin(&self) {
+        let start = self.leave(Phase::Beginning, |phase| match phase {
+            Phase::Waiting(start) => start.into_inner().map_err(Phase::Waiting),
+            phase => Err(phase),
+        });
+        let Some(start) = start else { return };
+        let next = match (start.begin)() {
+            Ok(running) => Phase::Running(running),
+            Err(error) => Phase::Ended(Err(TaskError::not_run(0, error))),
+        };
+        // It may have been given up meanwhile: then its workers end with their flight.
+        self.leave(next, |phase| match phase {
+            Phase::Beginning => Ok(()),
+            phase => Err(phase),
+        });
+    }
+
+    /// Waits for the workers' end, and copies the results; false if the deadline came first, or
+    /// another thread is still at it.
+    fn ends_by(&self, deadline: Instant) -> bool {
+        let running = match &*self.lock() {
+            Phase::Running(running) => Arc::clone(running),
+            phase => return matches!(phase, Phase::Ended(_) | Phase::Taken),
+        };
+        if !running.wait(Some(deadline)) {
+            return false;
+        }
+        let left = self.leave(Phase::Ending, |phase| match phase {
+            Phase::Running(running) => Ok(running),
+            phase => Err(phase),
+        });
+        if left.is_none() {
+            return false;
+        }
+        let results = running.copy();
+        // The workers' memory goes with the last of these.
+        drop((left, running));
+        *self.lock() = Phase::Ended(Ok(results));
+        true
+    }
+
+    /// Ends with an error, whatever it does.
+    fn give_up(&self, reason: &str) {
+        let ended = Phase::Ended(Err(TaskError::not_run(0, reason)));
+        let given_up = self.leave(ended, |phase| match phase {
+            Phase::Waiting(_) | Phase::Beginning | Phase::Running(_) => Ok(phase),
+            phase => Err(phase),
+        });
+        // Dropping a flight ends its workers, which takes a while: not under the lock.
+        drop(given_up);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on to the next phase, if the call is in one that `take` takes something from.
+    fn leave<S>(&self, next: Phase, take: impl FnOnce(Phase) -> Result<S, Phase>) -> Option<S> {
+        let mut phase = self.lock();
+        match take(std::mem::replace(&mut *phase, next)) {
+            Ok(taken) => Some(taken),
+            Err(before) => {
+                // What was to be next may be a flight, whose end takes a while.
+                let next = std::mem::replace(&mut *phase, before);
+                drop(phase);
+                drop(next);
+                None
+            }
         }
     }
 }
 
-impl<T> Call for Turn<T> {
-    fn n_workers(&self) -> usize {
-        self.n_workers
-    }
+/// Why a call is given up that another thread than its own waits for.
+const ANOTHERS: &str = "its function has captured something on another thread, which has not begun it; wait for it \
+                        on the thread that has made the call";
 
-    fn begin(&self) {
-        let phase = self.phase.replace(Phase::Empty);
-        let phase = match phase {
-            Phase::Waiting(start) => match (start.begin)() {
-                Ok(flight) => Phase::Running(flight),
-                Err(error) => Phase::Ended(Err(TaskError::not_run(0, error))),
-            },
-            phase => phase,
-        };
-        self.phase.replace(phase);
-    }
-
-    fn ends_by(&self, deadline: Instant) -> bool {
-        match &*self.phase.borrow() {
-            Phase::Running(flight) if !flight.wait(Some(deadline)) => return false,
-            Phase::Waiting(_) => return false,
-            _ => {}
+impl Default for Turns {
+    fn default() -> Turns {
+        Turns {
+            calls: PerProcess::new(Calls::default()),
         }
-        // Landing runs code of the user, which may come here again.
-        match self.phase.replace(Phase::Empty) {
-            Phase::Running(flight) => {
-                let outcome = (self.land)(flight);
-                self.phase.replace(Phase::Ended(outcome));
-            }
-            phase => drop(self.phase.replace(phase)),
-        }
-        true
-    }
-
-    fn give_up(&self, reason: &str) {
-        let phase = self.phase.replace(Phase::Empty);
-        let phase = match phase {
-            Phase::Ended(_) | Phase::Empty => phase,
-            // Dropping a flight ends its workers.
-            Phase::Waiting(_) | Phase::Running(_) => {
-                Phase::Ended(Err(TaskError::not_run(0, reason)))
-            }
-        };
-        self.phase.replace(phase);
     }
 }
 
 impl Turns {
-    /// Lands what has ended, and begins what then has its turn, with at most `limit` workers, or
+    fn lock(&self) -> MutexGuard<'_, Calls> {
+        match self.calls.lock(|| Ok(Calls::default())) {
+            Ok(calls) => calls,
+            Err(_) => unreachable!("a list is always made"),
+        }
+    }
+
+    /// Ends what is complete, and begins what then has its turn, with at most `limit` workers, or
     /// one call.
     pub(super) fn advance(&self, limit: usize) {
-        self.forget_inherited();
-        if self.is_empty() {
-            return;
-        }
-        let now = Instant::now();
-        let running = mem::take(&mut *self.running.borrow_mut());
-        let mut running: Vec<_> = running
-            .into_iter()
-            .filter(|call| call.upgrade().is_some_and(|call| !call.ends_by(now)))
-            .collect();
-        let n_workers = |call: &Weak<dyn Call>| call.upgrade().map_or(0, |call| call.n_workers());
-        let mut n_at_work: usize = running.iter().map(n_workers).sum();
-        while let Some(call) = self.next_within(limit.saturating_sub(n_at_work), n_at_work == 0) {
-            call.begin();
-            if !call.ends_by(now) {
-                n_at_work += call.n_workers();
-                running.push(Rc::downgrade(&call));
+        let running = {
+            let calls = self.lock();
+            if calls.is_empty() {
+                return;
             }
+            calls.running.clone()
+        };
+        let now = Instant::now();
+        for call in running.iter().filter_map(Weak::upgrade) {
+            call.ends_by(now);
         }
-        self.running.borrow_mut().append(&mut running);
+        while let Some(call) = self.next_within(limit) {
+            call.begin();
+            call.ends_by(now);
+        }
     }
 
     /// Waits until all calls have ended.
     pub(in crate::pool) fn finish(&self, limit: usize) {
+        self.give_up_anothers();
         self.advance(limit);
         while !self.is_empty() {
             self.wait_for_one(Instant::now() + LOOK_AROUND);
@@ -207,49 +286,84 @@ impl Turns {
 
     /// Ends all calls.
     pub(super) fn give_up(&self, reason: &str) {
-        self.forget_inherited();
-        let calls = mem::take(&mut *self.waiting.borrow_mut()).into_iter();
-        let calls = calls.chain(mem::take(&mut *self.running.borrow_mut()));
+        let (waiting, running) = {
+            let mut calls = self.lock();
+            (
+                std::mem::take(&mut calls.waiting),
+                std::mem::take(&mut calls.running),
+            )
+        };
+        let calls = waiting.into_iter().chain(running);
         for call in calls.filter_map(|call| call.upgrade()) {
             call.give_up(reason);
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.waiting.borrow().is_empty() && self.running.borrow().is_empty()
-    }
-
-    /// The next call, if this many workers are enough for it, or if it is to have what it wants.
-    fn next_within(&self, n_free: usize, has_priority: bool) -> Option<Rc<dyn Call>> {
-        let mut waiting = self.waiting.borrow_mut();
-        loop {
-            // Its `Pending` was dropped.
-            match waiting.front()?.upgrade() {
-                Some(call) if !has_priority && call.n_workers() > n_free => return None,
-                next => {
-                    waiting.pop_front();
-                    if next.is_some() {
-                        return next;
-                    }
-                }
+    /// Ends the calls that the calling thread cannot begin.
+    fn give_up_anothers(&self) {
+        let calls: Vec<Weak<Turn>> = self.lock().waiting.iter().cloned().collect();
+        for call in calls.iter().filter_map(Weak::upgrade) {
+            if !call.may_begin_here() {
+                call.give_up(ANOTHERS);
             }
         }
     }
 
-    /// Waits for the call that has run longest.
-    fn wait_for_one(&self, deadline: Instant) {
-        let oldest = self.running.borrow().iter().find_map(Weak::upgrade);
-        if let Some(call) = oldest {
-            call.ends_by(deadline);
+    fn is_empty(&self) -> bool {
+        let mut calls = self.lock();
+        calls.forget_ended();
+        calls.is_empty()
+    }
+
+    /// The next call, which runs from now on, if `limit` allows for its workers, or if no other is
+    /// at work: then it has what it wants.
+    fn next_within(&self, limit: usize) -> Option<Arc<Turn>> {
+        let mut calls = self.lock();
+        calls.forget_ended();
+        let running = calls.running.iter().filter_map(Weak::upgrade);
+        let n_at_work: usize = running.map(|call| call.n_workers).sum();
+        let n_free = limit.saturating_sub(n_at_work);
+        // Those of other threads are left to them.
+        let mut index = 0;
+        loop {
+            match calls.waiting.get(index)?.upgrade() {
+                Some(call) if call.has_ended() => {}
+                Some(call) if !call.may_begin_here() => {
+                    index += 1;
+                    continue;
+                }
+                Some(call) if n_at_work > 0 && call.n_workers > n_free => return None,
+                Some(call) => {
+                    let next = calls.waiting.remove(index);
+                    calls.running.extend(next);
+                    return Some(call);
+                }
+                // Its `Pending` was dropped.
+                None => {}
+            }
+            calls.waiting.remove(index);
         }
     }
 
-    /// Forgets calls that are another process's: this one is its forked child.
-    fn forget_inherited(&self) {
-        let own = process_id();
-        if self.owner.replace(own) != own {
-            self.waiting.borrow_mut().clear();
-            self.running.borrow_mut().clear();
+    /// Waits for the call that has run longest, or for a moment if another thread is at it.
+    fn wait_for_one(&self, deadline: Instant) {
+        let oldest = self.lock().running.iter().find_map(Weak::upgrade);
+        let has_ended = oldest.is_some_and(|call| call.ends_by(deadline));
+        if !has_ended {
+            std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
         }
+    }
+}
+
+impl Calls {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty()
+    }
+
+    /// A call that was just taken from those that wait counts as one that runs, though no thread
+    /// has begun it yet.
+    fn forget_ended(&mut self) {
+        let is_open = |call: &Weak<Turn>| call.upgrade().is_some_and(|call| !call.has_ended());
+        self.running.retain(is_open);
     }
 }

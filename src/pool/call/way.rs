@@ -1,8 +1,8 @@
 //! The two ways of a function and its arguments to workers: sent to those that are there, or
 //! inherited by some that are forked.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::any::Any;
+use std::sync::Arc;
 use std::vec::IntoIter;
 
 use serde::Serialize;
@@ -12,9 +12,10 @@ use crate::caught;
 use crate::error::Result;
 
 use super::callable::{Callable, how_to_ship, why_not_shipped};
-use super::flight::{Flight, Function, Load, Shared};
+use super::flight::{Flight, Function};
 use super::outcome::NotRun;
 use super::run::Call;
+use super::shared::{Load, Shared};
 use super::spent::Spent;
 use super::work::{Inherited, run_inherited, run_inherited_on_encoded, run_shipped};
 use crate::pool::settings::{LocalCall, Settings, StartMethod};
@@ -154,17 +155,17 @@ pub(super) fn fork_for(
     call: LocalCall,
     why_not_shipped: fn() -> String,
     n_items: usize,
-    inherited: Option<Box<dyn std::any::Any>>,
-) -> Result<Rc<Shared>> {
+    inherited: Option<Box<dyn Any>>,
+) -> Result<Arc<Shared>> {
     let settings = pool.settings();
     let settings = Settings {
-        n_workers: Cell::new(pool.n_workers().min(n_items)),
         method: StartMethod::Fork,
         is_auto: false,
         local: Some(call),
         ..settings.clone()
     };
-    Shared::start(settings, inherited).map_err(|error| {
+    let n_workers = pool.n_workers().min(n_items);
+    Shared::start(settings, n_workers, inherited).map_err(|error| {
         if error.is_multi_threaded() {
             let why = why_not_shipped();
             return error.for_closure(&why, how_to_ship(&why));

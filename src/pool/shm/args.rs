@@ -1,11 +1,13 @@
 //! Arguments on their way out: encoded once, into memory that the workers already see.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
+use crate::sys::process_id;
 use crate::wire::{self, Sink};
 
 use super::board::{ArgSpan, NO_BYTES};
@@ -20,8 +22,35 @@ pub(in crate::pool) struct Arguments {
     pub(in crate::pool) offset: Offset,
     /// The size of a plain number; 0 for a table.
     pub(in crate::pool) stride: u64,
-    /// All blocks that hold a part of this, for the owner to give back.
-    pub(in crate::pool) blocks: Vec<Offset>,
+    /// All blocks that hold a part of this.
+    _blocks: Option<Blocks>,
+}
+
+/// Blocks that are given back when this is dropped, in the process that has taken them.
+#[derive(Debug)]
+struct Blocks {
+    heap: Arc<Heap>,
+    owner: u32,
+    blocks: Vec<Offset>,
+}
+
+impl Blocks {
+    fn new(heap: &Arc<Heap>) -> Blocks {
+        Blocks {
+            heap: Arc::clone(heap),
+            owner: process_id(),
+            blocks: Vec::new(),
+        }
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        if self.owner == process_id() {
+            let blocks = self.blocks.iter();
+            blocks.for_each(|&block| self.heap.give_back(block));
+        }
+    }
 }
 
 /// Writes down the items that a job makes up for.
@@ -39,7 +68,8 @@ pub(in crate::pool) struct Encoder<'a> {
     heap: &'a Heap,
     spans: Vec<ArgSpan>,
     failures: Vec<(usize, Error)>,
-    blocks: Vec<Offset>,
+    /// An iterator may panic half way: nothing is lost then.
+    blocks: Blocks,
     /// What is free of the block that is written.
     room: Range<Offset>,
 }
@@ -51,7 +81,7 @@ impl<'a> Encoder<'a> {
     /// `is_os()` if the shared memory does not hold them. A single argument that cannot be encoded
     /// is no error here but one of `failures`.
     pub(in crate::pool) fn encode<A: Serialize>(
-        heap: &'a Heap,
+        heap: &'a Arc<Heap>,
         args: impl Iterator<Item = A>,
         spent: &mut Spent<A>,
     ) -> Result<Encoded<Arguments>> {
@@ -62,7 +92,7 @@ impl<'a> Encoder<'a> {
             heap,
             spans: Vec::with_capacity(args.size_hint().0.min(1 << 16)),
             failures: Vec::new(),
-            blocks: Vec::new(),
+            blocks: Blocks::new(heap),
             room: 0..0,
         };
         for arg in args {
@@ -81,9 +111,9 @@ impl<'a> Encoder<'a> {
         let mut has_room = true;
         let mut free = room.clone();
         let mut more_room = |needed| {
-            let bytes = block_bytes(heap, blocks.last().copied(), needed);
+            let bytes = block_bytes(heap, blocks.blocks.last().copied(), needed);
             let block = heap.take(bytes).inspect_err(|_| has_room = false)?;
-            blocks.push(block);
+            blocks.blocks.push(block);
             free = block..block + heap.capacity(block) as u64;
             Ok(free.clone())
         };
@@ -122,7 +152,7 @@ impl<'a> Encoder<'a> {
         }
         let table_bytes = size_of_val(self.spans.as_slice());
         let offset = self.heap.take(table_bytes)?;
-        self.blocks.push(offset);
+        self.blocks.blocks.push(offset);
         // SAFETY: the block was just taken with this much room, and no other process knows it.
         unsafe {
             std::ptr::copy_nonoverlapping(
@@ -135,38 +165,28 @@ impl<'a> Encoder<'a> {
             args: Arguments {
                 offset,
                 stride: 0,
-                blocks: std::mem::take(&mut self.blocks),
+                _blocks: Some(self.blocks),
             },
             n_items: self.spans.len(),
-            failures: std::mem::take(&mut self.failures),
+            failures: self.failures,
             traced: false,
         })
     }
 }
 
-impl Drop for Encoder<'_> {
-    /// An iterator may panic half way: nothing is lost then.
-    fn drop(&mut self) {
-        for &block in &self.blocks {
-            self.heap.give_back(block);
-        }
-    }
-}
-
 /// Writes plain numbers one behind the other.
-struct PlainEncoder<'a> {
-    heap: &'a Heap,
-    block: Option<Offset>,
+struct PlainEncoder {
+    /// The block that is written, alone.
+    blocks: Blocks,
     n_items: usize,
     capacity: usize,
     stride: usize,
 }
 
-impl<'a> PlainEncoder<'a> {
-    fn encode<A>(heap: &'a Heap, args: impl Iterator<Item = A>) -> Result<Encoded<Arguments>> {
+impl PlainEncoder {
+    fn encode<A>(heap: &Arc<Heap>, args: impl Iterator<Item = A>) -> Result<Encoded<Arguments>> {
         let mut encoder = PlainEncoder {
-            heap,
-            block: None,
+            blocks: Blocks::new(heap),
             n_items: 0,
             capacity: 0,
             stride: size_of::<A>(),
@@ -191,12 +211,11 @@ impl<'a> PlainEncoder<'a> {
             // Dropped, the encoder gives back what it took.
             return Ok(Encoded::default());
         }
-        let block = encoder.block.take();
         Ok(Encoded {
             args: Arguments {
-                offset: block.unwrap_or(0),
+                offset: encoder.blocks.blocks.last().copied().unwrap_or(0),
                 stride: encoder.stride as u64,
-                blocks: block.into_iter().collect(),
+                _blocks: Some(encoder.blocks),
             },
             n_items: encoder.n_items,
             failures: Vec::new(),
@@ -205,28 +224,22 @@ impl<'a> PlainEncoder<'a> {
     }
 
     fn grow(&mut self, n_items: usize) -> Result<*mut u8> {
-        let block = self.heap.take(n_items.saturating_mul(self.stride))?;
-        if let Some(old) = self.block.replace(block) {
+        let Blocks { heap, blocks, .. } = &mut self.blocks;
+        let block = heap.take(n_items.saturating_mul(self.stride))?;
+        if let Some(old) = blocks.pop() {
             // SAFETY: the old block holds `n_items` numbers, the new one has room for more.
             unsafe {
                 std::ptr::copy_nonoverlapping(
-                    self.heap.at(old),
-                    self.heap.at(block),
+                    heap.at(old),
+                    heap.at(block),
                     self.n_items * self.stride,
                 );
             }
-            self.heap.give_back(old);
+            heap.give_back(old);
         }
-        self.capacity = self.heap.capacity(block) / self.stride;
-        Ok(self.heap.at(block))
-    }
-}
-
-impl Drop for PlainEncoder<'_> {
-    fn drop(&mut self) {
-        if let Some(block) = self.block {
-            self.heap.give_back(block);
-        }
+        blocks.push(block);
+        self.capacity = heap.capacity(block) / self.stride;
+        Ok(heap.at(block))
     }
 }
 
@@ -236,13 +249,13 @@ mod tests {
 
     #[test]
     fn no_arguments_take_no_memory() {
-        let heap = Heap::new(64).unwrap();
+        let heap = Arc::new(Heap::new(64).unwrap());
         let block = heap.take(64).unwrap();
         heap.give_back(block);
         let plain = Encoder::encode(&heap, std::iter::empty::<u64>(), &mut Spent::dropped());
         let others = Encoder::encode(&heap, std::iter::empty::<String>(), &mut Spent::dropped());
-        assert!(plain.unwrap().args.blocks.is_empty());
-        assert!(others.unwrap().args.blocks.is_empty());
+        assert!(plain.unwrap().args._blocks.is_none());
+        assert!(others.unwrap().args._blocks.is_none());
         assert_eq!(heap.take(64).unwrap(), block);
     }
 }

@@ -12,7 +12,7 @@
 //! Sleep is entered by announcing it and looking again, and left by publishing and looking for
 //! sleepers, so that either the sleeper sees what was published or the publisher sees the sleeper.
 //! That takes sequential consistency on both sides: of `state` and what a worker looks at before it
-//! sleeps (`tail`, `closed`, `is_dismissed`), of `owner_sleeps` and `event`, and of `degraded` and
+//! sleeps (`tail`, `closed`, `is_dismissed`), of `n_sleepers` and `event`, and of `degraded` and
 //! `job`.
 //!
 //! A worker that starts finds the fields of its slot reset: by a fork, or by a message from the
@@ -23,10 +23,10 @@ use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::robust::Lifeline;
 
 use crate::caught::last_panic::LastPanic;
+use crate::pool::call::transport::N_WAITERS;
 use crate::pool::plan::Schedule;
 
-/// How many jobs can wait; the owner of a full queue waits until the oldest is done, and puts aside
-/// what was not collected of it.
+/// How many jobs can wait; the owner of a full queue waits until the oldest has ended.
 pub(super) const N_JOBS: usize = 1 << 16;
 /// How many workers a pool can have.
 pub(in crate::pool) const MAX_WORKERS: usize = 1024;
@@ -41,7 +41,7 @@ pub(in crate::pool) struct Board {
     /// consistent.
     pub(in crate::pool) closed: AtomicU32,
     _line: [u8; 48],
-    pub(in crate::pool) completion: Completion,
+    completions: [Completion; N_WAITERS],
     /// Tells the workers that their owner is gone. The owner holds it from before the first worker
     /// starts.
     pub(in crate::pool) owner: Lifeline,
@@ -51,14 +51,16 @@ pub(in crate::pool) struct Board {
     pub(in crate::pool) last_panics: [LastPanic; MAX_WORKERS],
 }
 
-/// Where the owner sleeps until a job is done.
+/// Where threads of the owner sleep until their jobs are done.
 #[repr(C, align(64))]
 pub(in crate::pool) struct Completion {
-    /// A futex word that changes whenever a job may have become complete. Workers add to it, the
-    /// owner reads it before it sleeps: sequentially consistent.
+    /// A futex word that changes whenever a job may have become complete. Workers add to it, and
+    /// threads of the owner that have found a death; the owner's read it before they sleep:
+    /// sequentially consistent.
     pub(super) event: AtomicU32,
-    /// Not zero while the owner sleeps. The owner writes, workers read: sequentially consistent.
-    pub(super) owner_sleeps: AtomicU32,
+    /// How many threads of the owner sleep here, or are about to. They write, and those read who
+    /// wake them: sequentially consistent.
+    pub(super) n_sleepers: AtomicU32,
 }
 
 /// A worker's own part; it survives the worker and is handed to its successor.
@@ -120,7 +122,7 @@ pub(in crate::pool) struct Job {
     /// The size of an argument that is a plain number; 0 means a table.
     pub(in crate::pool) stride: AtomicU64,
     /// Where the list of items is that this job makes up for; 0 means all in order. The owner takes
-    /// it away when it discards the job.
+    /// it off a job that has ended.
     pub(in crate::pool) list: AtomicU64,
     /// How to cut chunks.
     schedule: AtomicU64,
@@ -134,12 +136,12 @@ pub(in crate::pool) struct Job {
     /// Both add: sequentially consistent; the owner reads: acquire.
     pub(in crate::pool) done: AtomicU64,
     /// The blocks with results, as a stack that only grows. Workers: release; owner: acquire.
-    pub(in crate::pool) blocks: AtomicU64,
+    blocks: AtomicU64,
     /// Not zero once a worker died in this job, so that `done` will not reach `n_items`: then each
     /// worker that leaves tells the owner. The owner writes, workers read: sequentially consistent.
     pub(in crate::pool) degraded: AtomicU32,
-    /// Not zero until the owner has taken all that it wants of the job. Owner alone: relaxed.
-    pub(in crate::pool) is_wanted: AtomicU32,
+    /// Where threads sleep that wait for the job. As the first line.
+    completion: AtomicU32,
     /// How long a task takes, as far as the first chunk told; 0 before. Workers write and read:
     /// relaxed, a hint.
     task_ns: AtomicU64,
@@ -178,6 +180,8 @@ pub(in crate::pool) struct JobSpec {
     pub(in crate::pool) n_workers: u64,
     pub(in crate::pool) only_slot: Option<usize>,
     pub(in crate::pool) traced: bool,
+    /// Where threads sleep that wait for the job: below `N_WAITERS`.
+    pub(in crate::pool) completion: usize,
 }
 
 impl Board {
@@ -194,6 +198,22 @@ impl Board {
 
     pub(in crate::pool) fn job(&self, id: u64) -> &Job {
         &self.jobs[id as usize % N_JOBS]
+    }
+
+    /// One of the places where threads of the owner sleep.
+    pub(in crate::pool) fn completion(&self, index: usize) -> &Completion {
+        &self.completions[index % N_WAITERS]
+    }
+
+    /// Where threads sleep that wait for a job. A worker that asks for a job that it has left may
+    /// get a later one's, and wakes them for nothing.
+    pub(in crate::pool) fn completion_of(&self, job: &Job) -> &Completion {
+        self.completion(job.completion())
+    }
+
+    /// All places where threads of the owner sleep.
+    pub(super) fn completions(&self) -> &[Completion] {
+        &self.completions
     }
 
     /// How many of the first `n_workers` are in a state.
@@ -238,7 +258,8 @@ impl Job {
         self.done.store(0, Ordering::Relaxed);
         self.blocks.store(0, Ordering::Relaxed);
         self.degraded.store(0, Ordering::Relaxed);
-        self.is_wanted.store(1, Ordering::Relaxed);
+        self.completion
+            .store(spec.completion as u32, Ordering::Relaxed);
         self.traced.store(u32::from(spec.traced), Ordering::Relaxed);
         self.records.store(0, Ordering::Relaxed);
     }
@@ -278,6 +299,11 @@ impl Job {
         schedule.constant(n_items, n_workers) == Some(1)
     }
 
+    /// Where threads sleep that wait for the job.
+    pub(super) fn completion(&self) -> usize {
+        self.completion.load(Ordering::Relaxed) as usize
+    }
+
     /// Whether the worker on this slot may claim.
     pub(in crate::pool) fn is_for(&self, slot_index: usize) -> bool {
         let only_slot = self.only_slot.load(Ordering::Relaxed);
@@ -310,12 +336,7 @@ impl Job {
         push(&self.records, block, next);
     }
 
-    /// The first block of notes.
-    pub(super) fn records(&self) -> Offset {
-        self.records.load(Ordering::Acquire)
-    }
-
-    /// The first block of notes, which the job has no more.
+    /// Takes the blocks with notes off a job that all workers have left.
     pub(super) fn take_records(&self) -> Offset {
         self.records.swap(0, Ordering::Acquire)
     }
@@ -339,6 +360,21 @@ impl Job {
             .fetch_add(n_items.saturating_sub(first), Ordering::SeqCst);
     }
 
+    /// The blocks with results that there are by now.
+    pub(super) fn blocks(&self) -> Offset {
+        self.blocks.load(Ordering::Acquire)
+    }
+
+    /// Takes the list of items off a job that all workers have left.
+    pub(super) fn take_list(&self) -> Offset {
+        self.list.swap(0, Ordering::Relaxed)
+    }
+
+    /// Takes the blocks with results off a job that all workers have left.
+    pub(super) fn take_blocks(&self) -> Offset {
+        self.blocks.swap(0, Ordering::Acquire)
+    }
+
     /// Whether every task is complete, by the count of those who did it. A count that is too high
     /// would be a mistake of this library's; it ends the job, so that the mistake is an item
     /// without a result and not a map without an end.
@@ -347,6 +383,12 @@ impl Job {
         let n_done = done.load(Ordering::Acquire);
         debug_assert!(n_done <= n_items, "{n_done} tasks of {n_items} are done");
         n_done >= n_items
+    }
+
+    /// The same, for one who may look at an entry of the queue that is being filled for a later
+    /// job, and takes what this says for a hint.
+    pub(super) fn seems_done(&self) -> bool {
+        self.done.load(Ordering::Acquire) >= self.n_items.load(Ordering::Relaxed)
     }
 }
 

@@ -258,8 +258,8 @@ impl<'a> Lane<'a> {
 }
 
 /// Visits every committed run of a job.
-pub(in crate::pool) fn visit(heap: &Heap, job: &Job, visitor: &mut dyn FnMut(CommittedRun<'_>)) {
-    let mut block = job.blocks.load(Ordering::Acquire);
+pub(super) fn visit(heap: &Heap, blocks: Offset, visitor: &mut dyn FnMut(CommittedRun<'_>)) {
+    let mut block = blocks;
     while block != 0 {
         // SAFETY: workers push only blocks that begin with a head; all fields are atomic.
         let head = unsafe { &*heap.at(block).cast::<BlockHead>() };
@@ -383,9 +383,9 @@ pub(in crate::pool) fn n_uncounted(heap: &Heap, slot: &Slot) -> u64 {
     unfinished.map_or(0, |run| run.n_committed)
 }
 
-/// Gives all blocks of a job back. Only for the owner, when every worker has left the job.
-pub(in crate::pool) fn give_back(heap: &Heap, job: &Job) {
-    let mut block = job.blocks.swap(0, Ordering::Acquire);
+/// Gives a stack of blocks back. Only for the owner, when every worker has left the job.
+pub(super) fn give_back(heap: &Heap, blocks: Offset) {
+    let mut block = blocks;
     while block != 0 {
         // SAFETY: as in `visit`.
         let next = unsafe { &*heap.at(block).cast::<BlockHead>() }

@@ -244,9 +244,9 @@ fn run(heap: &Heap, block: Offset, index: u64) -> &Run {
     }
 }
 
-/// Gives all notes of a job back. Only for the owner, when every worker has left the job.
-pub(in crate::pool) fn give_back(heap: &Heap, job: &Job) {
-    let mut block = job.take_records();
+/// Gives a stack of notes back. Only for the owner, when every worker has left the job.
+pub(super) fn give_back(heap: &Heap, records: Offset) {
+    let mut block = records;
     while block != 0 {
         let next = head(heap, block).next.load(Ordering::Relaxed);
         heap.give_back(block);
@@ -256,9 +256,9 @@ pub(in crate::pool) fn give_back(heap: &Heap, job: &Job) {
 
 /// Adds to a map's notes what the workers have noted in one of its jobs. That is a part of putting
 /// the results in order: to leave its time out would cost as much.
-pub(in crate::pool) fn gather(
+pub(super) fn gather(
     heap: &Heap,
-    job: &Job,
+    records: Offset,
     items: Items<'_>,
     deaths: &[Death],
     notes: &mut Notes,
@@ -266,7 +266,7 @@ pub(in crate::pool) fn gather(
     let Some((began_ns, trace)) = notes.trace_mut() else {
         return;
     };
-    let mut block = job.records();
+    let mut block = records;
     while block != 0 {
         let notes = Block {
             heap,

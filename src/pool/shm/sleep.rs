@@ -14,7 +14,7 @@ use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::futex;
 use crate::sys::robust::{self, Lifeline};
 
-use super::board::{ASLEEP, AWAKE, Completion};
+use super::board::{ASLEEP, AWAKE, Completion, Slot};
 
 /// A worker sleeps until `is_over`, which it looks at again whenever it is [woken](wake), or until
 /// its owner is gone, whose lifeline it sleeps on as well.
@@ -39,24 +39,48 @@ pub(in crate::pool) fn wake(state: &AtomicU32) -> bool {
     changed.is_ok()
 }
 
-/// The owner sleeps once, by `sleep` on the event and its value, unless `is_over`.
-pub(in crate::pool) fn once<'b>(
-    completion: &'b Completion,
-    is_over: impl FnOnce() -> bool,
-    sleep: impl FnOnce(&'b AtomicU32, u32),
-) {
-    completion.owner_sleeps.store(1, Ordering::SeqCst);
-    let event = completion.event.load(Ordering::SeqCst);
-    if !is_over() {
-        sleep(&completion.event, event);
+/// Wakes up to `n` of the workers on some slots that sleep.
+pub(in crate::pool) fn wake_some(slots: &[Slot], n: usize) {
+    let mut left = n.min(slots.len());
+    for slot in slots {
+        if left == 0 {
+            return;
+        }
+        left -= usize::from(wake(&slot.state));
     }
-    completion.owner_sleeps.store(0, Ordering::SeqCst);
 }
 
-/// Wakes the owner if it sleeps. The caller has made something be over before.
+/// A thread of the owner's has said that it is about to sleep. It looks then whether it is over, and
+/// sleeps on the [`word`](Announced::word) if not.
+pub(in crate::pool) struct Announced<'b> {
+    completion: &'b Completion,
+    seen: u32,
+}
+
+/// Says that the calling thread is about to sleep.
+pub(in crate::pool) fn announce(completion: &Completion) -> Announced<'_> {
+    completion.n_sleepers.fetch_add(1, Ordering::SeqCst);
+    let seen = completion.event.load(Ordering::SeqCst);
+    Announced { completion, seen }
+}
+
+impl<'b> Announced<'b> {
+    /// What changes when it may be over, and what it was when the thread announced itself.
+    pub(in crate::pool) fn word(&self) -> (&'b AtomicU32, u32) {
+        (&self.completion.event, self.seen)
+    }
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        self.completion.n_sleepers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Wakes the owner's threads that sleep here. The caller has made something be over before.
 pub(in crate::pool) fn tell(completion: &Completion) {
     completion.event.fetch_add(1, Ordering::SeqCst);
-    if completion.owner_sleeps.load(Ordering::SeqCst) != 0 {
-        futex::wake(&completion.event, 1);
+    if completion.n_sleepers.load(Ordering::SeqCst) != 0 {
+        futex::wake(&completion.event, u32::MAX);
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct TimeLimits {
     seen: Vec<Option<Seen>>,
     /// The slots whose workers were killed, and for which limit.
     killed: Vec<(usize, TaskLimit)>,
+    /// Until when sleeps that were too long are forgiven.
+    forgiven: Option<Instant>,
 }
 
 /// When a worker was first seen at something, and how much CPU time it had used by then.
@@ -84,6 +86,7 @@ impl TimeLimits {
             kills_descendants: settings.kills_descendants,
             seen: Vec::new(),
             killed: Vec::new(),
+            forgiven: None,
         }
     }
 
@@ -109,9 +112,15 @@ impl TimeLimits {
 
     /// Counts a sleep of the owner between two looks for no longer than it should have been. It is
     /// longer when the owner was stopped, and then its workers may have been stopped with it
-    /// (Ctrl-Z, a debugger).
+    /// (Ctrl-Z, a debugger). What several threads slept through at once is forgiven once.
     pub(super) fn forgive(&mut self, slept: Duration, intended: Duration) {
-        let excess = slept.saturating_sub(intended);
+        let now = Instant::now();
+        let since_forgiven = self.forgiven.map_or(Duration::MAX, |at| now - at);
+        let excess = slept.saturating_sub(intended).min(since_forgiven);
+        if excess.is_zero() {
+            return;
+        }
+        self.forgiven = Some(now);
         for seen in self.seen.iter_mut().flatten() {
             seen.since = seen.since.checked_add(excess).unwrap_or(seen.since);
         }

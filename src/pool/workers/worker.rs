@@ -153,7 +153,7 @@ impl Worker<'_> {
         // From here on the owner may reuse the job; what is read of it then causes at worst a
         // wake-up for nothing.
         if is_complete || job.degraded.load(Ordering::SeqCst) != 0 {
-            sleep::tell(&self.board.completion);
+            sleep::tell(self.board.completion_of(job));
         }
     }
 

@@ -29,6 +29,10 @@ pub(crate) const MODELS: &[(&str, fn())] = &[
         results_of_shrinking_chunks_arrive,
     ),
     ("a cancelled job is complete", a_cancelled_job_is_complete),
+    (
+        "each thread of the owner wakes when its job is done",
+        each_thread_of_the_owner_wakes,
+    ),
 ];
 
 /// As [`explore`] takes it: three still take no more than seconds.
@@ -128,7 +132,7 @@ fn work(schedule: Schedule) -> Arc<Work> {
         job: Job::default(),
         completion: Completion {
             event: AtomicU32::new(0),
-            owner_sleeps: AtomicU32::new(0),
+            n_sleepers: AtomicU32::new(0),
         },
         results: [UnsafeCell::new(0), UnsafeCell::new(0)],
     };
@@ -165,12 +169,7 @@ fn results_arrive(schedule: Schedule) {
             let work = Arc::clone(&work);
             thread::spawn(move || serve(&work))
         });
-        while !work.job.is_done() {
-            let is_over = || work.job.is_done();
-            sleep::once(&work.completion, is_over, |event, seen| {
-                futex::wait(event, seen, None)
-            });
-        }
+        wait(&work.completion, || work.job.is_done());
         for (item, result) in work.results.iter().enumerate() {
             // SAFETY: all is done; loom checks that the writes came before.
             assert_eq!(result.with(|result| unsafe { *result }), item as u64 + 1);
@@ -187,6 +186,41 @@ fn results_of_single_items_arrive() {
 
 fn results_of_shrinking_chunks_arrive() {
     results_arrive(Schedule::Guided);
+}
+
+/// Two threads wait for their jobs in one place, and one worker does both: neither's wake-up is lost
+/// to the other.
+fn each_thread_of_the_owner_wakes() {
+    explore(MAX_PREEMPTIONS, || {
+        let shared = work(Schedule::Dynamic);
+        let other = Arc::new(AtomicU64::new(0));
+        let waiter = thread::spawn({
+            let (shared, other) = (Arc::clone(&shared), Arc::clone(&other));
+            move || wait(&shared.completion, || other.load(Ordering::SeqCst) == 1)
+        });
+        let worker = thread::spawn({
+            let (shared, other) = (Arc::clone(&shared), Arc::clone(&other));
+            move || {
+                serve(&shared);
+                other.store(1, Ordering::SeqCst);
+                sleep::tell(&shared.completion);
+            }
+        });
+        wait(&shared.completion, || shared.job.is_done());
+        waiter.join().unwrap();
+        worker.join().unwrap();
+    });
+}
+
+/// Sleeps as a thread of the owner does.
+fn wait(completion: &Completion, is_over: impl Fn() -> bool) {
+    while !is_over() {
+        let announced = sleep::announce(completion);
+        if !is_over() {
+            let (event, seen) = announced.word();
+            futex::wait(event, seen, None);
+        }
+    }
 }
 
 /// A job that is cancelled is complete all the same: what no worker claimed counts as done.

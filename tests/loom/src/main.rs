@@ -21,6 +21,10 @@ mod error;
 mod locks;
 #[path = "../../../src/pool"]
 mod pool {
+    #[path = "../../tests/loom/src/call"]
+    pub(crate) mod call {
+        pub(crate) mod transport;
+    }
     pub(crate) mod plan;
     pub(crate) mod shm {
         pub(crate) mod board;

@@ -16,6 +16,7 @@ mod worker;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -26,7 +27,7 @@ use crate::error::{Cause, Result};
 use crate::wire;
 
 use super::transport::{
-    CommittedRun, Death, Encoded, EncodedValues, Ending, Look, NewJob, Transport, Values,
+    CommittedRun, Death, Encoded, EncodedValues, Ending, Look, NewJob, Results, Transport, Values,
     WorkerLook,
 };
 use super::work::{Carrier, Step, Trampoline, Work};
@@ -126,7 +127,7 @@ struct Book {
     n_items: u64,
     n_claimed: u64,
     n_answered: u64,
-    runs: Vec<Run>,
+    runs: Vec<Arc<Run>>,
     /// What each worker that is at it has been granted and not answered, and whether the first of
     /// that is what it is at.
     at_it: HashMap<usize, (u64, u64, bool)>,
@@ -165,14 +166,15 @@ impl Messages {
         }
     }
 
-    fn has_ended(&self, job: u64) -> bool {
-        let jobs = self.jobs.borrow();
-        let book = &jobs[&job];
-        let is_there = |worker: &usize| self.lines[*worker].is_some();
-        let mut there = (0..self.lines.len()).filter(is_there);
-        book.n_answered == book.n_items
-            || (!book.deaths.is_empty() || !self.has_workers())
-                && there.all(|worker| book.left.contains(&worker))
+    /// Reads what workers report until a job has ended, or the deadline.
+    fn wait(&mut self, job: u64, deadline: Instant) {
+        while !self.has_ended(job) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(report) = self.inbox.recv_timeout(left) else {
+                return;
+            };
+            self.read(report);
+        }
     }
 
     fn read(&mut self, (worker, job, report): (usize, u64, Report)) {
@@ -197,7 +199,7 @@ impl Messages {
                     if let Some((next, ..)) = book.at_it.get_mut(&worker) {
                         *next = run.first + run.n_values;
                     }
-                    book.runs.push(run);
+                    book.runs.push(Arc::new(run));
                 }
             }
             Report::Left => {
@@ -252,6 +254,7 @@ impl Carrier for Messages {
 impl Transport for Messages {
     type Function = Trampoline<Messages>;
     type Args = Args;
+    type Results = Runs;
 
     fn publish(&mut self, new: &NewJob<'_, Messages>) -> Result<u64> {
         assert!(new.only_slot.is_none() && new.time_limit.is_none() && !new.traced);
@@ -283,26 +286,22 @@ impl Transport for Messages {
         Ok(id)
     }
 
-    fn wait(&mut self, jobs: &[u64], deadline: Option<Instant>) -> bool {
-        while !jobs.iter().any(|&job| self.has_ended(job)) {
-            let report = match deadline {
-                None => self.inbox.recv().ok(),
-                Some(at) => {
-                    let left = at.saturating_duration_since(Instant::now());
-                    self.inbox.recv_timeout(left).ok()
-                }
-            };
-            let Some(report) = report else { return false };
-            self.read(report);
-        }
-        true
+    fn has_ended(&self, job: u64) -> bool {
+        let jobs = self.jobs.borrow();
+        let book = &jobs[&job];
+        let is_there = |worker: &usize| self.lines[*worker].is_some();
+        let mut there = (0..self.lines.len()).filter(is_there);
+        book.n_answered == book.n_items
+            || (!book.deaths.is_empty() || !self.has_workers())
+                && there.all(|worker| book.left.contains(&worker))
     }
 
-    fn conclude(&mut self, job: u64) -> Ending {
-        let book = &self.jobs.get_mut()[&job];
+    fn conclude(&mut self, job: u64) -> Ending<Runs> {
+        let book = self.jobs.get_mut().remove(&job).unwrap();
         Ending {
             is_done: book.n_answered == book.n_items,
-            deaths: book.deaths.clone(),
+            deaths: book.deaths,
+            results: Runs(book.runs),
         }
     }
 
@@ -317,7 +316,9 @@ impl Transport for Messages {
 
     fn look(&self, job: u64) -> (Look, u64) {
         let jobs = self.jobs.borrow();
-        let book = &jobs[&job];
+        let Some(book) = jobs.get(&job) else {
+            return (Look::default(), 0);
+        };
         let workers = book
             .at_it
             .iter()
@@ -334,8 +335,25 @@ impl Transport for Messages {
         (look, book.n_items - book.n_answered)
     }
 
-    fn visit(&self, job: u64, visitor: &mut dyn FnMut(CommittedRun<'_>)) {
-        for run in &self.jobs.borrow()[&job].runs {
+    fn results_so_far(&self, job: u64) -> Runs {
+        Runs(self.jobs.borrow()[&job].runs.clone())
+    }
+
+    fn has_workers(&self) -> bool {
+        self.lines.iter().any(Option::is_some)
+    }
+
+    fn start_failure(&self) -> &str {
+        "it is not started again"
+    }
+}
+
+/// What has come of a job.
+struct Runs(Vec<Arc<Run>>);
+
+impl Results for Runs {
+    fn visit(&self, visitor: &mut dyn FnMut(CommittedRun<'_>)) {
+        for run in &self.0 {
             visitor(CommittedRun {
                 first: run.first,
                 n_values: run.n_values,
@@ -346,20 +364,6 @@ impl Transport for Messages {
                 },
             });
         }
-    }
-
-    fn discard(&self, job: u64) {
-        self.jobs.borrow_mut().remove(&job);
-    }
-
-    fn discard_args(&self, _args: Args) {}
-
-    fn has_workers(&self) -> bool {
-        self.lines.iter().any(Option::is_some)
-    }
-
-    fn start_failure(&self) -> &str {
-        "it is not started again"
     }
 }
 

@@ -29,12 +29,15 @@ where
     let function = run_shipped::<Unary<F>, A, Messages>;
     let mut batch = Batch::publish(messages, function, Args::encode(args), terms).unwrap();
     let mut make_way = |_| ();
-    let mut results = Collector::new(batch.n_items(), &mut make_way);
-    while !batch.wait(messages, Some(Instant::now() + Duration::from_millis(1))) {
-        results.take_large(&|visitor| batch.visit(messages, visitor));
+    let mut results = Collector::new(n_items as usize, &mut make_way);
+    while !batch.advance(messages) {
+        messages.wait(batch.job(), Instant::now() + Duration::from_millis(1));
+        if let Some(so_far) = batch.so_far(messages) {
+            results.take_large(&|visitor| so_far.visit(visitor));
+        }
     }
     assert!(batch.look(messages).n_done <= n_items);
-    batch.collect(messages, &mut results);
+    batch.collect(&mut results);
     assert!(messages.jobs.borrow().is_empty());
     match results.finish() {
         Ok(results) => results.into_iter().map(Ok).collect(),
@@ -47,6 +50,7 @@ fn terms(schedule: Schedule, retries: u32) -> Terms {
         options: Options {
             schedule,
             time_limit: None,
+            waiters: 0,
         },
         only_slot: None,
         retries,

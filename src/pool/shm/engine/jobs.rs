@@ -1,27 +1,22 @@
 //! What becomes of jobs: the engine as a [`Transport`].
 
-use std::time::{Duration, Instant};
-
 use crate::error::Result;
 use crate::shared::heap::Offset;
 use crate::sys::atomic::Ordering;
 
 use super::super::args::{self, Arguments};
 use super::super::board::{Board, JobSpec, SPINNING};
-use super::super::{lane, recorder};
-use super::{BACKSTOP, Engine, OpenJob};
-use crate::pool::call::transport::{
-    CommittedRun, Death, Ending, Look, NewJob, Transport, WorkerLook,
-};
+use super::super::lane;
+use super::super::results::JobResults;
+use super::{Engine, OpenJob};
+use crate::pool::call::transport::{Death, Ending, Look, NewJob, Transport, WorkerLook};
 use crate::pool::stats::Count;
-
-/// How long the owner lets a tiny job run before it wakes more workers than one.
-const HEAD_START: Duration = Duration::from_micros(5);
 
 impl Transport for Engine {
     /// Where the function's name is written; 0 for what the workers have inherited.
     type Function = Offset;
     type Args = Arguments;
+    type Results = JobResults;
 
     /// Puts a job into the queue and wakes one worker if none is about to look; the number is its
     /// index in the queue.
@@ -30,10 +25,9 @@ impl Transport for Engine {
         self.fill_slots()?;
         let items = new.items;
         let list = items.map_or(Ok(0), |items| args::write_list(&self.heap, items))?;
+        self.make_room();
         let board = Board::of(&self.heap);
         let id = board.tail.load(Ordering::Relaxed);
-        self.make_room(id);
-        let board = Board::of(&self.heap);
         board.job(id).fill(&JobSpec {
             function: new.function,
             n_items: new.n_items,
@@ -41,15 +35,16 @@ impl Transport for Engine {
             stride: new.args.stride,
             list,
             schedule: new.schedule,
-            n_workers: self.settings.n_workers.get() as u64,
+            n_workers: self.crew.n_wanted() as u64,
             only_slot: new.only_slot,
             traced: new.traced,
+            completion: new.waiters,
         });
         self.open.insert(
             id,
             OpenJob {
-                deaths: Vec::new(),
                 only_slot: new.only_slot,
+                ..OpenJob::default()
             },
         );
         self.crew.limit(id, new.time_limit);
@@ -62,51 +57,30 @@ impl Transport for Engine {
         Ok(id)
     }
 
-    fn wait(&mut self, ids: &[u64], deadline: Option<Instant>) -> bool {
-        if self.gets_done(ids, HEAD_START) {
+    /// Also when there is no worker that could run it.
+    fn has_ended(&self, id: u64) -> bool {
+        let Some(open) = self.open.get(&id) else {
+            return true;
+        };
+        if open.ending.is_some() || self.job(id).is_done() {
             return true;
         }
-        let n_items = |id: &u64| self.job(*id).n_items.load(Ordering::Relaxed) as usize;
-        self.crew.wake(ids.iter().map(n_items).sum());
-        let mut may_spin = true;
-        let mut next_thorough_look = Instant::now() + BACKSTOP;
-        loop {
-            let spared = self.crew.kill_overdue();
-            if !spared.is_empty() {
-                // They still write into this pool's memory: it takes no more work.
-                self.is_closed = true;
-                self.is_terminated = true;
-                Board::of(&self.heap).owner.cut();
-                spared.into_iter().for_each(|leaver| self.note(leaver));
-            }
-            self.replace_dead(false);
-            if self.has_ended(ids) {
-                return true;
-            }
-            if deadline.is_some_and(|at| Instant::now() >= at) {
-                return false;
-            }
-            if std::mem::take(&mut may_spin) && self.spin(ids) {
-                return true;
-            }
-            let longest = self.longest_sleep();
-            let asleep_since = Instant::now();
-            self.sleep(ids, deadline, longest);
-            self.crew.slept(asleep_since.elapsed(), longest);
-            if Instant::now() >= next_thorough_look {
-                self.replace_dead(true);
-                next_thorough_look = Instant::now() + BACKSTOP;
-            }
-        }
+        let lacks_workers = match open {
+            job if !job.deaths.is_empty() => true,
+            OpenJob {
+                only_slot: Some(slot),
+                ..
+            } => !self.crew.is_taken(*slot),
+            _ => !self.has_workers(),
+        };
+        lacks_workers && self.crew.all_are_past(id)
     }
 
-    fn conclude(&mut self, id: u64) -> Ending {
-        let open = self.open.remove(&id);
+    fn conclude(&mut self, id: u64) -> Ending<JobResults> {
+        let open = self.open.remove(&id).unwrap_or_default();
         self.crew.unlimit(id);
-        Ending {
-            is_done: self.job(id).is_done(),
-            deaths: open.map(|job| job.deaths).unwrap_or_default(),
-        }
+        open.ending
+            .unwrap_or_else(|| self.ending_of(id, open.deaths))
     }
 
     fn retried(&mut self, _item: usize, death: &Death) {
@@ -114,15 +88,21 @@ impl Transport for Engine {
     }
 
     fn cancel(&self, id: u64) {
-        self.job(id).cancel();
+        if self.is_in_queue(id) {
+            self.job(id).cancel();
+        }
     }
 
     fn look(&self, id: u64) -> (Look, u64) {
-        let job = self.job(id);
-        let mut n_open = job.n_unclaimed();
+        let is_in_queue = self.is_in_queue(id);
+        let mut n_open = if is_in_queue {
+            self.job(id).n_unclaimed()
+        } else {
+            0
+        };
         let mut look = Look::default();
         for (index, pid, slot) in self.crew.slots() {
-            let is_at_it = slot.job.load(Ordering::Acquire) == id;
+            let is_at_it = is_in_queue && slot.job.load(Ordering::Acquire) == id;
             let run = is_at_it.then(|| lane::run_of(&self.heap, slot)).flatten();
             let n_left = run.map_or(0, |run| run.n_left);
             n_open += n_left;
@@ -141,28 +121,11 @@ impl Transport for Engine {
         (look, n_open)
     }
 
-    fn visit(&self, id: u64, visitor: &mut dyn FnMut(CommittedRun<'_>)) {
-        lane::visit(&self.heap, self.job(id), visitor);
-    }
-
-    fn discard(&self, id: u64) {
-        let job = self.job(id);
-        lane::give_back(&self.heap, job);
-        recorder::give_back(&self.heap, job);
-        let list = job.list.swap(0, Ordering::Relaxed);
-        if list != 0 {
-            self.heap.give_back(list);
+    fn results_so_far(&self, id: u64) -> JobResults {
+        match self.open.get(&id).and_then(|open| open.ending.as_ref()) {
+            Some(ending) => ending.results.again(),
+            None => JobResults::so_far(&self.heap, self.job(id)),
         }
-        job.is_wanted.store(0, Ordering::Relaxed);
-        if self.aside.contains_key(&id) {
-            self.discarded.borrow_mut().push(id);
-        }
-    }
-
-    fn discard_args(&self, args: Arguments) {
-        args.blocks
-            .into_iter()
-            .for_each(|block| self.heap.give_back(block));
     }
 
     fn has_workers(&self) -> bool {

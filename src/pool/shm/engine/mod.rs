@@ -1,8 +1,10 @@
-//! The owner's side of a pool: starts workers, publishes jobs, waits, and makes up for deaths. Of a
+//! The owner's side of a pool: starts workers, publishes jobs, and makes up for deaths. Of a
 //! [`Transport`], it is the one that has shared memory.
 //!
 //! Who owns what: the owner alone forks, reaps and replaces workers, publishes jobs, and gives
-//! memory back. Everything happens inside the owner's calls; there is no helper thread.
+//! memory back. Everything happens inside the owner's calls; there is no helper thread. Of the
+//! owner's threads, one at a time has the engine, and none sleeps with it: what a thread looks at
+//! and sleeps on is a [`Watch`].
 //!
 //! When a worker dies, the job that it was in can no longer be counted to its end. The owner then
 //! waits until every other worker has left that job, looks which tasks have a result, turns
@@ -11,25 +13,23 @@
 
 mod jobs;
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cpus;
 use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::Ordering;
-use crate::sys::{futex, process_id};
+use crate::sys::process_id;
 
 use super::board::{Board, Job, N_JOBS};
 use super::desk::Shm;
 use super::function::Records;
-use super::recorder;
+use super::results::JobResults;
 use super::sleep;
-use super::spin::{self, Spinner};
-use crate::pool::call::notes::Notes;
-use crate::pool::call::transport::{Death, Items, Transport};
+use super::watch::{Nap, Watch};
+use crate::pool::call::transport::{Death, Ending, Transport};
 use crate::pool::call::work::Trampoline;
 use crate::pool::settings::Settings;
 use crate::pool::stats::{Stats, Tally};
@@ -37,26 +37,22 @@ use crate::pool::workers::crew::{Crew, Leaver, check_number};
 use crate::pool::workers::start;
 
 /// A worker that dies before it holds its lifeline is noticed this late at the latest.
-const BACKSTOP: Duration = Duration::from_millis(100);
+pub(in crate::pool) const BACKSTOP: Duration = Duration::from_millis(100);
+/// How long a full queue is slept for before it is looked at again.
+const QUEUE_NAP: Duration = Duration::from_millis(1);
 
 /// A pool's workers and what is in flight.
 pub(in crate::pool) struct Engine {
-    heap: Rc<Heap>,
+    heap: Arc<Heap>,
     owner: u32,
-    settings: Rc<Settings>,
+    settings: Arc<Settings>,
     crew: Crew,
-    /// Jobs that were published and not yet collected.
+    /// Jobs that were published and not yet concluded.
     open: BTreeMap<u64, OpenJob>,
-    /// Jobs that all workers have left and the owner has not collected, whose entries in the queue
-    /// later ones needed.
-    aside: HashMap<u64, Job>,
-    /// Those of them that were collected since.
-    discarded: RefCell<Vec<u64>>,
     functions: Records,
     is_closed: bool,
     /// No worker is to be started any more.
     is_terminated: bool,
-    spinner: Spinner,
     n_cpus: usize,
 }
 
@@ -68,6 +64,8 @@ struct OpenJob {
     deaths: Vec<Death>,
     /// The slot whose worker alone may run it.
     only_slot: Option<usize>,
+    /// What came of it, if a later job needed its entry in the queue.
+    ending: Option<Ending<JobResults>>,
 }
 
 impl Engine {
@@ -76,25 +74,23 @@ impl Engine {
     /// # Errors
     /// `is_multi_threaded()`, `is_invalid_input()` for 0 or more than 1,024 workers, `is_os()`; no
     /// process is left then.
-    pub(in crate::pool) fn start(settings: &Rc<Settings>) -> Result<Engine> {
-        check_number(settings.n_workers.get())?;
-        let mut engine = Engine::idle(settings)?;
-        if let Err(error) = engine.crew.fill_slots(0) {
-            engine.terminate();
-            return Err(error);
-        }
+    pub(in crate::pool) fn start(settings: &Arc<Settings>, n_workers: usize) -> Result<Engine> {
+        check_number(n_workers)?;
+        let mut engine = Engine::idle(settings, n_workers)?;
+        // Dropped, an engine ends the workers that it has.
+        engine.crew.fill_slots(0)?;
         Ok(engine)
     }
 
     /// An engine that takes no tasks and has no workers: what a closed pool is in a forked child.
-    pub(in crate::pool) fn closed(settings: &Rc<Settings>) -> Result<Engine> {
-        let mut engine = Engine::idle(settings)?;
+    pub(in crate::pool) fn closed(settings: &Arc<Settings>) -> Result<Engine> {
+        let mut engine = Engine::idle(settings, 0)?;
         engine.is_closed = true;
         Ok(engine)
     }
 
-    fn idle(settings: &Rc<Settings>) -> Result<Engine> {
-        let heap = Rc::new(match settings.local {
+    fn idle(settings: &Arc<Settings>, n_workers: usize) -> Result<Engine> {
+        let heap = Arc::new(match settings.local {
             None => start::heap(settings.method, Board::BYTES)?,
             // Beside the pool's own memory, once for each worker's call.
             Some(_) => Heap::of_part(Board::BYTES, CALL_PART)?,
@@ -105,26 +101,22 @@ impl Engine {
         let n_cpus = cpus::runnable();
         Ok(Engine {
             owner: process_id(),
-            settings: Rc::clone(settings),
-            crew: Crew::new(&heap, settings, n_cpus),
+            settings: Arc::clone(settings),
+            crew: Crew::new(&heap, settings, n_workers, n_cpus),
             heap,
             open: BTreeMap::new(),
-            aside: HashMap::new(),
-            discarded: RefCell::default(),
             functions: Records::default(),
             is_closed: false,
             is_terminated: false,
-            spinner: Spinner::new(n_cpus),
             n_cpus,
         })
     }
 
-    /// The process that may use this engine; in any other, its workers are another process's.
-    pub(in crate::pool) fn owner(&self) -> u32 {
-        self.owner
+    pub(in crate::pool) fn n_cpus(&self) -> usize {
+        self.n_cpus
     }
 
-    pub(in crate::pool) fn heap(&self) -> &Rc<Heap> {
+    pub(in crate::pool) fn heap(&self) -> &Arc<Heap> {
         &self.heap
     }
 
@@ -155,7 +147,7 @@ impl Engine {
     pub(in crate::pool) fn resize(&mut self, n_workers: usize) -> Result<()> {
         check_number(n_workers)?;
         self.replace_dead(true);
-        let before = self.settings.n_workers.get();
+        let before = self.crew.n_wanted();
         self.crew.set_number(n_workers);
         let outcome = self.crew.fill_slots(self.first_open());
         if outcome.is_err() {
@@ -187,16 +179,6 @@ impl Engine {
         }
     }
 
-    /// Adds to a map's notes what its workers have noted in a job, before that is given back.
-    pub(in crate::pool) fn gather(
-        &self,
-        (job, items): (u64, Items<'_>),
-        deaths: &[Death],
-        notes: &mut Notes,
-    ) {
-        recorder::gather(&self.heap, self.job(job), items, deaths, notes);
-    }
-
     /// Lets the workers end when they have emptied the queue.
     pub(in crate::pool) fn close(&mut self) {
         self.is_closed = true;
@@ -215,90 +197,101 @@ impl Engine {
         self.is_closed = true;
         self.is_terminated = true;
         self.crew.terminate();
+        // Jobs have ended that no worker is there for.
+        let completions = Board::of(&self.heap).completions();
+        completions.iter().for_each(sleep::tell);
     }
 
-    /// A job has ended when all of it is done, or when a worker died in it and every other has
-    /// left, or when there is no worker that could run it.
-    fn has_ended(&self, ids: &[u64]) -> bool {
-        ids.iter().any(|&id| {
-            if self.job(id).is_done() {
-                return true;
-            }
-            let lacks_workers = match self.open.get(&id) {
-                Some(job) if !job.deaths.is_empty() => true,
-                Some(OpenJob {
-                    only_slot: Some(slot),
-                    ..
-                }) => !self.crew.is_taken(*slot),
-                _ => !self.has_workers(),
-            };
-            lacks_workers && self.crew.all_are_past(id)
-        })
+    /// Ends workers that are over their limits, and replaces those that have left. With `thorough`,
+    /// also those that died before they held their lifeline.
+    pub(in crate::pool) fn look_after_workers(&mut self, thorough: bool) {
+        let spared = self.crew.kill_overdue();
+        if !spared.is_empty() {
+            // They still write into this pool's memory: it takes no more work.
+            self.is_closed = true;
+            self.is_terminated = true;
+            Board::of(&self.heap).owner.cut();
+            spared.into_iter().for_each(|leaver| self.note(leaver));
+        }
+        self.replace_dead(thorough);
     }
 
-    /// Waits until all workers have left the queue's entry for `id`, and puts aside what is wanted
-    /// of it.
-    fn make_room(&mut self, id: u64) {
-        let Some(previous) = id.checked_sub(N_JOBS as u64) else {
-            return;
-        };
-        let is_open =
-            |engine: &Engine| engine.open.contains_key(&previous) && !engine.has_ended(&[previous]);
-        while is_open(self) || !self.crew.all_are_past(previous) {
-            self.crew.wake(usize::MAX);
-            self.replace_dead(true);
-            let deadline = Instant::now() + Duration::from_millis(1);
-            self.sleep(&[previous], Some(deadline), self.longest_sleep());
-        }
-        for id in self.discarded.get_mut().drain(..) {
-            self.aside.remove(&id);
-        }
-        let job = Board::of(&self.heap).job(previous);
-        if job.is_wanted.load(Ordering::Relaxed) != 0 {
-            // SAFETY: a job is words, which no longer change: all workers have left it.
-            self.aside.insert(previous, unsafe { std::ptr::read(job) });
+    /// What to look at until one of the jobs has ended, and where to sleep: they have one place for
+    /// that.
+    pub(in crate::pool) fn watch(&self, jobs: &[u64]) -> Watch {
+        let n_items = |&id: &u64| self.job(id).n_items.load(Ordering::Relaxed) as usize;
+        let job = jobs.first().copied().unwrap_or(0);
+        Watch {
+            heap: Arc::clone(&self.heap),
+            job,
+            others: jobs.iter().skip(1).copied().collect(),
+            n_items: jobs.iter().map(n_items).sum(),
+            n_slots: self.crew.n_slots(),
+            n_cpus: self.n_cpus,
+            completion: self.job(job).completion(),
         }
     }
 
-    /// A job that was published and not discarded.
-    fn job(&self, id: u64) -> &Job {
-        job_of(&self.aside, &self.heap, id)
-    }
-
-    /// Looks for the end of a job without sleeping, as long as that makes sense.
-    fn spin(&mut self, ids: &[u64]) -> bool {
-        let board = Board::of(&self.heap);
-        let n_slots = self.crew.n_slots();
-        let (aside, heap) = (&self.aside, &self.heap);
-        let is_done = || ids.iter().any(|&id| job_of(aside, heap, id).is_done());
-        self.spinner.until(|| board.n_awake(n_slots), is_done)
-    }
-
-    /// Looks for the end of a job for at most `limit`.
-    fn gets_done(&self, ids: &[u64], limit: Duration) -> bool {
-        let is_done = || ids.iter().any(|&id| self.job(id).is_done());
-        match self.n_cpus {
-            0 | 1 => is_done(),
-            _ => spin::look_for(limit, &is_done),
-        }
-    }
-
-    /// After how long the owner looks around in any case.
-    fn longest_sleep(&self) -> Duration {
+    /// What else a thread sleeps on.
+    pub(in crate::pool) fn nap(&self) -> Nap {
         let patience = self.crew.patience();
-        patience.map_or(BACKSTOP, |patience| patience.min(BACKSTOP))
+        Nap {
+            lifelines: self.crew.lifelines().collect(),
+            longest: patience.map_or(BACKSTOP, |patience| patience.min(BACKSTOP)),
+        }
     }
 
-    /// Sleeps until something may have happened to a job, or it is time to look.
-    fn sleep(&self, ids: &[u64], deadline: Option<Instant>, longest: Duration) {
-        let board = Board::of(&self.heap);
-        let is_over = || self.has_ended(ids);
-        sleep::once(&board.completion, is_over, |event, seen| {
-            let mut words = vec![(event, seen)];
-            words.extend(self.crew.lifelines(board));
-            let until = Instant::now() + longest;
-            futex::wait_any(&words, deadline.map_or(until, |at| at.min(until)));
-        });
+    /// A thread has slept since it last looked after the workers, and meant to for so long.
+    pub(in crate::pool) fn slept(&mut self, slept: Duration, intended: Duration) {
+        self.crew.slept(slept, intended);
+    }
+
+    /// Whether there is an entry in the queue for one more job: all workers have left the one that
+    /// had it before. What came of that is kept.
+    pub(in crate::pool) fn has_room(&mut self) -> bool {
+        let tail = Board::of(&self.heap).tail.load(Ordering::Relaxed);
+        let Some(previous) = tail.checked_sub(N_JOBS as u64) else {
+            return true;
+        };
+        if !self.has_ended(previous) || !self.crew.all_are_past(previous) {
+            return false;
+        }
+        if let Some(open) = self.open.get_mut(&previous)
+            && open.ending.is_none()
+        {
+            let deaths = std::mem::take(&mut open.deaths);
+            let ending = self.ending_of(previous, deaths);
+            self.open.entry(previous).or_default().ending = Some(ending);
+        }
+        true
+    }
+
+    /// Waits for such an entry.
+    fn make_room(&mut self) {
+        while !self.has_room() {
+            self.crew.wake(usize::MAX);
+            self.look_after_workers(true);
+            std::thread::sleep(QUEUE_NAP);
+        }
+    }
+
+    fn ending_of(&self, id: u64, deaths: Vec<Death>) -> Ending<JobResults> {
+        let job = self.job(id);
+        Ending {
+            is_done: job.is_done(),
+            deaths,
+            results: JobResults::take(&self.heap, job),
+        }
+    }
+
+    /// Whether the job's entry in the queue is its own still.
+    fn is_in_queue(&self, id: u64) -> bool {
+        self.open.get(&id).is_some_and(|open| open.ending.is_none())
+    }
+
+    /// A job that is in the queue.
+    fn job(&self, id: u64) -> &Job {
+        Board::of(&self.heap).job(id)
     }
 
     /// Notices workers that have left, notes in which job they died, and starts new ones in
@@ -321,9 +314,12 @@ impl Engine {
         {
             job.deaths.push(leaver.death);
             let board = Board::of(&self.heap);
-            board.job(id).degraded.store(1, Ordering::SeqCst);
+            let job = board.job(id);
+            job.degraded.store(1, Ordering::SeqCst);
             // The job ends when all workers have left it, and one that slept through it never came.
             self.crew.wake(usize::MAX);
+            // Another thread may wait for it, and all may have left it by now.
+            sleep::tell(board.completion_of(job));
         }
     }
 
@@ -356,20 +352,21 @@ impl Engine {
 }
 
 impl Drop for Engine {
-    /// Lets go of the lifeline, which lies in memory that may be unmapped after this. The pool goes
-    /// on with what was counted for a closure.
+    /// Kills the workers, for which nothing waits any more, and lets go of the lifeline, which lies
+    /// in memory that may be unmapped after this. The pool goes on with what was counted for a
+    /// closure.
     fn drop(&mut self) {
-        if self.owner == process_id() && self.settings.local.is_some() {
+        if self.owner != process_id() {
+            return;
+        }
+        self.terminate();
+        if self.settings.local.is_some() {
             for tally in self.crew.tallies() {
                 self.settings.closures.add(&tally);
             }
         }
-        if self.owner == process_id() && !Board::of(&self.heap).owner.cut() {
-            std::mem::forget(Rc::clone(&self.heap));
+        if !Board::of(&self.heap).owner.cut() {
+            std::mem::forget(Arc::clone(&self.heap));
         }
     }
-}
-
-fn job_of<'a>(aside: &'a HashMap<u64, Job>, heap: &'a Heap, id: u64) -> &'a Job {
-    aside.get(&id).unwrap_or_else(|| Board::of(heap).job(id))
 }

@@ -1,7 +1,7 @@
 //! How a worker's end is noticed, and what is known of it.
 
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -118,7 +118,7 @@ impl Crew {
         pid: i32,
         (noticed_ns, ended): (u64, Ended),
     ) -> Leaver {
-        let heap = Rc::clone(&self.heap);
+        let heap = Arc::clone(&self.heap);
         let slot = &Board::of(&heap).slots[slot_index];
         let has_enough = slot.n_tasks.load(Ordering::Relaxed) >= self.settings.max_tasks;
         self.vacate_early(slot_index);

@@ -8,20 +8,20 @@ mod ends;
 mod farewell;
 mod tallies;
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
-use crate::sys::atomic::{AtomicU32, Ordering};
-use crate::sys::futex;
+use crate::sys::atomic::Ordering;
+use crate::sys::{child, futex};
 
 use tallies::Record;
 
 use super::fresh;
 use super::start::Starter;
 use super::time_limit::TimeLimits;
-use super::worker::Duty;
+use super::worker::{Duty, FAILED_TO_START};
 use crate::pool::call::transport::Death;
 use crate::pool::settings::Settings;
 use crate::pool::shm::board::{AWAKE, Board, MAX_WORKERS, Slot};
@@ -35,8 +35,10 @@ const MAX_FAILED_STARTS: u32 = 3;
 
 /// The workers of one engine.
 pub(in crate::pool) struct Crew {
-    heap: Rc<Heap>,
-    settings: Rc<Settings>,
+    heap: Arc<Heap>,
+    settings: Arc<Settings>,
+    /// How many workers are wanted.
+    n_wanted: usize,
     /// The worker on each slot; `None` where none could be started. Slots beyond the number that is
     /// wanted hold workers that were dismissed and have not left yet.
     pids: Vec<Option<i32>>,
@@ -82,13 +84,26 @@ pub(in crate::pool) fn check_number(n_workers: usize) -> Result<()> {
     }
 }
 
+fn not_its_thread() -> Error {
+    Error::invalid_input(
+        "the pool's initializer may have captured what is another thread's, which built the pool and has ended; \
+         build the pool on the thread that uses it",
+    )
+}
+
 impl Crew {
     /// Slots without workers.
-    pub(in crate::pool) fn new(heap: &Rc<Heap>, settings: &Rc<Settings>, n_cpus: usize) -> Crew {
+    pub(in crate::pool) fn new(
+        heap: &Arc<Heap>,
+        settings: &Arc<Settings>,
+        n_wanted: usize,
+        n_cpus: usize,
+    ) -> Crew {
         Crew {
-            heap: Rc::clone(heap),
-            settings: Rc::clone(settings),
-            pids: vec![None; settings.n_workers.get()],
+            heap: Arc::clone(heap),
+            settings: Arc::clone(settings),
+            n_wanted,
+            pids: vec![None; n_wanted],
             records: Vec::new(),
             n_ended_for_memory: 0,
             dying: Vec::new(),
@@ -102,6 +117,11 @@ impl Crew {
         }
     }
 
+    /// How many workers there are to be.
+    pub(in crate::pool) fn n_wanted(&self) -> usize {
+        self.n_wanted
+    }
+
     /// How many slots there are, those of workers that were dismissed included.
     pub(in crate::pool) fn n_slots(&self) -> usize {
         self.pids.len()
@@ -109,8 +129,12 @@ impl Crew {
 
     /// The workers that stay.
     pub(in crate::pool) fn pids(&self) -> Vec<i32> {
-        let n_wanted = self.settings.n_workers.get();
-        self.pids.iter().take(n_wanted).copied().flatten().collect()
+        self.pids
+            .iter()
+            .take(self.n_wanted)
+            .copied()
+            .flatten()
+            .collect()
     }
 
     /// Each worker with its slot.
@@ -147,24 +171,14 @@ impl Crew {
 
     /// Wakes up to `n` workers that sleep.
     pub(in crate::pool) fn wake(&self, n: usize) {
-        let mut left = n.min(self.pids.len());
-        for slot in &Board::of(&self.heap).slots[..self.pids.len()] {
-            if left == 0 {
-                return;
-            }
-            left -= usize::from(sleep::wake(&slot.state));
-        }
+        sleep::wake_some(&Board::of(&self.heap).slots[..self.pids.len()], n);
     }
 
-    /// The words that change when a worker dies, to sleep on.
-    pub(in crate::pool) fn lifelines<'b>(
-        &self,
-        board: &'b Board,
-    ) -> impl Iterator<Item = (&'b AtomicU32, u32)> {
-        let taken = board.slots.iter().zip(&self.pids);
-        taken.filter(|(_, pid)| pid.is_some()).map(|(slot, _)| {
-            let word = slot.lifeline.word();
-            (word, word.load(Ordering::Acquire) & !futex::OWNER_DIED)
+    /// The slots whose lifelines' words change when a worker dies, to sleep on, with the words.
+    pub(in crate::pool) fn lifelines(&self) -> impl Iterator<Item = (usize, u32)> {
+        self.slots().map(|(index, _, slot)| {
+            let word = slot.lifeline.word().load(Ordering::Acquire);
+            (index, word & !futex::OWNER_DIED)
         })
     }
 
@@ -179,7 +193,7 @@ impl Crew {
         for record in &mut self.records {
             record.n_failed_starts = 0;
         }
-        for slot in 0..self.settings.n_workers.get() {
+        for slot in 0..self.n_wanted {
             if self.pids[slot].is_none() {
                 outcome = outcome.and(self.start(slot, first));
             }
@@ -214,12 +228,28 @@ impl Crew {
             self.write_for_orders()?;
         }
         let initializer = self.settings.initializer.as_ref();
+        // Forked workers have inherited it; others find its name in their order.
+        let call_shipped;
+        let run: Option<&dyn Fn()> = match initializer.filter(|_| forks) {
+            Some(initializer) => match initializer.shipped {
+                Ok(shipped) => {
+                    call_shipped = move || {
+                        if !shipped() {
+                            child::exit_now(FAILED_TO_START);
+                        }
+                    };
+                    Some(&call_shipped)
+                }
+                Err(_) => Some(initializer.run.get().ok_or_else(not_its_thread)?),
+            },
+            None => None,
+        };
         let duty = Duty {
             heap: &self.heap,
             conditions: &self.settings.conditions,
             slot_index,
             n_workers: self.pids.len(),
-            initializer: initializer.map(|initializer| &*initializer.run),
+            initializer: run,
             max_tasks: self.settings.max_tasks,
             local: self.settings.local,
             max_spinners: self.n_cpus.saturating_sub(1),
@@ -250,7 +280,7 @@ impl Crew {
     /// Makes slots for `n` workers, and lets those on higher slots leave when they have finished
     /// what they run. Slots that are new stay empty.
     pub(in crate::pool) fn set_number(&mut self, n: usize) {
-        self.settings.n_workers.set(n);
+        self.n_wanted = n;
         if self.pids.len() < n {
             self.pids.resize(n, None);
         }
@@ -264,7 +294,7 @@ impl Crew {
 
     /// Waits until those who were dismissed have left; for a pool that has nothing to run.
     pub(in crate::pool) fn await_dismissed(&mut self) {
-        let n_wanted = self.settings.n_workers.get();
+        let n_wanted = self.n_wanted;
         for slot in n_wanted..self.pids.len() {
             let pid = self.vacate(slot);
             self.dying.extend(pid);
@@ -279,7 +309,7 @@ impl Crew {
             .records
             .get(slot)
             .map_or(0, |record| record.n_failed_starts);
-        slot < self.settings.n_workers.get() && n_failed_starts < MAX_FAILED_STARTS
+        slot < self.n_wanted && n_failed_starts < MAX_FAILED_STARTS
     }
 
     /// Keeps a job's own time limit, if it has one.

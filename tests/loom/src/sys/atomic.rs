@@ -30,6 +30,10 @@ macro_rules! atomics {
                 around(order, || self.0.fetch_add(value, weaker(order)))
             }
 
+            pub(crate) fn fetch_sub(&self, value: $number, order: Ordering) -> $number {
+                around(order, || self.0.fetch_sub(value, weaker(order)))
+            }
+
             pub(crate) fn fetch_or(&self, value: $number, order: Ordering) -> $number {
                 around(order, || self.0.fetch_or(value, weaker(order)))
             }

@@ -1,0 +1,134 @@
+//! What has come of a batch, in memory of this process alone: its workers, and the memory that they
+//! shared, can go.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use crate::error::{Cause, Outcome, TaskError};
+
+use super::collate::{Collect, Collector, Landed, Visit};
+use super::transport::{CommittedRun, EncodedValues, Items, Single, SingleValues, Values};
+
+/// The results of a batch, still encoded: to decode them is their taker's business, whose code that
+/// may run.
+#[derive(Default)]
+pub(in crate::pool) struct Copied {
+    n_items: usize,
+    failures: Vec<(usize, TaskError)>,
+    n_deaths: HashMap<usize, u32>,
+    runs: Vec<Run>,
+}
+
+struct Run {
+    /// The items of its job's tasks; `None`: they are the same.
+    items: Option<Arc<[u64]>>,
+    first: u64,
+    n_values: u64,
+    values: OwnedValues,
+}
+
+enum OwnedValues {
+    Plain { stride: usize, bytes: Vec<u8> },
+    Singles(Single, Vec<u8>),
+    Encoded(Vec<u8>),
+    Failure(i32, Cause),
+}
+
+impl Copied {
+    /// Room for a batch of `n_items`.
+    pub(super) fn new(n_items: usize) -> Copied {
+        Copied {
+            n_items,
+            ..Copied::default()
+        }
+    }
+
+    /// The results: all, or each item's result or error.
+    pub(in crate::pool) fn results<R: DeserializeOwned>(
+        mut self,
+    ) -> Result<Vec<R>, Vec<Outcome<R>>> {
+        let make_way = &mut |_| ();
+        let mut results = Collector::new(self.n_items, make_way);
+        self.collect(&mut results);
+        results.finish()
+    }
+
+    #[inline(never)]
+    fn collect(&mut self, results: &mut dyn Collect) {
+        results.take_rest(Landed {
+            failures: std::mem::take(&mut self.failures),
+            n_deaths: std::mem::take(&mut self.n_deaths),
+            visit: &|visitor| {
+                for run in &self.runs {
+                    let items = run.items.as_deref().map_or(Items::Same, Items::Listed);
+                    visitor(items, run.as_committed());
+                }
+            },
+        });
+    }
+}
+
+impl Collect for Copied {
+    fn take_large(&mut self, _: &Visit<'_>) -> bool {
+        false
+    }
+
+    fn take_rest(&mut self, landed: Landed<'_>) {
+        self.failures.extend(landed.failures);
+        self.n_deaths = landed.n_deaths;
+        (landed.visit)(&mut |items, run| {
+            let items = self.list(items);
+            self.runs.push(Run::copy(items, run));
+        });
+    }
+}
+
+impl Copied {
+    /// A list of items, which the runs of one job share.
+    fn list(&self, items: Items<'_>) -> Option<Arc<[u64]>> {
+        let Items::Listed(items) = items else {
+            return None;
+        };
+        let last = self.runs.last().and_then(|run| run.items.as_ref());
+        let same = last.filter(|last| ***last == *items);
+        Some(same.map_or_else(|| items.into(), Arc::clone))
+    }
+}
+
+impl Run {
+    fn copy(items: Option<Arc<[u64]>>, run: CommittedRun<'_>) -> Run {
+        Run {
+            items,
+            first: run.first,
+            n_values: run.n_values,
+            values: match run.values {
+                Values::Plain { stride, bytes } => OwnedValues::Plain {
+                    stride,
+                    bytes: bytes.to_vec(),
+                },
+                Values::Singles(singles) => {
+                    OwnedValues::Singles(singles.single, singles.bytes.to_vec())
+                }
+                Values::Encoded(values) => OwnedValues::Encoded(values.0.to_vec()),
+                Values::Failure(pid, cause) => OwnedValues::Failure(pid, cause),
+            },
+        }
+    }
+
+    fn as_committed(&self) -> CommittedRun<'_> {
+        CommittedRun {
+            first: self.first,
+            n_values: self.n_values,
+            values: match &self.values {
+                &OwnedValues::Plain { stride, ref bytes } => Values::Plain { stride, bytes },
+                &OwnedValues::Singles(single, ref bytes) => {
+                    Values::Singles(SingleValues { single, bytes })
+                }
+                OwnedValues::Encoded(bytes) => Values::Encoded(EncodedValues(bytes)),
+                OwnedValues::Failure(pid, cause) => Values::Failure(*pid, cause.clone()),
+            },
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What workers have committed of a job, for the owner, in the pool's memory.
+
+use std::sync::Arc;
+
+use crate::shared::heap::{Heap, Offset};
+use crate::sys::process_id;
+
+use super::board::Job;
+use super::{lane, recorder};
+use crate::pool::call::notes::Notes;
+use crate::pool::call::transport::{CommittedRun, Death, Items, Results};
+
+/// The results of one job: stacks of blocks, which need neither the job's entry in the queue nor
+/// the engine to be read.
+pub(in crate::pool) struct JobResults {
+    heap: Arc<Heap>,
+    /// The process that may give the blocks back; 0 if they are still the job's.
+    owner: u32,
+    blocks: Offset,
+    records: Offset,
+    list: Offset,
+}
+
+impl JobResults {
+    /// Takes them off a job that all workers have left.
+    pub(super) fn take(heap: &Arc<Heap>, job: &Job) -> JobResults {
+        JobResults {
+            heap: Arc::clone(heap),
+            owner: process_id(),
+            blocks: job.take_blocks(),
+            records: job.take_records(),
+            list: job.take_list(),
+        }
+    }
+
+    /// What is there of a job that runs. More may be committed to the same blocks.
+    pub(super) fn so_far(heap: &Arc<Heap>, job: &Job) -> JobResults {
+        JobResults {
+            heap: Arc::clone(heap),
+            owner: 0,
+            blocks: job.blocks(),
+            records: 0,
+            list: 0,
+        }
+    }
+
+    /// The same blocks, which stay whose they are.
+    pub(super) fn again(&self) -> JobResults {
+        JobResults {
+            heap: Arc::clone(&self.heap),
+            owner: 0,
+            ..*self
+        }
+    }
+
+    /// Adds to a map's notes what the workers have noted.
+    pub(in crate::pool) fn gather(&self, items: Items<'_>, deaths: &[Death], notes: &mut Notes) {
+        recorder::gather(&self.heap, self.records, items, deaths, notes);
+    }
+}
+
+impl Results for JobResults {
+    fn visit(&self, visitor: &mut dyn FnMut(CommittedRun<'_>)) {
+        lane::visit(&self.heap, self.blocks, visitor);
+    }
+}
+
+impl Drop for JobResults {
+    fn drop(&mut self) {
+        if self.owner != process_id() {
+            return;
+        }
+        lane::give_back(&self.heap, self.blocks);
+        recorder::give_back(&self.heap, self.records);
+        if self.list != 0 {
+            self.heap.give_back(self.list);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! A value of one thread's that others may carry about.
+
+use std::mem::ManuallyDrop;
+use std::thread::{self, ThreadId};
+
+/// A value that only the thread that made it can reach. What holds one is `Send` and `Sync`,
+/// whatever the value is. Dropped by another thread, the value is leaked: it may be of a type whose
+/// destructor only its own thread may run.
+pub(crate) struct ThreadBound<T> {
+    thread: ThreadId,
+    value: ManuallyDrop<T>,
+}
+
+impl<T> ThreadBound<T> {
+    /// Binds a value to the calling thread.
+    pub(crate) fn new(value: T) -> ThreadBound<T> {
+        ThreadBound {
+            thread: thread::current().id(),
+            value: ManuallyDrop::new(value),
+        }
+    }
+
+    /// Whether the calling thread is the value's.
+    pub(crate) fn is_here(&self) -> bool {
+        self.thread == thread::current().id()
+    }
+
+    /// The value, on its own thread.
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.is_here().then(|| &*self.value)
+    }
+
+    /// The value, on its own thread.
+    ///
+    /// # Errors
+    /// Itself, on another.
+    pub(crate) fn into_inner(self) -> Result<T, ThreadBound<T>> {
+        if !self.is_here() {
+            return Err(self);
+        }
+        let mut bound = ManuallyDrop::new(self);
+        // SAFETY: `bound` is not dropped, so that the value has one owner still.
+        Ok(unsafe { ManuallyDrop::take(&mut bound.value) })
+    }
+}
+
+impl<T> Drop for ThreadBound<T> {
+    fn drop(&mut self) {
+        if self.is_here() {
+            // SAFETY: nothing uses the value after this.
+            unsafe { ManuallyDrop::drop(&mut self.value) }
+        }
+    }
+}
+
+// SAFETY: no thread but the value's own gets at it; an id is never given to a second thread
+// (std::thread::ThreadId).
+unsafe impl<T> Send for ThreadBound<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for ThreadBound<T> {}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn only_its_own_thread_reaches_and_drops_it() {
+        let value = Rc::new(());
+        let bound = ThreadBound::new(Rc::clone(&value));
+        let bound = thread::spawn(move || {
+            assert!(bound.get().is_none());
+            bound.into_inner().map(drop).unwrap_err()
+        });
+        let bound = bound.join().unwrap();
+        assert!(bound.get().is_some_and(|here| Rc::ptr_eq(here, &value)));
+        drop(bound.into_inner());
+        assert_eq!(Rc::strong_count(&value), 1);
+        let leaked = ThreadBound::new(Rc::clone(&value));
+        thread::spawn(move || drop(leaked)).join().unwrap();
+        assert_eq!(Rc::strong_count(&value), 2);
+    }
+}
