@@ -128,6 +128,12 @@ impl Heap {
         self.at(size_of::<Head>() as u64)
     }
 
+    /// Lets the page of an address in this heap stay when all the others go.
+    pub(crate) fn keep_page_of(&self, address: *const u8) {
+        let offset = address.addr() - self.region.base().addr().get();
+        self.region.keep_page(offset);
+    }
+
     /// Takes a block with room for `bytes`, aligned to 64; its content is arbitrary.
     ///
     /// # Errors

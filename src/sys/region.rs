@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::SysconfVar;
 
+use super::atomic::{AtomicUsize, Ordering};
 use super::descriptor::above_standard;
 use crate::error::{Error, Result};
 
@@ -20,7 +21,12 @@ pub(crate) struct Region {
     bytes: usize,
     /// What is mapped, if it is a file without a name rather than anonymous memory.
     file: Option<OwnedFd>,
+    /// The offset of a page that stays mapped; [`NO_PAGE`] if none does.
+    kept_page: AtomicUsize,
 }
+
+/// No offset of a page.
+const NO_PAGE: usize = usize::MAX;
 
 /// By number, because glibc has had a function for it since 2.27 only.
 fn file_without_a_name() -> io::Result<OwnedFd> {
@@ -157,6 +163,7 @@ impl Region {
             base,
             bytes,
             file: None,
+            kept_page: AtomicUsize::new(NO_PAGE),
         };
         region.make_usable()?;
         Ok(region)
@@ -185,6 +192,13 @@ impl Region {
 
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Lets the page at `offset` stay when all the others go: the C library may still write to it.
+    pub(crate) fn keep_page(&self, offset: usize) {
+        let page = page_bytes();
+        self.kept_page
+            .store(offset / page * page, Ordering::Relaxed);
     }
 
     /// Gives the pages of `offset .. offset + bytes` back; they read as zero afterwards.
@@ -246,20 +260,34 @@ fn share_of_addresses() -> usize {
         .next()
         .and_then(|n| n.parse().ok())
         .unwrap_or(0);
-    let page = nix::unistd::sysconf(SysconfVar::PAGE_SIZE);
-    let page = page.ok().flatten().unwrap_or(4096) as usize;
-    let left = limit.saturating_sub(pages * page);
+    let left = limit.saturating_sub(pages * page_bytes());
     // A power of two, which halves well.
     1 << (left / 4).max(SMALLEST).ilog2()
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours and nothing borrows from it longer than `self` lives.
-        unsafe {
-            libc::munmap(self.base.as_ptr().cast(), self.bytes);
+        let unmap = |offset: usize, bytes: usize| {
+            if bytes > 0 {
+                // SAFETY: the range lies in our mapping, and nothing borrows from it longer than
+                // `self` lives.
+                unsafe { libc::munmap(self.base.as_ptr().add(offset).cast(), bytes) };
+            }
+        };
+        match *self.kept_page.get_mut() {
+            NO_PAGE => unmap(0, self.bytes),
+            page => {
+                let next = (page + page_bytes()).min(self.bytes);
+                unmap(0, page);
+                unmap(next, self.bytes - next);
+            }
         }
     }
+}
+
+fn page_bytes() -> usize {
+    let page = nix::unistd::sysconf(SysconfVar::PAGE_SIZE);
+    page.ok().flatten().unwrap_or(4096) as usize
 }
 
 #[cfg(test)]

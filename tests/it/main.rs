@@ -34,6 +34,7 @@ mod streams;
 mod support;
 mod surroundings;
 mod sync;
+mod threads;
 mod tidy;
 mod traces;
 mod turns;
@@ -70,6 +71,7 @@ fn main() {
         ("progress", progress::TESTS),
         ("shared", shared::TESTS),
         ("sync", sync::TESTS),
+        ("threads", threads::TESTS),
         ("channel", channel::TESTS),
         ("user_code", user_code::TESTS),
         ("chaos", chaos::TESTS),

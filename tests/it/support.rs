@@ -216,6 +216,11 @@ impl Random {
             .and_then(|seed| seed.parse().ok())
             .unwrap_or_else(from_clock);
         println!("{SEED}={seed}");
+        Random::from(seed)
+    }
+
+    /// A generator with a seed.
+    pub fn from(seed: u64) -> Random {
         Random(seed | 1)
     }
 

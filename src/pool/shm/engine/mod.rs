@@ -365,8 +365,10 @@ impl Drop for Engine {
                 self.settings.closures.add(&tally);
             }
         }
-        if !Board::of(&self.heap).owner.cut() {
-            std::mem::forget(Arc::clone(&self.heap));
+        let lifeline = &Board::of(&self.heap).owner;
+        if !lifeline.cut() {
+            // It is in the list that the C library keeps for the thread that made the pool.
+            self.heap.keep_page_of(std::ptr::from_ref(lifeline).cast());
         }
     }
 }
