@@ -164,6 +164,11 @@ impl Error {
         Error::new(Kind::Os, format!("{what}: {source}")).because(source)
     }
 
+    /// What another process has said of the system's refusal.
+    pub(crate) fn os_elsewhere(message: String, source: std::io::Error) -> Self {
+        Error::new(Kind::Os, message).because(source)
+    }
+
     pub(crate) fn last_os(what: &str) -> Self {
         Error::os(what, std::io::Error::last_os_error())
     }

@@ -101,10 +101,11 @@ unsafe impl Sync for LocalCall {}
 /// | `Auto` | `Fork` while this process has one thread, `Forkserver` otherwise | yes | that of the one it comes to |
 /// | `Fork` | a copy of this process as it is now | no | 0.25 ms; 12 ms if it has touched 256 MiB |
 /// | `Forkserver` | a copy of a server that was started with the pool | yes | 1.2 ms, whatever it has touched |
-/// | `Spawn` | the same program, started afresh | yes | 0.8 ms, whatever it has touched |
+/// | `Spawn` | the same program, started afresh by such a server | yes | 1.6 ms, whatever it has touched |
 ///
 /// (Medians of `cargo bench --bench starts` on a virtual machine with two processors. One worker
-/// more costs a server 0.4 ms, a spawn 0.8 ms.)
+/// more costs a server 0.4 ms, a spawn 0.8 ms.) Workers do not depend on the thread that made the
+/// pool: it may end before the pool does.
 ///
 /// With `Forkserver` and `Spawn`, workers inherit nothing from this process: no variables, no open
 /// files but the standard ones. Initialisers and functions must be non-capturing; a closure
@@ -146,6 +147,7 @@ pub enum StartMethod {
     /// A fresh process of the same program, which has one thread and little memory, forks workers
     /// when it is asked to.
     Forkserver,
-    /// Each worker is a fresh process of the same program.
+    /// Each worker is a fresh process of the same program, which a process as in `Forkserver` starts:
+    /// its environment and its working directory are those of when the pool was made.
     Spawn,
 }

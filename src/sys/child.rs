@@ -11,7 +11,7 @@ use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{ForkResult, Pid};
 
-use super::thread;
+use super::{leash, thread};
 use crate::error::{Error, Result, signal_name};
 
 /// How many threads this process has, or 2 where only that can be told that there are several.
@@ -137,6 +137,11 @@ pub(crate) fn has_children_elsewhere() -> bool {
 /// already.
 pub(crate) fn die_with(parent: Pid) {
     rearm();
+    check_parent(parent);
+}
+
+/// Ends this process if its parent has died.
+pub(crate) fn check_parent(parent: Pid) {
     let now = nix::unistd::getppid();
     // A parent outside of this process's PID namespace has no pid here (pid_namespaces(7)).
     if now != parent && now.as_raw() != 0 {
@@ -387,16 +392,11 @@ pub(crate) fn reap_before_by(
 
 /// Sleeps until the child has ended or the time is over; a kernel without pidfds (before 5.3) naps.
 fn wait_for_exit(pid: i32, left: Duration, nap: &mut Duration) {
-    use std::os::fd::{FromRawFd, OwnedFd};
-    // SAFETY: the call takes numbers and gives a new descriptor or -1.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    if fd < 0 {
+    let Some(fd) = leash::pidfd(pid) else {
         std::thread::sleep((*nap).min(left));
         *nap = (*nap * 2).min(Duration::from_millis(5));
         return;
-    }
-    // SAFETY: the descriptor was just made for us.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+    };
     let mut fds = [nix::poll::PollFd::new(
         std::os::fd::AsFd::as_fd(&fd),
         nix::poll::PollFlags::POLLIN,

@@ -174,7 +174,7 @@ fn open_descriptors() -> Vec<i32> {
 }
 
 /// Of `<linux/fcntl.h>`, the same on all architectures that Rust runs on under Linux but a few.
-const F_SETSIG: i32 = 10;
+pub(super) const F_SETSIG: i32 = 10;
 const F_GETSIG: i32 = 11;
 
 #[cfg(test)]

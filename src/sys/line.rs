@@ -48,6 +48,20 @@ impl Line {
         self.send_bytes(message.map(i64::to_le_bytes).as_flattened())
     }
 
+    /// Says something with a text behind it, all at once: who has received the message need not
+    /// wait for the text. False if the other end is closed.
+    pub(crate) fn send_with(&self, message: Message, text: &str) -> bool {
+        let message = message.map(i64::to_le_bytes);
+        self.send_bytes(&[message.as_flattened(), text.as_bytes()].concat())
+    }
+
+    /// Takes the text of `n_bytes` behind a message that was received.
+    pub(crate) fn receive_text(&self, n_bytes: usize) -> Option<String> {
+        let mut bytes = vec![0; n_bytes];
+        let is_there = self.receive_bytes(&mut bytes);
+        is_there.then(|| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// Waits for what the other end says; `None` if it is closed.
     pub(crate) fn receive(&self) -> Option<Message> {
         let mut bytes = [0; MESSAGE_BYTES];
@@ -110,6 +124,10 @@ mod tests {
         assert!(there.is_ready_within(Duration::from_secs(60)));
         assert_eq!(there.receive(), Some([1, -2, i64::MAX]));
         assert_eq!(there.receive(), Some([4, 5, 6]));
+        assert!(here.send_with([7, 0, 4], "text") && here.send([8, 0, 0]));
+        assert_eq!(there.receive(), Some([7, 0, 4]));
+        assert_eq!(there.receive_text(4).as_deref(), Some("text"));
+        assert_eq!(there.receive(), Some([8, 0, 0]));
         drop(here);
         assert_eq!(there.receive(), None);
         assert!(!there.send([1, 2, 3]));

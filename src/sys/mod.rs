@@ -11,6 +11,7 @@ pub(crate) mod family;
 pub(crate) mod fifo;
 pub(crate) mod futex;
 pub(crate) mod launch;
+pub(crate) mod leash;
 pub(crate) mod letter;
 pub(crate) mod line;
 pub(crate) mod mutex;

@@ -38,8 +38,8 @@ impl Lifeline {
     }
 
     /// Marks the word as the holder's death would, and wakes all who sleep on it. False if another
-    /// thread of this process holds it: then its memory must stay, because the C library's list
-    /// leads there.
+    /// thread holds it: if that is one of this process, its memory must stay, because the C
+    /// library's list leads there.
     pub(crate) fn cut(&self) -> bool {
         self.0.unlock();
         let holder = self.word().fetch_or(futex::OWNER_DIED, Ordering::SeqCst) & futex::TID_MASK;

@@ -14,19 +14,26 @@ use nix::unistd::Pid;
 
 use crate::starts::METHODS;
 use crate::support::{
-    Scene, is_running, scene_argument, scene_with, tests, wait_for_sleep, wait_until,
+    Scene, is_running, power, scene_argument, scene_with, tests, wait_for_sleep, wait_until,
 };
 
 tests![
     no_worker_outlives_its_owner,
     a_worker_of_a_dead_server_is_gone_before_it_is_replaced,
     a_pool_outlives_the_thread_that_made_it,
+    a_pool_may_end_on_another_thread,
+    a_worker_outlives_the_thread_that_replaced_it,
+    no_server_outlives_its_owner,
     an_owner_without_privileges_ends_its_pools,
     a_pool_in_a_pid_namespace_of_its_own,
 ];
 
 pub const SCENES: &[Scene] = &[
     ("an_owner_is_gone", an_owner_is_gone),
+    (
+        "an_owner_with_threads_is_gone",
+        an_owner_with_threads_is_gone,
+    ),
     ("an_owner_gives_up_privileges", an_owner_gives_up_privileges),
     ("children_have_their_own_pids", children_have_their_own_pids),
 ];
@@ -140,8 +147,8 @@ fn an_owner_is_gone() {
     }
 }
 
-fn play(argument: &str) -> (Child, Vec<i32>) {
-    let mut owner = scene_with("an_owner_is_gone", argument)
+fn play(scene: &str, argument: &str) -> (Child, Vec<i32>) {
+    let mut owner = scene_with(scene, argument)
         .stdin(Stdio::piped())
         .stderr(Stdio::inherit())
         .spawn()
@@ -170,13 +177,19 @@ fn no_worker_outlives_its_owner() {
                     fs::write(folder.join("gate"), "").unwrap();
                     fs::write(folder.join("late/gate"), "").unwrap();
                     let what = format!("{} {method:?} {change} {load} {end}", folder.display());
-                    let (mut owner, pids) = play(&what);
+                    let (mut owner, pids) = play("an_owner_is_gone", &what);
+                    let server = pids[2];
                     if end == "killed" {
                         kill(Pid::from_raw(owner.id() as i32), Signal::SIGKILL).unwrap();
                     } else {
                         // What runs a task when its owner replaces its program, goes on to the
                         // task's end.
                         wait_until(|| has_replaced_its_program(owner.id()));
+                        if method != StartMethod::Fork {
+                            // The server is what workers are tied to. It is killed when the files
+                            // of the old program are closed, which takes a moment.
+                            wait_until(|| !is_running(server));
+                        }
                         fs::remove_file(folder.join("gate")).unwrap();
                     }
                     wait_until(|| pids.iter().all(|&pid| !is_running(pid)));
@@ -209,7 +222,7 @@ fn a_worker_of_a_dead_server_is_gone_before_it_is_replaced() {
             panic!("one server");
         };
         kill(Pid::from_raw(server), Signal::SIGKILL).unwrap();
-        assert_eq!(pool.map(crate::support::power, 0..3), [0, 1, 1024]);
+        assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
         let after = pool.pids();
         assert_eq!(pool.broadcast(|| std::process::id() as i32), after);
         wait_until(|| {
@@ -225,18 +238,151 @@ struct Handed<T>(T);
 // SAFETY: the thread that made it has ended before another uses it.
 unsafe impl<T> Send for Handed<T> {}
 
+/// Runs something on a thread, and waits until the system has taken that off its books: by then, it
+/// has sent every signal that is tied to it.
+fn on_a_thread<T>(run: impl FnOnce() -> T) -> T {
+    let run = Handed(run);
+    let thread = move || {
+        let Handed(run) = { run };
+        (nix::unistd::gettid(), Handed(run()))
+    };
+    // SAFETY: what it borrows lives until it has been joined.
+    let thread = unsafe { std::thread::Builder::new().spawn_unchecked(thread) };
+    let (id, Handed(result)) = thread.unwrap().join().unwrap();
+    wait_until(|| !Path::new(&format!("/proc/self/task/{id}")).exists());
+    result
+}
+
+/// How workers are started in a process with threads.
+const WITH_THREADS: [StartMethod; 2] = [StartMethod::Forkserver, StartMethod::Spawn];
+
 fn a_pool_outlives_the_thread_that_made_it() {
-    for method in [StartMethod::Forkserver, StartMethod::Spawn] {
-        let make = move || {
+    for method in WITH_THREADS {
+        let (pool, before) = on_a_thread(|| {
             let pool = crate::starts::pool(method, 2);
-            assert_eq!(pool.map(crate::support::power, 0..3), [0, 1, 1024]);
-            Handed(pool)
-        };
-        let Handed(pool) = std::thread::spawn(make).join().unwrap();
-        let before = crate::support::children();
-        wait_until(|| before.iter().all(|&pid| !is_running(pid)));
+            assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
+            let pids = pool.pids();
+            (pool, pids)
+        });
         for _ in 0..2 {
-            assert_eq!(pool.map(crate::support::power, 0..3), [0, 1, 1024]);
+            assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
+            assert_eq!(pool.broadcast(|| std::process::id() as i32), before);
+        }
+    }
+}
+
+fn a_pool_may_end_on_another_thread() {
+    for method in METHODS {
+        for _ in 0..3 {
+            let pool = crate::starts::pool(method, 2);
+            assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
+            on_a_thread(|| {
+                assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
+                drop(pool);
+            });
+            assert_eq!(crate::support::children(), Vec::<i32>::new(), "{method:?}");
+        }
+    }
+}
+
+fn a_worker_outlives_the_thread_that_replaced_it() {
+    let exits = |x: u64| if x == 1 { std::process::exit(3) } else { x };
+    for method in [&[StartMethod::Auto], &WITH_THREADS[..]].concat() {
+        // Auto comes to a fork, and has a server from the first death beside a thread on.
+        let pool = crate::starts::pool(method, 2);
+        let first = pool.pids();
+        let second = on_a_thread(|| {
+            let results = pool.try_map(exits, 0..20);
+            assert_eq!(results[1].as_ref().unwrap_err().exit_code(), Some(3));
+            assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 19);
+            pool.pids()
+        });
+        assert_eq!(second.iter().filter(|&pid| first.contains(pid)).count(), 1);
+        assert_eq!(pool.broadcast(|| std::process::id() as i32), second);
+    }
+}
+
+/// What stands in the way of noticing that an owner is gone.
+const HINDRANCES: [&str; 3] = ["nothing", "stopped server", "forked child"];
+
+/// Prints the pids that are to end, and last the one of what is in the way.
+fn an_owner_with_threads_is_gone() {
+    let argument = scene_argument();
+    let [folder, method, thread, hindrance, end] = argument.split('|').collect::<Vec<_>>()[..]
+    else {
+        panic!("{argument}")
+    };
+    let make = || {
+        let pool = builder(method, "nothing").build().unwrap();
+        let held = pool.map_async(hold, vec![folder.to_owned(); 2]);
+        wait_until(|| !held.ready() && fs::read_dir(folder).unwrap().count() == 3);
+        (pool, held)
+    };
+    let (pool, _held) = match thread {
+        "thread" => on_a_thread(make),
+        _ => make(),
+    };
+    let server = crate::support::children()[0];
+    let mut pids = pool.pids();
+    pids.push(server);
+    pids.push(match hindrance {
+        "stopped server" => {
+            kill(Pid::from_raw(server), Signal::SIGSTOP).unwrap();
+            wait_until(|| {
+                let stat = fs::read_to_string(format!("/proc/{server}/stat")).unwrap();
+                stat.contains(") T ")
+            });
+            0
+        }
+        // It holds all of this process's files open.
+        "forked child" => {
+            // SAFETY: the child only waits.
+            match unsafe { nix::unistd::fork() }.unwrap() {
+                nix::unistd::ForkResult::Child => loop {
+                    nix::unistd::alarm::set(HELD_AT_MOST.as_secs() as u32);
+                    nix::unistd::pause();
+                },
+                nix::unistd::ForkResult::Parent { child } => child.as_raw(),
+            }
+        }
+        _ => 0,
+    });
+    println!("{pids:?}");
+    if end == "exec" {
+        let error = Command::new("cat").exec();
+        panic!("{error}");
+    }
+    loop {
+        std::thread::park();
+    }
+}
+
+fn no_server_outlives_its_owner() {
+    let folder = folder();
+    for method in WITH_THREADS {
+        for thread in ["main thread", "thread"] {
+            for hindrance in HINDRANCES {
+                for end in ENDS {
+                    let _ = fs::remove_dir_all(&folder);
+                    fs::create_dir_all(&folder).unwrap();
+                    fs::write(folder.join("gate"), "").unwrap();
+                    let what =
+                        format!("{}|{method:?}|{thread}|{hindrance}|{end}", folder.display());
+                    let (mut owner, mut pids) = play("an_owner_with_threads_is_gone", &what);
+                    let in_the_way = pids.pop().unwrap();
+                    if end == "killed" {
+                        kill(Pid::from_raw(owner.id() as i32), Signal::SIGKILL).unwrap();
+                    }
+                    wait_until(|| pids.iter().all(|&pid| !is_running(pid)));
+                    if in_the_way != 0 {
+                        assert!(is_running(in_the_way), "{what}");
+                        kill(Pid::from_raw(in_the_way), Signal::SIGKILL).unwrap();
+                    }
+                    drop(owner.stdin.take());
+                    owner.wait().unwrap();
+                    fs::remove_dir_all(&folder).unwrap();
+                }
+            }
         }
     }
 }
@@ -270,9 +416,9 @@ fn an_owner_gives_up_privileges() {
         error.is_timed_out() && message.contains("privileges"),
         "{message}"
     );
-    assert!(limited.try_map(crate::support::power, [1])[0].is_err());
+    assert!(limited.try_map(power, [1])[0].is_err());
     drop(limited);
-    assert_eq!(joined.map(crate::support::power, 0..3), [0, 1, 1024]);
+    assert_eq!(joined.map(power, 0..3), [0, 1, 1024]);
     drop(joined);
     println!("done");
 }
@@ -313,14 +459,14 @@ fn children_have_their_own_pids() {
     let pool = builder.start_method(METHODS.into_iter().find(named).unwrap());
     match pool.build() {
         Ok(pool) => {
-            assert_eq!(pool.map(crate::support::power, 0..3), [0, 1, 1024]);
+            assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
             assert_eq!(pool.pids().len(), 3);
             drop(pool);
             let error = Pool::with_workers(1).unwrap_err().to_string();
             assert!(error.contains("PID namespace"), "{error}");
         }
         Err(error) => {
-            assert_eq!(method, "Forkserver");
+            assert_ne!(method, "Fork");
             assert!(error.to_string().contains("PID namespace"), "{error}");
         }
     }

@@ -42,8 +42,9 @@ pub(in crate::pool) struct Board {
     pub(in crate::pool) closed: AtomicU32,
     _line: [u8; 48],
     completions: [Completion; N_WAITERS],
-    /// Tells the workers that their owner is gone. The owner holds it from before the first worker
-    /// starts.
+    /// Tells the workers that their owner is gone. It is held from before the first worker starts:
+    /// by the thread that made a pool whose workers are forked, which is then the only one, and
+    /// otherwise by the pool's server, which ends with its owner.
     pub(in crate::pool) owner: Lifeline,
     pub(in crate::pool) slots: [Slot; MAX_WORKERS],
     jobs: [Job; N_JOBS],

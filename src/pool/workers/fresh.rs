@@ -17,7 +17,7 @@
 //! Other initialisers of the program may not have run yet when tasks do. Nothing else is missing:
 //! the loader has finished its work, and the standard library needs no `main`.
 
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,9 +28,10 @@ use crate::shared::heap::{Heap, Offset};
 use crate::symbol::{self, KnownFiles};
 use crate::sys::child::{self, Branch};
 use crate::sys::launch::{Launch, forget_launch};
+use crate::sys::leash::{self, Ties};
 use crate::sys::letter::{self, Letter};
 use crate::sys::line::{Line, line};
-use crate::sys::{descriptor, object};
+use crate::sys::{descriptor, object, process_id, thread_id};
 
 use super::conditions::Conditions;
 use super::server;
@@ -56,12 +57,14 @@ static IS_ENTERED: AtomicBool = AtomicBool::new(false);
 pub(super) struct Order {
     /// Where [`enter`] lies in its object: a copy of another version is not meant.
     entry: u64,
-    /// The process that launches, and with which this one dies.
-    owner: u64,
+    /// The process that launches.
+    parent: u64,
     /// The number of the file with the pool's memory.
     heap: u64,
-    /// Whether it is a server's, and not a worker's: 0 or 1.
-    is_server: u64,
+    /// The number of a server's leash; 0 in a worker's order.
+    leash: u64,
+    /// Those below that hold.
+    flags: u64,
     slot_index: u64,
     n_workers: u64,
     max_tasks: u64,
@@ -73,12 +76,36 @@ pub(super) struct Order {
 }
 
 impl Order {
-    const N_NUMBERS: usize = 10;
+    /// The server starts its workers by launching the program, and not by a fork.
+    const SPAWNS: u64 = 1;
+    /// The process dies with the thread that launched it: a main thread, whose life is its
+    /// process's.
+    const DIES_WITH_THREAD: u64 = 2;
+    /// The owner holds the file with the pool's memory (see `sys::leash`).
+    const IS_HELD: u64 = 4;
+
+    const N_NUMBERS: usize = 11;
     const N_BYTES: usize = 8 * Order::N_NUMBERS;
+
+    /// What a server knows of its owner, which says more over the line.
+    pub(super) fn ties(self, heap: &Heap, line: Line, leash: Line) -> Ties<'_> {
+        Ties {
+            line,
+            leash,
+            pidfd: leash::pidfd(self.parent as i32),
+            held: heap.file().filter(|_| self.flags & Order::IS_HELD != 0),
+        }
+    }
+
+    /// Whether a server's workers are launched.
+    pub(super) fn spawns(self) -> bool {
+        self.flags & Order::SPAWNS != 0
+    }
 
     /// The same for another worker.
     pub(super) fn for_slot(self, slot_index: u64, n_workers: u64) -> Order {
         Order {
+            leash: 0,
             slot_index,
             n_workers,
             ..self
@@ -88,9 +115,10 @@ impl Order {
     fn to_bytes(self) -> [u8; Order::N_BYTES] {
         let numbers: [u64; Order::N_NUMBERS] = [
             self.entry,
-            self.owner,
+            self.parent,
             self.heap,
-            self.is_server,
+            self.leash,
+            self.flags,
             self.slot_index,
             self.n_workers,
             self.max_tasks,
@@ -110,9 +138,10 @@ impl Order {
         let (numbers, _) = bytes.as_chunks::<8>();
         let [
             entry,
-            owner,
+            parent,
             heap,
-            is_server,
+            leash,
+            flags,
             slot_index,
             n_workers,
             max_tasks,
@@ -122,9 +151,10 @@ impl Order {
         ] = std::array::from_fn(|index| u64::from_le_bytes(numbers[index]));
         Order {
             entry,
-            owner,
+            parent,
             heap,
-            is_server,
+            leash,
+            flags,
             slot_index,
             n_workers,
             max_tasks,
@@ -135,13 +165,19 @@ impl Order {
     }
 }
 
-/// What workers are to be like, for an order.
-pub(super) fn order(duty: &Duty<'_>, initializer: Offset, conditions: Offset) -> Order {
+/// What workers are to be like, and whether each is a process that is launched, for an order.
+pub(super) fn order(
+    duty: &Duty<'_>,
+    spawns: bool,
+    initializer: Offset,
+    conditions: Offset,
+) -> Order {
     Order {
         entry: 0,
-        owner: 0,
+        parent: 0,
         heap: 0,
-        is_server: 0,
+        leash: 0,
+        flags: if spawns { Order::SPAWNS } else { 0 },
         slot_index: duty.slot_index as u64,
         n_workers: duty.n_workers as u64,
         max_tasks: duty.max_tasks,
@@ -151,18 +187,34 @@ pub(super) fn order(duty: &Duty<'_>, initializer: Offset, conditions: Offset) ->
     }
 }
 
-/// Launches a process that becomes a worker, and returns its pid.
+/// Launches a process that becomes a worker, and dies with the thread that calls. Returns its pid.
 pub(super) fn launch_worker(heap: &Heap, order: Order) -> Result<i32> {
-    launch(heap, order).map(|(pid, _)| pid)
+    let flags = Order::DIES_WITH_THREAD;
+    launch(heap, Order { flags, ..order }, None).map(|(pid, _)| pid)
 }
 
-/// Launches a server, and returns its pid and the line to it.
-pub(super) fn launch_server(heap: &Heap, order: Order) -> Result<(i32, Line)> {
-    let is_server = 1;
-    launch(heap, Order { is_server, ..order })
+/// A server, as its owner has it.
+pub(super) struct Launched {
+    pub(super) pid: i32,
+    pub(super) line: Line,
+    pub(super) leash: Line,
 }
 
-fn launch(heap: &Heap, order: Order) -> Result<(i32, Line)> {
+/// Launches a server for this process's pool.
+pub(super) fn launch_server(heap: &Heap, mut order: Order) -> Result<Launched> {
+    let (leash, its_end) = line()?;
+    order.leash = its_end.as_fd().as_raw_fd() as u64;
+    if heap.file().is_some_and(leash::hold) {
+        order.flags |= Order::IS_HELD;
+    }
+    if thread_id() == process_id() {
+        order.flags |= Order::DIES_WITH_THREAD;
+    }
+    let (pid, line) = launch(heap, order, Some(its_end.as_fd()))?;
+    Ok(Launched { pid, line, leash })
+}
+
+fn launch(heap: &Heap, order: Order, leash: Option<BorrowedFd<'_>>) -> Result<(i32, Line)> {
     let unsupported = |why: &str| {
         Error::os(
             &format!(
@@ -195,16 +247,18 @@ fn launch(heap: &Heap, order: Order) -> Result<(i32, Line)> {
     })?;
     let order = Order {
         entry: (entry_address() - base) as u64,
-        owner: u64::from(std::process::id()),
+        parent: u64::from(process_id()),
         heap: memory.as_raw_fd() as u64,
         ..order
     };
     let (here, there) = line()?;
+    let mut files = vec![memory, there.as_fd()];
+    files.extend(leash);
     let launch = Launch {
         object: &path,
         address: entry_address(),
         variable: (VARIABLE, letter::leave(&here, &order.to_bytes(), &there)?),
-        files: &[memory, there.as_fd()],
+        files: &files,
     };
     Ok((launch.start()?, here))
 }
@@ -291,14 +345,19 @@ fn follow(order: Order, line: Line, object: &Path) -> ! {
         child::exit_now(worker::FAILED_TO_START);
     }
     forget_launch(VARIABLE, object);
-    child::die_with(Pid::from_raw(order.owner as i32));
+    let parent = Pid::from_raw(order.parent as i32);
+    match order.flags & Order::DIES_WITH_THREAD {
+        0 => child::check_parent(parent),
+        _ => child::die_with(parent),
+    }
     descriptor::fill_standard();
     child::keep_zombies();
     let Ok(heap) = Heap::attach(inherited_file(order.heap as RawFd)) else {
         child::exit_now(worker::FAILED_TO_START)
     };
-    if order.is_server == 1 {
-        server::serve(&heap, order, line);
+    if order.leash != 0 {
+        let leash = Line::inherited(inherited_file(order.leash as RawFd));
+        server::serve(&heap, order, line, leash);
     }
     drop(line);
     work(&heap, order)
@@ -349,9 +408,10 @@ mod tests {
     fn an_order_is_read_as_it_was_written() {
         let order = Order {
             entry: 4711,
-            owner: 2,
+            parent: 2,
             heap: 3,
-            is_server: 1,
+            leash: 1,
+            flags: 4,
             slot_index: 5,
             n_workers: 6,
             max_tasks: u64::MAX,

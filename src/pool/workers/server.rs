@@ -1,16 +1,19 @@
-//! A process without threads and with little memory that forks workers for a pool.
+//! A process without threads and with little memory that starts workers for a pool.
 //!
 //! ```text
-//!  owner ── START slot ──▶ server ── fork ──▶ worker
+//!  owner ── START slot ──▶ server ── fork, or launch ──▶ worker
 //!        ◀── pid ─────────
 //!        ── REAP pid ────▶        ── waitid
 //!        ◀── how it ended
 //! ```
 //!
-//! The workers are the server's children, and die with it as it dies with the owner (both by
-//! `PR_SET_PDEATHSIG`), or else when they see that the owner is gone. So it is the server that
-//! reaps them, and only when it is asked: a pid stays taken until the owner knows how its worker
-//! ended.
+//! The workers are the server's children. So it is the server that reaps them, and only when it is
+//! asked: a pid stays taken until the owner knows how its worker ended.
+//!
+//! The owner may have any number of threads, and each of them may end. The server has one, and
+//! lives exactly as long as its pool, so the workers are tied to it: they die with its thread
+//! (`PR_SET_PDEATHSIG`), or else when they see that the pool's lifeline is cut, which that thread
+//! holds. The server itself notices in three ways that its owner is gone (`sys::leash`).
 
 use std::collections::HashSet;
 use std::error::Error as _;
@@ -22,11 +25,13 @@ use crate::error::{Error, Result};
 use crate::shared::heap::Heap;
 use crate::sys::child::{self, Ended, Side};
 use crate::sys::line::{Line, Message};
-use crate::sys::process_id;
+use crate::sys::{leash, process_id};
 
 use super::fresh::{self, Order};
+use crate::pool::shm::board::Board;
 
-/// "Fork a worker for this slot, in a pool of this size." Reply: its pid, or the system's error.
+/// "Start a worker for this slot, in a pool of this size." Reply: its pid; or the system's error,
+/// the length of a text, and the text, which says what could not be done.
 const START: i64 = 1;
 /// "Reap this process if it has ended." Reply: one of the following, and a code or signal.
 const REAP: i64 = 2;
@@ -45,6 +50,8 @@ const ANSWERS_WITHIN: Duration = Duration::from_millis(100);
 pub(super) struct Server {
     pid: i32,
     line: Line,
+    /// The server is killed when this is closed.
+    _leash: Line,
     owner: u32,
     /// The workers that it forked and has not reaped.
     workers: HashSet<i32>,
@@ -64,27 +71,32 @@ impl Server {
                 std::io::ErrorKind::Unsupported.into(),
             ));
         }
-        let (pid, line) = fresh::launch_server(heap, order)?;
+        let launched = fresh::launch_server(heap, order)?;
         Ok(Server {
-            pid,
-            line,
+            pid: launched.pid,
+            line: launched.line,
+            _leash: launched.leash,
             owner: process_id(),
             workers: HashSet::new(),
         })
     }
 
-    /// Forks a worker; `None` if the server is dead.
+    /// Starts a worker; `None` if the server is dead.
     pub(super) fn start(&mut self, slot_index: usize, n_workers: usize) -> Option<Result<i32>> {
-        let [what, number, _] = self.ask([START, slot_index as i64, n_workers as i64])?;
+        let [what, number, n_bytes] = self.ask([START, slot_index as i64, n_workers as i64])?;
         Some(match what {
             STARTED => {
                 self.workers.insert(number as i32);
                 Ok(number as i32)
             }
-            _ => Err(Error::os(
-                "the pool's server cannot fork a process (see ulimit -u, and the memory that is left)",
-                std::io::Error::from_raw_os_error(number as i32),
-            )),
+            _ => {
+                let text = self.line.receive_text(n_bytes as usize)?;
+                let source = std::io::Error::from_raw_os_error(number as i32);
+                Err(Error::os_elsewhere(
+                    format!("the pool's server {text}"),
+                    source,
+                ))
+            }
         })
     }
 
@@ -136,33 +148,53 @@ impl Drop for Server {
     }
 }
 
-/// Forks and reaps until the owner closes the line.
-pub(super) fn serve(heap: &Heap, order: Order, line: Line) -> ! {
+/// Starts and reaps until the owner closes the line, or is gone.
+pub(super) fn serve(heap: &Heap, order: Order, line: Line, leash: Line) -> ! {
     child::name_process(c"forklore-server");
     child::pass_interrupts();
-    while let Some([what, number, n_workers]) = line.receive() {
-        let reply = if what == START {
-            match child::fork() {
+    let owner = order.ties(heap, line, leash);
+    // The file is looked at last: while the owner holds it, the pidfd is the owner's.
+    if !leash::put_on(&owner.leash) || owner.is_over() {
+        child::exit_now(0);
+    }
+    Board::of(heap).owner.hold();
+    while let Some([what, number, n_workers]) = owner.receive() {
+        let is_heard = if what == START {
+            let order = order.for_slot(number as u64, n_workers as u64);
+            match start(heap, order) {
                 Ok(Side::Child(_branch)) => {
-                    drop(line);
-                    fresh::work(heap, order.for_slot(number as u64, n_workers as u64));
+                    drop(owner);
+                    fresh::work(heap, order);
                 }
-                Ok(Side::Parent(pid)) => [STARTED, i64::from(pid), 0],
-                Err(error) => [FAILED, os_code(&error), 0],
+                Ok(Side::Parent(pid)) => owner.line.send([STARTED, i64::from(pid), 0]),
+                Err(error) => {
+                    let text = error.to_string();
+                    let reply = [FAILED, os_code(&error), text.len() as i64];
+                    owner.line.send_with(reply, &text)
+                }
             }
         } else {
-            match child::try_reap(number as i32) {
+            owner.line.send(match child::try_reap(number as i32) {
                 None => [RUNS, 0, 0],
                 Some(Ended::Exited(code)) => [EXITED, i64::from(code), 0],
                 Some(Ended::Signalled(signal)) => [SIGNALLED, i64::from(signal), 0],
                 Some(Ended::Unknown) => [UNKNOWN, 0, 0],
-            }
+            })
         };
-        if !line.send(reply) {
+        if !is_heard {
             break;
         }
     }
     child::exit_now(0)
+}
+
+/// Starts a worker. It is the child's side if the worker was forked and this is it.
+fn start(heap: &Heap, order: Order) -> Result<Side> {
+    if order.spawns() {
+        fresh::launch_worker(heap, order).map(Side::Parent)
+    } else {
+        child::fork()
+    }
 }
 
 fn os_code(error: &Error) -> i64 {

@@ -7,10 +7,11 @@ use crate::error::Result;
 use crate::shared::heap::Heap;
 use crate::sys::child::{self, Ended, Side};
 
-use super::fresh::{self, Order};
+use super::fresh::Order;
 use super::server::Server;
 use super::worker::{self, Duty};
 use crate::pool::settings::{Settings, StartMethod};
+use crate::pool::shm::board::Board;
 
 /// What a method comes to in this process as it is now: never `Auto`.
 pub(in crate::pool) fn settle(method: StartMethod) -> StartMethod {
@@ -58,9 +59,6 @@ impl Starter {
                 }
             };
         };
-        if self.method == StartMethod::Spawn {
-            return fresh::launch_worker(duty.heap, order);
-        }
         let pid = self.start_by_server(duty, order)?;
         self.served.insert(pid);
         Ok(pid)
@@ -72,6 +70,9 @@ impl Starter {
             return started;
         }
         // There was none, or it was killed: the dead one is reaped when it is replaced.
+        if self.method != StartMethod::Fork {
+            Board::of(duty.heap).owner.reset()?;
+        }
         let fresh = self.server.insert(Server::launch(duty.heap, order)?);
         ask(fresh).unwrap_or_else(|| Err(dead_server()))
     }
@@ -102,7 +103,7 @@ impl Starter {
 
 fn dead_server() -> crate::error::Error {
     crate::error::Error::os(
-        "the server that forks this pool's workers died as soon as it was started",
+        "the server that starts this pool's workers died as soon as it was started",
         std::io::ErrorKind::BrokenPipe.into(),
     )
 }

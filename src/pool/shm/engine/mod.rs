@@ -31,7 +31,7 @@ use super::sleep;
 use super::watch::{Nap, Watch};
 use crate::pool::call::transport::{Death, Ending, Transport};
 use crate::pool::call::work::Trampoline;
-use crate::pool::settings::Settings;
+use crate::pool::settings::{Settings, StartMethod};
 use crate::pool::stats::{Stats, Tally};
 use crate::pool::workers::crew::{Crew, Leaver, check_number};
 use crate::pool::workers::start;
@@ -97,7 +97,10 @@ impl Engine {
         });
         let lifeline = &Board::of(&heap).owner;
         lifeline.reset()?;
-        lifeline.hold();
+        // A pool's server holds it in this process's stead, whose threads may end before the pool.
+        if settings.method == StartMethod::Fork {
+            lifeline.hold();
+        }
         let n_cpus = cpus::runnable();
         Ok(Engine {
             owner: process_id(),
@@ -332,13 +335,6 @@ impl Engine {
         if self.is_terminated {
             return Err(Error::closed());
         }
-        let lifeline = &Board::of(&self.heap).owner;
-        if lifeline.is_cut() {
-            // The thread that made the pool has ended, and its workers with it; now this one has
-            // the pool.
-            lifeline.reset()?;
-            lifeline.hold();
-        }
         let outcome = self.crew.fill_slots(self.first_open());
         if self.has_workers() { Ok(()) } else { outcome }
     }
@@ -365,8 +361,9 @@ impl Drop for Engine {
                 self.settings.closures.add(&tally);
             }
         }
+        // Where a server started the workers, its thread holds the lifeline, and not one of ours.
         let lifeline = &Board::of(&self.heap).owner;
-        if !lifeline.cut() {
+        if self.settings.method == StartMethod::Fork && !lifeline.cut() {
             // It is in the list that the C library keeps for the thread that made the pool.
             self.heap.keep_page_of(std::ptr::from_ref(lifeline).cast());
         }

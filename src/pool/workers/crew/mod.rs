@@ -23,7 +23,7 @@ use super::start::Starter;
 use super::time_limit::TimeLimits;
 use super::worker::{Duty, FAILED_TO_START};
 use crate::pool::call::transport::Death;
-use crate::pool::settings::Settings;
+use crate::pool::settings::{Settings, StartMethod};
 use crate::pool::shm::board::{AWAKE, Board, MAX_WORKERS, Slot};
 use crate::pool::shm::function;
 use crate::pool::shm::sleep;
@@ -254,7 +254,10 @@ impl Crew {
             local: self.settings.local,
             max_spinners: self.n_cpus.saturating_sub(1),
         };
-        let order = (!forks).then(|| fresh::order(&duty, self.initializer, self.conditions));
+        let order = (!forks).then(|| {
+            let spawns = self.settings.method == StartMethod::Spawn;
+            fresh::order(&duty, spawns, self.initializer, self.conditions)
+        });
         self.pids[slot_index] = Some(self.starter.start(&duty, order)?);
         if std::mem::take(&mut self.record(slot_index).is_bereft) {
             self.count(slot_index, Count::Respawns);
