@@ -103,8 +103,8 @@ pub use workers::fresh::init;
 /// if workers have changed their credentials (`setuid` and its like).
 ///
 /// A worker that is at work dies at once with its owner, with two exceptions, in which it ends
-/// after the task that it is at: it was forked from its owner, which has replaced its program, or it
-/// has changed its credentials since it last slept.
+/// after the task that it is at: it was forked from its owner, which has replaced its program; or
+/// it has changed its credentials since it last slept.
 ///
 /// A function that has captured only values without size is called in processes in which those
 /// values were never made. A value that stands for a fact of this process (pyo3's `Python<'py>`:

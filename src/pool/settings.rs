@@ -147,7 +147,7 @@ pub enum StartMethod {
     /// A fresh process of the same program, which has one thread and little memory, forks workers
     /// when it is asked to.
     Forkserver,
-    /// Each worker is a fresh process of the same program, which a process as in `Forkserver` starts:
-    /// its environment and its working directory are those of when the pool was made.
+    /// Each worker is a fresh process of the same program, which a server as that of `Forkserver`
+    /// starts: its environment and working directory are those of when the pool was made.
     Spawn,
 }
