@@ -87,8 +87,8 @@ pub(super) struct LocalCall {
     pub(super) call: *const (),
 }
 
-// SAFETY: the pointer is followed in forked workers alone, each of which has a copy of what it leads
-// to and one thread.
+// SAFETY: the pointer is followed in forked workers alone, each of which has a copy of what it
+// leads to and one thread.
 unsafe impl Send for LocalCall {}
 // SAFETY: as above.
 unsafe impl Sync for LocalCall {}

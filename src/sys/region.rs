@@ -62,8 +62,8 @@ fn ample_bytes() -> usize {
     bytes.clamp(LEAST_ASKED, MOST_ASKED).next_power_of_two()
 }
 
-// SAFETY: a region is an address that stays mapped; what threads do to the memory is the business of
-// those who give out parts of it.
+// SAFETY: a region is an address that stays mapped; what threads do to the memory is the business
+// of those who give out parts of it.
 unsafe impl Send for Region {}
 // SAFETY: as above.
 unsafe impl Sync for Region {}

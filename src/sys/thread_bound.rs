@@ -29,19 +29,6 @@ impl<T> ThreadBound<T> {
     pub(crate) fn get(&self) -> Option<&T> {
         self.is_here().then(|| &*self.value)
     }
-
-    /// The value, on its own thread.
-    ///
-    /// # Errors
-    /// Itself, on another.
-    pub(crate) fn into_inner(self) -> Result<T, ThreadBound<T>> {
-        if !self.is_here() {
-            return Err(self);
-        }
-        let mut bound = ManuallyDrop::new(self);
-        // SAFETY: `bound` is not dropped, so that the value has one owner still.
-        Ok(unsafe { ManuallyDrop::take(&mut bound.value) })
-    }
 }
 
 impl<T> Drop for ThreadBound<T> {
@@ -71,11 +58,11 @@ mod tests {
         let bound = ThreadBound::new(Rc::clone(&value));
         let bound = thread::spawn(move || {
             assert!(bound.get().is_none());
-            bound.into_inner().map(drop).unwrap_err()
+            bound
         });
         let bound = bound.join().unwrap();
         assert!(bound.get().is_some_and(|here| Rc::ptr_eq(here, &value)));
-        drop(bound.into_inner());
+        drop(bound);
         assert_eq!(Rc::strong_count(&value), 1);
         let leaked = ThreadBound::new(Rc::clone(&value));
         thread::spawn(move || drop(leaked)).join().unwrap();

@@ -57,10 +57,14 @@ fn for_each_method(test: impl Fn(&Pool)) {
 /// Runs `f` on each of eight threads.
 fn on_threads(f: impl Fn(u64) + Sync) {
     std::thread::scope(|scope| {
-        for thread in 0..N_THREADS {
-            let f = &f;
-            scope.spawn(move || f(thread));
-        }
+        let f = &f;
+        let threads: Vec<_> = (0..N_THREADS)
+            .map(|thread| scope.spawn(move || f(thread)))
+            .collect();
+        // A scope ends before its threads have left the process, which may then not fork.
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
     });
 }
 
@@ -187,7 +191,7 @@ fn what_is_pending_is_taken_on_another_thread() {
     for_each_method(|pool| {
         let (sender, receiver) = channel::<(u64, Pending<u64>)>();
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let taker = scope.spawn(|| {
                 for (x, pending) in receiver {
                     assert_eq!(pending.get().unwrap(), power(x));
                 }
@@ -196,12 +200,11 @@ fn what_is_pending_is_taken_on_another_thread() {
                 sender.send((x, pool.apply_async(power, x))).unwrap();
             }
             drop(sender);
+            taker.join().unwrap();
         });
         // Dropped elsewhere, it is cancelled, and its memory given back.
         let pending = pool.map_async(power, 0..100_000);
-        std::thread::scope(|scope| {
-            scope.spawn(move || drop(pending));
-        });
+        std::thread::spawn(move || drop(pending)).join().unwrap();
         assert_eq!(pool.map(power, 0..2), [0, 1]);
     });
 }
@@ -311,13 +314,16 @@ fn a_pool_that_is_joined_waits_for_other_threads_results() {
     for_each_method(|pool| {
         let pending: Vec<_> = (0..50).map(|x| (x, pool.apply_async(power, x))).collect();
         std::thread::scope(|scope| {
-            scope.spawn(|| pool.join());
-            scope.spawn(|| pool.join());
-            scope.spawn(move || {
+            let joining = [(); 2].map(|()| scope.spawn(|| pool.join()));
+            let taking = scope.spawn(move || {
                 for (x, pending) in pending {
                     assert_eq!(pending.get().unwrap(), power(x));
                 }
             });
+            joining
+                .into_iter()
+                .for_each(|thread| thread.join().unwrap());
+            taking.join().unwrap();
         });
         assert!(pool.pids().is_empty());
     });

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::caught;
 use crate::error::{Error, Outcome, Result, TaskError};
+use crate::sys::ThreadBound;
 use crate::trace::Traced;
 
 use super::callable::{Callable, Nullary, is_non_capturing, why_not_shipped};
@@ -255,8 +256,9 @@ impl Call<'_> {
         why_not_shipped: fn() -> String,
         load: Load,
         call: Box<dyn Any>,
-    ) -> Box<dyn FnOnce() -> Result<Arc<dyn Underway>>> {
+    ) -> Box<dyn FnOnce() -> Result<Arc<dyn Underway>> + Send> {
         let (pool, options) = (Arc::clone(self.pool), self.options);
+        let call = ThreadBound::new(call);
         Box::new(move || {
             let n_items = load.n_items;
             let workers = way::fork_for(&pool, local_call, why_not_shipped, n_items, Some(call))?;

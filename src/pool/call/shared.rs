@@ -40,8 +40,11 @@ pub(in crate::pool) struct Shared {
     /// Calls that have workers forked for them.
     turns: Turns,
     /// What the workers have inherited and the owner must keep for those that it starts later.
-    _inherited: ThreadBound<Option<Box<dyn Any>>>,
+    _inherited: Option<Inheritance>,
 }
+
+/// What a call has captured, and its arguments: its thread's alone.
+pub(super) type Inheritance = ThreadBound<Box<dyn Any>>;
 
 /// A map's arguments on their way to a pool's workers.
 pub(in crate::pool) type Load = Encoded<Arguments>;
@@ -92,7 +95,7 @@ impl Shared {
     pub(in crate::pool) fn start(
         settings: Settings,
         n_workers: usize,
-        inherited: Option<Box<dyn Any>>,
+        inherited: Option<Inheritance>,
     ) -> Result<Arc<Shared>> {
         let settings = Arc::new(settings);
         let engine = Engine::start(&settings, n_workers)?;
@@ -103,7 +106,7 @@ impl Shared {
             n_workers: AtomicUsize::new(n_workers),
             is_closed: AtomicBool::new(false),
             turns: Turns::default(),
-            _inherited: ThreadBound::new(inherited),
+            _inherited: inherited,
         }))
     }
 

@@ -12,10 +12,11 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::error::{self, TaskError};
-use crate::sys::{PerProcess, ThreadBound, process_id};
+use crate::sys::{PerProcess, process_id};
 
 use super::copied::Copied;
 
@@ -47,8 +48,8 @@ pub(super) trait Underway: Send + Sync {
 pub(in crate::pool) struct Start {
     /// How many workers are forked for it.
     pub(in crate::pool) n_workers: usize,
-    /// Forks them and launches the call.
-    pub(super) begin: Box<dyn FnOnce() -> error::Result<Arc<dyn Underway>>>,
+    /// Forks them and launches the call, on the thread that has made it.
+    pub(super) begin: Box<dyn FnOnce() -> error::Result<Arc<dyn Underway>> + Send>,
 }
 
 /// A call that takes its turn, and what came of it.
@@ -56,11 +57,13 @@ pub(in crate::pool) struct Turn {
     n_workers: usize,
     phase: Mutex<Phase>,
     owner: u32,
+    /// The thread that has made it.
+    thread: ThreadId,
 }
 
 /// Where a call is; its lock is held for a moment only.
 enum Phase {
-    Waiting(ThreadBound<Start>),
+    Waiting(Start),
     /// Its thread forks the workers.
     Beginning,
     Running(Arc<dyn Underway>),
@@ -76,8 +79,9 @@ impl Turn {
     pub(in crate::pool) fn take(turns: &Turns, limit: usize, start: Start) -> Arc<Turn> {
         let turn = Arc::new(Turn {
             n_workers: start.n_workers,
-            phase: Mutex::new(Phase::Waiting(ThreadBound::new(start))),
+            phase: Mutex::new(Phase::Waiting(start)),
             owner: process_id(),
+            thread: thread::current().id(),
         });
         turns.lock().waiting.push_back(Arc::downgrade(&turn));
         turns.advance(limit);
@@ -150,10 +154,7 @@ impl Turn {
 
     /// Whether the calling thread can begin the call, or it has begun.
     fn may_begin_here(&self) -> bool {
-        match &*self.lock() {
-            Phase::Waiting(start) => start.is_here(),
-            _ => true,
-        }
+        self.thread == thread::current().id() || !matches!(*self.lock(), Phase::Waiting(_))
     }
 
     /// Whether its workers have ended.
@@ -164,7 +165,7 @@ impl Turn {
     /// Begins, if that was not done yet and is this thread's business.
     fn begin(&self) {
         let start = self.leave(Phase::Beginning, |phase| match phase {
-            Phase::Waiting(start) => start.into_inner().map_err(Phase::Waiting),
+            Phase::Waiting(start) => Ok(start),
             phase => Err(phase),
         });
         let Some(start) = start else { return };
@@ -350,7 +351,7 @@ impl Turns {
         let oldest = self.lock().running.iter().find_map(Weak::upgrade);
         let has_ended = oldest.is_some_and(|call| call.ends_by(deadline));
         if !has_ended {
-            std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
+            thread::sleep(deadline.saturating_duration_since(Instant::now()));
         }
     }
 }

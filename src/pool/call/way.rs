@@ -1,7 +1,6 @@
 //! The two ways of a function and its arguments to workers: sent to those that are there, or
 //! inherited by some that are forked.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
@@ -15,7 +14,7 @@ use super::callable::{Callable, how_to_ship, why_not_shipped};
 use super::flight::{Flight, Function};
 use super::outcome::NotRun;
 use super::run::Call;
-use super::shared::{Load, Shared};
+use super::shared::{Inheritance, Load, Shared};
 use super::spent::Spent;
 use super::work::{Inherited, run_inherited, run_inherited_on_encoded, run_shipped};
 use crate::pool::settings::{LocalCall, Settings, StartMethod};
@@ -155,7 +154,7 @@ pub(super) fn fork_for(
     call: LocalCall,
     why_not_shipped: fn() -> String,
     n_items: usize,
-    inherited: Option<Box<dyn Any>>,
+    inherited: Option<Inheritance>,
 ) -> Result<Arc<Shared>> {
     let settings = pool.settings();
     let settings = Settings {

@@ -50,8 +50,8 @@ pub(in crate::pool) fn wake_some(slots: &[Slot], n: usize) {
     }
 }
 
-/// A thread of the owner's has said that it is about to sleep. It looks then whether it is over, and
-/// sleeps on the [`word`](Announced::word) if not.
+/// A thread of the owner's has said that it is about to sleep. It looks then whether it is over,
+/// and sleeps on the [`word`](Announced::word) if not.
 pub(in crate::pool) struct Announced<'b> {
     completion: &'b Completion,
     seen: u32,
