@@ -88,6 +88,24 @@
 //! assert_eq!(lengths, [4, 4, 4]);
 //! ```
 //!
+//! # What an operator sees
+//!
+//! [`Pool::stats`] counts, for each worker and in total: tasks, deaths by their cause, retries,
+//! time limits that were passed, respawns. With the feature `tracing`, a subscriber of that crate
+//! hears of each as it is noticed, with the target `forklore::pool`:
+//!
+//! | level | events | fields |
+//! | --- | --- | --- |
+//! | error | a worker could not be started | `slot`, `error` |
+//! | warn | a worker died; a time limit passed, and the worker was ended | `slot`, `pid`, `cause`, `reason`, `item` if it was at one |
+//! | info | an item is tried again | `slot`, `item` |
+//! | debug | a pool started, was closed, was terminated; a worker started, retired | `n_workers`, `method`, `slot`, `pid` |
+//!
+//! Workers that are forked for a closure's call have `closure = true`, and their starts and
+//! retirements the level trace. Events come from the owner alone, in the call in which it notices
+//! something, and so in the span that this call is in. A subscriber may use the pool itself;
+//! `tracing` does not tell it of what it causes so.
+//!
 //! # In one line, in turns, from Python
 //!
 //! [`Parallel`] is a map in one line: `Parallel::jobs(-1).map(f, args)`. [`ThreadPool`], [`Serial`]
@@ -106,6 +124,7 @@
 //! | `progress` | [`progress()`], [`Pool::with_progress`], [`Parallel::progress`] | indicatif, `figure` |
 //! | `figure` | [`figure`], [`display`], [`Trace::timeline`], [`Overheads::figure`] | |
 //! | `notebook` | [`input()`], [`password`], and how a cell shows its value | `figure` |
+//! | `tracing` | [what an operator sees](#what-an-operator-sees), as events | tracing |
 //! | `full` | all of them | |
 //!
 //! A clean debug build takes about 24 s of processor time with the default features and 31 s with

@@ -124,6 +124,7 @@ where
             }
             // A chunk is one worker's; what is divided further is the stream.
             let options = self.options.scheduled(Schedule::Fixed(n_items));
+            let options = options.beginning_at(self.next_index);
             self.window.push_back(Chunk {
                 flight: Flight::launch(&self.shared, self.function, encoded, options)?,
                 first_index: self.next_index,

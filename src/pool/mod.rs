@@ -19,6 +19,7 @@ mod broadcast;
 mod builder;
 mod call;
 mod imap;
+mod journal;
 mod life;
 mod local;
 mod map;

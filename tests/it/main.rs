@@ -12,6 +12,7 @@ mod cpython;
 mod deaths;
 mod documents;
 mod endings;
+mod events;
 mod exhaustion;
 mod features;
 mod interface;
@@ -53,6 +54,7 @@ fn main() {
         ("deaths", deaths::TESTS),
         ("lifelines", lifelines::TESTS),
         ("endings", endings::TESTS),
+        ("events", events::TESTS),
         ("pools", pools::TESTS),
         ("parallel", parallel::TESTS),
         ("limits", limits::TESTS),

@@ -120,6 +120,7 @@ impl<T: Transport> Batch<T> {
             args: &self.args,
             n_items: items.as_ref().map_or(self.n_items, |items| items.len()) as u64,
             items: items.as_deref(),
+            first_item: self.terms.options.first_item,
             schedule: self.terms.options.schedule,
             only_slot: self.terms.only_slot,
             time_limit: self.terms.options.time_limit,
@@ -237,7 +238,7 @@ impl<T: Transport> Batch<T> {
                 if error.is_timed_out() || *n_deaths > self.terms.retries {
                     self.failures.push((item, error));
                 } else {
-                    transport.retried(item, death);
+                    transport.retried(self.terms.options.first_item + item, death);
                 }
             }
         }

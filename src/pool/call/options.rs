@@ -18,6 +18,8 @@ pub(in crate::pool) struct Options {
     pub(in crate::pool) time_limit: Option<Duration>,
     /// Which of the owner's threads wait for the results: below [`N_WAITERS`].
     pub(in crate::pool) waiters: usize,
+    /// Which item of the user's call the first argument is: some calls are sent in parts.
+    pub(in crate::pool) first_item: usize,
 }
 
 impl Options {
@@ -27,6 +29,7 @@ impl Options {
             schedule: settings.schedule,
             time_limit: None,
             waiters: 0,
+            first_item: 0,
         }
     }
 
@@ -45,6 +48,11 @@ impl Options {
     pub(in crate::pool) fn limited(self, limit: Duration) -> Options {
         let time_limit = Some(limit);
         Options { time_limit, ..self }
+    }
+
+    /// The same, for a part of a call.
+    pub(in crate::pool) fn beginning_at(self, first_item: usize) -> Options {
+        Options { first_item, ..self }
     }
 
     /// Looks for what no call can have.

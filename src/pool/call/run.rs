@@ -307,7 +307,13 @@ where
     let launch = |slot| -> Result<Flight> {
         let encoded = pool.encode(std::iter::once(()), &mut Spent::dropped())?;
         let function = sent::<Nullary<F>, ()>();
-        Flight::launch_for(pool, function, encoded, options, Some(slot))
+        Flight::launch_for(
+            pool,
+            function,
+            encoded,
+            options.beginning_at(slot),
+            Some(slot),
+        )
     };
     // All begin before the first is waited for.
     let flights: Vec<Result<Flight>> = (0..n_slots).map(launch).collect();

@@ -19,6 +19,8 @@ use super::batch;
 use super::spent::Spent;
 use super::transport::Encoded;
 use super::turns::Turns;
+use crate::pool::journal::Told;
+use crate::pool::journal::telling::{Eventful, Telling};
 use crate::pool::settings::Settings;
 use crate::pool::shm::args::{Arguments, Encoder};
 use crate::pool::shm::engine::{BACKSTOP, Engine};
@@ -64,8 +66,14 @@ pub(super) struct State {
     pub(super) orphans: Vec<Batch>,
 }
 
-/// The lock of a pool, held.
-pub(super) type Guard<'s> = MutexGuard<'s, State>;
+/// The lock of a pool, held. What happens meanwhile is told when it is let go.
+pub(super) type Guard<'s> = Telling<MutexGuard<'s, State>>;
+
+impl Eventful for State {
+    fn take_events(&mut self) -> Told {
+        self.engine.take_events()
+    }
+}
 
 impl State {
     fn of(engine: Engine) -> State {
@@ -98,7 +106,8 @@ impl Shared {
         inherited: Option<Inheritance>,
     ) -> Result<Arc<Shared>> {
         let settings = Arc::new(settings);
-        let engine = Engine::start(&settings, n_workers)?;
+        let mut engine = Engine::start(&settings, n_workers)?;
+        drop(engine.take_events());
         Ok(Arc::new(Shared {
             looks: Looks::new(engine.n_cpus()),
             state: PerProcess::new(State::of(engine)),
@@ -182,14 +191,15 @@ impl Shared {
     /// The engine of this process: one that was inherited from another process is replaced.
     #[inline(never)]
     pub(super) fn lock(&self) -> Result<Guard<'_>> {
-        self.state.lock(|| {
+        let locked = self.state.lock(|| {
             let engine = match self.is_closed.load(Ordering::Relaxed) {
                 true => Engine::closed(&self.settings),
                 false => Engine::start(&self.settings, self.n_workers()),
             };
             self.settings.closures.reset();
             engine.map(State::of)
-        })
+        });
+        locked.map(Telling::after)
     }
 
     /// Waits until `step` finds that it is over, and gives nothing more to watch; false if the

@@ -47,7 +47,8 @@ pub(in crate::pool) trait Transport: Sized {
     /// Takes a job that has ended off the books.
     fn conclude(&mut self, job: u64) -> Ending<Self::Results>;
 
-    /// An item is tried again of which a worker has died: for those who count.
+    /// An item is tried again of which a worker has died: for those who count. It is the one that
+    /// the user knows.
     fn retried(&mut self, item: usize, death: &Death);
 
     /// Leaves nothing to claim of a job.
@@ -148,6 +149,8 @@ pub(in crate::pool) struct NewJob<'b, T: Transport> {
     pub(in crate::pool) n_items: u64,
     /// The item that each stands for, in ascending order; `None`: they are the same.
     pub(in crate::pool) items: Option<&'b [u64]>,
+    /// What is added to an item to have the one that the user knows.
+    pub(in crate::pool) first_item: usize,
     /// How to cut chunks.
     pub(in crate::pool) schedule: Schedule,
     /// The worker that alone may claim.

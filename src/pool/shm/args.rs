@@ -7,10 +7,11 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
+use crate::sys::atomic::Ordering;
 use crate::sys::process_id;
 use crate::wire::{self, Sink};
 
-use super::board::{ArgSpan, NO_BYTES};
+use super::board::{ArgSpan, Job, NO_BYTES};
 use super::growing::{Growing, block_bytes};
 use crate::pool::call::spent::Spent;
 use crate::pool::call::transport::Encoded;
@@ -61,6 +62,15 @@ pub(super) fn write_list(heap: &Heap, items: &[u64]) -> Result<Offset> {
         std::ptr::copy_nonoverlapping(items.as_ptr(), heap.at(list).cast::<u64>(), items.len());
     }
     Ok(list)
+}
+
+/// The item that a task of a job stands for.
+pub(super) fn item(heap: &Heap, job: &Job, task: u64) -> u64 {
+    match job.list.load(Ordering::Relaxed) {
+        0 => task,
+        // SAFETY: a list has an item for each task, and stays until the job is discarded.
+        list => unsafe { heap.at(list).cast::<u64>().add(task as usize).read() },
+    }
 }
 
 /// Writes arguments into shared memory.

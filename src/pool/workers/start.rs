@@ -48,6 +48,14 @@ impl Starter {
         self.method == StartMethod::Fork && (!self.is_auto || child::is_alone())
     }
 
+    /// How the next worker comes into being.
+    pub(super) fn method_now(&self) -> StartMethod {
+        match (self.method, self.forks()) {
+            (StartMethod::Fork, false) => StartMethod::Forkserver,
+            (method, _) => method,
+        }
+    }
+
     /// Starts a worker: a fork of this process, or one to which `order` says what `duty` does.
     pub(super) fn start(&mut self, duty: &Duty<'_>, order: Option<Order>) -> Result<i32> {
         let Some(order) = order else {

@@ -51,6 +51,7 @@ fn terms(schedule: Schedule, retries: u32) -> Terms {
             schedule,
             time_limit: None,
             waiters: 0,
+            first_item: 0,
         },
         only_slot: None,
         retries,

@@ -10,6 +10,7 @@ use super::super::lane;
 use super::super::results::JobResults;
 use super::{Engine, OpenJob};
 use crate::pool::call::transport::{Death, Ending, Look, NewJob, Transport, WorkerLook};
+use crate::pool::journal::Event;
 use crate::pool::stats::Count;
 
 impl Transport for Engine {
@@ -44,6 +45,7 @@ impl Transport for Engine {
             id,
             OpenJob {
                 only_slot: new.only_slot,
+                first_item: new.first_item,
                 ..OpenJob::default()
             },
         );
@@ -83,8 +85,10 @@ impl Transport for Engine {
             .unwrap_or_else(|| self.ending_of(id, open.deaths))
     }
 
-    fn retried(&mut self, _item: usize, death: &Death) {
-        self.crew.count(death.slot, Count::Retries);
+    fn retried(&mut self, item: usize, death: &Death) {
+        let slot = death.slot;
+        self.crew.count(slot, Count::Retries);
+        self.crew.journal.note(Event::Retried { slot, item });
     }
 
     fn cancel(&self, id: u64) {

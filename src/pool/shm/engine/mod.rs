@@ -23,6 +23,7 @@ use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::Ordering;
 use crate::sys::process_id;
 
+use super::args;
 use super::board::{Board, Job, N_JOBS};
 use super::desk::Shm;
 use super::function::Records;
@@ -31,9 +32,11 @@ use super::sleep;
 use super::watch::{Nap, Watch};
 use crate::pool::call::transport::{Death, Ending, Transport};
 use crate::pool::call::work::Trampoline;
+use crate::pool::journal::telling::Eventful;
+use crate::pool::journal::{Event, Told};
 use crate::pool::settings::{Settings, StartMethod};
 use crate::pool::stats::{Stats, Tally};
-use crate::pool::workers::crew::{Crew, Leaver, check_number};
+use crate::pool::workers::crew::{Crew, Departure, Leaver, check_number};
 use crate::pool::workers::start;
 
 /// A worker that dies before it holds its lifeline is noticed this late at the latest.
@@ -66,6 +69,8 @@ struct OpenJob {
     only_slot: Option<usize>,
     /// What came of it, if a later job needed its entry in the queue.
     ending: Option<Ending<JobResults>>,
+    /// What is added to an item to have the one that the user knows.
+    first_item: usize,
 }
 
 impl Engine {
@@ -79,6 +84,10 @@ impl Engine {
         let mut engine = Engine::idle(settings, n_workers)?;
         // Dropped, an engine ends the workers that it has.
         engine.crew.fill_slots(0)?;
+        engine.crew.journal.note(Event::PoolStarted {
+            n_workers,
+            method: settings.method,
+        });
         Ok(engine)
     }
 
@@ -184,6 +193,9 @@ impl Engine {
 
     /// Lets the workers end when they have emptied the queue.
     pub(in crate::pool) fn close(&mut self) {
+        if !self.is_closed {
+            self.crew.journal.note(Event::PoolClosed);
+        }
         self.is_closed = true;
         Board::of(&self.heap).closed.store(1, Ordering::SeqCst);
         self.crew.wake(usize::MAX);
@@ -197,6 +209,9 @@ impl Engine {
 
     /// Kills the workers, whatever they do, and reaps them.
     pub(in crate::pool) fn terminate(&mut self) {
+        if self.has_workers() {
+            self.crew.journal.note(Event::PoolTerminated);
+        }
         self.is_closed = true;
         self.is_terminated = true;
         self.crew.terminate();
@@ -312,6 +327,7 @@ impl Engine {
 
     /// Notes in which job a worker has left.
     fn note(&mut self, leaver: Leaver) {
+        self.write_down(&leaver);
         if let Some(id) = leaver.job
             && let Some(job) = self.open.get_mut(&id)
         {
@@ -324,6 +340,32 @@ impl Engine {
             // Another thread may wait for it, and all may have left it by now.
             sleep::tell(board.completion_of(job));
         }
+    }
+
+    /// Has the departure told.
+    fn write_down(&mut self, leaver: &Leaver) {
+        let (slot, pid) = (leaver.slot, leaver.death.pid);
+        let event = match &leaver.departure {
+            Departure::Dismissed => return,
+            Departure::Retired => Event::WorkerRetired { slot, pid },
+            Departure::Died(cause, reason) => Event::WorkerDied {
+                slot,
+                pid,
+                cause: *cause,
+                reason: reason.clone(),
+                item: leaver
+                    .job
+                    .and_then(|job| self.item(job, leaver.death.task?)),
+            },
+        };
+        self.crew.journal.note(event);
+    }
+
+    /// The item that a task of an open job stands for, as the user counts them.
+    fn item(&self, id: u64, task: u64) -> Option<usize> {
+        let open = self.open.get(&id).filter(|open| open.ending.is_none())?;
+        let item = args::item(&self.heap, self.job(id), task);
+        Some(open.first_item + item as usize)
     }
 
     fn needs_workers(&self) -> bool {
@@ -347,6 +389,12 @@ impl Engine {
     }
 }
 
+impl Eventful for Engine {
+    fn take_events(&mut self) -> Told {
+        self.crew.journal.take()
+    }
+}
+
 impl Drop for Engine {
     /// Kills the workers, for which nothing waits any more, and lets go of the lifeline, which lies
     /// in memory that may be unmapped after this. The pool goes on with what was counted for a
@@ -361,6 +409,7 @@ impl Drop for Engine {
                 self.settings.closures.add(&tally);
             }
         }
+        drop(self.take_events());
         // Where a server started the workers, its thread holds the lifeline, and not one of ours.
         let lifeline = &Board::of(&self.heap).owner;
         if self.settings.method == StartMethod::Fork && !lifeline.cut() {

@@ -17,11 +17,11 @@ use crate::sys::thread::{self, Look};
 
 use super::super::time_limit;
 use super::super::worker;
-use super::{Crew, Leaver, MAX_FAILED_STARTS};
+use super::{Crew, Departure, Leaver, MAX_FAILED_STARTS};
 use crate::pool::call::transport::Death;
 use crate::pool::shm::board::Board;
 use crate::pool::shm::lane;
-use crate::pool::stats::{Count, DeathCause};
+use crate::pool::stats::DeathCause;
 
 const SIGKILL: i32 = Signal::SIGKILL as i32;
 const SIGABRT: i32 = Signal::SIGABRT as i32;
@@ -145,16 +145,15 @@ impl Crew {
             lacked_room: slot.lacks_room.load(Ordering::Acquire) != 0,
         };
         let cause = end.cause().after(last_panic);
-        if !is_retired {
-            let cause = match was_up {
-                true => DeathCause::of(&cause),
-                false => DeathCause::FailedToStart,
-            };
-            self.count(slot_index, Count::Deaths(cause));
-        } else if has_enough {
-            self.count(slot_index, Count::Retired);
-        }
-        self.record(slot_index).is_bereft = !is_retired || has_enough;
+        let departure = match (is_retired, was_up) {
+            (true, _) if has_enough => Departure::Retired,
+            (true, _) => Departure::Dismissed,
+            (false, true) => Departure::Died(DeathCause::of(&cause), cause.to_string()),
+            (false, false) => {
+                Departure::Died(DeathCause::FailedToStart, self.start_failure.clone())
+            }
+        };
+        self.count_departure(slot_index, &departure);
         Leaver {
             slot: slot_index,
             job: (was_up && !is_retired).then(|| slot.job.load(Ordering::Acquire)),
@@ -165,6 +164,7 @@ impl Crew {
                 noticed_ns,
                 cause,
             },
+            departure,
         }
     }
 
@@ -227,22 +227,26 @@ impl Crew {
     fn spare(&mut self, slot_index: usize, limit: TaskLimit) -> Option<Leaver> {
         let task = lane::running(&self.heap, &Board::of(&self.heap).slots[slot_index]);
         let pid = self.vacate_early(slot_index)?;
-        self.count(slot_index, Count::Deaths(DeathCause::TimedOut));
         self.spared.push(pid);
         let slot = &Board::of(&self.heap).slots[slot_index];
+        let job = slot.job.load(Ordering::Acquire);
+        let cause = Cause::TimedOut {
+            limit,
+            is_ended: false,
+        };
+        let departure = Departure::Died(DeathCause::TimedOut, cause.to_string());
+        self.count_departure(slot_index, &departure);
         Some(Leaver {
             slot: slot_index,
-            job: Some(slot.job.load(Ordering::Acquire)),
+            job: Some(job),
             death: Death {
                 task,
                 slot: slot_index,
                 pid,
                 noticed_ns: monotonic_ns(),
-                cause: Cause::TimedOut {
-                    limit,
-                    is_ended: false,
-                },
+                cause,
             },
+            departure,
         })
     }
 

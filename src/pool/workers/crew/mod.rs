@@ -23,11 +23,12 @@ use super::start::Starter;
 use super::time_limit::TimeLimits;
 use super::worker::{Duty, FAILED_TO_START};
 use crate::pool::call::transport::Death;
+use crate::pool::journal::{Event, Journal};
 use crate::pool::settings::{Settings, StartMethod};
 use crate::pool::shm::board::{AWAKE, Board, MAX_WORKERS, Slot};
 use crate::pool::shm::function;
 use crate::pool::shm::sleep;
-use crate::pool::stats::Count;
+use crate::pool::stats::{Count, DeathCause};
 
 /// How many workers in a row may die on a slot before they are ready, until no other is started
 /// there for this job: something in this program or on this machine kills them all.
@@ -57,6 +58,8 @@ pub(in crate::pool) struct Crew {
     initializer: Offset,
     /// Where the workers' conditions are written, once they were.
     conditions: Offset,
+    /// What has happened and was not told yet.
+    pub(in crate::pool) journal: Journal,
     /// Why the last worker that is missing could not be started.
     start_failure: String,
     n_cpus: usize,
@@ -68,6 +71,18 @@ pub(in crate::pool) struct Leaver {
     /// The job that it was at, if it left against its will, and not before it was ready.
     pub(in crate::pool) job: Option<u64>,
     pub(in crate::pool) death: Death,
+    pub(in crate::pool) departure: Departure,
+}
+
+/// Why a worker left its slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::pool) enum Departure {
+    /// It was dismissed, or its pool was closed.
+    Dismissed,
+    /// It had run as many tasks as it was to.
+    Retired,
+    /// It died, and what became of it as the end of a sentence.
+    Died(DeathCause, String),
 }
 
 /// Checks a number of workers.
@@ -112,6 +127,7 @@ impl Crew {
             starter: Starter::new(settings),
             initializer: 0,
             conditions: 0,
+            journal: Journal::new(settings.local.is_some()),
             start_failure: String::new(),
             n_cpus,
         }
@@ -206,6 +222,10 @@ impl Crew {
         let started = self.start_there(slot_index, first);
         if let Err(error) = &started {
             self.start_failure = error.to_string();
+            self.journal.note(Event::StartFailed {
+                slot: slot_index,
+                error: error.to_string(),
+            });
         }
         started
     }
@@ -258,7 +278,14 @@ impl Crew {
             let spawns = self.settings.method == StartMethod::Spawn;
             fresh::order(&duty, spawns, self.initializer, self.conditions)
         });
-        self.pids[slot_index] = Some(self.starter.start(&duty, order)?);
+        let method = self.starter.method_now();
+        let pid = self.starter.start(&duty, order)?;
+        self.pids[slot_index] = Some(pid);
+        self.journal.note(Event::WorkerStarted {
+            slot: slot_index,
+            pid,
+            method,
+        });
         if std::mem::take(&mut self.record(slot_index).is_bereft) {
             self.count(slot_index, Count::Respawns);
         }

@@ -2,7 +2,7 @@
 
 use crate::sys::atomic::Ordering;
 
-use super::Crew;
+use super::{Crew, Departure};
 use crate::pool::shm::board::Board;
 use crate::pool::shm::lane;
 use crate::pool::stats::{Count, Tally};
@@ -54,6 +54,16 @@ impl Crew {
     /// Counts something on a slot.
     pub(in crate::pool) fn count(&mut self, slot: usize, what: Count) {
         self.record(slot).tally.add(what, 1);
+    }
+
+    pub(super) fn count_departure(&mut self, slot: usize, departure: &Departure) {
+        let record = self.record(slot);
+        record.is_bereft = *departure != Departure::Dismissed;
+        match departure {
+            Departure::Dismissed => {}
+            Departure::Retired => record.tally.add(Count::Retired, 1),
+            Departure::Died(cause, _) => record.tally.add(Count::Deaths(*cause), 1),
+        }
     }
 
     pub(super) fn record(&mut self, slot: usize) -> &mut Record {
