@@ -395,7 +395,7 @@ fn subscribers_of_several_threads_map_over_one_pool() {
                 });
             }
         });
-        assert_eq!(pool.stats().total().n_deaths(), 4 * 5 * 4, "{method:?}");
+        assert!(pool.stats().total().n_deaths() >= 4 * 5 * 4, "{method:?}");
         let sums = sums.lock().unwrap();
         assert!(sums.iter().all(|sum| *sum == (1025, true)), "{sums:?}");
     }
