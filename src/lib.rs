@@ -192,8 +192,9 @@
 //!
 //! The variable alone does nothing, whatever sets it. It names a descriptor and a token, and the
 //! function goes on only if the descriptor is a socket that this process's own parent has made,
-//! with the same user's rights, and the token is what is in it. A program that runs with more
-//! rights than the user who started it (setuid) never goes on.
+//! with the same user's rights, and the token is what is in it. If that parent has ended meanwhile,
+//! the process ends, too. A program that runs with more rights than the user who started it
+//! (setuid) never goes on.
 //!
 //! To have nothing run before `main`, leave out the default feature `auto-init`, and call [`init`]
 //! as the first line of `main` if you use those start methods. [`StartMethod::Fork`] needs neither.

@@ -8,13 +8,19 @@
 //! The environment variable says where the letter is, and is no letter by itself: a process that
 //! sets it, or passes it on by mistake, has no socket that this process's own parent has made, and
 //! no token in it. A process that finds no letter has changed and read nothing.
+//!
+//! A process may begin after its parent has ended, and then has another. A letter of a sender that
+//! is gone was meant for it all the same: it is a worker for which there is nothing to do, and not
+//! the program that it was started from.
 
 use std::ffi::OsStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use super::line::Line;
+use super::thread::{self, Look};
 use crate::error::{Error, Result};
 
 const TOKEN_BYTES: usize = 16;
@@ -63,7 +69,13 @@ pub(crate) fn leave(line: &Line, content: &[u8], for_whom: &Line) -> Result<Stri
 pub(crate) struct Letter<const N: usize> {
     number: RawFd,
     content: [u8; N],
+    is_orphaned: bool,
 }
+
+/// How often, and how far apart, a process is looked at that seems to be about to end: Linux gives
+/// its children another parent a moment before it shows that it has ended.
+const N_LOOKS: u32 = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 impl<const N: usize> Letter<N> {
     /// Looks for the letter that a variable's value leads to. It is there before this process is.
@@ -71,13 +83,25 @@ impl<const N: usize> Letter<N> {
         let (number, token) = value.to_str()?.split_once(' ')?;
         let number: RawFd = number.parse().ok()?;
         let token = u128::from_str_radix(token, 16).ok()?.to_be_bytes();
-        if is_privileged() || !is_from_parent(number) {
-            return None;
-        }
+        // SAFETY: the call takes nothing and gives a number.
+        let user = unsafe { libc::geteuid() };
+        let sender = peer(number).filter(|peer| !is_privileged() && peer.uid == user)?;
         let letter = peek(number, TOKEN_BYTES + N)?;
         let (found, content) = letter.split_at(TOKEN_BYTES);
         let content = content.try_into().ok()?;
-        (found == token).then_some(Letter { number, content })
+        // Outside of this process's PID namespace a parent and a peer both have the number 0.
+        let is_orphaned = sender.pid != nix::unistd::getppid().as_raw();
+        let is_meant = found == token && (!is_orphaned || ends(sender.pid));
+        is_meant.then_some(Letter {
+            number,
+            content,
+            is_orphaned,
+        })
+    }
+
+    /// Whether the sender, this process's parent, has ended.
+    pub(crate) fn is_orphaned(&self) -> bool {
+        self.is_orphaned
     }
 
     /// What it says.
@@ -104,14 +128,13 @@ pub(crate) fn is_privileged() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// Whether a descriptor is a socket whose other end this process's parent has made, with the rights
-/// that this process has.
-fn is_from_parent(number: RawFd) -> bool {
+/// Who has made the other end of a socket, if the descriptor is one.
+fn peer(number: RawFd) -> Option<libc::ucred> {
     let mut peer = MaybeUninit::<libc::ucred>::zeroed();
     let mut length = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: the buffer is as long as said, and all of its bytes are numbers; whatever the
     // descriptor is, it is only asked.
-    let peer = unsafe {
+    unsafe {
         let code = libc::getsockopt(
             number,
             libc::SOL_SOCKET,
@@ -119,15 +142,19 @@ fn is_from_parent(number: RawFd) -> bool {
             peer.as_mut_ptr().cast(),
             &raw mut length,
         );
-        if code != 0 {
-            return false;
-        }
-        peer.assume_init()
-    };
-    // Outside of this process's PID namespace a parent and a peer both have the number 0.
-    let parent = nix::unistd::getppid().as_raw();
-    // SAFETY: the call takes nothing and gives a number.
-    peer.pid == parent && peer.uid == unsafe { libc::geteuid() }
+        (code == 0).then(|| peer.assume_init())
+    }
+}
+
+/// Whether a process has ended, or is about to.
+fn ends(pid: i32) -> bool {
+    pid > 0
+        && (0..N_LOOKS).any(|look| {
+            if look > 0 {
+                std::thread::sleep(BETWEEN_LOOKS);
+            }
+            thread::has_ended(pid as u32, Look::Thorough)
+        })
 }
 
 /// The next bytes in a socket, without taking them or waiting for them.

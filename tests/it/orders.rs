@@ -9,6 +9,8 @@ use std::path::Path;
 use std::process::Command;
 
 use forklore::{Pool, StartMethod};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::support::{Scene, play, scene, tests, text};
 
@@ -17,12 +19,14 @@ tests![
     a_socket_without_a_letter_is_not_read,
     a_program_with_more_rights_than_its_user_takes_no_orders,
     init_returns_where_there_is_no_order,
+    a_fresh_worker_whose_owner_is_gone_does_not_run_main,
 ];
 
 pub const SCENES: &[Scene] = &[
     ("order_or_main", order_or_main),
     ("reads_its_input", reads_its_input),
     ("spawns_with_more_rights", spawns_with_more_rights),
+    ("owners_are_gone_at_once", owners_are_gone_at_once),
 ];
 
 const VARIABLE: &str = "FORKLORE_WORKER";
@@ -117,4 +121,29 @@ fn a_program_with_more_rights_than_its_user_takes_no_orders() {
 fn init_returns_where_there_is_no_order() {
     forklore::init();
     assert!(play("order_or_main").status.success());
+}
+
+/// Owners that are killed as soon as they have started workers, which the loader has still to do
+/// with.
+fn owners_are_gone_at_once() {
+    if std::env::args().any(|argument| argument == "forklore-worker") {
+        println!("main runs in a worker");
+        return;
+    }
+    for method in [StartMethod::Spawn, StartMethod::Forkserver] {
+        for _ in 0..20 {
+            let owner = forklore::Process::spawn(|| {
+                let _pool = crate::starts::pool(method, 3);
+                let _ = kill(Pid::this(), Signal::SIGKILL);
+            });
+            assert!(owner.unwrap().join().is_err());
+        }
+    }
+    println!("this is main");
+}
+
+fn a_fresh_worker_whose_owner_is_gone_does_not_run_main() {
+    // Its output ends when the last of its processes has.
+    let output = play("owners_are_gone_at_once");
+    assert_eq!(text(&output), "this is main\n");
 }

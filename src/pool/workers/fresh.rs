@@ -330,6 +330,9 @@ extern "C" fn enter() {
     if let Some((base, path)) = own_object()
         && order.entry == (entry_address() - base) as u64
     {
+        if letter.is_orphaned() {
+            child::exit_now(worker::FAILED_TO_START);
+        }
         follow(order, letter.take(), &path);
     }
 }
