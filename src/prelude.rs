@@ -23,6 +23,6 @@
 pub use crate::ThreadPool;
 #[doc(no_inline)]
 pub use crate::{
-    Backend, Error, Lock, Map, Parallel, Pending, Pool, Process, Queue, Serial, SharedArray,
-    StartMethod, TaskError, Value, cpu_count,
+    Backend, Context, Error, Lock, Map, Parallel, Pending, Pool, Process, Queue, Serial,
+    SharedArray, StartMethod, TaskError, Value, cpu_count,
 };

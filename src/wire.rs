@@ -7,6 +7,7 @@
 //! The generic functions here are thin: every notebook cell that maps compiles them again.
 
 use std::any::TypeId;
+use std::mem::ManuallyDrop;
 
 use bincode::config::{Config, Configuration, Fixint, Limit, LittleEndian};
 use bincode::de::read::{Reader, SliceReader};
@@ -29,7 +30,7 @@ const CONFIG: Configuration<LittleEndian, Fixint, Limit<LIMIT>> =
     bincode::config::legacy().with_limit::<LIMIT>();
 
 /// Where encoded bytes go: memory that grows as it is written.
-pub(crate) trait Sink {
+pub trait Sink {
     /// Appends `bytes`.
     fn put(&mut self, bytes: &[u8]);
 }
@@ -76,6 +77,29 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         Some(_) => Err(left_over(bytes.len())),
     }
 }
+
+/// A value that is a view of its bytes, if it is in one large piece: a vector of plain numbers, or
+/// text. Nothing is copied, so processes that share the bytes share the value. `None` for any other
+/// type, for few bytes, and where they are not aligned for the numbers.
+///
+/// It is never dropped as what it is: its memory is not the allocator's. So it must not be moved
+/// out, and what can be done with a reference to it neither frees its memory nor lets it grow.
+///
+/// # Errors
+/// As [`decode`].
+///
+/// # Safety
+/// The bytes stay, unchanged, for as long as the view is used; and it is used by reference alone.
+pub(crate) unsafe fn view<T>(bytes: &[u8]) -> Option<Result<ManuallyDrop<T>>> {
+    if bytes.len() < LEAST_VIEWED_BYTES {
+        return None;
+    }
+    // SAFETY: the caller vouches for the bytes.
+    unsafe { plain::view_of_one_piece(bytes) }
+}
+
+/// What is smaller is as quickly copied.
+const LEAST_VIEWED_BYTES: usize = 1 << 16;
 
 /// Why there is no value if the type's own `Deserialize` has panicked.
 pub(crate) fn panicked(payload: &Payload) -> Error {
@@ -219,6 +243,47 @@ mod plain {
         None
     }
 
+    /// # Safety
+    /// As [`view`].
+    pub(super) unsafe fn view_of_one_piece<T>(bytes: &[u8]) -> Option<Result<ManuallyDrop<T>>> {
+        let id = typeid::of::<T>();
+        if id == TypeId::of::<String>() {
+            let text = content(bytes, 1).and_then(|content| {
+                std::str::from_utf8(content)
+                    .map_err(|error| Error::decode_message(format!("cannot decode: {error}")))
+            });
+            // SAFETY: this is text, of which no more is claimed than there is. That the allocator
+            // does not know its memory matters when it is freed or grows: it is read alone.
+            return Some(text.map(|text| unsafe {
+                let start = text.as_ptr().cast_mut();
+                same(ManuallyDrop::new(String::from_raw_parts(
+                    start,
+                    text.len(),
+                    text.len(),
+                )))
+            }));
+        }
+        macro_rules! vectors {
+            ($($number:ty)*) => { $(
+                if id == TypeId::of::<Vec<$number>>() {
+                    let content = match content(bytes, size_of::<$number>()) {
+                        Ok(content) => content,
+                        Err(error) => return Some(Err(error)),
+                    };
+                    let start = content.as_ptr().cast::<$number>().cast_mut();
+                    let length = content.len() / size_of::<$number>();
+                    // SAFETY: these are so many numbers, aligned, as any bytes are; for the memory,
+                    // see above.
+                    return start.is_aligned().then(|| Ok(unsafe {
+                        same(ManuallyDrop::new(Vec::from_raw_parts(start, length, length)))
+                    }));
+                }
+            )* };
+        }
+        numbers!(vectors);
+        None
+    }
+
     /// The bytes behind a length that must fit them exactly.
     fn content(bytes: &[u8], element_bytes: usize) -> Result<&[u8]> {
         let wrong = || {
@@ -237,10 +302,14 @@ mod plain {
 
     /// `Same` and `T` are the same type; the caller has compared their ids.
     fn into<Same: 'static, T>(value: Same) -> T {
+        ManuallyDrop::into_inner(same(ManuallyDrop::new(value)))
+    }
+
+    /// As [`into`], for a value that is not dropped.
+    fn same<Same: 'static, T>(value: ManuallyDrop<Same>) -> ManuallyDrop<T> {
         assert_eq!(typeid::of::<T>(), TypeId::of::<Same>());
-        let value = std::mem::ManuallyDrop::new(value);
         // SAFETY: the types are the same, and the original is not dropped.
-        unsafe { std::ptr::from_ref(&*value).cast::<T>().read() }
+        unsafe { std::ptr::from_ref(&value).cast::<ManuallyDrop<T>>().read() }
     }
 }
 
@@ -318,6 +387,78 @@ mod tests {
         there_and_back(vec![0.5f64, f64::MIN, f64::INFINITY]);
         there_and_back("fünf Wörter, davon eins mit Umlaut".to_owned());
         there_and_back((7u16, vec![1u32, 2], String::new()));
+    }
+
+    /// A value's bytes at an offset in memory that is aligned for any number.
+    struct Laid {
+        memory: Vec<u128>,
+        range: std::ops::Range<usize>,
+    }
+
+    impl Laid {
+        fn new<T: Serialize>(value: &T, offset: usize) -> Laid {
+            let mut bytes = Vec::new();
+            encode(value, &mut bytes).unwrap();
+            let range = offset..offset + bytes.len();
+            let mut memory = vec![0u128; range.end.div_ceil(16)];
+            // SAFETY: there is room for the bytes behind the offset.
+            unsafe {
+                let start = memory.as_mut_ptr().cast::<u8>().add(offset);
+                std::ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len());
+            }
+            Laid { memory, range }
+        }
+
+        fn bytes(&self) -> &[u8] {
+            let start = self.memory.as_ptr().cast::<u8>();
+            // SAFETY: so many bytes lie there.
+            let all = unsafe { std::slice::from_raw_parts(start, 16 * self.memory.len()) };
+            &all[self.range.clone()]
+        }
+
+        /// As [`view`]; the view must not outlive `self`.
+        fn view<T>(&self) -> Option<Result<ManuallyDrop<T>>> {
+            // SAFETY: the tests keep `self` as long as what they look at.
+            unsafe { view(self.bytes()) }
+        }
+    }
+
+    #[test]
+    fn a_large_piece_is_seen_where_it_lies() {
+        let numbers: Vec<f64> = (0..10_000).map(f64::from).collect();
+        let laid = Laid::new(&numbers, 8);
+        let seen = laid.view::<Vec<f64>>().unwrap().unwrap();
+        assert_eq!(*seen, numbers);
+        assert!(laid.bytes().as_ptr_range().contains(&seen.as_ptr().cast()));
+
+        let laid = Laid::new(&vec![1u128 << 100; 5_000], 8);
+        let seen = laid.view::<Vec<u128>>().unwrap().unwrap();
+        assert_eq!(*seen, vec![1 << 100; 5_000]);
+
+        let laid = Laid::new(&"ä".repeat(50_000), 8);
+        let seen = laid.view::<String>().unwrap().unwrap();
+        assert_eq!(*seen, "ä".repeat(50_000));
+    }
+
+    #[test]
+    fn what_is_no_large_aligned_piece_is_not() {
+        assert!(Laid::new(&vec![7u8; 100], 8).view::<Vec<u8>>().is_none());
+        let flags = vec![true; 100_000];
+        assert!(Laid::new(&flags, 8).view::<Vec<bool>>().is_none());
+        let pair = (vec![7u64; 100_000], 1);
+        assert!(Laid::new(&pair, 8).view::<(Vec<u64>, i32)>().is_none());
+        let numbers = vec![7u64; 10_000];
+        assert!(Laid::new(&numbers, 7).view::<Vec<u64>>().is_none());
+    }
+
+    #[test]
+    fn wrong_bytes_are_not_seen() {
+        let mut laid = Laid::new(&vec![7u64; 10_000], 8);
+        laid.range.end -= 1;
+        assert!(laid.view::<Vec<u64>>().unwrap().unwrap_err().is_decode());
+        let mut laid = Laid::new(&"a".repeat(100_000), 8);
+        *laid.memory.last_mut().unwrap() = u128::MAX;
+        assert!(laid.view::<String>().unwrap().unwrap_err().is_decode());
     }
 
     #[test]

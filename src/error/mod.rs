@@ -180,6 +180,14 @@ impl Error {
         Error::new(Kind::Encode, format!("cannot encode: {source}{hint}")).because(source)
     }
 
+    /// The same error, of a context that could not be encoded.
+    pub(crate) fn of_context(mut self) -> Self {
+        if self.is_encode() {
+            self.message = format!("the context could not be sent: {}", self.message);
+        }
+        self
+    }
+
     pub(crate) fn decode<E>(source: E, hint: &str) -> Self
     where
         E: std::error::Error + Send + Sync + 'static,

@@ -6,6 +6,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use super::Error;
+
 /// What became of a task that has no result: it panicked, its worker died, or it could not be run.
 ///
 /// # Example
@@ -68,6 +70,8 @@ pub(crate) enum Cause {
     Interrupted,
     /// The argument could not be turned into bytes.
     Argument(String),
+    /// The context of the call could not be turned into bytes.
+    Context(String),
     /// The result could not be turned into bytes.
     Encode(String),
     Decode(String),
@@ -184,6 +188,7 @@ impl fmt::Display for Cause {
             ),
             Cause::Interrupted => f.write_str("was interrupted"),
             Cause::Argument(why) => write!(f, "was not run: its argument could not be sent: {why}"),
+            Cause::Context(why) => write!(f, "was not run: {why}"),
             Cause::Encode(why) => write!(f, "ran, but its result could not be sent: {why}"),
             Cause::Decode(why) => write!(f, "could not be read: {why}"),
             Cause::FunctionNotFound(why) => write!(f, "has no function to run: {why}"),
@@ -302,12 +307,17 @@ impl TaskError {
         matches!(self.0.cause, Cause::Interrupted)
     }
 
-    /// The argument or the result could not be turned into bytes.
+    /// The argument, the [context](crate::Pool::map_with) or the result could not be turned into
+    /// bytes.
     pub fn is_encode(&self) -> bool {
-        matches!(self.0.cause, Cause::Argument(_) | Cause::Encode(_))
+        matches!(
+            self.0.cause,
+            Cause::Argument(_) | Cause::Context(_) | Cause::Encode(_)
+        )
     }
 
-    /// The argument or the result could not be read back from its bytes.
+    /// The argument, the [context](crate::Pool::map_with) or the result could not be read back from
+    /// its bytes.
     pub fn is_decode(&self) -> bool {
         matches!(self.0.cause, Cause::Decode(_))
     }
@@ -324,6 +334,15 @@ impl TaskError {
 
     pub(crate) fn not_run(item: usize, reason: impl fmt::Display) -> Self {
         TaskError::new(Some(item), None, Cause::NotRun(reason.to_string()))
+    }
+
+    /// Why an item of a call was not run that failed as a whole.
+    pub(crate) fn of_call(item: usize, error: &Error) -> Self {
+        match error.is_encode() {
+            // Of what a call encodes for all its items, there is the context alone.
+            true => TaskError::new(Some(item), None, Cause::Context(error.to_string())),
+            false => TaskError::not_run(item, error),
+        }
     }
 
     /// The same error for another item: a part of a map counts its items from 0.

@@ -11,13 +11,13 @@ use serde::de::DeserializeOwned;
 use crate::caught::{self, Payload};
 use crate::error::{Outcome, Result};
 
-use super::call::callable::Callable;
 use super::call::flight::{Flight, Function};
-
 use super::call::options::Options;
 use super::call::run::Call;
 use super::call::shared::Shared;
 use super::call::spent::Spent;
+use super::call::way::Mappable;
+use super::context::Written;
 use super::plan::Schedule;
 
 /// How many chunks are in flight for each worker: one that runs, one that waits, and one whose
@@ -36,7 +36,9 @@ struct Stream<C, I: Iterator> {
     function: Function,
     options: Options,
     /// Workers that were forked for this stream have inherited it from here.
-    _f: Box<C>,
+    f: Box<C>,
+    /// What all tasks get beside their arguments, once it was written.
+    context: Option<Arc<Written>>,
     args: Fuse<I>,
     /// The panic of the arguments' iterator, kept until the results of what came before it are
     /// taken.
@@ -56,7 +58,7 @@ struct Chunk {
 impl<C, I, A> Stream<C, I>
 where
     I: Iterator<Item = A>,
-    C: Callable<A>,
+    C: Mappable<A>,
     A: Serialize + DeserializeOwned,
     C::Output: Serialize + DeserializeOwned,
 {
@@ -68,7 +70,8 @@ where
             shared,
             function,
             options: call.options(),
-            _f: f,
+            f,
+            context: None,
             args: args.fuse(),
             panic: None,
             next_index: 0,
@@ -117,11 +120,12 @@ where
                 args,
                 panic: &mut self.panic,
             };
-            let encoded = self.shared.encode(args, &mut Spent::dropped())?;
+            let mut encoded = self.shared.encode(args, &mut Spent::dropped())?;
             let n_items = encoded.n_items;
             if n_items == 0 {
                 return Ok(());
             }
+            encoded.context = self.written()?;
             // A chunk is one worker's; what is divided further is the stream.
             let options = self.options.scheduled(Schedule::Fixed(n_items));
             let options = options.beginning_at(self.next_index);
@@ -133,6 +137,17 @@ where
             self.next_index += n_items;
         }
         Ok(())
+    }
+
+    /// What all tasks get beside their arguments, unless the workers inherit it.
+    fn written(&mut self) -> Result<Option<Arc<Written>>> {
+        if C::IS_SHIPPED
+            && self.context.is_none()
+            && let Some(context) = self.f.context()
+        {
+            self.context = Some(self.shared.written(context)?);
+        }
+        Ok(self.context.clone())
     }
 
     fn any_that_has_ended(&self) -> Option<usize> {
@@ -186,7 +201,7 @@ pub(super) struct Results<C, I: Iterator, R> {
 impl<C, I, A> Results<C, I, C::Output>
 where
     I: Iterator<Item = A>,
-    C: Callable<A>,
+    C: Mappable<A>,
     A: Serialize + DeserializeOwned,
     C::Output: Serialize + DeserializeOwned,
 {
@@ -218,7 +233,7 @@ where
 impl<C, I, A> Iterator for Results<C, I, C::Output>
 where
     I: Iterator<Item = A>,
-    C: Callable<A>,
+    C: Mappable<A>,
     A: Serialize + DeserializeOwned,
     C::Output: Serialize + DeserializeOwned,
 {

@@ -7,6 +7,7 @@ use crate::error::Outcome;
 use crate::trace::Traced;
 
 use super::blocks::Blocks;
+use super::context::AsContext;
 use super::plan::Schedule;
 use super::star::StarFn;
 
@@ -57,6 +58,51 @@ pub trait Map: Sealed {
     {
         all_or_panic(self.try_map(f, args))
     }
+
+    /// As [`map`](Map::map), with a context that all tasks get a reference to. Processes get a copy
+    /// of their own, once for the call or for all calls ([`Context`](super::Context)); threads
+    /// share the value.
+    ///
+    /// # Panics
+    /// As [`map`](Map::map).
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// use forklore::{Map, Pool, Serial, ThreadPool};
+    ///
+    /// fn lengths(pool: &impl Map, words: &Vec<String>) -> Vec<usize> {
+    ///     pool.map_with(words, |words, i: usize| words[i].len(), 0..words.len())
+    /// }
+    ///
+    /// # fn main() -> forklore::Result<()> {
+    /// let words = vec!["fork".to_owned(), "lore".to_owned(), "pool".to_owned()];
+    /// assert_eq!(lengths(&Serial, &words), [4; 3]);
+    /// assert_eq!(lengths(&Pool::with_workers(2)?, &words), [4; 3]);
+    /// assert_eq!(lengths(&ThreadPool::with_workers(2)?, &words), [4; 3]);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    fn map_with<X, F, I, A, R>(&self, context: &X, f: F, args: I) -> Vec<R>
+    where
+        X: AsContext,
+        X::Value: Sync,
+        F: Fn(&X::Value, A) -> R + Send + Sync,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned + Send,
+        R: Serialize + DeserializeOwned + Send,
+    {
+        all_or_panic(self.try_map_with(context, f, args))
+    }
+
+    /// As [`map_with`](Map::map_with); each item has its result or its error.
+    fn try_map_with<X, F, I, A, R>(&self, context: &X, f: F, args: I) -> Vec<Outcome<R>>
+    where
+        X: AsContext,
+        X::Value: Sync,
+        F: Fn(&X::Value, A) -> R + Send + Sync,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned + Send,
+        R: Serialize + DeserializeOwned + Send;
 
     /// As [`map`](Map::map), in chunks of `chunk` items.
     ///
@@ -207,6 +253,43 @@ macro_rules! own_methods {
                 self.run(&f, args, self.schedule(), &mut $crate::pool::Diary::off())
             }
 
+            /// As [`map`](Self::map), with a context that all tasks get a reference to. Nothing is
+            /// encoded.
+            ///
+            /// # Panics
+            /// As [`map`](Self::map).
+            #[track_caller]
+            pub fn map_with<X, F, I, A, R>(&self, context: &X, f: F, args: I) -> Vec<R>
+            where
+                X: $crate::pool::AsContext,
+                X::Value: $($function)*,
+                F: Fn(&X::Value, A) -> R + $($function)*,
+                I: IntoIterator<Item = A>,
+                A: $($value)*,
+                R: $($value)*,
+            {
+                $crate::pool::all_or_panic(self.try_map_with(context, f, args))
+            }
+
+            /// As [`map_with`](Self::map_with); a task that panics is an error and the others run.
+            pub fn try_map_with<X, F, I, A, R>(
+                &self,
+                context: &X,
+                f: F,
+                args: I,
+            ) -> Vec<$crate::error::Outcome<R>>
+            where
+                X: $crate::pool::AsContext,
+                X::Value: $($function)*,
+                F: Fn(&X::Value, A) -> R + $($function)*,
+                I: IntoIterator<Item = A>,
+                A: $($value)*,
+                R: $($value)*,
+            {
+                let value = context.value();
+                self.try_map(|item| f(value, item), args)
+            }
+
             /// As [`map`](Self::map), in chunks of `chunk` items.
             ///
             /// # Panics
@@ -293,6 +376,20 @@ macro_rules! impl_map {
             <$pool>::$method(self, f, args $(, $more)?)
         }
     };
+    (@with $pool:ty, $method:ident -> $result:ty) => {
+        #[track_caller]
+        fn $method<X, F, I, A, R>(&self, context: &X, f: F, args: I) -> $result
+        where
+            X: $crate::pool::AsContext,
+            X::Value: Sync,
+            F: Fn(&X::Value, A) -> R + Send + Sync,
+            I: IntoIterator<Item = A>,
+            A: serde::Serialize + serde::de::DeserializeOwned + Send,
+            R: serde::Serialize + serde::de::DeserializeOwned + Send,
+        {
+            <$pool>::$method(self, context, f, args)
+        }
+    };
     ($pool:ty $(, $imap:ident)?) => {
         impl $crate::pool::Sealed for $pool {}
 
@@ -303,6 +400,8 @@ macro_rules! impl_map {
 
             $crate::pool::impl_map!(@forward $pool, try_map() -> Vec<$crate::error::Outcome<R>>);
             $crate::pool::impl_map!(@forward $pool, map() -> Vec<R>);
+            $crate::pool::impl_map!(@with $pool, try_map_with -> Vec<$crate::error::Outcome<R>>);
+            $crate::pool::impl_map!(@with $pool, map_with -> Vec<R>);
             $crate::pool::impl_map!(@forward $pool, map_chunked(chunk: usize) -> Vec<R>);
             $crate::pool::impl_map!(@forward $pool, map_traced() -> $crate::trace::Traced<Vec<R>>);
             $($crate::pool::impl_map!(@forward $pool, $imap() -> impl Iterator<Item = R>);)?

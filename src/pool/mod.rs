@@ -18,6 +18,7 @@ mod blocks;
 mod broadcast;
 mod builder;
 mod call;
+mod context;
 mod imap;
 mod journal;
 mod life;
@@ -33,6 +34,7 @@ mod star;
 mod stats;
 mod timeout;
 mod view;
+mod with_context;
 mod workers;
 
 use std::fmt;
@@ -53,6 +55,7 @@ use imap::Results;
 #[cfg(feature = "threads")]
 pub(crate) use blocks::Blocks;
 pub use builder::Builder;
+pub use context::{AsContext, Context};
 pub(crate) use local::diary::Diary;
 #[cfg(feature = "threads")]
 pub(crate) use local::diary::lock;

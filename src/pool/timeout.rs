@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::call::callable::Unary;
+use super::call::callable::{Bound, Unary};
 use super::call::options::Options;
 use super::call::run::Call;
+use super::context::AsContext;
 use super::imap::Results;
 use super::view::view_methods;
 use super::{Pending, Pool};
@@ -90,6 +91,28 @@ impl<'p> Limited<'p> {
         R: Serialize + DeserializeOwned,
     {
         Results::begin(&self.call(), Unary(f), args, false)
+    }
+
+    /// As [`Pool::imap_with`].
+    ///
+    /// # Panics
+    /// As [`Pool::imap_with`], also for a task that is over its limit.
+    #[track_caller]
+    pub fn imap_with<'c, X, F, I, A, R>(
+        &self,
+        context: &'c X,
+        f: F,
+        args: I,
+    ) -> impl Iterator<Item = R> + use<'c, X, F, I, A, R>
+    where
+        X: AsContext,
+        F: Fn(&X::Value, A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        let bound = Bound::new(f, context);
+        Results::begin(&self.call(), bound, args, true).map(|(_, result)| result)
     }
 
     /// As [`Pool::apply_async`]. A task is ended while its result is waited for.

@@ -33,6 +33,41 @@ macro_rules! view_methods {
                 self.call().run(&unary, args).outcomes()
             }
 
+            /// As [`Pool::map_with`](crate::Pool::map_with).
+            ///
+            /// # Panics
+            /// As [`Pool::map_with`](crate::Pool::map_with).
+            #[track_caller]
+            pub fn map_with<X, F, I, A, R>(&self, context: &X, f: F, args: I) -> Vec<R>
+            where
+                X: $crate::pool::AsContext,
+                F: Fn(&X::Value, A) -> R,
+                I: IntoIterator<Item = A>,
+                A: serde::Serialize + serde::de::DeserializeOwned,
+                R: serde::Serialize + serde::de::DeserializeOwned,
+            {
+                let bound = $crate::pool::call::callable::Bound::new(f, context);
+                self.call().run(&bound, args).results()
+            }
+
+            /// As [`Pool::try_map_with`](crate::Pool::try_map_with).
+            pub fn try_map_with<X, F, I, A, R>(
+                &self,
+                context: &X,
+                f: F,
+                args: I,
+            ) -> Vec<$crate::error::Outcome<R>>
+            where
+                X: $crate::pool::AsContext,
+                F: Fn(&X::Value, A) -> R,
+                I: IntoIterator<Item = A>,
+                A: serde::Serialize + serde::de::DeserializeOwned,
+                R: serde::Serialize + serde::de::DeserializeOwned,
+            {
+                let bound = $crate::pool::call::callable::Bound::new(f, context);
+                self.call().run(&bound, args).outcomes()
+            }
+
             /// As [`Pool::map_chunked`](crate::Pool::map_chunked).
             ///
             /// # Panics
@@ -96,6 +131,24 @@ macro_rules! view_methods {
                 R: serde::Serialize + serde::de::DeserializeOwned,
             {
                 match self.map(f, std::iter::once(arg)).pop() {
+                    Some(result) => result,
+                    None => unreachable!("one argument has one result"),
+                }
+            }
+
+            /// As [`Pool::apply_with`](crate::Pool::apply_with).
+            ///
+            /// # Panics
+            /// As [`Pool::apply_with`](crate::Pool::apply_with).
+            #[track_caller]
+            pub fn apply_with<X, F, A, R>(&self, context: &X, f: F, arg: A) -> R
+            where
+                X: $crate::pool::AsContext,
+                F: Fn(&X::Value, A) -> R,
+                A: serde::Serialize + serde::de::DeserializeOwned,
+                R: serde::Serialize + serde::de::DeserializeOwned,
+            {
+                match self.map_with(context, f, std::iter::once(arg)).pop() {
                     Some(result) => result,
                     None => unreachable!("one argument has one result"),
                 }

@@ -67,6 +67,9 @@ struct BlockHead {
     bits: AtomicU64,
     /// How many bytes the last taker asked for: what it may have touched.
     asked_bytes: AtomicU64,
+    /// How often the block was given back. Written by who gives it back, who alone has it then;
+    /// read by every process, acquire.
+    generation: AtomicU64,
 }
 
 const BLOCK_HEAD_BYTES: u64 = size_of::<BlockHead>() as u64;
@@ -155,6 +158,9 @@ impl Heap {
     pub(crate) fn give_back(&self, content: Offset) {
         let block = content - BLOCK_HEAD_BYTES;
         let head = self.block_head(block);
+        let generation = head.generation.load(Ordering::Relaxed);
+        // Before the next taker can write: who sees that finds another generation.
+        head.generation.store(generation + 1, Ordering::Release);
         let bits = head.bits.load(Ordering::Relaxed) as u32;
         let bytes = head.asked_bytes.load(Ordering::Relaxed);
         if bytes >= LARGE_BYTES {
@@ -192,6 +198,13 @@ impl Heap {
         let block = content - BLOCK_HEAD_BYTES;
         let bits = self.block_head(block).bits.load(Ordering::Relaxed);
         ((1u64 << bits) - BLOCK_HEAD_BYTES) as usize
+    }
+
+    /// How often the block was given back that has this content. Any process may ask for any block
+    /// that there ever was: with the offset, the number names what a block holds for all time.
+    pub(crate) fn generation(&self, content: Offset) -> u64 {
+        let head = self.block_head(content - BLOCK_HEAD_BYTES);
+        head.generation.load(Ordering::Acquire)
     }
 
     /// The address of an offset in this process.
@@ -307,6 +320,18 @@ mod tests {
         heap.give_back(b);
         assert_eq!(heap.take(10).unwrap(), b);
         assert_eq!(heap.take(10).unwrap(), a);
+    }
+
+    #[test]
+    fn a_block_that_was_given_back_has_another_generation() {
+        let heap = Heap::new(100).unwrap();
+        let (block, other) = (heap.take(10).unwrap(), heap.take(10).unwrap());
+        let (before, of_other) = (heap.generation(block), heap.generation(other));
+        heap.give_back(block);
+        assert_ne!(heap.generation(block), before);
+        assert_eq!(heap.take(10).unwrap(), block);
+        assert_eq!(heap.generation(block), before + 1);
+        assert_eq!(heap.generation(other), of_other);
     }
 
     #[test]

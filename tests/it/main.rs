@@ -8,6 +8,7 @@ mod call_limits;
 mod channel;
 mod chaos;
 mod conditions;
+mod contexts;
 mod cpython;
 mod deaths;
 mod documents;
@@ -62,6 +63,7 @@ fn main() {
         ("conditions", conditions::TESTS),
         ("starts", starts::TESTS),
         ("stats", stats::TESTS),
+        ("contexts", contexts::TESTS),
         ("orders", orders::TESTS),
         ("features", features::TESTS),
         ("plugins", plugins::TESTS),

@@ -9,6 +9,7 @@ use super::bits::Bits;
 use super::collate::{Collect, Landed};
 use super::options::Options;
 use super::transport::{Death, Encoded, Items, Look, NewJob, Results, Transport, Visitor};
+use crate::pool::context::Written;
 
 /// After this many rounds in which workers died and nothing was answered, the rest is given up.
 const MAX_STRIKES: u32 = 3;
@@ -18,6 +19,7 @@ const MAX_STRIKES: u32 = 3;
 pub(super) struct Batch<T: Transport> {
     function: T::Function,
     args: T::Args,
+    context: Option<Arc<Written>>,
     terms: Terms,
     n_items: usize,
     /// Whether workers note what happens when.
@@ -98,6 +100,7 @@ impl<T: Transport> Batch<T> {
         let mut batch = Batch {
             function,
             args: encoded.args,
+            context: encoded.context,
             terms,
             n_items: encoded.n_items,
             traced: encoded.traced,
@@ -118,6 +121,7 @@ impl<T: Transport> Batch<T> {
         let job = transport.publish(&NewJob {
             function: self.function,
             args: &self.args,
+            context: self.context.as_ref().map(|context| context.name()),
             n_items: items.as_ref().map_or(self.n_items, |items| items.len()) as u64,
             items: items.as_deref(),
             first_item: self.terms.options.first_item,

@@ -1,6 +1,7 @@
 //! What a pool can call: a function of one argument, or one over whose parameters a tuple is
 //! spread.
 
+use crate::pool::context::{AsContext, Source};
 use crate::pool::star::StarFn;
 
 /// A function as the pool's inner loops call it. A non-capturing function stays one: these wrappers
@@ -26,13 +27,28 @@ pub(in crate::pool) const fn is_non_capturing<F>() -> bool {
 /// What is wrong with a closure that cannot be sent.
 const HAS_CAPTURED: &str = "this function has captured something";
 
+/// The same of one that has a context.
+const HAS_CAPTURED_MORE: &str = "this function has captured something beside its context";
+
 /// What to do about a function that cannot be sent for this reason.
 pub(in crate::pool) fn how_to_ship(why: &str) -> &'static str {
-    if why == HAS_CAPTURED {
+    if why == HAS_CAPTURED_MORE {
+        "put that into the context as well: pool.map_with(&(context, captured), \
+         |(context, captured), item| …, items)"
+    } else if why == HAS_CAPTURED {
         "send along what it has captured: pool.map_with(&captured, |captured, item| …, items), and \
          likewise try_map_with, imap_with and apply_with"
     } else {
         "pass the function itself"
+    }
+}
+
+/// As [`why_not_shipped`], of a function that has a context.
+pub(in crate::pool) fn why_not_shipped_with_context<F>() -> String {
+    let why = why_not_shipped::<F>();
+    match why == HAS_CAPTURED {
+        true => HAS_CAPTURED_MORE.to_owned(),
+        false => why,
     }
 }
 
@@ -58,6 +74,14 @@ pub(in crate::pool) fn why_not_shipped<F>() -> String {
     }
 }
 
+impl<C: Callable<A>, A> Callable<A> for &C {
+    type Output = C::Output;
+
+    fn call(&self, arg: A) -> C::Output {
+        (**self).call(arg)
+    }
+}
+
 /// A function of one argument.
 #[derive(Clone, Copy)]
 pub(crate) struct Unary<F>(pub(crate) F);
@@ -67,6 +91,34 @@ impl<F: Fn(A) -> R, A, R> Callable<A> for Unary<F> {
 
     fn call(&self, arg: A) -> R {
         (self.0)(arg)
+    }
+}
+
+/// A function of a context and one argument, with its context.
+#[derive(Clone, Copy)]
+pub(crate) struct Bound<'c, F, V> {
+    pub(crate) f: F,
+    pub(crate) value: &'c V,
+    /// What is written down for workers; they themselves have none.
+    pub(crate) source: Option<&'c dyn Source>,
+}
+
+impl<'c, F, V> Bound<'c, F, V> {
+    /// The function and the context of a call.
+    pub(crate) fn new<X: AsContext<Value = V>>(f: F, context: &'c X) -> Bound<'c, F, V> {
+        Bound {
+            f,
+            value: context.value(),
+            source: Some(context),
+        }
+    }
+}
+
+impl<F: Fn(&V, A) -> R, V, A, R> Callable<A> for Bound<'_, F, V> {
+    type Output = R;
+
+    fn call(&self, arg: A) -> R {
+        (self.f)(self.value, arg)
     }
 }
 

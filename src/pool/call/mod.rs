@@ -10,6 +10,7 @@ mod bits;
 pub(super) mod callable;
 pub(super) mod collate;
 pub(super) mod copied;
+pub(super) mod decoded;
 pub(super) mod flight;
 #[cfg(test)]
 mod messages;
@@ -22,5 +23,5 @@ pub(super) mod shared;
 pub(super) mod spent;
 pub(super) mod transport;
 pub(super) mod turns;
-mod way;
+pub(super) mod way;
 pub(super) mod work;

@@ -53,7 +53,7 @@ impl<R> Failed<R> {
     pub(super) fn into_outcomes(self) -> Vec<Outcome<R>> {
         match self {
             Failed::Call(NotRun { error, n_items }) => (0..n_items)
-                .map(|item| Err(TaskError::not_run(item, &error)))
+                .map(|item| Err(TaskError::of_call(item, &error)))
                 .collect(),
             Failed::Items(results) => results,
         }
@@ -62,7 +62,7 @@ impl<R> Failed<R> {
     /// The first error; `None` if the call failed without an item to tell of.
     pub(in crate::pool) fn first_error(self) -> TaskError {
         if let Failed::Call(NotRun { error, .. }) = self {
-            return TaskError::not_run(0, error);
+            return TaskError::of_call(0, &error);
         }
         let first = self.into_outcomes().into_iter().find_map(Result::err);
         first.unwrap_or_else(|| TaskError::not_run(0, "no item has an error; please report this"))

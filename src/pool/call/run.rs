@@ -12,7 +12,7 @@ use crate::error::{Error, Outcome, Result, TaskError};
 use crate::sys::ThreadBound;
 use crate::trace::Traced;
 
-use super::callable::{Callable, Nullary, is_non_capturing, why_not_shipped};
+use super::callable::{Nullary, is_non_capturing, why_not_shipped};
 use super::flight::{Flight, Function};
 use super::notes::Notes;
 use super::options::Options;
@@ -20,7 +20,8 @@ use super::outcome::{Failed, Mapped, NotRun};
 use super::shared::{Load, Shared};
 use super::spent::Spent;
 use super::turns::{Start, Underway};
-use super::way::{self, Kept, Sent, Way, sent};
+use super::way::{self, Kept, Mappable, Sent, Way, sent};
+use crate::pool::context::Source;
 use crate::pool::plan::Schedule;
 use crate::pool::settings::LocalCall;
 
@@ -79,12 +80,12 @@ impl<'p> Call<'p> {
         args: impl IntoIterator<Item = A>,
     ) -> Mapped<C::Output>
     where
-        C: Callable<A>,
+        C: Mappable<A>,
         A: Serialize + DeserializeOwned,
         C::Output: Serialize + DeserializeOwned,
     {
         let args = args.into_iter();
-        Mapped(if is_non_capturing::<C>() {
+        Mapped(if C::IS_SHIPPED {
             self.map::<C, A, Sent<A>>(f, args)
         } else {
             self.map::<C, A, Kept<C, A>>(f, args)
@@ -97,7 +98,7 @@ impl<'p> Call<'p> {
         args: impl Iterator<Item = A>,
     ) -> Result<Vec<C::Output>, Failed<C::Output>>
     where
-        C: Callable<A>,
+        C: Mappable<A>,
         C::Output: DeserializeOwned,
         W: Way<C, A>,
     {
@@ -113,11 +114,13 @@ impl<'p> Call<'p> {
         self.collate(flight, make_way).map_err(Failed::Items)
     }
 
-    /// Encodes arguments into the pool's memory. `notes` say how long it took.
+    /// Encodes arguments into the pool's memory, and the context of the call, unless there are
+    /// none. `notes` say how long it took.
     pub(super) fn encode<A: Serialize>(
         &mut self,
         args: impl Iterator<Item = A>,
         spent: &mut Spent<A>,
+        context: Option<&dyn Source>,
     ) -> Result<Load, NotRun> {
         let mut n_items = 0;
         let mut args = args.inspect(|_| n_items += 1);
@@ -133,6 +136,12 @@ impl<'p> Call<'p> {
         if let Err(payload) = dropped {
             drop(load);
             payload.resume();
+        }
+        if let Some(context) = context
+            && n_items > 0
+        {
+            let written = self.pool.written(context);
+            load.context = Some(written.map_err(|error| NotRun { error, n_items })?);
         }
         load.traced = self.notes.is_on();
         self.notes.encoded();
@@ -215,12 +224,12 @@ impl Call<'_> {
         args: impl Iterator<Item = A>,
     ) -> Result<Begun, Failed<C::Output>>
     where
-        C: Callable<A> + 'static,
+        C: Mappable<A> + 'static,
         A: Serialize + DeserializeOwned + 'static,
         C::Output: Serialize,
     {
-        if is_non_capturing::<C>() {
-            let load = self.encode(args, &mut Spent::dropped())?;
+        if C::IS_SHIPPED {
+            let load = self.encode(args, &mut Spent::dropped(), f.context())?;
             return Ok(self.launch(sent::<C, A>(), load)?);
         }
         let f = Box::new(f);
@@ -231,7 +240,7 @@ impl Call<'_> {
         let n_workers = self.pool.n_workers().min(load.n_items);
         let local_call = kept.local_call();
         let call = Box::new((kept, f));
-        let begin = self.begin_inherited(local_call, why_not_shipped::<C>, load, call);
+        let begin = self.begin_inherited(local_call, C::why_not_shipped, load, call);
         Ok(Begun::InTurn(
             Arc::clone(self.pool),
             Start { n_workers, begin },
@@ -271,16 +280,16 @@ impl Call<'_> {
     /// this stream, which inherit `f`. The caller keeps `f` alive as long as the workers.
     pub(in crate::pool) fn stream<C, A>(&self, f: &C) -> Result<(Arc<Shared>, Function)>
     where
-        C: Callable<A>,
+        C: Mappable<A>,
         A: DeserializeOwned,
         C::Output: Serialize,
     {
         self.check()?;
-        if is_non_capturing::<C>() {
+        if C::IS_SHIPPED {
             return Ok((Arc::clone(self.pool), sent::<C, A>()));
         }
         let local_call = way::inherited::<C, A>(f);
-        let why = why_not_shipped::<C>;
+        let why = C::why_not_shipped;
         let workers = way::fork_for(self.pool, local_call, why, usize::MAX, None)?;
         Ok((workers, Function::Inherited))
     }

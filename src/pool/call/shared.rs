@@ -19,6 +19,7 @@ use super::batch;
 use super::spent::Spent;
 use super::transport::Encoded;
 use super::turns::Turns;
+use crate::pool::context::{Source, Written};
 use crate::pool::journal::Told;
 use crate::pool::journal::telling::{Eventful, Telling};
 use crate::pool::settings::Settings;
@@ -172,6 +173,12 @@ impl Shared {
     ) -> Result<Load> {
         let heap = Arc::clone(self.lock_open()?.engine.heap());
         Encoder::encode(&heap, args, spent)
+    }
+
+    /// A context in the pool's memory, to go with a call's arguments.
+    pub(in crate::pool) fn written(&self, context: &dyn Source) -> Result<Arc<Written>> {
+        let memory = self.lock_open()?.engine.contexts();
+        context.written(&memory)
     }
 
     /// The engine of a pool that takes tasks.

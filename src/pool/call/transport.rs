@@ -16,8 +16,10 @@
 //!
 //! How workers come into being, how one is woken, how the owner learns that one is lost, and how
 //! its threads wait is each transport's own business. Arguments are encoded before, into what a
-//! transport calls its `Args`.
+//! transport calls its `Args`; contexts, which outlive jobs, into its
+//! [`ContextMemory`](crate::pool::context::ContextMemory).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Cause, Error, Result};
@@ -25,6 +27,7 @@ use crate::sys::atomic::AtomicU64;
 use crate::wire::Sink;
 
 use crate::caught::last_panic::LastPanic;
+use crate::pool::context::Written;
 use crate::pool::plan::Schedule;
 
 /// The owner's side: publishes jobs, and has what became of them.
@@ -81,6 +84,8 @@ pub(in crate::pool) trait Results {
 /// Tasks read and write through the pointers that a port gives. It vouches that
 /// - a task lies in one claimed chunk alone, over all workers, and what [`items`](Port::items)
 ///   lists has an item for it;
+/// - the bytes of its [`context`](Port::context) are what was encoded for the job, and stay if it
+///   says so until all tasks of the job have their results;
 /// - [`numbers`](Port::numbers) leads to a number for each item of the job, aligned for any number,
 ///   if its arguments are plain numbers, for as long as the port lives;
 /// - after [`begin`](Port::begin) for `n` tasks of a `stride` that is not 0,
@@ -101,6 +106,10 @@ pub(in crate::pool) unsafe trait Port {
 
     /// Where the arguments are that are plain numbers: one for each item, aligned.
     fn numbers(&self) -> *const u8;
+
+    /// The context that all tasks of the job get, if they get one. It is asked for only while a
+    /// chunk is claimed and not done.
+    fn context(&self) -> Option<Arrived<'_>>;
 
     /// Where panics are noted that this worker may not survive; `None` if the owner could not read
     /// it.
@@ -145,6 +154,9 @@ pub(in crate::pool) const N_WAITERS: usize = 16;
 pub(in crate::pool) struct NewJob<'b, T: Transport> {
     pub(in crate::pool) function: T::Function,
     pub(in crate::pool) args: &'b T::Args,
+    /// What all tasks get beside their arguments, by its name where the transport keeps
+    /// contexts ([`ContextMemory`](crate::pool::context::ContextMemory)).
+    pub(in crate::pool) context: Option<u64>,
     /// How many tasks there are to claim.
     pub(in crate::pool) n_items: u64,
     /// The item that each stands for, in ascending order; `None`: they are the same.
@@ -170,8 +182,29 @@ pub(in crate::pool) struct Encoded<Args> {
     pub(in crate::pool) n_items: usize,
     /// The arguments that could not be encoded, and why.
     pub(in crate::pool) failures: Vec<(usize, Error)>,
+    /// What all tasks get beside their arguments; it stays as long as this is held.
+    pub(in crate::pool) context: Option<Arc<Written>>,
     /// Whether workers note what happens when.
     pub(in crate::pool) traced: bool,
+}
+
+/// Which context it is, of all that there ever are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::pool) struct ContextId {
+    /// Its name among those that are there at the same time.
+    pub(in crate::pool) name: u64,
+    /// Which of those that ever had this name.
+    pub(in crate::pool) generation: u64,
+}
+
+/// A context as it comes to a worker.
+#[derive(Clone, Copy)]
+pub(in crate::pool) struct Arrived<'a> {
+    pub(in crate::pool) id: ContextId,
+    pub(in crate::pool) bytes: &'a [u8],
+    /// Whether the bytes stay where they are, unchanged, for as long as a task may read them: until
+    /// every job that names the context has ended.
+    pub(in crate::pool) stay: bool,
 }
 
 /// What became of a job.

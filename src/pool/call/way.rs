@@ -10,15 +10,74 @@ use serde::de::DeserializeOwned;
 use crate::caught;
 use crate::error::Result;
 
-use super::callable::{Callable, how_to_ship, why_not_shipped};
+use super::callable::{self, Bound, Callable, Nullary, Star, Unary, how_to_ship, is_non_capturing};
 use super::flight::{Flight, Function};
 use super::outcome::NotRun;
 use super::run::Call;
 use super::shared::{Inheritance, Load, Shared};
 use super::spent::Spent;
-use super::work::{Inherited, run_inherited, run_inherited_on_encoded, run_shipped};
+use super::work::{
+    Inherited, Trampoline, run_inherited, run_inherited_on_encoded, run_shipped, run_with_context,
+};
+use crate::pool::context::Source;
 use crate::pool::settings::{LocalCall, Settings, StartMethod};
 use crate::pool::shm::desk::Shm;
+use crate::pool::star::StarFn;
+
+/// What can be mapped, and how the pool's own workers get it.
+pub(in crate::pool) trait Mappable<A>: Callable<A> + Sized {
+    /// Whether workers that are there can run it; others are forked for it otherwise.
+    const IS_SHIPPED: bool = is_non_capturing::<Self>();
+
+    /// Why it is not shipped, in words.
+    fn why_not_shipped() -> String {
+        callable::why_not_shipped::<Self>()
+    }
+
+    /// What runs it in a worker.
+    fn trampoline() -> Trampoline<Shm>
+    where
+        A: DeserializeOwned,
+        Self::Output: Serialize,
+    {
+        run_shipped::<Self, A, Shm>
+    }
+
+    /// What each of its calls gets beside the argument.
+    fn context(&self) -> Option<&dyn Source> {
+        None
+    }
+}
+
+impl<F: Fn(A) -> R, A, R> Mappable<A> for Unary<F> {}
+
+impl<F: Fn() -> R, R> Mappable<()> for Nullary<F> {}
+
+impl<F: StarFn<T>, T> Mappable<T> for Star<F> {}
+
+impl<F, V, A, R> Mappable<A> for Bound<'_, F, V>
+where
+    F: Fn(&V, A) -> R,
+    V: DeserializeOwned,
+{
+    const IS_SHIPPED: bool = is_non_capturing::<F>();
+
+    fn why_not_shipped() -> String {
+        callable::why_not_shipped_with_context::<F>()
+    }
+
+    fn trampoline() -> Trampoline<Shm>
+    where
+        A: DeserializeOwned,
+        R: Serialize,
+    {
+        run_with_context::<F, V, A, R, Shm>
+    }
+
+    fn context(&self) -> Option<&dyn Source> {
+        self.source
+    }
+}
 
 /// How a map's function and arguments get to workers. Which way one takes is known when it is
 /// compiled, so that a notebook's cell compiles that one alone.
@@ -44,17 +103,17 @@ pub(super) struct Sent<A> {
 
 impl<C, A> Way<C, A> for Sent<A>
 where
-    C: Callable<A>,
+    C: Mappable<A>,
     A: Serialize + DeserializeOwned,
     C::Output: Serialize,
 {
     fn encode(
         call: &mut Call<'_>,
-        _f: &C,
+        f: &C,
         args: impl Iterator<Item = A>,
     ) -> Result<(Self, Load), NotRun> {
         let mut spent = Spent::held();
-        let load = call.encode(args, &mut spent)?;
+        let load = call.encode(args, &mut spent, f.context())?;
         Ok((Sent { spent }, load))
     }
 
@@ -70,11 +129,11 @@ where
 /// A non-capturing function, as what the pool's own workers are to run.
 pub(super) fn sent<C, A>() -> Function
 where
-    C: Callable<A>,
+    C: Mappable<A>,
     A: DeserializeOwned,
     C::Output: Serialize,
 {
-    Function::Shipped(run_shipped::<C, A, Shm>)
+    Function::Shipped(C::trampoline())
 }
 
 /// The function has state: workers are forked for it, which inherit it and the arguments.
@@ -87,7 +146,7 @@ pub(super) struct Kept<C, A> {
 
 impl<C, A> Way<C, A> for Kept<C, A>
 where
-    C: Callable<A>,
+    C: Mappable<A>,
     C::Output: Serialize,
 {
     fn encode(
@@ -106,7 +165,7 @@ where
     }
 
     fn publish(&self, call: &mut Call<'_>, load: Load) -> Result<Flight> {
-        let why = why_not_shipped::<C>;
+        let why = C::why_not_shipped;
         let workers = fork_for(call.pool(), self.local_call(), why, load.n_items, None)?;
         call.forked();
         Flight::launch(&workers, Function::Inherited, load, call.options())

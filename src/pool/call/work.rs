@@ -16,9 +16,10 @@ use crate::sys::Origin;
 use crate::sys::atomic::Ordering;
 use crate::wire;
 
-use super::callable::Callable;
+use super::callable::{Bound, Callable};
+use super::decoded::{self, Decode, Decoded};
 use super::panics::PanicNotes;
-use super::transport::{Outputs, Port};
+use super::transport::{ContextId, Outputs, Port};
 
 /// What a function's name leads to in a worker: code that runs a job to its end.
 ///
@@ -50,18 +51,24 @@ pub(in crate::pool) struct Work<'a, T: Carrier> {
     is_between: bool,
     /// How many tasks were completed.
     n_done: u64,
+    /// The contexts that this worker has.
+    contexts: &'a Decoded,
+    /// The context that is being decoded, which belongs to no task.
+    decoding: Option<ContextId>,
     /// The process that runs it; what a task of it forks, and lets return, is another.
     origin: Origin,
 }
 
 impl<'a, T: Carrier> Work<'a, T> {
-    pub(in crate::pool) fn new(port: T::Port<'a>) -> Self {
+    pub(in crate::pool) fn new(port: T::Port<'a>, contexts: &'a Decoded) -> Self {
         Work {
             port,
             next: 0,
             end: 0,
             is_between: false,
             n_done: 0,
+            contexts,
+            decoding: None,
             origin: Origin::here(),
         }
     }
@@ -88,6 +95,7 @@ impl<'a, T: Carrier> Work<'a, T> {
                 let outcome = caught::run(|| step(self));
                 self.origin.check();
                 let outcome = outcome.unwrap_or_else(|panic| Err(panics.explain(&panic)));
+                let outcome = outcome.map_err(|cause| self.blame(cause));
                 let has_result = std::mem::take(&mut self.is_between);
                 match outcome {
                     Err(cause) if has_result => {
@@ -117,6 +125,37 @@ impl<'a, T: Carrier> Work<'a, T> {
         }
     }
 
+    /// What the context's own `Deserialize` has panicked with is not its task's.
+    fn blame(&mut self, cause: Cause) -> Cause {
+        match self.decoding.take() {
+            None => cause,
+            Some(id) => {
+                let cause =
+                    Cause::Decode(format!("its context: the type's own Deserialize {cause}"));
+                self.contexts.fail(id, &cause);
+                cause
+            }
+        }
+    }
+
+    /// The context of the job's tasks, a chunk of which was claimed.
+    ///
+    /// # Safety
+    /// It is of the type that `decode` makes, and read only while the job is run.
+    unsafe fn context(&mut self, decode: Decode) -> std::result::Result<NonNull<()>, Cause> {
+        let Some(arrived) = self.port.context() else {
+            return Err(Cause::Decode(
+                "its context: the job has none; please report this".to_owned(),
+            ));
+        };
+        self.decoding = Some(arrived.id);
+        // SAFETY: the caller vouches for the type. While tasks that were claimed have no results,
+        // the job is open.
+        let outcome = unsafe { self.contexts.get(&arrived, decode) };
+        self.decoding = None;
+        outcome
+    }
+
     /// The item that the next task stands for.
     fn item(&self) -> usize {
         let items = self.port.items();
@@ -139,7 +178,41 @@ where
     // What such a value may prove of the mapper's process, `is_non_capturing` and the pool's
     // documentation say.
     let f: &C = unsafe { NonNull::dangling().as_ref() };
-    run_on_encoded(f, work);
+    run_on_encoded(|_| Ok(f), work);
+}
+
+/// Runs a non-capturing function of a context and an argument, which is found in the same way.
+///
+/// # Safety
+/// As for [`run_shipped`], and the job's context is a `V` that was encoded.
+pub(in crate::pool) unsafe extern "C" fn run_with_context<F, V, A, R, T>(work: &mut Work<'_, T>)
+where
+    F: Fn(&V, A) -> R,
+    V: DeserializeOwned,
+    A: DeserializeOwned,
+    R: Serialize,
+    T: Carrier,
+{
+    // SAFETY: as in `run_shipped`.
+    let f: &F = unsafe { NonNull::dangling().as_ref() };
+    let mut value = None;
+    let with_context = |work: &mut Work<'_, T>| {
+        let value: &V = match value {
+            Some(value) => value,
+            None => {
+                // SAFETY: the caller vouches for the type, and tasks run only in this job.
+                let found = unsafe { work.context(decoded::decode::<V>)?.cast().as_ref() };
+                value = Some(found);
+                found
+            }
+        };
+        Ok(Bound {
+            f,
+            value,
+            source: None,
+        })
+    };
+    run_on_encoded(with_context, work);
 }
 
 /// Runs a function that this process has inherited on arguments that come as bytes.
@@ -154,11 +227,16 @@ where
     T: Carrier,
 {
     // SAFETY: the caller vouches for the pointer.
-    run_on_encoded(unsafe { &*call.cast::<C>() }, work);
+    let f = unsafe { &*call.cast::<C>() };
+    run_on_encoded(|_| Ok(f), work);
 }
 
-fn run_on_encoded<C, A, T>(f: &C, work: &mut Work<'_, T>)
-where
+/// Runs what `get` gives, which is asked when a chunk of the job was claimed: that keeps the job
+/// open.
+fn run_on_encoded<C, A, T>(
+    mut get: impl FnMut(&mut Work<'_, T>) -> std::result::Result<C, Cause>,
+    work: &mut Work<'_, T>,
+) where
     C: Callable<A>,
     A: DeserializeOwned,
     C::Output: Serialize,
@@ -167,17 +245,20 @@ where
     let numbers = work.port.numbers().cast::<A>();
     match (wire::plain_size::<A>(), wire::plain_size::<C::Output>()) {
         (Some(_), Some(stride)) => {
-            // SAFETY: the owner wrote a plain number for each item, aligned for any of them.
-            T::drive(work, stride, &mut |work| unsafe {
-                step_plain(work, f, numbers)
+            T::drive(work, stride, &mut |work| {
+                let f = get(work)?;
+                // SAFETY: the owner wrote a plain number for each item, aligned for any of them.
+                unsafe { step_plain(work, &f, numbers) }
             });
         }
         (Some(_), None) => T::drive(work, 0, &mut |work| {
+            let f = get(work)?;
             // SAFETY: as above.
-            step_values(work, f, |_, item| Ok(unsafe { numbers.add(item).read() }))
+            step_values(work, &f, |_, item| Ok(unsafe { numbers.add(item).read() }))
         }),
         (None, _) => T::drive(work, 0, &mut |work| {
-            step_values(work, f, |port, item| {
+            let f = get(work)?;
+            step_values(work, &f, |port, item| {
                 port.argument(item).and_then(wire::decode)
             })
         }),

@@ -179,6 +179,7 @@ impl<'a> Encoder<'a> {
             },
             n_items: self.spans.len(),
             failures: self.failures,
+            context: None,
             traced: false,
         })
     }
@@ -229,6 +230,7 @@ impl PlainEncoder {
             },
             n_items: encoder.n_items,
             failures: Vec::new(),
+            context: None,
             traced: false,
         })
     }

@@ -150,6 +150,8 @@ pub(in crate::pool) struct Job {
     traced: AtomicU32,
     /// The blocks with such notes, as `blocks`.
     records: AtomicU64,
+    /// Where the context of the tasks is written; 0 if they get none. As the first line.
+    pub(super) context: AtomicU64,
 }
 
 /// The word that workers fight for, on a line of its own.
@@ -183,6 +185,7 @@ pub(in crate::pool) struct JobSpec {
     pub(in crate::pool) traced: bool,
     /// Where threads sleep that wait for the job: below `N_WAITERS`.
     pub(in crate::pool) completion: usize,
+    pub(in crate::pool) context: Offset,
 }
 
 impl Board {
@@ -263,6 +266,7 @@ impl Job {
             .store(spec.completion as u32, Ordering::Relaxed);
         self.traced.store(u32::from(spec.traced), Ordering::Relaxed);
         self.records.store(0, Ordering::Relaxed);
+        self.context.store(spec.context, Ordering::Relaxed);
     }
 
     /// Claims the next chunk for the caller alone: the first task and one past the last.

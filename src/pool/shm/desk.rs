@@ -11,10 +11,11 @@ use crate::sys::robust::Lifeline;
 use crate::wire::Sink;
 
 use super::board::{ArgSpan, Board, Job, NO_BYTES, Slot};
+use super::contexts;
 use super::lane::Lane;
 use super::recorder::Recorder;
 use crate::caught::last_panic::LastPanic;
-use crate::pool::call::transport::{Outputs, Port};
+use crate::pool::call::transport::{Arrived, Outputs, Port};
 use crate::pool::call::work::{Carrier, Step, Work};
 
 /// Shared memory as what carries jobs to tasks.
@@ -111,6 +112,12 @@ unsafe impl Port for Desk<'_> {
 
     fn numbers(&self) -> *const u8 {
         self.heap.at(self.job.args.load(Ordering::Relaxed))
+    }
+
+    fn context(&self) -> Option<Arrived<'_>> {
+        let record = self.job.context.load(Ordering::Relaxed);
+        // SAFETY: what was claimed and is not done keeps the record.
+        (record != 0).then(|| unsafe { contexts::arrived(self.heap, record) })
     }
 
     fn last_panic(&self) -> Option<&'static LastPanic> {

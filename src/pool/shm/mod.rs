@@ -5,6 +5,7 @@
 
 pub(super) mod args;
 pub(super) mod board;
+pub(super) mod contexts;
 pub(super) mod desk;
 pub(super) mod engine;
 pub(super) mod function;

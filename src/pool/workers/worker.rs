@@ -10,9 +10,11 @@ use crate::sys::atomic::Ordering;
 use crate::sys::{Origin, child, fifo};
 
 use super::conditions::Conditions;
+use crate::pool::call::decoded::Decoded;
 use crate::pool::call::work::{Trampoline, Work};
 use crate::pool::settings::LocalCall;
 use crate::pool::shm::board::{AWAKE, Board, Job, SPINNING, Slot};
+use crate::pool::shm::contexts;
 use crate::pool::shm::desk::{Desk, Shm};
 use crate::pool::shm::function;
 use crate::pool::shm::sleep;
@@ -52,11 +54,13 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
     // The initialiser may have changed this process's credentials.
     child::rearm();
     slot.is_up.store(1, Ordering::Release);
+    let contexts = Decoded::default();
     let mut worker = Worker {
         duty,
         board,
         slot,
         functions: HashMap::new(),
+        contexts: &contexts,
         files: KnownFiles::new(),
         spinner: Spinner::new(duty.max_spinners + 1),
         has_channels: duty.local.is_none(),
@@ -88,6 +92,8 @@ struct Worker<'a> {
     slot: &'a Slot,
     /// What was found for each function record: where its code is, or why it is not.
     functions: HashMap<Offset, Result<Trampoline<Shm>>>,
+    /// What was decoded of contexts that are in use.
+    contexts: &'a Decoded,
     /// The files that they were found in.
     files: KnownFiles,
     spinner: Spinner,
@@ -102,6 +108,7 @@ impl Worker<'_> {
         if self.is_dismissed() || self.board.owner.is_cut() {
             return false;
         }
+        self.forget_dead_contexts();
         if self.board.has_job(id) {
             return true;
         }
@@ -117,10 +124,27 @@ impl Worker<'_> {
         }
         // A worker that is killed while it sleeps would take with it what its tasks have printed.
         child::flush_c_streams_if_alone();
-        sleep::until(&self.slot.state, &self.board.owner, || {
-            self.board.has_job(id) || self.board.is_closed() || self.is_dismissed()
-        });
+        let is_over = || self.board.has_job(id) || self.board.is_closed() || self.is_dismissed();
+        loop {
+            let has_dead = || {
+                self.contexts
+                    .has_dead(|id| contexts::is_alive(self.duty.heap, id))
+            };
+            sleep::until(&self.slot.state, &self.board.owner, || {
+                is_over() || has_dead()
+            });
+            self.forget_dead_contexts();
+            if is_over() || self.board.owner.is_cut() {
+                break;
+            }
+        }
         self.board.has_job(id) && !self.is_dismissed()
+    }
+
+    /// Drops what was decoded of contexts that their owner has given back.
+    fn forget_dead_contexts(&self) {
+        let is_alive = |id| contexts::is_alive(self.duty.heap, id);
+        self.contexts.forget_dead(is_alive);
     }
 
     fn is_dismissed(&self) -> bool {
@@ -161,7 +185,7 @@ impl Worker<'_> {
         let last_panic = &self.board.last_panics[self.duty.slot_index];
         let slot = (self.slot, last_panic);
         let desk = Desk::new(self.duty.heap, job, slot, self.duty.max_tasks);
-        let mut work = Work::new(desk);
+        let mut work = Work::new(desk, self.contexts);
         let record = job.function.load(Ordering::Relaxed);
         match (record, self.duty.local) {
             (0, Some(local)) => {

@@ -14,7 +14,7 @@ tests![
     the_pools_rooms_stand_on_each_other,
     the_kernels_rooms_stand_on_each_other,
     few_files_import_each_other,
-    the_seam_knows_the_plan_alone,
+    the_seam_knows_the_plan_and_contexts_alone,
     files_have_one_job,
     comments_are_as_wide_as_code,
     the_kernels_file_names_stand_for_one_file,
@@ -78,14 +78,14 @@ fn few_of_a_crate_import_each_other(sources: &Sources) {
     }
 }
 
-fn the_seam_knows_the_plan_alone() {
+fn the_seam_knows_the_plan_and_contexts_alone() {
     let sources = Sources::of("src");
     let seam = module("pool::call::transport");
     let of_pool: Vec<&Module> = sources.imports[&seam]
         .iter()
         .filter(|used| used[0] == "pool")
         .collect();
-    assert_eq!(of_pool, [&module("pool::plan")]);
+    assert_eq!(of_pool, [&module("pool::context"), &module("pool::plan")]);
 }
 
 fn files_have_one_job() {

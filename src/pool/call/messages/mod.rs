@@ -16,8 +16,9 @@ mod worker;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -31,6 +32,7 @@ use super::transport::{
     WorkerLook,
 };
 use super::work::{Carrier, Step, Trampoline, Work};
+use crate::pool::context::{ContextMemory, Encode};
 use crate::pool::plan::Schedule;
 use worker::{Line, Remote};
 
@@ -67,6 +69,7 @@ impl Args {
             args: encoded,
             n_items,
             failures,
+            context: None,
             traced: false,
         }
     }
@@ -78,7 +81,30 @@ struct Job {
     id: u64,
     function: Trampoline<Messages>,
     args: Args,
+    /// The context's name and bytes, which go with each job that a worker gets.
+    context: Option<(u64, Arc<Vec<u8>>)>,
     items: Option<Vec<u64>>,
+}
+
+/// The contexts that the owner has encoded.
+#[derive(Default)]
+struct Contexts {
+    by_name: Mutex<HashMap<u64, Arc<Vec<u8>>>>,
+    n_encoded: AtomicU64,
+}
+
+impl ContextMemory for Contexts {
+    fn write(&self, encode: &mut Encode<'_>) -> Result<u64> {
+        let mut bytes = Vec::new();
+        encode(&mut bytes)?;
+        let name = self.n_encoded.fetch_add(1, Ordering::Relaxed) + 1;
+        self.by_name.lock().unwrap().insert(name, Arc::new(bytes));
+        Ok(name)
+    }
+
+    fn forget(&self, name: u64) {
+        self.by_name.lock().unwrap().remove(&name);
+    }
 }
 
 /// What a worker tells the owner, of a job.
@@ -111,6 +137,7 @@ struct Messages {
     inbox: Receiver<(usize, u64, Report)>,
     jobs: RefCell<BTreeMap<u64, Book>>,
     n_published: u64,
+    contexts: Arc<Contexts>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -162,6 +189,7 @@ impl Messages {
             inbox,
             jobs: RefCell::default(),
             n_published: 0,
+            contexts: Arc::default(),
             threads,
         }
     }
@@ -278,6 +306,10 @@ impl Transport for Messages {
             id,
             function: new.function,
             args: new.args.clone(),
+            context: new.context.map(|name| {
+                let contexts = self.contexts.by_name.lock().unwrap();
+                (name, Arc::clone(&contexts[&name]))
+            }),
             items: new.items.map(<[u64]>::to_vec),
         };
         for line in self.lines.iter().flatten() {

@@ -1,5 +1,7 @@
 //! Maps over messages: what is tested is what stands on the seam.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -12,9 +14,11 @@ use super::super::batch::{Batch, Terms};
 use super::super::callable::Unary;
 use super::super::collate::{Collect, Collector};
 use super::super::options::Options;
-use super::super::work::run_shipped;
+use super::super::transport::Encoded;
+use super::super::work::{Trampoline, run_shipped, run_with_context};
 use super::worker::IS_LOST;
 use super::{Args, Messages};
+use crate::pool::context::{AsContext, Context, ContextMemory};
 use crate::pool::plan::Schedule;
 
 /// As `try_map` of a pool.
@@ -25,9 +29,40 @@ where
     R: Serialize + DeserializeOwned,
 {
     assert_eq!(size_of::<F>(), 0);
-    let n_items = args.len() as u64;
     let function = run_shipped::<Unary<F>, A, Messages>;
-    let mut batch = Batch::publish(messages, function, Args::encode(args), terms).unwrap();
+    run(messages, function, Args::encode(args), terms)
+}
+
+/// As `try_map_with` of a pool.
+fn map_with<X, F, A, R>(
+    messages: &mut Messages,
+    context: &X,
+    _f: F,
+    args: Vec<A>,
+    terms: Terms,
+) -> Vec<Outcome<R>>
+where
+    X: AsContext,
+    F: Fn(&X::Value, A) -> R,
+    A: Serialize + DeserializeOwned,
+    R: Serialize + DeserializeOwned,
+{
+    assert_eq!(size_of::<F>(), 0);
+    let memory: Arc<dyn ContextMemory> = messages.contexts.clone();
+    let mut encoded = Args::encode(args);
+    encoded.context = Some(context.written(&memory).unwrap());
+    let function = run_with_context::<F, X::Value, A, R, Messages>;
+    run(messages, function, encoded, terms)
+}
+
+fn run<R: DeserializeOwned>(
+    messages: &mut Messages,
+    function: Trampoline<Messages>,
+    encoded: Encoded<Args>,
+    terms: Terms,
+) -> Vec<Outcome<R>> {
+    let n_items = encoded.n_items as u64;
+    let mut batch = Batch::publish(messages, function, encoded, terms).unwrap();
     let mut make_way = |_| ();
     let mut results = Collector::new(n_items as usize, &mut make_way);
     while !batch.advance(messages) {
@@ -250,4 +285,95 @@ fn the_rest_is_reported_when_nobody_is_left() {
         terms(Schedule::Dynamic, 0),
     );
     assert!(again[0].is_err());
+}
+
+static N_DECODED: AtomicUsize = AtomicUsize::new(0);
+
+/// A context that counts how often it is decoded.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Counted {
+    #[serde(deserialize_with = "count")]
+    offset: u64,
+}
+
+fn count<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    N_DECODED.fetch_add(1, Ordering::Relaxed);
+    serde::Deserialize::deserialize(deserializer)
+}
+
+#[test]
+fn a_context_is_encoded_once_and_decoded_once_by_each_worker_also_when_some_are_lost() {
+    let mut messages = Messages::with_workers(3);
+    let context = Context::new(Counted { offset: 1000 });
+    let terms = terms(Schedule::Fixed(3), 0);
+    for _ in 0..3 {
+        let numbers = map_with(
+            &mut messages,
+            &context,
+            |counted, x: u64| counted.offset + x,
+            (0..30).collect(),
+            terms,
+        );
+        assert!(numbers.into_iter().eq((1000..1030).map(Ok)));
+    }
+    let texts = map_with(
+        &mut messages,
+        &context,
+        |counted, x: u64| {
+            if x == 5 {
+                IS_LOST.set(true);
+            }
+            (counted.offset + x).to_string()
+        },
+        (0..30).collect(),
+        terms,
+    );
+    for (item, text) in (0..30).zip(texts) {
+        match text {
+            Ok(text) => assert_eq!(text, (1000 + item).to_string()),
+            Err(error) => assert!(item == 5 && error.is_died(), "{error}"),
+        }
+    }
+    assert_eq!(messages.contexts.n_encoded.load(Ordering::Relaxed), 1);
+    assert!((1..=3).contains(&N_DECODED.load(Ordering::Relaxed)));
+    drop(context);
+    assert!(messages.contexts.by_name.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_context_that_cannot_be_decoded_is_each_items_error() {
+    /// Writes what it cannot read.
+    #[derive(Debug)]
+    struct Wrong(bool);
+    impl Serialize for Wrong {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bool(self.0)
+        }
+    }
+    impl<'de> serde::Deserialize<'de> for Wrong {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Wrong, D::Error> {
+            let panics = <bool as serde::Deserialize>::deserialize(deserializer)?;
+            assert!(!panics, "not me");
+            Err(serde::de::Error::custom("nor me"))
+        }
+    }
+    let mut messages = Messages::with_workers(2);
+    for (panics, says) in [(true, "not me"), (false, "nor me")] {
+        let results: Vec<Outcome<u32>> = map_with(
+            &mut messages,
+            &Wrong(panics),
+            |_, x| x,
+            (0..10).collect(),
+            terms(Schedule::Fixed(2), 0),
+        );
+        for (item, result) in results.into_iter().enumerate() {
+            let error = result.unwrap_err();
+            assert!(error.is_decode() && error.item() == Some(item));
+            let text = error.to_string();
+            assert!(
+                text.contains("its context") && text.contains(says),
+                "{text}"
+            );
+        }
+    }
 }

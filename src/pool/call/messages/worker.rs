@@ -7,7 +7,8 @@ use crate::error::{Cause, Error, Result};
 use crate::sys::atomic::AtomicU64;
 use crate::wire::Sink;
 
-use super::super::transport::{Outputs, Port};
+use super::super::decoded::Decoded;
+use super::super::transport::{Arrived, ContextId, Outputs, Port};
 use super::super::work::Work;
 use super::{Args, Content, Job, Report, Run};
 use crate::caught::last_panic::LastPanic;
@@ -42,8 +43,9 @@ impl Drop for Line {
 
 /// Works until the owner has gone, or this worker.
 pub(super) fn work(line: &Line) {
+    let contexts = Decoded::default();
     while let Ok(job) = line.jobs.recv() {
-        let mut work = Work::new(Remote {
+        let port = Remote {
             line,
             job: &job,
             first: 0,
@@ -51,7 +53,8 @@ pub(super) fn work(line: &Line) {
             numbers: Vec::new(),
             slots: std::ptr::null_mut(),
             n_committed: AtomicU64::new(0),
-        });
+        };
+        let mut work = Work::new(port, &contexts);
         // SAFETY: the job's arguments were encoded for this function.
         unsafe { (job.function)(&mut work) };
         line.report(job.id, Report::Left);
@@ -127,6 +130,18 @@ unsafe impl Port for Remote<'_> {
             Args::Numbers(numbers) => numbers.as_ptr().cast(),
             Args::Values(_) => std::ptr::null(),
         }
+    }
+
+    fn context(&self) -> Option<Arrived<'_>> {
+        let (name, bytes) = self.job.context.as_ref()?;
+        Some(Arrived {
+            id: ContextId {
+                name: *name,
+                generation: 0,
+            },
+            bytes: bytes.as_slice(),
+            stay: false,
+        })
     }
 
     fn last_panic(&self) -> Option<&'static LastPanic> {

@@ -40,6 +40,7 @@ impl Transport for Engine {
             only_slot: new.only_slot,
             traced: new.traced,
             completion: new.waiters,
+            context: new.context.unwrap_or(0),
         });
         self.open.insert(
             id,

@@ -25,6 +25,7 @@ use crate::sys::process_id;
 
 use super::args;
 use super::board::{Board, Job, N_JOBS};
+use super::contexts::Contexts;
 use super::desk::Shm;
 use super::function::Records;
 use super::results::JobResults;
@@ -32,6 +33,7 @@ use super::sleep;
 use super::watch::{Nap, Watch};
 use crate::pool::call::transport::{Death, Ending, Transport};
 use crate::pool::call::work::Trampoline;
+use crate::pool::context::ContextMemory;
 use crate::pool::journal::telling::Eventful;
 use crate::pool::journal::{Event, Told};
 use crate::pool::settings::{Settings, StartMethod};
@@ -53,6 +55,7 @@ pub(in crate::pool) struct Engine {
     /// Jobs that were published and not yet concluded.
     open: BTreeMap<u64, OpenJob>,
     functions: Records,
+    contexts: Arc<Contexts>,
     is_closed: bool,
     /// No worker is to be started any more.
     is_terminated: bool,
@@ -115,6 +118,7 @@ impl Engine {
             owner: process_id(),
             settings: Arc::clone(settings),
             crew: Crew::new(&heap, settings, n_workers, n_cpus),
+            contexts: Arc::new(Contexts::new(&heap, n_workers)),
             heap,
             open: BTreeMap::new(),
             functions: Records::default(),
@@ -130,6 +134,11 @@ impl Engine {
 
     pub(in crate::pool) fn heap(&self) -> &Arc<Heap> {
         &self.heap
+    }
+
+    /// Where workers find contexts.
+    pub(in crate::pool) fn contexts(&self) -> Arc<dyn ContextMemory> {
+        Arc::clone(&self.contexts) as Arc<dyn ContextMemory>
     }
 
     pub(in crate::pool) fn is_closed(&self) -> bool {
@@ -168,6 +177,7 @@ impl Engine {
         if self.open.is_empty() {
             self.crew.await_dismissed();
         }
+        self.contexts.set_slots(self.crew.n_slots());
         outcome
     }
 

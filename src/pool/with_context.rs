@@ -1,0 +1,156 @@
+//! Maps whose tasks all get a reference to the same value.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Outcome;
+
+use super::Pool;
+use super::call::callable::Bound;
+use super::context::AsContext;
+use super::imap::Results;
+
+impl Pool {
+    /// Applies `f` to the context and every argument, and returns the results in the arguments'
+    /// order: for tasks that all read one table, model or text.
+    ///
+    /// The context is encoded once, lies in memory that the workers share, and each worker decodes
+    /// it once for the call; one that starts in the middle of it decodes it for itself. With no
+    /// arguments, nothing is encoded. What many maps use is sent once for all of them as a
+    /// [`Context`](crate::Context).
+    ///
+    /// A worker's tasks share its value: what one changes in it, through a `Cell` say, the next one
+    /// on this worker sees, and no other.
+    ///
+    /// # What is copied
+    /// The owner's copy into shared memory is the only one of a context that is, as a whole, a
+    /// `String` or a `Vec` of plain numbers (`u8` to `u128`, `i8` to `i128`, `f32`, `f64`), if it
+    /// has 64 KiB or more: all workers read it there. Of everything else (a struct with such a
+    /// vector in it, a `HashMap`, a `Vec<String>`), each worker decodes a value of its own.
+    ///
+    /// # Functions that capture
+    /// A function that has captured something runs in workers that are forked for the call, as with
+    /// [`map`](Pool::map). These inherit the context where it is; it is neither encoded nor copied.
+    ///
+    /// # Panics
+    /// As [`map`](Pool::map); and if the context cannot be encoded, or not be decoded.
+    ///
+    /// # Fork safety
+    /// A process that a task forks, and that lives longer than the task, must not use the context:
+    /// its memory may have been given to another call.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let cities = vec!["Bern".to_owned(), "Kyoto".to_owned(), "Quito".to_owned()];
+    /// let initials = pool.map_with(&cities, |cities, i: usize| cities[i].as_bytes()[0], 0..3);
+    /// assert_eq!(initials, *b"BKQ");
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn map_with<X, F, I, A, R>(&self, context: &X, f: F, args: I) -> Vec<R>
+    where
+        X: AsContext,
+        F: Fn(&X::Value, A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        self.call().run(&Bound::new(f, context), args).results()
+    }
+
+    /// As [`map_with`](Pool::map_with); each item has its result or its error. A context that
+    /// cannot be encoded, or not be decoded, is each item's error, which
+    /// [says so](crate::TaskError::is_encode).
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let limits = [10, 20];
+    /// let outcomes = pool.try_map_with(
+    ///     &limits,
+    ///     |[least, most], x: i32| {
+    ///         assert!((least..=most).contains(&&x), "{x} is out of range");
+    ///         x
+    ///     },
+    ///     [7, 14],
+    /// );
+    /// assert!(outcomes[0].as_ref().unwrap_err().is_panicked());
+    /// assert_eq!(outcomes[1], Ok(14));
+    /// # Ok(()) }
+    /// ```
+    pub fn try_map_with<X, F, I, A, R>(&self, context: &X, f: F, args: I) -> Vec<Outcome<R>>
+    where
+        X: AsContext,
+        F: Fn(&X::Value, A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        self.call().run(&Bound::new(f, context), args).outcomes()
+    }
+
+    /// As [`map_with`](Pool::map_with), lazily, as [`imap`](Pool::imap): arguments are taken, and
+    /// tasks run, only a little ahead of the results that are taken. The context is encoded when
+    /// the first argument is, and borrowed as long as the iterator lives.
+    ///
+    /// # Panics
+    /// As [`imap`](Pool::imap); at the first result if the context cannot be encoded.
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let weights = vec![1.0, 0.5, 0.25];
+    /// let sums = pool.imap_with(&weights, |weights, x: f64| weights.iter().sum::<f64>() * x, [2.0, 4.0]);
+    /// assert_eq!(sums.collect::<Vec<_>>(), [3.5, 7.0]);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn imap_with<'c, X, F, I, A, R>(
+        &self,
+        context: &'c X,
+        f: F,
+        args: I,
+    ) -> impl Iterator<Item = R> + use<'c, X, F, I, A, R>
+    where
+        X: AsContext,
+        F: Fn(&X::Value, A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        let bound = Bound::new(f, context);
+        Results::begin(&self.call(), bound, args, true).map(|(_, result)| result)
+    }
+
+    /// Runs `f` on the context and one argument in a worker, and returns its result.
+    ///
+    /// # Panics
+    /// As [`apply`](Pool::apply) and [`map_with`](Pool::map_with).
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let text = forklore::Context::new("to be or not to be".to_owned());
+    /// let count = |text: &String, word: String| text.split(' ').filter(|w| **w == word).count();
+    /// assert_eq!(pool.apply_with(&text, count, "be".to_owned()), 2);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn apply_with<X, F, A, R>(&self, context: &X, f: F, arg: A) -> R
+    where
+        X: AsContext,
+        F: Fn(&X::Value, A) -> R,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        match self.map_with(context, f, std::iter::once(arg)).pop() {
+            Some(result) => result,
+            None => unreachable!("one argument has one result"),
+        }
+    }
+}
