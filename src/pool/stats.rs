@@ -64,8 +64,8 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<12} {:>10} {:>8} {:>8} {:>8} {:>8}  pid",
-            "", "tasks", "deaths", "retries", "retired", "respawns"
+            "{:<12} {:>10} {:>8} {:>8} {:>8} {:>8} {:>8}  pid",
+            "", "tasks", "panicked", "deaths", "retries", "retired", "respawns"
         )?;
         for (slot, worker) in self.workers.iter().enumerate() {
             worker.row(f, &format!("worker {slot}"))?;
@@ -101,6 +101,11 @@ impl Tally {
     /// How many tasks were finished, those that panicked included.
     pub fn n_tasks(&self) -> u64 {
         self.count(Count::Tasks)
+    }
+
+    /// How many tasks panicked, and their workers lived on.
+    pub fn n_panicked(&self) -> u64 {
+        self.count(Count::Panicked)
     }
 
     /// How many workers died, whatever the cause. A worker that retires, or leaves because its pool
@@ -148,8 +153,9 @@ impl Tally {
     fn row(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
         write!(
             f,
-            "{name:<12} {:>10} {:>8} {:>8} {:>8} {:>8}",
+            "{name:<12} {:>10} {:>8} {:>8} {:>8} {:>8} {:>8}",
             self.n_tasks(),
+            self.n_panicked(),
             self.n_deaths(),
             self.n_retries(),
             self.n_retired(),
@@ -176,6 +182,7 @@ impl fmt::Debug for Tally {
         let mut shown = f.debug_struct("Tally");
         shown.field("pid", &self.pid);
         shown.field("n_tasks", &self.n_tasks());
+        shown.field("n_panicked", &self.n_panicked());
         for cause in DeathCause::ALL {
             if self.n_deaths_by(cause) > 0 {
                 shown.field(&format!("{cause:?}"), &self.n_deaths_by(cause));
@@ -254,22 +261,24 @@ impl fmt::Display for DeathCause {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Count {
     Tasks,
+    Panicked,
     Retries,
     Retired,
     Respawns,
     Deaths(DeathCause),
 }
 
-const N_COUNTS: usize = 4 + DeathCause::ALL.len();
+const N_COUNTS: usize = 5 + DeathCause::ALL.len();
 
 impl Count {
     fn index(self) -> usize {
         match self {
             Count::Tasks => 0,
-            Count::Retries => 1,
-            Count::Retired => 2,
-            Count::Respawns => 3,
-            Count::Deaths(cause) => 4 + cause as usize,
+            Count::Panicked => 1,
+            Count::Retries => 2,
+            Count::Retired => 3,
+            Count::Respawns => 4,
+            Count::Deaths(cause) => 5 + cause as usize,
         }
     }
 }

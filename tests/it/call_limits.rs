@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use forklore::{Map, Pool, TaskError};
+use forklore::{Map, Pool, StartMethod, TaskError};
 
 use crate::starts::{METHODS, pool};
 use crate::support::{Quiet, power, tests, wait_until};
@@ -21,6 +21,8 @@ tests![
     a_watched_call_has_a_limit,
     an_initializer_has_the_pools_limit_alone,
     a_result_that_is_dropped_leaves_no_limit,
+    threads_have_limits_of_their_own,
+    a_limit_is_kept_by_each_thread_that_waits,
 ];
 
 /// Long enough for quick tasks on a machine that is busy, short enough to wait for.
@@ -282,4 +284,48 @@ fn a_result_that_is_dropped_leaves_no_limit() {
     drop(pool.timeout(LIMIT).apply_async(hang_at_three, 3));
     assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
     assert_eq!(pool.map(take_long, [7]), [7]);
+}
+
+/// Those without a limit look around seldom, and those with one often.
+fn threads_have_limits_of_their_own() {
+    for method in [StartMethod::Forkserver, StartMethod::Spawn] {
+        let pool = pool(method, 4);
+        let barrier = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            for thread in 0..4_u32 {
+                let (pool, barrier) = (&pool, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    let limit = LIMIT / 2 * thread;
+                    match thread {
+                        0 => assert_eq!(pool.map(take_long, 0..6), [0, 1, 2, 3, 4, 5]),
+                        _ => {
+                            let results = pool.timeout(limit).try_map(hang_at_three, 2..6);
+                            let error = results[1].as_ref().unwrap_err().to_string();
+                            let words = format!("the call's limit of {limit:?}");
+                            assert!(error.contains(&words), "{error}");
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(pool.stats().total().n_timeouts(), 3, "{method:?}");
+    }
+}
+
+fn a_limit_is_kept_by_each_thread_that_waits() {
+    for method in [StartMethod::Forkserver, StartMethod::Spawn] {
+        let pool = pool(method, 2);
+        let pending = pool.timeout(LIMIT).apply_async(hang_at_three, 3);
+        // The other waits for something else, and longer.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                wait_until(|| {
+                    assert_eq!(pool.map(take_long, [7]), [7]);
+                    pool.stats().total().n_timeouts() == 1
+                });
+            });
+        });
+        assert_over(&pending.get().unwrap_err(), 0);
+    }
 }

@@ -13,6 +13,7 @@ use crate::support::{is_running, power, tests, wait_until};
 tests![
     a_pool_in_which_nothing_happens_counts_tasks_alone,
     each_cause_of_death_is_counted,
+    panics_are_counted_where_they_happen,
     a_lack_of_memory_is_counted,
     time_limits_are_counted,
     retries_are_counted_where_the_worker_died,
@@ -63,11 +64,11 @@ fn a_pool_in_which_nothing_happens_counts_tasks_alone() {
         let panics = pool.try_map(|x: u32| assert!(x != 3), 0..5);
         assert!(panics[3].as_ref().unwrap_err().is_panicked());
         let stats = pool.stats();
-        assert_eq!(stats.total().n_tasks(), 1005, "{method:?}: {stats}");
+        let total = stats.total();
+        assert_eq!((total.n_tasks(), total.n_panicked()), (1005, 1), "{stats}");
         assert_eq!(n_tasks_of_workers(&stats), pool.n_tasks());
         assert_eq!(pids(&stats), pool.pids());
         assert_eq!(stats.workers().len(), 2);
-        let total = stats.total();
         assert_eq!(deaths(&total), []);
         let others = (total.n_retries(), total.n_retired(), total.n_respawns());
         assert_eq!((others, total.pid()), ((0, 0, 0), None));
@@ -104,6 +105,27 @@ fn each_cause_of_death_is_counted() {
         for worker in stats.workers() {
             assert_eq!(worker.n_respawns(), worker.n_deaths());
         }
+    }
+}
+
+fn panics_are_counted_where_they_happen() {
+    let _quiet = crate::support::Quiet::new();
+    for method in METHODS {
+        let pool = pool(method, 2);
+        let panics = |x: u32| assert!(x % 2 == 0);
+        let _ = pool.try_map(panics, 0..1000);
+        let two = 2;
+        let _ = pool.try_map(|x: u32| panics(x + two), 0..10);
+        // Their workers live on, or not.
+        let _ = pool.try_broadcast(|| assert!(std::process::id() == 0));
+        let _ = pool.try_map(die, [1]);
+        pool.resize(1).unwrap();
+        let stats = pool.stats();
+        let of_workers = stats.workers().iter().map(Tally::n_panicked);
+        assert_eq!(of_workers.sum::<u64>(), 502, "{method:?}: {stats}");
+        assert_eq!(stats.closures().n_panicked(), 5);
+        assert_eq!(stats.total().n_deaths(), 1);
+        assert!(stats.workers().iter().all(|worker| worker.n_panicked() > 0));
     }
 }
 

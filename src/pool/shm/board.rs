@@ -84,6 +84,8 @@ pub(in crate::pool) struct Slot {
     /// How many tasks the worker has run. The worker writes, the owner reads: relaxed, a number for
     /// people; exact once the worker has left the job.
     pub(in crate::pool) n_tasks: AtomicU64,
+    /// How many of them panicked. As `n_tasks`.
+    pub(in crate::pool) n_panicked: AtomicU64,
     /// Not zero once the worker has run its initialiser and may claim. Worker: release; owner, at
     /// any time: acquire.
     pub(in crate::pool) is_up: AtomicU32,

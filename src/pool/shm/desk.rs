@@ -166,6 +166,12 @@ unsafe impl Port for Desk<'_> {
     }
 
     fn fail(&mut self, task: u64, cause: &Cause) {
+        if let Cause::Panicked { .. } = cause {
+            let n_panicked = self.slot.n_panicked.load(Ordering::Relaxed);
+            self.slot
+                .n_panicked
+                .store(n_panicked + 1, Ordering::Relaxed);
+        }
         if self.lane.commit_failure(task, cause).is_err() {
             self.end_without_room();
         }

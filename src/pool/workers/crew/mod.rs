@@ -236,6 +236,7 @@ impl Crew {
         Board::of(&self.heap).last_panics[slot_index].clear();
         slot.run.store(0, Ordering::Relaxed);
         slot.n_tasks.store(0, Ordering::Relaxed);
+        slot.n_panicked.store(0, Ordering::Relaxed);
         slot.is_up.store(0, Ordering::Relaxed);
         slot.lacks_room.store(0, Ordering::Relaxed);
         slot.lacks_memory.store(0, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use crate::pool::stats::{Count, Tally};
 /// What is known of a slot beside the worker that sits on it.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Record {
-    /// The tasks in it are those of workers that have left.
+    /// Tasks in it are those of workers that have left.
     pub(super) tally: Tally,
     /// How many workers in a row died before they were ready.
     pub(super) n_failed_starts: u32,
@@ -24,7 +24,7 @@ impl Crew {
         let slots = 0..self.records.len().max(self.pids.len());
         let tally = |slot| {
             let mut tally = self.noted(slot);
-            tally.add(Count::Tasks, self.n_tasks_now(slot));
+            tally += self.counted_now(slot);
             tally.pid = self.pids.get(slot).copied().flatten();
             tally
         };
@@ -33,22 +33,24 @@ impl Crew {
 
     /// How many tasks were finished on a slot, by all who have ever sat there.
     pub(in crate::pool) fn n_tasks(&self, slot: usize) -> u64 {
-        self.noted(slot).n_tasks() + self.n_tasks_now(slot)
+        self.noted(slot).n_tasks() + self.counted_now(slot).n_tasks()
     }
 
-    /// What was noted on a slot; the tasks of the worker that sits there are not.
+    /// What was noted on a slot; what the worker counts that sits there is not.
     fn noted(&self, slot: usize) -> Tally {
         let record = self.records.get(slot).copied();
         record.unwrap_or_default().tally
     }
 
-    /// How many tasks the worker has finished that sits on a slot.
-    fn n_tasks_now(&self, slot: usize) -> u64 {
-        if !self.is_taken(slot) {
-            return 0;
+    /// What the worker has counted that sits on a slot.
+    fn counted_now(&self, slot: usize) -> Tally {
+        let mut tally = Tally::default();
+        if self.is_taken(slot) {
+            let slot = &Board::of(&self.heap).slots[slot];
+            tally.add(Count::Tasks, slot.n_tasks.load(Ordering::Relaxed));
+            tally.add(Count::Panicked, slot.n_panicked.load(Ordering::Relaxed));
         }
-        let slot = &Board::of(&self.heap).slots[slot];
-        slot.n_tasks.load(Ordering::Relaxed)
+        tally
     }
 
     /// Counts something on a slot.
@@ -73,11 +75,11 @@ impl Crew {
         &mut self.records[slot]
     }
 
-    /// Takes a worker off its slot, whose count of tasks stays.
+    /// Takes a worker off its slot; what it has counted stays.
     pub(super) fn vacate(&mut self, slot: usize) -> Option<i32> {
-        let n_tasks = self.n_tasks_now(slot);
+        let counted = self.counted_now(slot);
         let pid = self.pids[slot].take()?;
-        self.record(slot).tally.add(Count::Tasks, n_tasks);
+        self.record(slot).tally += counted;
         Some(pid)
     }
 
