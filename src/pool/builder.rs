@@ -239,7 +239,7 @@ impl Builder {
         check_limit(self.timeout)?;
         check_limit(self.cpu_time_limit)?;
         self.conditions.check()?;
-        let method = start::settle(self.method);
+        let method = start::settle(self.method, self.initializer.as_ref());
         if method != StartMethod::Fork
             && let Some(initializer) = &self.initializer
         {

@@ -37,15 +37,21 @@ fn n_threads_settled() -> usize {
     let deadline = Instant::now() + Duration::from_millis(5);
     loop {
         let n = n_threads();
-        if n == 1 || thread::another_stays() || Instant::now() >= deadline {
+        if n == 1 || Instant::now() >= deadline {
             return n;
         }
         std::thread::yield_now();
     }
 }
 
-/// Whether this process may be forked, as far as its threads are concerned.
+/// Whether this process may be forked, as far as its threads are concerned. Told at once where a
+/// thread of it sleeps, as nearly always in a program with threads: that one does not end now.
 pub(crate) fn is_alone() -> bool {
+    n_threads() == 1 || (!thread::another_sleeps() && is_alone_in_the_end())
+}
+
+/// As [`is_alone`], and waits in any case for threads that may be about to end.
+pub(crate) fn is_alone_in_the_end() -> bool {
     n_threads_settled() == 1
 }
 

@@ -16,6 +16,10 @@ use crate::error::{Error, Result};
 
 const PRELOAD: &str = "LD_PRELOAD";
 
+/// What to do where no fresh process can be started.
+pub(crate) const HOW_ELSE: &str =
+    "make the pool while this process has one thread, so that its workers are forked";
+
 /// What a fresh process gets.
 pub(crate) struct Launch<'a> {
     /// The object that holds the code that runs before `main`; empty for the program itself.
@@ -104,8 +108,7 @@ fn check_is_loaded(path: &Path, address: usize) -> Result<()> {
     let refuse = |why: &str| {
         Error::os(
             &format!(
-                "cannot start a fresh process with {}: {why}; make the pool while this process has one thread, so \
-                 that its workers are forked",
+                "cannot start a fresh process with {}: {why}; {HOW_ELSE}",
                 path.display()
             ),
             std::io::ErrorKind::Unsupported.into(),
@@ -183,8 +186,7 @@ fn spawn(arguments: &[CString], environment: &[CString], files: &[BorrowedFd<'_>
     match code {
         0 => Ok(pid),
         libc::ENOENT => Err(Error::os(
-            "cannot start this program again without a mounted /proc; make the pool while this process has one \
-             thread, so that its workers are forked",
+            &format!("cannot start this program again without a mounted /proc; {HOW_ELSE}"),
             std::io::Error::from_raw_os_error(code),
         )),
         code => Err(Error::os(

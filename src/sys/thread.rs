@@ -1,5 +1,8 @@
 //! Threads by their ids: the calling one, and whether another has ended.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use nix::errno::Errno;
 
 use super::child;
@@ -48,31 +51,36 @@ pub(crate) fn has_ended(tid: u32, look: Look) -> bool {
     look == Look::Thorough && child::is_zombie(tid)
 }
 
-/// Whether this process has another thread that is not about to end; false where `/proc` does not
-/// tell.
-pub(crate) fn another_stays() -> bool {
+/// How long a thread has to sleep to be taken for one that goes on sleeping: one that is about to
+/// end may wait for a lock.
+const SLEEPS_FOR: Duration = Duration::from_micros(30);
+
+/// Whether this process has another thread that sleeps, and not for a moment only; false where
+/// `/proc` does not tell.
+pub(crate) fn another_sleeps() -> bool {
     let Ok(threads) = std::fs::read_dir("/proc/self/task") else {
         return false;
     };
     let own = thread_id().to_string();
     threads.flatten().any(|thread| {
-        let name = thread.file_name();
-        *name != *own && !is_on_its_way_out(&thread.path().join("stat"))
+        let stat = thread.path().join("stat");
+        if *thread.file_name() == *own || !sleeps(&stat) {
+            return false;
+        }
+        let first = Instant::now();
+        while first.elapsed() < SLEEPS_FOR {
+            std::thread::yield_now();
+        }
+        sleeps(&stat)
     })
 }
 
-/// The system sets this flag before it wakes those who join a thread (`PF_EXITING`).
-const EXITING: u32 = 0x4;
-
-/// Whether the `stat` of a thread says that it is ending, or is there no more.
-fn is_on_its_way_out(stat: &std::path::Path) -> bool {
-    let Ok(stat) = std::fs::read_to_string(stat) else {
-        return true;
-    };
-    // Behind the name, which may hold anything, the flags are the seventh word (proc(5)).
-    let behind_name = stat.rsplit_once(") ").map(|(_, rest)| rest);
-    let flags = behind_name.and_then(|rest| rest.split(' ').nth(6)?.parse::<u32>().ok());
-    flags.is_none_or(|flags| flags & EXITING != 0)
+/// Whether the `stat` of a thread says that it sleeps.
+fn sleeps(stat: &Path) -> bool {
+    let stat = std::fs::read_to_string(stat).unwrap_or_default();
+    // The state stands behind the name, which may hold anything (proc(5)).
+    let behind_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    behind_name.starts_with('S')
 }
 
 #[cfg(test)]
@@ -80,17 +88,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_was_joined_does_not_stay() {
-        let ended = std::thread::spawn(thread_id).join().unwrap();
-        let stat = format!("/proc/self/task/{ended}/stat");
-        assert!(is_on_its_way_out(stat.as_ref()));
-        let own = format!("/proc/self/task/{}/stat", thread_id());
-        assert!(!is_on_its_way_out(own.as_ref()));
+    fn a_thread_that_sleeps_is_seen() {
         let (release, wait) = std::sync::mpsc::channel::<()>();
-        let stays = std::thread::spawn(move || wait.recv());
-        assert!(another_stays());
+        let sleeper = std::thread::spawn(move || wait.recv());
+        while !another_sleeps() {
+            std::thread::yield_now();
+        }
         drop(release);
-        let _ = stays.join().unwrap();
+        let _ = sleeper.join().unwrap();
+        assert!(!sleeps(
+            format!("/proc/self/task/{}/stat", thread_id()).as_ref()
+        ));
     }
 
     #[test]

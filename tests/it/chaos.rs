@@ -120,7 +120,7 @@ impl Chaos {
             pool.resize(pool.workers()).unwrap();
             let pids: BTreeSet<i32> = pool.pids().into_iter().collect();
             let mut family = children();
-            if self.method == StartMethod::Forkserver {
+            if self.method != StartMethod::Fork {
                 assert_eq!(family.len(), 1, "{self}");
                 family = children_of(family[0]);
             }
@@ -141,7 +141,7 @@ impl Chaos {
     }
 
     fn kill_the_server(&mut self, pool: &Pool) {
-        if self.method == StartMethod::Forkserver
+        if self.method != StartMethod::Fork
             && let [server] = children()[..]
         {
             let workers = pool.pids();

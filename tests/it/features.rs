@@ -97,7 +97,7 @@ fn without_auto_init_a_program_calls_init() {
         forgets.contains("has to begin with `forklore::init()`"),
         "{forgets}"
     );
-    assert!(forgets.contains("StartMethod::Fork"), "{forgets}");
+    assert!(forgets.contains("has one thread"), "{forgets}");
 }
 
 fn the_prelude_leaves_other_names_alone() {

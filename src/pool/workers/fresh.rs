@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::symbol::{self, KnownFiles};
 use crate::sys::child::{self, Branch};
-use crate::sys::launch::{Launch, forget_launch};
+use crate::sys::launch::{HOW_ELSE, Launch, forget_launch};
 use crate::sys::leash::{self, Ties};
 use crate::sys::letter::{self, Letter};
 use crate::sys::line::{Line, line};
@@ -217,10 +217,7 @@ pub(super) fn launch_server(heap: &Heap, mut order: Order) -> Result<Launched> {
 fn launch(heap: &Heap, order: Order, leash: Option<BorrowedFd<'_>>) -> Result<(i32, Line)> {
     let unsupported = |why: &str| {
         Error::os(
-            &format!(
-                "cannot start a fresh process: {why}; make the pool while this process has one thread, so that its \
-                 workers are forked"
-            ),
+            &format!("cannot start a fresh process: {why}; {HOW_ELSE}"),
             std::io::ErrorKind::Unsupported.into(),
         )
     };
@@ -266,7 +263,7 @@ fn launch(heap: &Heap, order: Order, leash: Option<BorrowedFd<'_>>) -> Result<(i
 const NOT_ENTERED: &str = if cfg!(feature = "auto-init") {
     "this program does not run the library's initialiser"
 } else {
-    "without forklore's feature `auto-init`, `main` has to begin with `forklore::init()`; call it there"
+    "without forklore's feature `auto-init`, `main` has to begin with `forklore::init()`"
 };
 
 /// Makes this process a worker if a pool has started it as one; returns at once if not.

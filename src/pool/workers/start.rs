@@ -10,15 +10,25 @@ use crate::sys::child::{self, Ended, Side};
 use super::fresh::Order;
 use super::server::Server;
 use super::worker::{self, Duty};
-use crate::pool::settings::{Settings, StartMethod};
+use crate::pool::settings::{Initializer, Settings, StartMethod};
 use crate::pool::shm::board::Board;
 
 /// What a method comes to in this process as it is now: never `Auto`.
-pub(in crate::pool) fn settle(method: StartMethod) -> StartMethod {
+pub(in crate::pool) fn settle(method: StartMethod, first: Option<&Initializer>) -> StartMethod {
     match method {
-        StartMethod::Auto if child::is_alone() => StartMethod::Fork,
+        StartMethod::Auto if may_fork(first) => StartMethod::Fork,
         StartMethod::Auto => StartMethod::Forkserver,
         chosen => chosen,
+    }
+}
+
+/// Whether this process has no threads that a fork would leave behind. Where only a forked worker
+/// can run the initialiser, it is worth a few milliseconds to see whether they are about to end.
+fn may_fork(first: Option<&Initializer>) -> bool {
+    if first.is_some_and(|initializer| initializer.shipped.is_err()) {
+        child::is_alone_in_the_end()
+    } else {
+        child::is_alone()
     }
 }
 
@@ -44,8 +54,8 @@ impl Starter {
     }
 
     /// Whether the next worker inherits what this process has; otherwise it needs an order.
-    pub(super) fn forks(&self) -> bool {
-        self.method == StartMethod::Fork && (!self.is_auto || child::is_alone())
+    pub(super) fn forks(&self, first: Option<&Initializer>) -> bool {
+        self.method == StartMethod::Fork && (!self.is_auto || may_fork(first))
     }
 
     /// How the next worker comes into being.

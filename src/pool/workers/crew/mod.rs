@@ -244,7 +244,7 @@ impl Crew {
         slot.is_dismissed.store(0, Ordering::Relaxed);
         slot.state.store(AWAKE, Ordering::SeqCst);
         slot.job.store(first, Ordering::SeqCst);
-        let forks = self.starter.forks();
+        let forks = self.starter.forks(self.settings.initializer.as_ref());
         if !forks {
             self.write_for_orders()?;
         }
