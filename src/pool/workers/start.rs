@@ -53,16 +53,12 @@ impl Starter {
         }
     }
 
-    /// Whether the next worker inherits what this process has; otherwise it needs an order.
-    pub(super) fn forks(&self, first: Option<&Initializer>) -> bool {
-        self.method == StartMethod::Fork && (!self.is_auto || may_fork(first))
-    }
-
-    /// How the next worker comes into being.
-    pub(super) fn method_now(&self) -> StartMethod {
-        match (self.method, self.forks()) {
-            (StartMethod::Fork, false) => StartMethod::Forkserver,
-            (method, _) => method,
+    /// How the next worker comes into being. Unless it is forked, and inherits what this process
+    /// has, it needs an order.
+    pub(super) fn method_now(&self, first: Option<&Initializer>) -> StartMethod {
+        match self.method {
+            StartMethod::Fork if self.is_auto && !may_fork(first) => StartMethod::Forkserver,
+            method => method,
         }
     }
 

@@ -244,7 +244,8 @@ impl Crew {
         slot.is_dismissed.store(0, Ordering::Relaxed);
         slot.state.store(AWAKE, Ordering::SeqCst);
         slot.job.store(first, Ordering::SeqCst);
-        let forks = self.starter.forks(self.settings.initializer.as_ref());
+        let method = self.starter.method_now(self.settings.initializer.as_ref());
+        let forks = method == StartMethod::Fork;
         if !forks {
             self.write_for_orders()?;
         }
@@ -276,10 +277,9 @@ impl Crew {
             max_spinners: self.n_cpus.saturating_sub(1),
         };
         let order = (!forks).then(|| {
-            let spawns = self.settings.method == StartMethod::Spawn;
+            let spawns = method == StartMethod::Spawn;
             fresh::order(&duty, spawns, self.initializer, self.conditions)
         });
-        let method = self.starter.method_now();
         let pid = self.starter.start(&duty, order)?;
         self.pids[slot_index] = Some(pid);
         self.journal.note(Event::WorkerStarted {
