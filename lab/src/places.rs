@@ -7,6 +7,14 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+/// The part of a folder's name that stands for what the folder was made of.
+pub(crate) fn key(content: Sha256) -> String {
+    let digest = content.finalize();
+    let bytes = digest.iter().take(6);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// The first file of that name in a folder of the `PATH`.
 pub fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {

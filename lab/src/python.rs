@@ -253,12 +253,7 @@ fn key(interpreter: &Interpreter, pins: &[u8]) -> String {
     hash.update(&interpreter.prefix);
     hash.update([0]);
     hash.update(pins);
-    let digest = hash.finalize();
-    digest
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    places::key(hash)
 }
 
 fn make(root: &Path, interpreter: &Interpreter, requirements: &Path) -> Result<()> {

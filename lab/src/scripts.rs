@@ -94,12 +94,7 @@ fn key() -> String {
             hash.update(part);
         }
     }
-    let digest = hash.finalize();
-    digest
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    places::key(hash)
 }
 
 /// Writes all files beside their place and renames the whole: two commands may do this at once.

@@ -335,8 +335,9 @@ pub(crate) fn is_stopped(pid: i32) -> bool {
 /// was at before.
 const STOPS_WITHIN: Duration = Duration::from_millis(50);
 
-/// Waits until a process that was sent `SIGSTOP` has stopped or ended, if it does so soon.
-pub(crate) fn wait_until_stopped(pid: i32) {
+/// Stops a process, and waits until it has stopped or ended, if it does so soon.
+pub(crate) fn stop(pid: i32) {
+    kill(pid, Signal::SIGSTOP);
     let deadline = Instant::now() + STOPS_WITHIN;
     while !is_stopped(pid) && Instant::now() < deadline {
         std::thread::yield_now();

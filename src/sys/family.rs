@@ -14,8 +14,7 @@ pub(crate) fn kill_descendants(pid: i32) {
     let mut parents = vec![pid];
     while let Some(parent) = parents.pop() {
         for child in children(parent) {
-            child::kill(child, Signal::SIGSTOP);
-            child::wait_until_stopped(child);
+            child::stop(child);
             parents.push(child);
             found.push(child);
         }

@@ -68,6 +68,14 @@ impl Body {
             .into_iter()
             .flat_map(|list| list.syntax().children())
     }
+
+    /// The statements, and those of them that are items.
+    pub(crate) fn statements_and_items(&self) -> (Vec<SyntaxNode>, Vec<ast::Item>) {
+        let statements: Vec<SyntaxNode> = self.statements().collect();
+        let items = statements.iter().cloned().filter_map(ast::Item::cast);
+        let items = items.collect();
+        (statements, items)
+    }
 }
 
 /// Whether a token belongs to the code itself, and not to an item, closure or `async` block in it.

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use ra_ap_syntax::ast::{self, HasName};
-use ra_ap_syntax::{AstNode, SyntaxKind, SyntaxNode};
+use ra_ap_syntax::{AstNode, SyntaxKind};
 
 use super::code::{Body, EPILOGUE};
 use super::lines::{blank, commands_end};
@@ -32,12 +32,7 @@ pub(crate) fn doubtful_items(code: &str) -> Option<String> {
     if has_open_comment(&body) {
         return Some(file);
     }
-    let statements: Vec<SyntaxNode> = body.statements().collect();
-    let items: Vec<ast::Item> = statements
-        .iter()
-        .cloned()
-        .filter_map(ast::Item::cast)
-        .collect();
+    let (statements, items) = body.statements_and_items();
     if !is_doubtful(&items) {
         return None;
     }

@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use ra_ap_syntax::ast::{HasModuleItem, HasName};
-use ra_ap_syntax::{AstNode, Edition, SourceFile, SyntaxNode, TextRange, ast};
+use ra_ap_syntax::{AstNode, Edition, SourceFile, TextRange, ast};
 
 use super::generated::{MADE, PREFIX, tokens};
 use super::macros::{self, Macros};
@@ -103,12 +103,7 @@ pub(super) fn rewrite(table: &mut Table, code: &str, defined: &HashSet<String>) 
     table.dropped.clear();
     table.used.clear();
     let body = Body::parse(code);
-    let statements: Vec<SyntaxNode> = body.statements().collect();
-    let items: Vec<ast::Item> = statements
-        .iter()
-        .cloned()
-        .filter_map(ast::Item::cast)
-        .collect();
+    let (statements, items) = body.statements_and_items();
     let mut emptied = Vec::new();
     let modules = table.place(&items, &mut emptied);
     let own: Vec<&str> = modules.iter().map(|(item, _)| &*item.name).collect();

@@ -239,8 +239,7 @@ fn holds_still(pid: i32, is_unchanged: impl Fn() -> bool) -> bool {
     if child::is_stopped(pid) {
         return is_unchanged();
     }
-    child::kill(pid, Signal::SIGSTOP);
-    child::wait_until_stopped(pid);
+    child::stop(pid);
     let unchanged = is_unchanged();
     if !unchanged {
         child::kill(pid, Signal::SIGCONT);

@@ -86,8 +86,7 @@ impl Crew {
         Board::of(&self.heap).owner.cut();
         for pid in self.vacate_all() {
             if self.settings.kills_descendants {
-                child::kill(pid, Signal::SIGSTOP);
-                child::wait_until_stopped(pid);
+                child::stop(pid);
                 family::kill_descendants(pid);
             }
             if child::kill(pid, Signal::SIGKILL) {
