@@ -112,7 +112,7 @@ fn panics_are_counted_where_they_happen() {
     let _quiet = crate::support::Quiet::new();
     for method in METHODS {
         let pool = pool(method, 2);
-        let panics = |x: u32| assert!(x % 2 == 0);
+        let panics = |x: u32| assert!(x.is_multiple_of(2));
         let _ = pool.try_map(panics, 0..1000);
         let two = 2;
         let _ = pool.try_map(|x: u32| panics(x + two), 0..10);
