@@ -108,7 +108,6 @@ impl Worker<'_> {
         if self.is_dismissed() || self.board.owner.is_cut() {
             return false;
         }
-        self.forget_dead_contexts();
         if self.board.has_job(id) {
             return true;
         }
@@ -167,6 +166,8 @@ impl Worker<'_> {
 
     /// Runs what can be claimed of a job, and leaves it.
     fn serve(&mut self, id: u64) {
+        // What the owner gave back before it published the job is seen as such here.
+        self.forget_dead_contexts();
         let job = self.board.job(id);
         let may_run = job.is_for(self.duty.slot_index) && !job.is_exhausted();
         let n_done = if may_run { self.run(job) } else { 0 };
