@@ -318,7 +318,9 @@ pub use input::{input, password};
 pub use parallel::{Backend, BatchSize, Parallel};
 #[cfg(feature = "threads")]
 pub use pool::ThreadPool;
-pub use pool::{AsContext, Context, Map, Pending, Pool, Schedule, Serial, StartMethod, init};
+pub use pool::{
+    AsContext, Context, Map, Pending, Pool, Schedule, Serial, StartMethod, Stats, init,
+};
 pub use process::{Child, ChildGuard, Fork, Process, fork};
 #[cfg(feature = "progress")]
 pub use progress::progress;

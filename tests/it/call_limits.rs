@@ -21,6 +21,7 @@ tests![
     a_watched_call_has_a_limit,
     an_initializer_has_the_pools_limit_alone,
     a_result_that_is_dropped_leaves_no_limit,
+    calls_with_a_context_have_the_limit,
     threads_have_limits_of_their_own,
     a_limit_is_kept_by_each_thread_that_waits,
 ];
@@ -284,6 +285,25 @@ fn a_result_that_is_dropped_leaves_no_limit() {
     drop(pool.timeout(LIMIT).apply_async(hang_at_three, 3));
     assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);
     assert_eq!(pool.map(take_long, [7]), [7]);
+}
+
+fn calls_with_a_context_have_the_limit() {
+    let hangs = |three: &u32, x: u32| if x == *three { hang() } else { x };
+    for method in METHODS {
+        let pool = pool(method, 2);
+        let limited = pool.timeout(LIMIT);
+        let results = limited.try_map_with(&3, hangs, 0..6);
+        assert_over(results[3].as_ref().unwrap_err(), 3);
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 5);
+        let three = forklore::Context::new(3);
+        assert_eq!(limited.apply_with(&three, hangs, 4), 4, "{method:?}");
+        let mut results = limited.imap_with(&three, hangs, 2..5);
+        assert_eq!(results.next(), Some(2));
+        let _quiet = Quiet::new();
+        let next = catch_unwind(AssertUnwindSafe(|| results.next()));
+        assert!(message(next).contains("the call's limit of 200ms"));
+        assert_eq!(results.next(), Some(4));
+    }
 }
 
 /// Those without a limit look around seldom, and those with one often.
