@@ -92,6 +92,33 @@ pub use workers::fresh::init;
 /// uses it in its worker, where it starts workers of its own. They die with the worker, whatever
 /// ends that. The number of processes has no limit: eight workers that make pools of eight are 72.
 ///
+/// # Threads
+/// Any number of threads may use one pool at the same time, by reference or in an `Arc`. Each gets
+/// its own results, a panic in one disturbs no other, and a thread that waits for a slow map holds
+/// no other map up: its tasks queue behind those that were published before, as far as workers are
+/// busy with them. [`terminate`](Pool::terminate) from one thread ends what all others wait for.
+///
+/// Results that come later ([`Pending`], [`imap`](Pool::imap)'s iterator) may go to another thread.
+/// A function that has captured something is begun and dropped by the thread that has passed it,
+/// or leaked if another thread drops the last that needs it; and it is run by workers that are
+/// forked for it, for which this process must have one thread. In a program with threads, pass what
+/// a function needs beside its argument as a context: [`map_with`](Pool::map_with).
+///
+/// ```standalone_crate
+/// # fn main() -> forklore::Result<()> {
+/// let pool = forklore::Pool::with_workers(2)?;
+/// std::thread::scope(|scope| {
+///     for thread in 0..4u64 {
+///         let pool = &pool;
+///         scope.spawn(move || {
+///             let squares = pool.map(|x: u64| x * x, thread..thread + 3);
+///             assert_eq!(squares[0], thread * thread);
+///         });
+///     }
+/// });
+/// # Ok(()) }
+/// ```
+///
 /// # Plugins
 /// A shared object that was loaded with `dlopen` may map over its host's pool, and be unloaded,
 /// rebuilt and loaded again: workers run the code of the very file that the caller has loaded, or
@@ -432,44 +459,6 @@ impl Pool {
             Some(result) => result,
             None => unreachable!("one argument has one result"),
         }
-    }
-
-    /// Begins to run `f` on one argument, and returns at once. Any number may be on their way.
-    ///
-    /// If `f` has captured something, a worker is forked for it as soon as fewer such workers than
-    /// the pool has are at work; until then it waits for its turn ([`Pending`]), and sees this
-    /// process's memory as it is then.
-    ///
-    /// # Example
-    /// ```standalone_crate
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let pool = forklore::Pool::with_workers(2)?;
-    /// let offset = 100;
-    /// let add = move |x: u32| x + offset;
-    /// let pending: Vec<_> = (0..50).map(|x| pool.apply_async(add, x)).collect();
-    /// for (x, result) in (0..).zip(pending) {
-    ///     assert_eq!(result.get()?, x + 100);
-    /// }
-    /// # Ok(()) }
-    /// ```
-    pub fn apply_async<F, A, R>(&self, f: F, arg: A) -> Pending<R>
-    where
-        F: Fn(A) -> R + 'static,
-        A: Serialize + DeserializeOwned + 'static,
-        R: Serialize + DeserializeOwned + 'static,
-    {
-        Pending::one(self.call().begin(Unary(f), std::iter::once(arg)))
-    }
-
-    /// Begins to apply `f` to every argument, and returns as soon as they are encoded.
-    pub fn map_async<F, I, A, R>(&self, f: F, args: I) -> Pending<Vec<R>>
-    where
-        F: Fn(A) -> R + 'static,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned + 'static,
-        R: Serialize + DeserializeOwned + 'static,
-    {
-        Pending::all(self.call().begin(Unary(f), args.into_iter()))
     }
 
     fn call(&self) -> Call<'_> {
