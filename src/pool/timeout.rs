@@ -111,7 +111,7 @@ impl<'p> Limited<'p> {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        let bound = Bound::new(f, context);
+        let bound = Bound { f, context };
         Results::begin(&self.call(), bound, args, true).map(|(_, result)| result)
     }
 

@@ -46,7 +46,7 @@ macro_rules! view_methods {
                 A: serde::Serialize + serde::de::DeserializeOwned,
                 R: serde::Serialize + serde::de::DeserializeOwned,
             {
-                let bound = $crate::pool::call::callable::Bound::new(f, context);
+                let bound = $crate::pool::call::callable::Bound { f, context };
                 self.call().run(&bound, args).results()
             }
 
@@ -64,7 +64,7 @@ macro_rules! view_methods {
                 A: serde::Serialize + serde::de::DeserializeOwned,
                 R: serde::Serialize + serde::de::DeserializeOwned,
             {
-                let bound = $crate::pool::call::callable::Bound::new(f, context);
+                let bound = $crate::pool::call::callable::Bound { f, context };
                 self.call().run(&bound, args).outcomes()
             }
 

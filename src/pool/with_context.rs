@@ -57,7 +57,7 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        self.call().run(&Bound::new(f, context), args).results()
+        self.call().run(&Bound { f, context }, args).results()
     }
 
     /// As [`map_with`](Pool::map_with); each item has its result or its error. A context that
@@ -89,7 +89,7 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        self.call().run(&Bound::new(f, context), args).outcomes()
+        self.call().run(&Bound { f, context }, args).outcomes()
     }
 
     /// As [`map_with`](Pool::map_with), lazily, as [`imap`](Pool::imap): arguments are taken, and
@@ -122,7 +122,7 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        let bound = Bound::new(f, context);
+        let bound = Bound { f, context };
         Results::begin(&self.call(), bound, args, true).map(|(_, result)| result)
     }
 

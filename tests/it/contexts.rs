@@ -21,6 +21,7 @@ tests![
     a_context_is_sent_once,
     the_context_is_never_another_one,
     maps_with_several_contexts_run_at_the_same_time,
+    threads_share_contexts,
     what_is_no_longer_used_is_dropped,
     idle_workers_drop_what_is_large,
     the_memory_of_contexts_is_used_again,
@@ -336,6 +337,38 @@ fn maps_with_several_contexts_run_at_the_same_time() {
             pool.map_with(&texts, |texts, i: usize| texts[i].len(), 0..50),
             [1; 50]
         );
+    }
+}
+
+fn threads_share_contexts() {
+    fn is_send<T: Send>(_: &T) {}
+    fn is_shared<T: Send + Sync>(_: &T) {}
+    for method in METHODS {
+        let pool = pool(method, 2);
+        let kept = Context::new(Counted::new(7));
+        is_shared(&kept);
+        n_encoded();
+        std::thread::scope(|scope| {
+            for thread in 0..8u32 {
+                let (pool, kept) = (&pool, kept.clone());
+                scope.spawn(move || {
+                    let own = table(thread);
+                    let row = |table: &Table, row: u32| table.rows[&row][0];
+                    let large = vec![u64::from(thread); 20_000];
+                    for n in 0..30 {
+                        each_decoded(pool.map_with(&kept, n_decoded, 0..10), 1);
+                        let expected = u64::from(n * thread);
+                        assert_eq!(pool.map_with(&own, row, [n; 3]), [expected; 3]);
+                        let last = pool.map_with(&large, |large, i: usize| large[i], [0, 19_999]);
+                        assert_eq!(last, [u64::from(thread); 2]);
+                        let mut some = pool.imap_with(&own, row, [n; 20]);
+                        is_send(&some);
+                        assert_eq!(some.next(), Some(expected));
+                    }
+                });
+            }
+        });
+        assert_eq!(n_encoded(), 1);
     }
 }
 

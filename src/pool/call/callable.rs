@@ -1,7 +1,7 @@
 //! What a pool can call: a function of one argument, or one over whose parameters a tuple is
 //! spread.
 
-use crate::pool::context::{AsContext, Source};
+use crate::pool::context::AsContext;
 use crate::pool::star::StarFn;
 
 /// A function as the pool's inner loops call it. A non-capturing function stays one: these wrappers
@@ -94,27 +94,32 @@ impl<F: Fn(A) -> R, A, R> Callable<A> for Unary<F> {
     }
 }
 
-/// A function of a context and one argument, with its context.
+/// A function of a context and one argument, with the context of a call.
 #[derive(Clone, Copy)]
-pub(crate) struct Bound<'c, F, V> {
+pub(crate) struct Bound<'c, F, X> {
     pub(crate) f: F,
-    pub(crate) value: &'c V,
-    /// What is written down for workers; they themselves have none.
-    pub(crate) source: Option<&'c dyn Source>,
+    pub(crate) context: &'c X,
 }
 
-impl<'c, F, V> Bound<'c, F, V> {
-    /// The function and the context of a call.
-    pub(crate) fn new<X: AsContext<Value = V>>(f: F, context: &'c X) -> Bound<'c, F, V> {
-        Bound {
-            f,
-            value: context.value(),
-            source: Some(context),
-        }
+impl<F, X, A, R> Callable<A> for Bound<'_, F, X>
+where
+    X: AsContext,
+    F: Fn(&X::Value, A) -> R,
+{
+    type Output = R;
+
+    fn call(&self, arg: A) -> R {
+        (self.f)(self.context.value(), arg)
     }
 }
 
-impl<F: Fn(&V, A) -> R, V, A, R> Callable<A> for Bound<'_, F, V> {
+/// The same in a worker, to which the function and the context were sent.
+pub(super) struct SentBound<'c, F, V> {
+    pub(super) f: &'c F,
+    pub(super) value: &'c V,
+}
+
+impl<F: Fn(&V, A) -> R, V, A, R> Callable<A> for SentBound<'_, F, V> {
     type Output = R;
 
     fn call(&self, arg: A) -> R {

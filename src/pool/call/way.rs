@@ -19,7 +19,7 @@ use super::spent::Spent;
 use super::work::{
     Inherited, Trampoline, run_inherited, run_inherited_on_encoded, run_shipped, run_with_context,
 };
-use crate::pool::context::Source;
+use crate::pool::context::{AsContext, Source};
 use crate::pool::settings::{LocalCall, Settings, StartMethod};
 use crate::pool::shm::desk::Shm;
 use crate::pool::star::StarFn;
@@ -55,10 +55,10 @@ impl<F: Fn() -> R, R> Mappable<()> for Nullary<F> {}
 
 impl<F: StarFn<T>, T> Mappable<T> for Star<F> {}
 
-impl<F, V, A, R> Mappable<A> for Bound<'_, F, V>
+impl<F, X, A, R> Mappable<A> for Bound<'_, F, X>
 where
-    F: Fn(&V, A) -> R,
-    V: DeserializeOwned,
+    X: AsContext,
+    F: Fn(&X::Value, A) -> R,
 {
     const IS_SHIPPED: bool = is_non_capturing::<F>();
 
@@ -71,11 +71,11 @@ where
         A: DeserializeOwned,
         R: Serialize,
     {
-        run_with_context::<F, V, A, R, Shm>
+        run_with_context::<F, X::Value, A, R, Shm>
     }
 
     fn context(&self) -> Option<&dyn Source> {
-        self.source
+        Some(self.context)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::sys::Origin;
 use crate::sys::atomic::Ordering;
 use crate::wire;
 
-use super::callable::{Bound, Callable};
+use super::callable::{Callable, SentBound};
 use super::decoded::{self, Decode, Decoded};
 use super::panics::PanicNotes;
 use super::transport::{ContextId, Outputs, Port};
@@ -206,11 +206,7 @@ where
                 found
             }
         };
-        Ok(Bound {
-            f,
-            value,
-            source: None,
-        })
+        Ok(SentBound { f, value })
     };
     run_on_encoded(with_context, work);
 }
