@@ -14,6 +14,7 @@
 //! which order it is written, `lane` for how results come back, `engine` for what happens when a
 //! worker dies.
 
+mod begin;
 mod blocks;
 mod broadcast;
 mod builder;
