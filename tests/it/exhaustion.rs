@@ -187,6 +187,14 @@ fn address_space_is_little() {
         assert!(error.to_string().contains("shared memory"), "{error}");
     }
     drop(fit);
+    // Arguments that do not: each item has the error, those that were not taken yet included.
+    let results = pool.try_map(|x: Vec<u8>| x.len(), (0..40).map(|x| vec![x; 8 << 20]));
+    assert_eq!(results.len(), 40);
+    for (item, result) in results.into_iter().enumerate() {
+        let error = result.unwrap_err();
+        assert_eq!(error.item(), Some(item));
+        assert!(error.to_string().contains("shared memory"), "{error}");
+    }
     assert_eq!(map_or_reason(&pool), None);
     drop(pool);
     assert_eq!(children(), Vec::<i32>::new());

@@ -29,9 +29,16 @@ impl<R> Mapped<R> {
 }
 
 /// Why no item of a call was run, and how many there were.
+#[derive(Debug)]
 pub(in crate::pool) struct NotRun {
-    pub(super) error: Error,
-    pub(super) n_items: usize,
+    pub(in crate::pool) error: Error,
+    pub(in crate::pool) n_items: usize,
+}
+
+impl From<NotRun> for Error {
+    fn from(not_run: NotRun) -> Self {
+        not_run.error
+    }
 }
 
 impl<R> From<NotRun> for Failed<R> {

@@ -118,21 +118,20 @@ impl<'p> Call<'p> {
     /// none. `notes` say how long it took.
     pub(super) fn encode<A: Serialize>(
         &mut self,
-        args: impl Iterator<Item = A>,
+        mut args: impl Iterator<Item = A>,
         spent: &mut Spent<A>,
         context: Option<&dyn Source>,
     ) -> Result<Load, NotRun> {
-        let mut n_items = 0;
-        let mut args = args.inspect(|_| n_items += 1);
         let checked = self.options.check();
-        let load = checked.and_then(|()| self.pool.encode(&mut args, spent));
-        if load.is_err() {
+        let checked = checked.map_err(|error| NotRun { error, n_items: 0 });
+        let mut load = checked.and_then(|()| self.pool.encode(&mut args, spent));
+        if let Err(not_run) = &mut load {
             // Each item has the error.
-            args.by_ref().for_each(drop);
+            not_run.n_items += args.by_ref().count();
         }
         // The iterator's destructor is the user's, and the arguments have no owner yet.
         let dropped = caught::run(|| drop(args));
-        let mut load = load.map_err(|error| NotRun { error, n_items })?;
+        let mut load = load?;
         if let Err(payload) = dropped {
             drop(load);
             payload.resume();

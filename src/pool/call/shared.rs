@@ -16,6 +16,7 @@ use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::{PerProcess, ThreadBound};
 
 use super::batch;
+use super::outcome::NotRun;
 use super::spent::Spent;
 use super::transport::Encoded;
 use super::turns::Turns;
@@ -165,13 +166,15 @@ impl Shared {
         Ok(())
     }
 
-    /// Encodes arguments into the pool's memory. Their iterator may use the pool itself.
+    /// Encodes arguments into the pool's memory. Their iterator may use the pool itself. An error
+    /// says how many of them were taken.
     pub(in crate::pool) fn encode<A: Serialize>(
         &self,
         args: impl Iterator<Item = A>,
         spent: &mut Spent<A>,
-    ) -> Result<Load> {
-        let heap = Arc::clone(self.lock_open()?.engine.heap());
+    ) -> Result<Load, NotRun> {
+        let fail = |error| NotRun { error, n_items: 0 };
+        let heap = Arc::clone(self.lock_open().map_err(fail)?.engine.heap());
         Encoder::encode(&heap, args, spent)
     }
 

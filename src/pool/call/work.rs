@@ -314,25 +314,38 @@ where
     let Outputs { first, n_committed } = work.port.outputs();
     let slots = first.cast::<C::Output>();
     let n_before = n_committed.load(Ordering::Relaxed);
-    let (start, origin) = (work.next, work.origin);
+    let (start, end, origin) = (work.next, work.end, work.origin);
     // Only a job that makes up for another has to look its items up.
-    let is_in_order = work.port.items().is_none();
-    while work.next < work.end {
-        let item = if is_in_order {
-            work.next as usize
-        } else {
-            work.item()
-        };
+    let items = work.port.items();
+    let mut at = Counted {
+        task: start,
+        next: &mut work.next,
+    };
+    while at.task < end {
+        let item = items.map_or(at.task, |items| items[at.task as usize]);
         // SAFETY: the caller vouches for the arguments.
-        let result = f.call(unsafe { args.add(item).read() });
+        let result = f.call(unsafe { args.add(item as usize).read() });
         origin.check();
-        let index = work.next - start;
+        let index = at.task - start;
         // SAFETY: the run was begun with room for the whole chunk, aligned for any number.
         unsafe { slots.add(index as usize).write(result) };
         n_committed.store(n_before + index + 1, Ordering::Release);
-        work.next += 1;
+        at.task += 1;
     }
     Ok(())
+}
+
+/// Counts tasks in a register: in memory, each would wait for the store of the one before. Notes
+/// how far it came when it is dropped, also where a task panics.
+struct Counted<'w> {
+    task: u64,
+    next: &'w mut u64,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        *self.next = self.task;
+    }
 }
 
 fn step_values<C, A, T>(

@@ -13,6 +13,7 @@ use crate::wire::{self, Sink};
 
 use super::board::{ArgSpan, Job, NO_BYTES};
 use super::growing::{Growing, block_bytes};
+use crate::pool::call::outcome::NotRun;
 use crate::pool::call::spent::Spent;
 use crate::pool::call::transport::Encoded;
 
@@ -88,13 +89,13 @@ impl<'a> Encoder<'a> {
     /// Encodes all of `args`; large ones are held in `spent`.
     ///
     /// # Errors
-    /// `is_os()` if the shared memory does not hold them. A single argument that cannot be encoded
-    /// is no error here but one of `failures`.
+    /// `is_os()` if the shared memory does not hold them, with how many were taken. A single
+    /// argument that cannot be encoded is no error here but one of `failures`.
     pub(in crate::pool) fn encode<A: Serialize>(
         heap: &'a Arc<Heap>,
         args: impl Iterator<Item = A>,
         spent: &mut Spent<A>,
-    ) -> Result<Encoded<Arguments>> {
+    ) -> Result<Encoded<Arguments>, NotRun> {
         if wire::plain_size::<A>().is_some() {
             return PlainEncoder::encode(heap, args);
         }
@@ -106,10 +107,17 @@ impl<'a> Encoder<'a> {
             room: 0..0,
         };
         for arg in args {
-            let bytes = encoder.argument(&mut |sink| wire::encode(&arg, sink))?;
+            let encoded = encoder.argument(&mut |sink| wire::encode(&arg, sink));
+            let bytes = encoded.map_err(|error| encoder.not_run(error))?;
             spent.put(arg, bytes);
         }
         encoder.finish()
+    }
+
+    /// There is no room for the argument that was taken last.
+    fn not_run(&self, error: Error) -> NotRun {
+        let n_items = self.spans.len() + 1;
+        NotRun { error, n_items }
     }
 
     /// Writes one argument, and says how long it is.
@@ -156,12 +164,14 @@ impl<'a> Encoder<'a> {
         })
     }
 
-    fn finish(mut self) -> Result<Encoded<Arguments>> {
+    fn finish(mut self) -> Result<Encoded<Arguments>, NotRun> {
         if self.spans.is_empty() {
             return Ok(Encoded::default());
         }
         let table_bytes = size_of_val(self.spans.as_slice());
-        let offset = self.heap.take(table_bytes)?;
+        let n_items = self.spans.len();
+        let fail = |error| NotRun { error, n_items };
+        let offset = self.heap.take(table_bytes).map_err(fail)?;
         self.blocks.blocks.push(offset);
         // SAFETY: the block was just taken with this much room, and no other process knows it.
         unsafe {
@@ -177,7 +187,7 @@ impl<'a> Encoder<'a> {
                 stride: 0,
                 _blocks: Some(self.blocks),
             },
-            n_items: self.spans.len(),
+            n_items,
             failures: self.failures,
             context: None,
             traced: false,
@@ -195,7 +205,10 @@ struct PlainEncoder {
 }
 
 impl PlainEncoder {
-    fn encode<A>(heap: &Arc<Heap>, args: impl Iterator<Item = A>) -> Result<Encoded<Arguments>> {
+    fn encode<A>(
+        heap: &Arc<Heap>,
+        args: impl Iterator<Item = A>,
+    ) -> Result<Encoded<Arguments>, NotRun> {
         let mut encoder = PlainEncoder {
             blocks: Blocks::new(heap),
             n_items: 0,
@@ -204,19 +217,26 @@ impl PlainEncoder {
         };
         // The hint is only a hint: endless ranges announce the largest number there is.
         let announced = args.size_hint().0.clamp(1, 1 << 24);
-        let mut slots = encoder.grow(announced)?.cast::<A>();
+        let fail = |error| NotRun { error, n_items: 0 };
+        let mut slots = encoder.grow(announced).map_err(fail)?.cast::<A>();
         let mut args = args.peekable();
         while args.peek().is_some() {
             if encoder.n_items == encoder.capacity {
-                slots = encoder.grow(2 * encoder.n_items)?.cast::<A>();
+                // One more was taken, to see whether there is one.
+                let n_items = encoder.n_items + 1;
+                let fail = |error| NotRun { error, n_items };
+                slots = encoder.grow(2 * encoder.n_items).map_err(fail)?.cast::<A>();
             }
-            // Room is looked for once for many, so that the loop over a range is a short one.
+            // Room is looked for once for many, and items are counted in a register, so that the
+            // loop over a range is a short one.
             let n_free = encoder.capacity - encoder.n_items;
-            for arg in args.by_ref().take(n_free) {
+            let mut n_items = encoder.n_items;
+            args.by_ref().take(n_free).for_each(|arg| {
                 // SAFETY: the block has room for `capacity` numbers, aligned for any of them.
-                unsafe { slots.add(encoder.n_items).write(arg) };
-                encoder.n_items += 1;
-            }
+                unsafe { slots.add(n_items).write(arg) };
+                n_items += 1;
+            });
+            encoder.n_items = n_items;
         }
         if encoder.n_items == 0 {
             // Dropped, the encoder gives back what it took.
