@@ -2,6 +2,7 @@
 //! beside the peers.
 
 use std::hint::black_box;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use forklore::Pool;
@@ -14,6 +15,9 @@ mod peer;
 mod table;
 
 pub const N_WORKERS: usize = 2;
+
+/// How many threads share the workers in the rows of a program with threads.
+pub const N_THREADS: u32 = 8;
 
 /// A workload: how to run it here, how often, and how long to rest before each run.
 pub struct Work {
@@ -137,6 +141,21 @@ pub const WORKS: &[Work] = &[
             })
         },
     },
+    Work {
+        name: "8 threads: powers of 24",
+        rounds: 20,
+        pause: NO_PAUSE,
+        forklore: |pool| of_threads(100, || pool.map(power, 0..24)),
+        rayon: || of_threads(100, || collect((0..24u64).into_par_iter().map(power))),
+    },
+    Work {
+        name: "8 threads: single tasks",
+        rounds: 20,
+        pause: NO_PAUSE,
+        forklore: |pool| of_threads(100, || pool.apply(power, 7)),
+        // Its scope runs on one of its threads.
+        rayon: || of_threads(100, || rayon::scope(|_| power(black_box(7)))),
+    },
 ];
 
 pub fn nap(x: u64) -> u64 {
@@ -152,6 +171,26 @@ pub fn large_args(n: usize, bytes: usize) -> Vec<Vec<u8>> {
 /// The time of one of `n` calls in a row, for work that is too short for the clock.
 pub fn each<T>(n: u32, mut work: impl FnMut() -> T) -> Duration {
     timed(|| (0..n).for_each(|_| drop(black_box(work())))) / n
+}
+
+/// The time of one call, while each of [`N_THREADS`] threads makes `n` calls in a row: all calls
+/// take this many times as long.
+pub fn of_threads<T>(n: u32, work: impl Fn() -> T + Sync) -> Duration {
+    let all_are_there = Barrier::new(N_THREADS as usize + 1);
+    let elapsed = std::thread::scope(|scope| {
+        let call = || {
+            all_are_there.wait();
+            (0..n).for_each(|_| drop(black_box(work())));
+        };
+        let threads: Vec<_> = (0..N_THREADS).map(|_| scope.spawn(call)).collect();
+        all_are_there.wait();
+        let started = Instant::now();
+        for thread in threads {
+            thread.join().expect("its calls succeed");
+        }
+        started.elapsed()
+    });
+    elapsed / (N_THREADS * n)
 }
 
 fn collect<T: Send>(items: impl ParallelIterator<Item = T>) -> Vec<T> {

@@ -11,8 +11,10 @@ pub fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
+/// As many digits as mean something; a dash for what a peer cannot run.
 pub fn number(microseconds: f64) -> String {
     match microseconds {
+        x if x.is_nan() => "–".to_owned(),
         x if x < 10.0 => format!("{x:.2}"),
         x if x < 100.0 => format!("{x:.1}"),
         x => format!("{x:.0}"),

@@ -8,7 +8,7 @@ use procspawn::{JoinHandle, Pool};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::common::{self, N_WORKERS, each, nap, power, timed};
+use crate::common::{self, N_WORKERS, each, nap, of_threads, power, timed};
 use crate::sides::IDLE;
 
 /// How many calls may be under way: each holds descriptors, and with 10,000 it runs out of them.
@@ -39,6 +39,8 @@ fn measure(name: &str, pool: &Pool) -> Option<Duration> {
         "64 x 1 MB in and out" => echo(pool, common::large_args(64, 1_000_000)),
         "8 x 32 MB in and out" => echo(pool, common::large_args(8, 32_000_000)),
         "16 naps of 50 ms" => timed(|| calls(pool, nap, 0..16, MANY)),
+        "8 threads: powers of 24" => of_threads(10, || map(pool, 24)),
+        "8 threads: single tasks" => of_threads(100, || pool.spawn(7, power).join()),
         _ => return None,
     })
 }

@@ -35,6 +35,7 @@ pub fn print_table(filter: &str, n_busy: usize) {
             .enumerate()
             .map(|(which, median)| match which {
                 0 => format!(" **{}** |", number(*median)),
+                _ if median.is_nan() => format!(" {} |", number(*median)),
                 _ => format!(" {} ({}) |", number(*median), ratio(median / medians[0])),
             });
         println!("| {} |{}", work.name, cells.collect::<String>());
