@@ -132,6 +132,7 @@ impl<'p> Call<'p> {
         // The iterator's destructor is the user's, and the arguments have no owner yet.
         let dropped = caught::run(|| drop(args));
         let mut load = load?;
+        let n_items = load.n_items;
         if let Err(payload) = dropped {
             drop(load);
             payload.resume();
