@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `Pool()` | [`Pool::new()?`](crate::Pool::new) | counts the processors that you may use, not those of the machine |
 //! | `Pool(4, initializer=f, maxtasksperchild=100)` | [`Pool::builder()`](crate::Pool::builder)`.workers(4).initializer(f).max_tasks_per_worker(100).build()?` | |
+//! | `Pool(initializer=f, initargs=(table,))`, and `table` a global | [`pool.map_with(&table, f, xs)`](crate::Pool::map_with) | `f(&table, x)`; a [`Context`](crate::Context) stays with the workers over many maps |
 //! | `pool.map(f, xs)` | [`pool.map(f, xs)`](crate::Pool::map) | `f` may be a closure, and may be newer than the pool |
 //! | `pool.map(f, xs, chunksize=8)` | [`pool.map_chunked(f, xs, 8)`](crate::Pool::map_chunked) | without a size, chunks shrink towards the end |
 //! | `pool.starmap(f, pairs)` | [`pool.starmap(f, pairs)`](crate::Pool::starmap) | |

@@ -236,7 +236,8 @@
 //! - Arguments and results of non-capturing functions are **copied** as bytes (serde): plain
 //!   numbers fast, vectors of them and strings in one piece, everything else value by value. What a
 //!   closure captures is not copied at all, but forking costs about 0.2 ms for each worker of the
-//!   call, and more in a process with much memory.
+//!   call, and more in a process with much memory. What all items need is sent once as a context
+//!   ([`map_with`](Pool::map_with)).
 //! - Values travel **without the names of their fields** (bincode), so serde attributes that need
 //!   names do not survive. A type with `skip_serializing_if`, `flatten`, `untagged` or `tag` is an
 //!   error that says so. Of an enum with `skip_deserializing` (or `skip`) on one variant, another

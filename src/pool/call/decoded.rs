@@ -136,3 +136,110 @@ impl Decoded {
 fn not_decoded(error: Error) -> Cause {
     Cause::Decode(format!("its context: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::{Deserialize, Serialize};
+    use std::rc::Rc;
+
+    thread_local! {
+        /// What is counted of the values below.
+        static COUNTED: RefCell<(u32, Rc<()>)> = RefCell::default();
+    }
+
+    /// A value that counts how often it is decoded, and how many there are.
+    struct Counted(u64, Rc<()>);
+
+    impl<'de> Deserialize<'de> for Counted {
+        fn deserialize<D: serde::Deserializer<'de>>(
+            from: D,
+        ) -> std::result::Result<Self, D::Error> {
+            let alive = COUNTED.with_borrow_mut(|(n_decoded, alive)| {
+                *n_decoded += 1;
+                Rc::clone(alive)
+            });
+            u64::deserialize(from).map(|value| Counted(value, alive))
+        }
+    }
+
+    fn n_decoded_and_alive() -> (u32, usize) {
+        COUNTED.with_borrow(|(n_decoded, alive)| (*n_decoded, Rc::strong_count(alive) - 1))
+    }
+
+    fn id(name: u64, generation: u64) -> ContextId {
+        ContextId { name, generation }
+    }
+
+    /// What a worker gets for a context.
+    fn get<V: DeserializeOwned>(
+        decoded: &Decoded,
+        id: ContextId,
+        bytes: &[u8],
+        stay: bool,
+    ) -> std::result::Result<NonNull<V>, Cause> {
+        let arrived = Arrived { id, bytes, stay };
+        // SAFETY: each id has one type here, and the tests keep the bytes.
+        unsafe { decoded.get(&arrived, decode::<V>) }.map(NonNull::cast)
+    }
+
+    fn encoded(value: &impl Serialize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        wire::encode(value, &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn each_is_decoded_once_until_it_is_forgotten() {
+        let decoded = Decoded::default();
+        let (seven, eight) = (encoded(&7u64), encoded(&8u64));
+        for _ in 0..3 {
+            for (id, bytes, value) in [(id(1, 0), &seven, 7), (id(2, 0), &eight, 8)] {
+                let counted = get::<Counted>(&decoded, id, bytes, true).unwrap();
+                // SAFETY: nothing was forgotten.
+                assert_eq!(unsafe { counted.as_ref() }.0, value);
+            }
+        }
+        assert_eq!(n_decoded_and_alive(), (2, 2));
+        assert!(!decoded.has_dead(|_| true));
+        // The name is another context's now.
+        let is_alive = |dead: ContextId| dead != id(1, 0);
+        assert!(decoded.has_dead(is_alive));
+        decoded.forget_dead(is_alive);
+        assert_eq!(n_decoded_and_alive(), (2, 1));
+        let counted = get::<Counted>(&decoded, id(1, 1), &eight, true).unwrap();
+        // SAFETY: as above.
+        assert_eq!(unsafe { counted.as_ref() }.0, 8);
+        assert_eq!(n_decoded_and_alive(), (3, 2));
+        drop(decoded);
+        assert_eq!(n_decoded_and_alive(), (3, 0));
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_not_tried_again() {
+        let decoded = Decoded::default();
+        for _ in 0..3 {
+            let outcome = get::<Counted>(&decoded, id(1, 0), &[1, 2, 3], true);
+            let Err(Cause::Decode(text)) = outcome else {
+                panic!("three bytes are no number");
+            };
+            assert!(text.starts_with("its context: "), "{text}");
+        }
+        assert_eq!(n_decoded_and_alive(), (1, 0));
+    }
+
+    #[test]
+    fn a_large_piece_that_stays_is_not_copied() {
+        let decoded = Decoded::default();
+        let text = encoded(&"x".repeat(100_000));
+        for (name, stay) in [(1, true), (2, false)] {
+            let seen = get::<String>(&decoded, id(name, 0), &text, stay).unwrap();
+            // SAFETY: nothing was forgotten.
+            let seen = unsafe { seen.as_ref() };
+            assert!(seen.len() == 100_000 && seen.bytes().all(|byte| byte == b'x'));
+            assert_eq!(text.as_ptr_range().contains(&seen.as_ptr()), stay);
+        }
+        decoded.forget_dead(|_| false);
+        assert_eq!(text.len(), 100_008);
+    }
+}
