@@ -22,13 +22,17 @@ fn main() {
     for megabytes in [1, 256] {
         let ballast = vec![1u8; megabytes << 20];
         for method in METHODS {
-            row(megabytes, method);
+            row(megabytes, method, "");
         }
         drop(std::hint::black_box(ballast));
     }
+    forklore::init();
+    for method in [StartMethod::Forkserver, StartMethod::Spawn] {
+        row(1, method, ", after `init()`");
+    }
 }
 
-fn row(megabytes: usize, method: StartMethod) {
+fn row(megabytes: usize, method: StartMethod, after: &str) {
     let mut first = Vec::new();
     let mut more = Vec::new();
     let mut memory = Vec::new();
@@ -46,7 +50,7 @@ fn row(megabytes: usize, method: StartMethod) {
         memory.push(private_kilobytes(pool.pids()[0]));
     }
     println!(
-        "| {megabytes} MiB | {method:?} | {} µs | {} µs | {} kB |",
+        "| {megabytes} MiB | {method:?}{after} | {} µs | {} µs | {} kB |",
         median(first).as_micros(),
         median(more).as_micros(),
         median(memory),

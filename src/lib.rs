@@ -197,7 +197,9 @@
 //! (setuid) never goes on.
 //!
 //! To have nothing run before `main`, leave out the default feature `auto-init`, and call [`init`]
-//! as the first line of `main` if you use those start methods. [`StartMethod::Fork`] needs neither.
+//! as the first line of `main` if you use those start methods or have threads.
+//! [`StartMethod::Fork`] needs neither. With the feature, [`init`] is optional, and makes pools in
+//! a program with threads start faster.
 //!
 //! # In tests
 //!

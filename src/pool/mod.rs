@@ -77,7 +77,7 @@ pub use settings::StartMethod;
 pub use star::StarFn;
 pub use stats::{DeathCause, Stats, Tally};
 pub use timeout::Limited;
-pub use workers::fresh::init;
+pub use workers::early::init;
 
 /// A pool of worker processes that run functions on arguments.
 ///

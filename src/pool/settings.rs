@@ -104,7 +104,8 @@ unsafe impl Sync for LocalCall {}
 /// | `Spawn` | the same program, started afresh by such a server | yes | 1.6 ms, whatever it has touched |
 ///
 /// (Medians of `cargo bench --bench starts` on a virtual machine with two processors. One worker
-/// more costs a server 0.4 ms, a spawn 0.8 ms.) Workers do not depend on the thread that made the
+/// more costs a server 0.4 ms, a spawn 0.8 ms. A server takes half a millisecond less in a program
+/// that begins with [`init`](crate::init).) Workers do not depend on the thread that made the
 /// pool: it may end before the pool does.
 ///
 /// With `Forkserver` and `Spawn`, workers inherit nothing from this process: no variables, no open

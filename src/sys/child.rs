@@ -281,6 +281,13 @@ pub(crate) fn keep_zombies() {
     let _ = unsafe { signal::sigaction(Signal::SIGCHLD, &action) };
 }
 
+/// Makes this process's children leave nothing to be reaped.
+pub(crate) fn leave_no_zombies() {
+    let action = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: there is no handler that could run.
+    let _ = unsafe { signal::sigaction(Signal::SIGCHLD, &action) };
+}
+
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -329,6 +336,11 @@ pub(crate) fn peek_ending(pid: i32) -> Option<Ended> {
 /// Whether a process was stopped, or has ended.
 pub(crate) fn is_stopped(pid: i32) -> bool {
     state(pid).is_none_or(|state| "TtZX".contains(state))
+}
+
+/// As [`is_stopped`]; false where `/proc` does not tell.
+pub(crate) fn is_known_to_be_stopped(pid: i32) -> bool {
+    state(pid).is_some_and(|state| "TtZX".contains(state))
 }
 
 /// How long a process may take to stop. One that sleeps in the kernel, and does not, is at what it

@@ -6,7 +6,9 @@
 //! standard ones.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::sys::resource::{Resource, getrlimit};
 
 /// The lowest number behind standard input, output and error.
 const FIRST: i32 = 3;
@@ -21,6 +23,39 @@ pub(crate) fn above_standard(file: OwnedFd) -> io::Result<OwnedFd> {
         -1 => Err(io::Error::last_os_error()),
         // SAFETY: the descriptor is new and has no other owner.
         fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+    }
+}
+
+/// Closes every descriptor of this process but the standard ones and those given, none of which
+/// anything uses any more.
+pub(crate) fn close_all_but(kept: &[RawFd]) {
+    let open = all_open().into_iter();
+    let closed: Vec<RawFd> = open
+        .filter(|fd| *fd >= FIRST && !kept.contains(fd))
+        .collect();
+    close(&closed);
+}
+
+/// Closes descriptors that nothing uses any more, whatever values own them.
+pub(crate) fn close(files: &[RawFd]) {
+    for &fd in files {
+        // SAFETY: the caller vouches that nothing uses the descriptor.
+        unsafe { libc::close(fd) };
+    }
+}
+
+/// The numbers that may be open: those that are, where `/proc` tells.
+pub(crate) fn all_open() -> Vec<RawFd> {
+    /// More would take milliseconds to look at.
+    const MOST: u64 = 4096;
+    match std::fs::read_dir("/proc/self/fd") {
+        Ok(entries) => entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect(),
+        Err(_) => {
+            let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((MOST, MOST));
+            (0..limit.min(MOST) as RawFd).collect()
+        }
     }
 }
 

@@ -12,10 +12,9 @@ use std::time::Instant;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{Mode, fchmod};
 
-use super::descriptor::above_standard;
+use super::descriptor::{above_standard, all_open};
 use crate::error::{Error, Result};
 
 /// The end that sleeps.
@@ -143,7 +142,7 @@ pub(crate) fn shut_writers() -> bool {
         let flags = unsafe { libc::fcntl(*fd, libc::F_GETFL) };
         flags & libc::O_ACCMODE == libc::O_WRONLY
     };
-    let mut pipes = open_descriptors();
+    let mut pipes = all_open();
     pipes.retain(|fd| is_marked(*fd));
     let mut writers = pipes.iter().copied().filter(is_writer).peekable();
     // A read end, which refuses what is written to it, of a pipe that is no one else's.
@@ -156,21 +155,6 @@ pub(crate) fn shut_writers() -> bool {
         }
     }
     !pipes.is_empty()
-}
-
-/// The numbers that may be open: those that are, where `/proc` tells.
-fn open_descriptors() -> Vec<i32> {
-    /// More would take milliseconds to look at.
-    const MOST: u64 = 4096;
-    match std::fs::read_dir("/proc/self/fd") {
-        Ok(entries) => entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .collect(),
-        Err(_) => {
-            let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((MOST, MOST));
-            (0..limit.min(MOST) as i32).collect()
-        }
-    }
 }
 
 /// Of `<linux/fcntl.h>`, the same on all architectures that Rust runs on under Linux but a few.

@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 const PRELOAD: &str = "LD_PRELOAD";
 
 /// What to do where no fresh process can be started.
-pub(crate) const HOW_ELSE: &str =
-    "make the pool while this process has one thread, so that its workers are forked";
+pub(crate) const HOW_ELSE: &str = "begin `main` with `forklore::init()`, which launches nothing later, or make the pool while \
+     this process has one thread, so that its workers are forked";
 
 /// What a fresh process gets.
 pub(crate) struct Launch<'a> {

@@ -10,7 +10,7 @@
 //! `PR_SET_PDEATHSIG` is not among them: it is tied to the thread that forked or launched a
 //! process, and forgotten when credentials change.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -29,6 +29,33 @@ pub(crate) fn pidfd(pid: i32) -> Option<OwnedFd> {
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     // SAFETY: the descriptor was just made for us.
     (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Waits until a process has ended.
+pub(crate) fn await_end(pidfd: BorrowedFd<'_>) {
+    while !has_ended(pidfd, PollTimeout::NONE) {}
+}
+
+/// Whether a process has ended, or does so within the time.
+pub(crate) fn has_ended(pidfd: BorrowedFd<'_>, within: PollTimeout) -> bool {
+    let mut fds = [PollFd::new(pidfd, PollFlags::POLLIN)];
+    poll(&mut fds, within).is_ok_and(|n| n > 0)
+}
+
+/// Kills a process, whatever has its id by now; one that this process may not kill goes on.
+pub(crate) fn kill(pidfd: BorrowedFd<'_>) {
+    // SAFETY: the call takes numbers, and null for what it would say beside the signal.
+    unsafe {
+        let no_details = std::ptr::null::<libc::siginfo_t>();
+        let fd = pidfd.as_raw_fd();
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            fd,
+            libc::SIGKILL,
+            no_details,
+            0,
+        )
+    };
 }
 
 /// Marks a file as held by this process, until it ends or replaces its program: a child that
@@ -88,6 +115,19 @@ impl Ties<'_> {
 
     /// Waits for what the other says; `None` once it is gone.
     pub(crate) fn receive(&self) -> Option<Message> {
+        self.is_spoken_to().then(|| self.line.receive()).flatten()
+    }
+
+    /// The descriptors that this process has for them.
+    pub(crate) fn files(&self) -> Vec<RawFd> {
+        let mut files = vec![self.line.as_fd(), self.leash.as_fd()];
+        files.extend(self.pidfd.as_ref().map(AsFd::as_fd));
+        files.extend(self.held);
+        files.iter().map(AsRawFd::as_raw_fd).collect()
+    }
+
+    /// Waits until the other has said something or has closed the line; false once it is gone.
+    pub(crate) fn is_spoken_to(&self) -> bool {
         loop {
             let mut fds = vec![PollFd::new(self.line.as_fd(), PollFlags::POLLIN)];
             let pidfd = self.pidfd.as_ref();
@@ -96,13 +136,13 @@ impl Ties<'_> {
             let n_ready = poll(&mut fds, timeout).unwrap_or(0);
             let is_ready = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
             if fds.get(1).is_some_and(is_ready) {
-                return None;
+                return false;
             }
             if is_ready(&fds[0]) {
-                return self.line.receive();
+                return true;
             }
             if n_ready == 0 && self.is_over() {
-                return None;
+                return false;
             }
         }
     }
@@ -110,6 +150,7 @@ impl Ties<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
     use std::process::{Command, Stdio};
 
     use super::super::region::Region;
@@ -129,13 +170,13 @@ mod tests {
     fn a_process_that_ends_is_ready() {
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let fd = pidfd(child.id() as i32).unwrap();
-        let is_ready = |timeout| {
-            let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-            poll(&mut fds, timeout).unwrap() == 1
-        };
-        assert!(!is_ready(PollTimeout::ZERO));
+        assert!(!has_ended(fd.as_fd(), PollTimeout::ZERO));
         drop(child.stdin.take());
-        assert!(is_ready(PollTimeout::MAX));
+        await_end(fd.as_fd());
         child.wait().unwrap();
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let fd = pidfd(child.id() as i32).unwrap();
+        kill(fd.as_fd());
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
     }
 }

@@ -1,7 +1,7 @@
 //! A line between two processes: short messages of three numbers, in order.
 
 use std::io::{ErrorKind, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -106,6 +106,105 @@ impl Line {
     }
 }
 
+/// How many files are sent at once.
+const N_FILES: usize = 3;
+const FILES_BYTES: usize = N_FILES * size_of::<RawFd>();
+
+/// What goes beside the bytes of a message, aligned as its head.
+#[repr(C)]
+struct Control {
+    head: libc::cmsghdr,
+    files: [RawFd; N_FILES + 1],
+}
+
+impl Line {
+    /// Sends a few bytes and files beside them, all at once; false if the other end is closed.
+    pub(crate) fn send_files(&self, bytes: &[u8], files: [BorrowedFd<'_>; N_FILES]) -> bool {
+        let mut control = Control::of_files();
+        for (number, file) in control.files.iter_mut().zip(files) {
+            *number = file.as_raw_fd();
+        }
+        let sent = control.with(bytes.as_ptr().cast_mut(), bytes.len(), |message| {
+            // SAFETY: the message's parts live until the call returns, which reads them.
+            unsafe { libc::sendmsg(self.0.as_raw_fd(), message, libc::MSG_NOSIGNAL) }
+        });
+        sent == bytes.len() as isize
+    }
+
+    /// Fills `bytes` with what was sent at once, and takes the files; `None` if the other end is
+    /// closed.
+    pub(crate) fn receive_files(&self, bytes: &mut [u8]) -> Option<[OwnedFd; N_FILES]> {
+        let mut control = Control::empty();
+        let got = control.with(bytes.as_mut_ptr(), bytes.len(), |message| {
+            let flags = libc::MSG_CMSG_CLOEXEC;
+            // SAFETY: the message's parts are as long as said, and live until the call returns.
+            unsafe { libc::recvmsg(self.0.as_raw_fd(), message, flags) }
+        });
+        let is_whole = control.head.cmsg_len == Control::of_files().head.cmsg_len;
+        (got == bytes.len() as isize && is_whole).then(|| {
+            std::array::from_fn(|index| {
+                // SAFETY: the descriptor is new, and has no other owner.
+                unsafe { OwnedFd::from_raw_fd(control.files[index]) }
+            })
+        })
+    }
+}
+
+impl Control {
+    fn empty() -> Control {
+        // SAFETY: zero is a value of each of its numbers.
+        unsafe { std::mem::zeroed() }
+    }
+
+    /// With room for the files that are sent.
+    fn of_files() -> Control {
+        let mut control = Control::empty();
+        // SAFETY: takes a number.
+        control.head.cmsg_len = unsafe { libc::CMSG_LEN(FILES_BYTES as u32) } as _;
+        control.head.cmsg_level = libc::SOL_SOCKET;
+        control.head.cmsg_type = libc::SCM_RIGHTS;
+        control
+    }
+
+    /// Sends or receives with this beside the bytes, until no signal comes between.
+    fn with(
+        &mut self,
+        bytes: *mut u8,
+        n_bytes: usize,
+        mut call: impl FnMut(*mut libc::msghdr) -> isize,
+    ) -> isize {
+        loop {
+            let mut part = libc::iovec {
+                iov_base: bytes.cast(),
+                iov_len: n_bytes,
+            };
+            // SAFETY: zero is a value of each of its numbers and pointers.
+            let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+            message.msg_iov = &raw mut part;
+            message.msg_iovlen = 1;
+            message.msg_control = std::ptr::from_mut(self).cast();
+            // SAFETY: takes a number.
+            message.msg_controllen = unsafe { libc::CMSG_SPACE(FILES_BYTES as u32) } as _;
+            let done = call(&raw mut message);
+            if done >= 0 || std::io::Error::last_os_error().kind() != ErrorKind::Interrupted {
+                return done;
+            }
+        }
+    }
+}
+
+impl From<Line> for OwnedFd {
+    fn from(line: Line) -> OwnedFd {
+        line.0.into()
+    }
+}
+
+impl From<OwnedFd> for Line {
+    fn from(file: OwnedFd) -> Line {
+        Line::inherited(file)
+    }
+}
+
 impl AsFd for Line {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -115,6 +214,23 @@ impl AsFd for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_sent_beside_bytes() {
+        let (here, there) = line().unwrap();
+        let (first, second) = line().unwrap();
+        let files = [first.as_fd(), second.as_fd(), here.as_fd()];
+        assert!(here.send_files(b"12345678", files) && here.send_files(b"abcdefgh", files));
+        let mut bytes = [0; 8];
+        let [one, ..] = there.receive_files(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"12345678");
+        let [_, two, _] = there.receive_files(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"abcdefgh");
+        assert!(Line::from(one).send([1, 2, 3]));
+        assert_eq!(Line::from(two).receive(), Some([1, 2, 3]));
+        drop(here);
+        assert!(there.receive_files(&mut bytes).is_none());
+    }
 
     #[test]
     fn what_is_said_is_heard_and_the_end_too() {

@@ -10,6 +10,7 @@ pub(crate) mod descriptor;
 pub(crate) mod family;
 pub(crate) mod fifo;
 pub(crate) mod futex;
+pub(crate) mod kept;
 pub(crate) mod launch;
 pub(crate) mod leash;
 pub(crate) mod letter;

@@ -29,7 +29,7 @@ pub(crate) struct Region {
 const NO_PAGE: usize = usize::MAX;
 
 /// By number, because glibc has had a function for it since 2.27 only.
-fn file_without_a_name() -> io::Result<OwnedFd> {
+fn new_file() -> io::Result<OwnedFd> {
     // SAFETY: the name ends with a zero.
     let fd = unsafe {
         let name = c"forklore".as_ptr();
@@ -40,6 +40,16 @@ fn file_without_a_name() -> io::Result<OwnedFd> {
         // SAFETY: the descriptor is new and has no other owner.
         fd => above_standard(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
     }
+}
+
+/// A file that no other process can open, empty.
+pub(crate) fn file_without_a_name() -> Result<OwnedFd> {
+    new_file().map_err(|error| {
+        Error::os(
+            "cannot make a file of shared memory (see ulimit -n; it takes Linux 3.17)",
+            error,
+        )
+    })
 }
 
 /// What is asked for: this many times the machine's memory, rounded up to a power of two, within
@@ -83,12 +93,7 @@ impl Region {
     /// Reserves as much as the system allows, in a file without a name, so that a process that was
     /// not forked from this one can [`attach`](Region::attach) it.
     pub(crate) fn reserve_file() -> Result<Region> {
-        let file = file_without_a_name().map_err(|error| {
-            Error::os(
-                "cannot make a file of shared memory (see ulimit -n; it takes Linux 3.17)",
-                error,
-            )
-        })?;
+        let file = file_without_a_name()?;
         // A file beyond this limit would be answered with a signal (setrlimit(2)).
         let limit = getrlimit(Resource::RLIMIT_FSIZE).map_or(u64::MAX, |(soft, _)| soft);
         let largest = ample_bytes().min(usize::try_from(limit).unwrap_or(usize::MAX));

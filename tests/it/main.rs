@@ -12,6 +12,7 @@ mod contexts;
 mod cpython;
 mod deaths;
 mod documents;
+mod early;
 mod endings;
 mod events;
 mod exhaustion;
@@ -65,6 +66,7 @@ fn main() {
         ("stats", stats::TESTS),
         ("contexts", contexts::TESTS),
         ("orders", orders::TESTS),
+        ("early", early::TESTS),
         ("features", features::TESTS),
         ("plugins", plugins::TESTS),
         ("traces", traces::TESTS),

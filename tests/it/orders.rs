@@ -24,6 +24,7 @@ tests![
 
 pub const SCENES: &[Scene] = &[
     ("order_or_main", order_or_main),
+    ("init_and_main", init_and_main),
     ("reads_its_input", reads_its_input),
     ("spawns_with_more_rights", spawns_with_more_rights),
     ("owners_are_gone_at_once", owners_are_gone_at_once),
@@ -119,8 +120,13 @@ fn a_program_with_more_rights_than_its_user_takes_no_orders() {
 }
 
 fn init_returns_where_there_is_no_order() {
+    let output = play("init_and_main");
+    assert_eq!(text(&output), "this is main\n");
+}
+
+fn init_and_main() {
     forklore::init();
-    assert!(play("order_or_main").status.success());
+    order_or_main();
 }
 
 /// Owners that are killed as soon as they have started workers, which the loader has still to do

@@ -144,6 +144,7 @@ pub fn run_if_asked() {
         crate::plugins::SCENES,
         crate::orders::SCENES,
         crate::starts::SCENES,
+        crate::early::SCENES,
     ];
     for (scene, play) in scenes.into_iter().flatten() {
         if *scene == name {

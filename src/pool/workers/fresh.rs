@@ -9,7 +9,8 @@
 //! for an order, and if there is one, the process never gets to `main`: it maps the pool's memory,
 //! which it has inherited as a file, and does what is ordered. What functions it is to run, it
 //! learns as any worker does, by their places. Without the feature `auto-init` the loader runs
-//! nothing, and the program calls the same function as the first line of its `main`: [`init`].
+//! nothing, and the program calls the same function as the first line of its `main`:
+//! [`init`](crate::init).
 //!
 //! An order is a letter from this process's own parent, in a socket that only the two have. An
 //! environment variable says where; alone it does nothing (see `sys::letter`).
@@ -85,7 +86,18 @@ impl Order {
     const IS_HELD: u64 = 4;
 
     const N_NUMBERS: usize = 11;
-    const N_BYTES: usize = 8 * Order::N_NUMBERS;
+    pub(super) const N_BYTES: usize = 8 * Order::N_NUMBERS;
+
+    /// The same for a server of this process's, which gets the other end of a leash.
+    pub(super) fn for_server(self, heap: &Heap, leash: &Line) -> Order {
+        let is_held = heap.file().is_some_and(leash::hold);
+        Order {
+            parent: u64::from(process_id()),
+            leash: leash.as_fd().as_raw_fd() as u64,
+            flags: self.flags | if is_held { Order::IS_HELD } else { 0 },
+            ..self
+        }
+    }
 
     /// What a server knows of its owner, which says more over the line.
     pub(super) fn ties(self, heap: &Heap, line: Line, leash: Line) -> Ties<'_> {
@@ -112,7 +124,7 @@ impl Order {
         }
     }
 
-    fn to_bytes(self) -> [u8; Order::N_BYTES] {
+    pub(super) fn to_bytes(self) -> [u8; Order::N_BYTES] {
         let numbers: [u64; Order::N_NUMBERS] = [
             self.entry,
             self.parent,
@@ -134,7 +146,7 @@ impl Order {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8; Order::N_BYTES]) -> Order {
+    pub(super) fn from_bytes(bytes: &[u8; Order::N_BYTES]) -> Order {
         let (numbers, _) = bytes.as_chunks::<8>();
         let [
             entry,
@@ -201,12 +213,9 @@ pub(super) struct Launched {
 }
 
 /// Launches a server for this process's pool.
-pub(super) fn launch_server(heap: &Heap, mut order: Order) -> Result<Launched> {
+pub(super) fn launch_server(heap: &Heap, order: Order) -> Result<Launched> {
     let (leash, its_end) = line()?;
-    order.leash = its_end.as_fd().as_raw_fd() as u64;
-    if heap.file().is_some_and(leash::hold) {
-        order.flags |= Order::IS_HELD;
-    }
+    let mut order = order.for_server(heap, &its_end);
     if thread_id() == process_id() {
         order.flags |= Order::DIES_WITH_THREAD;
     }
@@ -266,39 +275,14 @@ const NOT_ENTERED: &str = if cfg!(feature = "auto-init") {
     "without forklore's feature `auto-init`, `main` has to begin with `forklore::init()`"
 };
 
-/// Makes this process a worker if a pool has started it as one; returns at once if not.
-///
-/// With [`StartMethod::Spawn`](crate::StartMethod::Spawn) and
-/// [`StartMethod::Forkserver`](crate::StartMethod::Forkserver), a pool's workers are fresh
-/// processes of this very program, which must learn that they are workers before they do what the
-/// program does. With the default feature `auto-init` they learn it from the loader, before `main`,
-/// and calling this is optional. **Without that feature, call it as the first line of `main`**;
-/// otherwise such a pool is an error that says so.
-///
-/// Nothing but the pool that starts a worker makes one of a process: see
-/// [what runs before `main`](crate#what-runs-before-main).
-///
-/// # Fork safety
-/// In a worker this never returns. Call it while the process has one thread: a worker with more
-/// ends at once, and says why.
-///
-/// # Example
-/// ```standalone_crate
-/// use forklore::{Pool, StartMethod};
-///
-/// fn main() -> forklore::Result<()> {
-///     forklore::init();
-///     let pool = Pool::builder().workers(2).start_method(StartMethod::Spawn).build()?;
-///     assert_eq!(pool.map(|x: u64| x * x, 0..3), [0, 1, 4]);
-///     Ok(())
-/// }
-/// ```
-pub fn init() {
-    enter();
-}
-
 fn entry_address() -> usize {
     enter as extern "C" fn() as usize
+}
+
+/// Whether this copy of the library is in the program itself, and not in an object that it has
+/// loaded.
+pub(super) fn is_in_program() -> bool {
+    own_object().is_some_and(|(_, path)| path.as_os_str().is_empty())
 }
 
 /// Where this copy of the library was loaded, and from which object.
@@ -313,7 +297,7 @@ fn own_object() -> Option<(usize, std::path::PathBuf)> {
 }
 
 /// Looks for an order, and follows it.
-extern "C" fn enter() {
+pub(super) extern "C" fn enter() {
     IS_ENTERED.store(true, Ordering::Relaxed);
     let Some(value) = std::env::var_os(VARIABLE) else {
         return;

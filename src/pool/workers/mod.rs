@@ -2,6 +2,7 @@
 
 pub(super) mod conditions;
 pub(super) mod crew;
+pub(super) mod early;
 pub(super) mod fresh;
 mod server;
 pub(super) mod start;

@@ -17,8 +17,10 @@
 
 use std::collections::HashSet;
 use std::error::Error as _;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use nix::poll::PollTimeout;
 use nix::sys::signal::Signal;
 
 use crate::error::{Error, Result};
@@ -51,7 +53,9 @@ pub(super) struct Server {
     pid: i32,
     line: Line,
     /// The server is killed when this is closed.
-    _leash: Line,
+    leash: Option<Line>,
+    /// Its pidfd, if it is the early server's child and not this process's.
+    pidfd: Option<OwnedFd>,
     owner: u32,
     /// The workers that it forked and has not reaped.
     workers: HashSet<i32>,
@@ -75,10 +79,31 @@ impl Server {
         Ok(Server {
             pid: launched.pid,
             line: launched.line,
-            _leash: launched.leash,
+            leash: Some(launched.leash),
+            pidfd: None,
             owner: process_id(),
             workers: HashSet::new(),
         })
+    }
+
+    /// A server that the early one has forked.
+    pub(super) fn of_early(pid: i32, pidfd: OwnedFd, line: Line, leash: Line) -> Server {
+        Server {
+            pid,
+            line,
+            leash: Some(leash),
+            pidfd: Some(pidfd),
+            owner: process_id(),
+            workers: HashSet::new(),
+        }
+    }
+
+    /// Whether the server has ended. While it has not, its pid is its.
+    fn has_ended(&self) -> bool {
+        match &self.pidfd {
+            Some(pidfd) => leash::has_ended(pidfd.as_fd(), PollTimeout::ZERO),
+            None => child::has_ended(self.pid),
+        }
     }
 
     /// Starts a worker; `None` if the server is dead.
@@ -124,7 +149,7 @@ impl Server {
         }
         while !self.line.is_ready_within(ANSWERS_WITHIN) {
             // Some other process may hold the line's other end open.
-            if child::has_ended(self.pid) {
+            if self.has_ended() {
                 return None;
             }
             if child::is_stopped(self.pid) {
@@ -142,8 +167,17 @@ impl Drop for Server {
         if self.owner == process_id() {
             // A server that this process may not kill ends when its line does.
             self.line.shut();
-            child::kill(self.pid, Signal::SIGKILL);
-            child::reap(self.pid);
+            self.leash = None;
+            match &self.pidfd {
+                Some(pidfd) => {
+                    leash::kill(pidfd.as_fd());
+                    leash::await_end(pidfd.as_fd());
+                }
+                None => {
+                    child::kill(self.pid, Signal::SIGKILL);
+                    child::reap(self.pid);
+                }
+            }
         }
     }
 }

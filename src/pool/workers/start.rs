@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::shared::heap::Heap;
 use crate::sys::child::{self, Ended, Side};
 
+use super::early;
 use super::fresh::Order;
 use super::server::Server;
 use super::worker::{self, Duty};
@@ -87,7 +88,11 @@ impl Starter {
         if self.method != StartMethod::Fork {
             Board::of(duty.heap).owner.reset()?;
         }
-        let fresh = self.server.insert(Server::launch(duty.heap, order)?);
+        let server = match early::ask(duty.heap, order) {
+            Some(server) => server,
+            None => Server::launch(duty.heap, order)?,
+        };
+        let fresh = self.server.insert(server);
         ask(fresh).unwrap_or_else(|| Err(dead_server()))
     }
 
