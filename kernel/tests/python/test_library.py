@@ -99,6 +99,23 @@ def test_a_thread_pool_is_used_in_another_cell_and_after_a_rollback(kernel):
     assert kernel.ok("Pool::with_workers(1)?.map(|x: u64| x, 0..1)").result == "[0]"
 
 
+def test_a_session_with_threads_has_pools_and_contexts(kernel):
+    """As after `:dep tokio`: the runtime's threads are there, and the learner writes the same lines."""
+    kernel.ok("use forklore::*; let park_18 = std::thread::spawn(std::thread::park);")
+    kernel.ok("let pool_18 = Pool::with_workers(2)?; let k_18 = 7u64;")
+    assert kernel.ok("pool_18.start_method() == StartMethod::Forkserver").result == "true"
+    assert kernel.ok("pool_18.map(|x: u64| x * x, 0..4)").result == "[0, 1, 4, 9]"
+    captured = kernel.run("pool_18.map(|x: u64| x + k_18, 0..4)")
+    assert captured.status == "error"
+    assert "pool.map_with(&captured, |captured, item| …, items)" in captured.reply["content"]["evalue"], captured
+    assert kernel.ok("pool_18.map_with(&k_18, |k, x: u64| x + k, 0..4)").result == "[7, 8, 9, 10]"
+    kernel.ok("let table_18 = Context::new(vec![1.5, 2.5]);")
+    assert kernel.ok("pool_18.map_with(&table_18, |table, i: usize| table[i], [1, 0])").result == "[2.5, 1.5]"
+    # A crash costs the thread, and neither the pool nor the context.
+    assert kernel.run("std::process::abort()").status == "error"
+    assert kernel.ok("pool_18.map_with(&table_18, |table, i: usize| table[i] * 2.0, [1, 0])").result == "[5.0, 3.0]"
+
+
 def test_workers_start_in_every_way(new_kernel):
     kernel = new_kernel()
     kernel.ok("use forklore::*; use std::thread;")
