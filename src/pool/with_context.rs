@@ -19,8 +19,8 @@ impl Pool {
     /// arguments, nothing is encoded. What many maps use is sent once for all of them as a
     /// [`Context`](crate::Context).
     ///
-    /// A worker decodes it in the first task that it runs: a [limit](Pool::timeout) of a task's time
-    /// has to allow for that.
+    /// A worker decodes it in the first task that it runs: a [limit](Pool::timeout) of a task's
+    /// time has to allow for that.
     ///
     /// A worker's tasks share its value: what one changes in it, through a `Cell` say, the next one
     /// on this worker sees, and no other.

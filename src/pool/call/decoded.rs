@@ -149,7 +149,10 @@ mod tests {
     }
 
     /// A value that counts how often it is decoded, and how many there are.
-    struct Counted(u64, Rc<()>);
+    struct Counted {
+        value: u64,
+        _alive: Rc<()>,
+    }
 
     impl<'de> Deserialize<'de> for Counted {
         fn deserialize<D: serde::Deserializer<'de>>(
@@ -159,7 +162,11 @@ mod tests {
                 *n_decoded += 1;
                 Rc::clone(alive)
             });
-            u64::deserialize(from).map(|value| Counted(value, alive))
+            let value = u64::deserialize(from)?;
+            Ok(Counted {
+                value,
+                _alive: alive,
+            })
         }
     }
 
@@ -197,7 +204,7 @@ mod tests {
             for (id, bytes, value) in [(id(1, 0), &seven, 7), (id(2, 0), &eight, 8)] {
                 let counted = get::<Counted>(&decoded, id, bytes, true).unwrap();
                 // SAFETY: nothing was forgotten.
-                assert_eq!(unsafe { counted.as_ref() }.0, value);
+                assert_eq!(unsafe { counted.as_ref() }.value, value);
             }
         }
         assert_eq!(n_decoded_and_alive(), (2, 2));
@@ -209,7 +216,7 @@ mod tests {
         assert_eq!(n_decoded_and_alive(), (2, 1));
         let counted = get::<Counted>(&decoded, id(1, 1), &eight, true).unwrap();
         // SAFETY: as above.
-        assert_eq!(unsafe { counted.as_ref() }.0, 8);
+        assert_eq!(unsafe { counted.as_ref() }.value, 8);
         assert_eq!(n_decoded_and_alive(), (3, 2));
         drop(decoded);
         assert_eq!(n_decoded_and_alive(), (3, 0));
