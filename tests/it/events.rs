@@ -31,6 +31,7 @@ tests![
     a_subscribers_panic_goes_no_further,
     workers_tell_nothing,
     each_death_is_told_once,
+    a_death_at_the_end_is_told,
 ];
 
 /// An event: its level, its text, and its fields as they are shown.
@@ -465,5 +466,25 @@ fn each_death_is_told_once() {
         assert_eq!(told, n_deaths, "{method:?}");
         let started = with_text(&heard, "worker started").len() as u64;
         assert_eq!(started, 3 + n_deaths);
+    }
+}
+
+/// A pool that is closed waits for workers that are in their initialiser.
+fn a_death_at_the_end_is_told() {
+    for method in METHODS {
+        let mut n_deaths = 0;
+        let heard = listen(|| {
+            let builder = Pool::builder().workers(2).start_method(method);
+            let builder = builder.timeout(Duration::from_secs(60));
+            let pool = builder.initializer(|| std::process::exit(9));
+            let pool = pool.build().unwrap();
+            pool.join();
+            n_deaths = pool.stats().total().n_deaths();
+        });
+        let told = with_text(&heard, "worker died before it was ready");
+        assert_eq!((told.len(), n_deaths), (2, 2), "{method:?}: {heard:?}");
+        for death in told {
+            assert!(death.text_of("reason").contains("code 9"), "{death:?}");
+        }
     }
 }

@@ -38,7 +38,7 @@ use crate::pool::journal::telling::Eventful;
 use crate::pool::journal::{Event, Told};
 use crate::pool::settings::{Settings, StartMethod};
 use crate::pool::stats::{Stats, Tally};
-use crate::pool::workers::crew::{Crew, Departure, Leaver, check_number};
+use crate::pool::workers::crew::{Crew, Leaver, check_number};
 use crate::pool::workers::start;
 
 /// A worker that dies before it holds its lifeline is noticed this late at the latest.
@@ -337,7 +337,9 @@ impl Engine {
 
     /// Notes in which job a worker has left.
     fn note(&mut self, leaver: Leaver) {
-        self.write_down(&leaver);
+        let task = leaver.death.task;
+        let item = leaver.job.and_then(|job| self.item(job, task?));
+        self.crew.tell_of(&leaver, item);
         if let Some(id) = leaver.job
             && let Some(job) = self.open.get_mut(&id)
         {
@@ -350,25 +352,6 @@ impl Engine {
             // Another thread may wait for it, and all may have left it by now.
             sleep::tell(board.completion_of(job));
         }
-    }
-
-    /// Has the departure told.
-    fn write_down(&mut self, leaver: &Leaver) {
-        let (slot, pid) = (leaver.slot, leaver.death.pid);
-        let event = match &leaver.departure {
-            Departure::Dismissed => return,
-            Departure::Retired => Event::WorkerRetired { slot, pid },
-            Departure::Died(cause, reason) => Event::WorkerDied {
-                slot,
-                pid,
-                cause: *cause,
-                reason: reason.clone(),
-                item: leaver
-                    .job
-                    .and_then(|job| self.item(job, leaver.death.task?)),
-            },
-        };
-        self.crew.journal.note(event);
     }
 
     /// The item that a task of an open job stands for, as the user counts them.

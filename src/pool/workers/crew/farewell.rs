@@ -37,7 +37,9 @@ impl Crew {
         };
         let deadline = deadline_in(limit.max(time_limit::SHORTEST_START));
         loop {
-            self.leavers(true);
+            for leaver in self.leavers(true) {
+                self.tell_of(&leaver, None);
+            }
             let is_starting = |slot: &Slot| slot.is_up.load(Ordering::Acquire) == 0;
             let starting = self.slots().filter(|(_, _, slot)| is_starting(slot));
             let starting: Vec<i32> = starting.map(|(_, pid, _)| pid).collect();

@@ -1,8 +1,9 @@
-//! What the owner counts of its workers.
+//! What the owner counts of its workers, and has told.
 
 use crate::sys::atomic::Ordering;
 
-use super::{Crew, Departure};
+use super::{Crew, Departure, Leaver};
+use crate::pool::journal::Event;
 use crate::pool::shm::board::Board;
 use crate::pool::shm::lane;
 use crate::pool::stats::{Count, Tally};
@@ -66,6 +67,23 @@ impl Crew {
             Departure::Retired => record.tally.add(Count::Retired, 1),
             Departure::Died(cause, _) => record.tally.add(Count::Deaths(*cause), 1),
         }
+    }
+
+    /// Has a departure told; the worker was running the item, if it was running one.
+    pub(in crate::pool) fn tell_of(&mut self, leaver: &Leaver, item: Option<usize>) {
+        let (slot, pid) = (leaver.slot, leaver.death.pid);
+        let event = match &leaver.departure {
+            Departure::Dismissed => return,
+            Departure::Retired => Event::WorkerRetired { slot, pid },
+            Departure::Died(cause, reason) => Event::WorkerDied {
+                slot,
+                pid,
+                cause: *cause,
+                reason: reason.clone(),
+                item,
+            },
+        };
+        self.journal.note(event);
     }
 
     pub(super) fn record(&mut self, slot: usize) -> &mut Record {
