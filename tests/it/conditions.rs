@@ -159,6 +159,13 @@ fn a_limit_that_no_worker_can_start_under_is_named() {
         assert!(error.is_not_run(), "{error}");
         let text = error.to_string();
         assert!(text.contains("its memory_limit is 4096"), "{text}");
+        let needs_more = || drop(std::hint::black_box(vec![1_u8; 4 << 30]));
+        let pool = build(method, |builder| {
+            builder.memory_limit(ROOM).initializer(needs_more)
+        });
+        let results = pool.try_map(power, 0..2);
+        let text = results[0].as_ref().unwrap_err().to_string();
+        assert!(text.contains("its memory_limit of"), "{method:?}: {text}");
     }
 }
 

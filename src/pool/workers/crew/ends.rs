@@ -188,6 +188,9 @@ impl Crew {
         last_words: &str,
     ) {
         let has_initializer = self.settings.initializer.is_some();
+        let lacks_memory = &Board::of(&self.heap).slots[slot].lacks_memory;
+        let lacks_memory = lacks_memory.load(Ordering::Acquire) != 0;
+        let memory_limit = self.settings.conditions.memory_limit;
         let n_failed = &mut self.record(slot).n_failed_starts;
         self.start_failure = match failed {
             None => {
@@ -208,6 +211,15 @@ impl Crew {
             Some((Ended::Exited(worker::FAILED_TO_START), _)) => {
                 *n_failed = MAX_FAILED_STARTS;
                 "the pool's initializer panicked".to_owned()
+            }
+            Some((Ended::Signalled(SIGABRT), _))
+                if lacks_memory && let Some(limit) = memory_limit =>
+            {
+                *n_failed = MAX_FAILED_STARTS;
+                format!(
+                    "process {pid} needed more memory than its memory_limit of {limit} bytes before \
+                     it was ready to run anything"
+                )
             }
             Some((ended, _)) => {
                 *n_failed += 1;
