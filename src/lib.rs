@@ -49,6 +49,19 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Asynchronous programs
+//!
+//! With the feature `async`, what is pending is a future, on any runtime or none, and
+//! [`Pool::stream`] is a lazy map for tasks. A service gives its untrusted, blocking or crash-prone
+//! work to workers, and goes on:
+//!
+//! ```no_run
+//! # async fn thumbnail(pool: &forklore::Pool, image: Vec<u8>) -> Result<Vec<u8>, forklore::TaskError> {
+//! # fn decode(image: Vec<u8>) -> Vec<u8> { image }
+//! let thumbnail = pool.apply_async(decode, image).await?; // an abort in `decode` is this error
+//! # Ok(thumbnail) }
+//! ```
+//!
 //! # One process
 //!
 //! [`Process`] runs a closure in a child and brings its value back; [`fork`] is the bare system
@@ -120,6 +133,7 @@
 //! | feature | gives | needs |
 //! | --- | --- | --- |
 //! | `auto-init` (default) | fresh workers [before `main`](#what-runs-before-main) | |
+//! | `async` | [`Pending`] as a future, [`Pool::stream`] | futures-core |
 //! | `threads` | [`ThreadPool`], [`Backend::Threads`], [`Gil`] | rayon |
 //! | `progress` | [`progress()`], [`Pool::with_progress`], [`Parallel::progress`] | indicatif, `figure` |
 //! | `figure` | [`figure`], [`display`], [`Trace::timeline`], [`Overheads::figure`] | |

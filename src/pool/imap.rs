@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::iter::Fuse;
 use std::sync::Arc;
+#[cfg(feature = "async")]
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -12,6 +14,8 @@ use crate::caught::{self, Payload};
 use crate::error::{Outcome, Result};
 
 use super::call::flight::{Flight, Function};
+#[cfg(feature = "async")]
+use super::call::futures::Polled;
 use super::call::options::Options;
 use super::call::run::Call;
 use super::call::shared::Shared;
@@ -53,6 +57,8 @@ struct Chunk {
     flight: Flight,
     first_index: usize,
     launched: Instant,
+    #[cfg(feature = "async")]
+    polled: Polled,
 }
 
 impl<C, I, A> Stream<C, I>
@@ -133,6 +139,8 @@ where
                 flight: Flight::launch(&self.shared, self.function, encoded, options)?,
                 first_index: self.next_index,
                 launched: Instant::now(),
+                #[cfg(feature = "async")]
+                polled: Polled::default(),
             });
             self.next_index += n_items;
         }
@@ -148,6 +156,19 @@ where
             self.context = Some(self.shared.written(context)?);
         }
         Ok(self.context.clone())
+    }
+
+    /// Whether [`next_chunk`](Stream::next_chunk) would not wait. If it would, the task of `waker`
+    /// is woken when that changes.
+    #[cfg(feature = "async")]
+    fn poll_chunk(&mut self, in_order: bool, waker: &Waker) -> bool {
+        // What is wrong with filling it, the next chunk says; and so it does that there is none.
+        if self.fill_window().is_err() || self.window.is_empty() {
+            return true;
+        }
+        let n_that_count = if in_order { 1 } else { self.window.len() };
+        let mut that_count = self.window.iter_mut().take(n_that_count);
+        that_count.any(|chunk| chunk.flight.poll(waker, &mut chunk.polled))
     }
 
     fn any_that_has_ended(&self) -> Option<usize> {
@@ -230,6 +251,51 @@ where
     }
 }
 
+impl<C, I, A> Results<C, I, C::Output>
+where
+    I: Iterator<Item = A>,
+    C: Mappable<A>,
+    A: Serialize + DeserializeOwned,
+    C::Output: Serialize + DeserializeOwned,
+{
+    /// The next result of the chunk that was taken last.
+    #[track_caller]
+    fn next_here(&mut self) -> Option<(usize, C::Output)> {
+        let (index, result) = self.ready.next()?;
+        let item = self.first_index + index;
+        match result {
+            Ok(value) => Some((item, value)),
+            Err(error) => panic!("{}", error.at(item)),
+        }
+    }
+
+    /// Waits for the next chunk and takes it; `None` at the end.
+    #[track_caller]
+    fn take_chunk(&mut self) -> Option<()> {
+        let (first_index, results) = self.stream.next_chunk(self.in_order)?;
+        self.first_index = first_index;
+        self.ready = results.into_iter().enumerate();
+        Some(())
+    }
+
+    /// The next result if it is there. If not, the task of `waker` is woken when it is.
+    #[cfg(feature = "async")]
+    pub(super) fn poll_next(&mut self, waker: &Waker) -> Poll<Option<(usize, C::Output)>> {
+        loop {
+            let next = self.next_here();
+            if next.is_some() {
+                return Poll::Ready(next);
+            }
+            if !self.stream.poll_chunk(self.in_order, waker) {
+                return Poll::Pending;
+            }
+            if self.take_chunk().is_none() {
+                return Poll::Ready(None);
+            }
+        }
+    }
+}
+
 impl<C, I, A> Iterator for Results<C, I, C::Output>
 where
     I: Iterator<Item = A>,
@@ -242,16 +308,11 @@ where
     #[track_caller]
     fn next(&mut self) -> Option<(usize, C::Output)> {
         loop {
-            if let Some((index, result)) = self.ready.next() {
-                let item = self.first_index + index;
-                return match result {
-                    Ok(value) => Some((item, value)),
-                    Err(error) => panic!("{}", error.at(item)),
-                };
+            let next = self.next_here();
+            if next.is_some() {
+                return next;
             }
-            let (first_index, results) = self.stream.next_chunk(self.in_order)?;
-            self.first_index = first_index;
-            self.ready = results.into_iter().enumerate();
+            self.take_chunk()?;
         }
     }
 

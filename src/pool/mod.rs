@@ -33,6 +33,8 @@ mod settings;
 mod shm;
 mod star;
 mod stats;
+#[cfg(feature = "async")]
+mod stream;
 mod timeout;
 mod view;
 mod with_context;

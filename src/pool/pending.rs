@@ -1,7 +1,11 @@
 //! Results that are still on their way.
 
 use std::fmt;
+#[cfg(feature = "async")]
+use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(feature = "async")]
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -10,6 +14,8 @@ use crate::error::TaskError;
 
 use super::call::copied::Copied;
 use super::call::flight::Flight;
+#[cfg(feature = "async")]
+use super::call::futures::Polled;
 use super::call::outcome::Failed;
 use super::call::run::Begun;
 use super::call::shared::Shared;
@@ -41,6 +47,8 @@ use super::call::turns::Turn;
 pub struct Pending<T> {
     state: State<T>,
     land: fn(Arrived) -> Result<T, TaskError>,
+    #[cfg(feature = "async")]
+    polled: Polled,
 }
 
 /// Where the results come from.
@@ -104,7 +112,12 @@ impl<T> Pending<T> {
             Ok(Begun::Empty) => State::Ended(nothing()),
             Err(error) => State::Ended(Err(error)),
         };
-        Pending { state, land }
+        Pending {
+            state,
+            land,
+            #[cfg(feature = "async")]
+            polled: Polled::default(),
+        }
     }
 
     /// Whether the result, or the error, is there.
@@ -128,16 +141,92 @@ impl<T> Pending<T> {
     /// The first item's error, as [`Pool::try_map`](super::Pool::try_map) gives it; the others have
     /// been run.
     pub fn get(self) -> Result<T, TaskError> {
-        match self.state {
-            State::Flying(flight) => (self.land)(Arrived::Flight(flight)),
+        self.state.get(self.land)
+    }
+}
+
+impl<T> State<T> {
+    fn get(self, land: fn(Arrived) -> Result<T, TaskError>) -> Result<T, TaskError> {
+        match self {
+            State::Flying(flight) => land(Arrived::Flight(flight)),
             State::InTurn(pool, turn) => {
                 let copied = turn.land(pool.turns(), pool.n_workers())?;
-                (self.land)(Arrived::Copied(copied))
+                land(Arrived::Copied(copied))
             }
             State::Ended(outcome) => outcome,
         }
     }
 }
+
+/// With the feature `async`: what [`get`](Pending::get) returns, without a thread that waits.
+///
+/// No runtime is asked for. In a process with threads, one thread wakes the tasks of a pool whose
+/// results are there; it is started with the first that waits, ends with the pool, and does nothing
+/// else. In a process with one thread there is none, so that it may still fork: a future that is
+/// polled there sleeps for a millisecond at most and wakes its own task, so that other tasks of
+/// this thread go on. Of all futures of a pool, one at a time sleeps.
+///
+/// Dropping it cancels what was not begun yet, as dropping any [`Pending`] does: a task that is
+/// dropped at a time limit of its runtime's, or because another one was first, leaves its worker
+/// to finish the task that it is at. To end that as well, give the call a limit
+/// ([`Pool::timeout`](super::Pool::timeout)). Polled again after its result was taken, it is an
+/// error that says so.
+///
+/// To drop a [`Pool`](super::Pool) blocks until its workers have ended; in a runtime, that is a
+/// matter for its thread for blocking work, or for the end of `main`.
+///
+/// # Example
+/// ```standalone_crate
+/// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
+/// # // Any executor will do.
+/// # fn block_on<F: Future>(future: F) -> F::Output {
+/// #     let mut future = pin!(future);
+/// #     loop {
+/// #         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+/// #             return output;
+/// #         }
+/// #     }
+/// # }
+/// # fn main() -> forklore::Result<()> {
+/// let pool = forklore::Pool::with_workers(2)?;
+/// let sum = block_on(async {
+///     let (a, b) = (pool.apply_async(|n: u64| n * n, 7), pool.apply_async(|n: u64| n + 1, 9));
+///     Ok::<u64, forklore::TaskError>(a.await? + b.await?)
+/// });
+/// assert_eq!(sum, Ok(59));
+/// # Ok(()) }
+/// ```
+#[cfg(feature = "async")]
+impl<T> Future for Pending<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let pending = self.get_mut();
+        let waker = context.waker();
+        let is_over = match &pending.state {
+            State::Flying(flight) => flight.poll(waker, &mut pending.polled),
+            State::InTurn(pool, turn) => {
+                let deadline = pool.nap_before(&mut pending.polled);
+                let is_over = turn.wait(pool.turns(), pool.n_workers(), Some(deadline));
+                if !is_over {
+                    waker.wake_by_ref();
+                }
+                is_over
+            }
+            State::Ended(_) => true,
+        };
+        if !is_over {
+            return Poll::Pending;
+        }
+        let taken = State::Ended(Err(TaskError::not_run(0, "its result was taken before")));
+        let state = std::mem::replace(&mut pending.state, taken);
+        Poll::Ready(state.get(pending.land))
+    }
+}
+
+/// A result is not pinned: it is made when it is taken.
+#[cfg(feature = "async")]
+impl<T> Unpin for Pending<T> {}
 
 impl<T> fmt::Debug for Pending<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -136,7 +136,7 @@ impl<'p> Limited<'p> {
         Pending::all(self.call().begin(Unary(f), args.into_iter()))
     }
 
-    fn call(&self) -> Call<'_> {
+    pub(super) fn call(&self) -> Call<'_> {
         Call::with(&self.pool.shared, self.options)
     }
 

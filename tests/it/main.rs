@@ -17,6 +17,7 @@ mod endings;
 mod events;
 mod exhaustion;
 mod features;
+mod futures;
 mod interface;
 mod lifelines;
 mod limits;
@@ -30,6 +31,7 @@ mod pools;
 mod processes;
 mod progress;
 mod reliability;
+mod runtimes;
 mod shared;
 mod starts;
 mod stats;
@@ -78,6 +80,8 @@ fn main() {
         ("shared", shared::TESTS),
         ("sync", sync::TESTS),
         ("threads", threads::TESTS),
+        ("futures", futures::TESTS),
+        ("runtimes", runtimes::TESTS),
         ("channel", channel::TESTS),
         ("user_code", user_code::TESTS),
         ("chaos", chaos::TESTS),

@@ -144,6 +144,19 @@ impl<T: Transport> Batch<T> {
         self.parts.last().map_or(0, |part| part.job)
     }
 
+    /// Has other threads of the owner's wait for what is published from now on; false if they do
+    /// already.
+    #[cfg(feature = "async")]
+    pub(in crate::pool) fn set_waiters(&mut self, waiters: usize) -> bool {
+        std::mem::replace(&mut self.terms.options.waiters, waiters) != waiters
+    }
+
+    /// Whether a part of it was published again.
+    #[cfg(feature = "async")]
+    pub(in crate::pool) fn was_made_up_for(&self) -> bool {
+        self.parts.len() > 1
+    }
+
     /// Whether every item has a result or an error. Makes up for workers that were lost.
     pub(in crate::pool) fn advance(&mut self, transport: &mut T) -> bool {
         while !self.is_complete {

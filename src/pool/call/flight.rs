@@ -1,6 +1,8 @@
 //! What is on its way: a batch, by its number in the pool that serves it.
 
 use std::sync::Arc;
+#[cfg(feature = "async")]
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -11,6 +13,8 @@ use crate::sys::process_id;
 use super::batch::Terms;
 use super::collate::{Collect, Collector, Landed};
 use super::copied::Copied;
+#[cfg(feature = "async")]
+use super::futures::Polled;
 use super::notes::Notes;
 use super::options::Options;
 use super::shared::{Batch, Load, Shared, State, Watch};
@@ -113,6 +117,13 @@ impl Flight {
         let batch = wanted.get_mut(&self.number)?;
         let is_complete = batch.advance(engine);
         (!is_complete).then(|| engine.watch(&[batch.job()]))
+    }
+
+    /// Whether every item has a result or an error. If not, the task of `waker` is woken when that
+    /// is so.
+    #[cfg(feature = "async")]
+    pub(in crate::pool) fn poll(&self, waker: &Waker, polled: &mut Polled) -> bool {
+        self.is_lost() || self.shared.poll(self.number, waker, polled)
     }
 
     pub(in crate::pool) fn n_items(&self) -> usize {
@@ -275,6 +286,13 @@ impl Drop for Flight {
         if let Some(mut batch) = state.wanted.remove(&self.number) {
             batch.cancel(&state.engine);
             state.orphans.push(batch);
+        }
+        #[cfg(feature = "async")]
+        {
+            // A waker is dropped without the lock: it is the user's.
+            let waker = state.futures.forget(self.number);
+            drop(state);
+            drop(waker);
         }
     }
 }

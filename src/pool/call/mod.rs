@@ -12,6 +12,8 @@ pub(super) mod collate;
 pub(super) mod copied;
 pub(super) mod decoded;
 pub(super) mod flight;
+#[cfg(feature = "async")]
+pub(super) mod futures;
 #[cfg(test)]
 mod messages;
 pub(super) mod notes;

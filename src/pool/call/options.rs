@@ -16,7 +16,8 @@ pub(in crate::pool) struct Options {
     pub(in crate::pool) schedule: Schedule,
     /// How long each task may take, beside the pool's own limit.
     pub(in crate::pool) time_limit: Option<Duration>,
-    /// Which of the owner's threads wait for the results: below [`N_WAITERS`].
+    /// Which of the owner's threads wait for the results: below [`N_WAITERS`], or
+    /// [`FUTURES`](super::transport::FUTURES).
     pub(in crate::pool) waiters: usize,
     /// Which item of the user's call the first argument is: some calls are sent in parts.
     pub(in crate::pool) first_item: usize,

@@ -16,6 +16,8 @@ use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::{PerProcess, ThreadBound};
 
 use super::batch;
+#[cfg(feature = "async")]
+use super::futures::Futures;
 use super::outcome::NotRun;
 use super::spent::Spent;
 use super::transport::Encoded;
@@ -66,6 +68,9 @@ pub(super) struct State {
     pub(super) n_batches: u64,
     /// Batches whose results are no longer wanted and that have not ended yet.
     pub(super) orphans: Vec<Batch>,
+    /// Futures that wait for batches.
+    #[cfg(feature = "async")]
+    pub(super) futures: Futures,
 }
 
 /// The lock of a pool, held. What happens meanwhile is told when it is let go.
@@ -84,6 +89,8 @@ impl State {
             wanted: BTreeMap::new(),
             n_batches: 0,
             orphans: Vec::new(),
+            #[cfg(feature = "async")]
+            futures: Futures::default(),
         }
     }
 
@@ -228,6 +235,16 @@ impl Shared {
         {
             return true;
         }
+        self.sleep(watch, deadline, step)
+    }
+
+    /// As [`wait`](Shared::wait), without looking before it sleeps.
+    pub(super) fn sleep(
+        &self,
+        watch: &Watch,
+        deadline: Option<Instant>,
+        step: &mut dyn FnMut(&mut State) -> Option<Watch>,
+    ) -> bool {
         let mut watch = watch.clone();
         let mut slept: Option<(Instant, Duration)> = None;
         let mut next_thorough_look = Instant::now() + BACKSTOP;
@@ -251,7 +268,7 @@ impl Shared {
                 if is_thorough {
                     next_thorough_look = Instant::now() + BACKSTOP;
                 }
-                if next.is_for_jobs_of(&watch) {
+                if next.is_as(&watch) {
                     let nap = state.engine.nap();
                     drop(state);
                     slept = Some((Instant::now(), nap.longest));
@@ -328,6 +345,8 @@ impl Shared {
                 false => state.engine.terminate(),
             }
         }
+        #[cfg(feature = "async")]
+        self.end_helper();
     }
 
     /// Kills the workers.
@@ -337,11 +356,13 @@ impl Shared {
         if let Some(mut state) = self.lock_own() {
             state.engine.terminate();
         }
+        #[cfg(feature = "async")]
+        self.end_helper();
     }
 
     /// The engine that this process has; one that was forked since and has used no pool has none,
     /// and will not get any for being closed.
-    fn lock_own(&self) -> Option<Guard<'_>> {
+    pub(super) fn lock_own(&self) -> Option<Guard<'_>> {
         let is_here = self.state.is_here();
         is_here.then(|| self.lock().ok()).flatten()
     }

@@ -149,6 +149,8 @@ pub(in crate::pool) struct Outputs<'a> {
 /// In how many groups the owner's threads wait. A group is woken together: the fewer threads it
 /// has, the fewer wake for nothing.
 pub(in crate::pool) const N_WAITERS: usize = 16;
+/// The group in which the one thread waits that waits for all futures.
+pub(in crate::pool) const FUTURES: usize = N_WAITERS;
 
 /// What a job is to be.
 pub(in crate::pool) struct NewJob<'b, T: Transport> {
@@ -171,7 +173,7 @@ pub(in crate::pool) struct NewJob<'b, T: Transport> {
     pub(in crate::pool) time_limit: Option<Duration>,
     /// Whether workers note what happens when.
     pub(in crate::pool) traced: bool,
-    /// Which of the owner's threads wait for it: below [`N_WAITERS`].
+    /// Which of the owner's threads wait for it: below [`N_WAITERS`], or [`FUTURES`].
     pub(in crate::pool) waiters: usize,
 }
 

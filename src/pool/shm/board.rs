@@ -23,7 +23,7 @@ use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::robust::Lifeline;
 
 use crate::caught::last_panic::LastPanic;
-use crate::pool::call::transport::N_WAITERS;
+use crate::pool::call::transport::FUTURES;
 use crate::pool::plan::Schedule;
 
 /// How many jobs can wait; the owner of a full queue waits until the oldest has ended.
@@ -41,7 +41,7 @@ pub(in crate::pool) struct Board {
     /// consistent.
     pub(in crate::pool) closed: AtomicU32,
     _line: [u8; 48],
-    completions: [Completion; N_WAITERS],
+    completions: [Completion; FUTURES + 1],
     /// Tells the workers that their owner is gone. It is held from before the first worker starts:
     /// by the thread that made a pool whose workers are forked, which is then the only one, and
     /// otherwise by the pool's server, which ends with its owner.
@@ -143,7 +143,9 @@ pub(in crate::pool) struct Job {
     /// Not zero once a worker died in this job, so that `done` will not reach `n_items`: then each
     /// worker that leaves tells the owner. The owner writes, workers read: sequentially consistent.
     pub(in crate::pool) degraded: AtomicU32,
-    /// Where threads sleep that wait for the job. As the first line.
+    /// Where threads sleep that wait for the job. The owner writes it before the job is published,
+    /// and once more if a future waits from then on; workers read it after they have added to
+    /// `done`, or stored `job`: sequentially consistent.
     completion: AtomicU32,
     /// How long a task takes, as far as the first chunk told; 0 before. Workers write and read:
     /// relaxed, a hint.
@@ -185,7 +187,7 @@ pub(in crate::pool) struct JobSpec {
     pub(in crate::pool) n_workers: u64,
     pub(in crate::pool) only_slot: Option<usize>,
     pub(in crate::pool) traced: bool,
-    /// Where threads sleep that wait for the job: below `N_WAITERS`.
+    /// Where threads sleep that wait for the job: [`FUTURES`] at most.
     pub(in crate::pool) completion: usize,
     pub(in crate::pool) context: Offset,
 }
@@ -208,7 +210,7 @@ impl Board {
 
     /// One of the places where threads of the owner sleep.
     pub(in crate::pool) fn completion(&self, index: usize) -> &Completion {
-        &self.completions[index % N_WAITERS]
+        &self.completions[index.min(FUTURES)]
     }
 
     /// Where threads sleep that wait for a job. A worker that asks for a job that it has left may
@@ -307,8 +309,17 @@ impl Job {
     }
 
     /// Where threads sleep that wait for the job.
-    pub(super) fn completion(&self) -> usize {
-        self.completion.load(Ordering::Relaxed) as usize
+    pub(in crate::pool) fn completion(&self) -> usize {
+        self.completion.load(Ordering::SeqCst) as usize
+    }
+
+    /// Has threads sleep elsewhere that wait for the job from now on, and gives back where they have
+    /// slept so far. A worker that has ended the job may have woken those: the caller looks again
+    /// whether it is over.
+    // Futures alone move.
+    #[cfg_attr(not(feature = "async"), allow(dead_code))]
+    pub(in crate::pool) fn move_to(&self, completion: usize) -> usize {
+        self.completion.swap(completion as u32, Ordering::SeqCst) as usize
     }
 
     /// Whether the worker on this slot may claim.

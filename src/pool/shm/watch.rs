@@ -64,9 +64,10 @@ impl Watch {
         jobs.any(|&job| self.board().job(job).seems_done())
     }
 
-    /// Whether it waits for the same jobs.
-    pub(in crate::pool) fn is_for_jobs_of(&self, other: &Watch) -> bool {
-        (self.job, &self.others) == (other.job, &other.others)
+    /// Whether a thread that waits has the same jobs to look at, and sleeps where it did.
+    pub(in crate::pool) fn is_as(&self, other: &Watch) -> bool {
+        let what = |watch: &Watch| (watch.job, watch.completion);
+        what(self) == what(other) && self.others == other.others
     }
 
     /// Looks for a moment in which a tiny job may be done.

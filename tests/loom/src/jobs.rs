@@ -7,6 +7,7 @@ use loom::thread;
 use super::board::{AWAKE, Completion, Job, JobSpec, SPINNING};
 use super::sleep;
 use crate::explore;
+use crate::pool::call::transport::FUTURES;
 use crate::pool::plan::Schedule;
 use crate::shared::placed::zeroed;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -32,6 +33,10 @@ pub(crate) const MODELS: &[(&str, fn())] = &[
     (
         "each thread of the owner wakes when its job is done",
         each_thread_of_the_owner_wakes,
+    ),
+    (
+        "a job that moves wakes one of two",
+        a_job_that_moves_wakes_one_of_two,
     ),
 ];
 
@@ -130,10 +135,7 @@ const N_ITEMS: u64 = 2;
 fn work(schedule: Schedule) -> Arc<Work> {
     let work = Work {
         job: Job::default(),
-        completion: Completion {
-            event: AtomicU32::new(0),
-            n_sleepers: AtomicU32::new(0),
-        },
+        completion: completion(),
         results: [UnsafeCell::new(0), UnsafeCell::new(0)],
     };
     work.job.fill(&JobSpec {
@@ -186,6 +188,33 @@ fn results_of_single_items_arrive() {
 
 fn results_of_shrinking_chunks_arrive() {
     results_arrive(Schedule::Guided);
+}
+
+/// A thread moves a job to where futures wait, while the worker ends it: the thread that sleeps for
+/// futures wakes, or the one that moves it finds that it has ended.
+fn a_job_that_moves_wakes_one_of_two() {
+    explore(MAX_PREEMPTIONS, || {
+        let places = Arc::new([(); 2].map(|()| completion()));
+        let job = work(Schedule::Dynamic);
+        let worker = thread::spawn({
+            let (job, places) = (Arc::clone(&job), Arc::clone(&places));
+            move || {
+                let n_items = job.job.n_items.load(Ordering::Relaxed);
+                job.job.done.fetch_add(n_items, Ordering::SeqCst);
+                sleep::tell(&places[job.job.completion().min(1)]);
+            }
+        });
+        assert_eq!(job.job.move_to(FUTURES), 0);
+        wait(&places[1], || job.job.is_done());
+        worker.join().unwrap();
+    });
+}
+
+fn completion() -> Completion {
+    Completion {
+        event: AtomicU32::new(0),
+        n_sleepers: AtomicU32::new(0),
+    }
 }
 
 /// Two threads wait for their jobs in one place, and one worker does both: neither's wake-up is lost

@@ -11,6 +11,8 @@
 //! the one that was running into an error, and publishes what is missing as a new job. So nothing
 //! is lost and nothing is run twice.
 
+#[cfg(feature = "async")]
+mod futures;
 mod jobs;
 
 use std::collections::BTreeMap;

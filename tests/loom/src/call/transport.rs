@@ -1,3 +1,3 @@
 //! As much of the seam as the board needs.
 
-pub(crate) const N_WAITERS: usize = 16;
+pub(crate) const FUTURES: usize = 16;

@@ -1,0 +1,181 @@
+//! Lazy maps whose results come to a task.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Pool;
+use super::call::callable::Unary;
+use super::call::run::Call;
+use super::call::way::Mappable;
+use super::imap::Results;
+use super::timeout::Limited;
+
+/// The results of a lazy map as a stream of what `item` makes of each.
+struct Lazy<C, I: Iterator, R, T> {
+    results: Results<C, I, R>,
+    item: fn((usize, R)) -> T,
+}
+
+impl<C, I, A, T> Lazy<C, I, C::Output, T>
+where
+    I: Iterator<Item = A>,
+    C: Mappable<A>,
+    A: Serialize + DeserializeOwned,
+    C::Output: Serialize + DeserializeOwned,
+{
+    #[track_caller]
+    fn begin(
+        call: &Call<'_>,
+        f: C,
+        args: impl IntoIterator<IntoIter = I>,
+        in_order: bool,
+        item: fn((usize, C::Output)) -> T,
+    ) -> Self {
+        let results = Results::begin(call, f, args, in_order);
+        Lazy { results, item }
+    }
+}
+
+impl<C, I, A, T> Stream for Lazy<C, I, C::Output, T>
+where
+    I: Iterator<Item = A>,
+    C: Mappable<A>,
+    A: Serialize + DeserializeOwned,
+    C::Output: Serialize + DeserializeOwned,
+{
+    type Item = T;
+
+    #[track_caller]
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        let lazy = self.get_mut();
+        let next = lazy.results.poll_next(context.waker());
+        next.map(|next| next.map(lazy.item))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.results.size_hint()
+    }
+}
+
+/// Nothing in it is pinned.
+impl<C, I: Iterator, R, T> Unpin for Lazy<C, I, R, T> {}
+
+impl Pool {
+    /// As [`imap`](Pool::imap), for a task that waits: the results, in order, as a stream.
+    ///
+    /// With the feature `async`. Arguments are taken from their iterator, and tasks run, only a
+    /// little ahead of the results that are taken, so a slow consumer holds up what would
+    /// follow and little is in memory. Dropping the stream cancels everything not yet started.
+    /// How its task is woken: see [`Pending`](super::Pending#impl-Future-for-Pending%3CT%3E).
+    ///
+    /// # Panics
+    /// As [`imap`](Pool::imap).
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
+    /// # // Any executor will do.
+    /// # fn block_on<F: Future>(future: F) -> F::Output {
+    /// #     let mut future = pin!(future);
+    /// #     loop {
+    /// #         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    /// #             return output;
+    /// #         }
+    /// #     }
+    /// # }
+    /// # fn main() -> forklore::Result<()> {
+    /// use futures_core::Stream;
+    /// # use std::pin::Pin;
+    ///
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let mut squares = pool.stream(|x: u64| x * x, 0..);
+    /// // `next` is what the crates futures, futures-lite, and tokio-stream add to a stream.
+    /// # async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
+    /// #     std::future::poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await
+    /// # }
+    /// block_on(async {
+    ///     assert_eq!(next(&mut squares).await, Some(0));
+    ///     assert_eq!(next(&mut squares).await, Some(1));
+    ///     assert_eq!(next(&mut squares).await, Some(4));
+    /// });
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn stream<F, I, A, R>(
+        &self,
+        f: F,
+        args: I,
+    ) -> impl Stream<Item = R> + Unpin + use<F, I, A, R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        Lazy::begin(&self.call(), Unary(f), args, true, |(_, result)| result)
+    }
+
+    /// As [`stream`](Pool::stream), each result as soon as it is there, with its argument's
+    /// index in the input: as [`imap_unordered`](Pool::imap_unordered) has it.
+    ///
+    /// # Panics
+    /// As [`imap`](Pool::imap).
+    #[track_caller]
+    pub fn stream_unordered<F, I, A, R>(
+        &self,
+        f: F,
+        args: I,
+    ) -> impl Stream<Item = (usize, R)> + Unpin + use<F, I, A, R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        Lazy::begin(&self.call(), Unary(f), args, false, |next| next)
+    }
+}
+
+impl Limited<'_> {
+    /// As [`Pool::stream`]. A task is ended while its result is waited for.
+    ///
+    /// # Panics
+    /// As [`imap`](Limited::imap).
+    #[track_caller]
+    pub fn stream<F, I, A, R>(
+        &self,
+        f: F,
+        args: I,
+    ) -> impl Stream<Item = R> + Unpin + use<F, I, A, R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        Lazy::begin(&self.call(), Unary(f), args, true, |(_, result)| result)
+    }
+
+    /// As [`Pool::stream_unordered`]. A task is ended while its result is waited for.
+    ///
+    /// # Panics
+    /// As [`imap`](Limited::imap).
+    #[track_caller]
+    pub fn stream_unordered<F, I, A, R>(
+        &self,
+        f: F,
+        args: I,
+    ) -> impl Stream<Item = (usize, R)> + Unpin + use<F, I, A, R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        Lazy::begin(&self.call(), Unary(f), args, false, |next| next)
+    }
+}
