@@ -264,13 +264,13 @@ fn the_waker_of_the_last_poll_is_woken() {
         // The first is let go of.
         drop(first_waker);
         assert_eq!(Arc::strong_count(&first), 1);
-        kill_worker(&pool);
+        pool.terminate();
         wait_until(|| last.0.load(Ordering::SeqCst) == 1);
         assert_eq!(first.0.load(Ordering::SeqCst), 0);
         let Poll::Ready(result) = poll_once(&mut pending, &last_waker) else {
             panic!("its task was woken, and it is not ready");
         };
-        assert_eq!(result.unwrap_err().signal(), Some(9));
+        assert!(result.is_err());
         drop(last_waker);
         wait_until(|| Arc::strong_count(&last) == 1);
     });
