@@ -173,7 +173,7 @@ impl Shared {
             let Ok(mut state) = self.lock() else {
                 return true;
             };
-            state.engine.look_after_workers(false);
+            state.look_after_workers();
             if !state.awaits(number) {
                 return true;
             }

@@ -68,6 +68,9 @@ pub(super) struct State {
     pub(super) n_batches: u64,
     /// Batches whose results are no longer wanted and that have not ended yet.
     pub(super) orphans: Vec<Batch>,
+    /// When the workers are next looked at thoroughly, by any thread: each may wait for a moment
+    /// only, again and again.
+    next_thorough_look: Instant,
     /// Futures that wait for batches.
     #[cfg(feature = "async")]
     pub(super) futures: Futures,
@@ -89,9 +92,20 @@ impl State {
             wanted: BTreeMap::new(),
             n_batches: 0,
             orphans: Vec::new(),
+            next_thorough_look: Instant::now() + BACKSTOP,
             #[cfg(feature = "async")]
             futures: Futures::default(),
         }
+    }
+
+    /// Makes up for workers that have died, and ends those that are over their limits.
+    pub(super) fn look_after_workers(&mut self) {
+        let now = Instant::now();
+        let is_thorough = now >= self.next_thorough_look;
+        if is_thorough {
+            self.next_thorough_look = now + BACKSTOP;
+        }
+        self.engine.look_after_workers(is_thorough);
     }
 
     /// Forgets batches that are not wanted, as far as they have ended.
@@ -247,7 +261,6 @@ impl Shared {
     ) -> bool {
         let mut watch = watch.clone();
         let mut slept: Option<(Instant, Duration)> = None;
-        let mut next_thorough_look = Instant::now() + BACKSTOP;
         loop {
             let next = {
                 let announced = watch.announce();
@@ -257,16 +270,12 @@ impl Shared {
                 if let Some((since, intended)) = slept.take() {
                     state.engine.slept(since.elapsed(), intended);
                 }
-                let is_thorough = Instant::now() >= next_thorough_look;
-                state.engine.look_after_workers(is_thorough);
+                state.look_after_workers();
                 let Some(next) = step(&mut state) else {
                     return true;
                 };
                 if deadline.is_some_and(|at| Instant::now() >= at) {
                     return false;
-                }
-                if is_thorough {
-                    next_thorough_look = Instant::now() + BACKSTOP;
                 }
                 if next.is_as(&watch) {
                     let nap = state.engine.nap();

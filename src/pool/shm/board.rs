@@ -313,9 +313,9 @@ impl Job {
         self.completion.load(Ordering::SeqCst) as usize
     }
 
-    /// Has threads sleep elsewhere that wait for the job from now on, and gives back where they have
-    /// slept so far. A worker that has ended the job may have woken those: the caller looks again
-    /// whether it is over.
+    /// Has threads sleep elsewhere that wait for the job from now on, and gives back where they
+    /// have slept so far. A worker that has ended the job may have woken those: the caller looks
+    /// again whether it is over.
     // Futures alone move.
     #[cfg_attr(not(feature = "async"), allow(dead_code))]
     pub(in crate::pool) fn move_to(&self, completion: usize) -> usize {
