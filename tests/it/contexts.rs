@@ -417,9 +417,13 @@ fn idle_workers_drop_what_is_large() {
         let pool = pool(method, 2);
         let kept = Context::new(Counted::with_ballast(7, BYTES));
         for pid in pool.pids() {
-            // Until both have it.
+            // Until both have it: tasks that take no time would all be the first one's.
+            let nap = |counted: &Counted, _: u32| {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                counted.1.0.len()
+            };
             wait_until(|| {
-                pool.map_with(&kept, |counted, _: u32| counted.1.0.len(), 0..100);
+                pool.map_with(&kept, nap, 0..4);
                 private_kib(pid) > BYTES as u64 >> 10
             });
         }
