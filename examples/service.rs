@@ -30,8 +30,7 @@ fn decode(body: Vec<u8>) -> u64 {
 
 async fn answer(pool: Arc<Pool>, request: Request<Incoming>) -> Anything<Response<String>> {
     let body = request.into_body().collect().await?.to_bytes().to_vec();
-    let decoding = move || pool.apply_async(decode, body).get();
-    let (status, text) = match tokio::task::spawn_blocking(decoding).await? {
+    let (status, text) = match pool.apply_async(decode, body).await {
         Ok(sum) => (StatusCode::OK, sum.to_string()),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     };
