@@ -132,17 +132,19 @@ fn section<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     Some(&text[start..end])
 }
 
-/// The library's features. In a session all are on by default: its cells use any of them, and it is
-/// compiled once.
+/// The library's features. In a session all are on by default, as its cells use any of them and it
+/// is compiled once: but for `tracing`, whose events are for operators, and whose crates every cell
+/// would be linked with.
 fn session_features(text: &str) -> String {
     let features = section(text, "features").expect("the library has features");
+    let full = features
+        .lines()
+        .find_map(|line| line.strip_prefix("full ="));
+    let full = full.expect("one feature is all of them");
+    let default = format!("default ={}", full.replace(", \"tracing\"", ""));
     let lines = features.trim_end().lines().map(|line| {
         let is_default = line.starts_with("default =");
-        if is_default {
-            "default = [\"full\"]"
-        } else {
-            line
-        }
+        if is_default { &default } else { line }
     });
     lines.collect::<Vec<_>>().join("\n") + "\n"
 }
