@@ -89,7 +89,12 @@ fn what_cannot_be_is_an_error_that_says_the_way_out() {
             .all(|result| result.as_ref().is_err_and(|e| e.is_not_run()))
     );
     let _thread_pool = ThreadPool::with_workers(2).unwrap();
-    assert!(message(Parallel::jobs(2)).contains("drop the thread pool"));
+    assert_eq!(Parallel::jobs(2).map(power, 0..3u64), [0, 1, 1024]);
+    // Only what a fork alone could send is refused in a process with threads.
+    let exponent = 10;
+    let captured = Parallel::jobs(2).try_map(|x: u64| x.pow(exponent), 0..3u64);
+    let error = captured[0].as_ref().unwrap_err().to_string();
+    assert!(error.contains("map_with(&captured"), "{error}");
 }
 
 fn a_task_that_fails_is_an_error() {
