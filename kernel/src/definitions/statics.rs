@@ -33,6 +33,10 @@ use serde::{Deserialize, Serialize};
 
 /// The numbers, in a session's tools.
 const FILE: &str = "statics";
+/// What is written before a static, and so at the end of the line before it, with its number
+/// between the two.
+pub(crate) const EXPORT_BEGINS: &str = " #[unsafe(export_name = \"forklore.static.";
+pub(crate) const EXPORT_ENDS: &str = "\")] ";
 /// Exported by a cell that exports statics.
 pub(crate) const MARK: &str = "FORKLORE_STATICS";
 
@@ -116,8 +120,7 @@ fn exported(statics: &[Numbered], text: &str) -> Option<String> {
         };
         for (index, found) in statics_in(&item).enumerate() {
             let start = usize::from(found.syntax().text_range().start());
-            let attribute =
-                format!(" #[unsafe(export_name = \"forklore.static.{number}.{index}\")] ");
+            let attribute = format!("{EXPORT_BEGINS}{number}.{index}{EXPORT_ENDS}");
             places.push((before(text, start), attribute));
         }
     }

@@ -79,6 +79,35 @@ fn the_course_s_former_place_leads_to_its_crate() {
     assert!(text.contains("write `use forklore_course::*;`"), "{text}");
 }
 
+/// evcxr gives items to rustc in any order, and a static's name for the loader stands at the end of
+/// the line before it.
+#[test]
+fn a_static_behind_an_item_hides_no_place() {
+    let item = "fn f() -> u8 { nope } #[unsafe(export_name = \"forklore.static.9.0\")] \n";
+    let generated = format!("{item}static LAZY: u8 = 1;\nfn run() {{\n}}\n");
+    let title = "cannot find value `nope` in this scope";
+    for earlier in [false, true] {
+        let code = if earlier {
+            "let a = f();"
+        } else {
+            "let a = 1;\nfn f() -> u8 { nope }"
+        };
+        let mut cell = Compiled::new(code, &generated);
+        cell.earlier = vec!["fn f() -> u8 { nope }".to_owned()];
+        let spans = [cell.span(1, "nope", None, true)];
+        let text = cell
+            .fails(&[error(title, Some("E0425"), &spans, &[])])
+            .traceback
+            .concat();
+        let place = if earlier {
+            "an earlier cell:1:16"
+        } else {
+            "cell:2:16"
+        };
+        assert!(text.contains(place), "{text}");
+    }
+}
+
 #[test]
 fn an_error_has_the_cell_s_lines_columns_and_suggestions() {
     let cell = Compiled::new(

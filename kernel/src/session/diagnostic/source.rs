@@ -12,6 +12,7 @@ use ra_ap_syntax::{AstNode, SyntaxKind, SyntaxNode, ast};
 use super::cells::Cells;
 use super::written::{as_written, nth_line};
 use crate::cell;
+use crate::definitions::statics::{EXPORT_BEGINS, EXPORT_ENDS};
 
 /// A text that the learner wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,18 +148,19 @@ impl<'a> Sources<'a> {
         if text.trim().is_empty() {
             return None;
         }
-        let with_end = match text.ends_with('\n') {
-            true => text.to_owned(),
-            false => format!("{text}\n"),
-        };
+        let text = text.strip_suffix('\n').unwrap_or(text);
         let is_free = |range: &Range<usize>| {
             let begins_line = self.lines.binary_search(&range.start).is_ok();
+            // Its last character is the line's end, or what follows belongs to the next item.
+            let rest = &self.generated[range.end - 1..];
+            let ends_line = rest.starts_with('\n') || rest.starts_with(EXPORT_BEGINS);
             let taken = &self.pieces;
-            begins_line && taken.iter().all(|piece| piece.generated != *range)
+            begins_line && ends_line && taken.iter().all(|piece| piece.generated != *range)
         };
-        let found = self.generated.match_indices(&with_end);
+        let found = self.generated.match_indices(text);
         let found: Vec<Range<usize>> = found
-            .map(|(at, text)| at..at + text.len())
+            .map(|(at, text)| at..at + text.len() + 1)
+            .filter(|range| range.end <= self.generated.len())
             .filter(is_free)
             .collect();
         let first_behind = found.iter().find(|range| range.start >= behind);
@@ -230,6 +232,10 @@ impl<'a> Sources<'a> {
 
     /// Finds a place by its lines, in the cell first, then in the latest cell that has them.
     fn find_by_text(&self, place: &Generated<'_>) -> Option<Spot> {
+        let place = &Generated {
+            lines: place.lines.iter().copied().map(own_part).collect(),
+            ..place.clone()
+        };
         let earlier = (0..self.cells.earlier.len()).rev().map(Text::Earlier);
         std::iter::once(Text::Cell).chain(earlier).find_map(|text| {
             let bytes = find_lines(self.compiled_text(text), place)?;
@@ -454,6 +460,14 @@ fn find_lines(text: &str, place: &Generated<'_>) -> Option<Range<usize>> {
     let start = at + bytes_of_column(&text[at..], place.columns.start);
     let end = at + last + bytes_of_column(&text[at + last..], place.columns.end);
     Some(start..end.max(start))
+}
+
+/// A line without what is written at its end for the static behind it.
+fn own_part(line: &str) -> &str {
+    let export = line
+        .find(EXPORT_BEGINS)
+        .filter(|_| line.ends_with(EXPORT_ENDS));
+    export.map_or(line, |at| &line[..at])
 }
 
 /// How many bytes the first characters of a line have.
