@@ -101,10 +101,10 @@ unsafe impl Sync for LocalCall {}
 /// | `Auto` | `Fork` while this process has one thread, `Forkserver` otherwise | yes | that of the one it comes to |
 /// | `Fork` | a copy of this process as it is now | no | 0.25 ms; 12 ms if it has touched 256 MiB |
 /// | `Forkserver` | a copy of a server that was started with the pool | yes | 1.2 ms, whatever it has touched |
-/// | `Spawn` | the same program, started afresh by such a server | yes | 1.6 ms, whatever it has touched |
+/// | `Spawn` | the same program, started afresh by such a server | yes | 2.2 ms, whatever it has touched |
 ///
 /// (Medians of `cargo bench --bench starts` on a virtual machine with two processors. One worker
-/// more costs a server 0.4 ms, a spawn 0.8 ms. A server takes half a millisecond less in a program
+/// more costs a server 0.4 ms, a spawn 1 ms. A server takes half a millisecond less in a program
 /// that begins with [`init`](crate::init).) Workers do not depend on the thread that made the
 /// pool: it may end before the pool does.
 ///
