@@ -59,7 +59,7 @@ struct Part<R> {
 
 impl<R> Part<R> {
     fn items(&self) -> Items<'_> {
-        self.items.as_deref().map_or(Items::Same, Items::Listed)
+        Items::of(self.items.as_deref())
     }
 
     fn results(&self) -> Option<&R> {
@@ -76,7 +76,7 @@ pub(super) struct SoFar<R> {
 impl<R: Results> SoFar<R> {
     /// Visits each run with the items that its tasks stand for.
     pub(super) fn visit(&self, visitor: &mut Visitor<'_>) {
-        let items = self.items.as_deref().map_or(Items::Same, Items::Listed);
+        let items = Items::of(self.items.as_deref());
         self.results.visit(&mut |run| visitor(items, run));
     }
 }

@@ -62,7 +62,7 @@ impl Copied {
             n_deaths: std::mem::take(&mut self.n_deaths),
             visit: &|visitor| {
                 for run in &self.runs {
-                    let items = run.items.as_deref().map_or(Items::Same, Items::Listed);
+                    let items = Items::of(run.items.as_deref());
                     visitor(items, run.as_committed());
                 }
             },

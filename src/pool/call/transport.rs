@@ -241,7 +241,12 @@ pub(in crate::pool) enum Items<'p> {
     Listed(&'p [u64]),
 }
 
-impl Items<'_> {
+impl<'p> Items<'p> {
+    /// Those of a list, if there is one.
+    pub(super) fn of(list: Option<&'p [u64]>) -> Items<'p> {
+        list.map_or(Items::Same, Items::Listed)
+    }
+
     #[inline]
     pub(in crate::pool) fn at(self, task: u64) -> Option<usize> {
         match self {
