@@ -185,10 +185,7 @@ pub trait Map: Sealed {
         A: Serialize + DeserializeOwned + Send,
         R: Serialize + DeserializeOwned + Send,
     {
-        match self.map(f, std::iter::once(arg)).pop() {
-            Some(result) => result,
-            None => unreachable!("one argument has one result"),
-        }
+        only(self.map(f, std::iter::once(arg)))
     }
 }
 
@@ -207,6 +204,14 @@ pub(crate) fn all_or_panic<R>(results: Vec<Outcome<R>>) -> Vec<R> {
         }
     }
     values
+}
+
+/// The result of a map over one argument.
+pub(crate) fn only<R>(mut results: Vec<R>) -> R {
+    match results.pop() {
+        Some(result) => result,
+        None => unreachable!("one argument has one result"),
+    }
 }
 
 /// Chunks of `n` items, for maps that give no error.
@@ -351,10 +356,7 @@ macro_rules! own_methods {
                 A: $($value)*,
                 R: $($value)*,
             {
-                match self.map(f, std::iter::once(arg)).pop() {
-                    Some(result) => result,
-                    None => unreachable!("one argument has one result"),
-                }
+                $crate::pool::only(self.map(f, std::iter::once(arg)))
             }
         }
     };

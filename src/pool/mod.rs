@@ -70,7 +70,7 @@ pub(crate) use local::within::{Hands, Pause, run as run_within};
 pub use map::Map;
 #[cfg(feature = "threads")]
 pub(crate) use map::own_methods;
-pub(crate) use map::{Sealed, all_or_panic, chunks_of, impl_map};
+pub(crate) use map::{Sealed, all_or_panic, chunks_of, impl_map, only};
 pub use pending::Pending;
 pub use plan::Schedule;
 #[cfg(feature = "progress")]
@@ -457,11 +457,7 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        let mut results = self.map(f, std::iter::once(arg));
-        match results.pop() {
-            Some(result) => result,
-            None => unreachable!("one argument has one result"),
-        }
+        only(self.map(f, std::iter::once(arg)))
     }
 
     fn call(&self) -> Call<'_> {

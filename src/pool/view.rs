@@ -130,10 +130,7 @@ macro_rules! view_methods {
                 A: serde::Serialize + serde::de::DeserializeOwned,
                 R: serde::Serialize + serde::de::DeserializeOwned,
             {
-                match self.map(f, std::iter::once(arg)).pop() {
-                    Some(result) => result,
-                    None => unreachable!("one argument has one result"),
-                }
+                $crate::pool::only(self.map(f, std::iter::once(arg)))
             }
 
             /// As [`Pool::apply_with`](crate::Pool::apply_with).
@@ -148,10 +145,7 @@ macro_rules! view_methods {
                 A: serde::Serialize + serde::de::DeserializeOwned,
                 R: serde::Serialize + serde::de::DeserializeOwned,
             {
-                match self.map_with(context, f, std::iter::once(arg)).pop() {
-                    Some(result) => result,
-                    None => unreachable!("one argument has one result"),
-                }
+                $crate::pool::only(self.map_with(context, f, std::iter::once(arg)))
             }
         }
 

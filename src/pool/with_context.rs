@@ -9,6 +9,7 @@ use super::Pool;
 use super::call::callable::Bound;
 use super::context::AsContext;
 use super::imap::Results;
+use super::map::only;
 
 impl Pool {
     /// Applies `f` to the context and every argument, and returns the results in the arguments'
@@ -151,9 +152,6 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        match self.map_with(context, f, std::iter::once(arg)).pop() {
-            Some(result) => result,
-            None => unreachable!("one argument has one result"),
-        }
+        only(self.map_with(context, f, std::iter::once(arg)))
     }
 }
