@@ -285,6 +285,7 @@ struct FrontPage;
 
 mod caught;
 pub mod channel;
+mod cluster;
 // A page, not a part of the library.
 #[cfg(any(doc, doctest))]
 pub mod coming_from_python;

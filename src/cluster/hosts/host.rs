@@ -1,0 +1,56 @@
+//! One host, and what all lists of hosts are checked for.
+
+/// A machine that runs a part of a cluster's workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Host {
+    /// As the user or the scheduler wrote it.
+    pub(crate) name: String,
+    /// `None` if neither the user nor the scheduler said how many: then as many as the host has
+    /// processors.
+    pub(crate) n_workers: Option<usize>,
+}
+
+/// The most hosts that a list may name: Slurm itself has no more (`MAX_SLURM_NODES`, 65,533).
+pub(super) const MAX_HOSTS: usize = 65_536;
+
+/// The longest name that the DNS has (RFC 1035, 2.3.4), in bytes.
+pub(super) const MAX_NAME_BYTES: usize = 253;
+
+/// Whether a name stands for the machine that this program runs on.
+pub(crate) fn is_local(name: &str) -> bool {
+    matches!(name, "localhost" | "127.0.0.1")
+}
+
+/// What is wrong with a host's name. What passes cannot be taken for an option of a launcher, nor
+/// for more than one word of its command line.
+pub(super) fn problem_of_name(name: &str) -> Option<String> {
+    let is_usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let unusual = name.chars().find(|&c| !is_usual(c));
+    if name.is_empty() {
+        Some("a host has no name".to_owned())
+    } else if name.len() > MAX_NAME_BYTES {
+        Some(format!(
+            "a host's name has {} bytes, and {MAX_NAME_BYTES} are the most",
+            name.len()
+        ))
+    } else if let Some(c) = unusual {
+        Some(format!(
+            "{name:?} has the character {c:?}, which no host's name has"
+        ))
+    } else if name.starts_with(['-', '.']) {
+        Some(format!("{name:?} begins as no host's name does"))
+    } else {
+        None
+    }
+}
+
+/// The first host that a list has twice.
+///
+/// This machine may be there several times: so a cluster is tried on a laptop.
+pub(super) fn listed_twice(hosts: &[Host]) -> Option<&str> {
+    let mut names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
+    names.sort_unstable();
+    let pairs = names.windows(2);
+    let mut same = pairs.filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
+    same.find(|name| !is_local(name))
+}
