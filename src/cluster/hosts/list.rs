@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 /// `node[1-4]:8`. A host without a number has as many workers as it has processors.
 ///
 /// # Errors
-/// `is_invalid_input()` if there is no host, if a host has 0 workers or is listed twice, or if a text
-/// cannot be understood. This machine (`localhost`) may be there several times.
+/// `is_invalid_input()` if there is no host, if a host has 0 workers or is listed twice, or if a
+/// text cannot be understood. This machine (`localhost`) may be there several times.
 pub(crate) fn from_list(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Vec<Host>> {
     let mut hosts = Vec::new();
     for text in texts {
