@@ -16,7 +16,7 @@ use std::fmt;
 
 use crate::error::Result;
 
-pub(crate) use host::Host;
+pub(crate) use host::{Host, is_local};
 pub(crate) use list::from_list;
 pub(crate) use resolve::refuse_unknown;
 

@@ -1,0 +1,52 @@
+//! The environment that a launcher gets: this process's, without what another launcher left in it.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+
+/// What a launcher leaves in the environment of its ranks. `mpirun` takes a process that has it for
+/// a rank, and refuses to start ("does not support recursive calls").
+const OF_RANKS: [&str; 5] = ["OMPI_", "ORTE_", "PRTE_", "PMIX_", "PMI_"];
+
+/// Settings of an administrator or a user, in those same namespaces. A launcher adds some of its
+/// own, so where there is one above this process, none is kept.
+const SETTINGS: [&str; 3] = ["OMPI_MCA_", "PRTE_MCA_", "PMIX_MCA_"];
+
+/// Only a user sets these: MPI refuses to run as root without.
+const ROOT: [&str; 2] = ["_ALLOW_RUN_AS_ROOT", "_ALLOW_RUN_AS_ROOT_CONFIRM"];
+
+/// Where Linux before 5.12 copies a process whose memory a network adapter reads, the copy must not
+/// have the pages (`ibv_fork_init(3)`).
+pub(super) const FORK_SAFE: [&str; 2] = ["RDMAV_FORK_SAFE", "IBV_FORK_SAFE"];
+
+pub(super) struct KeptVariables(BTreeMap<OsString, OsString>);
+
+impl KeptVariables {
+    pub(super) fn of(environment: impl IntoIterator<Item = (OsString, OsString)>) -> KeptVariables {
+        let mut all: BTreeMap<OsString, OsString> = environment.into_iter().collect();
+        let is_rank = all.contains_key(OsStr::new("OMPI_COMM_WORLD_SIZE"));
+        all.retain(|name, _| is_kept(&name.to_string_lossy(), is_rank));
+        for name in FORK_SAFE {
+            all.entry(name.into()).or_insert("1".into());
+        }
+        // Open MPI starts its daemons by srun(1), as a step; without this, a step waits until all
+        // cores of the job are free. Slurm before 20.11 has no need of it, and takes no notice.
+        if all.contains_key(OsStr::new("SLURM_JOB_ID")) {
+            all.entry("SLURM_OVERLAP".into()).or_insert("1".into());
+        }
+        KeptVariables(all)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(OsStr::new(name))
+    }
+
+    pub(super) fn into_all(self) -> Vec<(OsString, OsString)> {
+        self.0.into_iter().collect()
+    }
+}
+
+fn is_kept(name: &str, is_rank: bool) -> bool {
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    let is_permission = ROOT.iter().any(|end| name.ends_with(end));
+    !begins(&OF_RANKS) || is_permission || (!is_rank && begins(&SETTINGS))
+}

@@ -1,0 +1,144 @@
+//! MPI's launcher: which one is there, and the line that starts a node's two ranks.
+//!
+//! ```text
+//!              this machine                                          the node
+//!  owner ──▶ mpirun ──▶ forklore-node relay (rank 0) ═══ MPI ═══ forklore-node agent (rank 1)
+//! ```
+//!
+//! A node has a job of its own, because Open MPI ends a whole job when one of its ranks or daemons
+//! ends: so the loss of a node is the loss of that job and of nothing else.
+
+mod kept_variables;
+mod switches;
+mod version;
+
+use std::ffi::{OsStr, OsString};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use super::hosts::is_local;
+use crate::error::{Error, Result};
+use kept_variables::KeptVariables;
+
+pub(crate) use version::Launcher;
+
+/// What one node's job consists of.
+pub(crate) struct Job<'a> {
+    /// Of a name that [`from_list`](super::hosts::from_list) or a scheduler's list has let pass.
+    pub(crate) host: &'a str,
+    /// `forklore-node`, by an absolute path that is the same on the node.
+    pub(crate) program: &'a Path,
+    /// What follows `forklore-node relay`.
+    pub(crate) relay: &'a [OsString],
+    /// What follows `forklore-node agent`.
+    pub(crate) agent: &'a [OsString],
+    /// The variables that the agent gets beside those of its own machine, if they are set here.
+    pub(crate) exported: &'a [&'a str],
+}
+
+/// How MPI uses the network, where its own choice does not do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Network {
+    /// The interface or subnet of all connections: `eth0`, `10.0.0.0/16`.
+    interface: Option<String>,
+    /// The ports that a firewall lets pass, on every machine.
+    ports: Option<RangeInclusive<u16>>,
+    /// What reaches a node, in place of `ssh`.
+    remote_shell: Option<PathBuf>,
+}
+
+/// The fewest ports that do for one node: the launcher and a rank need one each on either machine,
+/// and a port that was in use a moment ago is not free yet.
+const MIN_PORTS: u16 = 8;
+
+impl Network {
+    /// # Errors
+    /// `is_invalid_input()` if that is the name of no interface and no subnet.
+    pub(crate) fn interface(mut self, name: &str) -> Result<Network> {
+        let is_usual = |c: char| c.is_ascii_alphanumeric() || "._-/,:@".contains(c);
+        if name.is_empty() || name.starts_with('-') || !name.chars().all(is_usual) {
+            return Err(Error::invalid_input(format!(
+                "{name:?} is no network interface; give the name of one or a subnet that all nodes \
+                 have, as in \"eth0\" or \"10.0.0.0/16\""
+            )));
+        }
+        self.interface = Some(name.to_owned());
+        Ok(self)
+    }
+
+    /// # Errors
+    /// `is_invalid_input()` if the ports are too few, or some are for the system alone.
+    pub(crate) fn ports(mut self, ports: RangeInclusive<u16>) -> Result<Network> {
+        let (first, last) = (*ports.start(), *ports.end());
+        if first < 1024 || last < first || last - first < MIN_PORTS - 1 {
+            return Err(Error::invalid_input(format!(
+                "the ports {first} to {last} do not do; give at least {MIN_PORTS} above 1023, and 4 \
+                 more for each further node, as in 50000..=50999"
+            )));
+        }
+        self.ports = Some(ports);
+        Ok(self)
+    }
+
+    pub(crate) fn remote_shell(mut self, program: &Path) -> Network {
+        self.remote_shell = Some(program.to_owned());
+        self
+    }
+}
+
+/// A program's arguments, without its name, and its whole environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CommandLine {
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) environment: Vec<(OsString, OsString)>,
+}
+
+impl Launcher {
+    /// The line that starts a node's job from a process with this `environment`.
+    ///
+    /// The agent has the launcher's standard input: one byte wakes it.
+    pub(crate) fn command_line(
+        &self,
+        job: &Job,
+        network: &Network,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> CommandLine {
+        let kept = KeptVariables::of(environment);
+        let mut arguments = switches::of(self, job, network, &kept);
+        // One host with two slots: with one in each rank's share, Open MPI counts one in all.
+        let n_slots = if is_local(job.host) { 2 } else { 1 };
+        let relay = ["relay".into()]
+            .into_iter()
+            .chain(job.relay.iter().cloned());
+        let agent = ["agent".into()]
+            .into_iter()
+            .chain(job.agent.iter().cloned());
+
+        arguments.extend(rank("localhost", n_slots));
+        arguments.push(job.program.into());
+        arguments.extend(relay);
+        arguments.push(":".into());
+        arguments.extend(rank(job.host, n_slots));
+        // A variable that is not set would be a warning.
+        let exported = job.exported.iter().chain(&kept_variables::FORK_SAFE);
+        for name in exported.filter(|name| kept.has(name)) {
+            arguments.extend(["-x".into(), OsString::from(name)]);
+        }
+        arguments.push(job.program.into());
+        arguments.extend(agent);
+
+        CommandLine {
+            arguments,
+            environment: kept.into_all(),
+        }
+    }
+}
+
+/// One process on a host.
+fn rank(host: &str, n_slots: usize) -> [OsString; 4] {
+    let host = format!("{host}:{n_slots}");
+    ["-n", "1", "--host", &host].map(|word| OsStr::new(word).to_owned())
+}
+
+#[cfg(test)]
+mod tests;
