@@ -62,6 +62,10 @@
 //! # Ok(thumbnail) }
 //! ```
 //!
+//! Tasks are woken by a thread of the pool's where the program has threads, and by themselves where
+//! it has none. A program that has a reactor needs neither: [`Pool::wakes`] gives it a descriptor
+//! to wait for, as it waits for sockets.
+//!
 //! # One process
 //!
 //! [`Process`] runs a closure in a child and brings its value back; [`fork`] is the bare system
@@ -133,7 +137,7 @@
 //! | feature | gives | needs |
 //! | --- | --- | --- |
 //! | `auto-init` (default) | fresh workers [before `main`](#what-runs-before-main) | |
-//! | `async` | [`Pending`] as a future, [`Pool::stream`] | futures-core |
+//! | `async` | [`Pending`] as a future, [`Pool::stream`], [`Pool::wakes`] | futures-core |
 //! | `threads` | [`ThreadPool`], [`Backend::Threads`], [`Gil`] | rayon |
 //! | `progress` | [`progress()`], [`Pool::with_progress`], [`Parallel::progress`] | indicatif, `figure` |
 //! | `figure` | [`figure`], [`display`], [`Trace::timeline`], [`Overheads::figure`] | |
@@ -336,6 +340,8 @@ pub use input::{input, password};
 pub use parallel::{Backend, BatchSize, Parallel};
 #[cfg(feature = "threads")]
 pub use pool::ThreadPool;
+#[cfg(feature = "async")]
+pub use pool::Wakes;
 pub use pool::{
     AsContext, Context, Map, Pending, Pool, Schedule, Serial, StartMethod, Stats, init,
 };

@@ -37,6 +37,8 @@ mod stats;
 mod stream;
 mod timeout;
 mod view;
+#[cfg(feature = "async")]
+mod wakes;
 mod with_context;
 mod workers;
 
@@ -79,6 +81,8 @@ pub use settings::StartMethod;
 pub use star::StarFn;
 pub use stats::{DeathCause, Stats, Tally};
 pub use timeout::Limited;
+#[cfg(feature = "async")]
+pub use wakes::Wakes;
 pub use workers::early::init;
 
 /// A pool of worker processes that run functions on arguments.

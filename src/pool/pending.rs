@@ -164,7 +164,8 @@ impl<T> State<T> {
 /// results are there; it is started with the first that waits, ends with the pool, and does nothing
 /// else. In a process with one thread there is none, so that it may still fork: a future that is
 /// polled there sleeps for a millisecond at most and wakes its own task, so that other tasks of
-/// this thread go on. Of all futures of a pool, one at a time sleeps.
+/// this thread go on. Of all futures of a pool, one at a time sleeps. A program with a reactor of
+/// its own has neither, the thread or the sleep: [`Pool::wakes`](super::Pool::wakes).
 ///
 /// Dropping it cancels what was not begun yet, as dropping any [`Pending`] does: a task that is
 /// dropped at a time limit of its runtime's, or because another one was first, leaves its worker

@@ -106,21 +106,21 @@ impl Line {
     }
 }
 
-/// How many files are sent at once.
-const N_FILES: usize = 3;
-const FILES_BYTES: usize = N_FILES * size_of::<RawFd>();
+/// How many files are sent at once at most.
+const MAX_FILES: usize = 4;
+const FILE_BYTES: usize = size_of::<RawFd>();
 
 /// What goes beside the bytes of a message, aligned as its head.
 #[repr(C)]
 struct Control {
     head: libc::cmsghdr,
-    files: [RawFd; N_FILES + 1],
+    files: [RawFd; MAX_FILES],
 }
 
 impl Line {
     /// Sends a few bytes and files beside them, all at once; false if the other end is closed.
-    pub(crate) fn send_files(&self, bytes: &[u8], files: [BorrowedFd<'_>; N_FILES]) -> bool {
-        let mut control = Control::of_files();
+    pub(crate) fn send_files(&self, bytes: &[u8], files: &[BorrowedFd<'_>]) -> bool {
+        let mut control = Control::of_files(files.len());
         for (number, file) in control.files.iter_mut().zip(files) {
             *number = file.as_raw_fd();
         }
@@ -133,20 +133,17 @@ impl Line {
 
     /// Fills `bytes` with what was sent at once, and takes the files; `None` if the other end is
     /// closed.
-    pub(crate) fn receive_files(&self, bytes: &mut [u8]) -> Option<[OwnedFd; N_FILES]> {
+    pub(crate) fn receive_files(&self, bytes: &mut [u8]) -> Option<Vec<OwnedFd>> {
         let mut control = Control::empty();
         let got = control.with(bytes.as_mut_ptr(), bytes.len(), |message| {
             let flags = libc::MSG_CMSG_CLOEXEC;
             // SAFETY: the message's parts are as long as said, and live until the call returns.
             unsafe { libc::recvmsg(self.0.as_raw_fd(), message, flags) }
         });
-        let is_whole = control.head.cmsg_len == Control::of_files().head.cmsg_len;
-        (got == bytes.len() as isize && is_whole).then(|| {
-            std::array::from_fn(|index| {
-                // SAFETY: the descriptor is new, and has no other owner.
-                unsafe { OwnedFd::from_raw_fd(control.files[index]) }
-            })
-        })
+        // SAFETY: the descriptors are new, and have no other owner.
+        let own = |&number: &RawFd| unsafe { OwnedFd::from_raw_fd(number) };
+        let files = control.files[..control.n_files()].iter().map(own).collect();
+        (got == bytes.len() as isize).then_some(files)
     }
 }
 
@@ -156,14 +153,30 @@ impl Control {
         unsafe { std::mem::zeroed() }
     }
 
-    /// With room for the files that are sent.
-    fn of_files() -> Control {
+    /// For so many files that are sent.
+    fn of_files(n_files: usize) -> Control {
         let mut control = Control::empty();
         // SAFETY: takes a number.
-        control.head.cmsg_len = unsafe { libc::CMSG_LEN(FILES_BYTES as u32) } as _;
+        control.head.cmsg_len = unsafe { libc::CMSG_LEN((n_files * FILE_BYTES) as u32) } as _;
         control.head.cmsg_level = libc::SOL_SOCKET;
         control.head.cmsg_type = libc::SCM_RIGHTS;
         control
+    }
+
+    /// How many files have come.
+    fn n_files(&self) -> usize {
+        // The length has another type with another C library.
+        let are_there = |&n: &usize| self.head.cmsg_len >= Control::of_files(n).head.cmsg_len;
+        (1..=MAX_FILES).take_while(are_there).count()
+    }
+
+    /// How much of it goes beside the bytes: all if files are to come.
+    fn n_bytes(&self) -> usize {
+        match self.n_files() {
+            0 => size_of::<Control>(),
+            // SAFETY: takes a number.
+            n_files => unsafe { libc::CMSG_SPACE((n_files * FILE_BYTES) as u32) as usize },
+        }
     }
 
     /// Sends or receives with this beside the bytes, until no signal comes between.
@@ -183,8 +196,7 @@ impl Control {
             message.msg_iov = &raw mut part;
             message.msg_iovlen = 1;
             message.msg_control = std::ptr::from_mut(self).cast();
-            // SAFETY: takes a number.
-            message.msg_controllen = unsafe { libc::CMSG_SPACE(FILES_BYTES as u32) } as _;
+            message.msg_controllen = self.n_bytes() as _;
             let done = call(&raw mut message);
             if done >= 0 || std::io::Error::last_os_error().kind() != ErrorKind::Interrupted {
                 return done;
@@ -219,12 +231,14 @@ mod tests {
     fn files_are_sent_beside_bytes() {
         let (here, there) = line().unwrap();
         let (first, second) = line().unwrap();
-        let files = [first.as_fd(), second.as_fd(), here.as_fd()];
-        assert!(here.send_files(b"12345678", files) && here.send_files(b"abcdefgh", files));
+        let files = [first.as_fd(), second.as_fd(), here.as_fd(), first.as_fd()];
+        assert!(here.send_files(b"12345678", &files[..3]) && here.send_files(b"abcdefgh", &files));
         let mut bytes = [0; 8];
-        let [one, ..] = there.receive_files(&mut bytes).unwrap();
+        let three = there.receive_files(&mut bytes).unwrap();
+        let [one, ..]: [OwnedFd; 3] = three.try_into().unwrap();
         assert_eq!(&bytes, b"12345678");
-        let [_, two, _] = there.receive_files(&mut bytes).unwrap();
+        let four = there.receive_files(&mut bytes).unwrap();
+        let [_, two, ..]: [OwnedFd; 4] = four.try_into().unwrap();
         assert_eq!(&bytes, b"abcdefgh");
         assert!(Line::from(one).send([1, 2, 3]));
         assert_eq!(Line::from(two).receive(), Some([1, 2, 3]));

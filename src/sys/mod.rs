@@ -7,6 +7,7 @@ pub(crate) mod clock;
 pub(crate) mod confine;
 pub(crate) mod copy;
 pub(crate) mod descriptor;
+pub(crate) mod eventfd;
 pub(crate) mod family;
 pub(crate) mod fifo;
 pub(crate) mod futex;
@@ -25,6 +26,8 @@ pub(crate) mod robust;
 pub(crate) mod shortage;
 pub(crate) mod thread;
 mod thread_bound;
+#[cfg(feature = "async")]
+pub(crate) mod wake_set;
 
 pub(crate) use per_process::PerProcess;
 pub(crate) use process_id::{Origin, pid_namespace, process_id};

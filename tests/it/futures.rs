@@ -89,7 +89,7 @@ pub fn poll_once<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Ou
     Pin::new(future).poll(&mut Context::from_waker(waker))
 }
 
-fn n_threads() -> usize {
+pub fn n_threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
 }
 

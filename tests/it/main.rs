@@ -44,6 +44,7 @@ mod tidy;
 mod traces;
 mod turns;
 mod user_code;
+mod wakes;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -82,6 +83,7 @@ fn main() {
         ("threads", threads::TESTS),
         ("futures", futures::TESTS),
         ("runtimes", runtimes::TESTS),
+        ("wakes", wakes::TESTS),
         ("channel", channel::TESTS),
         ("user_code", user_code::TESTS),
         ("chaos", chaos::TESTS),

@@ -1,10 +1,15 @@
 //! Futures: who wakes a task that waits for a batch.
 //!
 //! ```text
-//!  the process has      a future that is polled          is woken by
-//!  threads              notes its waker, returns         the helper: a thread that sleeps for all futures
+//!  there is             a future that is polled          is woken by
+//!  a reactor            notes its waker, returns         `Wakes::wake`, when a descriptor is readable
+//!  another thread       notes its waker, returns         the helper: a thread that sleeps for all futures
 //!  one thread           sleeps for a moment, or returns  itself
 //! ```
+//!
+//! A **reactor** is the user's: it waits for one descriptor (`sys::wake_set`) until a worker says
+//! that a future's job may be complete, one has ended, or it is time to look at their progress.
+//! Then it is as if a thread that slept for all futures had woken up.
 //!
 //! The jobs of all futures have one place to sleep at, which the other threads of the owner do not
 //! share. The **helper** is there while futures wait, and shortly after; it ends with the pool. In
@@ -15,6 +20,7 @@
 //! whether one is dropped or not polled any more.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread::{self, JoinHandle};
@@ -23,6 +29,7 @@ use std::time::{Duration, Instant};
 use super::shared::{Shared, State, Watch};
 use super::transport::FUTURES;
 use crate::caught;
+use crate::error::{Error, Result};
 use crate::sys::{child, process_id};
 
 /// How long a poll may take in a process with one thread.
@@ -40,6 +47,10 @@ pub(in crate::pool) struct Futures {
     is_helped: bool,
     /// Whether the helper is to leave.
     is_dismissed: bool,
+    /// Whether a reactor wakes the tasks, and no helper.
+    has_reactor: bool,
+    /// When all batches were last looked at for the reactor.
+    last_thorough: Option<Instant>,
     /// How often a future has slept while it was polled.
     n_naps: u64,
     owner: u32,
@@ -56,6 +67,8 @@ impl Default for Futures {
             helper: None,
             is_helped: false,
             is_dismissed: false,
+            has_reactor: false,
+            last_thorough: None,
             n_naps: 0,
             owner: process_id(),
         }
@@ -173,11 +186,15 @@ impl Shared {
             let Ok(mut state) = self.lock() else {
                 return true;
             };
+            state.engine.waited_in_reactor();
             state.look_after_workers();
             if !state.awaits(number) {
                 return true;
             }
-            if self.has_helper(&mut state) {
+            if state.futures.has_reactor {
+                state.engine.wait_in_reactor();
+            }
+            if state.futures.has_reactor || self.has_helper(&mut state) {
                 state.futures.note(number, &mut noted);
                 return false;
             }
@@ -254,30 +271,103 @@ impl Shared {
                     true => state.futures.all(),
                     false => state.ended(is_thorough),
                 };
-                leaves = is_dismissed || now.duration_since(idle_since) >= LINGERS;
+                let is_idle = now.duration_since(idle_since) >= LINGERS;
+                leaves = is_dismissed || state.futures.has_reactor || is_idle;
                 state.futures.is_helped = !leaves;
                 (ended.is_empty() && !leaves).then(|| watch.clone())
             };
             leaves = !self.sleep(watch, None, step) || leaves;
-            for waker in ended {
-                // A panic is its task's business, and the other tasks are to be woken.
-                drop(caught::run(|| waker.wake()));
-            }
+            wake_all(ended);
         }
     }
 
     /// Ends the helper, and waits for its end. The pool has ended, so that no future waits in vain.
     pub(super) fn end_helper(&self) {
-        let helper = self.lock_own().and_then(|mut state| {
-            state.futures.is_dismissed = true;
-            state.engine.wake_for_futures();
-            state.futures.helper.take()
-        });
-        // The helper itself may be who drops the pool: a waker may do anything.
-        let others = helper.filter(|helper| helper.thread().id() != thread::current().id());
-        if let Some(helper) = others {
-            // It cannot have panicked: it runs the user's code behind a net.
-            let _ = helper.join();
+        let Some(mut state) = self.lock_own() else {
+            return;
+        };
+        state.futures.is_dismissed = true;
+        state.engine.wake_for_futures();
+        let left_to_reactor = match state.futures.has_reactor {
+            true => state.futures.all(),
+            false => Vec::new(),
+        };
+        let helper = state.futures.helper.take();
+        drop(state);
+        wake_all(left_to_reactor);
+        await_end(helper);
+    }
+
+    /// Has a reactor wake the tasks of futures from now on, and no helper. Returns the descriptor
+    /// that the reactor is to wait for.
+    ///
+    /// # Errors
+    /// `is_invalid_input()` if there is one, `is_closed()`, or `is_os()` if this process or the
+    /// system has too many files open.
+    pub(in crate::pool) fn begin_reactor(&self) -> Result<OwnedFd> {
+        let mut state = self.lock_open()?;
+        if state.futures.has_reactor {
+            return Err(Error::invalid_input(
+                "this pool has a `Wakes` already, and no second one would be woken; share the first, or drop it before",
+            ));
         }
+        let descriptor = state.engine.open_wake_set()?;
+        state.futures.has_reactor = true;
+        state.futures.last_thorough = None;
+        state.engine.wake_for_futures();
+        let helper = state.futures.helper.take();
+        drop(state);
+        await_end(helper);
+        Ok(descriptor)
+    }
+
+    /// Leaves the futures to a helper again, or to themselves: their tasks are woken for that.
+    pub(in crate::pool) fn end_reactor(&self) {
+        let Some(mut state) = self.lock_own() else {
+            return;
+        };
+        state.futures.has_reactor = false;
+        state.engine.close_wake_set();
+        let wakers = state.futures.all();
+        drop(state);
+        wake_all(wakers);
+    }
+
+    /// What a reactor does when its descriptor is readable: looks after the workers, and wakes the
+    /// tasks whose batches have ended.
+    pub(in crate::pool) fn wake_from_reactor(&self) {
+        let Some(mut state) = self.lock_own() else {
+            return;
+        };
+        state.engine.look_in_reactor();
+        let now = Instant::now();
+        let last = state.futures.last_thorough;
+        let is_thorough = last.is_none_or(|at| now.duration_since(at) >= LINGERS);
+        if is_thorough {
+            state.futures.last_thorough = Some(now);
+        }
+        let ended = state.ended(is_thorough);
+        if !state.futures.waiting.is_empty() {
+            state.engine.wait_in_reactor();
+        }
+        drop(state);
+        wake_all(ended);
+    }
+}
+
+/// Wakes tasks, without the pool's lock.
+fn wake_all(wakers: Vec<Waker>) {
+    for waker in wakers {
+        // A panic is its task's business, and the other tasks are to be woken.
+        drop(caught::run(|| waker.wake()));
+    }
+}
+
+/// Waits for the end of the helper, unless it is the calling thread: a waker may do anything.
+fn await_end(helper: Option<JoinHandle<()>>) {
+    let others = helper.filter(|helper| helper.thread().id() != thread::current().id());
+    if let Some(helper) = others {
+        // It cannot have panicked: it runs the user's code behind a net.
+        let _ = helper.join();
     }
 }

@@ -40,6 +40,10 @@ pub(in crate::pool) struct Board {
     /// Not zero once no further job will come. The owner writes, workers read: sequentially
     /// consistent.
     pub(in crate::pool) closed: AtomicU32,
+    /// Not zero while a reactor of the owner's waits for futures, and an eventfd is set when one
+    /// may be done. The owner writes, then looks at all futures; workers read it after they have
+    /// added to a job's `done`, or stored `job`: sequentially consistent.
+    pub(super) has_reactor: AtomicU32,
     _line: [u8; 48],
     completions: [Completion; FUTURES + 1],
     /// Tells the workers that their owner is gone. It is held from before the first worker starts:
@@ -213,17 +217,6 @@ impl Board {
         &self.completions[index.min(FUTURES)]
     }
 
-    /// Where threads sleep that wait for a job. A worker that asks for a job that it has left may
-    /// get a later one's, and wakes them for nothing.
-    pub(in crate::pool) fn completion_of(&self, job: &Job) -> &Completion {
-        self.completion(job.completion())
-    }
-
-    /// All places where threads of the owner sleep.
-    pub(super) fn completions(&self) -> &[Completion] {
-        &self.completions
-    }
-
     /// How many of the first `n_workers` are in a state.
     pub(in crate::pool) fn n_in_state(&self, n_workers: usize, state: u32) -> usize {
         self.slots[..n_workers]
@@ -308,7 +301,8 @@ impl Job {
         schedule.constant(n_items, n_workers) == Some(1)
     }
 
-    /// Where threads sleep that wait for the job.
+    /// Where threads sleep that wait for the job. A worker that asks for a job that it has left
+    /// may get a later one's, and wakes them for nothing.
     pub(in crate::pool) fn completion(&self) -> usize {
         self.completion.load(Ordering::SeqCst) as usize
     }

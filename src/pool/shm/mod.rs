@@ -4,6 +4,7 @@
 //! the seam (`call::transport`), `desk` a worker's. Results come back in each worker's `lane`.
 
 pub(super) mod args;
+pub(super) mod base;
 pub(super) mod board;
 pub(super) mod contexts;
 pub(super) mod desk;

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::shared::heap::Heap;
+use crate::sys::eventfd::EventFd;
 use crate::sys::kept::{self, Kept};
 use crate::sys::leash::{self, Ties};
 use crate::sys::line::{Line, line};
@@ -24,6 +25,7 @@ use crate::sys::{child, descriptor, letter, process_id, region};
 
 use super::fresh::{self, Order};
 use super::server::{self, Server};
+use crate::pool::shm::base::Base;
 
 /// Says where the line to the early server is.
 const VARIABLE: &str = "FORKLORE_SERVER";
@@ -131,37 +133,53 @@ fn serve(owner: &Ties<'_>) -> ! {
     }
     let mut bytes = [0; Order::N_BYTES];
     while owner.is_spoken_to() {
-        let Some([memory, line, leash]) = owner.line.receive_files(&mut bytes) else {
+        let files = owner.line.receive_files(&mut bytes).unwrap_or_default();
+        let mut files = files.into_iter();
+        let (Some(memory), Some(line), Some(leash)) = (files.next(), files.next(), files.next())
+        else {
             break;
         };
+        let eventfd = files.next().map(EventFd::inherited);
         // Where it cannot fork, the line is closed, and that is the reply.
         if let Ok(child::Side::Child(_branch)) = child::fork() {
             descriptor::close(&owner.files());
-            serve_pool(Order::from_bytes(&bytes), memory, line.into(), leash.into())
+            let order = Order::from_bytes(&bytes);
+            serve_pool(order, memory, eventfd, line.into(), leash.into())
         }
     }
     child::exit_now(0)
 }
 
-fn serve_pool(order: Order, memory: OwnedFd, line: Line, leash: Line) -> ! {
+fn serve_pool(
+    order: Order,
+    memory: OwnedFd,
+    eventfd: Option<EventFd>,
+    line: Line,
+    leash: Line,
+) -> ! {
     child::keep_zombies();
     if let Ok(heap) = Heap::attach(memory)
         && line.send([0, i64::from(process_id()), 0])
     {
-        server::serve(&heap, order, line, leash)
+        let base = Base {
+            heap: &heap,
+            eventfd: eventfd.as_ref(),
+        };
+        server::serve(base, order, line, leash)
     }
     child::exit_now(0)
 }
 
 /// A server for a pool, if there is an early one that forks it.
-pub(super) fn ask(heap: &Heap, order: Order) -> Option<Server> {
+pub(super) fn ask(base: Base<'_>, order: Order) -> Option<Server> {
     let early = Kept::find(VARIABLE)?;
-    let memory = heap.file()?;
+    let memory = base.heap.file()?;
     let (line, its_end) = line().ok()?;
     let (leash, leash_end) = self::line().ok()?;
-    let order = order.for_server(heap, &leash_end);
-    let files = [memory, its_end.as_fd(), leash_end.as_fd()];
-    if !early.line.send_files(&order.to_bytes(), files) {
+    let order = order.for_server(base.heap, &leash_end);
+    let mut files = vec![memory, its_end.as_fd(), leash_end.as_fd()];
+    files.extend(base.eventfd.map(AsFd::as_fd));
+    if !early.line.send_files(&order.to_bytes(), &files) {
         return None;
     }
     // Its process alone has them open now: if it ends, the line does.

@@ -28,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::symbol::{self, KnownFiles};
 use crate::sys::child::{self, Branch};
+use crate::sys::eventfd::EventFd;
 use crate::sys::launch::{HOW_ELSE, Launch, forget_launch};
 use crate::sys::leash::{self, Ties};
 use crate::sys::letter::{self, Letter};
@@ -38,6 +39,7 @@ use super::conditions::Conditions;
 use super::server;
 use super::worker::{self, Duty};
 use crate::pool::settings::ShippedInitializer;
+use crate::pool::shm::base::Base;
 use crate::pool::shm::function;
 
 /// Says where the order is; a process that finds one takes the variable away.
@@ -62,6 +64,8 @@ pub(super) struct Order {
     parent: u64,
     /// The number of the file with the pool's memory.
     heap: u64,
+    /// The number of the eventfd; 0 if there is none.
+    eventfd: u64,
     /// The number of a server's leash; 0 in a worker's order.
     leash: u64,
     /// Those below that hold.
@@ -85,7 +89,7 @@ impl Order {
     /// The owner holds the file with the pool's memory (see `sys::leash`).
     const IS_HELD: u64 = 4;
 
-    const N_NUMBERS: usize = 11;
+    const N_NUMBERS: usize = 12;
     pub(super) const N_BYTES: usize = 8 * Order::N_NUMBERS;
 
     /// The same for a server of this process's, which gets the other end of a leash.
@@ -129,6 +133,7 @@ impl Order {
             self.entry,
             self.parent,
             self.heap,
+            self.eventfd,
             self.leash,
             self.flags,
             self.slot_index,
@@ -152,6 +157,7 @@ impl Order {
             entry,
             parent,
             heap,
+            eventfd,
             leash,
             flags,
             slot_index,
@@ -165,6 +171,7 @@ impl Order {
             entry,
             parent,
             heap,
+            eventfd,
             leash,
             flags,
             slot_index,
@@ -188,6 +195,7 @@ pub(super) fn order(
         entry: 0,
         parent: 0,
         heap: 0,
+        eventfd: 0,
         leash: 0,
         flags: if spawns { Order::SPAWNS } else { 0 },
         slot_index: duty.slot_index as u64,
@@ -200,9 +208,9 @@ pub(super) fn order(
 }
 
 /// Launches a process that becomes a worker, and dies with the thread that calls. Returns its pid.
-pub(super) fn launch_worker(heap: &Heap, order: Order) -> Result<i32> {
+pub(super) fn launch_worker(base: Base<'_>, order: Order) -> Result<i32> {
     let flags = Order::DIES_WITH_THREAD;
-    launch(heap, Order { flags, ..order }, None).map(|(pid, _)| pid)
+    launch(base, Order { flags, ..order }, None).map(|(pid, _)| pid)
 }
 
 /// A server, as its owner has it.
@@ -213,17 +221,17 @@ pub(super) struct Launched {
 }
 
 /// Launches a server for this process's pool.
-pub(super) fn launch_server(heap: &Heap, order: Order) -> Result<Launched> {
+pub(super) fn launch_server(base: Base<'_>, order: Order) -> Result<Launched> {
     let (leash, its_end) = line()?;
-    let mut order = order.for_server(heap, &its_end);
+    let mut order = order.for_server(base.heap, &its_end);
     if thread_id() == process_id() {
         order.flags |= Order::DIES_WITH_THREAD;
     }
-    let (pid, line) = launch(heap, order, Some(its_end.as_fd()))?;
+    let (pid, line) = launch(base, order, Some(its_end.as_fd()))?;
     Ok(Launched { pid, line, leash })
 }
 
-fn launch(heap: &Heap, order: Order, leash: Option<BorrowedFd<'_>>) -> Result<(i32, Line)> {
+fn launch(base: Base<'_>, order: Order, leash: Option<BorrowedFd<'_>>) -> Result<(i32, Line)> {
     let unsupported = |why: &str| {
         Error::os(
             &format!("cannot start a fresh process: {why}; {HOW_ELSE}"),
@@ -238,7 +246,7 @@ fn launch(heap: &Heap, order: Order, leash: Option<BorrowedFd<'_>>) -> Result<(i
             "this program has more rights than the user who started it (setuid), and takes no orders from outside",
         ));
     }
-    let (base, path) =
+    let (start, path) =
         own_object().ok_or_else(|| unsupported("the loader does not list its code"))?;
     if !cfg!(feature = "auto-init") && !path.as_os_str().is_empty() {
         return Err(unsupported(&format!(
@@ -246,19 +254,22 @@ fn launch(heap: &Heap, order: Order, leash: Option<BorrowedFd<'_>>) -> Result<(i
             path.display()
         )));
     }
-    let memory = heap.file().ok_or_else(|| {
+    let memory = base.heap.file().ok_or_else(|| {
         unsupported(
             "this pool's memory could not be a file when it was made (see ulimit -n, ulimit -f)",
         )
     })?;
+    let eventfd = base.eventfd.map(AsFd::as_fd);
     let order = Order {
-        entry: (entry_address() - base) as u64,
+        entry: (entry_address() - start) as u64,
         parent: u64::from(process_id()),
         heap: memory.as_raw_fd() as u64,
+        eventfd: eventfd.map_or(0, |fd| fd.as_raw_fd() as u64),
         ..order
     };
     let (here, there) = line()?;
     let mut files = vec![memory, there.as_fd()];
+    files.extend(eventfd);
     files.extend(leash);
     let launch = Launch {
         object: &path,
@@ -339,18 +350,25 @@ fn follow(order: Order, line: Line, object: &Path) -> ! {
     let Ok(heap) = Heap::attach(inherited_file(order.heap as RawFd)) else {
         child::exit_now(worker::FAILED_TO_START)
     };
+    let eventfd =
+        (order.eventfd != 0).then(|| EventFd::inherited(inherited_file(order.eventfd as RawFd)));
+    let base = Base {
+        heap: &heap,
+        eventfd: eventfd.as_ref(),
+    };
     if order.leash != 0 {
         let leash = Line::inherited(inherited_file(order.leash as RawFd));
-        server::serve(&heap, order, line, leash);
+        server::serve(base, order, line, leash);
     }
     drop(line);
-    work(&heap, order)
+    work(base, order)
 }
 
 /// Works as the order says, in a process that has not inherited the initialiser.
-pub(super) fn work(heap: &Heap, order: Order) -> ! {
+pub(super) fn work(base: Base<'_>, order: Order) -> ! {
     child::name_process(c"forklore-worker");
-    let initializer = || match function::find(heap, order.initializer, &mut KnownFiles::new()) {
+    let initializer = || match function::find(base.heap, order.initializer, &mut KnownFiles::new())
+    {
         Ok(address) => {
             // SAFETY: the record names a `ShippedInitializer`, and `find` has checked that the file
             // is the same and that there is code at the offset.
@@ -362,11 +380,11 @@ pub(super) fn work(heap: &Heap, order: Order) -> ! {
         }
         Err(error) => panic!("{error}"),
     };
-    let Ok(conditions) = Conditions::read(heap, order.conditions) else {
+    let Ok(conditions) = Conditions::read(base.heap, order.conditions) else {
         child::exit_now(worker::FAILED_TO_START)
     };
     worker::work(&Duty {
-        heap,
+        base,
         conditions: &conditions,
         slot_index: order.slot_index as usize,
         n_workers: order.n_workers as usize,
@@ -394,6 +412,7 @@ mod tests {
             entry: 4711,
             parent: 2,
             heap: 3,
+            eventfd: 10,
             leash: 1,
             flags: 4,
             slot_index: 5,

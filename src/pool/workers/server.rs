@@ -24,13 +24,12 @@ use nix::poll::PollTimeout;
 use nix::sys::signal::Signal;
 
 use crate::error::{Error, Result};
-use crate::shared::heap::Heap;
 use crate::sys::child::{self, Ended, Side};
 use crate::sys::line::{Line, Message};
 use crate::sys::{leash, process_id};
 
 use super::fresh::{self, Order};
-use crate::pool::shm::board::Board;
+use crate::pool::shm::base::Base;
 
 /// "Start a worker for this slot, in a pool of this size." Reply: its pid; or the system's error,
 /// the length of a text, and the text, which says what could not be done.
@@ -66,7 +65,7 @@ impl Server {
     pub(super) const ENDED_WITH: Ended = Ended::Signalled(Signal::SIGKILL as i32);
 
     /// Launches a server for workers as the order says.
-    pub(super) fn launch(heap: &Heap, order: Order) -> Result<Server> {
+    pub(super) fn launch(base: Base<'_>, order: Order) -> Result<Server> {
         if child::has_children_elsewhere() {
             // Its pids would be those of another PID namespace, and here of other processes.
             return Err(Error::os(
@@ -75,7 +74,7 @@ impl Server {
                 std::io::ErrorKind::Unsupported.into(),
             ));
         }
-        let launched = fresh::launch_server(heap, order)?;
+        let launched = fresh::launch_server(base, order)?;
         Ok(Server {
             pid: launched.pid,
             line: launched.line,
@@ -183,22 +182,22 @@ impl Drop for Server {
 }
 
 /// Starts and reaps until the owner closes the line, or is gone.
-pub(super) fn serve(heap: &Heap, order: Order, line: Line, leash: Line) -> ! {
+pub(super) fn serve(base: Base<'_>, order: Order, line: Line, leash: Line) -> ! {
     child::name_process(c"forklore-server");
     child::pass_interrupts();
-    let owner = order.ties(heap, line, leash);
+    let owner = order.ties(base.heap, line, leash);
     // The file is looked at last: while the owner holds it, the pidfd is the owner's.
     if !leash::put_on(&owner.leash) || owner.is_over() {
         child::exit_now(0);
     }
-    Board::of(heap).owner.hold();
+    base.board().owner.hold();
     while let Some([what, number, n_workers]) = owner.receive() {
         let is_heard = if what == START {
             let order = order.for_slot(number as u64, n_workers as u64);
-            match start(heap, order) {
+            match start(base, order) {
                 Ok(Side::Child(_branch)) => {
                     drop(owner);
-                    fresh::work(heap, order);
+                    fresh::work(base, order);
                 }
                 Ok(Side::Parent(pid)) => owner.line.send([STARTED, i64::from(pid), 0]),
                 Err(error) => {
@@ -223,9 +222,9 @@ pub(super) fn serve(heap: &Heap, order: Order, line: Line, leash: Line) -> ! {
 }
 
 /// Starts a worker. It is the child's side if the worker was forked and this is it.
-fn start(heap: &Heap, order: Order) -> Result<Side> {
+fn start(base: Base<'_>, order: Order) -> Result<Side> {
     if order.spawns() {
-        fresh::launch_worker(heap, order).map(Side::Parent)
+        fresh::launch_worker(base, order).map(Side::Parent)
     } else {
         child::fork()
     }

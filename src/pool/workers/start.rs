@@ -12,7 +12,6 @@ use super::fresh::Order;
 use super::server::Server;
 use super::worker::{self, Duty};
 use crate::pool::settings::{Initializer, Settings, StartMethod};
-use crate::pool::shm::board::Board;
 
 /// What a method comes to in this process as it is now: never `Auto`.
 pub(in crate::pool) fn settle(method: StartMethod, first: Option<&Initializer>) -> StartMethod {
@@ -86,11 +85,11 @@ impl Starter {
         }
         // There was none, or it was killed: the dead one is reaped when it is replaced.
         if self.method != StartMethod::Fork {
-            Board::of(duty.heap).owner.reset()?;
+            duty.base.board().owner.reset()?;
         }
-        let server = match early::ask(duty.heap, order) {
+        let server = match early::ask(duty.base, order) {
             Some(server) => server,
-            None => Server::launch(duty.heap, order)?,
+            None => Server::launch(duty.base, order)?,
         };
         let fresh = self.server.insert(server);
         ask(fresh).unwrap_or_else(|| Err(dead_server()))

@@ -13,6 +13,7 @@ use super::conditions::Conditions;
 use crate::pool::call::decoded::Decoded;
 use crate::pool::call::work::{Trampoline, Work};
 use crate::pool::settings::LocalCall;
+use crate::pool::shm::base::Base;
 use crate::pool::shm::board::{AWAKE, Board, Job, SPINNING, Slot};
 use crate::pool::shm::contexts;
 use crate::pool::shm::desk::{Desk, Shm};
@@ -22,7 +23,7 @@ use crate::pool::shm::spin::Spinner;
 
 /// What a worker is given when it is forked.
 pub(super) struct Duty<'a> {
-    pub(in crate::pool) heap: &'a Heap,
+    pub(in crate::pool) base: Base<'a>,
     pub(in crate::pool) slot_index: usize,
     pub(in crate::pool) n_workers: usize,
     pub(in crate::pool) conditions: &'a Conditions,
@@ -36,7 +37,7 @@ pub(super) struct Duty<'a> {
 
 /// Works until the queue is closed; the process then ends.
 pub(super) fn work(duty: &Duty<'_>) -> ! {
-    let board = Board::of(duty.heap);
+    let board = duty.base.board();
     let slot = &board.slots[duty.slot_index];
     slot.lifeline.hold();
     child::pass_interrupts();
@@ -127,7 +128,7 @@ impl Worker<'_> {
         loop {
             let has_dead = || {
                 self.contexts
-                    .has_dead(|id| contexts::is_alive(self.duty.heap, id))
+                    .has_dead(|id| contexts::is_alive(self.duty.base.heap, id))
             };
             sleep::until(&self.slot.state, &self.board.owner, || {
                 is_over() || has_dead()
@@ -142,7 +143,7 @@ impl Worker<'_> {
 
     /// Drops what was decoded of contexts that their owner has given back.
     fn forget_dead_contexts(&self) {
-        let is_alive = |id| contexts::is_alive(self.duty.heap, id);
+        let is_alive = |id| contexts::is_alive(self.duty.base.heap, id);
         self.contexts.forget_dead(is_alive);
     }
 
@@ -178,14 +179,14 @@ impl Worker<'_> {
         // From here on the owner may reuse the job; what is read of it then causes at worst a
         // wake-up for nothing.
         if is_complete || job.degraded.load(Ordering::SeqCst) != 0 {
-            sleep::tell(self.board.completion_of(job));
+            self.duty.base.tell(job.completion());
         }
     }
 
     fn run(&mut self, job: &Job) -> u64 {
         let last_panic = &self.board.last_panics[self.duty.slot_index];
         let slot = (self.slot, last_panic);
-        let desk = Desk::new(self.duty.heap, job, slot, self.duty.max_tasks);
+        let desk = Desk::new(self.duty.base.heap, job, slot, self.duty.max_tasks);
         let mut work = Work::new(desk, self.contexts);
         let record = job.function.load(Ordering::Relaxed);
         match (record, self.duty.local) {
@@ -205,7 +206,7 @@ impl Worker<'_> {
     }
 
     fn function(&mut self, record: Offset) -> std::result::Result<Trampoline<Shm>, Cause> {
-        let heap = self.duty.heap;
+        let heap = self.duty.base.heap;
         self.functions
             .entry(record)
             .or_insert_with(|| find(heap, record, &mut self.files))

@@ -31,9 +31,8 @@ use super::contexts::Contexts;
 use super::desk::Shm;
 use super::function::Records;
 use super::results::JobResults;
-use super::sleep;
 use super::watch::{Nap, Watch};
-use crate::pool::call::transport::{Death, Ending, Transport};
+use crate::pool::call::transport::{Death, Ending, FUTURES, Transport};
 use crate::pool::call::work::Trampoline;
 use crate::pool::context::ContextMemory;
 use crate::pool::journal::telling::Eventful;
@@ -228,8 +227,8 @@ impl Engine {
         self.is_terminated = true;
         self.crew.terminate();
         // Jobs have ended that no worker is there for.
-        let completions = Board::of(&self.heap).completions();
-        completions.iter().for_each(sleep::tell);
+        let base = self.crew.base();
+        (0..=FUTURES).for_each(|completion| base.tell(completion));
     }
 
     /// Ends workers that are over their limits, and replaces those that have left. With `thorough`,
@@ -264,11 +263,16 @@ impl Engine {
 
     /// What else a thread sleeps on.
     pub(in crate::pool) fn nap(&self) -> Nap {
-        let patience = self.crew.patience();
         Nap {
             lifelines: self.crew.lifelines().collect(),
-            longest: patience.map_or(BACKSTOP, |patience| patience.min(BACKSTOP)),
+            longest: self.longest_nap(),
         }
+    }
+
+    /// For how long a thread sleeps at most before it looks at the workers.
+    fn longest_nap(&self) -> Duration {
+        let patience = self.crew.patience();
+        patience.map_or(BACKSTOP, |patience| patience.min(BACKSTOP))
     }
 
     /// A thread has slept since it last looked after the workers, and meant to for so long.
@@ -352,7 +356,7 @@ impl Engine {
             // The job ends when all workers have left it, and one that slept through it never came.
             self.crew.wake(usize::MAX);
             // Another thread may wait for it, and all may have left it by now.
-            sleep::tell(board.completion_of(job));
+            self.crew.base().tell(job.completion());
         }
     }
 

@@ -6,14 +6,20 @@
 
 mod ends;
 mod farewell;
+#[cfg(feature = "async")]
+mod reactor;
 mod tallies;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::Ordering;
+use crate::sys::eventfd::EventFd;
+#[cfg(feature = "async")]
+use crate::sys::wake_set::WakeSet;
 use crate::sys::{child, futex};
 
 use tallies::Record;
@@ -25,6 +31,7 @@ use super::worker::{Duty, FAILED_TO_START};
 use crate::pool::call::transport::Death;
 use crate::pool::journal::{Event, Journal};
 use crate::pool::settings::{Settings, StartMethod};
+use crate::pool::shm::base::Base;
 use crate::pool::shm::board::{AWAKE, Board, MAX_WORKERS, Slot};
 use crate::pool::shm::function;
 use crate::pool::shm::sleep;
@@ -54,6 +61,12 @@ pub(in crate::pool) struct Crew {
     spared: Vec<i32>,
     time_limits: TimeLimits,
     starter: Starter,
+    /// What workers set for a reactor; `None` without the feature `async`, for the workers of one
+    /// call, and where none could be made.
+    eventfd: Option<EventFd>,
+    /// What a reactor waits for while there is one.
+    #[cfg(feature = "async")]
+    wake_set: Option<WakeSet>,
     /// Where the initialiser's name is written, once it was.
     initializer: Offset,
     /// Where the workers' conditions are written, once they were.
@@ -125,11 +138,24 @@ impl Crew {
             spared: Vec::new(),
             time_limits: TimeLimits::of(settings),
             starter: Starter::new(settings),
+            eventfd: (cfg!(feature = "async") && settings.local.is_none())
+                .then(EventFd::new)
+                .and_then(io::Result::ok),
+            #[cfg(feature = "async")]
+            wake_set: None,
             initializer: 0,
             conditions: 0,
             journal: Journal::new(settings.local.is_some()),
             start_failure: String::new(),
             n_cpus,
+        }
+    }
+
+    /// What all processes of the pool have in common.
+    pub(in crate::pool) fn base(&self) -> Base<'_> {
+        Base {
+            heap: &self.heap,
+            eventfd: self.eventfd.as_ref(),
         }
     }
 
@@ -267,7 +293,10 @@ impl Crew {
             None => None,
         };
         let duty = Duty {
-            heap: &self.heap,
+            base: Base {
+                heap: &self.heap,
+                eventfd: self.eventfd.as_ref(),
+            },
             conditions: &self.settings.conditions,
             slot_index,
             n_workers: self.pids.len(),
@@ -282,6 +311,8 @@ impl Crew {
         });
         let pid = self.starter.start(&duty, order)?;
         self.pids[slot_index] = Some(pid);
+        #[cfg(feature = "async")]
+        self.wake_set.iter_mut().for_each(|set| set.add(pid));
         self.journal.note(Event::WorkerStarted {
             slot: slot_index,
             pid,

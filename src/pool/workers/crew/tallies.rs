@@ -97,6 +97,8 @@ impl Crew {
     pub(super) fn vacate(&mut self, slot: usize) -> Option<i32> {
         let counted = self.counted_now(slot);
         let pid = self.pids[slot].take()?;
+        #[cfg(feature = "async")]
+        self.wake_set.iter_mut().for_each(|set| set.remove(pid));
         self.record(slot).tally += counted;
         Some(pid)
     }

@@ -1,0 +1,35 @@
+//! What all processes of a pool have in common.
+
+use crate::shared::heap::Heap;
+use crate::sys::atomic::Ordering;
+use crate::sys::eventfd::EventFd;
+
+use super::board::Board;
+use super::sleep;
+use crate::pool::call::transport::FUTURES;
+
+/// What a process of the pool inherits, whichever way it starts.
+#[derive(Clone, Copy)]
+pub(in crate::pool) struct Base<'a> {
+    pub(in crate::pool) heap: &'a Heap,
+    /// Readable when a future's job may have become complete, while the owner wants that.
+    pub(in crate::pool) eventfd: Option<&'a EventFd>,
+}
+
+impl<'a> Base<'a> {
+    pub(in crate::pool) fn board(&self) -> &'a Board {
+        Board::of(self.heap)
+    }
+
+    /// Wakes what waits for the jobs of a completion. The caller has made something be over before.
+    pub(in crate::pool) fn tell(&self, completion: usize) {
+        let board = self.board();
+        sleep::tell(board.completion(completion));
+        if completion == FUTURES
+            && board.has_reactor.load(Ordering::SeqCst) != 0
+            && let Some(eventfd) = self.eventfd
+        {
+            eventfd.set();
+        }
+    }
+}
