@@ -289,7 +289,9 @@ struct FrontPage;
 
 mod caught;
 pub mod channel;
-mod cluster;
+// What the program `forklore-node` needs of the library. Not for others: it changes with both.
+#[doc(hidden)]
+pub mod cluster;
 // A page, not a part of the library.
 #[cfg(any(doc, doctest))]
 pub mod coming_from_python;

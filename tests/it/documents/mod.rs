@@ -26,8 +26,8 @@ tests![
 /// Crates that are not ours, by the first word of an item's path.
 const FOREIGN_CRATES: &[&str] = &["std", "core", "tokio", "serde"];
 
-/// Names in programs that an administrator configures.
-const FOREIGN_NAMES: &[&str] = &["req_prologue"];
+/// Names in programs that an administrator or a user configures.
+const FOREIGN_NAMES: &[&str] = &["req_prologue", "LIBCLANG_PATH"];
 
 /// Words to avoid, and what to write in their place.
 const SYNONYMS: &[(&str, &str)] = &[
