@@ -8,9 +8,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Pool;
-use super::call::callable::Unary;
+use super::call::callable::{Bound, Unary};
 use super::call::run::Call;
 use super::call::way::Mappable;
+use super::context::AsContext;
 use super::imap::Results;
 use super::timeout::Limited;
 
@@ -138,6 +139,80 @@ impl Pool {
     {
         Lazy::begin(&self.call(), Unary(f), args, false, |next| next)
     }
+
+    /// As [`stream`](Pool::stream), with a context for all tasks, as [`map_with`](Pool::map_with)
+    /// has it. It is encoded when the first argument is, and borrowed as long as the stream lives.
+    ///
+    /// # Panics
+    /// As [`imap_with`](Pool::imap_with).
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # use std::{future::poll_fn, pin::{Pin, pin}, task::{Context, Poll, Waker}};
+    /// # // Any executor will do.
+    /// # fn block_on<F: Future>(future: F) -> F::Output {
+    /// #     let mut future = pin!(future);
+    /// #     loop {
+    /// #         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    /// #             return output;
+    /// #         }
+    /// #     }
+    /// # }
+    /// # fn main() -> forklore::Result<()> {
+    /// use futures_core::Stream;
+    ///
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let words = vec!["zero".to_owned(), "one".to_owned(), "two".to_owned()];
+    /// let mut lengths = pool.stream_with(&words, |words, i: usize| words[i].len(), 0..3);
+    /// # let mut next = || block_on(poll_fn(|context| Pin::new(&mut lengths).poll_next(context)));
+    /// // `next` is what the crates futures, futures-lite, and tokio-stream add to a stream.
+    /// assert_eq!([next(), next(), next(), next()], [Some(4), Some(3), Some(3), None]);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn stream_with<'c, X, F, I, A, R>(
+        &self,
+        context: &'c X,
+        f: F,
+        args: I,
+    ) -> impl Stream<Item = R> + Unpin + use<'c, X, F, I, A, R>
+    where
+        X: AsContext,
+        F: Fn(&X::Value, A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        Lazy::begin(
+            &self.call(),
+            Bound { f, context },
+            args,
+            true,
+            |(_, result)| result,
+        )
+    }
+
+    /// As [`stream_with`](Pool::stream_with), each result as soon as it is there, with its
+    /// argument's index in the input.
+    ///
+    /// # Panics
+    /// As [`imap_with`](Pool::imap_with).
+    #[track_caller]
+    pub fn stream_unordered_with<'c, X, F, I, A, R>(
+        &self,
+        context: &'c X,
+        f: F,
+        args: I,
+    ) -> impl Stream<Item = (usize, R)> + Unpin + use<'c, X, F, I, A, R>
+    where
+        X: AsContext,
+        F: Fn(&X::Value, A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        Lazy::begin(&self.call(), Bound { f, context }, args, false, |next| next)
+    }
 }
 
 impl Limited<'_> {
@@ -177,5 +252,53 @@ impl Limited<'_> {
         R: Serialize + DeserializeOwned,
     {
         Lazy::begin(&self.call(), Unary(f), args, false, |next| next)
+    }
+
+    /// As [`Pool::stream_with`]. A task is ended while its result is waited for.
+    ///
+    /// # Panics
+    /// As [`imap_with`](Limited::imap_with).
+    #[track_caller]
+    pub fn stream_with<'c, X, F, I, A, R>(
+        &self,
+        context: &'c X,
+        f: F,
+        args: I,
+    ) -> impl Stream<Item = R> + Unpin + use<'c, X, F, I, A, R>
+    where
+        X: AsContext,
+        F: Fn(&X::Value, A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        Lazy::begin(
+            &self.call(),
+            Bound { f, context },
+            args,
+            true,
+            |(_, result)| result,
+        )
+    }
+
+    /// As [`Pool::stream_unordered_with`]. A task is ended while its result is waited for.
+    ///
+    /// # Panics
+    /// As [`imap_with`](Limited::imap_with).
+    #[track_caller]
+    pub fn stream_unordered_with<'c, X, F, I, A, R>(
+        &self,
+        context: &'c X,
+        f: F,
+        args: I,
+    ) -> impl Stream<Item = (usize, R)> + Unpin + use<'c, X, F, I, A, R>
+    where
+        X: AsContext,
+        F: Fn(&X::Value, A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        Lazy::begin(&self.call(), Bound { f, context }, args, false, |next| next)
     }
 }

@@ -115,6 +115,27 @@ impl<'p> Limited<'p> {
         Results::begin(&self.call(), bound, args, true).map(|(_, result)| result)
     }
 
+    /// As [`Pool::imap_unordered_with`].
+    ///
+    /// # Panics
+    /// As [`imap_with`](Limited::imap_with).
+    #[track_caller]
+    pub fn imap_unordered_with<'c, X, F, I, A, R>(
+        &self,
+        context: &'c X,
+        f: F,
+        args: I,
+    ) -> impl Iterator<Item = (usize, R)> + use<'c, X, F, I, A, R>
+    where
+        X: AsContext,
+        F: Fn(&X::Value, A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        Results::begin(&self.call(), Bound { f, context }, args, false)
+    }
+
     /// As [`Pool::apply_async`]. A task is ended while its result is waited for.
     pub fn apply_async<F, A, R>(&self, f: F, arg: A) -> Pending<R>
     where

@@ -103,6 +103,30 @@ macro_rules! view_methods {
                 call.finish(results)
             }
 
+            /// As [`Pool::map_traced_with`](crate::Pool::map_traced_with).
+            ///
+            /// # Panics
+            /// As [`Pool::map_with`](crate::Pool::map_with).
+            #[track_caller]
+            pub fn map_traced_with<X, F, I, A, R>(
+                &self,
+                context: &X,
+                f: F,
+                args: I,
+            ) -> $crate::trace::Traced<Vec<R>>
+            where
+                X: $crate::pool::AsContext,
+                F: Fn(&X::Value, A) -> R,
+                I: IntoIterator<Item = A>,
+                A: serde::Serialize + serde::de::DeserializeOwned,
+                R: serde::Serialize + serde::de::DeserializeOwned,
+            {
+                let bound = $crate::pool::call::callable::Bound { f, context };
+                let mut call = self.traced_call();
+                let results = call.run(&bound, args).results();
+                call.finish(results)
+            }
+
             /// As [`Pool::starmap`](crate::Pool::starmap).
             ///
             /// # Panics

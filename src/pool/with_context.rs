@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Outcome;
+use crate::trace::Traced;
 
 use super::Pool;
 use super::call::callable::Bound;
@@ -96,6 +97,35 @@ impl Pool {
         self.call().run(&Bound { f, context }, args).outcomes()
     }
 
+    /// As [`map_with`](Pool::map_with), with a [`Trace`](crate::Trace) of where the time went, as
+    /// [`map_traced`](Pool::map_traced) has it. To write the context counts as setting up.
+    ///
+    /// # Panics
+    /// As [`map_with`](Pool::map_with).
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let traced = pool.map_traced_with(&7, |factor, x: u64| factor * x, 0..3);
+    /// assert_eq!(traced.value, [0, 7, 14]);
+    /// println!("{}", traced.trace.overheads());
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn map_traced_with<X, F, I, A, R>(&self, context: &X, f: F, args: I) -> Traced<Vec<R>>
+    where
+        X: AsContext,
+        F: Fn(&X::Value, A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        let mut call = self.call().traced();
+        let results = call.run(&Bound { f, context }, args).results();
+        call.finish(results)
+    }
+
     /// As [`map_with`](Pool::map_with), lazily, as [`imap`](Pool::imap): arguments are taken, and
     /// tasks run, only a little ahead of the results that are taken. The context is encoded when
     /// the first argument is, and borrowed as long as the iterator lives.
@@ -128,6 +158,39 @@ impl Pool {
     {
         let bound = Bound { f, context };
         Results::begin(&self.call(), bound, args, true).map(|(_, result)| result)
+    }
+
+    /// As [`imap_with`](Pool::imap_with), each result as soon as it is there, with its argument's
+    /// index in the input: as [`imap_unordered`](Pool::imap_unordered) has it.
+    ///
+    /// # Panics
+    /// As [`imap_with`](Pool::imap_with).
+    ///
+    /// # Example
+    /// ```standalone_crate
+    /// # fn main() -> forklore::Result<()> {
+    /// let pool = forklore::Pool::with_workers(2)?;
+    /// let table = [3, 1, 2];
+    /// for (index, value) in pool.imap_unordered_with(&table, |table, i: usize| table[i], 0..3) {
+    ///     assert_eq!(value, table[index]);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn imap_unordered_with<'c, X, F, I, A, R>(
+        &self,
+        context: &'c X,
+        f: F,
+        args: I,
+    ) -> impl Iterator<Item = (usize, R)> + use<'c, X, F, I, A, R>
+    where
+        X: AsContext,
+        F: Fn(&X::Value, A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        Results::begin(&self.call(), Bound { f, context }, args, false)
     }
 
     /// Runs `f` on the context and one argument in a worker, and returns its result.

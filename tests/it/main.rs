@@ -8,6 +8,8 @@ mod call_limits;
 mod channel;
 mod chaos;
 mod conditions;
+mod context_errors;
+mod context_memory;
 mod contexts;
 mod cpython;
 mod deaths;
@@ -35,6 +37,7 @@ mod runtimes;
 mod shared;
 mod starts;
 mod stats;
+mod stream_futures;
 mod streams;
 mod support;
 mod surroundings;
@@ -68,6 +71,8 @@ fn main() {
         ("starts", starts::TESTS),
         ("stats", stats::TESTS),
         ("contexts", contexts::TESTS),
+        ("context_memory", context_memory::TESTS),
+        ("context_errors", context_errors::TESTS),
         ("orders", orders::TESTS),
         ("early", early::TESTS),
         ("features", features::TESTS),
@@ -82,6 +87,7 @@ fn main() {
         ("sync", sync::TESTS),
         ("threads", threads::TESTS),
         ("futures", futures::TESTS),
+        ("stream_futures", stream_futures::TESTS),
         ("runtimes", runtimes::TESTS),
         ("wakes", wakes::TESTS),
         ("channel", channel::TESTS),

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use forklore::{Pool, StartMethod};
+use forklore::{Pool, StartMethod, Wakes};
+use tokio::io::{Interest, unix::AsyncFd};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::futures::{join_all, sleep_on};
-use crate::support::{is_running, power, tests, wait_until};
+use crate::futures::{join_all, n_threads, sleep_on};
+use crate::starts::{METHODS, pool};
+use crate::support::{Scene, is_running, play, power, tests, text, wait_until};
 
 tests![
     tokio_with_threads,
@@ -18,7 +20,12 @@ tests![
     a_task_that_is_aborted_cancels,
     a_runtime_is_dropped_while_futures_wait,
     a_pool_is_made_and_dropped_in_a_runtime,
+    tokio_on_one_thread_stays_on_it,
+    tokio_with_threads_gets_no_other,
+    smol_waits_for_it,
 ];
+
+pub const SCENES: &[Scene] = &[("wakes by smol", wakes_by_smol)];
 
 fn threads() -> Runtime {
     let mut builder = Builder::new_multi_thread();
@@ -148,4 +155,85 @@ fn a_pool_is_made_and_dropped_in_a_runtime() {
             assert_eq!(pool.apply_async(power, x).await, Ok(power(x)));
         }
     });
+}
+
+/// Waits for a pool's descriptor as tokio does for any, until its runtime ends.
+fn serve_by_tokio(wakes: Wakes) {
+    // SAFETY: it keeps its descriptor open.
+    let wakes = unsafe { AsyncFd::register_with_interest(wakes, Interest::READABLE) }.unwrap();
+    tokio::spawn(async move {
+        while let Ok(mut ready) = wakes.readable().await {
+            wakes.get_ref().wake();
+            ready.clear_ready();
+        }
+    });
+}
+
+/// Results, a death and a limit, one after the other and beside each other.
+async fn everything(pool: &Pool) {
+    for x in 0..500 {
+        assert_eq!(pool.apply_async(power, x).await, Ok(power(x)));
+    }
+    let all: Vec<_> = (0..500).map(|x| pool.apply_async(power, x)).collect();
+    let results = join_all(all).await;
+    assert!(results.into_iter().eq((0..500).map(|x| Ok(power(x)))));
+    let dies = pool.apply_async(|_: u32| -> u32 { std::process::abort() }, 0);
+    assert_eq!(dies.await.unwrap_err().signal(), Some(6));
+    let limited = pool.timeout(Duration::from_millis(20));
+    let late = limited.apply_async(sleep_on, 0).await;
+    assert!(late.unwrap_err().is_timed_out());
+}
+
+fn tokio_on_one_thread_stays_on_it() {
+    for method in METHODS {
+        let pool = pool(method, 2);
+        let runtime = Builder::new_current_thread().enable_io().build();
+        runtime.unwrap().block_on(async {
+            serve_by_tokio(pool.wakes().unwrap());
+            everything(&pool).await;
+            assert_eq!(n_threads(), 1);
+        });
+        // The runtime has dropped its task, and the descriptor with it.
+        drop(pool.wakes().unwrap());
+    }
+}
+
+fn tokio_with_threads_gets_no_other() {
+    let mut builder = Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_io().build().unwrap();
+    let pool = Arc::new(Pool::with_workers(2).unwrap());
+    runtime.block_on(async {
+        serve_by_tokio(pool.wakes().unwrap());
+        let tasks = (0..4).map(|_| {
+            let pool = Arc::clone(&pool);
+            tokio::spawn(async move { everything(&pool).await })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        assert_eq!(n_threads(), 3);
+    });
+}
+
+/// smol's reactor is a thread that stays: it is another process's.
+fn smol_waits_for_it() {
+    let output = play("wakes by smol");
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+fn wakes_by_smol() {
+    let pool = Pool::with_workers(2).unwrap();
+    let pids = pool.pids();
+    smol::block_on(async {
+        let wakes = smol::Async::new_nonblocking(pool.wakes().unwrap()).unwrap();
+        let serve = async {
+            loop {
+                wakes.readable().await.unwrap();
+                wakes.get_ref().wake();
+            }
+        };
+        smol::future::or(everything(&pool), serve).await;
+    });
+    drop(pool);
+    assert!(pids.iter().all(|&pid| !is_running(pid)));
 }

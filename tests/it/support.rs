@@ -145,6 +145,7 @@ pub fn run_if_asked() {
         crate::orders::SCENES,
         crate::starts::SCENES,
         crate::early::SCENES,
+        crate::runtimes::SCENES,
         crate::wakes::SCENES,
     ];
     for (scene, play) in scenes.into_iter().flatten() {

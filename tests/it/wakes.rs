@@ -2,22 +2,21 @@
 
 use std::future::Future;
 use std::os::fd::AsFd;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use forklore::{Fork, Pool, StartMethod, Wakes};
-use futures_core::Stream;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::futures::{beside_a_thread, join_all, n_threads, poll_once, sleep_on};
-use crate::starts::METHODS;
-use crate::support::{Scene, children, is_running, play, power, tests, text, wait_until};
+use crate::starts::{METHODS, pool};
+use crate::stream_futures::next;
+use crate::support::{Scene, children, play, power, tests, text, wait_until};
 
 tests![
     results_wake_a_poll,
@@ -40,20 +39,9 @@ tests![
     a_task_that_closes_what_is_not_its_is_survived,
     a_child_does_not_wake_for_its_parent,
     closures_wake_themselves,
-    tokio_on_one_thread_stays_on_it,
-    tokio_with_threads_gets_no_other,
-    smol_waits_for_it,
 ];
 
-pub const SCENES: &[Scene] = &[
-    ("wakes of an early server", wakes_of_an_early_server),
-    ("wakes by smol", wakes_by_smol),
-];
-
-fn pool(method: StartMethod, n_workers: usize) -> Pool {
-    let builder = Pool::builder().workers(n_workers).start_method(method);
-    builder.build().unwrap()
-}
+pub const SCENES: &[Scene] = &[("wakes of an early server", wakes_of_an_early_server)];
 
 fn is_readable(wakes: &Wakes, within: PollTimeout) -> bool {
     let mut fds = [PollFd::new(wakes.as_fd(), PollFlags::POLLIN)];
@@ -259,11 +247,6 @@ fn a_result_from_before_makes_it_readable() {
     });
 }
 
-/// The next item of a stream.
-async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
-    std::future::poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await
-}
-
 fn a_stream_is_woken() {
     with_each(|pool| {
         let wakes = pool.wakes().unwrap();
@@ -447,85 +430,4 @@ fn closures_wake_themselves() {
         .collect();
     let (results, _) = drive(&wakes, join_all(all));
     assert!(results.into_iter().eq((0..4).map(|x| Ok(3 * x))));
-}
-
-/// Waits for a pool's descriptor as tokio does for any, until its runtime ends.
-fn serve_by_tokio(wakes: Wakes) {
-    // SAFETY: it keeps its descriptor open.
-    let wakes = unsafe { AsyncFd::register_with_interest(wakes, Interest::READABLE) }.unwrap();
-    tokio::spawn(async move {
-        while let Ok(mut ready) = wakes.readable().await {
-            wakes.get_ref().wake();
-            ready.clear_ready();
-        }
-    });
-}
-
-/// Results, a death and a limit, one after the other and beside each other.
-async fn everything(pool: &Pool) {
-    for x in 0..500 {
-        assert_eq!(pool.apply_async(power, x).await, Ok(power(x)));
-    }
-    let all: Vec<_> = (0..500).map(|x| pool.apply_async(power, x)).collect();
-    let results = join_all(all).await;
-    assert!(results.into_iter().eq((0..500).map(|x| Ok(power(x)))));
-    let dies = pool.apply_async(|_: u32| -> u32 { std::process::abort() }, 0);
-    assert_eq!(dies.await.unwrap_err().signal(), Some(6));
-    let limited = pool.timeout(Duration::from_millis(20));
-    let late = limited.apply_async(sleep_on, 0).await;
-    assert!(late.unwrap_err().is_timed_out());
-}
-
-fn tokio_on_one_thread_stays_on_it() {
-    for method in METHODS {
-        let pool = pool(method, 2);
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder.enable_io().build().unwrap().block_on(async {
-            serve_by_tokio(pool.wakes().unwrap());
-            everything(&pool).await;
-            assert_eq!(n_threads(), 1);
-        });
-        // The runtime has dropped its task, and the descriptor with it.
-        drop(pool.wakes().unwrap());
-    }
-}
-
-fn tokio_with_threads_gets_no_other() {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(2).enable_io().build().unwrap();
-    let pool = Arc::new(Pool::with_workers(2).unwrap());
-    runtime.block_on(async {
-        serve_by_tokio(pool.wakes().unwrap());
-        let tasks = (0..4).map(|_| {
-            let pool = Arc::clone(&pool);
-            tokio::spawn(async move { everything(&pool).await })
-        });
-        for task in tasks.collect::<Vec<_>>() {
-            task.await.unwrap();
-        }
-        assert_eq!(n_threads(), 3);
-    });
-}
-
-/// smol's reactor is a thread that stays: it is another process's.
-fn smol_waits_for_it() {
-    let output = play("wakes by smol");
-    assert!(output.status.success(), "{}", text(&output));
-}
-
-fn wakes_by_smol() {
-    let pool = Pool::with_workers(2).unwrap();
-    let pids = pool.pids();
-    smol::block_on(async {
-        let wakes = smol::Async::new_nonblocking(pool.wakes().unwrap()).unwrap();
-        let serve = async {
-            loop {
-                wakes.readable().await.unwrap();
-                wakes.get_ref().wake();
-            }
-        };
-        smol::future::or(everything(&pool), serve).await;
-    });
-    drop(pool);
-    assert!(pids.iter().all(|&pid| !is_running(pid)));
 }
