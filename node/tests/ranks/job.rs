@@ -1,8 +1,10 @@
 //! A job of this program's ranks, which leaves no process behind.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
@@ -19,35 +21,62 @@ pub struct Job {
     n_ranks: usize,
 }
 
+/// Those that a node's job has everywhere.
+const SWITCHES: &str = "--bind-to none --mca pml ob1 --mca btl tcp,self --mca oob_tcp_keepalive_time 3 \
+    --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 3";
+
 /// Begins the line in which a rank says which process it is.
 pub const PID: &str = "pid ";
 
 impl Job {
+    /// Ranks on this machine.
     pub fn start(role: &str, n_ranks: usize) -> Job {
-        let program = std::env::current_exe().unwrap();
         let mut command = Command::new("mpirun");
-        command.args("--bind-to none --mca pml ob1 --mca btl tcp,self".split(' '));
-        command.args(
-            "--mca btl_tcp_if_include 127.0.0.0/8 --mca oob_tcp_if_include 127.0.0.0/8".split(' '),
-        );
+        command.args(words(SWITCHES));
+        command.args(words(
+            "--mca btl_tcp_if_include 127.0.0.0/8 --mca oob_tcp_if_include 127.0.0.0/8",
+        ));
         command.args([
             "-n",
             &n_ranks.to_string(),
             "--host",
             &format!("localhost:{n_ranks}"),
         ]);
-        command.arg(program).args(["rank", role]);
+        command.args(rank(role));
         if nix::unistd::getuid().is_root() {
             command
                 .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
                 .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
         }
+        Job::of(command, n_ranks)
+    }
+
+    /// A relay on the head and an agent on `node1` of a cluster of namespaces. When all is over, the
+    /// last line says whether a process is left there.
+    pub fn on_nodes(role: &str) -> Job {
+        let mut command = Command::new(cluster());
+        command.args(["1", "sh", "-c", "mpirun \"$@\"; exec \"$0\" rank left"]);
+        command.arg(program()).args(words(SWITCHES));
+        command
+            .args(words("--mca plm_rsh_agent rsh -n 1 --host localhost:1"))
+            .args(rank(role));
+        command
+            .args(words(": -n 1 --host node1:1"))
+            .args(rank(role));
+        // Their pids are those of another namespace.
+        Job::of(command, 0)
+    }
+
+    fn of(mut command: Command, n_ranks: usize) -> Job {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         // A group of its own, which is ended with the test whatever happens.
-        let mut launcher = command.process_group(0).spawn().expect("mpirun starts");
+        let mut launcher = command
+            .process_group(0)
+            .spawn()
+            .expect("the launcher starts");
         let output = BufReader::new(launcher.stdout.take().unwrap());
         Job {
             launcher,
@@ -99,6 +128,7 @@ impl Job {
         let line = line.trim_end();
         match line.strip_prefix(PID) {
             None => Some(line.to_owned()),
+            Some(_) if self.n_ranks == 0 => Some(String::new()),
             Some(pid) => {
                 self.pids.push(pid.parse().unwrap());
                 Some(String::new())
@@ -129,13 +159,41 @@ impl Drop for Job {
     }
 }
 
+/// Why there can be no cluster of namespaces on this machine.
+pub fn why_no_nodes() -> Option<String> {
+    let output = Command::new(cluster()).args(["1", "true"]).output();
+    match output {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// What makes a cluster of namespaces.
+fn cluster() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cluster/run")
+}
+
+fn program() -> PathBuf {
+    std::env::current_exe().unwrap()
+}
+
+fn rank(role: &str) -> [OsString; 3] {
+    [program().into(), "rank".into(), role.into()]
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split_whitespace()
+}
+
 /// Whether a process of this program is there, and no zombie.
 fn is_running(pid: u32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = status
-        .rsplit(") ")
-        .next()
-        .and_then(|rest| rest.chars().next());
-    let is_ours = status.contains("(ranks");
-    is_ours && state.is_some_and(|state| state != 'Z' && state != 'X')
+    name_of_running(pid).is_some_and(|name| name.starts_with("ranks"))
+}
+
+/// The name of a process that has not ended.
+pub fn name_of_running(pid: u32) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (name, rest) = status.split_once(" (")?.1.rsplit_once(") ")?;
+    (!rest.starts_with(['Z', 'X'])).then(|| name.to_owned())
 }

@@ -50,15 +50,31 @@ fn main() -> ExitCode {
             the_program_names_its_libraries,
         ),
     ];
+    let on_nodes: [(&str, fn()); 3] = [
+        ("two_nodes_talk", two_nodes_talk),
+        (
+            "a_node_that_is_unplugged_is_the_end_of_its_job",
+            a_node_that_is_unplugged_is_the_end_of_its_job,
+        ),
+        (
+            "a_killed_agent_on_a_node_leaves_nothing",
+            a_killed_agent_on_a_node_leaves_nothing,
+        ),
+    ];
     let mut arguments = Arguments::from_args();
     // Each has two ranks that poll.
     arguments.test_threads = Some(1);
-    let trials = tests.map(|(name, test)| {
+    let trial = |(name, test): (&str, fn())| {
         Trial::test(name, move || {
             std::panic::catch_unwind(test).map_err(|_| Failed::without_message())
         })
-    });
-    libtest_mimic::run(&arguments, trials.into()).exit_code()
+    };
+    let mut trials: Vec<Trial> = tests.map(trial).into();
+    match job::why_no_nodes() {
+        None => trials.extend(on_nodes.map(trial)),
+        Some(reason) => eprintln!("{} tests are left out: {reason}", on_nodes.len()),
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn messages_come_back_in_order() {
@@ -99,6 +115,22 @@ fn a_killed_launcher_is_the_end_of_its_job() {
     job.wait_for_ranks();
     job.kill_launcher();
     job.expect_death();
+}
+
+fn two_nodes_talk() {
+    assert_eq!(
+        Job::on_nodes("echo").finish(),
+        "left: none\nrelay: all came back"
+    );
+}
+
+/// Neither side hears of the other any more; each side's daemon notices.
+fn a_node_that_is_unplugged_is_the_end_of_its_job() {
+    assert_eq!(Job::on_nodes("unplugged").finish(), "left: none\nunplugged");
+}
+
+fn a_killed_agent_on_a_node_leaves_nothing() {
+    assert_eq!(Job::on_nodes("killed-agent").finish(), "left: none");
 }
 
 fn other_jobs_than_of_two_ranks_are_refused() {

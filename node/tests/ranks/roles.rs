@@ -1,7 +1,7 @@
 //! What the two ranks of a test do.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use forklore::cluster::link::{Link, MAX_MESSAGE};
@@ -15,6 +15,10 @@ use super::{deadline, job};
 const MAX_QUEUED_BYTES: usize = 8 << 20;
 
 pub fn run(role: &str) -> ExitCode {
+    if role == "left" {
+        say(&format!("left: {}", left()));
+        return ExitCode::SUCCESS;
+    }
     if role == "refused" {
         say(&MpiLink::open()
             .err()
@@ -43,10 +47,48 @@ pub fn run(role: &str) -> ExitCode {
             {}
             wait_for_the_end(&mut link);
         }
+        ("unplugged", true) => {
+            meet(&mut link);
+            let unplugged = Command::new("ip")
+                .args("-n node1 link set eth0 down".split(' '))
+                .status();
+            assert!(unplugged.expect("ip runs").success());
+            say("unplugged");
+            wait_for_the_end(&mut link);
+        }
+        ("unplugged", false) => {
+            meet(&mut link);
+            wait_for_the_end(&mut link);
+        }
         ("wait", _) => wait_for_the_end(&mut link),
         _ => say("no such role"),
     }
     ExitCode::SUCCESS
+}
+
+/// The processes of a job that do not end.
+fn left() -> String {
+    let end = deadline();
+    loop {
+        let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+            let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            (pid != std::process::id()).then_some(pid)
+        });
+        let names = pids.filter_map(job::name_of_running);
+        let of_job = |name: &String| {
+            ["ranks", "mpirun", "orted"]
+                .iter()
+                .any(|known| name.starts_with(known))
+        };
+        let names: Vec<String> = names.filter(of_job).collect();
+        if names.is_empty() {
+            return "none".to_owned();
+        }
+        if Instant::now() > end {
+            return names.join(" ");
+        }
+        std::thread::yield_now();
+    }
 }
 
 /// The lines of two ranks mix unless each is one write.
