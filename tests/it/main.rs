@@ -42,6 +42,7 @@ mod streams;
 mod support;
 mod surroundings;
 mod sync;
+mod thread_chaos;
 mod threads;
 mod tidy;
 mod traces;
@@ -86,6 +87,7 @@ fn main() {
         ("shared", shared::TESTS),
         ("sync", sync::TESTS),
         ("threads", threads::TESTS),
+        ("thread_chaos", thread_chaos::TESTS),
         ("futures", futures::TESTS),
         ("stream_futures", stream_futures::TESTS),
         ("runtimes", runtimes::TESTS),

@@ -7,11 +7,9 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use forklore::{Event, Pending, Pool, StartMethod};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use crate::starts::METHODS;
-use crate::support::{Quiet, Random, is_running, power, tests};
+use crate::support::{Quiet, is_running, power, tests};
 
 tests![
     a_pool_and_its_results_go_from_thread_to_thread,
@@ -28,10 +26,9 @@ tests![
     a_pool_that_is_joined_waits_for_other_threads_results,
     a_pool_is_resized_while_others_map,
     threads_have_their_own_time_limits_noticed,
-    many_threads_do_everything,
 ];
 
-const N_THREADS: u64 = 8;
+pub const N_THREADS: u64 = 8;
 
 fn a_pool_and_its_results_go_from_thread_to_thread() {
     fn is_send<T: Send>(_: &T) {}
@@ -55,7 +52,7 @@ fn for_each_method(test: impl Fn(&Pool)) {
 }
 
 /// Runs `f` on each of eight threads.
-fn on_threads(f: impl Fn(u64) + Sync) {
+pub fn on_threads(f: impl Fn(u64) + Sync) {
     std::thread::scope(|scope| {
         let f = &f;
         let threads: Vec<_> = (0..N_THREADS)
@@ -372,87 +369,4 @@ fn threads_have_their_own_time_limits_noticed() {
             assert_eq!(pool.map(power, 0..24), expected);
         }
     });
-}
-
-/// How many operations each thread does on each kind of pool.
-const N_OPERATIONS: u32 = 60;
-
-/// Random operations on one pool from eight threads, with a printed seed: nothing hangs, nothing is
-/// lost, nothing is left.
-fn many_threads_do_everything() {
-    let _quiet = Quiet::new();
-    let mut random = Random::seeded();
-    for method in METHODS {
-        let builder = Pool::builder().workers(3).start_method(method);
-        let pool = builder.retries(0).build().unwrap();
-        // Workers that are forked cannot be replaced while this process has threads.
-        let may_kill = method != StartMethod::Fork;
-        let seeds: Vec<u64> = (0..N_THREADS).map(|_| random.below(1 << 32)).collect();
-        on_threads(|thread| {
-            let mut random = Random::from(seeds[thread as usize]);
-            for operation in 0..N_OPERATIONS {
-                let here = format!("{method:?}, thread {thread}, operation {operation}");
-                operate(&pool, &mut random, may_kill, &here);
-            }
-        });
-        assert_eq!(
-            pool.map(power, 0..24),
-            (0..24).map(power).collect::<Vec<_>>()
-        );
-        assert_eq!(pool.pids().len(), 3);
-    }
-}
-
-fn operate(pool: &Pool, random: &mut Random, may_kill: bool, here: &str) {
-    let n = random.below(40);
-    let expected: Vec<u64> = (0..n).map(power).collect();
-    // A worker that another thread kills costs the item that it runs.
-    let check = |results: &[Result<u64, forklore::TaskError>]| {
-        assert_eq!(results.len(), n as usize, "{here}");
-        for (result, expected) in results.iter().zip(&expected) {
-            match result {
-                Ok(value) => assert_eq!(value, expected, "{here}"),
-                Err(error) => assert!(may_kill && error.signal() == Some(9), "{here}: {error}"),
-            }
-        }
-    };
-    match random.below(10) {
-        0 if may_kill => {
-            let pids = pool.pids();
-            let victim = pids[random.below(pids.len() as u64) as usize];
-            let _ = kill(Pid::from_raw(victim), Signal::SIGKILL);
-        }
-        1 => drop(pool.map_async(power, 0..n)),
-        2 => {
-            let pending: Vec<_> = (0..n).map(|x| pool.apply_async(power, x)).collect();
-            let results: Vec<_> = pending.into_iter().map(Pending::get).collect();
-            check(&results);
-        }
-        3 => {
-            let n_taken = random.below(n + 1) as usize;
-            let taken = catch_unwind(AssertUnwindSafe(|| {
-                pool.imap(power, 0..n).take(n_taken).collect::<Vec<_>>()
-            }));
-            match taken {
-                Ok(taken) => assert_eq!(taken, expected[..n_taken], "{here}"),
-                Err(_) => assert!(may_kill, "{here}"),
-            }
-        }
-        4 => {
-            let words = pool.try_map(|x: u64| vec![x; 1000], 0..n);
-            for (x, word) in (0..n).zip(words) {
-                match word {
-                    Ok(word) => assert_eq!(word, vec![x; 1000], "{here}"),
-                    Err(error) => assert!(may_kill, "{here}: {error}"),
-                }
-            }
-        }
-        5 => {
-            let results = pool.try_map(|x: u64| assert_ne!(x, 7), 0..n);
-            let n_failed = results.iter().filter(|result| result.is_err()).count();
-            assert!(n_failed >= usize::from(n > 7), "{here}");
-        }
-        6 if may_kill => pool.resize(3).unwrap(),
-        _ => check(&pool.try_map(power, 0..n)),
-    }
 }

@@ -54,6 +54,16 @@ fn turn(wakes: &Wakes) {
     wakes.wake();
 }
 
+/// Is the reactor of other threads until there is no more to wait for.
+pub fn serve_until(wakes: &Wakes, is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Relaxed) {
+        // Looks again after 10 ms whether it is over.
+        if is_readable(wakes, PollTimeout::from(10u8)) {
+            wakes.wake();
+        }
+    }
+}
+
 #[derive(Default)]
 struct Woken {
     is_woken: AtomicBool,
