@@ -97,34 +97,66 @@ impl Drop for Branch {
 /// in the child no thread would ever unlock it: 185 of 200 forks hung when the child printed while
 /// another thread printed. With one thread there is no such moment, so this call is safe.
 pub(crate) fn fork() -> Result<Side> {
-    let n_threads = n_threads_settled();
-    if n_threads > 1 {
-        return Err(Error::multi_threaded(n_threads));
+    Forks::begin()?.fork()
+}
+
+/// Forks in a row, between which nothing is printed.
+///
+/// After a fork, the first write to each page copies it, which takes 3.5 µs. So what can be done
+/// once is done before the first fork, and not between two.
+pub(crate) struct Forks {
+    parent: Pid,
+}
+
+impl Forks {
+    /// Gets ready to fork.
+    ///
+    /// # Errors
+    /// `is_multi_threaded()`.
+    pub(crate) fn begin() -> Result<Forks> {
+        check_alone()?;
+        // What is buffered would otherwise be printed twice.
+        flush();
+        Ok(Forks {
+            parent: nix::unistd::getpid(),
+        })
     }
-    // What is buffered would otherwise be printed twice.
-    flush();
-    let parent = nix::unistd::getpid();
-    // SAFETY: this is the process's only thread, so the child's memory is in no state that the
-    // parent's would not be in after an ordinary call.
-    match unsafe { nix::unistd::fork() } {
-        Ok(ForkResult::Parent { child }) => Ok(Side::Parent(child.as_raw())),
-        Ok(ForkResult::Child) => {
-            // First of all: what follows may end this process already.
-            let branch = Branch::enter();
-            die_with(parent);
-            skip_inherited_exit_handlers();
-            Ok(Side::Child(branch))
+
+    /// As [`fork`].
+    pub(crate) fn fork(&self) -> Result<Side> {
+        check_alone()?;
+        // SAFETY: this is the process's only thread, so the child's memory is in no state that the
+        // parent's would not be in after an ordinary call.
+        match unsafe { nix::unistd::fork() } {
+            Ok(ForkResult::Parent { child }) => Ok(Side::Parent(child.as_raw())),
+            Ok(ForkResult::Child) => {
+                // First of all: what follows may end this process already.
+                let branch = Branch::enter();
+                die_with(self.parent);
+                skip_inherited_exit_handlers();
+                Ok(Side::Child(branch))
+            }
+            Err(errno) => Err(not_forked(errno)),
         }
-        Err(Errno::ENOMEM) if has_children_elsewhere() => Err(Error::os(
-            "cannot fork a process: the PID namespace that this process has made with unshare has lost its first \
-             process, or the memory is full",
-            Errno::ENOMEM.into(),
-        )),
-        Err(errno) => Err(Error::os(
-            "cannot fork a process (see ulimit -u, and the memory that is left)",
-            errno.into(),
-        )),
     }
+}
+
+fn check_alone() -> Result<()> {
+    match n_threads_settled() {
+        0 | 1 => Ok(()),
+        n_threads => Err(Error::multi_threaded(n_threads)),
+    }
+}
+
+fn not_forked(errno: Errno) -> Error {
+    let reason = match errno {
+        Errno::ENOMEM if has_children_elsewhere() => {
+            "cannot fork a process: the PID namespace that this process has made with unshare has lost its first \
+             process, or the memory is full"
+        }
+        _ => "cannot fork a process (see ulimit -u, and the memory that is left)",
+    };
+    Error::os(reason, errno.into())
 }
 
 /// Whether this process's children live in another PID namespace than itself (unshare(2),

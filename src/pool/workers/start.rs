@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::error::Result;
 use crate::shared::heap::Heap;
-use crate::sys::child::{self, Ended, Side};
+use crate::sys::child::{self, Ended, Forks, Side};
 
 use super::early;
 use super::fresh::Order;
@@ -62,17 +62,19 @@ impl Starter {
         }
     }
 
-    /// Starts a worker: a fork of this process, or one to which `order` says what `duty` does.
-    pub(super) fn start(&mut self, duty: &Duty<'_>, order: Option<Order>) -> Result<i32> {
-        let Some(order) = order else {
-            return match child::fork()? {
-                Side::Child(_branch) => worker::work(duty),
-                Side::Parent(pid) => {
-                    self.served.remove(&pid);
-                    Ok(pid)
-                }
-            };
-        };
+    /// Starts a worker as a fork of this process.
+    pub(super) fn fork(&mut self, forks: &Forks, duty: &Duty<'_>) -> Result<i32> {
+        match forks.fork()? {
+            Side::Child(_branch) => worker::work(duty),
+            Side::Parent(pid) => {
+                self.served.remove(&pid);
+                Ok(pid)
+            }
+        }
+    }
+
+    /// Starts a worker to which `order` says what `duty` does.
+    pub(super) fn order(&mut self, duty: &Duty<'_>, order: Order) -> Result<i32> {
         let pid = self.start_by_server(duty, order)?;
         self.served.insert(pid);
         Ok(pid)

@@ -17,10 +17,11 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::Ordering;
+use crate::sys::child::{self, Forks};
 use crate::sys::eventfd::EventFd;
+use crate::sys::futex;
 #[cfg(feature = "async")]
 use crate::sys::wake_set::WakeSet;
-use crate::sys::{child, futex};
 
 use tallies::Record;
 
@@ -117,6 +118,26 @@ fn not_its_thread() -> Error {
         "the pool's initializer may have captured what is another thread's, which built the pool and has ended; \
          build the pool on the thread that uses it",
     )
+}
+
+/// What the worker on slot 0 is given; the others differ in the slot.
+fn duty<'a>(
+    base: Base<'a>,
+    settings: &'a Settings,
+    n_workers: usize,
+    n_cpus: usize,
+    initializer: Option<&'a dyn Fn()>,
+) -> Duty<'a> {
+    Duty {
+        base,
+        slot_index: 0,
+        n_workers,
+        conditions: &settings.conditions,
+        initializer,
+        max_tasks: settings.max_tasks,
+        local: settings.local,
+        max_spinners: n_cpus.saturating_sub(1),
+    }
 }
 
 impl Crew {
@@ -231,35 +252,58 @@ impl Crew {
     /// # Errors
     /// The first that occurred; slots that could be filled are.
     pub(in crate::pool) fn fill_slots(&mut self, first: u64) -> Result<()> {
-        let mut outcome = Ok(());
         for record in &mut self.records {
             record.n_failed_starts = 0;
         }
-        for slot in 0..self.n_wanted {
-            if self.pids[slot].is_none() {
-                outcome = outcome.and(self.start(slot, first));
+        let is_empty = |&slot: &usize| self.pids[slot].is_none();
+        let empty: Vec<usize> = (0..self.n_wanted).filter(is_empty).collect();
+        if empty.is_empty() {
+            return Ok(());
+        }
+        self.start_all(&empty, first)
+    }
+
+    /// Starts a worker on an empty slot, to begin at job `first`.
+    pub(in crate::pool) fn start(&mut self, slot_index: usize, first: u64) -> Result<()> {
+        self.start_all(&[slot_index], first)
+    }
+
+    /// Starts a worker on each of some empty slots. All that can be done before the first fork or
+    /// after the last is done there ([`Forks`]).
+    fn start_all(&mut self, slots: &[usize], first: u64) -> Result<()> {
+        let method = self.starter.method_now(self.settings.initializer.as_ref());
+        let prepared = slots.iter().try_for_each(|&slot| self.prepare(slot, first));
+        let outcome = prepared.and_then(|()| match method {
+            StartMethod::Fork => self.fork_all(slots),
+            _ => self.order_all(slots, method),
+        });
+        if let Err(error) = &outcome {
+            self.start_failure = error.to_string();
+        }
+        for &slot in slots {
+            let Some(pid) = self.pids[slot] else {
+                let error = self.start_failure.clone();
+                self.journal.note(Event::StartFailed { slot, error });
+                continue;
+            };
+            #[cfg(feature = "async")]
+            self.wake_set.iter_mut().for_each(|set| set.add(pid));
+            self.journal
+                .note(Event::WorkerStarted { slot, pid, method });
+            let record = self.records.get_mut(slot);
+            if record.is_some_and(|record| std::mem::take(&mut record.is_bereft)) {
+                self.count(slot, Count::Respawns);
             }
         }
         outcome
     }
 
-    /// Starts a worker on an empty slot, to begin at job `first`.
-    pub(in crate::pool) fn start(&mut self, slot_index: usize, first: u64) -> Result<()> {
-        let started = self.start_there(slot_index, first);
-        if let Err(error) = &started {
-            self.start_failure = error.to_string();
-            self.journal.note(Event::StartFailed {
-                slot: slot_index,
-                error: error.to_string(),
-            });
-        }
-        started
-    }
-
-    fn start_there(&mut self, slot_index: usize, first: u64) -> Result<()> {
-        let slot = &Board::of(&self.heap).slots[slot_index];
+    /// Makes a slot as a worker that starts is to find it.
+    fn prepare(&self, slot_index: usize, first: u64) -> Result<()> {
+        let board = Board::of(&self.heap);
+        let slot = &board.slots[slot_index];
         slot.lifeline.reset()?;
-        Board::of(&self.heap).last_panics[slot_index].clear();
+        board.last_panics[slot_index].clear();
         slot.run.store(0, Ordering::Relaxed);
         slot.n_tasks.store(0, Ordering::Relaxed);
         slot.n_panicked.store(0, Ordering::Relaxed);
@@ -270,15 +314,22 @@ impl Crew {
         slot.is_dismissed.store(0, Ordering::Relaxed);
         slot.state.store(AWAKE, Ordering::SeqCst);
         slot.job.store(first, Ordering::SeqCst);
-        let method = self.starter.method_now(self.settings.initializer.as_ref());
-        let forks = method == StartMethod::Fork;
-        if !forks {
-            self.write_for_orders()?;
-        }
-        let initializer = self.settings.initializer.as_ref();
-        // Forked workers have inherited it; others find its name in their order.
+        Ok(())
+    }
+
+    /// Forks a worker for each slot, which inherits the initialiser. The first error is returned
+    /// when all were tried.
+    fn fork_all(&mut self, slots: &[usize]) -> Result<()> {
+        let Crew {
+            heap,
+            settings,
+            eventfd,
+            starter,
+            pids,
+            ..
+        } = self;
         let call_shipped;
-        let run: Option<&dyn Fn()> = match initializer.filter(|_| forks) {
+        let run: Option<&dyn Fn()> = match &settings.initializer {
             Some(initializer) => match initializer.shipped {
                 Ok(shipped) => {
                     call_shipped = move || {
@@ -292,36 +343,46 @@ impl Crew {
             },
             None => None,
         };
-        let duty = Duty {
-            base: Base {
-                heap: &self.heap,
-                eventfd: self.eventfd.as_ref(),
-            },
-            conditions: &self.settings.conditions,
-            slot_index,
-            n_workers: self.pids.len(),
-            initializer: run,
-            max_tasks: self.settings.max_tasks,
-            local: self.settings.local,
-            max_spinners: self.n_cpus.saturating_sub(1),
-        };
-        let order = (!forks).then(|| {
-            let spawns = method == StartMethod::Spawn;
-            fresh::order(&duty, spawns, self.initializer, self.conditions)
-        });
-        let pid = self.starter.start(&duty, order)?;
-        self.pids[slot_index] = Some(pid);
-        #[cfg(feature = "async")]
-        self.wake_set.iter_mut().for_each(|set| set.add(pid));
-        self.journal.note(Event::WorkerStarted {
-            slot: slot_index,
-            pid,
-            method,
-        });
-        if std::mem::take(&mut self.record(slot_index).is_bereft) {
-            self.count(slot_index, Count::Respawns);
+        let eventfd = eventfd.as_ref();
+        let base = Base { heap, eventfd };
+        let mut duty = duty(base, settings, pids.len(), self.n_cpus, run);
+        let forks = Forks::begin()?;
+        let mut outcome = Ok(());
+        for &slot in slots {
+            duty.slot_index = slot;
+            match starter.fork(&forks, &duty) {
+                Ok(pid) => pids[slot] = Some(pid),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
         }
-        Ok(())
+        outcome
+    }
+
+    /// Has a server start a worker for each slot. Errors are as for [`fork_all`](Crew::fork_all).
+    fn order_all(&mut self, slots: &[usize], method: StartMethod) -> Result<()> {
+        self.write_for_orders()?;
+        let Crew {
+            heap,
+            settings,
+            eventfd,
+            starter,
+            pids,
+            ..
+        } = self;
+        let eventfd = eventfd.as_ref();
+        let base = Base { heap, eventfd };
+        let mut duty = duty(base, settings, pids.len(), self.n_cpus, None);
+        let spawns = method == StartMethod::Spawn;
+        let mut outcome = Ok(());
+        for &slot in slots {
+            duty.slot_index = slot;
+            let order = fresh::order(&duty, spawns, self.initializer, self.conditions);
+            match starter.order(&duty, order) {
+                Ok(pid) => pids[slot] = Some(pid),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        outcome
     }
 
     /// Writes what workers that inherit nothing are told about, once.
