@@ -4,7 +4,12 @@
 //! again looks for a while before sleeping. Three things end that: its time is over; it was
 //! fruitless lately; or more threads want to run than there are processors, so that another thread
 //! needs the time.
+//!
+//! As long as more of the pool's own processes are awake than there are processors, one who looks
+//! gives way to them again and again: it would keep from its processor the very worker that it
+//! waits for. That takes half a microsecond, and no sleeper has to be woken.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cpus;
@@ -26,6 +31,11 @@ const BELIEVED: Duration = Duration::from_millis(1);
 /// `TRY_AGAIN` looks again.
 const FRUITLESS: u32 = 3;
 const TRY_AGAIN: u32 = 16;
+
+/// On so many processors, one who looks gives way. To ask whether it has to is to read a line of
+/// memory for each worker, which that worker writes to; among many processors, a single one that is
+/// taken in vain costs less.
+const FEW_CPUS: usize = 8;
 
 /// How looking went so far, for one who waits.
 #[derive(Debug)]
@@ -63,15 +73,24 @@ impl Spinner {
     ) -> bool {
         let begun = self.begun;
         let is_crowded = || cpus::is_crowded(n_own());
-        self.until_by(&|| begun.elapsed(), is_crowded, is_over)
+        let clock = || begun.elapsed();
+        self.until_by(&clock, is_crowded, &n_own, &thread::yield_now, is_over)
     }
 
     fn until_by(
         &mut self,
         clock: &impl Fn() -> Duration,
         is_crowded: impl Fn() -> bool,
+        n_own: &impl Fn() -> usize,
+        give_way: &impl Fn(),
         is_over: impl Fn() -> bool,
     ) -> bool {
+        let n_cpus = self.n_cpus;
+        let pause = || {
+            if n_cpus <= FEW_CPUS && n_own() > n_cpus {
+                give_way();
+            }
+        };
         self.n_fruitless = self.n_fruitless.wrapping_add(1);
         let is_discouraged =
             self.n_fruitless > FRUITLESS && !self.n_fruitless.is_multiple_of(TRY_AGAIN);
@@ -80,11 +99,11 @@ impl Spinner {
         }
         let started = clock();
         let found = if std::mem::take(&mut self.is_new) {
-            look_until(started + SPIN_AT_START, clock, &is_over)
+            look_until(started + SPIN_AT_START, clock, &pause, &is_over)
         } else {
-            look_until(started + GLANCE, clock, &is_over)
+            look_until(started + GLANCE, clock, &pause, &is_over)
                 || (!self.is_crowded(clock(), is_crowded)
-                    && look_until(started + SPIN, clock, &is_over))
+                    && look_until(started + SPIN, clock, &pause, &is_over))
         };
         if found {
             self.n_fruitless = 0;
@@ -103,10 +122,15 @@ impl Spinner {
 /// Looks for at most `limit` whether it `is_over`.
 pub(super) fn look_for(limit: Duration, is_over: &impl Fn() -> bool) -> bool {
     let begun = Instant::now();
-    look_until(limit, &|| begun.elapsed(), is_over)
+    look_until(limit, &|| begun.elapsed(), &|| (), is_over)
 }
 
-fn look_until(until: Duration, clock: &impl Fn() -> Duration, is_over: &impl Fn() -> bool) -> bool {
+fn look_until(
+    until: Duration,
+    clock: &impl Fn() -> Duration,
+    pause: &impl Fn(),
+    is_over: &impl Fn() -> bool,
+) -> bool {
     loop {
         for _ in 0..16 {
             if is_over() {
@@ -117,6 +141,7 @@ fn look_until(until: Duration, clock: &impl Fn() -> Duration, is_over: &impl Fn(
         if clock() >= until {
             return is_over();
         }
+        pause();
     }
 }
 
@@ -143,14 +168,19 @@ mod tests {
             asked.set(asked.get() + 1);
             crowded
         };
-        assert!(!spinner.until_by(&|| clock.read(), is_crowded, || false));
+        assert!(!spinner.until_by(&|| clock.read(), is_crowded, &|| 2, &|| (), || false));
         (clock.0.get() - started, asked.get())
+    }
+
+    /// Waits for what is there already.
+    fn is_there(spinner: &mut Spinner, clock: &Clock, is_crowded: impl Fn() -> bool) -> bool {
+        spinner.until_by(&|| clock.read(), is_crowded, &|| 2, &|| (), || true)
     }
 
     /// One who has waited before.
     fn spinner_and_clock() -> (Spinner, Clock) {
         let (mut spinner, clock) = (Spinner::new(2), Clock(Cell::new(Duration::ZERO)));
-        assert!(spinner.until_by(&|| clock.read(), || false, || true));
+        assert!(is_there(&mut spinner, &clock, || false));
         (spinner, clock)
     }
 
@@ -182,7 +212,7 @@ mod tests {
     fn what_is_over_at_once_asks_nobody() {
         let (mut spinner, clock) = spinner_and_clock();
         let not_asked = || unreachable!("it is over at once");
-        assert!(spinner.until_by(&|| clock.read(), not_asked, || true));
+        assert!(is_there(&mut spinner, &clock, not_asked));
     }
 
     #[test]
@@ -202,8 +232,35 @@ mod tests {
         assert_eq!(first[..4], [true, true, true, false]);
         assert_eq!(first.iter().filter(|&&spun| spun).count(), 3);
         // The sixteenth wait is a fruitful one.
-        assert!(spinner.until_by(&|| clock.read(), || false, || true));
+        assert!(is_there(&mut spinner, &clock, || false));
         assert!(wait_in_vain(&mut spinner, &clock, false).0 > GLANCE);
+    }
+
+    /// How often a waiter gives way while so many of the pool's processes are awake.
+    fn n_times_given_way(n_cpus: usize, n_own: usize) -> u32 {
+        let (mut spinner, clock) = (Spinner::new(n_cpus), Clock(Cell::new(Duration::ZERO)));
+        let n_times = Cell::new(0);
+        let give_way = || n_times.set(n_times.get() + 1);
+        let clock = || clock.read();
+        assert!(!spinner.until_by(&clock, || false, &|| n_own, &give_way, || false));
+        n_times.get()
+    }
+
+    #[test]
+    fn who_looks_gives_way_to_the_pools_other_processes_where_processors_are_few() {
+        assert_eq!(n_times_given_way(2, 2), 0);
+        assert!(n_times_given_way(2, 3) > 1);
+        assert!(n_times_given_way(FEW_CPUS, FEW_CPUS + 1) > 1);
+        assert_eq!(n_times_given_way(FEW_CPUS + 1, FEW_CPUS + 2), 0);
+    }
+
+    #[test]
+    fn what_is_awaited_ends_the_looking_also_when_it_comes_while_giving_way() {
+        let (mut spinner, clock) = spinner_and_clock();
+        let is_there = Cell::new(false);
+        let give_way = || is_there.set(true);
+        let clock = || clock.read();
+        assert!(spinner.until_by(&clock, || false, &|| 3, &give_way, || is_there.get()));
     }
 
     #[test]
