@@ -1,5 +1,7 @@
 //! One host, and what all lists of hosts are checked for.
 
+use std::fs;
+
 /// A machine that runs a part of a cluster's workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Host {
@@ -18,7 +20,17 @@ pub(super) const MAX_NAME_BYTES: usize = 253;
 
 /// Whether a name stands for the machine that this program runs on.
 pub(crate) fn is_local(name: &str) -> bool {
-    matches!(name, "localhost" | "127.0.0.1")
+    let own = || fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    matches!(name, "localhost" | "127.0.0.1") || is_same(name, own().trim())
+}
+
+/// Whether two names are one host's, with its domain or without.
+fn is_same(one: &str, other: &str) -> bool {
+    let is_short_for = |short: &str, long: &str| {
+        let rest = long.strip_prefix(short);
+        !short.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    is_short_for(one, other) || is_short_for(other, one)
 }
 
 /// What is wrong with a host's name. What passes cannot be taken for an option of a launcher, nor
@@ -53,4 +65,35 @@ pub(super) fn listed_twice(hosts: &[Host]) -> Option<&str> {
     let pairs = names.windows(2);
     let mut same = pairs.filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
     same.find(|name| !is_local(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_several_names() {
+        let own = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        for name in ["localhost", "127.0.0.1", own.trim()] {
+            assert!(is_local(name), "{name}");
+        }
+        for name in ["", "no-such-node.invalid", "10.0.0.1"] {
+            assert!(!is_local(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_domain_may_be_left_away() {
+        assert!(is_same("node1", "node1"));
+        assert!(is_same("node1", "node1.site.org"));
+        assert!(is_same("node1.site.org", "node1"));
+        for (one, other) in [
+            ("node1", "node10"),
+            ("node1.a", "node1.b"),
+            ("", "node1"),
+            ("", ""),
+        ] {
+            assert!(!is_same(one, other), "{one} {other}");
+        }
+    }
 }

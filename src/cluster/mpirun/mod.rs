@@ -16,7 +16,6 @@ use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::hosts::is_local;
 use crate::error::{Error, Result};
 use kept_variables::KeptVariables;
 
@@ -42,13 +41,22 @@ pub(crate) struct Network {
     /// The interface or subnet of all connections: `eth0`, `10.0.0.0/16`.
     interface: Option<String>,
     /// The ports that a firewall lets pass, on every machine.
-    ports: Option<RangeInclusive<u16>>,
+    ports: Option<Ports>,
     /// What reaches a node, in place of `ssh`.
     remote_shell: Option<PathBuf>,
 }
 
-/// The fewest ports that do for one node: the launcher and a rank need one each on either machine,
-/// and a port that was in use a moment ago is not free yet.
+/// Ports on every machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Ports {
+    /// Open MPI's launcher listens on all that it may use, so each node's needs some of its own.
+    launcher: RangeInclusive<u16>,
+    /// A rank takes the first that is free.
+    ranks: RangeInclusive<u16>,
+}
+
+/// The fewest ports: a launcher and a rank need one each, and a port that was in use a moment ago
+/// is not free yet.
 const MIN_PORTS: u16 = 8;
 
 impl Network {
@@ -66,18 +74,48 @@ impl Network {
         Ok(self)
     }
 
+    /// One half is for launchers, the other for ranks.
+    ///
     /// # Errors
     /// `is_invalid_input()` if the ports are too few, or some are for the system alone.
     pub(crate) fn ports(mut self, ports: RangeInclusive<u16>) -> Result<Network> {
         let (first, last) = (*ports.start(), *ports.end());
         if first < 1024 || last < first || last - first < MIN_PORTS - 1 {
             return Err(Error::invalid_input(format!(
-                "the ports {first} to {last} do not do; give at least {MIN_PORTS} above 1023, and 4 \
-                 more for each further node, as in 50000..=50999"
+                "the ports {first} to {last} do not do; give at least {MIN_PORTS} above 1023, and 2 \
+                 for each node, as in 50000..=50999"
             )));
         }
-        self.ports = Some(ports);
+        let first_of_ranks = first + (last - first).div_ceil(2);
+        self.ports = Some(Ports {
+            launcher: first..=first_of_ranks - 1,
+            ranks: first_of_ranks..=last,
+        });
         Ok(self)
+    }
+
+    /// What is for one of so many nodes, counted from 0: its launcher has ports of its own.
+    ///
+    /// # Errors
+    /// `is_invalid_input()` if there are not enough ports for all nodes.
+    pub(crate) fn for_node(&self, index: usize, n_nodes: usize) -> Result<Network> {
+        let mut network = self.clone();
+        if let Some(ports) = &mut network.ports {
+            let (first, last) = (*ports.launcher.start(), *ports.launcher.end());
+            let n_each = usize::from(last - first + 1) / n_nodes.max(1);
+            let Some(n_each) = u16::try_from(n_each).ok().filter(|&n| n > 0) else {
+                let last = ports.ranks.end();
+                return Err(Error::invalid_input(format!(
+                    "the ports {first} to {last} are too few for {n_nodes} nodes; give at least \
+                     {}, 2 for each node",
+                    2 * n_nodes
+                )));
+            };
+            // As many as there are ports, at the most.
+            let first = first + n_each * index.min(n_nodes - 1) as u16;
+            ports.launcher = first..=first + n_each - 1;
+        }
+        Ok(network)
     }
 
     pub(crate) fn remote_shell(mut self, program: &Path) -> Network {
@@ -105,8 +143,6 @@ impl Launcher {
     ) -> CommandLine {
         let kept = KeptVariables::of(environment);
         let mut arguments = switches::of(self, job, network, &kept);
-        // One host with two slots: with one in each rank's share, Open MPI counts one in all.
-        let n_slots = if is_local(job.host) { 2 } else { 1 };
         let relay = ["relay".into()]
             .into_iter()
             .chain(job.relay.iter().cloned());
@@ -114,11 +150,11 @@ impl Launcher {
             .into_iter()
             .chain(job.agent.iter().cloned());
 
-        arguments.extend(rank("localhost", n_slots));
+        arguments.extend(rank("localhost"));
         arguments.push(job.program.into());
         arguments.extend(relay);
         arguments.push(":".into());
-        arguments.extend(rank(job.host, n_slots));
+        arguments.extend(rank(job.host));
         // A variable that is not set would be a warning.
         let exported = job.exported.iter().chain(&kept_variables::FORK_SAFE);
         for name in exported.filter(|name| kept.has(name)) {
@@ -135,8 +171,8 @@ impl Launcher {
 }
 
 /// One process on a host.
-fn rank(host: &str, n_slots: usize) -> [OsString; 4] {
-    let host = format!("{host}:{n_slots}");
+fn rank(host: &str) -> [OsString; 4] {
+    let host = format!("{host}:1");
     ["-n", "1", "--host", &host].map(|word| OsStr::new(word).to_owned())
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::kept_variables::KeptVariables;
 use super::version::Launcher;
-use super::{Job, Network};
+use super::{Job, Network, Ports};
 use crate::cluster::hosts::is_local;
 
 /// What an administrator or a user chooses the remote shell with.
@@ -34,6 +34,11 @@ pub(super) fn of(
     };
     // Without it, all workers of an agent would share one core.
     switches.words(["--bind-to", "none"]);
+    // Both ranks may be on one machine, by one name or two.
+    switches.words(["--map-by", ":OVERSUBSCRIBE"]);
+    // The line names its hosts. A scheduler's own list has no slot for the relay, whose machine may
+    // not even be in it (salloc(1) on a login node). The scheduler's way to a node stays in use.
+    switches.launcher(["ras"; 2], "^slurm,gridengine,tm,lsf");
     // The agent, not the relay, is woken through the launcher's input.
     switches.words(["--stdin", "1"]);
     // The same everywhere: no fabric's contexts are used up by relays, and no shared memory is read
@@ -87,16 +92,15 @@ impl Switches {
             self.mpi("btl_tcp_if_include", interface);
         }
         if let Some(ports) = &network.ports {
-            // One half for the launcher, one for the ranks.
-            let (first, last) = (*ports.start(), *ports.end());
-            let n_half = (last - first).div_ceil(2);
-            let of_launcher = format!("{first}-{}", first + n_half - 1);
-            self.launcher(["oob_tcp_dynamic_ipv4_ports"; 2], of_launcher);
-            self.mpi("btl_tcp_port_min_v4", &(first + n_half).to_string());
-            self.mpi(
-                "btl_tcp_port_range_v4",
-                &(last - first - n_half + 1).to_string(),
-            );
+            let Ports { launcher, ranks } = ports;
+            let of_launcher = format!("{}-{}", launcher.start(), launcher.end());
+            let (first, n_ports) = (ranks.start(), ranks.end() - ranks.start() + 1);
+            for ip in ["4", "6"] {
+                let dynamic = format!("oob_tcp_dynamic_ipv{ip}_ports");
+                self.launcher([&dynamic; 2], &of_launcher);
+                self.mpi(&format!("btl_tcp_port_min_v{ip}"), &first.to_string());
+                self.mpi(&format!("btl_tcp_port_range_v{ip}"), &n_ports.to_string());
+            }
         }
     }
 

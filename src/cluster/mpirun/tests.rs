@@ -46,7 +46,8 @@ fn kept(environment: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn a_nodes_job_has_a_relay_here_and_an_agent_there() {
-    let expected = "--bind-to none --stdin 1 --mca pml ob1 --mca btl tcp,self --mca mpi_warn_on_fork 0 \
+    let expected = "--bind-to none --map-by :OVERSUBSCRIBE --mca ras ^slurm,gridengine,tm,lsf --stdin 1 \
+        --mca pml ob1 --mca btl tcp,self --mca mpi_warn_on_fork 0 \
         --mca oob_tcp_keepalive_time 3 --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 3 \
         --mca plm_rsh_args -o BatchMode=yes -o ConnectTimeout=10 \
         -n 1 --host localhost:1 /home/u/bin/forklore-node relay --slot 3 : \
@@ -64,6 +65,7 @@ fn version_5_has_other_names_for_the_launchers_settings() {
     let network = Network::default().interface("10.0.0.0/16").unwrap();
     let line_5 = line("5.0.11", "node1", &network, &[]);
     for part in [
+        "--prtemca ras ^slurm,gridengine,tm,lsf --stdin 1",
         "--prtemca oob_tcp_keepalive_time 3",
         "--prtemca prte_if_include 10.0.0.0/16 --mca btl_tcp_if_include 10.0.0.0/16",
         "--prtemca plm_ssh_args -o BatchMode=yes -o ConnectTimeout=10",
@@ -86,7 +88,7 @@ fn an_agent_on_this_machine_needs_no_network() {
         "{line}"
     );
     assert!(!line.contains("eth0"), "{line}");
-    assert_eq!(line.matches("--host localhost:2").count(), 2, "{line}");
+    assert_eq!(line.matches("--host localhost:1").count(), 2, "{line}");
 }
 
 #[test]
@@ -97,10 +99,13 @@ fn ports_are_shared_out_between_launcher_and_ranks() {
         "--mca oob_tcp_dynamic_ipv4_ports 50000-50004",
         "--mca btl_tcp_port_min_v4 50005",
         "--mca btl_tcp_port_range_v4 6",
+        "--mca oob_tcp_dynamic_ipv6_ports 50000-50004",
+        "--mca btl_tcp_port_min_v6 50005",
     ] {
         assert!(line.contains(part), "{part} is not in: {line}");
     }
-    Network::default().ports(1024..=u16::MAX).unwrap();
+    let all = Network::default().ports(1024..=u16::MAX).unwrap();
+    all.for_node(9999, 10_000).unwrap();
     for (first, last) in [(50_000, 50_006), (1023, 2000), (9, 8), (60_000, 50_000)] {
         let wrong = RangeInclusive::new(first, last);
         let error = Network::default().ports(wrong).unwrap_err();
@@ -109,6 +114,36 @@ fn ports_are_shared_out_between_launcher_and_ranks() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn each_nodes_launcher_has_ports_of_its_own() {
+    let network = Network::default().ports(50_000..=50_011).unwrap();
+    let of = |index| line("4.1.4", "node1", &network.for_node(index, 3).unwrap(), &[]);
+    for (index, part) in ["50000-50001", "50002-50003", "50004-50005"]
+        .iter()
+        .enumerate()
+    {
+        let line = of(index);
+        assert!(
+            line.contains(&format!("oob_tcp_dynamic_ipv4_ports {part}")),
+            "{line}"
+        );
+        assert!(line.contains("--mca btl_tcp_port_min_v4 50006"), "{line}");
+    }
+    network.for_node(5, 6).unwrap();
+    let error = network.for_node(0, 7).unwrap_err();
+    assert!(error.is_invalid_input());
+    assert!(
+        error
+            .to_string()
+            .contains("50000 to 50011 are too few for 7 nodes; give at least 14"),
+        "{error}"
+    );
+    assert_eq!(
+        Network::default().for_node(6, 7).unwrap(),
+        Network::default()
+    );
 }
 
 #[test]
