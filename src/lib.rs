@@ -290,6 +290,7 @@ struct FrontPage;
 mod caught;
 pub mod channel;
 // What the program `forklore-node` needs of the library. Not for others: it changes with both.
+#[cfg(feature = "cluster")]
 #[doc(hidden)]
 pub mod cluster;
 // A page, not a part of the library.
@@ -305,6 +306,8 @@ pub mod figure;
 pub mod gil;
 #[cfg(feature = "notebook")]
 mod input;
+#[cfg(feature = "cluster")]
+mod link;
 pub mod memory;
 pub mod parallel;
 pub mod pool;
@@ -347,6 +350,8 @@ pub use pool::Wakes;
 pub use pool::{
     AsContext, Context, Map, Pending, Pool, Schedule, Serial, StartMethod, Stats, init,
 };
+#[cfg(feature = "cluster")]
+pub use pool::{Cluster, ClusterBuilder, Node};
 pub use process::{Child, ChildGuard, Fork, Process, fork};
 #[cfg(feature = "progress")]
 pub use progress::progress;

@@ -166,6 +166,36 @@ impl Symbol {
         ))
     }
 
+    /// A function in an object, whatever the file was like when it was named.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn in_object(object: PathBuf, offset: u64) -> Symbol {
+        Symbol {
+            object,
+            offset,
+            file: MappedFile::default(),
+            state: FileState::default(),
+        }
+    }
+
+    /// The shared object's path; empty for the program itself.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn object(&self) -> &Path {
+        &self.object
+    }
+
+    /// Which of the files that ever had the object's path.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn version(&self) -> [u64; 5] {
+        let ([device, inode], [size, seconds, nanoseconds]) = (self.file, self.state);
+        [device, inode, size, seconds, nanoseconds]
+    }
+
+    /// The function's distance from where the object is loaded.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Whether it is a function of the program itself, which is never unloaded.
     pub(crate) fn is_programs(&self) -> bool {
         self.object.as_os_str().is_empty()

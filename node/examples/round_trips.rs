@@ -3,12 +3,12 @@
 
 use std::time::Instant;
 
-use forklore::cluster::link::{Link, MAX_MESSAGE};
+use forklore::cluster::{Link, MAX_FRAME};
 use forklore_node::MpiLink;
 
 fn main() -> std::io::Result<()> {
     let mut link = MpiLink::open()?;
-    for (n_bytes, n_trips) in [(8, 5000), (4096, 2000), (65_536, 500), (MAX_MESSAGE, 100)] {
+    for (n_bytes, n_trips) in [(8, 5000), (4096, 2000), (65_536, 500), (MAX_FRAME, 100)] {
         let mut times_us: Vec<f64> = Vec::new();
         for _ in 0..n_trips {
             let message = vec![1; n_bytes];

@@ -7,6 +7,7 @@ mod sys;
 use std::io;
 
 pub use link::MpiLink;
+pub use sys::exit_now;
 
 /// This program's version, the library's, and that of the MPI library that it runs with, a line each.
 ///

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use forklore::cluster::link::{Link, MAX_MESSAGE};
+use forklore::cluster::{Link, MAX_FRAME};
 
 use crate::sys::{Transfer, World};
 
@@ -110,11 +110,11 @@ impl MpiLink {
 
 impl Link for MpiLink {
     fn send(&mut self, message: Vec<u8>) -> io::Result<()> {
-        if message.len() > MAX_MESSAGE {
+        if message.len() > MAX_FRAME {
             let n_bytes = message.len();
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("a message of {n_bytes} bytes, where {MAX_MESSAGE} are the most"),
+                format!("a message of {n_bytes} bytes, where {MAX_FRAME} are the most"),
             ));
         }
         self.unbroken(|link| {

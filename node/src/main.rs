@@ -1,6 +1,10 @@
 //! `forklore-node`: what a cluster of forklore's runs, by `mpirun`, on its nodes.
 
+use std::io;
 use std::process::ExitCode;
+
+use forklore::cluster::node::{run_agent, run_relay};
+use forklore_node::MpiLink;
 
 const USAGE: &str = "forklore-node is started by programs that use forklore::Cluster, with mpirun; \
      by hand, there is only: forklore-node --version";
@@ -18,9 +22,22 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Some(argument) if argument == "relay" => end(run_relay(MpiLink::open)),
+        Some(argument) if argument == "agent" => end(run_agent(MpiLink::open)),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
         }
     }
+}
+
+/// Ends a rank. Without `MPI_Finalize`, which waits for the other rank, and hangs if that is lost:
+/// the launcher ends the job when one of its ranks ends like this.
+fn end(carried: io::Result<()>) -> ! {
+    if let Err(error) = carried
+        && error.kind() != io::ErrorKind::UnexpectedEof
+    {
+        eprintln!("forklore-node: {error}");
+    }
+    forklore_node::exit_now(1)
 }

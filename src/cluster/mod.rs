@@ -1,11 +1,12 @@
-//! The same map on many nodes, over MPI.
+//! The same map on many nodes, over MPI: which hosts there are, how they are reached, and what the
+//! program `forklore-node` does there. [`Cluster`](crate::Cluster) stands on this.
 
-// `Cluster`, which asks for hosts and starts their jobs, comes next.
-#[allow(dead_code, unused_imports)]
-mod hosts;
-pub mod link;
-#[allow(dead_code)]
-mod mpirun;
+pub(crate) mod bootstrap;
+pub(crate) mod hosts;
+pub(crate) mod mpirun;
+pub mod node;
+
+pub use crate::link::{Link, MAX_FRAME};
 
 /// The library's version: an agent must have its owner's.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

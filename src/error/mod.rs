@@ -169,6 +169,12 @@ impl Error {
         Error::new(Kind::Os, message).because(source)
     }
 
+    /// A node that cannot be used.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn unreachable(why: &str) -> Self {
+        Error::os_elsewhere(why.to_owned(), std::io::ErrorKind::NotConnected.into())
+    }
+
     pub(crate) fn last_os(what: &str) -> Self {
         Error::os(what, std::io::Error::last_os_error())
     }

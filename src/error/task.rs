@@ -30,6 +30,8 @@ pub struct TaskError(Box<Task>);
 struct Task {
     item: Option<usize>,
     pid: Option<i32>,
+    /// Where it ran, if that was on a node of a cluster.
+    node: Option<String>,
     cause: Cause,
     tries: u32,
 }
@@ -77,6 +79,15 @@ pub(crate) enum Cause {
     Decode(String),
     FunctionNotFound(String),
     NotRun(String),
+    /// On another node, in this process and after this many tries.
+    OnNode {
+        node: String,
+        pid: i32,
+        tries: u32,
+        cause: Box<Cause>,
+    },
+    /// The node that was to run it is lost: which, and why.
+    NodeLost(String),
 }
 
 /// How long a task may take, and by which clock.
@@ -124,6 +135,14 @@ impl fmt::Display for TaskLimit {
 }
 
 impl Cause {
+    /// Whether the task panicked, here or on another node.
+    pub(crate) fn is_panic(&self) -> bool {
+        match self {
+            Cause::OnNode { cause, .. } => cause.is_panic(),
+            cause => matches!(cause, Cause::Panicked { .. }),
+        }
+    }
+
     /// What a caught panic carried; panics can carry any value, most carry text.
     pub(crate) fn panicked(payload: &(dyn std::any::Any + Send), location: String) -> Cause {
         let message = payload
@@ -193,6 +212,8 @@ impl fmt::Display for Cause {
             Cause::Decode(why) => write!(f, "could not be read: {why}"),
             Cause::FunctionNotFound(why) => write!(f, "has no function to run: {why}"),
             Cause::NotRun(why) => write!(f, "was not run: {why}"),
+            Cause::OnNode { cause, .. } => cause.fmt(f),
+            Cause::NodeLost(why) => write!(f, "was not run: {why}"),
         }
     }
 }
@@ -208,12 +229,33 @@ fn by_signal(f: &mut fmt::Formatter<'_>, signal: i32) -> fmt::Result {
 impl TaskError {
     /// What became of a task that was tried once.
     pub(crate) fn new(item: Option<usize>, pid: Option<i32>, cause: Cause) -> Self {
-        TaskError(Box::new(Task {
-            item,
-            pid,
-            cause,
-            tries: 1,
+        TaskError(Box::new(match cause {
+            Cause::OnNode {
+                node,
+                pid,
+                tries,
+                cause,
+            } => Task {
+                item,
+                pid: (pid != 0).then_some(pid),
+                node: Some(node),
+                cause: *cause,
+                tries,
+            },
+            cause => Task {
+                item,
+                pid,
+                node: None,
+                cause,
+                tries: 1,
+            },
         }))
+    }
+
+    /// Why there is no result, and how often the task was tried.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn into_cause(self) -> (Cause, u32) {
+        (self.0.cause, self.0.tries)
     }
 
     /// The item: its index in the input, from 0; `None` outside of a map.
@@ -230,6 +272,11 @@ impl TaskError {
     /// The process that ran the task, where one did; the last, if it was tried more than once.
     pub fn pid(&self) -> Option<i32> {
         self.0.pid
+    }
+
+    /// The name of the node on which the task ran, if a cluster has run it.
+    pub fn node(&self) -> Option<&str> {
+        self.0.node.as_deref()
     }
 
     /// The signal that ended the process, for example 9 after `kill -9`.
@@ -327,9 +374,10 @@ impl TaskError {
         matches!(self.0.cause, Cause::FunctionNotFound(_))
     }
 
-    /// No worker ran the task, for example because the pool was closed.
+    /// No worker ran the task to its end, for example because the pool was closed, or because all
+    /// nodes of a cluster were lost.
     pub fn is_not_run(&self) -> bool {
-        matches!(self.0.cause, Cause::NotRun(_))
+        matches!(self.0.cause, Cause::NotRun(_) | Cause::NodeLost(_))
     }
 
     pub(crate) fn not_run(item: usize, reason: impl fmt::Display) -> Self {
@@ -371,14 +419,24 @@ pub(crate) fn signal_name(signal: i32) -> String {
 
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let on_node = self.0.node.iter().map(|node| format!(" on node {node}"));
+        let on_node: String = on_node.collect();
         match (self.0.item, self.0.pid) {
             (Some(item), Some(pid)) if self.is_died() => {
-                write!(f, "item {item}: worker process {pid} {}", self.reason())
+                write!(
+                    f,
+                    "item {item}: worker process {pid}{on_node} {}",
+                    self.reason()
+                )
             }
             (Some(item), Some(pid)) => {
-                write!(f, "item {item} in worker process {pid} {}", self.reason())
+                write!(
+                    f,
+                    "item {item} in worker process {pid}{on_node} {}",
+                    self.reason()
+                )
             }
-            (Some(item), None) => write!(f, "item {item} {}", self.reason()),
+            (Some(item), None) => write!(f, "item {item}{on_node} {}", self.reason()),
             (None, Some(pid)) => write!(f, "process {pid} {}", self.reason()),
             (None, None) => f.write_str(&self.reason()),
         }?;

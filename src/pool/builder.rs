@@ -231,6 +231,17 @@ impl Builder {
     /// variable's name cannot be one, or the folder is none. A limit that a worker cannot start
     /// under, or a niceness that it may not have, is an error of the first call, which names it.
     pub fn build(self) -> Result<Pool> {
+        let n_workers = self.n_workers.unwrap_or_else(cpu_count);
+        Ok(Pool {
+            shared: Shared::start(self.settings()?, n_workers, None)?,
+        })
+    }
+
+    /// What the pool is like.
+    ///
+    /// # Errors
+    /// As [`build`](Builder::build), but for what starting workers may bring.
+    pub(super) fn settings(self) -> Result<Settings> {
         if self.max_tasks == Some(0) {
             return Err(Error::invalid_input(
                 "a worker that makes room after 0 tasks never runs one; give at least 1",
@@ -249,7 +260,7 @@ impl Builder {
             };
             initializer.to_ship(advice)?;
         }
-        let settings = Settings {
+        Ok(Settings {
             method,
             is_auto: self.method == StartMethod::Auto,
             initializer: self.initializer,
@@ -262,10 +273,8 @@ impl Builder {
             conditions: self.conditions,
             closures: Arc::default(),
             local: None,
-        };
-        let n_workers = self.n_workers.unwrap_or_else(cpu_count);
-        Ok(Pool {
-            shared: Shared::start(settings, n_workers, None)?,
+            #[cfg(feature = "cluster")]
+            nodes: None,
         })
     }
 }

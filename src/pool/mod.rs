@@ -19,12 +19,16 @@ mod blocks;
 mod broadcast;
 mod builder;
 mod call;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod context;
 mod imap;
 mod journal;
 mod life;
 mod local;
 mod map;
+#[cfg(feature = "cluster")]
+mod nodes;
 mod pending;
 mod plan;
 #[cfg(feature = "progress")]
@@ -32,6 +36,8 @@ mod progress;
 mod settings;
 mod shm;
 mod star;
+#[cfg(feature = "cluster")]
+mod station;
 mod stats;
 #[cfg(feature = "async")]
 mod stream;
@@ -60,6 +66,8 @@ use imap::Results;
 #[cfg(feature = "threads")]
 pub(crate) use blocks::Blocks;
 pub use builder::Builder;
+#[cfg(feature = "cluster")]
+pub use cluster::{Cluster, ClusterBuilder, Node};
 pub use context::{AsContext, Context};
 pub(crate) use local::diary::Diary;
 #[cfg(feature = "threads")]

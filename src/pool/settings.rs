@@ -1,5 +1,6 @@
 //! What a pool and its workers are like.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use crate::error::{Error, Result};
 use crate::sys::ThreadBound;
 
 use super::call::work::Work;
+#[cfg(feature = "cluster")]
+use super::nodes::{NodePlan, Nodes};
 use super::plan::Schedule;
 use super::shm::desk::Shm;
 use super::stats::SharedTally;
@@ -37,6 +40,48 @@ pub(super) struct Settings {
     pub(super) closures: Arc<SharedTally>,
     /// What workers that are forked for one call inherit; `None` for those that live on.
     pub(super) local: Option<LocalCall>,
+    /// The nodes that have the workers, if they are not this machine's.
+    #[cfg(feature = "cluster")]
+    pub(super) nodes: Option<Arc<Nodes>>,
+}
+
+impl Settings {
+    /// The slots that one process holds, if it is one's that holds a given slot together with
+    /// others: a relay.
+    pub(super) fn slots_beside(&self, slot: usize) -> Option<Range<usize>> {
+        #[cfg(feature = "cluster")]
+        if let Some(nodes) = &self.nodes {
+            return nodes.of_slot(slot).map(NodePlan::slots);
+        }
+        let _ = slot;
+        None
+    }
+
+    /// Checks that workers that are forked from this process may run a call.
+    ///
+    /// # Errors
+    /// `is_invalid_input()` on a cluster, with the reason why no other worker can.
+    pub(super) fn check_may_fork(&self, why_not_shipped: fn() -> String) -> Result<()> {
+        match self.slots_beside(0) {
+            None => Ok(()),
+            Some(_) => Err(Error::invalid_input(format!(
+                "{}, and other nodes do not inherit that; pass what the function needs beside its \
+                 argument as a context: cluster.map_with(&context, |context, item| …, items)",
+                why_not_shipped()
+            ))),
+        }
+    }
+
+    /// The nodes, encoded.
+    pub(super) fn encoded_nodes(&self) -> Result<Option<Vec<u8>>> {
+        #[cfg(feature = "cluster")]
+        if let Some(nodes) = &self.nodes {
+            let mut bytes = Vec::new();
+            crate::wire::encode(&**nodes, &mut bytes)?;
+            return Ok(Some(bytes));
+        }
+        Ok(None)
+    }
 }
 
 /// Checks how long a task may take, or how much CPU time it may use.

@@ -5,7 +5,7 @@
 //! program has loaded (a notebook's cell, an extension of an interpreter), the loader is asked to
 //! load that object first (`LD_PRELOAD`, ld.so(8)).
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -50,8 +50,38 @@ impl Launch<'_> {
         let name = std::env::args_os().next().unwrap_or_default();
         // Two words for the list of processes.
         let arguments = [c_string(name), c"forklore-worker".to_owned()];
-        spawn(&arguments, &environment, self.files)
+        spawn(c"/proc/self/exe", &arguments, &environment, self.files)
     }
+}
+
+/// Begins the names of the variables by which MPI's launchers know their processes: a program that
+/// is started from one of those is none.
+#[cfg(feature = "cluster")]
+const OF_MPI: [&str; 5] = ["OMPI_", "PMIX_", "PMI_", "ORTE_", "PRTE_"];
+
+/// Starts another program, under a name for the list of processes, with a variable and files as of
+/// a [`Launch`]. Returns its pid.
+///
+/// # Errors
+/// `is_os()` if the file is no program, or there may be no more processes.
+#[cfg(feature = "cluster")]
+pub(crate) fn start_program(
+    program: &Path,
+    name: &OsStr,
+    variable: (&str, String),
+    files: &[BorrowedFd<'_>],
+) -> Result<i32> {
+    let mut environment = environment(None, (variable.0, &variable.1));
+    let is_of_mpi = |line: &CString| {
+        let name = line.to_bytes();
+        OF_MPI
+            .iter()
+            .any(|prefix| name.starts_with(prefix.as_bytes()))
+    };
+    environment.retain(|line| !is_of_mpi(line));
+    let arguments = [c_string(name.to_owned()), c"forklore-station".to_owned()];
+    let path = c_string(program.as_os_str().to_owned());
+    spawn(&path, &arguments, &environment, files)
 }
 
 /// Takes the launch's object off the list of what the loader is to load first, so that the programs
@@ -144,7 +174,12 @@ fn inode_at(line: &str, address: usize) -> Option<u64> {
     (start..end).contains(&address).then_some(inode)
 }
 
-fn spawn(arguments: &[CString], environment: &[CString], files: &[BorrowedFd<'_>]) -> Result<i32> {
+fn spawn(
+    program: &CStr,
+    arguments: &[CString],
+    environment: &[CString],
+    files: &[BorrowedFd<'_>],
+) -> Result<i32> {
     let pointers = |strings: &[CString]| -> Vec<*mut libc::c_char> {
         let strings = strings.iter().map(|string| string.as_ptr().cast_mut());
         strings.chain([std::ptr::null_mut()]).collect()
@@ -173,7 +208,7 @@ fn spawn(arguments: &[CString], environment: &[CString], files: &[BorrowedFd<'_>
         libc::posix_spawnattr_setflags(attributes.as_mut_ptr(), flags);
         let code = libc::posix_spawn(
             &raw mut pid,
-            c"/proc/self/exe".as_ptr(),
+            program.as_ptr(),
             actions.as_ptr(),
             attributes.as_ptr(),
             arguments.as_ptr(),

@@ -16,6 +16,8 @@
 use std::ffi::OsStr;
 use std::io;
 use std::mem::MaybeUninit;
+#[cfg(feature = "cluster")]
+use std::os::fd::BorrowedFd;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -144,6 +146,14 @@ fn peer(number: RawFd) -> Option<libc::ucred> {
         );
         (code == 0).then(|| peer.assume_init())
     }
+}
+
+/// Whether the other end of a socket was made by this process's user.
+#[cfg(feature = "cluster")]
+pub(crate) fn is_own(socket: BorrowedFd<'_>) -> bool {
+    // SAFETY: the call takes nothing and gives a number.
+    let user = unsafe { libc::geteuid() };
+    peer(socket.as_raw_fd()).is_some_and(|peer| peer.uid == user)
 }
 
 /// Whether a process has ended, or is about to.

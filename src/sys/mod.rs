@@ -20,6 +20,8 @@ pub(crate) mod mutex;
 pub(crate) mod object;
 mod per_process;
 mod process_id;
+#[cfg(feature = "cluster")]
+pub(crate) mod program;
 pub(crate) mod pthread;
 pub(crate) mod region;
 pub(crate) mod robust;

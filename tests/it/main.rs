@@ -7,6 +7,7 @@
 mod call_limits;
 mod channel;
 mod chaos;
+mod clusters;
 mod conditions;
 mod context_errors;
 mod context_memory;
@@ -59,6 +60,7 @@ fn main() {
     arguments.test_threads = Some(1);
     let groups: &[(&str, &[support::Test])] = &[
         ("maps", maps::TESTS),
+        ("clusters", clusters::TESTS),
         ("streams", streams::TESTS),
         ("deaths", deaths::TESTS),
         ("lifelines", lifelines::TESTS),

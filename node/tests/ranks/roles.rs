@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use forklore::cluster::link::{Link, MAX_MESSAGE};
+use forklore::cluster::{Link, MAX_FRAME};
 use forklore_node::MpiLink;
 use nix::sys::signal::{Signal, kill, raise};
 use nix::unistd::Pid;
@@ -42,7 +42,7 @@ pub fn run(role: &str) -> ExitCode {
         ("killed-agent", true) | ("killed-relay", false) => {
             meet(&mut link);
             // Busy with sending when the other one ends.
-            while link.send(vec![1; MAX_MESSAGE]).is_ok()
+            while link.send(vec![1; MAX_FRAME]).is_ok()
                 && link.n_queued_bytes() < MAX_QUEUED_BYTES
             {}
             wait_for_the_end(&mut link);
@@ -140,8 +140,8 @@ const SIZES: [usize; 10] = [
     65_535,
     65_536,
     65_537,
-    MAX_MESSAGE - 1,
-    MAX_MESSAGE,
+    MAX_FRAME - 1,
+    MAX_FRAME,
 ];
 
 fn echo_relay(link: &mut MpiLink) {
@@ -181,7 +181,7 @@ fn flood(link: &mut MpiLink, name: &str) {
         message(
             index,
             if index.is_multiple_of(50) {
-                MAX_MESSAGE
+                MAX_FRAME
             } else {
                 index % 300
             },
@@ -219,17 +219,17 @@ fn stopped_relay(link: &mut MpiLink) {
     let pid = Pid::from_raw(String::from_utf8(receive(link)).unwrap().parse().unwrap());
     kill(pid, Signal::SIGSTOP).unwrap();
     for index in 0..64 {
-        link.send(message(index, MAX_MESSAGE)).unwrap();
+        link.send(message(index, MAX_FRAME)).unwrap();
         assert_eq!(link.receive().unwrap(), None);
     }
     assert!(
-        link.n_queued_bytes() > 32 * MAX_MESSAGE,
+        link.n_queued_bytes() > 32 * MAX_FRAME,
         "{} bytes are left",
         link.n_queued_bytes()
     );
     kill(pid, Signal::SIGCONT).unwrap();
     for index in 0..64 {
-        assert!(receive(link) == message(index, MAX_MESSAGE), "{index}");
+        assert!(receive(link) == message(index, MAX_FRAME), "{index}");
     }
     drain(link);
     say("relay: all were queued, and all came back");
@@ -244,7 +244,7 @@ fn stopped_agent(link: &mut MpiLink) {
 }
 
 fn too_long_relay(link: &mut MpiLink) {
-    let error = link.send(vec![0; MAX_MESSAGE + 1]).unwrap_err();
+    let error = link.send(vec![0; MAX_FRAME + 1]).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     link.send(b"end".to_vec()).unwrap();
     assert_eq!(receive(link), b"end");
@@ -262,7 +262,7 @@ fn meet(link: &mut MpiLink) {
 fn wait_for_the_end(link: &mut MpiLink) {
     let end = deadline();
     while let Ok(message) = link.receive() {
-        assert!(message.is_none_or(|message| message.len() == MAX_MESSAGE));
+        assert!(message.is_none_or(|message| message.len() == MAX_FRAME));
         assert!(Instant::now() < end, "the job goes on");
         std::thread::yield_now();
     }

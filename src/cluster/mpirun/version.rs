@@ -92,6 +92,7 @@ impl Launcher {
     }
 
     /// As in `4.1.4`.
+    #[cfg(test)]
     pub(crate) fn version(&self) -> &str {
         &self.version
     }

@@ -15,6 +15,8 @@ use super::collate::{Collect, Collector, Landed};
 use super::copied::Copied;
 #[cfg(feature = "async")]
 use super::futures::Polled;
+#[cfg(feature = "cluster")]
+use super::harvest::Harvest;
 use super::notes::Notes;
 use super::options::Options;
 use super::shared::{Batch, Load, Shared, State, Watch};
@@ -22,6 +24,8 @@ use super::transport::Look;
 use super::turns::Underway;
 use super::work::Trampoline;
 use crate::pool::shm::desk::Shm;
+#[cfg(feature = "cluster")]
+use crate::shared::heap::Offset;
 
 /// When a map that runs is first looked at for large results; and the next time, if there were
 /// some.
@@ -36,6 +40,9 @@ pub(in crate::pool) enum Function {
     Shipped(Trampoline<Shm>),
     /// What the engine's workers have inherited.
     Inherited,
+    /// A function that was named by another process, by where its name is written.
+    #[cfg(feature = "cluster")]
+    Written(Offset),
 }
 
 /// A batch that was published and not collated.
@@ -62,7 +69,7 @@ impl Flight {
 
     /// As [`launch`](Flight::launch), for the worker on one slot alone.
     #[inline(never)]
-    pub(super) fn launch_for(
+    pub(in crate::pool) fn launch_for(
         shared: &Arc<Shared>,
         function: Function,
         encoded: Load,
@@ -82,6 +89,8 @@ impl Flight {
         let function = match function {
             Function::Shipped(trampoline) => engine.function(trampoline)?,
             Function::Inherited => 0,
+            #[cfg(feature = "cluster")]
+            Function::Written(name) => name,
         };
         let terms = Terms {
             options,
@@ -117,6 +126,25 @@ impl Flight {
         let batch = wanted.get_mut(&self.number)?;
         let is_complete = batch.advance(engine);
         (!is_complete).then(|| engine.watch(&[batch.job()]))
+    }
+
+    /// Takes what has come of every item, as it is sent on to another process; `None` if some has
+    /// neither a result nor an error yet.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) fn harvest(&self) -> Option<Harvest> {
+        if !self.wait(Some(Instant::now())) {
+            return None;
+        }
+        let mut harvest = Harvest::default();
+        if let Some(batch) = self.wait_and_take(&mut harvest) {
+            harvest.task_ns = batch
+                .results()
+                .map(|(results, _)| results.task_ns)
+                .max()
+                .unwrap_or(0);
+            batch.collect(&mut harvest);
+        }
+        Some(harvest)
     }
 
     /// Whether every item has a result or an error. If not, the task of `waker` is woken when that

@@ -14,6 +14,8 @@ pub(super) mod decoded;
 pub(super) mod flight;
 #[cfg(feature = "async")]
 pub(super) mod futures;
+#[cfg(feature = "cluster")]
+pub(super) mod harvest;
 #[cfg(test)]
 mod messages;
 pub(super) mod notes;

@@ -31,9 +31,15 @@ use crate::pool::shm::engine::{BACKSTOP, Engine};
 use crate::pool::shm::watch::Looks;
 pub(super) use crate::pool::shm::watch::Watch;
 use crate::pool::stats::Stats;
+#[cfg(feature = "cluster")]
+use crate::shared::heap::Heap;
 
 /// How long a pool that is closed waits for tasks whose results are not wanted.
 const LEFT_WITHIN: Duration = Duration::from_millis(100);
+
+/// How often workers are looked at that are starting.
+#[cfg(feature = "cluster")]
+const START_INTERVAL: Duration = Duration::from_micros(500);
 
 /// What outlives a call of the pool's work: all threads that use the pool have it.
 pub(in crate::pool) struct Shared {
@@ -178,6 +184,18 @@ impl Shared {
             .unwrap_or_default()
     }
 
+    /// Waits until all workers are ready to run tasks.
+    ///
+    /// # Errors
+    /// Why one never will be.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) fn await_workers(&self) -> Result<()> {
+        while !self.lock_open()?.engine.are_up()? {
+            std::thread::sleep(START_INTERVAL);
+        }
+        Ok(())
+    }
+
     /// Changes the number of workers.
     pub(in crate::pool) fn resize(&self, n_workers: usize) -> Result<()> {
         let mut state = self.lock_open()?;
@@ -315,6 +333,15 @@ impl Shared {
         };
         let first = self.lock().ok().and_then(|mut state| step(&mut state));
         first.is_none_or(|watch| self.wait(&watch, deadline, &mut step))
+    }
+
+    /// The pool's memory, for what another process has encoded.
+    ///
+    /// # Errors
+    /// As for a call.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) fn heap(&self) -> Result<Arc<Heap>> {
+        Ok(Arc::clone(self.lock()?.engine.heap()))
     }
 
     /// Lets the workers end when the queue is empty.

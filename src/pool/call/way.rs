@@ -216,6 +216,7 @@ pub(super) fn fork_for(
     inherited: Option<Inheritance>,
 ) -> Result<Arc<Shared>> {
     let settings = pool.settings();
+    settings.check_may_fork(why_not_shipped)?;
     let settings = Settings {
         method: StartMethod::Fork,
         is_auto: false,

@@ -55,6 +55,71 @@ impl Drop for Blocks {
     }
 }
 
+impl Arguments {
+    /// Arguments that another process has encoded: plain numbers of `stride` bytes, or values of
+    /// these lengths, one behind the other.
+    ///
+    /// # Errors
+    /// `is_os()` if the shared memory does not hold them, and `is_decode()` if the bytes are not as
+    /// many as were said.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) fn copied(
+        heap: &Arc<Heap>,
+        layout: Layout<'_>,
+        bytes: &[u8],
+    ) -> Result<Arguments> {
+        let n_said: u64 = match layout {
+            Layout::Plain { stride, n } => stride.saturating_mul(n),
+            Layout::Encoded { lengths } => lengths.iter().fold(0, |sum, n| sum.saturating_add(*n)),
+        };
+        if n_said != bytes.len() as u64 {
+            return Err(Error::decode_message(format!(
+                "{n_said} bytes of arguments were announced, and {} have come",
+                bytes.len()
+            )));
+        }
+        let mut blocks = Blocks::new(heap);
+        let mut put = |bytes: &[u8]| -> Result<Offset> {
+            let block = heap.take(bytes.len().max(1))?;
+            blocks.blocks.push(block);
+            // SAFETY: the block was just taken with this much room, and no other process knows it.
+            unsafe {
+                std::ptr::copy_nonoverlapping(bytes.as_ptr(), heap.at(block), bytes.len());
+            }
+            Ok(block)
+        };
+        let mut offset = put(bytes)?;
+        let mut stride = 0;
+        match layout {
+            Layout::Plain { stride: size, .. } => stride = size,
+            Layout::Encoded { lengths } => {
+                let mut table = Vec::with_capacity(lengths.len() * size_of::<ArgSpan>());
+                for &n_bytes in lengths {
+                    table.extend(offset.to_ne_bytes());
+                    table.extend(n_bytes.to_ne_bytes());
+                    offset += n_bytes;
+                }
+                offset = put(&table)?;
+            }
+        }
+        Ok(Arguments {
+            offset,
+            stride,
+            _blocks: Some(blocks),
+        })
+    }
+}
+
+/// How encoded arguments lie one behind the other.
+#[cfg(feature = "cluster")]
+#[derive(Debug, Clone, Copy)]
+pub(in crate::pool) enum Layout<'l> {
+    /// `n` plain numbers.
+    Plain { stride: u64, n: u64 },
+    /// Values of these lengths.
+    Encoded { lengths: &'l [u64] },
+}
+
 /// Writes down the items that a job makes up for.
 pub(super) fn write_list(heap: &Heap, items: &[u64]) -> Result<Offset> {
     let list = heap.take(size_of_val(items))?;

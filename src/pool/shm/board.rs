@@ -18,6 +18,8 @@
 //! A worker that starts finds the fields of its slot reset: by a fork, or by a message from the
 //! owner, which order them. The owner resets them relaxed, but for `state` and `job`.
 
+use std::time::Duration;
+
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::robust::Lifeline;
@@ -105,6 +107,9 @@ pub(in crate::pool) struct Slot {
     /// Not zero when the worker is to end after the job that it is at, because the pool shrinks.
     /// Owner and worker: sequentially consistent, as `state`.
     pub(in crate::pool) is_dismissed: AtomicU32,
+    /// Not zero once the slot is ready for a process that runs already and holds others: a relay.
+    /// Owner and relay: sequentially consistent.
+    pub(in crate::pool) is_offered: AtomicU32,
 }
 
 /// The worker runs a job, or starts.
@@ -160,6 +165,9 @@ pub(in crate::pool) struct Job {
     records: AtomicU64,
     /// Where the context of the tasks is written; 0 if they get none. As the first line.
     pub(super) context: AtomicU64,
+    /// How long each task may take beside the pool's own limit, in ns, for workers on other nodes;
+    /// 0 for no limit. As the first line.
+    pub(in crate::pool) time_limit_ns: AtomicU64,
 }
 
 /// The word that workers fight for, on a line of its own.
@@ -194,6 +202,7 @@ pub(in crate::pool) struct JobSpec {
     /// Where threads sleep that wait for the job: [`FUTURES`] at most.
     pub(in crate::pool) completion: usize,
     pub(in crate::pool) context: Offset,
+    pub(in crate::pool) time_limit: Option<Duration>,
 }
 
 impl Board {
@@ -264,6 +273,8 @@ impl Job {
         self.traced.store(u32::from(spec.traced), Ordering::Relaxed);
         self.records.store(0, Ordering::Relaxed);
         self.context.store(spec.context, Ordering::Relaxed);
+        let time_limit_ns = spec.time_limit.map_or(0, |limit| limit.as_nanos() as u64);
+        self.time_limit_ns.store(time_limit_ns, Ordering::Relaxed);
     }
 
     /// Claims the next chunk for the caller alone: the first task and one past the last.
@@ -322,6 +333,18 @@ impl Job {
         only_slot == 0 || only_slot == slot_index as u64 + 1
     }
 
+    /// Whether one worker alone may claim.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) fn is_for_one(&self) -> bool {
+        self.only_slot.load(Ordering::Relaxed) != 0
+    }
+
+    /// For how many workers chunks are cut.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) fn n_workers(&self) -> u64 {
+        self.n_workers.load(Ordering::Relaxed).max(1)
+    }
+
     /// Whether the first chunks are to be timed, for the size of those that follow.
     pub(super) fn wants_task_time(&self) -> bool {
         self.schedule.load(Ordering::Relaxed) == Schedule::Auto.to_word()
@@ -331,6 +354,12 @@ impl Job {
     /// Tells how long a task takes.
     pub(in crate::pool) fn tell_task_time(&self, task_ns: u64) {
         self.task_ns.store(task_ns.max(1), Ordering::Relaxed);
+    }
+
+    /// How long a task takes, as far as the first chunk told; 0 before.
+    #[cfg(feature = "cluster")]
+    pub(super) fn task_ns(&self) -> u64 {
+        self.task_ns.load(Ordering::Relaxed)
     }
 
     /// Whether workers note what happens when.
@@ -359,7 +388,7 @@ impl Job {
     }
 
     /// How many tasks were not claimed.
-    pub(super) fn n_unclaimed(&self) -> u64 {
+    pub(in crate::pool) fn n_unclaimed(&self) -> u64 {
         let n_items = self.n_items.load(Ordering::Relaxed);
         n_items.saturating_sub(self.cursor.0.load(Ordering::Relaxed))
     }

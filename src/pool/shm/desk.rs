@@ -69,6 +69,83 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// The bytes of an item's argument, plain number or not.
+    ///
+    /// # Errors
+    /// If it could not be encoded.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) fn argument_bytes(&self, item: usize) -> Result<&[u8]> {
+        let stride = self.job.stride.load(Ordering::Relaxed) as usize;
+        if stride == 0 {
+            return self.argument(item);
+        }
+        // SAFETY: the owner wrote a number of this size for each item, and they stay until the job
+        // is collected.
+        Ok(unsafe {
+            let number = self.numbers().add(item * stride);
+            std::slice::from_raw_parts(number, stride)
+        })
+    }
+
+    /// Commits plain numbers of `stride` bytes that were computed elsewhere, for tasks from `first`
+    /// on.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) fn put_plain(&mut self, first: u64, stride: usize, numbers: &[u8]) {
+        let n_at_once = if self.claims_singly {
+            1
+        } else {
+            numbers.len() / stride.max(1)
+        };
+        let mut task = first;
+        for part in numbers.chunks(n_at_once.max(1) * stride.max(1)) {
+            let n_tasks = (part.len() / stride) as u64;
+            self.begin(task, n_tasks, stride);
+            let Outputs { first, n_committed } = self.outputs();
+            // SAFETY: the run was begun with room for this many numbers.
+            unsafe { std::ptr::copy_nonoverlapping(part.as_ptr(), first, part.len()) };
+            let n_before = n_committed.load(Ordering::Relaxed);
+            n_committed.store(n_before + n_tasks, Ordering::Release);
+            self.end_elsewhere(n_tasks);
+            task += n_tasks;
+        }
+    }
+
+    /// Commits values that were encoded elsewhere.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) fn put_encoded<'v>(
+        &mut self,
+        first: u64,
+        values: impl ExactSizeIterator<Item = &'v [u8]>,
+    ) {
+        let n_tasks = values.len() as u64;
+        self.begin(first, n_tasks, 0);
+        for value in values {
+            let put = &mut |sink: &mut dyn Sink| {
+                sink.put(value);
+                Ok(())
+            };
+            if self.commit(put).is_err() {
+                self.end_without_room();
+            }
+        }
+        self.end_elsewhere(n_tasks);
+    }
+
+    /// Commits why a task that was sent elsewhere has no result.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) fn put_failure(&mut self, task: u64, cause: &Cause) {
+        self.begin(task, 1, 0);
+        self.fail(task, cause);
+        self.end_elsewhere(1);
+    }
+
+    /// Ends a run; how long this process took for it says nothing of its tasks.
+    #[cfg(feature = "cluster")]
+    fn end_elsewhere(&mut self, n_run: u64) {
+        self.timed_since = None;
+        self.end(n_run);
+    }
+
     /// Ends the process: there is no memory to say anything in, but this one word. The owner sees
     /// the death and names the item.
     #[cold]
@@ -166,7 +243,7 @@ unsafe impl Port for Desk<'_> {
     }
 
     fn fail(&mut self, task: u64, cause: &Cause) {
-        if let Cause::Panicked { .. } = cause {
+        if cause.is_panic() {
             let n_panicked = self.slot.n_panicked.load(Ordering::Relaxed);
             self.slot
                 .n_panicked

@@ -19,6 +19,9 @@ pub(in crate::pool) struct JobResults {
     blocks: Offset,
     records: Offset,
     list: Offset,
+    /// How long a task took, as far as the first chunk told; 0 if it is unknown.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) task_ns: u64,
 }
 
 impl JobResults {
@@ -30,6 +33,8 @@ impl JobResults {
             blocks: job.take_blocks(),
             records: job.take_records(),
             list: job.take_list(),
+            #[cfg(feature = "cluster")]
+            task_ns: job.task_ns(),
         }
     }
 
@@ -41,6 +46,8 @@ impl JobResults {
             blocks: job.blocks(),
             records: 0,
             list: 0,
+            #[cfg(feature = "cluster")]
+            task_ns: 0,
         }
     }
 

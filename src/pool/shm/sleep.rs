@@ -10,6 +10,9 @@
 //! So either the sleeper sees that it is over or the waker sees the sleeper. `tests/loom` runs this
 //! very file through all orders in which the two can happen.
 
+#[cfg(feature = "cluster")]
+use std::time::Instant;
+
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::futex;
 use crate::sys::robust::{self, Lifeline};
@@ -28,6 +31,31 @@ pub(in crate::pool) fn until(state: &AtomicU32, owner: &Lifeline, is_over: impl 
         }
         futex::wait_either((state, ASLEEP), (owner.word(), lifeline));
     }
+}
+
+/// As [`until`], for no longer than to a deadline, and a signal ends it, too: true if it is over,
+/// or may be.
+#[cfg(feature = "cluster")]
+pub(in crate::pool) fn until_or(
+    state: &AtomicU32,
+    owner: &Lifeline,
+    deadline: Option<Instant>,
+    is_over: impl Fn() -> bool,
+) -> bool {
+    state.store(ASLEEP, Ordering::SeqCst);
+    let lifeline = owner.word().load(Ordering::SeqCst);
+    let is_time = || deadline.is_some_and(|at| Instant::now() >= at);
+    let mut is_over_now = robust::is_marked(lifeline) || is_over();
+    if !is_over_now && !is_time() {
+        let words = [(state, ASLEEP), (owner.word(), lifeline)];
+        match deadline {
+            Some(deadline) => futex::wait_any(&words, deadline),
+            None => futex::wait_either(words[0], words[1]),
+        }
+        is_over_now = !is_time();
+    }
+    state.store(AWAKE, Ordering::SeqCst);
+    is_over_now
 }
 
 /// Wakes a worker if it sleeps. The caller has made something be over before.

@@ -23,6 +23,7 @@ use crate::sys::leash::{self, Ties};
 use crate::sys::line::{Line, line};
 use crate::sys::{child, descriptor, letter, process_id, region};
 
+use super::entry;
 use super::fresh::{self, Order};
 use super::server::{self, Server};
 use crate::pool::shm::base::Base;
@@ -85,7 +86,7 @@ pub fn init() {
     fresh::enter();
     if child::n_threads() == 1
         && !letter::is_privileged()
-        && fresh::is_in_program()
+        && entry::is_in_program()
         && Kept::find(VARIABLE).is_none()
     {
         // Without it, pools launch their servers, and say what stands in the way of that.

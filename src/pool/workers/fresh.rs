@@ -20,22 +20,24 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::unistd::Pid;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::shared::heap::{Heap, Offset};
-use crate::symbol::{self, KnownFiles};
+use crate::symbol::KnownFiles;
 use crate::sys::child::{self, Branch};
 use crate::sys::eventfd::EventFd;
-use crate::sys::launch::{HOW_ELSE, Launch, forget_launch};
+use crate::sys::launch::{Launch, forget_launch};
 use crate::sys::leash::{self, Ties};
 use crate::sys::letter::{self, Letter};
 use crate::sys::line::{Line, line};
-use crate::sys::{descriptor, object, process_id, thread_id};
+use crate::sys::{descriptor, process_id, thread_id};
 
 use super::conditions::Conditions;
+use super::entry;
+#[cfg(feature = "cluster")]
+use super::nodes::relay;
 use super::server;
 use super::worker::{self, Duty};
 use crate::pool::settings::ShippedInitializer;
@@ -51,14 +53,10 @@ const VARIABLE: &str = "FORKLORE_WORKER";
 #[unsafe(link_section = ".init_array")]
 static ENTRY: extern "C" fn() = enter;
 
-/// Whether the loader or `main` has run [`enter`] in this copy of the library, and so will again in
-/// a fresh process. Were it not so, that process would run the program's `main`.
-static IS_ENTERED: AtomicBool = AtomicBool::new(false);
-
 /// What a fresh process is to do, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Order {
-    /// Where [`enter`] lies in its object: a copy of another version is not meant.
+    /// Where the [mark](entry) lies in its object: a copy of another version is not meant.
     entry: u64,
     /// The process that launches.
     parent: u64,
@@ -78,6 +76,8 @@ pub(super) struct Order {
     initializer: Offset,
     /// Where the conditions are written; 0 for none.
     conditions: Offset,
+    /// Where the nodes are written that the workers are relays for; 0 for none.
+    nodes: Offset,
 }
 
 impl Order {
@@ -89,7 +89,7 @@ impl Order {
     /// The owner holds the file with the pool's memory (see `sys::leash`).
     const IS_HELD: u64 = 4;
 
-    const N_NUMBERS: usize = 12;
+    const N_NUMBERS: usize = 13;
     pub(super) const N_BYTES: usize = 8 * Order::N_NUMBERS;
 
     /// The same for a server of this process's, which gets the other end of a leash.
@@ -142,6 +142,7 @@ impl Order {
             self.max_spinners,
             self.initializer,
             self.conditions,
+            self.nodes,
         ];
         let mut bytes = [0; Order::N_BYTES];
         let (places, _) = bytes.as_chunks_mut::<8>();
@@ -166,6 +167,7 @@ impl Order {
             max_spinners,
             initializer,
             conditions,
+            nodes,
         ] = std::array::from_fn(|index| u64::from_le_bytes(numbers[index]));
         Order {
             entry,
@@ -180,6 +182,7 @@ impl Order {
             max_spinners,
             initializer,
             conditions,
+            nodes,
         }
     }
 }
@@ -204,6 +207,7 @@ pub(super) fn order(
         max_spinners: duty.max_spinners as u64,
         initializer,
         conditions,
+        nodes: duty.nodes,
     }
 }
 
@@ -232,36 +236,15 @@ pub(super) fn launch_server(base: Base<'_>, order: Order) -> Result<Launched> {
 }
 
 fn launch(base: Base<'_>, order: Order, leash: Option<BorrowedFd<'_>>) -> Result<(i32, Line)> {
-    let unsupported = |why: &str| {
-        Error::os(
-            &format!("cannot start a fresh process: {why}; {HOW_ELSE}"),
-            std::io::ErrorKind::Unsupported.into(),
-        )
-    };
-    if !IS_ENTERED.load(Ordering::Relaxed) {
-        return Err(unsupported(NOT_ENTERED));
-    }
-    if letter::is_privileged() {
-        return Err(unsupported(
-            "this program has more rights than the user who started it (setuid), and takes no orders from outside",
-        ));
-    }
-    let (start, path) =
-        own_object().ok_or_else(|| unsupported("the loader does not list its code"))?;
-    if !cfg!(feature = "auto-init") && !path.as_os_str().is_empty() {
-        return Err(unsupported(&format!(
-            "this pool is in {}, and without forklore's feature `auto-init` only the program itself can",
-            path.display()
-        )));
-    }
+    let (offset, path) = entry::check_can_launch()?;
     let memory = base.heap.file().ok_or_else(|| {
-        unsupported(
+        entry::unsupported(
             "this pool's memory could not be a file when it was made (see ulimit -n, ulimit -f)",
         )
     })?;
     let eventfd = base.eventfd.map(AsFd::as_fd);
     let order = Order {
-        entry: (entry_address() - start) as u64,
+        entry: offset,
         parent: u64::from(process_id()),
         heap: memory.as_raw_fd() as u64,
         eventfd: eventfd.map_or(0, |fd| fd.as_raw_fd() as u64),
@@ -273,43 +256,16 @@ fn launch(base: Base<'_>, order: Order, leash: Option<BorrowedFd<'_>>) -> Result
     files.extend(leash);
     let launch = Launch {
         object: &path,
-        address: entry_address(),
+        address: entry::address(),
         variable: (VARIABLE, letter::leave(&here, &order.to_bytes(), &there)?),
         files: &files,
     };
     Ok((launch.start()?, here))
 }
 
-const NOT_ENTERED: &str = if cfg!(feature = "auto-init") {
-    "this program does not run the library's initialiser"
-} else {
-    "without forklore's feature `auto-init`, `main` has to begin with `forklore::init()`"
-};
-
-fn entry_address() -> usize {
-    enter as extern "C" fn() as usize
-}
-
-/// Whether this copy of the library is in the program itself, and not in an object that it has
-/// loaded.
-pub(super) fn is_in_program() -> bool {
-    own_object().is_some_and(|(_, path)| path.as_os_str().is_empty())
-}
-
-/// Where this copy of the library was loaded, and from which object.
-fn own_object() -> Option<(usize, std::path::PathBuf)> {
-    let object = object::holding(entry_address())?;
-    let path = if object.path.as_os_str().is_empty() {
-        object.path
-    } else {
-        symbol::absolute(object.path, object::mapping_at(entry_address()))
-    };
-    Some((object.base, path))
-}
-
 /// Looks for an order, and follows it.
 pub(super) extern "C" fn enter() {
-    IS_ENTERED.store(true, Ordering::Relaxed);
+    entry::note();
     let Some(value) = std::env::var_os(VARIABLE) else {
         return;
     };
@@ -319,8 +275,8 @@ pub(super) extern "C" fn enter() {
     let order = Order::from_bytes(letter.content());
     // Another copy of the library, in a plugin or of another version, leaves the letter to the one
     // that is meant.
-    if let Some((base, path)) = own_object()
-        && order.entry == (entry_address() - base) as u64
+    if let Some((offset, path)) = entry::own_object()
+        && order.entry == offset
     {
         if letter.is_orphaned() {
             child::exit_now(worker::FAILED_TO_START);
@@ -383,7 +339,7 @@ pub(super) fn work(base: Base<'_>, order: Order) -> ! {
     let Ok(conditions) = Conditions::read(base.heap, order.conditions) else {
         child::exit_now(worker::FAILED_TO_START)
     };
-    worker::work(&Duty {
+    let duty = Duty {
         base,
         conditions: &conditions,
         slot_index: order.slot_index as usize,
@@ -392,7 +348,13 @@ pub(super) fn work(base: Base<'_>, order: Order) -> ! {
         max_tasks: order.max_tasks,
         local: None,
         max_spinners: order.max_spinners as usize,
-    })
+        nodes: order.nodes,
+    };
+    #[cfg(feature = "cluster")]
+    if duty.nodes != 0 {
+        relay::run(&duty);
+    }
+    worker::work(&duty)
 }
 
 fn inherited_file(number: RawFd) -> OwnedFd {
@@ -421,13 +383,14 @@ mod tests {
             max_spinners: 7,
             initializer: 8,
             conditions: 9,
+            nodes: 10,
         };
         assert_eq!(Order::from_bytes(&order.to_bytes()), order);
     }
 
     #[test]
     fn this_program_was_entered() {
-        assert!(IS_ENTERED.load(Ordering::Relaxed));
-        assert_eq!(own_object().unwrap().1, std::path::PathBuf::new());
+        entry::check_can_launch().unwrap();
+        assert!(entry::is_in_program());
     }
 }

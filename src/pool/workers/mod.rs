@@ -3,7 +3,10 @@
 pub(super) mod conditions;
 pub(super) mod crew;
 pub(super) mod early;
+pub(super) mod entry;
 pub(super) mod fresh;
+#[cfg(feature = "cluster")]
+pub(super) mod nodes;
 mod server;
 pub(super) mod start;
 mod time_limit;

@@ -1,7 +1,10 @@
 //! How a pool's processes come into being.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::time::Instant;
+
+use nix::sys::signal::Signal;
 
 use crate::error::Result;
 use crate::shared::heap::Heap;
@@ -9,9 +12,13 @@ use crate::sys::child::{self, Ended, Forks, Side};
 
 use super::early;
 use super::fresh::Order;
+#[cfg(feature = "cluster")]
+use super::nodes::relay;
 use super::server::Server;
 use super::worker::{self, Duty};
 use crate::pool::settings::{Initializer, Settings, StartMethod};
+use crate::pool::shm::sleep;
+use crate::sys::atomic::Ordering;
 
 /// What a method comes to in this process as it is now: never `Auto`.
 pub(in crate::pool) fn settle(method: StartMethod, first: Option<&Initializer>) -> StartMethod {
@@ -41,6 +48,15 @@ pub(super) struct Starter {
     server: Option<Server>,
     /// Workers that are a server's children and were not reaped. All others are this process's.
     served: HashSet<i32>,
+    /// Workers that hold several slots each.
+    relays: Vec<Relay>,
+}
+
+/// A worker that holds several slots: its end is known once, and told for each.
+struct Relay {
+    pid: i32,
+    slots: Range<usize>,
+    ended: Option<Ended>,
 }
 
 impl Starter {
@@ -50,6 +66,7 @@ impl Starter {
             is_auto: settings.is_auto,
             server: None,
             served: HashSet::new(),
+            relays: Vec::new(),
         }
     }
 
@@ -62,21 +79,70 @@ impl Starter {
         }
     }
 
-    /// Starts a worker as a fork of this process.
-    pub(super) fn fork(&mut self, forks: &Forks, duty: &Duty<'_>) -> Result<i32> {
-        match forks.fork()? {
-            Side::Child(_branch) => worker::work(duty),
+    /// Starts a worker as a fork of this process, or offers the slot to the one that holds `slots`.
+    pub(super) fn fork(
+        &mut self,
+        forks: &Forks,
+        duty: &Duty<'_>,
+        slots: Option<Range<usize>>,
+    ) -> Result<i32> {
+        self.start(duty, slots, |starter| match forks.fork()? {
+            Side::Child(_branch) => {
+                #[cfg(feature = "cluster")]
+                if duty.nodes != 0 {
+                    relay::run(duty);
+                }
+                worker::work(duty)
+            }
             Side::Parent(pid) => {
-                self.served.remove(&pid);
+                starter.served.remove(&pid);
                 Ok(pid)
             }
-        }
+        })
     }
 
-    /// Starts a worker to which `order` says what `duty` does.
-    pub(super) fn order(&mut self, duty: &Duty<'_>, order: Order) -> Result<i32> {
-        let pid = self.start_by_server(duty, order)?;
-        self.served.insert(pid);
+    /// Starts a worker to which `order` says what `duty` does, or offers the slot to the one that
+    /// holds `slots`.
+    pub(super) fn order(
+        &mut self,
+        duty: &Duty<'_>,
+        order: Order,
+        slots: Option<Range<usize>>,
+    ) -> Result<i32> {
+        self.start(duty, slots, |starter| {
+            let pid = starter.start_by_server(duty, order)?;
+            starter.served.insert(pid);
+            Ok(pid)
+        })
+    }
+
+    /// Starts a worker for a slot. One that is to hold several is started for the first of them, and
+    /// offered the others.
+    fn start(
+        &mut self,
+        duty: &Duty<'_>,
+        slots: Option<Range<usize>>,
+        start: impl FnOnce(&mut Starter) -> Result<i32>,
+    ) -> Result<i32> {
+        let Some(slots) = slots else {
+            return start(self);
+        };
+        let board = duty.base.board();
+        let offered = &board.slots[duty.slot_index].is_offered;
+        offered.store(1, Ordering::SeqCst);
+        let runs = |relay: &&Relay| relay.slots == slots && relay.ended.is_none();
+        if let Some(relay) = self.relays.iter().find(runs) {
+            sleep::wake_some(&board.slots[slots], usize::MAX);
+            return Ok(relay.pid);
+        }
+        let pid = start(self)?;
+        self.relays
+            .retain(|relay| relay.slots != slots && relay.pid != pid);
+        self.relays.push(Relay {
+            pid,
+            slots,
+            ended: None,
+        });
         Ok(pid)
     }
 
@@ -97,8 +163,24 @@ impl Starter {
         ask(fresh).unwrap_or_else(|| Err(dead_server()))
     }
 
+    /// Sends a signal to a worker, unless its end is known; false if this process may not.
+    pub(super) fn kill(&self, pid: i32, signal: Signal) -> bool {
+        let relay = self.relays.iter().find(|relay| relay.pid == pid);
+        relay.is_some_and(|relay| relay.ended.is_some()) || child::kill(pid, signal)
+    }
+
     /// Reaps a worker if it has ended; `None` while it runs.
     pub(super) fn try_reap(&mut self, pid: i32) -> Option<Ended> {
+        let relay = self.relays.iter().position(|relay| relay.pid == pid);
+        let known = relay.and_then(|relay| self.relays[relay].ended);
+        let ended = known.or_else(|| self.try_reap_once(pid));
+        if let Some(relay) = relay {
+            self.relays[relay].ended = ended;
+        }
+        ended
+    }
+
+    fn try_reap_once(&mut self, pid: i32) -> Option<Ended> {
         if !self.served.contains(&pid) {
             return child::try_reap(pid);
         }

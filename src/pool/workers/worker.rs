@@ -33,6 +33,8 @@ pub(super) struct Duty<'a> {
     pub(in crate::pool) local: Option<LocalCall>,
     /// How many workers may wait without sleeping.
     pub(super) max_spinners: usize,
+    /// Where the nodes are written for whose workers this one stands in; 0 if it runs tasks itself.
+    pub(super) nodes: Offset,
 }
 
 /// Works until the queue is closed; the process then ends.
@@ -86,6 +88,8 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
 pub(super) const FAILED_TO_PREPARE: i32 = 112;
 /// The exit code of a worker whose initialiser panicked.
 pub(super) const FAILED_TO_START: i32 = 113;
+/// The exit code of a relay whose node cannot be reached, or is lost.
+pub(super) const NODE_LOST: i32 = 114;
 
 struct Worker<'a> {
     duty: &'a Duty<'a>,

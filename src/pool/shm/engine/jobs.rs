@@ -41,6 +41,7 @@ impl Transport for Engine {
             traced: new.traced,
             completion: new.waiters,
             context: new.context.unwrap_or(0),
+            time_limit: new.time_limit,
         });
         self.open.insert(
             id,

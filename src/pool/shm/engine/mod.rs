@@ -162,6 +162,16 @@ impl Engine {
         }
     }
 
+    /// Whether all workers are ready to run tasks.
+    ///
+    /// # Errors
+    /// Why one never will be.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) fn are_up(&mut self) -> Result<bool> {
+        self.replace_dead(true);
+        self.crew.are_up()
+    }
+
     /// Changes the number of workers. Those that are too many finish what they run.
     ///
     /// # Errors

@@ -101,7 +101,7 @@ impl Crew {
             return true;
         }
         // While it holds its lifeline, the pid is its.
-        child::kill(pid, Signal::SIGKILL);
+        self.starter.kill(pid, Signal::SIGKILL);
         let deadline = Instant::now() + LAST_WORDS;
         while !lifeline.is_cut() && Instant::now() < deadline {
             let seen = lifeline.word().load(Ordering::Acquire);
@@ -144,7 +144,11 @@ impl Crew {
             n_ended_for_memory: self.look_for_lack_of_memory(ended),
             lacked_room: slot.lacks_room.load(Ordering::Acquire) != 0,
         };
-        let cause = end.cause().after(last_panic);
+        let is_relay = self.settings.slots_beside(slot_index).is_some();
+        let cause = match ended {
+            Ended::Exited(worker::NODE_LOST) if is_relay => Cause::NodeLost(last_panic),
+            _ => end.cause().after(last_panic),
+        };
         let departure = match (is_retired, was_up) {
             (true, _) if has_enough => Departure::Retired,
             (true, _) => Departure::Dismissed,
@@ -158,7 +162,8 @@ impl Crew {
             slot: slot_index,
             job: (was_up && !is_retired).then(|| slot.job.load(Ordering::Acquire)),
             death: Death {
-                task: lane::running(&self.heap, slot),
+                // A relay runs no task itself.
+                task: lane::running(&self.heap, slot).filter(|_| !is_relay),
                 slot: slot_index,
                 pid,
                 noticed_ns,
@@ -204,7 +209,7 @@ impl Crew {
                     limit.at_least(time_limit::SHORTEST_START)
                 )
             }
-            Some((Ended::Exited(worker::FAILED_TO_PREPARE), _)) => {
+            Some((Ended::Exited(worker::FAILED_TO_PREPARE | worker::NODE_LOST), _)) => {
                 *n_failed = MAX_FAILED_STARTS;
                 last_words.to_owned()
             }
@@ -266,7 +271,7 @@ impl Crew {
     /// a large worker's memory takes its time.
     fn last_words(&mut self, pid: i32) -> Ended {
         // A worker that replaced its program has no way back, but lives.
-        child::kill(pid, Signal::SIGKILL);
+        self.starter.kill(pid, Signal::SIGKILL);
         if let Some(ended) = self.starter.try_reap(pid) {
             return ended;
         }

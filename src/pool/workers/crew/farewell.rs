@@ -73,7 +73,7 @@ impl Crew {
         while let Some(&first) = self.dying.first() {
             let ended = starter.reap_before(first, Instant::now() + FAREWELL);
             if ended.is_none() && child::is_stopped(first) {
-                child::kill(first, Signal::SIGKILL);
+                starter.kill(first, Signal::SIGKILL);
             }
             // The others as well: the first of a PID namespace cannot end before they are reaped.
             let mut has_ended =
@@ -91,7 +91,7 @@ impl Crew {
                 child::stop(pid);
                 family::kill_descendants(pid);
             }
-            if child::kill(pid, Signal::SIGKILL) {
+            if self.starter.kill(pid, Signal::SIGKILL) {
                 self.dying.push(pid);
             } else {
                 self.spared.push(pid);

@@ -35,6 +35,7 @@ use crate::pool::settings::{Settings, StartMethod};
 use crate::pool::shm::base::Base;
 use crate::pool::shm::board::{AWAKE, Board, MAX_WORKERS, Slot};
 use crate::pool::shm::function;
+use crate::pool::shm::record;
 use crate::pool::shm::sleep;
 use crate::pool::stats::{Count, DeathCause};
 
@@ -72,6 +73,8 @@ pub(in crate::pool) struct Crew {
     initializer: Offset,
     /// Where the workers' conditions are written, once they were.
     conditions: Offset,
+    /// Where the nodes are written that have the workers, once they were.
+    nodes: Offset,
     /// What has happened and was not told yet.
     pub(in crate::pool) journal: Journal,
     /// Why the last worker that is missing could not be started.
@@ -137,6 +140,7 @@ fn duty<'a>(
         max_tasks: settings.max_tasks,
         local: settings.local,
         max_spinners: n_cpus.saturating_sub(1),
+        nodes: 0,
     }
 }
 
@@ -166,6 +170,7 @@ impl Crew {
             wake_set: None,
             initializer: 0,
             conditions: 0,
+            nodes: 0,
             journal: Journal::new(settings.local.is_some()),
             start_failure: String::new(),
             n_cpus,
@@ -208,6 +213,24 @@ impl Crew {
             .zip(&Board::of(&self.heap).slots)
             .enumerate();
         slots.filter_map(|(index, (pid, slot))| Some((index, (*pid)?, slot)))
+    }
+
+    /// Whether a worker is ready on each slot.
+    ///
+    /// # Errors
+    /// Why a slot stays empty.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) fn are_up(&self) -> Result<bool> {
+        let is_up = |slot: usize| {
+            let is_up = &Board::of(&self.heap).slots[slot].is_up;
+            self.is_taken(slot) && is_up.load(Ordering::Acquire) != 0
+        };
+        if let Some(slot) = (0..self.n_wanted).find(|&slot| !self.is_taken(slot))
+            && !self.is_wanted(slot)
+        {
+            return Err(Error::unreachable(&self.start_failure));
+        }
+        Ok((0..self.n_wanted).all(is_up))
     }
 
     /// Whether some worker is there to run something.
@@ -273,6 +296,7 @@ impl Crew {
     fn start_all(&mut self, slots: &[usize], first: u64) -> Result<()> {
         let method = self.starter.method_now(self.settings.initializer.as_ref());
         let prepared = slots.iter().try_for_each(|&slot| self.prepare(slot, first));
+        let prepared = prepared.and_then(|()| self.write_nodes());
         let outcome = prepared.and_then(|()| match method {
             StartMethod::Fork => self.fork_all(slots),
             _ => self.order_all(slots, method),
@@ -312,8 +336,19 @@ impl Crew {
         slot.lacks_memory.store(0, Ordering::Relaxed);
         slot.is_retired.store(0, Ordering::Relaxed);
         slot.is_dismissed.store(0, Ordering::Relaxed);
+        slot.is_offered.store(0, Ordering::Relaxed);
         slot.state.store(AWAKE, Ordering::SeqCst);
         slot.job.store(first, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Writes which nodes have the workers, once, if they are not this machine's.
+    fn write_nodes(&mut self) -> Result<()> {
+        if self.nodes == 0
+            && let Some(nodes) = self.settings.encoded_nodes()?
+        {
+            self.nodes = record::write(&self.heap, &nodes)?;
+        }
         Ok(())
     }
 
@@ -346,11 +381,12 @@ impl Crew {
         let eventfd = eventfd.as_ref();
         let base = Base { heap, eventfd };
         let mut duty = duty(base, settings, pids.len(), self.n_cpus, run);
+        duty.nodes = self.nodes;
         let forks = Forks::begin()?;
         let mut outcome = Ok(());
         for &slot in slots {
             duty.slot_index = slot;
-            match starter.fork(&forks, &duty) {
+            match starter.fork(&forks, &duty, settings.slots_beside(slot)) {
                 Ok(pid) => pids[slot] = Some(pid),
                 Err(error) => outcome = outcome.and(Err(error)),
             }
@@ -372,12 +408,13 @@ impl Crew {
         let eventfd = eventfd.as_ref();
         let base = Base { heap, eventfd };
         let mut duty = duty(base, settings, pids.len(), self.n_cpus, None);
+        duty.nodes = self.nodes;
         let spawns = method == StartMethod::Spawn;
         let mut outcome = Ok(());
         for &slot in slots {
             duty.slot_index = slot;
             let order = fresh::order(&duty, spawns, self.initializer, self.conditions);
-            match starter.order(&duty, order) {
+            match starter.order(&duty, order, settings.slots_beside(slot)) {
                 Ok(pid) => pids[slot] = Some(pid),
                 Err(error) => outcome = outcome.and(Err(error)),
             }

@@ -1,0 +1,202 @@
+//! What `forklore-node` does on both sides of MPI: it carries frames, and starts the station.
+//!
+//! ```text
+//!  relay ── socket ── carry ── MPI ── agent: carry ── socket ── station
+//! ```
+//!
+//! Neither side knows what the frames say. While nothing is on its way, both sleep: the relay says
+//! so, and wakes the agent by a byte through the launcher's input.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::bootstrap::{FromAgent, Program, ToAgent};
+use crate::error::Result;
+use crate::link::Link;
+use crate::link::{QUIET, SocketLink, Talk};
+use crate::sys::launch::start_program;
+use crate::sys::letter;
+use crate::sys::line::line;
+use crate::sys::region;
+
+/// Where a relay's socket is that reaches its node through a program: an abstract name (unix(7)).
+pub(crate) const RENDEZVOUS: &str = "FORKLORE_RELAY";
+
+/// Says where the letter is of a process that is to be a station: how far the library's mark is in
+/// its object.
+pub(crate) const STATION: &str = "FORKLORE_STATION";
+
+/// While more is queued on one side than this, nothing is taken from the other.
+const MAX_QUEUED_BYTES: usize = 8 << 20;
+/// How long a side looks without sleeping, after something was carried.
+const SPIN: Duration = Duration::from_micros(50);
+/// How long it sleeps at first, and at most, while something is on its way.
+const NAPS: (Duration, Duration) = (Duration::from_micros(40), Duration::from_millis(1));
+
+/// Within that, it sleeps for a share of the time in which nothing was carried.
+const NAPS_PER_TIME: u32 = 8;
+/// How long it sleeps while nothing is.
+const ASLEEP: Duration = Duration::from_secs(3600);
+
+/// The relay's side, in rank 0: carries frames between the relay's socket and the agent, which
+/// `connect` gives. Returns when either is gone, with the reason.
+///
+/// # Errors
+/// If the relay or the agent is gone, or was never there.
+pub fn run_relay<L: Link>(connect: impl FnOnce() -> io::Result<L>) -> io::Result<()> {
+    let name = std::env::var_os(RENDEZVOUS).ok_or_else(|| {
+        io::Error::new(
+            ErrorKind::NotFound,
+            "this process was not started by forklore::Cluster",
+        )
+    })?;
+    let address = SocketAddr::from_abstract_name(name.as_encoded_bytes())?;
+    let stream = UnixStream::connect_addr(&address)?;
+    let mut agent = connect()?;
+    let wait = &mut |socket: &SocketLink, longest| {
+        socket.wait(longest);
+        Ok(())
+    };
+    carry(&mut SocketLink::new(stream)?, &mut agent, wait)
+}
+
+/// The agent's side, in rank 1: starts the station that the relay, which `connect` leads to, asks
+/// for, and carries frames between them. Returns when either is gone, with the reason.
+///
+/// # Errors
+/// If the relay or the station is gone, or was never there.
+pub fn run_agent<L: Link>(connect: impl FnOnce() -> io::Result<L>) -> io::Result<()> {
+    let mut relay = Talk::new(connect()?);
+    let station = match start_station(&mut relay) {
+        Ok(station) => station,
+        Err(error) => {
+            let why = error.to_string();
+            relay.send(&FromAgent::Failed { why }, &[])?;
+            wait_for_end(&mut relay);
+            return Err(error);
+        }
+    };
+    relay.send(&FromAgent::Started, &[])?;
+    let mut station = SocketLink::new(station)?;
+    carry(&mut station, &mut relay.into_link(), &mut wait_for_relay)
+}
+
+/// Waits until the relay wakes this side, or the station says something; or only takes what was
+/// left of a byte that woke it before.
+fn wait_for_relay(station: &SocketLink, longest: Duration) -> io::Result<()> {
+    let input = io::stdin();
+    let mut fds = [
+        PollFd::new(input.as_fd(), PollFlags::POLLIN),
+        PollFd::new(station.as_fd(), PollFlags::POLLIN),
+    ];
+    let timeout = PollTimeout::try_from(longest).unwrap_or(PollTimeout::MAX);
+    let _ = poll(&mut fds, timeout);
+    let is_there = fds[0].revents().is_some_and(|events| !events.is_empty());
+    match is_there.then(|| input.lock().read(&mut [0; 64])) {
+        Some(Ok(0)) => Err(ErrorKind::UnexpectedEof.into()),
+        Some(Err(error)) => Err(error),
+        Some(Ok(_)) | None => Ok(()),
+    }
+}
+
+/// Starts the station, and gives the socket that leads to it.
+fn start_station<L: Link>(relay: &mut Talk<L>) -> io::Result<UnixStream> {
+    let (program, mark) = loop {
+        match relay.receive::<ToAgent>()? {
+            Some(message) => match message.head {
+                ToAgent::Start { program, mark } => break (program, mark),
+                ToAgent::Bytes => return Err(ErrorKind::InvalidData.into()),
+            },
+            None => std::thread::sleep(NAPS.0),
+        }
+    };
+    let file = match std::fs::read(&program.path) {
+        Ok(bytes) if program.is(&bytes) => None,
+        _ => Some(fetch(relay, &program)?),
+    };
+    let path = match &file {
+        Some(file) => PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())),
+        None => program.path,
+    };
+    start(&path, mark).map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// Gets the program from the relay, into memory of this node alone: no folder has to be writable,
+/// or is left with anything in it.
+fn fetch<L: Link>(relay: &mut Talk<L>, program: &Program) -> io::Result<std::fs::File> {
+    relay.send(&FromAgent::Missing, &[])?;
+    loop {
+        if let Some(message) = relay.receive::<ToAgent>()? {
+            if !program.is(message.payload()) {
+                return Err(io::Error::other(
+                    "the program has not come through as it was sent",
+                ));
+            }
+            let file = region::file_without_a_name();
+            let file = file.map_err(|error| io::Error::other(error.to_string()))?;
+            let mut file = std::fs::File::from(file);
+            file.write_all(message.payload())?;
+            return Ok(file);
+        }
+        std::thread::sleep(NAPS.0);
+    }
+}
+
+fn start(program: &Path, mark: u64) -> Result<UnixStream> {
+    let (here, there) = line()?;
+    let letter = letter::leave(&here, &mark.to_le_bytes(), &there)?;
+    let name = program.file_name().unwrap_or_default();
+    start_program(program, name, (STATION, letter), &[there.as_fd()])?;
+    Ok(UnixStream::from(OwnedFd::from(here)))
+}
+
+/// Lets the relay read what was said, and end this.
+fn wait_for_end<L: Link>(relay: &mut Talk<L>) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline && relay.receive::<ToAgent>().is_ok() {
+        std::thread::sleep(NAPS.1);
+    }
+}
+
+/// How a side sleeps that may: on its socket, and on what else wakes it, no longer than this.
+type Sleep<'s> = dyn FnMut(&SocketLink, Duration) -> io::Result<()> + 's;
+
+/// Carries frames both ways until one side is gone.
+fn carry<L: Link>(socket: &mut SocketLink, mpi: &mut L, sleep: &mut Sleep<'_>) -> io::Result<()> {
+    let mut is_quiet = false;
+    let mut moved = Instant::now();
+    loop {
+        let mut did_any = false;
+        while mpi.n_queued_bytes() < MAX_QUEUED_BYTES
+            && let Some(frame) = socket.receive()?
+        {
+            is_quiet = frame == [QUIET];
+            mpi.send(frame)?;
+            did_any = true;
+        }
+        while socket.n_queued_bytes() < MAX_QUEUED_BYTES
+            && let Some(frame) = mpi.receive()?
+        {
+            is_quiet = frame == [QUIET];
+            socket.send(frame)?;
+            did_any = true;
+        }
+        if did_any {
+            moved = Instant::now();
+            if is_quiet {
+                sleep(socket, Duration::ZERO)?;
+            }
+        } else if is_quiet && mpi.n_queued_bytes() == 0 && socket.is_drained() {
+            sleep(socket, ASLEEP)?;
+            (is_quiet, moved) = (false, Instant::now());
+        } else if moved.elapsed() > SPIN {
+            socket.wait((moved.elapsed() / NAPS_PER_TIME).clamp(NAPS.0, NAPS.1));
+        }
+    }
+}

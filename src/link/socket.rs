@@ -1,0 +1,242 @@
+//! A Unix socket as a [`Link`].
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::signal::SigSet;
+use nix::sys::time::TimeSpec;
+
+use super::{Link, MAX_FRAME};
+
+/// Before each frame: its length.
+const LENGTH_BYTES: usize = size_of::<u32>();
+/// How much is read at once.
+const READ_BYTES: usize = 1 << 18;
+
+/// One end of a socket; each frame goes behind its length.
+pub(crate) struct SocketLink {
+    stream: UnixStream,
+    /// Frames with their lengths; of the first, `n_written` bytes are gone.
+    queue: VecDeque<Vec<u8>>,
+    n_written: usize,
+    n_queued: usize,
+    /// What was read: frames from `start` on.
+    input: Vec<u8>,
+    start: usize,
+    /// What is read at once.
+    buffer: Box<[u8]>,
+    /// The last read has taken all that there was: the next look reads nothing.
+    is_dry: bool,
+}
+
+impl SocketLink {
+    /// A link over a connected socket.
+    ///
+    /// # Errors
+    /// If the socket cannot be made nonblocking.
+    pub(crate) fn new(stream: UnixStream) -> io::Result<SocketLink> {
+        stream.set_nonblocking(true)?;
+        Ok(SocketLink {
+            stream,
+            queue: VecDeque::new(),
+            n_written: 0,
+            n_queued: 0,
+            input: Vec::new(),
+            start: 0,
+            buffer: vec![0; READ_BYTES].into(),
+            is_dry: false,
+        })
+    }
+
+    /// Sleeps until something can be received, or more of the queue handed over, or the time is
+    /// over.
+    pub(crate) fn wait(&self, longest: Duration) {
+        let mut events = PollFlags::POLLIN;
+        if !self.queue.is_empty() {
+            events |= PollFlags::POLLOUT;
+        }
+        let mut fds = [PollFd::new(self.stream.as_fd(), events)];
+        // An interruption is as good as an event: the caller looks again.
+        let _ = ppoll(
+            &mut fds,
+            Some(TimeSpec::from_duration(longest)),
+            None::<SigSet>,
+        );
+    }
+
+    /// Whether everything was handed over.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while let Some(frame) = self.queue.front() {
+            match self.stream.write(&frame[self.n_written..]) {
+                Ok(n) => {
+                    self.n_written += n;
+                    self.n_queued -= n;
+                    if self.n_written == frame.len() {
+                        self.queue.pop_front();
+                        self.n_written = 0;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next whole frame among what was read.
+    fn next_frame(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let rest = &self.input[self.start..];
+        let Some((length, rest)) = rest.split_first_chunk::<LENGTH_BYTES>() else {
+            return Ok(None);
+        };
+        let n_bytes = u32::from_le_bytes(*length) as usize;
+        if n_bytes > MAX_FRAME {
+            let what = format!("a frame of {n_bytes} bytes has arrived, and none is that long");
+            return Err(io::Error::new(ErrorKind::InvalidData, what));
+        }
+        let Some(frame) = rest.get(..n_bytes) else {
+            return Ok(None);
+        };
+        let frame = frame.to_vec();
+        self.start += LENGTH_BYTES + n_bytes;
+        if self.start == self.input.len() {
+            self.input.clear();
+            self.start = 0;
+        }
+        Ok(Some(frame))
+    }
+
+    /// Reads what has arrived; false if nothing has.
+    fn fill(&mut self) -> io::Result<bool> {
+        if std::mem::take(&mut self.is_dry) {
+            return Ok(false);
+        }
+        if self.start > 0 {
+            self.input.drain(..self.start);
+            self.start = 0;
+        }
+        loop {
+            match self.stream.read(&mut self.buffer) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(n) => {
+                    self.input.extend_from_slice(&self.buffer[..n]);
+                    self.is_dry = n < self.buffer.len();
+                    return Ok(true);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Link for SocketLink {
+    fn send(&mut self, mut frame: Vec<u8>) -> io::Result<()> {
+        let length = (frame.len() as u32).to_le_bytes();
+        frame.splice(..0, length);
+        self.n_queued += frame.len();
+        self.queue.push_back(frame);
+        self.flush()
+    }
+
+    fn receive(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let flushed = self.flush();
+        loop {
+            if let Some(frame) = self.next_frame()? {
+                return Ok(Some(frame));
+            }
+            // What the other side had sent before it went is received first.
+            if !self.fill()? {
+                return flushed.map(|()| None);
+            }
+        }
+    }
+
+    fn n_queued_bytes(&self) -> usize {
+        self.n_queued
+    }
+}
+
+impl AsFd for SocketLink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl From<SocketLink> for OwnedFd {
+    fn from(link: SocketLink) -> OwnedFd {
+        link.stream.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (SocketLink, SocketLink) {
+        let (here, there) = UnixStream::pair().unwrap();
+        (
+            SocketLink::new(here).unwrap(),
+            SocketLink::new(there).unwrap(),
+        )
+    }
+
+    /// Receives frames of these lengths, filled with `fill` of each, and hands over what is queued.
+    fn exchange(mut link: SocketLink, lengths: &[usize], fill: impl Fn(usize) -> u8) {
+        let mut lengths = lengths.iter();
+        let mut next = lengths.next();
+        while next.is_some() || link.n_queued_bytes() > 0 {
+            match (link.receive().unwrap(), next) {
+                (Some(frame), Some(&length)) => {
+                    assert_eq!(frame, vec![fill(length); length]);
+                    next = lengths.next();
+                }
+                (Some(frame), None) => panic!("{} bytes more than were sent", frame.len()),
+                (None, _) => link.wait(Duration::from_secs(60)),
+            }
+        }
+    }
+
+    #[test]
+    fn frames_of_all_lengths_arrive_in_order_while_both_sides_send() {
+        let (mut here, mut there) = pair();
+        let lengths = [0, 1, 7, MAX_FRAME, 3, 100_000, MAX_FRAME];
+        for length in lengths {
+            here.send(vec![length as u8; length]).unwrap();
+            there.send(vec![!length as u8; length]).unwrap();
+        }
+        assert!(here.n_queued_bytes() > 0);
+        let other = std::thread::spawn(move || exchange(there, &lengths, |length| length as u8));
+        exchange(here, &lengths, |length| !length as u8);
+        other.join().unwrap();
+    }
+
+    #[test]
+    fn what_was_sent_before_the_end_is_received() {
+        let (mut here, mut there) = pair();
+        here.send(b"last".to_vec()).unwrap();
+        drop(here);
+        assert_eq!(there.receive().unwrap().unwrap(), b"last");
+        assert_eq!(
+            there.receive().unwrap_err().kind(),
+            ErrorKind::UnexpectedEof
+        );
+    }
+
+    #[test]
+    fn nonsense_is_no_frame() {
+        let (here, mut there) = pair();
+        (&here.stream).write_all(&u32::MAX.to_le_bytes()).unwrap();
+        assert_eq!(there.receive().unwrap_err().kind(), ErrorKind::InvalidData);
+    }
+}

@@ -1,0 +1,486 @@
+//! The same map on many nodes.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cluster::hosts::{self, Host};
+use crate::cluster::mpirun::{Job, Launcher, Network};
+use crate::cpus::cpu_count;
+use crate::error::{Error, Outcome, Result};
+use crate::wire;
+
+use super::call::callable::{Bound, Unary};
+use super::call::run::{self, Call};
+use super::call::shared::Shared;
+use super::context::AsContext;
+use super::imap::Results;
+use super::map::all_or_panic;
+use super::nodes::{NodePlan, Nodes, Reach};
+use super::settings::Settings;
+use super::stats::Stats;
+use super::view::view_methods;
+use super::workers::nodes::Terms;
+use super::{Builder, Pending};
+
+/// Workers on several nodes that run functions on arguments, as a [`Pool`] does on one.
+///
+/// The same line does the same: any non-capturing function, results in order, an error for each
+/// item that has none. Each node has a pool of its own, in a fresh process of this program; the
+/// owner hands out the same chunks to all of them, so a slow node just takes fewer. What a function
+/// needs beside its argument is a context ([`map_with`](Cluster::map_with)), which goes to each
+/// node once.
+///
+/// A task that panics, aborts, is killed or runs out of memory costs its item, and the error names
+/// the [node](crate::TaskError::node). A node that is lost costs time: its items are run elsewhere.
+///
+/// # Fork safety
+/// As for [`Pool`]. No process stays on any node when the owner ends, however it ends.
+///
+/// # Example
+/// ```standalone_crate
+/// # fn main() -> forklore::Result<()> {
+/// use forklore::Cluster;
+///
+/// // Two nodes on this machine, to try it.
+/// let cluster = Cluster::builder().hosts(["localhost:2", "localhost:2"]).build()?;
+/// assert_eq!(cluster.workers(), 4);
+/// assert_eq!(cluster.map(|x: u64| x.pow(10), 0..24)[2], 1024);
+/// # Ok(()) }
+/// ```
+pub struct Cluster {
+    shared: Arc<Shared>,
+    nodes: Vec<Node>,
+}
+
+/// A node of a [`Cluster`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Node {
+    /// Its host's name; with a number behind it, if the same host is there several times.
+    pub name: String,
+    /// How many workers it has.
+    pub workers: usize,
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, self.workers)
+    }
+}
+
+/// Chooses what a [`Cluster`] is like.
+#[derive(Default)]
+#[must_use = "a builder makes a cluster only when `build` is called"]
+pub struct ClusterBuilder {
+    hosts: Option<Vec<String>>,
+    workers_per_node: Option<usize>,
+    pool: Builder,
+    network: Network,
+}
+
+impl Cluster {
+    /// A cluster of the nodes that this job's scheduler (Slurm, Grid Engine) gave. Outside of a
+    /// job, this machine is its only node.
+    ///
+    /// # Errors
+    /// As [`ClusterBuilder::build`].
+    pub fn new() -> Result<Cluster> {
+        Cluster::builder().build()
+    }
+
+    /// Configures a cluster before building it.
+    pub fn builder() -> ClusterBuilder {
+        ClusterBuilder::default()
+    }
+
+    /// The nodes, in the order in which the scheduler or the list has them.
+    pub fn nodes(&self) -> Vec<Node> {
+        self.nodes.clone()
+    }
+
+    /// The number of workers on all nodes.
+    pub fn workers(&self) -> usize {
+        self.shared.n_workers()
+    }
+
+    /// As [`Pool::imap`].
+    ///
+    /// # Panics
+    /// As [`Pool::imap`].
+    #[track_caller]
+    pub fn imap<F, I, A, R>(&self, f: F, args: I) -> impl Iterator<Item = R> + use<F, I, A, R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        Results::begin(&self.call(), Unary(f), args, true).map(|(_, result)| result)
+    }
+
+    /// As [`Pool::imap_unordered`].
+    ///
+    /// # Panics
+    /// As [`Pool::imap`].
+    #[track_caller]
+    pub fn imap_unordered<F, I, A, R>(
+        &self,
+        f: F,
+        args: I,
+    ) -> impl Iterator<Item = (usize, R)> + use<F, I, A, R>
+    where
+        F: Fn(A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        Results::begin(&self.call(), Unary(f), args, false)
+    }
+
+    /// As [`Pool::imap_with`].
+    ///
+    /// # Panics
+    /// As [`Pool::imap_with`].
+    #[track_caller]
+    pub fn imap_with<'c, X, F, I, A, R>(
+        &self,
+        context: &'c X,
+        f: F,
+        args: I,
+    ) -> impl Iterator<Item = R> + use<'c, X, F, I, A, R>
+    where
+        X: AsContext,
+        F: Fn(&X::Value, A) -> R,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+    {
+        let bound = Bound { f, context };
+        Results::begin(&self.call(), bound, args, true).map(|(_, result)| result)
+    }
+
+    /// As [`Pool::apply_async`].
+    pub fn apply_async<F, A, R>(&self, f: F, arg: A) -> Pending<R>
+    where
+        F: Fn(A) -> R + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+    {
+        Pending::one(self.call().begin(Unary(f), std::iter::once(arg)))
+    }
+
+    /// As [`Pool::map_async`].
+    pub fn map_async<F, I, A, R>(&self, f: F, args: I) -> Pending<Vec<R>>
+    where
+        F: Fn(A) -> R + 'static,
+        I: IntoIterator<Item = A>,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+    {
+        Pending::all(self.call().begin(Unary(f), args.into_iter()))
+    }
+
+    /// Runs `f` once on each worker of each node, and returns one result for each, node by node.
+    ///
+    /// # Panics
+    /// As [`Pool::broadcast`].
+    #[track_caller]
+    pub fn broadcast<F, R>(&self, f: F) -> Vec<R>
+    where
+        F: Fn() -> R,
+        R: Serialize + DeserializeOwned,
+    {
+        all_or_panic(self.try_broadcast(f))
+    }
+
+    /// As [`broadcast`](Cluster::broadcast); each worker has its result or an error.
+    pub fn try_broadcast<F, R>(&self, f: F) -> Vec<Outcome<R>>
+    where
+        F: Fn() -> R,
+        R: Serialize + DeserializeOwned,
+    {
+        run::broadcast(&self.shared, &f)
+    }
+
+    /// As [`Pool::stats`], for the workers of all nodes.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// As [`Pool::close`].
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// As [`Pool::join`]: no process is left on any node then.
+    pub fn join(&self) {
+        self.shared.join();
+    }
+
+    /// As [`Pool::terminate`].
+    pub fn terminate(&self) {
+        self.shared.terminate();
+    }
+
+    fn call(&self) -> Call<'_> {
+        Call::of(&self.shared)
+    }
+
+    fn traced_call(&self) -> Call<'_> {
+        self.call().traced()
+    }
+}
+
+view_methods!(Cluster, imap);
+
+impl Drop for Cluster {
+    /// As for a pool.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.terminate();
+        } else {
+            self.shared.join();
+        }
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("nodes", &self.nodes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClusterBuilder {
+    /// The hosts, each with the number of its workers, in place of what the scheduler gave:
+    /// `["node1:4", "node2:4"]`, or `["localhost:2,localhost:2"]` for two nodes on this machine.
+    pub fn hosts(mut self, hosts: impl IntoIterator<Item = impl AsRef<str>>) -> ClusterBuilder {
+        let hosts = hosts.into_iter().map(|host| host.as_ref().to_owned());
+        self.hosts = Some(hosts.collect());
+        self
+    }
+
+    /// How many workers each node has for which neither the scheduler nor the list says it; without
+    /// this, as many as this process may use processors.
+    pub fn workers_per_node(mut self, n: usize) -> ClusterBuilder {
+        self.workers_per_node = Some(n);
+        self
+    }
+
+    /// The network interface, or subnet, that the nodes' connections use, as in `eth0` or
+    /// `10.0.0.0/16`. Without this, MPI chooses, which on a head node with several may take one
+    /// that the nodes do not have.
+    ///
+    /// # Errors
+    /// `is_invalid_input()` if that is the name of no interface and no subnet.
+    pub fn interface(mut self, name: &str) -> Result<ClusterBuilder> {
+        self.network = self.network.interface(name)?;
+        Ok(self)
+    }
+
+    /// The ports that the nodes' connections use, where a firewall lets pass no others.
+    ///
+    /// # Errors
+    /// `is_invalid_input()` if they are too few, or some are for the system alone.
+    pub fn ports(mut self, ports: RangeInclusive<u16>) -> Result<ClusterBuilder> {
+        self.network = self.network.ports(ports)?;
+        Ok(self)
+    }
+
+    /// The program that starts another on a node, as `ssh` does, by its absolute path. Without
+    /// this, the scheduler's own way, or else `ssh`.
+    pub fn remote_shell(mut self, program: impl AsRef<Path>) -> ClusterBuilder {
+        self.network = self.network.remote_shell(program.as_ref());
+        self
+    }
+
+    /// As [`Builder::timeout`]; enforced on each node.
+    pub fn timeout(mut self, limit: Duration) -> ClusterBuilder {
+        self.pool = self.pool.timeout(limit);
+        self
+    }
+
+    /// As [`Builder::retries`]. What a lost node was running is run elsewhere in any case.
+    pub fn retries(mut self, n: u32) -> ClusterBuilder {
+        self.pool = self.pool.retries(n);
+        self
+    }
+
+    /// As [`Builder::max_tasks_per_worker`].
+    pub fn max_tasks_per_worker(mut self, n: usize) -> ClusterBuilder {
+        self.pool = self.pool.max_tasks_per_worker(n);
+        self
+    }
+
+    /// As [`Builder::memory_limit`].
+    pub fn memory_limit(mut self, bytes: u64) -> ClusterBuilder {
+        self.pool = self.pool.memory_limit(bytes);
+        self
+    }
+
+    /// Reaches all nodes, and has each start its workers.
+    ///
+    /// # Errors
+    /// `is_invalid_input()` if the hosts make no cluster; `is_os()` if a node cannot be reached,
+    /// which names it and the reason. No process is left then.
+    pub fn build(self) -> Result<Cluster> {
+        let hosts = self.found_hosts()?;
+        let mut plans: Vec<NodePlan> = Vec::new();
+        let mut first_slot = 0;
+        let mut reaching = Reaching::default();
+        for host in &hosts {
+            let default = self.workers_per_node.unwrap_or_else(cpu_count);
+            let n_workers = host.n_workers.unwrap_or(default);
+            plans.push(NodePlan {
+                name: numbered(&host.name, &hosts, plans.len()),
+                first_slot,
+                n_workers,
+                reach: reaching.to(host, &self.network)?,
+            });
+            first_slot += n_workers;
+        }
+        let settings = self.pool.settings()?;
+        let mut terms = Vec::new();
+        wire::encode(&Terms::of(&settings), &mut terms)?;
+        let node = |plan: &NodePlan| Node {
+            name: plan.name.clone(),
+            workers: plan.n_workers,
+        };
+        let nodes = plans.iter().map(node).collect();
+        let plan = Nodes {
+            nodes: plans,
+            terms,
+        };
+        let n_workers = plan.n_slots();
+        let settings = Settings {
+            // All that is asked of the workers is the stations' business.
+            max_tasks: u64::MAX,
+            timeout: None,
+            cpu_time_limit: None,
+            kills_descendants: false,
+            conditions: Default::default(),
+            nodes: Some(Arc::new(plan)),
+            ..settings
+        };
+        let shared = Shared::start(settings, n_workers, None)?;
+        // Dropped, it ends what has begun.
+        let cluster = Cluster { shared, nodes };
+        match cluster.shared.await_workers() {
+            Ok(()) => Ok(cluster),
+            Err(error) => {
+                cluster.terminate();
+                Err(error)
+            }
+        }
+    }
+
+    fn found_hosts(&self) -> Result<Vec<Host>> {
+        let hosts = match &self.hosts {
+            Some(list) => hosts::from_list(list)?,
+            None => match hosts::from_scheduler(&|name| std::env::var_os(name))? {
+                Some(allocation) => allocation.hosts,
+                None => vec![Host {
+                    name: "localhost".to_owned(),
+                    n_workers: None,
+                }],
+            },
+        };
+        if self.workers_per_node == Some(0) {
+            return Err(Error::invalid_input(
+                "nodes with 0 workers would never run anything; give at least 1 to workers_per_node",
+            ));
+        }
+        hosts::refuse_unknown(&hosts)?;
+        Ok(hosts)
+    }
+}
+
+/// A name that says which of several nodes on one host it is.
+fn numbered(name: &str, hosts: &[Host], index: usize) -> String {
+    let same = |hosts: &[Host]| hosts.iter().filter(|host| host.name == name).count();
+    match same(hosts) {
+        1 => name.to_owned(),
+        _ => format!("{name}#{}", same(&hosts[..index]) + 1),
+    }
+}
+
+/// How the stations of other machines are started, once it was found out.
+#[derive(Default)]
+struct Reaching {
+    found: Option<(Launcher, PathBuf)>,
+}
+
+impl Reaching {
+    /// How a host's station is started.
+    ///
+    /// # Errors
+    /// `is_invalid_input()` if another machine is to be reached and something for it is not
+    /// installed.
+    fn to(&mut self, host: &Host, network: &Network) -> Result<Reach> {
+        if hosts::is_local(&host.name) {
+            return Ok(Reach::Here);
+        }
+        let path = std::env::var_os("PATH");
+        if self.found.is_none() {
+            let program = node_program(path.as_deref())?;
+            self.found = Some((Launcher::find(path.as_deref())?, program));
+        }
+        let Some((launcher, program)) = &self.found else {
+            return Ok(Reach::Here);
+        };
+        let job = Job {
+            host: &host.name,
+            program,
+            relay: &[],
+            agent: &[],
+            exported: &[],
+        };
+        let line = launcher.command_line(&job, network, std::env::vars_os());
+        let mut arguments = vec![launcher.program().as_os_str().to_owned()];
+        arguments.extend(line.arguments);
+        Ok(Reach::By {
+            arguments,
+            environment: line.environment,
+        })
+    }
+}
+
+/// Names `forklore-node`, in place of what `PATH` has.
+const NODE_PROGRAM: &str = "FORKLORE_NODE";
+
+/// The program that carries a cluster's messages over MPI.
+fn node_program(path: Option<&OsStr>) -> Result<PathBuf> {
+    if let Some(program) = std::env::var_os(NODE_PROGRAM) {
+        let program = PathBuf::from(program);
+        return match program.is_absolute() && program.is_file() {
+            true => Ok(program),
+            false => Err(Error::invalid_input(format!(
+                "{NODE_PROGRAM} is {}, which is not the absolute path of a program; give that of \
+                 forklore-node",
+                program.display()
+            ))),
+        };
+    }
+    let mut folders: Vec<PathBuf> = Vec::new();
+    let own = std::env::current_exe().ok();
+    folders.extend(own.and_then(|program| Some(program.parent()?.to_owned())));
+    folders.extend(path.iter().flat_map(std::env::split_paths));
+    let mut programs = folders
+        .into_iter()
+        .map(|folder| folder.join("forklore-node"));
+    programs.find(|program| program.is_absolute() && program.is_file()).ok_or_else(|| {
+        Error::invalid_input(format!(
+            "there is no forklore-node in PATH, which carries a cluster's messages over MPI; build it with \
+             this machine's MPI (cargo install --path node, in forklore's repository), or say where \
+             it is in {NODE_PROGRAM}"
+        ))
+    })
+}

@@ -1,0 +1,306 @@
+//! A node's own process: a pool that runs what a relay sends.
+//!
+//! ```text
+//!  relay ── Begin ─▶ pool of its own ─▶ Ready
+//!        ── Function, Context, Block ─▶ a map on the pool ─▶ Results
+//! ```
+//!
+//! It is a fresh process of the owner's program, so it has the same code at the same offsets; it
+//! begins before `main`, has one thread, and never gets further. What other processes it starts are
+//! its pool's workers. It ends with its relay, whatever ends that: the link ends, or Linux kills it
+//! with the process that has started it.
+
+mod code;
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::cluster::node::STATION;
+use crate::error::{Cause, Error, Result};
+use crate::link::{SocketLink, Talk};
+use crate::shared::heap::{Heap, Offset};
+use crate::sys::child::{self, Branch};
+use crate::sys::descriptor;
+use crate::sys::launch::forget_launch;
+use crate::sys::letter::Letter;
+use crate::sys::line::Line;
+use crate::wire;
+
+use code::Objects;
+
+use super::call::flight::{Flight, Function};
+use super::call::harvest::Harvest;
+use super::call::options::Options;
+use super::call::shared::{Load, Shared};
+use super::context::{ContextMemory, Source, Written};
+use super::plan::Schedule;
+use super::settings::{Settings, StartMethod};
+use super::shm::args::{Arguments, Layout};
+use super::workers::entry;
+use super::workers::nodes::Terms;
+use super::workers::nodes::message::{Args, Block, ToRelay, ToStation};
+
+/// What the loader runs before `main`, also in every process that is no station.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static STATION_ENTRY: extern "C" fn() = enter;
+
+/// While tasks run, the station looks for their results at least, and at most, this often; within
+/// that, after a share of the time that they have taken.
+const LOOKS: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
+const LOOKS_PER_TIME: u32 = 64;
+/// How long an idle station sleeps before it looks whether its pool is well.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Becomes a station, if this process is to be one.
+extern "C" fn enter() {
+    let Some((_branch, line)) = find_line() else {
+        return;
+    };
+    child::name_process(c"forklore-statio");
+    child::pass_interrupts();
+    let stream = UnixStream::from(OwnedFd::from(line));
+    if let Ok(link) = SocketLink::new(stream) {
+        let mut station = Station {
+            talk: Talk::new(link),
+            pool: None,
+            functions: HashMap::new(),
+            objects: Objects::default(),
+            contexts: HashMap::new(),
+            open: Vec::new(),
+        };
+        // However the link ends, nothing is left to do.
+        let _ = station.serve();
+        if let Some(pool) = station.pool.take() {
+            pool.terminate();
+        }
+    }
+    child::exit_now(0)
+}
+
+/// The line of a process that is to be a station, if this one is. It ends with the process that
+/// has started it, and never gets to `main`.
+fn find_line() -> Option<(Branch, Line)> {
+    let value = std::env::var_os(STATION)?;
+    let letter = Letter::<8>::find(&value)?;
+    let (offset, path) = entry::own_object()?;
+    if u64::from_le_bytes(*letter.content()) != offset {
+        return None;
+    }
+    let branch = Branch::enter();
+    if letter.is_orphaned() {
+        child::exit_now(1);
+    }
+    forget_launch(STATION, &path);
+    child::die_with(nix::unistd::getppid());
+    let line = letter.take();
+    descriptor::fill_standard();
+    child::keep_zombies();
+    Some((branch, line))
+}
+
+struct Station {
+    talk: Talk<SocketLink>,
+    pool: Option<Arc<Shared>>,
+    /// Where the functions' names are written, or why they cannot be called.
+    functions: HashMap<u64, Result<Offset, Arc<Error>>>,
+    objects: Objects,
+    contexts: HashMap<(u64, u64), Result<Arc<Written>, Arc<Error>>>,
+    open: Vec<Underway>,
+}
+
+/// A block whose tasks run.
+struct Underway {
+    block: u64,
+    n_tasks: u64,
+    flight: Result<Flight, Arc<Error>>,
+}
+
+impl Station {
+    /// Serves the relay until the link ends.
+    fn serve(&mut self) -> std::io::Result<()> {
+        let mut looked = Instant::now();
+        loop {
+            let mut did_any = false;
+            while let Some(message) = self.talk.receive::<ToStation>()? {
+                did_any = true;
+                let (head, payload) = message.split();
+                let payload = &*payload;
+                let reply = match head {
+                    ToStation::Begin { n_workers } => Some(self.begin(n_workers, payload)),
+                    ToStation::Ping => Some(ToRelay::Pong),
+                    ToStation::Object { object, version } => {
+                        // A function in an object that is not there says so when it is called.
+                        let _ = self.objects.put((object, version), payload);
+                        None
+                    }
+                    ToStation::Function { function, ref code } => {
+                        let name = self.heap().and_then(|heap| self.objects.write(&heap, code));
+                        self.functions.insert(function, name.map_err(Arc::new));
+                        None
+                    }
+                    ToStation::Context { context } => {
+                        let written = self.write_context(payload);
+                        self.contexts.insert(context, written.map_err(Arc::new));
+                        None
+                    }
+                    ToStation::Forget { context } => {
+                        self.contexts.remove(&context);
+                        None
+                    }
+                    ToStation::Block(ref block) => {
+                        let flight = self.launch(block, payload);
+                        self.open.push(Underway {
+                            block: block.block,
+                            n_tasks: block.n_tasks,
+                            flight,
+                        });
+                        None
+                    }
+                };
+                if let Some(reply) = reply {
+                    self.talk.send(&reply, &[])?;
+                }
+            }
+            did_any |= self.send_results()?;
+            if did_any {
+                looked = Instant::now();
+            } else {
+                self.talk.link().wait(self.patience(looked));
+            }
+        }
+    }
+
+    /// How long to sleep, unless the relay says something.
+    fn patience(&self, looked: Instant) -> Duration {
+        match self.open.is_empty() {
+            true => IDLE,
+            false => (looked.elapsed() / LOOKS_PER_TIME).clamp(LOOKS.0, LOOKS.1),
+        }
+    }
+
+    fn begin(&mut self, n_workers: usize, terms: &[u8]) -> ToRelay {
+        let pool = wire::decode::<Terms>(terms).and_then(|terms| {
+            let settings = Settings {
+                method: StartMethod::Fork,
+                is_auto: true,
+                initializer: None,
+                max_tasks: terms.max_tasks,
+                schedule: Schedule::Auto,
+                timeout: terms.timeout,
+                retries: terms.retries,
+                cpu_time_limit: terms.cpu_time_limit,
+                kills_descendants: terms.kills_descendants,
+                conditions: terms.conditions,
+                closures: Arc::default(),
+                local: None,
+                nodes: None,
+            };
+            Shared::start(settings, n_workers, None)
+        });
+        match pool {
+            Ok(pool) => {
+                self.pool = Some(pool);
+                ToRelay::Ready
+            }
+            Err(error) => ToRelay::Failed {
+                why: error.to_string(),
+            },
+        }
+    }
+
+    fn pool(&self) -> Result<&Arc<Shared>> {
+        self.pool.as_ref().ok_or_else(Error::closed)
+    }
+
+    fn heap(&self) -> Result<Arc<Heap>> {
+        self.pool()?.heap()
+    }
+
+    fn write_context(&self, bytes: &[u8]) -> Result<Arc<Written>> {
+        self.pool()?.written(&Bytes(bytes))
+    }
+
+    /// Begins to run a block's tasks.
+    fn launch(&self, block: &Block, payload: &[u8]) -> Result<Flight, Arc<Error>> {
+        let pool = self.pool()?;
+        let unknown = || Error::decode_message("the block names what was not sent");
+        let function = self
+            .functions
+            .get(&block.function)
+            .ok_or_else(unknown)?
+            .clone()?;
+        let context = match block.context {
+            Some(context) => Some(self.contexts.get(&context).ok_or_else(unknown)?.clone()?),
+            None => None,
+        };
+        let layout = match &block.args {
+            Args::Plain { stride } => Layout::Plain {
+                stride: *stride,
+                n: block.n_tasks,
+            },
+            Args::Encoded { lengths } => Layout::Encoded { lengths },
+        };
+        let load = Load {
+            args: Arguments::copied(&pool.heap()?, layout, payload)?,
+            n_items: block.n_tasks as usize,
+            context,
+            ..Load::default()
+        };
+        let options = Options {
+            time_limit: block.time_limit,
+            ..Options::of(pool.settings()).here()
+        };
+        let function = Function::Written(function);
+        Ok(Flight::launch_for(
+            pool,
+            function,
+            load,
+            options,
+            block.only_worker,
+        )?)
+    }
+
+    /// Sends the results of blocks whose tasks have ended.
+    fn send_results(&mut self) -> std::io::Result<bool> {
+        let mut has_sent = false;
+        let mut index = 0;
+        while let Some(underway) = self.open.get(index) {
+            let harvest = match &underway.flight {
+                Ok(flight) => flight.harvest(),
+                Err(error) => Some(Harvest::failed(
+                    underway.n_tasks,
+                    &Cause::NotRun(error.to_string()),
+                )),
+            };
+            let Some(harvest) = harvest else {
+                index += 1;
+                continue;
+            };
+            let results = ToRelay::Results {
+                block: underway.block,
+                task_ns: harvest.task_ns,
+                runs: harvest.runs,
+            };
+            self.open.swap_remove(index);
+            self.talk.send(&results, &[&harvest.values])?;
+            has_sent = true;
+        }
+        Ok(has_sent)
+    }
+}
+
+/// A context as another process has encoded it.
+struct Bytes<'b>(&'b [u8]);
+
+impl Source for Bytes<'_> {
+    fn written(&self, memory: &Arc<dyn ContextMemory>) -> Result<Arc<Written>> {
+        Written::new(memory, &mut |sink| {
+            sink.put(self.0);
+            Ok(())
+        })
+    }
+}

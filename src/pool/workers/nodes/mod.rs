@@ -1,0 +1,48 @@
+//! Workers on other nodes.
+//!
+//! ```text
+//!  owner ══ board, in shared memory ══ relay ── link: a socket, or MPI ── station ══ its own board ══ workers
+//! ```
+//!
+//! A *relay* is a worker of the owner's pool that runs nothing itself. It holds a slot for each
+//! worker of one node, claims chunks as any worker does, sends them to the node's *station*, and
+//! commits what comes back. The station is a fresh process of the owner's program on that node,
+//! with a pool of its own. So all that a map does about schedules, deaths and retries is done where
+//! it is done on one machine, and a node that is lost is a relay that dies.
+
+pub(in crate::pool) mod message;
+mod reach;
+pub(super) mod relay;
+mod seat;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::conditions::Conditions;
+use crate::pool::settings::Settings;
+
+/// What a station's pool is like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::pool) struct Terms {
+    pub(in crate::pool) max_tasks: u64,
+    pub(in crate::pool) timeout: Option<Duration>,
+    pub(in crate::pool) retries: u32,
+    pub(in crate::pool) cpu_time_limit: Option<Duration>,
+    pub(in crate::pool) kills_descendants: bool,
+    pub(in crate::pool) conditions: Conditions,
+}
+
+impl Terms {
+    /// What is asked of the workers of a pool, and its relays leave to the stations.
+    pub(in crate::pool) fn of(settings: &Settings) -> Terms {
+        Terms {
+            max_tasks: settings.max_tasks,
+            timeout: settings.timeout,
+            retries: settings.retries,
+            cpu_time_limit: settings.cpu_time_limit,
+            kills_descendants: settings.kills_descendants,
+            conditions: settings.conditions.clone(),
+        }
+    }
+}

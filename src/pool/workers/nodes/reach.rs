@@ -1,0 +1,344 @@
+//! How a relay gets to its node's station.
+
+use std::cell::{Cell, RefCell};
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::process::{Child, ChildStderr, ChildStdin};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::Signal;
+
+use crate::cluster::bootstrap::{FromAgent, Program as Own, ToAgent};
+use crate::cluster::node::{RENDEZVOUS, STATION};
+use crate::error::Error;
+use crate::link::{SocketLink, Talk};
+use crate::pool::nodes::Reach;
+use crate::pool::workers::entry;
+use crate::sys::child::{self, Ended};
+use crate::sys::launch::Launch;
+use crate::sys::line::{Line, line};
+use crate::sys::{letter, process_id, program};
+
+/// A node that was not reached within this time is none.
+pub(super) const REACHED_WITHIN: Duration = Duration::from_secs(60);
+/// How often the program that reaches a node is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(5);
+/// How long it may take to end when it was asked to; it is killed then.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+/// How long its end is waited for when the station's is known.
+const ENDS_SOON: Duration = Duration::from_secs(1);
+/// How much of its standard error is kept, to say why it failed.
+const TAIL_BYTES: usize = 2000;
+
+/// The process that leads to a station: the station itself, or the program that reaches it.
+pub(super) struct Reached {
+    pid: i32,
+    ended: Cell<Option<Ended>>,
+    program: Option<Program>,
+}
+
+struct Program {
+    name: String,
+    input: Option<ChildStdin>,
+    error: Option<RefCell<ChildStderr>>,
+    output: RefCell<Output>,
+}
+
+/// What a program prints on its standard error.
+#[derive(Default)]
+struct Output {
+    tail: Vec<u8>,
+    /// Whether it is passed on. Not while the node is being reached: then it is the reason for a
+    /// failure, or noise.
+    is_passed_on: bool,
+}
+
+/// Starts what leads to a node's station, and waits until that is there. `is_over` says that it is
+/// not needed any more.
+///
+/// # Errors
+/// Why there is no station, as the end of a sentence about the node.
+pub(super) fn reach(
+    reach: &Reach,
+    is_over: &dyn Fn() -> bool,
+) -> Result<(Reached, SocketLink), String> {
+    match reach {
+        Reach::Here => reach_here(),
+        Reach::By {
+            arguments,
+            environment,
+        } => {
+            let listener = Listener::new()?;
+            let mut environment = environment.clone();
+            environment.push((RENDEZVOUS.into(), listener.name.clone().into()));
+            let name = arguments
+                .first()
+                .map(|name| name.to_string_lossy().into_owned());
+            let name = name.unwrap_or_default();
+            let child = program::start(arguments, &environment)
+                .map_err(|error| format!("cannot be reached: {name} does not start: {error}"))?;
+            let reached = Reached::by(name, child);
+            let link = listener.accept(&reached, is_over)?;
+            let link = start_station(link, &reached, is_over)?;
+            reached.begin_to_pass_on();
+            Ok((reached, link))
+        }
+    }
+}
+
+fn reach_here() -> Result<(Reached, SocketLink), String> {
+    let (pid, line) = launch_station().map_err(|error| format!("has no station: {error}"))?;
+    let stream = UnixStream::from(OwnedFd::from(line));
+    let link = SocketLink::new(stream).map_err(|error| format!("has no station: {error}"))?;
+    let reached = Reached {
+        pid,
+        ended: Cell::new(None),
+        program: None,
+    };
+    Ok((reached, link))
+}
+
+/// Has the agent start the station.
+fn start_station(
+    link: SocketLink,
+    reached: &Reached,
+    is_over: &dyn Fn() -> bool,
+) -> Result<SocketLink, String> {
+    let fail = |error: Error| format!("has no station: {error}");
+    let (mark, object) = entry::check_can_launch().map_err(fail)?;
+    if !object.as_os_str().is_empty() {
+        return Err(format!(
+            "has no station: the library is in {} and not in the program itself",
+            object.display()
+        ));
+    }
+    let (program, bytes) = Own::own().map_err(fail)?;
+    let mut talk = Talk::new(link);
+    let lost = |error: std::io::Error| match reached.ends_soon() {
+        true => reached.how_it_ended(),
+        false => format!("is lost: {error}"),
+    };
+    talk.send(&ToAgent::Start { program, mark }, &[])
+        .map_err(lost)?;
+    let deadline = Instant::now() + REACHED_WITHIN;
+    loop {
+        match talk
+            .receive::<FromAgent>()
+            .map_err(lost)?
+            .map(|message| message.head)
+        {
+            Some(FromAgent::Started) => return Ok(talk.into_link()),
+            Some(FromAgent::Missing) => talk.send(&ToAgent::Bytes, &[&bytes]).map_err(lost)?,
+            Some(FromAgent::Failed { why }) => return Err(format!("has no station: {why}")),
+            None => {
+                reached.pass_on_output();
+                if is_over() {
+                    reached.end();
+                    return Err("is not needed any more".to_owned());
+                }
+                if Instant::now() >= deadline {
+                    return Err(format!(
+                        "has not started a station within {REACHED_WITHIN:?}"
+                    ));
+                }
+                talk.link().wait(LOOK);
+            }
+        }
+    }
+}
+
+/// Launches a fresh process that is a node's station. Returns its pid, and the line to it.
+fn launch_station() -> Result<(i32, Line), Error> {
+    let (offset, path) = entry::check_can_launch()?;
+    let (here, there) = line()?;
+    let letter = letter::leave(&here, &offset.to_le_bytes(), &there)?;
+    let launch = Launch {
+        object: &path,
+        address: entry::address(),
+        variable: (STATION, letter),
+        files: &[there.as_fd()],
+    };
+    Ok((launch.start()?, here))
+}
+
+impl Reached {
+    fn by(name: String, mut child: Child) -> Reached {
+        let error = child.stderr.take();
+        if let Some(error) = &error {
+            let _ = fcntl(error, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+        }
+        Reached {
+            pid: child.id() as i32,
+            ended: Cell::new(None),
+            program: Some(Program {
+                name,
+                input: child.stdin.take(),
+                error: error.map(RefCell::new),
+                output: RefCell::default(),
+            }),
+        }
+    }
+
+    /// Whether the process has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        if self.ended.get().is_none() {
+            self.ended.set(child::try_reap(self.pid));
+        }
+        self.ended.get().is_some()
+    }
+
+    /// As [`has_ended`](Reached::has_ended), where that is about to happen.
+    pub(super) fn ends_soon(&self) -> bool {
+        if !self.has_ended() {
+            let deadline = Instant::now() + ENDS_SOON;
+            self.ended.set(child::reap_before(self.pid, Some(deadline)));
+        }
+        self.has_ended()
+    }
+
+    /// How the process has ended, as the end of a sentence about the node.
+    pub(super) fn how_it_ended(&self) -> String {
+        let how = self
+            .ended
+            .get()
+            .map_or("is lost".to_owned(), |ended| ended.to_string());
+        let Some(program) = &self.program else {
+            return format!("is lost: its station {how}");
+        };
+        program.read_output();
+        let name = &program.name;
+        let said = String::from_utf8_lossy(&program.output.borrow().tail).into_owned();
+        let lines: Vec<&str> = said
+            .lines()
+            .map(str::trim)
+            .filter(|line| is_telling(line))
+            .collect();
+        match lines.as_slice() {
+            [] => format!("is lost: {name} {how}"),
+            lines => format!("is lost: {name} {how}, and said: {}", lines.join(" ")),
+        }
+    }
+
+    /// Passes on what the program has printed since.
+    pub(super) fn pass_on_output(&self) {
+        if let Some(program) = &self.program {
+            program.read_output();
+        }
+    }
+
+    fn begin_to_pass_on(&self) {
+        if let Some(program) = &self.program {
+            program.output.borrow_mut().is_passed_on = true;
+        }
+    }
+
+    /// Wakes a program that sleeps because nothing was on its way.
+    pub(super) fn wake(&mut self) {
+        if let Some(input) = self
+            .program
+            .as_mut()
+            .and_then(|program| program.input.as_mut())
+        {
+            // A program that does not read sleeps no deeper for it, and one that is gone is noticed
+            // elsewhere.
+            let _ = input.write_all(b"\n");
+        }
+    }
+
+    /// Ends the process, and waits for that.
+    pub(super) fn end(&self) {
+        if self.has_ended() {
+            return;
+        }
+        child::kill(self.pid, Signal::SIGTERM);
+        let ended = child::reap_before(self.pid, Some(Instant::now() + ENDS_WITHIN));
+        if ended.is_none() {
+            child::kill(self.pid, Signal::SIGKILL);
+            child::reap(self.pid);
+        }
+        self.ended.set(Some(ended.unwrap_or(Ended::Unknown)));
+    }
+}
+
+/// Whether a line of a program's says something: `mpirun` draws boxes.
+fn is_telling(line: &str) -> bool {
+    line.chars().any(char::is_alphanumeric)
+}
+
+impl Program {
+    fn read_output(&self) {
+        let Some(mut pipe) = self.error.as_ref().map(RefCell::borrow_mut) else {
+            return;
+        };
+        let mut bytes = [0; 4096];
+        let mut output = self.output.borrow_mut();
+        while let Ok(n @ 1..) = pipe.read(&mut bytes) {
+            if output.is_passed_on {
+                let _ = std::io::stderr().write_all(&bytes[..n]);
+            }
+            output.tail.extend_from_slice(&bytes[..n]);
+            let n_old = output.tail.len().saturating_sub(TAIL_BYTES);
+            output.tail.drain(..n_old);
+        }
+    }
+}
+
+/// Where the program finds this process.
+struct Listener {
+    socket: UnixListener,
+    name: String,
+}
+
+impl Listener {
+    fn new() -> Result<Listener, String> {
+        let fail = |error: std::io::Error| format!("cannot be reached: no socket: {error}");
+        for attempt in 0..100 {
+            let name = format!("forklore-{}-{attempt}", process_id());
+            let address = SocketAddr::from_abstract_name(&name).map_err(fail)?;
+            match UnixListener::bind_addr(&address) {
+                Ok(socket) => {
+                    socket.set_nonblocking(true).map_err(fail)?;
+                    return Ok(Listener { socket, name });
+                }
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+                Err(error) => return Err(fail(error)),
+            }
+        }
+        Err(fail(ErrorKind::AddrInUse.into()))
+    }
+
+    /// Waits for the program. Another user's, who has guessed the name, is sent away.
+    fn accept(&self, reached: &Reached, is_over: &dyn Fn() -> bool) -> Result<SocketLink, String> {
+        let deadline = Instant::now() + REACHED_WITHIN;
+        loop {
+            match self.socket.accept() {
+                Ok((stream, _)) if letter::is_own(stream.as_fd()) => {
+                    return SocketLink::new(stream).map_err(|error| format!("is lost: {error}"));
+                }
+                Ok(_) => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(format!("cannot be reached: {error}")),
+            }
+            reached.pass_on_output();
+            if reached.has_ended() {
+                return Err(reached.how_it_ended());
+            }
+            if is_over() {
+                reached.end();
+                return Err("is not needed any more".to_owned());
+            }
+            if Instant::now() >= deadline {
+                reached.end();
+                return Err(format!("was not reached within {REACHED_WITHIN:?}"));
+            }
+            let mut fds = [nix::poll::PollFd::new(
+                self.socket.as_fd(),
+                nix::poll::PollFlags::POLLIN,
+            )];
+            let _ = nix::poll::poll(&mut fds, LOOK.as_millis() as u16);
+        }
+    }
+}

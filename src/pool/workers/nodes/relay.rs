@@ -1,0 +1,428 @@
+//! A relay's life: reach the node's station, then claim for it, and commit what it sends back.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::link::{Link, Payload, SocketLink, Talk};
+use crate::shared::heap::{Heap, Offset};
+use crate::symbol::Symbol;
+use crate::sys::atomic::Ordering;
+use crate::sys::child;
+use crate::wire;
+
+use super::message::{Code, ToRelay, ToStation};
+use super::reach::{Reached, reach};
+use super::seat::{Claimed, Parcel, Seat};
+use crate::pool::call::transport::ContextId;
+use crate::pool::nodes::{NodePlan, Nodes, Reach};
+use crate::pool::shm::base::Base;
+use crate::pool::shm::{contexts, record, sleep};
+use crate::pool::workers::worker::{Duty, NODE_LOST};
+
+/// A station that was silent for this long is asked whether it is there.
+const ASKED_AFTER: Duration = Duration::from_secs(2);
+/// A station that was silent for this long is lost.
+const LOST_AFTER: Duration = Duration::from_secs(10);
+/// How long a relay sleeps at least, and at most, while it waits for results: it hears them at
+/// once, but new jobs only when it looks.
+const NAPS: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(1));
+/// While more is queued than this, nothing more is claimed: other nodes may be faster.
+const MAX_QUEUED_BYTES: usize = 32 << 20;
+/// When nothing was on its way for this long, those who carry frames may sleep.
+const QUIET_AFTER: Duration = Duration::from_secs(1);
+/// The same while none of its seats is free, and so none waits for a job.
+const LONG_NAP: Duration = Duration::from_millis(100);
+
+/// Holds slots for the workers of one node until the pool is closed; the process then ends.
+pub(in crate::pool) fn run(duty: &Duty<'_>) -> ! {
+    child::name_process(c"forklore-relay");
+    child::pass_interrupts();
+    let nodes: Result<Nodes, _> = wire::decode(record::read(duty.base.heap, duty.nodes));
+    let Ok(nodes) = nodes else {
+        child::exit_now(NODE_LOST);
+    };
+    let Some(node) = nodes.of_slot(duty.slot_index) else {
+        child::exit_now(NODE_LOST);
+    };
+    let seats = Seats::of(duty.base, node);
+    // Held from here on: an owner whose relay cannot reach its node is to know it at once.
+    seats.take_offered(false);
+    match Relay::begin(node, &nodes, seats) {
+        Ok(mut relay) => match relay.work() {
+            Ok(()) => relay.retire(),
+            Err(why) => relay.seats.lose(&why),
+        },
+        Err((seats, why)) => seats.lose(&why),
+    }
+}
+
+/// The slots of a node.
+struct Seats<'a> {
+    base: Base<'a>,
+    node: &'a NodePlan,
+    seats: Vec<Seat<'a>>,
+}
+
+impl<'a> Seats<'a> {
+    fn of(base: Base<'a>, node: &'a NodePlan) -> Seats<'a> {
+        let seats = node.slots().enumerate();
+        let seats = seats.map(|(index, slot)| Seat::new(base, index, slot));
+        Seats {
+            base,
+            node,
+            seats: seats.collect(),
+        }
+    }
+
+    /// Takes the slots that the owner has made ready, and says whether there were any. They are up
+    /// once the station is there.
+    fn take_offered(&self, is_up: bool) -> bool {
+        let mut took_any = false;
+        for seat in &self.seats {
+            if seat.slot.is_offered.swap(0, Ordering::SeqCst) != 0 {
+                seat.take();
+                took_any = true;
+            }
+            if is_up && seat.is_taken() {
+                seat.slot.is_up.store(1, Ordering::Release);
+            }
+        }
+        took_any
+    }
+
+    /// The seats that are held.
+    fn taken(&self) -> impl Iterator<Item = &Seat<'a>> {
+        self.seats.iter().filter(|seat| seat.is_taken())
+    }
+
+    /// Whether the owner is gone, or will have nothing to do.
+    fn are_needless(&self) -> bool {
+        let board = self.base.board();
+        let has_job = |seat: &Seat<'_>| !seat.is_idle() || board.has_job(seat.job());
+        board.owner.is_cut() || (board.is_closed() && !self.taken().any(has_job))
+    }
+
+    /// Ends the process when its owner wants it no more.
+    fn retire(&self) -> ! {
+        self.take_offered(false);
+        for seat in self.taken() {
+            seat.slot.is_retired.store(1, Ordering::Release);
+        }
+        child::exit_now(0)
+    }
+
+    /// Ends the process, with the reason where the owner reads what a worker's last words were.
+    fn lose(&self, why: &str) -> ! {
+        self.take_offered(false);
+        for slot in self.node.slots() {
+            let last_words = &self.base.board().last_panics[slot];
+            last_words.clear();
+            last_words.add(&format!("node {} {why}", self.node.name));
+        }
+        child::exit_now(NODE_LOST)
+    }
+}
+
+struct Relay<'a> {
+    seats: Seats<'a>,
+    talk: Talk<SocketLink>,
+    /// What leads to the station, and ends with this process.
+    reached: Reached,
+    /// The blocks that are on their way.
+    open: HashMap<u64, Claimed>,
+    n_blocks: u64,
+    /// The functions, objects and contexts that the station has.
+    functions: HashSet<Offset>,
+    objects: HashSet<(PathBuf, [u64; 5])>,
+    contexts: HashSet<(u64, u64)>,
+    /// How long nothing has come that was waited for, and whether the station was asked.
+    silence: Duration,
+    was_asked: bool,
+    /// Whether those who carry frames may sleep.
+    is_quiet: bool,
+}
+
+impl<'a> Relay<'a> {
+    /// Reaches the station, and has it make its pool.
+    fn begin(
+        node: &'a NodePlan,
+        nodes: &Nodes,
+        seats: Seats<'a>,
+    ) -> Result<Relay<'a>, (Seats<'a>, String)> {
+        let (reached, link) = match reach(&node.reach, &|| seats.are_needless()) {
+            Ok(reached) => reached,
+            Err(_) if seats.are_needless() => seats.retire(),
+            Err(why) => return Err((seats, why)),
+        };
+        let mut relay = Relay {
+            seats,
+            talk: Talk::new(link),
+            reached,
+            open: HashMap::new(),
+            n_blocks: 0,
+            functions: HashSet::new(),
+            objects: HashSet::new(),
+            contexts: HashSet::new(),
+            silence: Duration::ZERO,
+            was_asked: false,
+            is_quiet: false,
+        };
+        let begin = ToStation::Begin {
+            n_workers: node.n_workers,
+        };
+        let begun = relay.send(&begin, &[&nodes.terms]);
+        let outcome = begun.and_then(|()| relay.await_station());
+        match outcome {
+            Ok(()) => Ok(relay),
+            Err(why) => Err((relay.seats, why)),
+        }
+    }
+
+    fn await_station(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + super::reach::REACHED_WITHIN;
+        loop {
+            match self.receive()? {
+                Some((ToRelay::Ready, _)) => break,
+                Some((ToRelay::Failed { why }, _)) => return Err(format!("cannot be used: {why}")),
+                Some(_) => return Err("has sent what was not asked for".to_owned()),
+                None if self.seats.are_needless() => {
+                    self.reached.end();
+                    self.seats.retire();
+                }
+                None if Instant::now() >= deadline => {
+                    return Err("has started, but has no pool after a minute".to_owned());
+                }
+                None => self.talk.link().wait(LONG_NAP),
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves the owner's board until it is closed.
+    fn work(&mut self) -> Result<(), String> {
+        let mut nap = NAPS.0;
+        loop {
+            let mut did_any = self.receive_all()?;
+            did_any |= self.seats.take_offered(true);
+            did_any |= self.send_all()?;
+            if self.seats.are_needless() {
+                return Ok(());
+            }
+            nap = match did_any {
+                true => NAPS.0,
+                false => self.rest(nap)?,
+            };
+        }
+    }
+
+    fn receive_all(&mut self) -> Result<bool, String> {
+        let mut did_any = false;
+        while let Some((message, values)) = self.receive()? {
+            did_any = true;
+            let ToRelay::Results {
+                block,
+                task_ns,
+                runs,
+            } = message
+            else {
+                continue;
+            };
+            let Some(claimed) = self.open.remove(&block) else {
+                return Err("has sent results that were not asked for".to_owned());
+            };
+            let node = &self.seats.node.name;
+            let seat = &mut self.seats.seats[claimed.seat];
+            seat.commit(&claimed, (runs, &values), task_ns, node);
+        }
+        Ok(did_any)
+    }
+
+    /// Has every seat do what it can.
+    fn send_all(&mut self) -> Result<bool, String> {
+        let mut did_any = false;
+        for index in 0..self.seats.seats.len() {
+            while self.seats.seats[index].is_taken()
+                && self.talk.link().n_queued_bytes() < MAX_QUEUED_BYTES
+            {
+                let did_advance = self.seats.seats[index].advance();
+                let did_send = self.send_next(index)?;
+                did_any |= did_advance || did_send;
+                if !(did_advance || did_send) {
+                    break;
+                }
+            }
+        }
+        Ok(did_any)
+    }
+
+    fn send_next(&mut self, index: usize) -> Result<bool, String> {
+        let Relay {
+            seats,
+            talk,
+            functions,
+            objects,
+            contexts,
+            reached,
+            is_quiet,
+            ..
+        } = self;
+        let Some(parcel) = seats.seats[index].claim(self.n_blocks) else {
+            return Ok(false);
+        };
+        let Parcel {
+            head,
+            arguments,
+            claimed,
+            function,
+            context,
+        } = parcel;
+        let send = |talk: &mut Talk<SocketLink>, head: &ToStation, payload: &[&[u8]]| {
+            talk.send(head, payload).map_err(|error| lost(&error))
+        };
+        if std::mem::take(is_quiet) {
+            reached.wake();
+        }
+        if functions.insert(function) {
+            let code = code_of(seats.base.heap, function)?;
+            let object = (code.object.clone(), code.version);
+            if !is_there(&code, &seats.node.reach) && objects.insert(object.clone()) {
+                let (object, version) = object;
+                let bytes = std::fs::read(&object).map_err(|error| {
+                    let object = object.display();
+                    format!("cannot be sent the code in {object}: {error}")
+                })?;
+                send(talk, &ToStation::Object { object, version }, &[&bytes])?;
+            }
+            send(talk, &ToStation::Function { function, code }, &[])?;
+        }
+        if let Some((ContextId { name, generation }, bytes)) = context
+            && contexts.insert((name, generation))
+        {
+            let context = (name, generation);
+            send(talk, &ToStation::Context { context }, &[bytes])?;
+        }
+        send(talk, &ToStation::Block(head), &arguments)?;
+        self.open.insert(self.n_blocks, claimed);
+        self.n_blocks += 1;
+        Ok(true)
+    }
+
+    /// Sleeps until there is something to do, and says how long to sleep next.
+    fn rest(&mut self, nap: Duration) -> Result<Duration, String> {
+        self.reached.pass_on_output();
+        if self.open.is_empty() && self.talk.link().is_drained() {
+            self.forget_dead_contexts()?;
+            self.sleep()?;
+            return Ok(NAPS.0);
+        }
+        let has_free_seat = self.seats.taken().any(Seat::is_idle);
+        let nap = if has_free_seat { nap } else { LONG_NAP };
+        let began = Instant::now();
+        self.talk.link().wait(nap);
+        // Time in which this process itself was stopped is not the station's.
+        self.silence += began.elapsed().min(2 * nap + NAPS.1);
+        if self.silence >= LOST_AFTER {
+            return Err(format!("has not answered for {LOST_AFTER:?}"));
+        }
+        if self.silence >= ASKED_AFTER && !self.was_asked {
+            self.was_asked = true;
+            self.send(&ToStation::Ping, &[])?;
+        }
+        Ok((2 * nap).min(NAPS.1))
+    }
+
+    /// Sleeps until the owner has something to do, or the station's program has ended.
+    fn sleep(&mut self) -> Result<(), String> {
+        let board = self.seats.base.board();
+        let Some(door) = self.seats.taken().next() else {
+            return Ok(());
+        };
+        let seats = &self.seats;
+        let reached = &self.reached;
+        let is_offered = |seat: &Seat<'_>| seat.slot.is_offered.load(Ordering::SeqCst) != 0;
+        let contexts = &self.contexts;
+        let is_dead = |context: &(u64, u64)| !is_alive(seats.base.heap, *context);
+        let is_over = || {
+            board.is_closed()
+                || seats.taken().any(|seat| board.has_job(seat.job()))
+                || seats.seats.iter().any(is_offered)
+                || contexts.iter().any(is_dead)
+                || reached.has_ended()
+        };
+        let deadline = (!self.is_quiet).then(|| Instant::now() + QUIET_AFTER);
+        // A child that ends interrupts the sleep, and so this looks again.
+        if !sleep::until_or(&door.slot.state, &board.owner, deadline, is_over) {
+            self.is_quiet = true;
+            self.talk.fall_quiet().map_err(|error| lost(&error))?;
+        }
+        match self.reached.has_ended() {
+            true => Err(self.reached.how_it_ended()),
+            false => Ok(()),
+        }
+    }
+
+    fn forget_dead_contexts(&mut self) -> Result<(), String> {
+        let heap = self.seats.base.heap;
+        let dead = self
+            .contexts
+            .extract_if(|&context| !is_alive(heap, context));
+        for context in dead.collect::<Vec<_>>() {
+            self.send(&ToStation::Forget { context }, &[])?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, head: &ToStation, payload: &[&[u8]]) -> Result<(), String> {
+        if std::mem::take(&mut self.is_quiet) {
+            self.reached.wake();
+        }
+        self.talk.send(head, payload).map_err(|error| lost(&error))
+    }
+
+    fn receive(&mut self) -> Result<Option<(ToRelay, Payload)>, String> {
+        match self.talk.receive::<ToRelay>() {
+            Ok(None) => Ok(None),
+            Ok(Some(message)) => {
+                (self.silence, self.was_asked) = (Duration::ZERO, false);
+                Ok(Some(message.split()))
+            }
+            Err(error) => Err(match self.reached.ends_soon() {
+                true => self.reached.how_it_ended(),
+                false => lost(&error),
+            }),
+        }
+    }
+
+    /// Ends with the pool.
+    fn retire(self) -> ! {
+        drop(self.talk);
+        self.reached.end();
+        self.seats.retire()
+    }
+}
+
+fn lost(error: &std::io::Error) -> String {
+    format!("is lost: {error}")
+}
+
+/// Whether the owner still has a context.
+fn is_alive(heap: &Heap, (name, generation): (u64, u64)) -> bool {
+    contexts::is_alive(heap, ContextId { name, generation })
+}
+
+/// Where a function's code is.
+fn code_of(heap: &Heap, function: Offset) -> Result<Code, String> {
+    let symbol = Symbol::from_bytes(record::read(heap, function));
+    let symbol = symbol.map_err(|error| format!("cannot be sent a function: {error}"))?;
+    Ok(Code {
+        object: symbol.object().to_owned(),
+        version: symbol.version(),
+        offset: symbol.offset(),
+    })
+}
+
+/// Whether a node has the object without being sent it.
+fn is_there(code: &Code, reach: &Reach) -> bool {
+    *reach == Reach::Here || code.object.as_os_str().is_empty()
+}

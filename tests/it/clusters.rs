@@ -1,0 +1,232 @@
+//! Maps over several nodes, which are processes on this machine here.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use forklore::{Cluster, Context, Serial};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{Quiet, power, tests};
+
+tests![
+    a_cluster_maps_as_one_machine_does,
+    all_ways_to_call_a_cluster,
+    arguments_and_results_of_all_kinds,
+    a_task_that_fails_costs_its_item_and_names_its_node,
+    a_lost_node_costs_no_result,
+    all_nodes_are_used,
+    a_context_reaches_each_node,
+    a_closure_with_state_is_told_the_way,
+    hosts_that_make_no_cluster,
+    a_time_limit_holds_on_each_node,
+];
+
+fn two_nodes() -> Cluster {
+    cluster(&["localhost:2", "localhost:2"])
+}
+
+fn cluster(hosts: &[&str]) -> Cluster {
+    Cluster::builder().hosts(hosts).build().unwrap()
+}
+
+fn a_cluster_maps_as_one_machine_does() {
+    let cluster = two_nodes();
+    assert_eq!(cluster.workers(), 4);
+    let names: Vec<String> = cluster.nodes().into_iter().map(|node| node.name).collect();
+    assert_eq!(names, ["localhost#1", "localhost#2"]);
+    for n in [0, 1, 2, 3, 4, 5, 24, 1000, 10_000] {
+        assert_eq!(cluster.map(power, 0..n), Serial.map(power, 0..n));
+    }
+    assert_eq!(
+        cluster.map_chunked(power, 0..1000, 1),
+        Serial.map(power, 0..1000)
+    );
+    assert_eq!(
+        cluster.map_chunked(power, 0..1000, 7),
+        Serial.map(power, 0..1000)
+    );
+}
+
+fn all_ways_to_call_a_cluster() {
+    let cluster = two_nodes();
+    let expected = Serial.map(power, 0..100);
+    assert_eq!(cluster.imap(power, 0..100).collect::<Vec<_>>(), expected);
+    let mut unordered: Vec<(usize, u64)> = cluster.imap_unordered(power, 0..100).collect();
+    unordered.sort_unstable();
+    assert_eq!(
+        unordered.into_iter().map(|(_, y)| y).collect::<Vec<_>>(),
+        expected
+    );
+    let pending: Vec<_> = (0..50).map(|x| cluster.apply_async(power, x)).collect();
+    for (x, pending) in (0..).zip(pending) {
+        assert_eq!(pending.get().unwrap(), power(x));
+    }
+    assert_eq!(cluster.map_async(power, 0..100).get().unwrap(), expected);
+    assert_eq!(cluster.apply(power, 3), power(3));
+    assert_eq!(
+        cluster.starmap(|x: u64, y: u64| x * y, [(2, 3), (4, 5)]),
+        [6, 20]
+    );
+    let traced = cluster.map_traced(power, 0..100);
+    assert_eq!(traced.value, expected);
+    let pids = cluster.broadcast(std::process::id);
+    assert_eq!(pids.iter().collect::<HashSet<_>>().len(), 4);
+    assert!(!pids.contains(&std::process::id()));
+}
+
+fn arguments_and_results_of_all_kinds() {
+    let cluster = two_nodes();
+    let words: Vec<String> = (0..300).map(|n| "x".repeat(n)).collect();
+    assert_eq!(
+        cluster.map(|word: String| word.len(), words.clone()),
+        (0..300).collect::<Vec<_>>()
+    );
+    assert_eq!(cluster.map(|n: usize| "x".repeat(n), 0..300), words);
+    let large = |n: usize| vec![n as f64; 1_000_000 + n];
+    let sums = cluster.map(
+        |values: Vec<f64>| values.iter().sum::<f64>(),
+        (0..6).map(large),
+    );
+    assert_eq!(
+        sums,
+        Serial.map(|n: usize| large(n).iter().sum::<f64>(), 0..6)
+    );
+    assert_eq!(
+        cluster.map(large, 0..6),
+        (0..6).map(large).collect::<Vec<_>>()
+    );
+    assert_eq!(cluster.map(|()| (), vec![(); 9]), vec![(); 9]);
+    assert_eq!(cluster.map(|x: u128| x << 64, [1, 2]), [1 << 64, 2 << 64]);
+    assert_eq!(
+        cluster.map(|x: Option<u8>| x, [None, Some(1)]),
+        [None, Some(1)]
+    );
+}
+
+fn a_task_that_fails_costs_its_item_and_names_its_node() {
+    let cluster = two_nodes();
+    let _quiet = Quiet::new();
+    let results = cluster.try_map(
+        |x: u32| match x {
+            3 => panic!("three"),
+            5 => std::process::exit(5),
+            7 => std::process::abort(),
+            _ => x,
+        },
+        0..20,
+    );
+    for (x, result) in (0..).zip(&results) {
+        match (x, result) {
+            (3 | 5 | 7, Err(error)) => {
+                assert_eq!(error.item(), Some(x as usize));
+                assert!(
+                    error
+                        .node()
+                        .is_some_and(|node| node.starts_with("localhost#")),
+                    "{error}"
+                );
+                assert!(error.to_string().contains("on node localhost#"), "{error}");
+                assert_eq!(error.is_panicked(), x == 3);
+                assert_eq!(error.exit_code(), (x == 5).then_some(5));
+                assert_eq!(error.signal(), (x == 7).then_some(6));
+            }
+            (_, result) => assert_eq!(*result, Ok(x)),
+        }
+    }
+    assert_eq!(cluster.map(power, 0..24), Serial.map(power, 0..24));
+}
+
+fn a_lost_node_costs_no_result() {
+    let cluster = two_nodes();
+    let stations: HashSet<u32> = cluster
+        .broadcast(std::os::unix::process::parent_id)
+        .into_iter()
+        .collect();
+    assert_eq!(stations.len(), 2);
+    let first = *stations.iter().next().unwrap();
+    let pending = cluster.map_async(
+        |x: u64| {
+            std::thread::sleep(Duration::from_millis(20));
+            x
+        },
+        0..64,
+    );
+    kill(Pid::from_raw(first as i32), Signal::SIGKILL).unwrap();
+    assert_eq!(pending.get().unwrap(), (0..64).collect::<Vec<_>>());
+    assert_eq!(cluster.map(power, 0..24), Serial.map(power, 0..24));
+}
+
+fn all_nodes_are_used() {
+    let cluster = cluster(&["localhost:1,localhost:1", "localhost:1"]);
+    let nap = |_: u32| {
+        std::thread::sleep(Duration::from_millis(5));
+        std::process::id()
+    };
+    let pids: HashSet<u32> = cluster.map(nap, 0..60).into_iter().collect();
+    assert_eq!(pids.len(), 3);
+}
+
+fn a_context_reaches_each_node() {
+    let cluster = two_nodes();
+    let table: Vec<u64> = (0..100_000).collect();
+    let look_up = |table: &Vec<u64>, i: usize| table[i] + 1;
+    let expected: Vec<u64> = (1..=1000).collect();
+    assert_eq!(cluster.map_with(&table, look_up, 0..1000), expected);
+    let context = Context::new(table);
+    for _ in 0..3 {
+        assert_eq!(cluster.map_with(&context, look_up, 0..1000), expected);
+    }
+    drop(context);
+    let word = "fork".to_owned();
+    assert_eq!(
+        cluster.map_with(&word, |word, n: usize| word.repeat(n), [0, 2]),
+        ["", "forkfork"]
+    );
+    assert_eq!(
+        cluster
+            .imap_with(&word, |word, n: usize| word.len() + n, 0..3)
+            .collect::<Vec<_>>(),
+        [4, 5, 6]
+    );
+}
+
+fn a_closure_with_state_is_told_the_way() {
+    let cluster = two_nodes();
+    let offset = 7;
+    let results = cluster.try_map(|x: u64| x + offset, 0..3);
+    let text = results[0].as_ref().unwrap_err().to_string();
+    assert!(text.contains("cluster.map_with"), "{text}");
+}
+
+fn hosts_that_make_no_cluster() {
+    for (hosts, part) in [(&["localhost:0"][..], "0"), (&[], ""), (&["a b"], "a b")] {
+        let error = Cluster::builder().hosts(hosts).build().unwrap_err();
+        assert!(
+            error.is_invalid_input() && error.to_string().contains(part),
+            "{error}"
+        );
+    }
+}
+
+fn a_time_limit_holds_on_each_node() {
+    let limit = Duration::from_millis(200);
+    let cluster = Cluster::builder()
+        .hosts(["localhost:1,localhost:1"])
+        .timeout(limit)
+        .build()
+        .unwrap();
+    let hang = |x: u32| {
+        if x == 3 {
+            loop {
+                std::thread::park()
+            }
+        } else {
+            x
+        }
+    };
+    let results = cluster.try_map(hang, 0..6);
+    let error = results[3].as_ref().unwrap_err();
+    assert!(error.is_timed_out() && error.node().is_some(), "{error}");
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 5);
+}
