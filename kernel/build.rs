@@ -34,6 +34,9 @@ forklore-analysis = { path = "../../analysis" }
 [workspace]
 "#;
 
+/// Features of the library's dependencies that are on in sessions.
+const SETTLED: &str = "src/library/settled.toml";
+
 fn main() {
     let root = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap())
         .parent()
@@ -50,19 +53,21 @@ fn main() {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     println!("cargo::rerun-if-changed=src/runtime/prelude_source.rs");
+    println!("cargo::rerun-if-changed={SETTLED}");
 
     let text = |name: &str| fs::read_to_string(root.join(name)).unwrap();
     let (library, course) = (text("Cargo.toml"), text("lessons/Cargo.toml"));
     let features = session_features(&library);
+    let settled = fs::read_to_string(SETTLED).unwrap();
     let manifests = [
         (
             "Cargo.toml",
-            reduced_manifest(&library, &library, &features),
+            reduced_manifest(&library, &library, &features, &settled),
         ),
         ("analysis/Cargo.toml", analysis_manifest(&features)),
         (
             "lessons/Cargo.toml",
-            reduced_manifest(&course, &library, ""),
+            reduced_manifest(&course, &library, "", ""),
         ),
         (
             "lessons/analysis/Cargo.toml",
@@ -163,8 +168,8 @@ fn analysis_manifest(features: &str) -> String {
 }
 
 /// A package's manifest without tests, lints and what it inherits from its workspace: what a
-/// dependency needs.
-fn reduced_manifest(text: &str, workspace: &str, features: &str) -> String {
+/// dependency needs. `more` comes behind its dependencies.
+fn reduced_manifest(text: &str, workspace: &str, features: &str, more: &str) -> String {
     let shared = section(workspace, "workspace.package").unwrap_or("");
     let mut manifest = String::new();
     for line in section(text, "package").expect("it is a package").lines() {
@@ -202,5 +207,7 @@ fn reduced_manifest(text: &str, workspace: &str, features: &str) -> String {
         manifest.push_str(section.trim_end());
         manifest.push('\n');
     }
+    manifest.push('\n');
+    manifest.push_str(more);
     manifest + "\n[workspace]\n"
 }
