@@ -104,7 +104,7 @@ fn main() {
     files.push(']');
     let key = format!("{:016x}", hasher.finish());
     let text = format!(
-        "/// Name and content of each file.\npub(super) static FILES: &[(&str, &[u8])] = {files};\n\
+        "/// Name and content of each file.\nstatic FILES: &[(&str, &[u8])] = {files};\n\
          /// The versions that the library was tested with.\npub(super) static LOCK: &[u8] = include_bytes!({:?});\n\
          /// Differs where any of them differs.\npub(super) const KEY: &str = {key:?};\n",
         root.join("Cargo.lock")

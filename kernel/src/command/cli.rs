@@ -13,6 +13,7 @@ use crate::command::doctor;
 use crate::command::install::{self, Place};
 use crate::command::lab;
 use crate::command::progress;
+use crate::command::stored;
 use crate::library::shared_cache;
 use crate::library::toolchain;
 use crate::server;
@@ -52,11 +53,33 @@ enum Subcommands {
         /// [default: share/forklore/warm, where this program's sessions look].
         #[arg(long, value_name = "FOLDER", num_args = 0..=1)]
         system: Option<Option<PathBuf>>,
+        /// And these crates, separated by commas: NAME or NAME@VERSION.
+        #[arg(long, value_name = "CRATES", value_delimiter = ',')]
+        with: Vec<String>,
+    },
+    /// The crates of `:dep` that were compiled once, for all sessions.
+    Cache {
+        #[command(subcommand)]
+        command: CacheCommand,
     },
     /// The lessons of the course: list, open, run, check, status and more.
     Lessons(lessons::Lessons),
     /// Serve the unmodified evcxr_jupyter kernel instead.
     Evcxr(Connection),
+}
+
+#[derive(Subcommand)]
+enum CacheCommand {
+    /// Show what is there, how large it is, and when it was used.
+    List,
+    /// Compile crates, so that no session has to.
+    Add {
+        /// NAME, NAME@VERSION, or all that may stand behind `:dep`.
+        #[arg(required = true)]
+        crates: Vec<String>,
+    },
+    /// Remove all of it.
+    Clear,
 }
 
 #[derive(Args)]
@@ -119,10 +142,16 @@ fn run(command: Subcommands) -> Result<()> {
         Subcommands::Doctor { json } => examine(json),
         Subcommands::Lab(options) => lab::run(&options),
         Subcommands::Kernel(connection) => server::run(&connection.connection_file),
-        Subcommands::Warm { system: None } => prepare(),
+        Subcommands::Warm { system: None, with } => prepare(&with),
         Subcommands::Warm {
             system: Some(folder),
-        } => prepare_for_all(folder),
+            with,
+        } => prepare_for_all(folder, &with),
+        Subcommands::Cache { command } => match command {
+            CacheCommand::List => stored::list(),
+            CacheCommand::Add { crates } => stored::add(&crates),
+            CacheCommand::Clear => stored::clear(),
+        },
         Subcommands::Lessons(command) => lessons::run(&command),
         Subcommands::Evcxr(connection) => become_evcxr(&connection.connection_file),
     }
@@ -136,18 +165,24 @@ fn examine(as_json: bool) -> Result<()> {
     Ok(())
 }
 
-fn prepare() -> Result<()> {
+fn prepare(crates: &[String]) -> Result<()> {
     let library = progress::prepare_library()?;
+    if !crates.is_empty() {
+        stored::add(crates)?;
+    }
     println!("sessions use the library in {}", library.display());
     Ok(())
 }
 
-fn prepare_for_all(folder: Option<PathBuf>) -> Result<()> {
+fn prepare_for_all(folder: Option<PathBuf>, crates: &[String]) -> Result<()> {
     let default = shared_cache::default_folder();
     let folder = folder.or_else(|| default.clone());
     let folder =
         folder.context("cannot find this program's own file; say where, with --system FOLDER")?;
     let made = progress::prepare_shared(&folder)?;
+    if !crates.is_empty() {
+        stored::add_for_all(&made, crates)?;
+    }
     println!("the library for all users is in {}", made.display());
     if default.is_none_or(|default| default.canonicalize().ok().as_ref() != Some(&made)) {
         println!(

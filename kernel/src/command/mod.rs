@@ -7,3 +7,4 @@ pub mod install;
 mod lab;
 mod progress;
 pub mod role;
+mod stored;

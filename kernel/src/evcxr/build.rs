@@ -28,9 +28,9 @@ use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
-use super::{crates, text};
+use super::{crates, other_sessions, text};
 use crate::library::kept::{Compiled, Kept};
 
 /// The folder of the tools, in a session's folder.
@@ -130,7 +130,8 @@ fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<u8> {
     let _ = fs::remove_file(&said);
     if arguments.iter().all(|word| word != "build") {
         text::complete(tools)?;
-        return Err(cargo(tools, &arguments)?.exec());
+        let ended = other_sessions::run(tools, cargo(tools, &arguments)?, "check")?;
+        return Ok(code_of(ended));
     }
     let text = text::complete(tools)?;
     let kept = Kept::of(tools, &text, &arguments)?;
@@ -152,16 +153,23 @@ fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<u8> {
     fs::write(tools.join(CAUSE), &cause)?;
     let mut cargo = cargo(tools, &arguments)?;
     cargo.env(WRAPPER_VARIABLE, tools.join("wrapper"));
-    if !kept.is_wanted {
-        return Err(cargo.exec());
-    }
-    let ended = cargo.status()?;
-    // What rustc said to cargo, it says once more.
-    if let Some(compiled) = as_last_time()? {
-        kept.keep(&compiled)?;
-    }
+    let ended = match kept.is_wanted {
+        false => other_sessions::run(tools, cargo, "build")?,
+        true => {
+            let ended = other_sessions::run_and_return(tools, cargo, "build")?;
+            // What rustc said to cargo, it says once more.
+            if let Some(compiled) = as_last_time()? {
+                kept.keep(&compiled)?;
+            }
+            ended
+        }
+    };
+    Ok(code_of(ended))
+}
+
+fn code_of(ended: ExitStatus) -> u8 {
     let code = ended.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.unwrap_or(FAILED))
+    code.unwrap_or(FAILED)
 }
 
 /// Cargo itself.

@@ -24,10 +24,14 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
+use super::other_sessions;
+
 /// What the names of this project's crates begin with.
 const OURS: &str = "forklore";
 /// What the names of the crates begin with that have others in them.
 const PREFIX: &str = "forklore_crates_";
+/// What such an object is called among the crates of other sessions.
+const UNIT: &str = "forklore_crates";
 /// Which there are, in a session's tools.
 const LAYERS: &str = "crates";
 /// rustc's options, each with a value, that are the same for the cells and for these crates.
@@ -42,7 +46,7 @@ struct Layer {
 }
 
 /// A static library.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Crate {
     name: String,
     path: PathBuf,
@@ -161,11 +165,18 @@ fn layers(
 
 /// Links crates to a shared object, on top of others.
 fn link(tools: &Path, words: &[OsString], crates: &[Crate], below: &[Layer]) -> Option<Layer> {
-    let mut hasher = DefaultHasher::new();
-    crates.hash(&mut hasher);
-    below.len().hash(&mut hasher);
-    let hash = format!("{:016x}", hasher.finish());
+    let hash = hash(crates, below);
     let name = format!("{PREFIX}{hash}");
+    let object = format!("lib{name}.so");
+    let layer = Layer {
+        object: tools.join(&object),
+        name: name.clone(),
+        crates: crates.to_vec(),
+    };
+    let (stores, unit) = (other_sessions::stores(tools), format!("{UNIT}-{hash}"));
+    if stores.iter().any(|store| store.fetch_one(&unit, tools)) {
+        return Some(layer);
+    }
     let source = tools.join(&name).with_extension("rs");
     let below_names = below.iter().map(|layer| &layer.name);
     let names = below_names.chain(crates.iter().map(|of| &of.name));
@@ -197,15 +208,29 @@ fn link(tools: &Path, words: &[OsString], crates: &[Crate], below: &[Layer]) -> 
     for of in crates {
         rustc.arg("--extern").arg(equals(&of.name, &of.path));
     }
-    let mut search = OsString::from("-Clink-arg=-Wl,-rpath,");
-    search.push(tools);
-    rustc.arg(search);
-    let is_linked = rustc.status().ok()?.success();
-    is_linked.then(|| Layer {
-        object: tools.join(format!("lib{name}.so")),
-        name,
-        crates: crates.to_vec(),
-    })
+    // Those below are beside it, in whichever session.
+    rustc.arg("-Clink-arg=-Wl,-rpath,$ORIGIN");
+    if !rustc.status().ok()?.success() {
+        return None;
+    }
+    // Where it cannot be kept, the next session links it once more.
+    let _ = stores
+        .last()
+        .map(|store| store.keep_one(&unit, tools, &object));
+    Some(layer)
+}
+
+/// Differs where another object would have to be linked: the same in all sessions that have the
+/// crates from one compile.
+fn hash(crates: &[Crate], below: &[Layer]) -> String {
+    let mut hasher = DefaultHasher::new();
+    for of in crates {
+        (&of.name, of.path.file_name(), of.n_bytes, of.changed).hash(&mut hasher);
+    }
+    for layer in below {
+        layer.name.hash(&mut hasher);
+    }
+    format!("{:016x}", hasher.finish())
 }
 
 /// The arguments that make layers known to rustc.

@@ -8,6 +8,7 @@ pub(crate) mod control_lines;
 mod crates;
 mod engine;
 pub(crate) mod manifest;
+pub(crate) mod other_sessions;
 pub(crate) mod refusal;
 mod text;
 pub(crate) mod tools;

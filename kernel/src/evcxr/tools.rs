@@ -90,6 +90,9 @@ impl Tools {
         if let Some(warm) = warm {
             fs::write(tools.join(LIBRARY), warm.library().as_os_str().as_bytes())?;
             kept::install(&tools, warm.kept().as_deref())?;
+            if let Some(stores) = warm.stores() {
+                stores.write(&tools)?;
+            }
         }
         for (name, script) in [("rustup", RUSTUP), ("cargo", CARGO)] {
             let file = tools.join(name);

@@ -30,12 +30,12 @@ use crate::sys::procs;
 /// What is kept of each kind: a few compilers or versions of the library, side by side.
 const N_KEPT: usize = 3;
 /// What was used since then may be in use: a session needs its library as long as it lives.
-const MAY_BE_IN_USE: Duration = Duration::from_secs(24 * 3600);
+pub(super) const MAY_BE_IN_USE: Duration = Duration::from_secs(24 * 3600);
 const ABANDONED: Duration = Duration::from_secs(3600);
-const TOO_OLD: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(super) const TOO_OLD: Duration = Duration::from_secs(30 * 24 * 3600);
 const LAST_USED: &str = "last-used";
 /// The kinds of folders that are pruned. The Python environments of `cargo lab` are not ours.
-const KINDS: [&str; 4] = ["library", "warm", "std", "prelude"];
+const KINDS: [&str; 5] = ["library", "warm", "std", "prelude", "crates"];
 
 /// The cache folder, made if it is missing.
 ///
@@ -224,7 +224,7 @@ fn prune_at(root: &Path, now: SystemTime) {
         n_of_kind = if kind == previous { n_of_kind + 1 } else { 1 };
         previous = kind;
         if unused > TOO_OLD || (n_of_kind > N_KEPT && unused > MAY_BE_IN_USE) {
-            remove(&path);
+            remove(&path, root);
         }
     }
 }
@@ -237,10 +237,10 @@ fn unused_for(folder: &Path, now: SystemTime) -> Duration {
         .unwrap_or_default()
 }
 
-/// A session that starts meanwhile finds it whole or not at all.
-fn remove(folder: &Path) {
+/// Removes something below `root`. A session that starts meanwhile finds it whole or not at all.
+pub(super) fn remove(folder: &Path, root: &Path) {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let doomed = folder.with_file_name(format!("building-{}-{name}", std::process::id()));
+    let doomed = root.join(format!("building-{}-{name}", std::process::id()));
     if fs::rename(folder, &doomed).is_ok() {
         let _ = fs::remove_dir_all(doomed);
     }

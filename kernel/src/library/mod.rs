@@ -2,7 +2,9 @@
 //! all that is made for the compiler that the user has.
 
 pub(crate) mod cache;
+pub(crate) mod compiled;
 mod copy;
+mod embedded;
 pub(crate) mod kept;
 pub mod shared_cache;
 mod sources;

@@ -74,6 +74,15 @@ fn trusted_by(user: u32, folder: &Path) -> Result<PathBuf> {
     Ok(real)
 }
 
+/// Looks whether only root and this user can change what is directly in `folder`.
+///
+/// # Errors
+///
+/// Says who else could.
+pub(crate) fn check_folder(folder: &Path) -> Result<()> {
+    check(own_uid(), folder, &folder.symlink_metadata()?, false)
+}
+
 /// Looks whether only root and this user can change anything below `folder`.
 ///
 /// # Errors

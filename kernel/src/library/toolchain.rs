@@ -136,6 +136,11 @@ impl Compiler {
         format!("{:016x}", hasher.finish())
     }
 
+    /// Where a cache keeps the crates that cells have added, for this home of cargo.
+    pub(super) fn crates_folder(&self, root: &Path, cargo_home: Option<&Path>) -> PathBuf {
+        root.join(format!("crates-{}", self.key(cargo_home)))
+    }
+
     fn rust_src(&self) -> Option<PathBuf> {
         let rust_src = self.sysroot.join("lib/rustlib/src/rust/library");
         rust_src.join("core").exists().then_some(rust_src)

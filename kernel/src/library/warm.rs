@@ -9,6 +9,7 @@
 //! ~/.cache/forklore/library-KEY/          the sources of the library and the course, from inside this program
 //! ~/.cache/forklore/warm-KEY-RUSTC/       target/, Cargo.lock and what every session compiles first (see `kept`):
 //!                                         made by a session in a folder beside it, then renamed into place
+//! ~/.cache/forklore/crates-RUSTC/         crates that any session has compiled (see `compiled`)
 //! ~/.cache/forklore/std-RUSTC/            the standard library's sources (see `sources`)
 //! ~/.cache/forklore/prelude-RUSTC/        the shared object with the panic hook (see `runtime::prelude`)
 //! ```
@@ -18,32 +19,26 @@
 //! it only once: `shared_cache` tells of the folder that all sessions of a machine can have in
 //! place of their own.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
 use crate::library::cache;
+use crate::library::compiled::Stores;
 use crate::library::copy::{Share, copy_tree};
+use crate::library::embedded;
 use crate::library::kept::KEPT;
 use crate::library::shared_cache;
 use crate::library::toolchain::{Compiler, PRELUDE, own_cargo_home};
 use crate::sys::this_process::die_with_parent;
 
-mod embedded {
-    include!(concat!(env!("OUT_DIR"), "/library.rs"));
-}
-
 /// Set for the process that a session has do the build: the cache in which to do it.
 pub(crate) const ASKED_VARIABLE: &str = "FORKLORE_WARM_ASKED";
 /// The last file that a build writes.
 const MARKER: &str = "Cargo.lock";
-/// All unpacked sources get this modification time, so that a new copy of them is not newer than
-/// what was compiled.
-const SOURCE_TIME: Duration = Duration::from_secs(1_700_000_000);
 
 /// A prebuilt library, or the place where one is being built.
 pub struct Warm {
@@ -55,6 +50,8 @@ pub struct Warm {
     /// home of cargo.
     cargo_home: Option<PathBuf>,
     is_complete: bool,
+    /// Whether what a session compiles is for all users.
+    is_for_all: bool,
     warning: Option<String>,
 }
 
@@ -202,6 +199,38 @@ pub(crate) fn build_shared(folder: &Path, program: &Path, build: Build) -> Resul
     Ok(root)
 }
 
+/// Has a session, for which there is a folder, add crates to a cache that [`build_shared`] has made
+/// in `root`.
+///
+/// # Errors
+///
+/// As `add`, and when the cache cannot be written.
+pub(crate) fn add_to_shared(
+    root: &Path,
+    add: impl FnOnce(&Warm, &Path) -> Result<()>,
+) -> Result<()> {
+    let home = shared_cache::cargo_home(root);
+    let warm = Warm {
+        is_for_all: true,
+        ..Warm::in_cache(root, &Compiler::find()?, Some(home))?
+    };
+    let folder = cache::building(root)?;
+    let added = warm.copy_to(&folder).and_then(|()| add(&warm, &folder));
+    let _ = fs::remove_dir_all(&folder);
+    added?;
+    shared_cache::open_for_reading(root)
+}
+
+/// Where this user's compiled crates are kept.
+///
+/// # Errors
+///
+/// When there is no compiler, or no cache folder.
+pub(crate) fn own_stores() -> Result<Stores> {
+    let folder = Compiler::find()?.crates_folder(&cache::folder()?, None);
+    Ok(Stores::own(folder))
+}
+
 /// Looks for a cache that an administrator has prepared.
 ///
 /// # Errors
@@ -233,7 +262,7 @@ fn find_shared(compiler: &Compiler) -> Result<Option<Warm>> {
     let root = shared_cache::trusted(&folder)?;
     let cargo_home = shared_cache::cargo_home(&root);
     let folder = warm_folder(&root, compiler, Some(&cargo_home));
-    let library = library_folder(&root);
+    let library = embedded::library_folder(&root);
     if !folder.join(MARKER).exists() || !library.join("Cargo.toml").exists() {
         return Ok(None);
     }
@@ -259,6 +288,7 @@ fn find_shared(compiler: &Compiler) -> Result<Option<Warm>> {
         standard_library,
         cargo_home: Some(cargo_home),
         is_complete: true,
+        is_for_all: false,
         warning: None,
     }))
 }
@@ -280,10 +310,6 @@ pub fn is_ready() -> Result<bool> {
 fn warm_folder(root: &Path, compiler: &Compiler, cargo_home: Option<&Path>) -> PathBuf {
     let key = compiler.key(cargo_home);
     root.join(format!("warm-{}-{key}", embedded::KEY))
-}
-
-fn library_folder(root: &Path) -> PathBuf {
-    root.join(format!("library-{}", embedded::KEY))
 }
 
 /// Gives the shared object with the panic hook for the user's compiler, and builds it first where
@@ -318,9 +344,10 @@ impl Warm {
             compiler: compiler.clone(),
             folder: warm_folder(root, compiler, cargo_home.as_deref()),
             standard_library: compiler.link_standard_library(root)?,
-            library: unpack_library(root)?,
+            library: embedded::unpack(root)?,
             cargo_home,
             is_complete: true,
+            is_for_all: false,
             warning: None,
         })
     }
@@ -346,6 +373,29 @@ impl Warm {
     /// What sessions need not compile, once there is any.
     pub(crate) fn kept(&self) -> Option<PathBuf> {
         self.is_complete.then(|| self.folder.join(KEPT))
+    }
+
+    /// Where compiled crates are kept. None where there is no folder for them.
+    pub(crate) fn stores(&self) -> Option<Stores> {
+        let root = self.folder.parent()?;
+        let folder = |root: &Path, home| self.compiler.crates_folder(root, home);
+        let Some(home) = self.cargo_home.as_deref() else {
+            return Some(Stores::own(folder(root, None)));
+        };
+        let own = cache::folder().ok()?;
+        // While a shared cache is made, what is compiled belongs into it.
+        let is_made_here = !self.is_complete || self.is_for_all;
+        let written = if is_made_here { root } else { &own };
+        Some(Stores::own(folder(&own, None)).with_shared(
+            home.to_owned(),
+            folder(root, Some(home)),
+            folder(written, Some(home)),
+        ))
+    }
+
+    /// Whether what a session compiles is for all users.
+    pub(crate) fn is_for_all(&self) -> bool {
+        self.is_for_all
     }
 
     /// The library's sources.
@@ -419,55 +469,5 @@ impl Warm {
         self.is_complete = true;
         let _ = fs::remove_dir_all(building);
         Ok(())
-    }
-}
-
-fn unpack_library(root: &Path) -> Result<PathBuf> {
-    let library = library_folder(root);
-    if !library.join("Cargo.toml").exists() {
-        cache::make(root, &library, write_library)?;
-    }
-    Ok(library)
-}
-
-fn write_library(folder: &Path) -> Result<()> {
-    for (name, content) in embedded::FILES {
-        let path = folder.join(name);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::write(&path, content)?;
-        File::options()
-            .write(true)
-            .open(&path)?
-            .set_modified(SystemTime::UNIX_EPOCH + SOURCE_TIME)?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn library_and_course_have_manifests_of_their_own() {
-        let file = |wanted: &str| {
-            let mut files = embedded::FILES.iter();
-            let (_, content) = files.find(|(name, _)| *name == wanted).expect(wanted);
-            std::str::from_utf8(content).unwrap()
-        };
-        for (folder, name) in [("", "forklore"), ("lessons/", "forklore-course")] {
-            let manifest = file(&format!("{folder}Cargo.toml"));
-            for part in [
-                &format!("name = \"{name}\""),
-                "version = \"",
-                "[dependencies]",
-            ] {
-                assert!(manifest.contains(part), "no {part}: {manifest}");
-            }
-            assert!(!manifest.contains("workspace = true"), "{manifest}");
-            file(&format!("{folder}src/lib.rs"));
-            file(&format!("{folder}analysis/Cargo.toml"));
-        }
     }
 }

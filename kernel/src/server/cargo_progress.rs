@@ -17,6 +17,7 @@ use nix::unistd::pipe2;
 
 use super::log;
 use super::relay::Feeder;
+use crate::evcxr::other_sessions::COMPLAINT;
 use crate::protocol::Output;
 use crate::sys::descriptors::replace_standard;
 
@@ -106,7 +107,7 @@ fn is_progress(line: &[u8]) -> bool {
         "Blocking",
     ];
     let is_cargo = |verb: &&str| line.starts_with(format!("{verb:>12} ").as_bytes());
-    VERBS.iter().any(is_cargo)
+    VERBS.iter().any(is_cargo) || line.starts_with(COMPLAINT.as_bytes())
 }
 
 fn is_library(line: &[u8]) -> bool {

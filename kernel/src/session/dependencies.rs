@@ -2,27 +2,72 @@
 //! fail.
 
 use super::{CellError, Session};
+use crate::library::compiled::Stores;
+
+/// What cargo says where it was not allowed to look for a crate in the network.
+const WITHOUT_NETWORK: &str = "offline";
 
 impl Session {
-    /// Does some work for code that may add dependencies.
+    /// Does some work for code that may add dependencies. What another session has had before is
+    /// taken as it was then, without the network; where that does not do, the work is done again
+    /// with it.
     pub(super) fn with_dependencies(
         &mut self,
         code: &str,
-        work: impl FnOnce(&mut Session) -> Result<(), CellError>,
+        work: impl Fn(&mut Session) -> Result<(), CellError>,
+    ) -> Result<(), CellError> {
+        if !may_add_dependency(code) {
+            return work(self);
+        }
+        let asked = asked(code);
+        let stores = self.stores.as_ref().map(Stores::current);
+        let is_known = |of: &String| {
+            let mut stores = stores.iter().flatten();
+            stores.any(|store| store.knows(of))
+        };
+        if !asked.is_empty() && asked.iter().all(is_known) {
+            self.set_offline(true);
+            match self.or_as_before(code, &work) {
+                Err(error) if error.is_before_running() && is_about_network(&error) => {}
+                ended => return ended,
+            }
+        }
+        let result = match self.is_offline {
+            true => self.online(|session| session.or_as_before(code, &work)),
+            false => self.or_as_before(code, &work),
+        };
+        if result.is_ok() {
+            self.note(&asked);
+        }
+        result
+    }
+
+    /// Does the work, and leaves the manifest as it was if that fails.
+    fn or_as_before(
+        &mut self,
+        code: &str,
+        work: &impl Fn(&mut Session) -> Result<(), CellError>,
     ) -> Result<(), CellError> {
         // evcxr asks cargo about the manifest before it writes the next one: with a dependency that
         // cannot be had, it would ask in vain from then on.
         let manifest = self.folder.path().join("Cargo.toml");
         let before = adds_dependency(code).then(|| std::fs::read(&manifest));
-        let result = match self.is_offline && may_add_dependency(code) {
-            true => self.online(work),
-            false => work(self),
-        };
+        let result = work(self);
         if let (Err(_), Some(Ok(before))) = (&result, before) {
             // Where this fails, so will evcxr, which then says so.
             let _ = std::fs::write(&manifest, before);
         }
         result
+    }
+
+    /// Notes for other sessions what this one has.
+    fn note(&self, asked: &[String]) {
+        let stores = self.stores.as_ref().map(Stores::current);
+        if let Some(store) = stores.iter().flatten().next_back() {
+            // Where it cannot be noted, the next session asks the network again.
+            let noted = asked.iter().map(|of| store.note(of));
+            let _ = noted.collect::<anyhow::Result<()>>();
+        }
     }
 
     /// Does the work of the first cell that may add a dependency.
@@ -51,6 +96,9 @@ impl Session {
 
     /// Whether cargo may use the network. What evcxr answers is nothing that a cell asked for.
     fn set_offline(&mut self, is_offline: bool) {
+        if self.is_offline == is_offline {
+            return;
+        }
         let command = format!(":offline {}", u8::from(is_offline));
         // It has no other way to fail than to be unknown.
         if self.context.execute(&command).is_ok() {
@@ -71,10 +119,55 @@ fn may_add_dependency(code: &str) -> bool {
 }
 
 pub(super) fn adds_dependency(code: &str) -> bool {
-    let adds = |line: &str| {
-        line.starts_with(":dep")
-            || line.starts_with(":load_config")
-            || line.starts_with("extern crate")
-    };
     code.lines().any(|line| adds(line.trim_start()))
+}
+
+fn adds(line: &str) -> bool {
+    [":dep", ":load_config", "extern crate"]
+        .iter()
+        .any(|word| line.starts_with(word))
+}
+
+/// The lines by which code asks for crates, in one form; none, where not all can be told.
+fn asked(code: &str) -> Vec<String> {
+    let lines = code.lines().map(str::trim_start);
+    let adding: Vec<&str> = lines.filter(|line| adds(line)).collect();
+    // Crates in folders, and in lists of others, may be others next time.
+    let is_told = |line: &&str| line.starts_with(":dep ") && !line.contains("path");
+    if !adding.iter().all(is_told) {
+        return Vec::new();
+    }
+    let in_one_form = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut asked: Vec<String> = adding.into_iter().map(in_one_form).collect();
+    if asked.is_empty() && code.contains(".await") {
+        asked.push(".await".to_owned());
+    }
+    asked
+}
+
+fn is_about_network(error: &CellError) -> bool {
+    let mut lines = error.traceback.iter().chain([&error.evalue]);
+    lines.any(|line| line.contains(WITHOUT_NETWORK))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_told_by_its_words() {
+        assert_eq!(asked("1 + 1"), [""; 0]);
+        assert_eq!(
+            asked("  :dep  rand = \"0.9\"\n:dep log\n1"),
+            [":dep rand = \"0.9\"", ":dep log"]
+        );
+        assert_eq!(asked("f().await"), [".await"]);
+        for code in [
+            ":dep mine = { path = \"../mine\" }\n:dep log",
+            "extern crate log;",
+            ":load_config x",
+        ] {
+            assert_eq!(asked(code), [""; 0], "{code}");
+        }
+    }
 }

@@ -34,6 +34,7 @@ use crate::definitions::Definitions;
 use crate::definitions::statics::Numbered;
 use crate::evcxr::Evcxr;
 use crate::evcxr::refusal::Why;
+use crate::library::compiled::Stores;
 use crate::protocol::Output;
 use crate::sys::procs;
 pub use link::Control;
@@ -73,6 +74,8 @@ pub struct Session {
     link: Arc<Link>,
     /// Whether cargo must not use the network: until the first cell that adds a dependency.
     is_offline: bool,
+    /// Where compiled crates are kept.
+    stores: Option<Stores>,
     /// Cargo's home and the user's own, where they are not the same.
     home: Option<Home>,
     /// Whether rust-analyzer has the standard library's sources to infer types from.

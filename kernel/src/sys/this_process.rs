@@ -1,7 +1,8 @@
 //! This process' own attributes.
 
 use std::ffi::CStr;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 
 use super::procs::Pid;
 
@@ -45,6 +46,14 @@ pub(crate) fn adopt_orphans() -> io::Result<()> {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
+}
+
+/// Writes a text to the standard error of this process' parent, which may not be its own.
+pub(crate) fn tell_parent(text: &str) {
+    let path = format!("/proc/{}/fd/2", std::os::unix::process::parent_id());
+    let there = File::options().append(true).open(path);
+    // It may be another user's by now, or closed: then there is no one to read it.
+    let _ = there.and_then(|mut file| file.write_all(text.as_bytes()));
 }
 
 /// Whether the calling thread is the main one. (By number, because glibc has had a function for it

@@ -89,6 +89,8 @@ impl Session {
         let mut command = supervisor_command(program, &folder, warm, &link);
         let home = warm.and_then(warm::Warm::cargo_home);
         let home = home.map(|home| Home::enter(home, &mut command));
+        // What is for all users stays in the home that they have.
+        let home = home.filter(|_| !warm.is_some_and(warm::Warm::is_for_all));
         let configuration = match warm {
             Some(warm) => Some(manifest::Configuration::write(
                 folder.path(),
@@ -121,6 +123,7 @@ impl Session {
             context,
             link,
             is_offline: warm.is_some_and(warm::Warm::is_complete),
+            stores: warm.and_then(warm::Warm::stores),
             home,
             has_rust_src: warm.is_none_or(|warm| warm.standard_library().is_some()),
             is_analysis_stale: false,

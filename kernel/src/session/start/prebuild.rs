@@ -9,7 +9,7 @@ use crate::evcxr::build::TOOLS;
 use crate::library::kept::KEPT;
 use crate::library::toolchain::Compiler;
 use crate::library::warm::{self, Warm};
-use crate::session::Session;
+use crate::session::{Control, Session};
 
 /// Builds the library into a cache, for a session that has asked for it; gives the exit status.
 /// What it starts for cells in its turn has other roles.
@@ -26,6 +26,19 @@ pub(crate) fn run(root: &Path) -> u8 {
             1
         }
     }
+}
+
+/// A session whose crates are for all users, in a folder that has the library.
+///
+/// # Errors
+///
+/// When it cannot start.
+pub(crate) fn session_for_all(
+    folder: &Path,
+    program: &Path,
+    warm: &Warm,
+) -> Result<(Session, Control)> {
+    Session::start_in(folder, program, warm, Box::new(drop))
 }
 
 /// Compiles the library for a cache.

@@ -1,0 +1,104 @@
+//! Which store a session uses: what cargo makes of a crate depends on the home of cargo that has
+//! its sources, and a session with a shared cache has two of them.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+
+/// The file in a session's tools in which they are written down.
+const FILE: &str = "stores";
+
+/// The stores of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stores {
+    own: PathBuf,
+    shared: Option<Shared>,
+}
+
+/// Those for the home of cargo in a shared cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Shared {
+    home: PathBuf,
+    /// The administrator's.
+    read: PathBuf,
+    /// The user's.
+    written: PathBuf,
+}
+
+impl Stores {
+    /// One for the user's own home of cargo.
+    pub(crate) fn own(folder: PathBuf) -> Stores {
+        Stores {
+            own: folder,
+            shared: None,
+        }
+    }
+
+    /// And those for another home.
+    pub(crate) fn with_shared(self, home: PathBuf, read: PathBuf, written: PathBuf) -> Stores {
+        let shared = Some(Shared {
+            home,
+            read,
+            written,
+        });
+        Stores { shared, ..self }
+    }
+
+    /// Writes them down for what a session starts.
+    pub(crate) fn write(&self, tools: &Path) -> io::Result<()> {
+        fs::write(tools.join(FILE), serde_json::to_vec(self)?)
+    }
+
+    /// Those of a session.
+    pub(crate) fn read(tools: &Path) -> Option<Stores> {
+        serde_json::from_slice(&fs::read(tools.join(FILE)).ok()?).ok()
+    }
+
+    /// Where to look for crates, as long as cargo has this `home`; the last is where to keep them.
+    pub(crate) fn of(&self, home: Option<&OsStr>) -> Vec<Store> {
+        let folders = match &self.shared {
+            Some(shared) if home == Some(shared.home.as_os_str()) => {
+                if shared.read == shared.written {
+                    vec![&shared.written]
+                } else {
+                    vec![&shared.read, &shared.written]
+                }
+            }
+            _ => vec![&self.own],
+        };
+        folders.into_iter().cloned().map(Store::at).collect()
+    }
+
+    /// Those for cargo's home in this process's environment.
+    pub(crate) fn current(&self) -> Vec<Store> {
+        self.of(std::env::var_os("CARGO_HOME").as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_home_of_cargo_has_its_own() {
+        let stores = Stores::own("/own/crates-1".into()).with_shared(
+            "/all/cargo".into(),
+            "/all/crates-2".into(),
+            "/own/crates-2".into(),
+        );
+        let of = |home: Option<&str>| {
+            let found = stores.of(home.map(OsStr::new)).into_iter();
+            found.map(|store| store.folder).collect::<Vec<_>>()
+        };
+        for own in [None, Some("/home/me/.cargo")] {
+            assert_eq!(of(own), [Path::new("/own/crates-1")]);
+        }
+        let shared = [Path::new("/all/crates-2"), Path::new("/own/crates-2")];
+        assert_eq!(of(Some("/all/cargo")), shared);
+    }
+}
