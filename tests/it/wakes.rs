@@ -346,6 +346,8 @@ fn it_outlives_its_pool() {
         assert!(!is_open || woken.is_woken.load(Ordering::SeqCst));
         assert_eq!(children(), Vec::<i32>::new());
         assert!(!is_open || poll_once(&mut pending, &waker).is_ready());
+        // An event loop that waits for nothing else goes on.
+        assert!(is_readable(&wakes, PollTimeout::ZERO));
         wakes.wake();
         assert!(!is_readable(&wakes, PollTimeout::ZERO));
         wakes.wake();

@@ -287,7 +287,8 @@ impl Shared {
             return;
         };
         state.futures.is_dismissed = true;
-        state.engine.wake_for_futures();
+        // It may be all that an event loop waits for, whose tasks are woken here.
+        state.engine.wake_reactor();
         let left_to_reactor = match state.futures.has_reactor {
             true => state.futures.all(),
             false => Vec::new(),

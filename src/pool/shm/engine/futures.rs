@@ -52,6 +52,11 @@ impl Engine {
         self.crew.close_wake_set();
     }
 
+    /// Wakes what waits for all futures: a thread, or a reactor.
+    pub(in crate::pool) fn wake_reactor(&self) {
+        self.crew.base().tell(FUTURES);
+    }
+
     /// A reactor waits for futures from now on: it looks at the workers when a thread that sleeps
     /// would.
     pub(in crate::pool) fn wait_in_reactor(&mut self) {
