@@ -12,6 +12,7 @@ use crate::starts::METHODS;
 use crate::support::{
     Scene, is_running, power, scene_argument, scene_with, tests, text, wait_until,
 };
+use crate::wakes::drive;
 
 tests![
     a_task_that_takes_too_long_is_ended_and_named,
@@ -335,6 +336,10 @@ const STOPPED: Duration = Duration::from_secs(1);
 fn all_are_stopped() {
     let argument = scene_argument();
     let (method, path) = argument.split_once(' ').unwrap();
+    let (method, has_reactor) = match method.strip_prefix("reactor:") {
+        Some(method) => (method, true),
+        None => (method, false),
+    };
     let named = |known: &forklore::StartMethod| format!("{known:?}") == method;
     let method = METHODS.into_iter().find(named).unwrap();
     let builder = Pool::builder().workers(2).start_method(method);
@@ -351,7 +356,13 @@ fn all_are_stopped() {
         while cpu_time() < begun + Duration::from_millis(20) {}
         7
     };
-    assert_eq!(pool.try_map(work, [path.to_owned()]), [Ok(7)]);
+    if has_reactor {
+        let wakes = pool.wakes().unwrap();
+        let pending = pool.apply_async(work, path.to_owned());
+        assert_eq!(drive(&wakes, pending).0, Ok(7));
+    } else {
+        assert_eq!(pool.try_map(work, [path.to_owned()]), [Ok(7)]);
+    }
     println!("done");
 }
 
@@ -393,10 +404,13 @@ impl Drop for Groups {
 fn time_in_which_all_were_stopped_does_not_count() {
     let mut scenes = Groups(Vec::new());
     let mut paths = Vec::new();
-    for method in METHODS {
-        let name = format!("forklore-stopped-{}-{method:?}", std::process::id());
+    let methods = METHODS.map(|method| format!("{method:?}"));
+    // An owner that is in a reactor is stopped there.
+    let methods = methods.into_iter().chain(["reactor:Fork".to_owned()]);
+    for method in methods {
+        let name = format!("forklore-stopped-{}-{method}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        let argument = format!("{method:?} {}", path.display());
+        let argument = format!("{method} {}", path.display());
         let mut scene = scene_with("all_are_stopped", &argument);
         scenes.0.push(scene.process_group(0).spawn().unwrap());
         paths.push(path);

@@ -79,7 +79,7 @@ impl Wake for Woken {
 
 /// Polls a future whenever its task was woken, and waits for nothing but the descriptor meanwhile.
 /// Returns its output, and how often the task was woken.
-fn drive<F: Future>(wakes: &Wakes, future: F) -> (F::Output, usize) {
+pub fn drive<F: Future>(wakes: &Wakes, future: F) -> (F::Output, usize) {
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
     let mut future = pin!(future);
