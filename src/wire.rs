@@ -443,9 +443,9 @@ mod tests {
     #[test]
     fn what_is_no_large_aligned_piece_is_not() {
         assert!(Laid::new(&vec![7u8; 100], 8).view::<Vec<u8>>().is_none());
-        let flags = vec![true; 100_000];
+        let flags = vec![true; 70_000];
         assert!(Laid::new(&flags, 8).view::<Vec<bool>>().is_none());
-        let pair = (vec![7u64; 100_000], 1);
+        let pair = (vec![7u64; 10_000], 1);
         assert!(Laid::new(&pair, 8).view::<(Vec<u64>, i32)>().is_none());
         let numbers = vec![7u64; 10_000];
         assert!(Laid::new(&numbers, 7).view::<Vec<u64>>().is_none());
