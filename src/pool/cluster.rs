@@ -343,7 +343,7 @@ impl ClusterBuilder {
                 name: numbered(&host.name, &hosts, plans.len()),
                 first_slot,
                 n_workers,
-                reach: reaching.to(host, &self.network)?,
+                reach: reaching.to(host, &self.network.for_node(plans.len(), hosts.len())?)?,
             });
             first_slot += n_workers;
         }

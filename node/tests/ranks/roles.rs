@@ -42,9 +42,9 @@ pub fn run(role: &str) -> ExitCode {
         ("killed-agent", true) | ("killed-relay", false) => {
             meet(&mut link);
             // Busy with sending when the other one ends.
-            while link.send(vec![1; MAX_FRAME]).is_ok()
-                && link.n_queued_bytes() < MAX_QUEUED_BYTES
-            {}
+            while link.send(vec![1; MAX_FRAME]).is_ok() && link.n_queued_bytes() < MAX_QUEUED_BYTES
+            {
+            }
             wait_for_the_end(&mut link);
         }
         ("unplugged", true) => {

@@ -116,8 +116,8 @@ impl Starter {
         })
     }
 
-    /// Starts a worker for a slot. One that is to hold several is started for the first of them, and
-    /// offered the others.
+    /// Starts a worker for a slot. One that is to hold several is started for the first of them,
+    /// and offered the others.
     fn start(
         &mut self,
         duty: &Duty<'_>,
