@@ -157,7 +157,10 @@ fn session_features(text: &str) -> String {
 /// The library's manifest for rust-analyzer, with its features and without the dependencies that
 /// they enable.
 fn analysis_manifest(features: &str) -> String {
-    let dependencies = features.split('"').filter(|name| name.starts_with("dep:"));
+    let is_of_dependency = |name: &&str| name.starts_with("dep:") || name.contains('/');
+    let names = features.lines().filter(|line| !line.starts_with('#'));
+    let names = names.flat_map(|line| line.split('"'));
+    let dependencies = names.filter(is_of_dependency);
     let features = dependencies.fold(features.to_owned(), |features, name| {
         let quoted = format!("\"{name}\"");
         features
