@@ -286,10 +286,12 @@ impl ClusterBuilder {
         Ok(self)
     }
 
-    /// The ports that the nodes' connections use, where a firewall lets pass no others.
+    /// The ports that the nodes' connections use, where a firewall lets pass no others: 8 or more,
+    /// and at least 2 for each node.
     ///
     /// # Errors
-    /// `is_invalid_input()` if they are too few, or some are for the system alone.
+    /// `is_invalid_input()` if they are too few, or some are for the system alone;
+    /// [`build`](Self::build) says so if they are too few for all nodes.
     pub fn ports(mut self, ports: RangeInclusive<u16>) -> Result<ClusterBuilder> {
         self.network = self.network.ports(ports)?;
         Ok(self)
