@@ -36,6 +36,8 @@ use serde::de::DeserializeOwned;
 
 use crate::cpus::cpu_count;
 use crate::error::{Error, Outcome, Result, TaskError};
+#[cfg(feature = "cluster")]
+use crate::pool::Cluster;
 #[cfg(feature = "threads")]
 use crate::pool::{Blocks, ThreadPool};
 use crate::pool::{Map, Pool, Schedule, Serial, all_or_panic};
@@ -53,6 +55,10 @@ pub enum Backend {
     Threads,
     /// The caller alone, whatever the number of jobs ([`Serial`]): for finding mistakes.
     Serial,
+    /// Worker processes on the nodes that the scheduler gave ([`Cluster`]): all of them, which -1
+    /// jobs stand for. Functions must be non-capturing.
+    #[cfg(feature = "cluster")]
+    Cluster,
 }
 
 /// How many items a worker takes at a time.
@@ -99,6 +105,8 @@ enum Crew {
     #[cfg(feature = "threads")]
     Threads(ThreadPool),
     Serial,
+    #[cfg(feature = "cluster")]
+    Cluster(Cluster),
 }
 
 impl Parallel {
@@ -148,6 +156,8 @@ impl Parallel {
                  process may use processors",
             )),
             (Backend::Serial, _) => Ok(1),
+            #[cfg(feature = "cluster")]
+            (Backend::Cluster, _) => Ok(self.crew()?.n_workers()),
             (_, n @ 1..) => Ok(usize::try_from(n).unwrap_or(usize::MAX)),
             (_, n) => {
                 let n_spared = n.unsigned_abs() as usize - 1;
@@ -204,6 +214,8 @@ impl Parallel {
             #[cfg(feature = "threads")]
             Crew::Threads(pool) => self.within(pool, f, args),
             Crew::Serial => self.within(&Serial, f, args),
+            #[cfg(feature = "cluster")]
+            Crew::Cluster(cluster) => cluster.try_map(f, args),
         };
         self.tell_end(outcomes.len(), started.elapsed());
         outcomes
@@ -256,6 +268,14 @@ impl Parallel {
                 Box::new(Blocks::new(f, args, n_first, run))
             }
             Crew::Serial => Box::new(args.map(f)),
+            #[cfg(feature = "cluster")]
+            Crew::Cluster(cluster) => {
+                let results = cluster.imap(f, args);
+                Box::new(Kept {
+                    results,
+                    _crew: crew,
+                })
+            }
         }
     }
 
@@ -274,7 +294,18 @@ impl Parallel {
     }
 
     fn start(&self) -> Result<Crew> {
-        let n = self.workers()?;
+        let n = match (self.backend, self.jobs) {
+            #[cfg(feature = "cluster")]
+            (Backend::Cluster, -1) => 0,
+            #[cfg(feature = "cluster")]
+            (Backend::Cluster, n) => {
+                return Err(Error::invalid_input(format!(
+                    "a cluster has the workers that its scheduler gave, and not {n}; give -1 jobs, or \
+                     choose its hosts with Cluster::builder()"
+                )));
+            }
+            _ => self.workers()?,
+        };
         if self.batch_size == BatchSize::Fixed(0) {
             return Err(Error::invalid_input(
                 "a batch of 0 items never ends; give at least 1, or BatchSize::Auto",
@@ -291,6 +322,11 @@ impl Parallel {
                 Crew::Threads(builder.schedule(self.schedule()).build()?)
             }
             Backend::Serial => Crew::Serial,
+            #[cfg(feature = "cluster")]
+            Backend::Cluster => {
+                let builder = Cluster::builder();
+                Crew::Cluster(builder.schedule(self.schedule()).build()?)
+            }
         })
     }
 
@@ -337,6 +373,8 @@ impl Crew {
             #[cfg(feature = "threads")]
             Crew::Threads(pool) => pool.workers(),
             Crew::Serial => 1,
+            #[cfg(feature = "cluster")]
+            Crew::Cluster(cluster) => cluster.workers(),
         }
     }
 }
@@ -372,6 +410,8 @@ impl fmt::Display for Backend {
             #[cfg(feature = "threads")]
             Backend::Threads => "threads",
             Backend::Serial => "the caller alone",
+            #[cfg(feature = "cluster")]
+            Backend::Cluster => "the processes of a cluster",
         })
     }
 }

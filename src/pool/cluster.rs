@@ -23,6 +23,7 @@ use super::context::AsContext;
 use super::imap::Results;
 use super::map::all_or_panic;
 use super::nodes::{NodePlan, Nodes, Reach};
+use super::plan::Schedule;
 use super::settings::Settings;
 use super::stats::Stats;
 use super::view::view_methods;
@@ -319,6 +320,12 @@ impl ClusterBuilder {
     /// As [`Builder::max_tasks_per_worker`].
     pub fn max_tasks_per_worker(mut self, n: usize) -> ClusterBuilder {
         self.pool = self.pool.max_tasks_per_worker(n);
+        self
+    }
+
+    /// As [`Builder::schedule`].
+    pub fn schedule(mut self, schedule: Schedule) -> ClusterBuilder {
+        self.pool = self.pool.schedule(schedule);
         self
     }
 

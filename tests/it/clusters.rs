@@ -1,13 +1,17 @@
 //! Maps over several nodes, which are processes on this machine here.
 
 use std::collections::HashSet;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::time::Duration;
 
-use forklore::{Cluster, Context, Serial};
+use forklore::{Backend, Cluster, Context, Parallel, Serial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{Quiet, power, tests};
+use crate::support::{
+    Quiet, Random, Scene, children, children_of, is_running, power, scene, tests, wait_until,
+};
 
 tests![
     a_cluster_maps_as_one_machine_does,
@@ -20,7 +24,14 @@ tests![
     a_closure_with_state_is_told_the_way,
     hosts_that_make_no_cluster,
     a_time_limit_holds_on_each_node,
+    a_parallel_map_has_a_cluster_behind_it,
+    random_kills_lose_nothing,
+    a_cluster_works_in_a_program_with_threads,
+    an_owner_that_ends_leaves_nothing,
 ];
+
+/// What a process of its own does.
+pub const SCENES: &[Scene] = &[("a cluster at work", a_cluster_at_work)];
 
 fn two_nodes() -> Cluster {
     cluster(&["localhost:2", "localhost:2"])
@@ -229,4 +240,113 @@ fn a_time_limit_holds_on_each_node() {
     let error = results[3].as_ref().unwrap_err();
     assert!(error.is_timed_out() && error.node().is_some(), "{error}");
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 5);
+}
+
+fn a_parallel_map_has_a_cluster_behind_it() {
+    let parallel = Parallel::jobs(-1).backend(Backend::Cluster);
+    assert_eq!(parallel.map(power, 0..24), Serial.map(power, 0..24));
+    assert_eq!(
+        parallel.imap(power, 0..24).collect::<Vec<_>>(),
+        Serial.map(power, 0..24)
+    );
+    assert_eq!(parallel.workers().unwrap(), forklore::cpu_count());
+    let error = Parallel::jobs(3)
+        .backend(Backend::Cluster)
+        .workers()
+        .unwrap_err();
+    assert!(
+        error.is_invalid_input() && error.to_string().contains('3'),
+        "{error}"
+    );
+}
+
+/// Relays, stations and workers are killed at random: results come all the same, or an item's error
+/// says that its own worker was.
+fn random_kills_lose_nothing() {
+    let mut random = Random::seeded();
+    let cluster = two_nodes();
+    let _quiet = Quiet::new();
+    for round in 0..10 {
+        let nap = |x: u64| {
+            std::thread::sleep(Duration::from_millis(2));
+            x
+        };
+        let pending: Vec<_> = (0..4).map(|_| cluster.map_async(nap, 0..50)).collect();
+        let relays = children();
+        let stations: Vec<i32> = relays
+            .iter()
+            .flat_map(|&relay| children_of(relay))
+            .collect();
+        let workers: Vec<i32> = stations
+            .iter()
+            .flat_map(|&station| children_of(station))
+            .collect();
+        let all = [&relays[..], &stations, &workers].concat();
+        if !all.is_empty() {
+            let victim = all[random.below(all.len() as u64) as usize];
+            // It may have ended since.
+            let _ = kill(Pid::from_raw(victim), Signal::SIGKILL);
+        }
+        for pending in pending {
+            match pending.get() {
+                Ok(values) => assert_eq!(values, (0..50).collect::<Vec<_>>()),
+                Err(error) => assert!(
+                    error.is_died() && error.node().is_some(),
+                    "round {round}: {error}"
+                ),
+            }
+        }
+    }
+    assert_eq!(cluster.map(power, 0..24), Serial.map(power, 0..24));
+}
+
+fn a_cluster_works_in_a_program_with_threads() {
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let other = std::thread::spawn(move || stopped.recv());
+    let cluster = &two_nodes();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(move || {
+                for _ in 0..5 {
+                    assert_eq!(cluster.map(power, 0..100), Serial.map(power, 0..100));
+                }
+            });
+        }
+    });
+    drop(stop);
+    let _ = other.join();
+}
+
+/// The scene's process is killed while its cluster works.
+fn an_owner_that_ends_leaves_nothing() {
+    let mut owner = scene("a cluster at work")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(owner.stdout.take().unwrap()).lines();
+    let pids: Vec<i32> = said
+        .next()
+        .unwrap()
+        .unwrap()
+        .split(' ')
+        .map(|pid| pid.parse().unwrap())
+        .collect();
+    assert!(pids.len() >= 4 && pids.iter().all(|&pid| is_running(pid)));
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    wait_until(|| !pids.iter().any(|&pid| is_running(pid)));
+}
+
+fn a_cluster_at_work() {
+    let cluster = two_nodes();
+    let pids = cluster.broadcast(|| vec![std::process::id(), std::os::unix::process::parent_id()]);
+    let relays = children().into_iter().map(|pid| pid as u32);
+    let all: Vec<String> = pids
+        .concat()
+        .into_iter()
+        .chain(relays)
+        .map(|pid| pid.to_string())
+        .collect();
+    println!("{}", all.join(" "));
+    cluster.map(|_: u32| std::thread::sleep(Duration::from_secs(600)), 0..8);
 }

@@ -147,6 +147,7 @@ pub fn run_if_asked() {
         crate::early::SCENES,
         crate::runtimes::SCENES,
         crate::wakes::SCENES,
+        crate::clusters::SCENES,
     ];
     for (scene, play) in scenes.into_iter().flatten() {
         if *scene == name {
