@@ -66,6 +66,20 @@
 //! it has none. A program that has a reactor needs neither: [`Pool::wakes`] gives it a descriptor
 //! to wait for, as it waits for sockets.
 //!
+//! # Many nodes
+//!
+//! With the feature `cluster`, a [`Cluster`] has its workers on the nodes that Slurm or Grid Engine
+//! gave this job, or on those of a list, and the same line maps over them:
+//!
+//! ```standalone_crate
+//! # fn main() -> forklore::Result<()> {
+//! # #[cfg(feature = "cluster")] {
+//! let cluster = forklore::Cluster::builder().hosts(["localhost:2,localhost:2"]).build()?;
+//! assert_eq!(cluster.map(|x: u64| x.pow(10), 0..24)[2], 1024);
+//! # }
+//! # Ok(()) }
+//! ```
+//!
 //! # One process
 //!
 //! [`Process`] runs a closure in a child and brings its value back; [`fork`] is the bare system
@@ -138,6 +152,7 @@
 //! | --- | --- | --- |
 //! | `auto-init` (default) | fresh workers [before `main`](#what-runs-before-main) | |
 //! | `async` | [`Pending`] as a future, [`Pool::stream`], [`Pool::wakes`] | futures-core |
+//! | `cluster` | [`Cluster`], [`Backend::Cluster`] | Open MPI, for other machines |
 //! | `threads` | [`ThreadPool`], [`Backend::Threads`], [`Gil`] | rayon |
 //! | `progress` | [`progress()`], [`Pool::with_progress`], [`Parallel::progress`] | indicatif, `figure` |
 //! | `figure` | [`figure`], [`display`], [`Trace::timeline`], [`Overheads::figure`] | |

@@ -18,6 +18,9 @@
 //!
 //! [`Result`](crate::Result) is not in it: it would hide the standard library's.
 
+#[cfg(feature = "cluster")]
+#[doc(no_inline)]
+pub use crate::Cluster;
 #[cfg(feature = "threads")]
 #[doc(no_inline)]
 pub use crate::ThreadPool;

@@ -116,6 +116,19 @@ def test_a_session_with_threads_has_pools_and_contexts(kernel):
     assert kernel.ok("pool_18.map_with(&table_18, |table, i: usize| table[i] * 2.0, [1, 0])").result == "[5.0, 3.0]"
 
 
+def test_a_cluster_runs_a_function_of_a_cell(new_kernel):
+    """Two nodes on this machine, each of which is a fresh process: neither has seen the cell."""
+    kernel = new_kernel()
+    kernel.ok('use forklore::*; let cluster = Cluster::builder().hosts(["localhost:1,localhost:1"]).build()?;')
+    kernel.ok("fn cubed(x: u64) -> u64 { x.pow(3) }")
+    assert kernel.ok("cluster.map(cubed, 0..4)").result == "[0, 1, 8, 27]"
+    assert kernel.ok("cluster.map(|x: u64| x + 1, 0..3)").result == "[1, 2, 3]"
+    assert kernel.ok("cluster.map_with(&vec![5u64, 6], |v, i: usize| v[i], [1, 0])").result == "[6, 5]"
+    # A crash costs the nodes, too, and the next map starts them again.
+    assert kernel.run("std::process::abort()").status == "error"
+    assert kernel.ok("cluster.map(cubed, 0..4)").result == "[0, 1, 8, 27]"
+
+
 def test_workers_start_in_every_way(new_kernel):
     kernel = new_kernel()
     kernel.ok("use forklore::*; use std::thread;")
