@@ -1,7 +1,7 @@
 //! How a node gets the owner's program, before there is a station that runs it.
 
 use std::hash::Hasher;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,10 +10,14 @@ use crate::error::{Error, Result};
 /// From a relay to its agent: the first message. What follows is for the station alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToAgent {
-    /// Start the station: a fresh process of this program, which finds the library's mark at
-    /// `mark`.
-    Start { program: Program, mark: u64 },
-    /// The program's file. Payload: its bytes.
+    /// Start the station: a fresh process of this program, in which the library's mark is at `mark`
+    /// of `object`, or of the program itself.
+    Start {
+        program: ObjectFile,
+        object: Option<ObjectFile>,
+        mark: u64,
+    },
+    /// The file that was missing. Payload: its bytes.
     Bytes,
 }
 
@@ -22,34 +26,48 @@ pub(crate) enum ToAgent {
 pub(crate) enum FromAgent {
     /// The station is started.
     Started,
-    /// The node has no such program: send its file.
-    Missing,
+    /// The node has no such file at this path: send it.
+    Missing { path: PathBuf },
     /// There is no station, and why.
     Failed { why: String },
 }
 
-/// A program's file, by its path and by what is in it.
+/// A program's file, or that of an object with code, by its path and by what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Program {
+pub(crate) struct ObjectFile {
     pub(crate) path: PathBuf,
     pub(crate) n_bytes: u64,
     pub(crate) digest: u64,
 }
 
-impl Program {
-    /// The program of this process, with its bytes.
+impl ObjectFile {
+    /// The program of this process.
     ///
     /// # Errors
     /// `is_os()` if it cannot be read: it takes a mounted `/proc`.
-    pub(crate) fn own() -> Result<(Program, Vec<u8>)> {
+    pub(crate) fn of_program() -> Result<ObjectFile> {
         let fail = |error| Error::os("cannot read this program's file", error);
+        let path = std::env::current_exe().map_err(fail)?;
         let bytes = std::fs::read("/proc/self/exe").map_err(fail)?;
-        let program = Program {
-            path: std::env::current_exe().map_err(fail)?,
+        Ok(ObjectFile::of_bytes(path, &bytes))
+    }
+
+    /// An object that this process has loaded.
+    ///
+    /// # Errors
+    /// `is_os()` if it cannot be read.
+    pub(crate) fn of_object(path: &Path) -> Result<ObjectFile> {
+        let bytes = std::fs::read(path);
+        let fail = |error| Error::os(&format!("cannot read {}", path.display()), error);
+        Ok(ObjectFile::of_bytes(path.to_owned(), &bytes.map_err(fail)?))
+    }
+
+    fn of_bytes(path: PathBuf, bytes: &[u8]) -> ObjectFile {
+        ObjectFile {
+            path,
             n_bytes: bytes.len() as u64,
-            digest: digest(&bytes),
-        };
-        Ok((program, bytes))
+            digest: digest(bytes),
+        }
     }
 
     /// Whether these bytes are its file's.
@@ -87,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_program_is_known_by_what_is_in_it() {
-        let (program, mut bytes) = Program::own().unwrap();
+        let program = ObjectFile::of_program().unwrap();
+        let mut bytes = std::fs::read(&program.path).unwrap();
         assert!(program.is(&bytes));
         assert!(program.path.is_absolute());
         bytes[1000] ^= 1;

@@ -7,19 +7,20 @@
 //! Neither side knows what the frames say. While nothing is on its way, both sleep: the relay says
 //! so, and wakes the agent by a byte through the launcher's input.
 
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::bootstrap::{FromAgent, Program, ToAgent};
+use super::bootstrap::{FromAgent, ObjectFile, ToAgent};
 use crate::error::Result;
 use crate::link::Link;
-use crate::link::{QUIET, SocketLink, Talk};
+use crate::link::{Payload, QUIET, SocketLink, Talk};
 use crate::sys::launch::start_program;
 use crate::sys::letter;
 use crate::sys::line::line;
@@ -107,52 +108,72 @@ fn wait_for_relay(station: &SocketLink, longest: Duration) -> io::Result<()> {
 
 /// Starts the station, and gives the socket that leads to it.
 fn start_station<L: Link>(relay: &mut Talk<L>) -> io::Result<UnixStream> {
-    let (program, mark) = loop {
-        match relay.receive::<ToAgent>()? {
-            Some(message) => match message.head {
-                ToAgent::Start { program, mark } => break (program, mark),
-                ToAgent::Bytes => return Err(ErrorKind::InvalidData.into()),
-            },
-            None => std::thread::sleep(NAPS.0),
-        }
+    let ToAgent::Start {
+        program,
+        object,
+        mark,
+    } = receive(relay)?.0
+    else {
+        return Err(ErrorKind::InvalidData.into());
     };
-    let file = match std::fs::read(&program.path) {
-        Ok(bytes) if program.is(&bytes) => None,
-        _ => Some(fetch(relay, &program)?),
-    };
-    let path = match &file {
-        Some(file) => PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())),
-        None => program.path,
-    };
-    start(&path, mark).map_err(|error| io::Error::other(error.to_string()))
+    let program = Here::find(relay, program)?;
+    let object = object.map(|object| Here::find(relay, object)).transpose()?;
+    start(&program, object.as_ref(), mark).map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// Gets the program from the relay, into memory of this node alone: no folder has to be writable,
-/// or is left with anything in it.
-fn fetch<L: Link>(relay: &mut Talk<L>, program: &Program) -> io::Result<std::fs::File> {
-    relay.send(&FromAgent::Missing, &[])?;
+/// Waits for the relay's next message.
+fn receive<L: Link>(relay: &mut Talk<L>) -> io::Result<(ToAgent, Payload)> {
     loop {
         if let Some(message) = relay.receive::<ToAgent>()? {
-            if !program.is(message.payload()) {
-                return Err(io::Error::other(
-                    "the program has not come through as it was sent",
-                ));
-            }
-            let file = region::file_without_a_name();
-            let file = file.map_err(|error| io::Error::other(error.to_string()))?;
-            let mut file = std::fs::File::from(file);
-            file.write_all(message.payload())?;
-            return Ok(file);
+            return Ok(message.split());
         }
         std::thread::sleep(NAPS.0);
     }
 }
 
-fn start(program: &Path, mark: u64) -> Result<UnixStream> {
+/// A file with code that this node has.
+struct Here {
+    path: PathBuf,
+    /// It came from the relay, and is in memory of this node alone: no folder has to be writable,
+    /// or is left with anything in it.
+    file: Option<File>,
+}
+
+impl Here {
+    /// Finds the file, or gets it from the relay.
+    fn find<L: Link>(relay: &mut Talk<L>, wanted: ObjectFile) -> io::Result<Here> {
+        if std::fs::read(&wanted.path).is_ok_and(|bytes| wanted.is(&bytes)) {
+            let path = wanted.path;
+            return Ok(Here { path, file: None });
+        }
+        let path = wanted.path.clone();
+        relay.send(&FromAgent::Missing { path }, &[])?;
+        let (_, bytes) = receive(relay)?;
+        if !wanted.is(&bytes) {
+            let path = wanted.path.display();
+            return Err(io::Error::other(format!(
+                "{path} has changed while it was sent"
+            )));
+        }
+        let file = region::file_without_a_name();
+        let file = file.map_err(|error| io::Error::other(error.to_string()))?;
+        let mut file = File::from(file);
+        file.write_all(&bytes)?;
+        Ok(Here {
+            path: PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())),
+            file: Some(file),
+        })
+    }
+}
+
+fn start(program: &Here, object: Option<&Here>, mark: u64) -> Result<UnixStream> {
     let (here, there) = line()?;
     let letter = letter::leave(&here, &mark.to_le_bytes(), &there)?;
-    let name = program.file_name().unwrap_or_default();
-    start_program(program, name, (STATION, letter), &[there.as_fd()])?;
+    let mut files = vec![there.as_fd()];
+    // The loader opens it in the new process.
+    files.extend(object.and_then(|object| Some(object.file.as_ref()?.as_fd())));
+    let object = object.map(|object| object.path.as_path());
+    start_program(&program.path, object, (STATION, letter), &files)?;
     Ok(UnixStream::from(OwnedFd::from(here)))
 }
 

@@ -31,11 +31,6 @@ pub(crate) struct Received<H> {
 }
 
 impl<H> Received<H> {
-    /// The bytes that came with the head.
-    pub(crate) fn payload(&self) -> &[u8] {
-        &self.bytes[self.payload..]
-    }
-
     /// The head, and the bytes.
     pub(crate) fn split(self) -> (H, Payload) {
         let Received {
@@ -205,10 +200,12 @@ mod tests {
                 talk.send(&(7u8, list), &[first, second]).unwrap();
                 talk.send(&(8u8, [0u32; 0].as_slice()), &[]).unwrap();
                 let message: Received<(u8, Vec<u32>)> = talk.receive().unwrap().unwrap();
-                assert_eq!(message.head, (7, list.to_vec()));
-                assert_eq!(message.payload(), &bytes[..n_bytes]);
+                let (head, payload) = message.split();
+                assert_eq!(head, (7, list.to_vec()));
+                assert_eq!(*payload, bytes[..n_bytes]);
                 let message: Received<(u8, Vec<u32>)> = talk.receive().unwrap().unwrap();
-                assert_eq!((message.head.0, message.payload()), (8, &[][..]));
+                let (head, payload) = message.split();
+                assert_eq!((head.0, &*payload), (8, &[][..]));
             }
         }
         assert!(talk.receive::<(u8, Vec<u32>)>().unwrap().is_none());

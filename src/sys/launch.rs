@@ -59,19 +59,20 @@ impl Launch<'_> {
 #[cfg(feature = "cluster")]
 const OF_MPI: [&str; 5] = ["OMPI_", "PMIX_", "PMI_", "ORTE_", "PRTE_"];
 
-/// Starts another program, under a name for the list of processes, with a variable and files as of
-/// a [`Launch`]. Returns its pid.
+/// Starts another program, in which the loader loads an object first, with a variable and files as
+/// of a [`Launch`]. Returns its pid.
 ///
 /// # Errors
 /// `is_os()` if the file is no program, or there may be no more processes.
 #[cfg(feature = "cluster")]
 pub(crate) fn start_program(
     program: &Path,
-    name: &OsStr,
+    object: Option<&Path>,
     variable: (&str, String),
     files: &[BorrowedFd<'_>],
 ) -> Result<i32> {
-    let mut environment = environment(None, (variable.0, &variable.1));
+    let object = object.map(Path::as_os_str);
+    let mut environment = environment(object, (variable.0, &variable.1));
     let is_of_mpi = |line: &CString| {
         let name = line.to_bytes();
         OF_MPI
@@ -79,6 +80,7 @@ pub(crate) fn start_program(
             .any(|prefix| name.starts_with(prefix.as_bytes()))
     };
     environment.retain(|line| !is_of_mpi(line));
+    let name = program.file_name().unwrap_or_default();
     let arguments = [c_string(name.to_owned()), c"forklore-station".to_owned()];
     let path = c_string(program.as_os_str().to_owned());
     spawn(&path, &arguments, &environment, files)

@@ -8,8 +8,9 @@ use std::process::{Command, ExitCode};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// What the owner does, and what it says if that went well.
-const SCENES: [&str; 9] = [
+const SCENES: [&str; 10] = [
     "maps",
+    "deleted-program",
     "contexts",
     "failures",
     "killed-agent",

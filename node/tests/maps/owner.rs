@@ -18,6 +18,8 @@ const LONG: Duration = Duration::from_secs(60);
 pub fn play(scene: &str) {
     match scene {
         "maps" => maps(),
+        "deleted-program" => deleted_program(),
+        "deleted" => deleted(),
         "contexts" => contexts(),
         "failures" => failures(),
         "killed-agent" => survives(|| kill_one("forklore-node", "agent")),
@@ -76,6 +78,28 @@ fn maps() {
     );
     // What is said after everything was asleep is heard.
     std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(cluster.map(power, 0..24), Serial.map(power, 0..24));
+}
+
+/// A program that no node can find under its name, because its file is gone, is sent.
+fn deleted_program() {
+    let copy = "/run/maps-copy";
+    fs::copy(std::env::current_exe().unwrap(), copy).unwrap();
+    let output = Command::new(copy)
+        .args(["owner", "deleted"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("all is well"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn deleted() {
+    fs::remove_file("/run/maps-copy").unwrap();
+    let cluster = cluster(&HOSTS).unwrap();
     assert_eq!(cluster.map(power, 0..24), Serial.map(power, 0..24));
 }
 
@@ -198,7 +222,9 @@ fn processes() -> Vec<(i32, String)> {
         let is_clusters = ["mpirun", "forklore", "orted", "maps-"]
             .iter()
             .any(|name| line.contains(name));
-        let is_parent = line.contains("tests/cluster/run") || line.contains("owner killed-owner");
+        let is_parent = line.contains("tests/cluster/run")
+            || line.contains("owner killed-owner")
+            || line.contains("owner deleted-program");
         (is_clusters && !is_parent && pid != own && !is_zombie(pid)).then_some((pid, line))
     });
     lines.collect()

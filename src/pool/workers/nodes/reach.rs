@@ -5,13 +5,14 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 
-use crate::cluster::bootstrap::{FromAgent, Program as Own, ToAgent};
+use crate::cluster::bootstrap::{FromAgent, ObjectFile, ToAgent};
 use crate::cluster::node::{RENDEZVOUS, STATION};
 use crate::error::Error;
 use crate::link::{SocketLink, Talk};
@@ -109,20 +110,22 @@ fn start_station(
 ) -> Result<SocketLink, String> {
     let fail = |error: Error| format!("has no station: {error}");
     let (mark, object) = entry::check_can_launch().map_err(fail)?;
-    if !object.as_os_str().is_empty() {
-        return Err(format!(
-            "has no station: the library is in {} and not in the program itself",
-            object.display()
-        ));
-    }
-    let (program, bytes) = Own::own().map_err(fail)?;
+    let program = ObjectFile::of_program().map_err(fail)?;
+    let object = match object.as_os_str().is_empty() {
+        true => None,
+        false => Some(ObjectFile::of_object(&object).map_err(fail)?),
+    };
+    let start = ToAgent::Start {
+        program: program.clone(),
+        object,
+        mark,
+    };
     let mut talk = Talk::new(link);
     let lost = |error: std::io::Error| match reached.ends_soon() {
         true => reached.how_it_ended(),
         false => format!("is lost: {error}"),
     };
-    talk.send(&ToAgent::Start { program, mark }, &[])
-        .map_err(lost)?;
+    talk.send(&start, &[]).map_err(lost)?;
     let deadline = Instant::now() + REACHED_WITHIN;
     loop {
         match talk
@@ -131,7 +134,16 @@ fn start_station(
             .map(|message| message.head)
         {
             Some(FromAgent::Started) => return Ok(talk.into_link()),
-            Some(FromAgent::Missing) => talk.send(&ToAgent::Bytes, &[&bytes]).map_err(lost)?,
+            Some(FromAgent::Missing { path }) => {
+                // This program's file may have been replaced since.
+                let path = match path == program.path {
+                    true => Path::new("/proc/self/exe"),
+                    false => &path,
+                };
+                let bytes = std::fs::read(path)
+                    .map_err(|error| format!("cannot be sent {}: {error}", path.display()))?;
+                talk.send(&ToAgent::Bytes, &[&bytes]).map_err(lost)?;
+            }
             Some(FromAgent::Failed { why }) => return Err(format!("has no station: {why}")),
             None => {
                 reached.pass_on_output();
