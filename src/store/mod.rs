@@ -8,15 +8,16 @@
 use std::any::{Any, TypeId};
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
-use std::fmt::Display;
 use std::io;
 use std::ops::Deref;
-use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake};
 use std::thread::{LocalKey, Thread};
 
 mod copy;
+mod failed;
+
+pub use failed::{EvcxrUserCodeError, Panicked, catch};
 
 /// Printed where an early end with `?` is to be reported.
 pub const USER_ERROR_OCCURRED: &str = "EVCXR_ERROR_OCCURRED";
@@ -285,38 +286,6 @@ impl<T: 'static> Deref for Key<T> {
         // SAFETY: nothing changes it, so there is no other way to it than this one, which reads.
         unsafe { &*self.key.get() }
     }
-}
-
-/// What a cell ends with where `?` meets an error, which is shown.
-pub struct EvcxrUserCodeError {}
-
-impl<T: Display> From<T> for EvcxrUserCodeError {
-    #[track_caller]
-    fn from(error: T) -> Self {
-        report(&error, Location::caller());
-        EvcxrUserCodeError {}
-    }
-}
-
-/// The longest error that is shown whole.
-const ERROR_BYTES: usize = 4096;
-
-/// Tells the kernel that a `?` here met an error, in a line of its own: the text is in hexadecimal
-/// digits, so that nothing in it ends the line.
-#[cold]
-#[inline(never)]
-fn report(error: &dyn Display, location: &Location<'_>) {
-    let text = error.to_string();
-    let mut end = text.len().min(ERROR_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let digits: String = text[..end]
-        .bytes()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let (line, column, file) = (location.line(), location.column(), location.file());
-    println!("{USER_ERROR_OCCURRED} {line} {column} {digits} {file}");
 }
 
 #[cold]

@@ -1,5 +1,7 @@
 //! A cell's Rust as rust-analyzer's parser sees it.
 
+use std::ops::Range;
+
 use ra_ap_syntax::ast::HasName;
 use ra_ap_syntax::{
     AstNode, Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxNode, SyntaxToken, TextSize, ast,
@@ -108,6 +110,22 @@ pub(crate) fn own_variables(code: &str) -> Vec<String> {
     let names = bindings.filter_map(|binding| binding.name());
     let names = names.map(|name| name.text().to_string());
     names.filter(|name| !name.starts_with('_')).collect()
+}
+
+/// Where a cell names a variable in a `let`: the last one of that name, in bytes.
+pub(crate) fn binding_of(code: &str, variable: &str) -> Option<Range<usize>> {
+    if !code.contains(variable) {
+        return None;
+    }
+    let from = commands_end(code);
+    let body = Body::parse(&code[from..]);
+    let lets = body.statements().filter_map(ast::LetStmt::cast);
+    let patterns = lets.filter_map(|statement| statement.pat());
+    let nodes = patterns.flat_map(|pattern| pattern.syntax().descendants().collect::<Vec<_>>());
+    let names = nodes.filter_map(ast::Name::cast);
+    let name = names.filter(|name| name.text() == variable).last()?;
+    let range = name.syntax().text_range();
+    Some(from + body.offset(range.start())..from + body.offset(range.end()))
 }
 
 /// The first line on which code returns, though it is no function's body.

@@ -36,6 +36,7 @@ static MAGICS: &[Magic] = &[
     Magic { name: "%%timeit", arguments: "[-n LOOPS] [-r RUNS]", what: "the same for the whole cell, in a scope of its own", form: Form::Rust(timed::cell) },
     Magic { name: "%profile", arguments: "debug|release", what: "compile the cells to come with checks for overflow and debug assertions and without optimisation, or the other way round (the default)", form: Form::Line(profile) },
     Magic { name: "%warnings", arguments: "on|off", what: "whether the compiler's warnings about a cell are shown (the default)", form: Form::Line(warnings) },
+    Magic { name: "%explain", arguments: "[ERROR]", what: "what the compiler has to say of an error such as E0382, or of the last one", form: Form::Line(explain) },
     Magic { name: "%who", arguments: "", what: "list the variables with their types", form: Form::Line(who) },
     Magic { name: "%reset", arguments: "", what: "forget all variables and definitions", form: Form::Line(reset) },
     Magic { name: "%env", arguments: "[NAME[=VALUE]]", what: "show the environment of the cells, or set a variable in it", form: Form::Code(environment) },
@@ -152,6 +153,20 @@ fn alone(name: &str, arguments: &str, step: Step) -> Result<Step, Mistake> {
 
 fn list_magics(name: &str, arguments: &str) -> Result<Step, Mistake> {
     alone(name, arguments, Step::Say(list()))
+}
+
+fn explain(name: &str, arguments: &str) -> Result<Step, Mistake> {
+    if arguments.is_empty() {
+        return Ok(Step::Do(Action::Explain(None)));
+    }
+    let number = arguments.trim_start_matches(['e', 'E']);
+    match number.len() {
+        1..=4 if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let number = format!("E{number:0>4}");
+            Ok(Step::Do(Action::Explain(Some(number))))
+        }
+        _ => Err(misused(name)),
+    }
 }
 
 fn who(name: &str, arguments: &str) -> Result<Step, Mistake> {

@@ -63,6 +63,9 @@ pub enum Action {
     ToggleTypes,
     /// `%export`: writes the cells so far as a cargo project into this folder.
     Export(String),
+    /// `%explain`: what the compiler has to say of an error with this number; by default the last
+    /// one.
+    Explain(Option<String>),
     /// `%%bash`, `%%python`: runs another language's program.
     Script(Script),
     /// `%%writefile`: writes a file.

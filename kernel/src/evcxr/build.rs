@@ -185,14 +185,7 @@ fn cargo(tools: &Path, arguments: &[OsString]) -> io::Result<Command> {
 /// of it, if cargo could do no better.
 fn compile(rustc: &Rustc, said: &Path) -> io::Result<Option<Compiled>> {
     crates::import(&rustc.words, SOURCE)?;
-    let mut command = Command::new(&rustc.words[0]);
-    command.args(&rustc.words[1..]).env_clear();
-    let is_kept = |name: &OsStr| JOBS.iter().all(|job| name != *job);
-    command.envs(rustc.environment().filter(|(name, _)| is_kept(name)));
-    let ended = command
-        .stdin(Stdio::null())
-        .stderr(fs::File::create(said)?)
-        .status()?;
+    let ended = rustc.command().stderr(fs::File::create(said)?).status()?;
     let text = fs::read(said)?;
     if ended.success() {
         let made = rustc.value_of("--out-dir").map(Path::new);
@@ -290,9 +283,9 @@ fn variables() -> Vec<OsString> {
 }
 
 /// A call of rustc.
-struct Rustc {
+pub(super) struct Rustc {
     /// The program and its arguments.
-    words: Vec<OsString>,
+    pub(super) words: Vec<OsString>,
     variables: Vec<OsString>,
 }
 
@@ -310,6 +303,27 @@ impl Rustc {
             words: split(words).collect(),
             variables: split(variables).collect(),
         })
+    }
+
+    /// How it was called for the last cell, if that is known.
+    pub(super) fn last(tools: &Path) -> Option<Rustc> {
+        let record = fs::read(tools.join(RECORD)).ok()?;
+        let mut parts = record.split(|byte| *byte == BETWEEN);
+        let (words, variables) = (parts.next()?, parts.next()?);
+        Some(Rustc {
+            words: split(words).collect(),
+            variables: split(variables).collect(),
+        })
+    }
+
+    /// The call, to be made again without cargo.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]).env_clear();
+        let is_kept = |name: &OsStr| JOBS.iter().all(|job| name != *job);
+        command.envs(self.environment().filter(|(name, _)| is_kept(name)));
+        command.stdin(Stdio::null());
+        command
     }
 
     /// Leaves no record where the next call may have to be another.
@@ -352,7 +366,7 @@ impl Rustc {
         }
     }
 
-    fn value_of(&self, option: &str) -> Option<&OsStr> {
+    pub(super) fn value_of(&self, option: &str) -> Option<&OsStr> {
         let at = self.words.iter().position(|word| word == option)?;
         Some(self.words.get(at + 1)?)
     }

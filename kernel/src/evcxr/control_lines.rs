@@ -58,7 +58,7 @@ pub fn may_have_control(bytes: &[u8]) -> bool {
 /// An error that ended a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserError {
-    /// What it says of itself.
+    /// What it says of itself; then, each behind a zero byte, what its causes say.
     pub text: String,
     /// Where the `?` is.
     pub place: Place,

@@ -7,6 +7,7 @@ pub(crate) mod build;
 pub(crate) mod control_lines;
 mod crates;
 mod engine;
+pub(crate) mod lines;
 pub(crate) mod manifest;
 pub(crate) mod other_sessions;
 pub(crate) mod refusal;

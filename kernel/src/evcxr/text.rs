@@ -72,11 +72,37 @@ fn with_library_s_store(text: &str) -> Option<String> {
     if let Some(begin) = text[..begin].find(ERROR) {
         put(&mut text, begin..begin + ERROR.len(), LIBRARY_S_ERROR)?;
     }
+    let _ = put_catch(&mut text);
     if let Some((place, new)) = awaited::runtime(&text) {
         // Where it does not fit, the cell gets a runtime of evcxr's.
         let _ = put(&mut text, place, new);
     }
     Some(text)
+}
+
+/// How evcxr has the cell's panics caught, and how the library does: `None` if that is not there.
+fn put_catch(text: &mut String) -> Option<()> {
+    const BEGINS: &str = "\npub extern \"C\" fn run_user_code_";
+    const FORMS: [(&str, &str); 2] = [
+        (
+            "\nmatch std::panic::catch_unwind(\n",
+            "\nmatch ::forklore::store::catch(",
+        ),
+        (
+            "\nif std::panic::catch_unwind(||{\n",
+            "\nif ::forklore::store::catch(||{",
+        ),
+    ];
+    let begin = text.find(BEGINS)?;
+    // The first is evcxr's: the cell's own stand inside of it.
+    let found = FORMS.iter().filter_map(|(theirs, ours)| {
+        let at = begin + text[begin..].find(theirs)?;
+        Some((at..at + theirs.len() - 1, *ours))
+    });
+    let (place, ours) = found.min_by_key(|(place, _)| place.start)?;
+    let spaces = " ".repeat(place.len().checked_sub(ours.len())?);
+    text.replace_range(place, &[ours, &spaces].concat());
+    Some(())
 }
 
 /// Puts `new` in the place of a longer part of the text. What follows stays where it is.
@@ -98,7 +124,9 @@ mod tests {
             "use a;\n",
             ERROR,
             "mod evcxr_internal_runtime {\n// Ä comment that is long enough for what comes.\n",
-            "pub fn put_variable<T: 'static>() {\n}\n}\n#[unsafe(no_mangle)]\nfn run() {\nlet cell = 1;\n}\n",
+            "pub fn put_variable<T: 'static>() {\n}\n}\n#[unsafe(no_mangle)]\npub extern \"C\" fn run_user_code_1(\n) {\n",
+            "match std::panic::catch_unwind(\n  std::panic::AssertUnwindSafe(||{\n",
+            "let cell = 1;\nif std::panic::catch_unwind(||{\n}\n",
         ]
         .concat();
         let new = with_library_s_store(&text).unwrap();
@@ -109,6 +137,8 @@ mod tests {
         for part in [
             "use a;\nuse ::forklore::store::EvcxrUserCodeError; ",
             "\nmod evcxr_internal_runtime {pub use ::forklore::store::*; ",
+            "\nmatch ::forklore::store::catch(\n  std::panic::AssertUnwindSafe(||{\n",
+            "let cell = 1;\nif std::panic::catch_unwind(||{\n",
         ] {
             assert!(new.contains(part), "{new}");
         }

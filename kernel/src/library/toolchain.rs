@@ -119,6 +119,16 @@ impl Compiler {
         &self.rustc
     }
 
+    /// What the compiler has to say of an error with this number, if it knows one.
+    pub(crate) fn explanation(&self, number: &str) -> Option<String> {
+        let asked = Command::new(&self.rustc)
+            .args(["--explain", number])
+            .output();
+        let answered = asked.ok().filter(|output| output.status.success())?;
+        let text = String::from_utf8_lossy(&answered.stdout).into_owned();
+        (!text.trim().is_empty()).then_some(text)
+    }
+
     /// Differs where cargo would not take the library for fresh.
     pub(crate) fn key(&self, cargo_home: Option<&Path>) -> String {
         let mut hasher = DefaultHasher::new();

@@ -93,7 +93,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::protocol::{Aftermath, Failure, Output, Place, ToKernel, ToSupervisor};
+    use crate::protocol::{Aftermath, Failure, Frame, Output, Place, ToKernel, ToSupervisor};
 
     #[test]
     fn messages_survive_any_cut() {
@@ -105,6 +105,11 @@ mod tests {
         let failure = Failure {
             name: "Panic".to_owned(),
             message: "ö\n\0".to_owned(),
+            causes: vec!["that".to_owned()],
+            frames: vec![Frame {
+                object: 2,
+                offset: 3,
+            }],
             place: Some(place),
             aftermath: Aftermath::RolledBack(Vec::new()),
         };

@@ -11,8 +11,12 @@ pub struct Failure {
     pub name: String,
     /// What happened, in a sentence.
     pub message: String,
+    /// What that is due to, and what each of these is due to.
+    pub causes: Vec<String>,
     /// Where, if it is known.
     pub place: Option<Place>,
+    /// The calls in cells that led there, the innermost first.
+    pub frames: Vec<Frame>,
     /// What became of the variables, and of what earlier cells had started.
     pub aftermath: Aftermath,
 }
@@ -32,6 +36,34 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
+}
+
+/// A call in a cell's code that had not returned when a cell failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// The number in the name of the shared object: evcxr counts them.
+    pub object: u32,
+    /// How far from the object's beginning the call is.
+    pub offset: u32,
+}
+
+impl Frame {
+    /// A call in the object at this path, if that is a cell's.
+    pub fn of(path: &str, offset: usize) -> Option<Frame> {
+        Some(Frame {
+            object: object_number(path)?,
+            offset: u32::try_from(offset).ok()?,
+        })
+    }
+}
+
+/// The number of the cell's shared object at this path.
+pub fn object_number(path: &str) -> Option<u32> {
+    let (_, name) = path.rsplit_once('/')?;
+    name.strip_prefix("libcode_")?
+        .strip_suffix(".so")?
+        .parse()
+        .ok()
 }
 
 /// What became of the variables, and of what earlier cells had started. Shown as a line of the
@@ -146,6 +178,16 @@ mod tests {
 
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_cell_s_object_has_a_number() {
+        let frame = |object, offset| Some(Frame { object, offset });
+        assert_eq!(Frame::of("/tmp/s/deps/libcode_12.so", 7), frame(12, 7));
+        for path in ["libcode_1.so", "/tmp/libcode_x.so", "/usr/lib/libstd.so"] {
+            assert_eq!(Frame::of(path, 7), None, "{path}");
+        }
+        assert_eq!(Frame::of("/a/libcode_1.so", 1 << 40), None);
     }
 
     #[test]

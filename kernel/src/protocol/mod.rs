@@ -21,7 +21,7 @@ mod packets;
 
 pub use checkpoint::{Checkpoint, DEFAULT as DEFAULT_CHECKPOINT};
 pub use envelope::{Message, Reader};
-pub use failure::{Aftermath, Ended, Failure, Place, threads_in_words};
+pub use failure::{Aftermath, Ended, Failure, Frame, Place, object_number, threads_in_words};
 pub use messages::{
     FromUser, Limit, Output, Saved, Snapshot, Status, ToKernel, ToSnapshot, ToSupervisor, ToUser,
 };

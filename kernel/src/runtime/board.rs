@@ -11,11 +11,13 @@ use std::sync::atomic::{
 };
 use std::time::Duration;
 
-use crate::protocol::{Checkpoint, Place};
+use crate::protocol::{Checkpoint, Frame, Place};
 use crate::sys::sharing::map_shared;
 use crate::sys::trap::Fault;
 
 const PANIC_BYTES: usize = 8192;
+/// A recursion's calls are one place again and again.
+const N_FRAMES: usize = 128;
 
 /// See the module's text. All atomics are relaxed: a message, a death or a write to a pipe always
 /// lies between a write and the read that depends on it.
@@ -55,6 +57,10 @@ pub struct Board {
     /// The file's name, then the message. Written by the hook while the user process is the only
     /// writer; read by the supervisor when the cell has ended.
     panic_text: UnsafeCell<[u8; PANIC_BYTES]>,
+    /// How many calls in cells led to the last panic, and these: the object above the offset.
+    /// Written by the hook, read by the supervisor when the cell has ended.
+    n_frames: AtomicUsize,
+    frames: [AtomicU64; N_FRAMES],
     /// Where the shared object of the cell that runs begins and ends in memory. Written by the user
     /// process before it calls the cell, read by its panic hook.
     cell_object: [AtomicUsize; 2],
@@ -78,6 +84,7 @@ impl Board {
         self.child_panics.store(0, Ordering::Relaxed);
         self.fault_signal.store(0, Ordering::Relaxed);
         self.panic_text_bytes.store(0, Ordering::Relaxed);
+        self.n_frames.store(0, Ordering::Relaxed);
         self.is_panic_held.store(false, Ordering::Relaxed);
     }
 
@@ -169,8 +176,13 @@ impl Board {
         start.load(Ordering::Relaxed)..end.load(Ordering::Relaxed)
     }
 
-    /// Notes a panic. Called by the panic hook.
-    pub(super) fn note_panic(&self, message: &[u8], file: &[u8], line: u32, column: u32) {
+    /// Notes a panic, to which these calls in cells have led. Called by the panic hook.
+    pub(super) fn note_panic(
+        &self,
+        message: &[u8],
+        (file, line, column): (&[u8], u32, u32),
+        frames: impl Iterator<Item = Frame>,
+    ) {
         if !self.is_user() {
             self.child_panics.fetch_add(1, Ordering::Relaxed);
             return;
@@ -181,6 +193,13 @@ impl Board {
         if !first && message == b"panic in a function that cannot unwind" {
             return;
         }
+        let mut n_frames = 0;
+        for (slot, frame) in self.frames.iter().zip(frames) {
+            let packed = u64::from(frame.object) << 32 | u64::from(frame.offset);
+            slot.store(packed, Ordering::Relaxed);
+            n_frames += 1;
+        }
+        self.n_frames.store(n_frames, Ordering::Relaxed);
         let file = &file[..file.len().min(1024)];
         let message = &message[..message.len().min(PANIC_BYTES - file.len())];
         for (field, value) in self
@@ -237,6 +256,20 @@ impl Board {
         Some((String::from_utf8_lossy(message).into_owned(), place))
     }
 
+    /// The calls in cells that led to the last panic, the innermost first. Called by the supervisor
+    /// when the cell has ended.
+    pub fn last_frames(&self) -> Vec<Frame> {
+        let n_frames = self.n_frames.load(Ordering::Relaxed).min(N_FRAMES);
+        let unpacked = |frame: &AtomicU64| {
+            let packed = frame.load(Ordering::Relaxed);
+            Frame {
+                object: (packed >> 32) as u32,
+                offset: packed as u32,
+            }
+        };
+        self.frames[..n_frames].iter().map(unpacked).collect()
+    }
+
     /// Notes a fault. Called by a signal handler: it only stores numbers.
     pub(super) fn note_fault(&self, fault: Fault) {
         self.fault_address.store(fault.address, Ordering::Relaxed);
@@ -265,21 +298,28 @@ mod tests {
         let board = Board::map().unwrap();
         board.become_user();
         assert_eq!(board.last_panic(), None);
-        board.note_panic("größe".as_bytes(), b"src/lib.rs", 3, 9);
+        let none = std::iter::empty::<Frame>;
+        let frames = (1..).map(|object| Frame { object, offset: 9 });
+        board.note_panic("größe".as_bytes(), (b"src/lib.rs", 3, 9), frames);
         let place = Place {
             file: "src/lib.rs".to_owned(),
             line: 3,
             column: 9,
         };
         assert_eq!(board.last_panic(), Some(("größe".to_owned(), place)));
-        board.note_panic(b"panic in a function that cannot unwind", b"core", 1, 1);
+        let second = b"panic in a function that cannot unwind";
+        board.note_panic(second, (b"core", 1, 1), none());
         assert_eq!(board.last_panic().unwrap().0, "größe");
-        board.note_panic(&vec![b'x'; 2 * PANIC_BYTES], b"a", 1, 1);
+        let frames = board.last_frames();
+        assert_eq!(frames.len(), N_FRAMES);
+        assert_eq!((frames[1].object, frames[1].offset), (2, 9));
+        board.note_panic(&vec![b'x'; 2 * PANIC_BYTES], (b"a", 1, 1), none());
+        assert_eq!(board.last_frames(), []);
         assert_eq!(board.last_panic().unwrap().0.len(), PANIC_BYTES - 1);
         assert_eq!(board.panics(), (3, 0));
         board.clear();
         assert_eq!((board.last_panic(), board.panics()), (None, (0, 0)));
-        board.note_panic(b"caught", b"src/lib.rs", 1, 1);
+        board.note_panic(b"caught", (b"src/lib.rs", 1, 1), none());
         assert_eq!(board.take_held_panic(), None);
         board.hold_panic();
         let held = board.take_held_panic().unwrap();

@@ -10,8 +10,10 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 use super::board::Board;
+use crate::protocol::Frame;
+use crate::sys::calls;
 use crate::sys::descriptors::write_standard_error;
-use crate::sys::object::{Binding, Object};
+use crate::sys::object::{Binding, Object, path_and_offset};
 use crate::sys::this_process;
 
 /// The prelude's source, to be compiled as a `cdylib` with `-C prefer-dynamic`.
@@ -57,6 +59,9 @@ impl Prelude {
 const FILE: &str = "src/lib.rs";
 /// Added to whose panic it is, where its place is in code that an earlier cell has compiled.
 const UNPLACED: u8 = 4;
+
+/// How many calls are looked at, machinery included.
+const N_CALLS: usize = 256;
 
 /// Whose panic it is, in the numbers that the prelude knows.
 #[derive(Clone, Copy)]
@@ -104,7 +109,13 @@ extern "C" fn on_panic(
     // All cells are compiled under one name. Only the lines of the one that runs are known.
     let is_placed = file != FILE.as_bytes() || cell.contains(&(file.as_ptr() as usize));
     let file = if is_placed { file } else { b"" };
-    board.note_panic(message, file, line, column);
+    let mut addresses = [0; N_CALLS];
+    let n_calls = calls::addresses(&mut addresses);
+    let frames = addresses[..n_calls].iter().filter_map(|address| {
+        let (path, offset) = path_and_offset(*address)?;
+        Frame::of(path.to_str().ok()?, offset)
+    });
+    board.note_panic(message, (file, line, column), frames);
     if let Panicked::Cell = panicked {
         board.hold_panic();
     }

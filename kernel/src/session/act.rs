@@ -50,6 +50,7 @@ impl Session {
             Action::Optimise(level) => return self.optimise(level),
             Action::Pretty(is_pretty) => return self.choose_format(is_pretty),
             Action::ToggleTypes => return self.toggle_types(),
+            Action::Explain(number) => return self.explain_error(number),
             Action::Export(folder) => return self.export(&folder),
             Action::Script(script) => return self.script(&script),
             Action::Write {

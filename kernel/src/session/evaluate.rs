@@ -1,12 +1,12 @@
 //! One evaluation of code by evcxr, and what becomes of what it says.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::outcome::SUPERVISOR_LOST;
 use super::start::obstacles;
 use super::{CellError, Session, compiler, diagnostic};
 use crate::evcxr::refusal::Why;
-use crate::evcxr::{Error, EvalOutputs, build};
+use crate::evcxr::{Error, EvalOutputs, build, lines};
 use crate::output;
 use crate::protocol::{Aftermath, Failure, Output, ToSupervisor};
 
@@ -61,7 +61,7 @@ impl Session {
         compiler::forget(self.folder.path());
         let generated = self.folder.path().join(build::SOURCE);
         let places = &self.link.places;
-        places.begin(self.cells(code), &self.numbers, generated);
+        places.begin(self.cells(code), generated);
         let result = self.context.execute(code);
         let end = self.link.end_cell();
         self.link.show(Output::Stderr(self.link.places.end()));
@@ -174,6 +174,7 @@ impl Session {
                 false => &self.written,
             },
             earlier: &self.committed,
+            numbers: &self.numbers,
             gone: &self.gone,
         }
     }
@@ -181,19 +182,32 @@ impl Session {
     fn describe(&self, failure: &Failure, code: &str) -> CellError {
         let message = self.link.places.reword_whole(&failure.message);
         let mut error = CellError::new(&failure.name, message);
-        // The panic of a closure that an earlier cell made has no place.
-        if let Some(place) = failure
-            .place
-            .as_ref()
-            .filter(|place| !place.file.is_empty())
-        {
-            let source = self.context.last_source();
-            let lines = diagnostic::place(place, self.cells(code), &self.numbers, source);
-            error.traceback.extend(lines);
-        }
+        let causes = failure.causes.iter().map(|cause| {
+            let cause = self.link.places.reword_whole(cause);
+            format!("caused by: {cause}")
+        });
+        error.traceback.extend(causes);
+        error.traceback.extend(self.traceback(failure, code));
         let lost = self.lost_with_threads(&failure.aftermath);
         error.traceback.push(format!("{}{lost}", failure.aftermath));
         error
+    }
+
+    /// Where it failed, and the calls in cells that led there.
+    fn traceback(&self, failure: &Failure, code: &str) -> Vec<String> {
+        let source = self.context.last_source();
+        let mut offsets: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for frame in &failure.frames {
+            offsets.entry(frame.object).or_default().push(frame.offset);
+        }
+        let cells = self.cells(code);
+        let programs = offsets.iter().filter_map(|(object, offsets)| {
+            let traced = lines::trace(self.folder.path(), *object, offsets)?;
+            Some((*object, diagnostic::Program::new(traced, cells, &source)))
+        });
+        let programs = programs.collect();
+        let (place, frames) = (failure.place.as_ref(), &failure.frames);
+        diagnostic::traceback(place, frames, &programs, cells, source)
     }
 
     /// Which variables were nothing without the threads that have ended, as a sentence.

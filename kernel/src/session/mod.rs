@@ -14,6 +14,7 @@ mod compiler;
 mod dependencies;
 mod diagnostic;
 mod evaluate;
+mod explain;
 mod export;
 mod link;
 mod look;
@@ -92,6 +93,8 @@ pub struct Session {
     /// The cell as it was written, where what runs is not the same.
     written: String,
     shows_warnings: bool,
+    /// The number of the last compile error that has one, such as `E0382`.
+    last_error: Option<String>,
     /// The number of the cell that runs, as the user counts them.
     number: u32,
     /// The code that has run and was not rolled back, cell by cell.

@@ -40,14 +40,14 @@ struct Cell {
 
 impl Places {
     /// A cell begins: places are of its program from now on.
-    pub(super) fn begin(&self, cells: Cells<'_>, numbers: &[u32], generated: PathBuf) {
+    pub(super) fn begin(&self, cells: Cells<'_>, generated: PathBuf) {
         let mut state = self.lock();
         state.cell = Cell {
             generated,
             code: cells.code.to_owned(),
             written: cells.written.to_owned(),
             earlier: cells.earlier.to_vec(),
-            numbers: numbers.to_vec(),
+            numbers: cells.numbers.to_vec(),
         };
         state.known.clear();
     }
@@ -134,9 +134,10 @@ impl State {
                 code: &cell.code,
                 written: &cell.written,
                 earlier: &cell.earlier,
+                numbers: &cell.numbers,
                 gone: &HashMap::new(),
             };
-            diagnostic::name(cells, &cell.numbers, generated, line, column)
+            diagnostic::name(cells, generated, line, column)
         };
         self.known
             .entry((line, column))
@@ -209,10 +210,11 @@ mod tests {
             code: "dbg!(1);",
             written: "dbg!(1);",
             earlier: &[],
+            numbers: &[],
             gone: &HashMap::new(),
         };
         let places = Places::default();
-        places.begin(cells, &[], generated);
+        places.begin(cells, generated);
         places
     }
 

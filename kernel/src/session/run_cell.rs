@@ -53,6 +53,9 @@ impl Session {
                     code.clone_into(&mut self.written);
                     let ran = self.run_rust(&rust);
                     self.written.clear();
+                    if let Err(error) = &ran {
+                        self.note_error(error);
+                    }
                     ran?;
                 }
                 Step::Do(Action::Describe(name)) => told = Some(self.describe_name(&name)?),

@@ -16,11 +16,12 @@ use super::event_loop::{Phase, Watch, answer_evcxr, end};
 use super::run::{Run, forgotten_by};
 use super::threads;
 use super::verdict::{self, Evidence};
-use crate::evcxr::build;
 use crate::evcxr::control_lines::{Control, NOT_UTF8, ended};
 use crate::evcxr::touched::Touched;
+use crate::evcxr::{build, lines};
 use crate::protocol::{
-    Aftermath, Ended, Failure, Output, Snapshot, ToKernel, ToSnapshot, ToUser, threads_in_words,
+    Aftermath, Ended, Failure, Output, Snapshot, ToKernel, ToSnapshot, ToUser, object_number,
+    threads_in_words,
 };
 use crate::sys::procs::{self, Pid};
 use crate::sys::signals::{Death, SIGKILL};
@@ -41,6 +42,19 @@ impl Watch {
         let touched = Touched::by(&source);
         self.user.control.send(&ToUser::Guard(touched.names()));
         run.touched = Some(touched);
+    }
+
+    /// Keeps the text of the program that a cell was compiled from, as long as the session: code of
+    /// this cell may run in later ones, and a panic there is traced back to it.
+    pub(super) fn keep_source(object: &str) {
+        let (Some(folder), Some(number)) = (
+            std::env::var_os(super::FOLDER_VARIABLE),
+            object_number(object),
+        ) else {
+            return;
+        };
+        // Without it, a panic has one place and no calls.
+        let _ = lines::keep(std::path::Path::new(&folder), number);
     }
 
     /// A guarded cell's function has returned, and these variables can be put back.

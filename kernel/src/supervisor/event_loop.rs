@@ -311,6 +311,7 @@ impl Watch {
         let forgotten = std::mem::take(&mut self.forgotten);
         let mut run = Run::new(self.others(), forgotten);
         self.guard(&mut run);
+        Self::keep_source(object);
         self.phase = Phase::Running(Box::new(run));
         self.begin_memory();
         let slot = self

@@ -86,6 +86,7 @@ impl Run {
         Evidence {
             fault: board.fault(),
             panic: board.last_panic(),
+            frames: board.last_frames(),
             n_panics: board.panics().0,
             stderr_tail: String::from_utf8_lossy(&self.stderr_tail).into_owned(),
             limit: limit

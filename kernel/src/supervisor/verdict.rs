@@ -2,7 +2,7 @@
 
 use crate::cell::bytes_in_words;
 use crate::evcxr::control_lines::UserError;
-use crate::protocol::{Aftermath, Failure, Place};
+use crate::protocol::{Aftermath, Failure, Frame, Place};
 use crate::sys::signals::{Death, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV};
 use crate::sys::trap::Fault;
 
@@ -13,6 +13,8 @@ pub struct Evidence {
     pub fault: Option<Fault>,
     /// Its last panic.
     pub panic: Option<(String, Place)>,
+    /// The calls in cells that led to it, the innermost first.
+    pub frames: Vec<Frame>,
     /// How many panics it had.
     pub n_panics: u32,
     /// The end of what it wrote to standard error.
@@ -64,6 +66,7 @@ fn of_abort(evidence: &Evidence) -> Failure {
     };
     Failure {
         place: Some(place.clone()),
+        frames: evidence.frames.clone(),
         ..failure("Abort", format!("the cell {how}: {panic}"))
     }
 }
@@ -103,6 +106,7 @@ pub fn of_panic(evidence: &Evidence) -> Failure {
             let message = in_other_words(message, place, evidence) + &want.unwrap_or_default();
             Failure {
                 place: Some(place.clone()),
+                frames: evidence.frames.clone(),
                 ..failure("Panic", message)
             }
         }
@@ -148,11 +152,13 @@ fn last_panic_in(stderr: &str) -> Option<&str> {
 pub fn of_user_error(told: Option<&UserError>, stderr: &[u8]) -> Failure {
     let stderr = String::from_utf8_lossy(stderr);
     let text = told.map_or(&*stderr, |error| &error.text).trim();
-    let message = match text {
-        "" => "a ? in the cell met an error".to_owned(),
-        text => text.to_owned(),
-    };
+    let mut parts = text.split('\0').map(|part| part.trim().to_owned());
+    let mut message = parts.next().unwrap_or_default();
+    if message.is_empty() {
+        message = "a ? in the cell met an error".to_owned();
+    }
     Failure {
+        causes: parts.collect(),
         place: told.map(|error| error.place.clone()),
         ..failure("QuestionMark", message)
     }
@@ -163,7 +169,9 @@ pub fn failure(name: &str, message: String) -> Failure {
     Failure {
         name: name.to_owned(),
         message,
+        causes: Vec::new(),
         place: None,
+        frames: Vec::new(),
         aftermath: Aftermath::RolledBack(Vec::new()),
     }
 }
@@ -340,6 +348,19 @@ mod tests {
             ("Abort", Some(place))
         );
         assert!(failure.message.contains("while it was panicking: boom"));
+    }
+
+    #[test]
+    fn a_question_mark_has_the_error_s_causes() {
+        let place = Place {
+            file: "src/lib.rs".to_owned(),
+            line: 3,
+            column: 1,
+        };
+        let text = "outer\0inner\n\0innermost".to_owned();
+        let failure = of_user_error(Some(&UserError { text, place }), b"");
+        assert_eq!(failure.message, "outer");
+        assert_eq!(failure.causes, ["inner", "innermost"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! calls `libc` or reads `/proc`.
 
 pub mod allocator;
+pub(crate) mod calls;
 pub(crate) mod control_groups;
 pub(crate) mod descriptors;
 pub(crate) mod fork;

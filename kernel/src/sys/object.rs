@@ -78,14 +78,30 @@ fn last_error() -> String {
     error.to_string_lossy().into_owned()
 }
 
-/// Where the shared object with this address is in memory; empty if there is none.
-pub(crate) fn object_of(address: usize) -> Range<usize> {
+fn information(address: usize) -> libc::Dl_info {
     let mut found = MaybeUninit::<libc::Dl_info>::zeroed();
     // SAFETY: writes to `found`, which is valid when zeroed, and only compares the address.
-    let base = unsafe {
+    unsafe {
         libc::dladdr(address as *const c_void, found.as_mut_ptr());
-        found.assume_init().dli_fbase
-    };
+        found.assume_init()
+    }
+}
+
+/// In the shared object with this address: the object's path, and how far from its beginning the
+/// address is.
+pub(crate) fn path_and_offset(address: usize) -> Option<(&'static CStr, usize)> {
+    let found = information(address);
+    if found.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: the loader's own name of an object, and objects are never unloaded here.
+    let path = unsafe { CStr::from_ptr(found.dli_fname) };
+    Some((path, address - found.dli_fbase as usize))
+}
+
+/// Where the shared object with this address is in memory; empty if there is none.
+pub(crate) fn object_of(address: usize) -> Range<usize> {
+    let base = information(address).dli_fbase;
     if base.is_null() {
         return 0..0;
     }
@@ -116,5 +132,8 @@ mod tests {
         let address = object_of as fn(usize) -> Range<usize> as usize;
         assert!(object_of(address).contains(&address));
         assert!(object_of(1).is_empty());
+        let (path, offset) = path_and_offset(address).unwrap();
+        assert!(!path.is_empty() && offset == address - object_of(address).start);
+        assert!(path_and_offset(1).is_none());
     }
 }

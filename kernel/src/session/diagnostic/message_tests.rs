@@ -10,6 +10,7 @@ struct Compiled {
     code: &'static str,
     written: &'static str,
     earlier: Vec<String>,
+    numbers: Vec<u32>,
     gone: HashMap<String, usize>,
     generated: String,
 }
@@ -20,6 +21,7 @@ impl Compiled {
             code,
             written: code,
             earlier: Vec::new(),
+            numbers: Vec::new(),
             gone: HashMap::new(),
             generated: generated.to_owned(),
         }
@@ -30,6 +32,7 @@ impl Compiled {
             code: self.code,
             written: self.written,
             earlier: &self.earlier,
+            numbers: &self.numbers,
             gone: &self.gone,
         }
     }
@@ -240,20 +243,65 @@ fn an_error_in_an_item_of_an_earlier_cell_is_placed_there() {
 }
 
 #[test]
+fn a_variable_of_an_earlier_cell_is_shown_where_it_is_defined() {
+    let load = "let text = evcxr_variable_store.take_variable::<String>(stringify!(text));";
+    let generated = format!("fn run() {{\n{load}\ndrop(text);\ntext.len();\n}}\n");
+    let mut cell = Compiled::new("drop(text);\ntext.len();", &generated);
+    cell.earlier = vec!["let text = String::new();".to_owned(), "1".to_owned()];
+    cell.numbers = vec![3, 7];
+    let because = "move occurs because `text` has type `String`";
+    let spans = [
+        cell.span(4, "text", Some("value borrowed here after move"), true),
+        cell.span(3, "text", Some("value moved here"), false),
+        cell.span(2, "text", Some(because), false),
+    ];
+    let title = "borrow of moved value: `text`";
+    let text = cell
+        .fails(&[error(title, Some("E0382"), &spans, &[])])
+        .traceback
+        .concat();
+    let text = without_colors(&text);
+    for part in [
+        "cell:2:1",
+        "cell [3]:1:5",
+        "1 | let text = String::new();",
+        because,
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn an_error_s_number_leads_to_its_explanation() {
+    let cell = Compiled::new("nope", "fn run() {\nnope\n}\n");
+    let spans = [cell.span(2, "nope", None, true)];
+    let failed = |code| cell.fails(&[error("wrong", code, &spans, &[])]).traceback;
+    let numbered = failed(Some("E0425"));
+    let last = numbered.last().unwrap();
+    assert!(last.contains("`%explain E0425`"), "{last}");
+    assert!(
+        last.contains("https://doc.rust-lang.org/error_codes/E0425.html"),
+        "{last}"
+    );
+    assert!(!failed(None).concat().contains("explain"));
+}
+
+#[test]
 fn a_moved_variable_is_shown_where_it_was_moved() {
     let mut cell = Compiled::new("x.len()", "fn run() {\n(\nx.len()\n).evcxr_display();\n}\n");
     cell.earlier = vec!["let x = 1;".to_owned(), "drop(x);".to_owned()];
+    cell.numbers = vec![3, 7];
     cell.gone.insert("x".to_owned(), 1);
     let spans = [cell.span(3, "x", Some("not found in this scope"), true)];
     let message = "cannot find value `x` in this scope";
     let failed = cell.fails(&[error(message, Some("E0425"), &spans, &[])]);
     assert!(
-        failed.traceback[0].contains("`x` was moved by an earlier cell"),
+        failed.traceback[0].contains("`x` was moved by cell [7]"),
         "{:?}",
         failed.traceback
     );
     assert!(
-        failed.traceback[0].contains("an earlier cell:1:6"),
+        failed.traceback[0].contains("cell [7]:1:6"),
         "{:?}",
         failed.traceback
     );

@@ -17,6 +17,7 @@ mod message;
 mod refused;
 mod render;
 mod source;
+mod traceback;
 mod types;
 mod words;
 mod written;
@@ -30,9 +31,9 @@ pub(super) use self::main_function::wrong_main;
 use self::message::{Label, Message, array};
 pub(super) use self::refused::refused;
 use self::source::Sources;
+pub(super) use self::traceback::{Program, traceback};
 pub(super) use self::types::with_types;
 use crate::evcxr::CompilationError;
-use crate::protocol::Place;
 use crate::session::outcome::CellError;
 
 const RED: &str = "\x1b[1;31m";
@@ -87,11 +88,27 @@ pub(super) fn compile_error(
             traceback.push(text);
         }
     }
+    traceback.extend(explanations(&messages));
     CellError {
         ename: "CompileError".to_owned(),
         evalue,
         traceback,
     }
+}
+
+/// How to read more about errors that have a number. Front ends make links of addresses.
+fn explanations(messages: &[Message]) -> Vec<String> {
+    let errors = messages.iter().filter(|message| message.level == "error");
+    let mut numbers: Vec<&String> = errors.filter_map(|message| message.code.as_ref()).collect();
+    numbers.retain(|code| render::is_number(code));
+    numbers.sort();
+    numbers.dedup();
+    let line = |number: &&String| {
+        format!(
+            "`%explain {number}` says more, as does https://doc.rust-lang.org/error_codes/{number}.html"
+        )
+    };
+    numbers.iter().map(line).collect()
 }
 
 /// rustc's errors: as it said them, because evcxr replaces some by one of their notes.
@@ -227,54 +244,11 @@ pub(super) fn without_level(message: &str) -> &str {
     message.trim_start().trim_start_matches("error: ")
 }
 
-/// What a place that a program prints is called, such as `cell:2:5`. `numbers` are those of the
-/// earlier cells, as the user counts them.
-pub(super) fn name(
-    cells: Cells<'_>,
-    numbers: &[u32],
-    generated: String,
-    line: u32,
-    column: u32,
-) -> Option<String> {
+/// What a place that a program prints is called, such as `cell:2:5`.
+pub(super) fn name(cells: Cells<'_>, generated: String, line: u32, column: u32) -> Option<String> {
     let sources = Sources::new(cells, generated);
     let found = sources.position(line as usize, column as usize)?;
-    Some(name_of(&found, numbers))
-}
-
-fn name_of(found: &source::Position<'_>, numbers: &[u32]) -> String {
-    let number = match found.cell {
-        source::Text::Earlier(index) => numbers.get(index).filter(|number| **number > 0),
-        source::Text::Cell => None,
-    };
-    let name = number.map_or(found.name.to_owned(), |number| format!("cell [{number}]"));
-    format!("{name}:{}:{}", found.line, found.column)
-}
-
-/// Where a panic happened, for the traceback: the cell's own line if it was there. `numbers` are
-/// those of the earlier cells, as the user counts them.
-pub(super) fn place(
-    place: &Place,
-    cells: Cells<'_>,
-    numbers: &[u32],
-    generated: String,
-) -> Vec<String> {
-    if place.file != "src/lib.rs" {
-        let file = words::crate_file(&place.file);
-        return vec![format!(
-            " {BLUE}-->{RESET} {file}:{}:{}",
-            place.line, place.column
-        )];
-    }
-    let sources = Sources::new(cells, generated);
-    let (line, column) = (place.line as usize, place.column as usize);
-    let Some(found) = sources.position(line, column) else {
-        return Vec::new();
-    };
-    let (name, line) = (name_of(&found, numbers), found.line);
-    vec![
-        format!(" {BLUE}-->{RESET} {name}"),
-        format!("{BLUE}{line} |{RESET} {}", found.text.trim_end()),
-    ]
+    Some(format!("{}:{}:{}", found.name, found.line, found.column))
 }
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! Variables that evcxr refuses to keep: its words name evcxr and no place, these name the `let`
 //! and what to do.
 
-use ra_ap_syntax::{AstNode, ast};
-
 use super::message::{Label, Message, Place};
-use super::source::{Sources, Spot};
+use super::source::Sources;
 use super::{Cells, in_a_line, render};
 use crate::cell;
 use crate::session::CellError;
@@ -48,9 +46,11 @@ pub(in crate::session) fn refused(
         .find(|(theirs, _, _)| said.contains(theirs))?;
     let variable = said.split_once("ariable `")?.1.split('`').next()?;
     let mut message = Message::new("error", format!("`{variable}` {}", sentence.1));
-    if let Some(spot) = definition(cells, variable) {
+    let sources = Sources::new(cells, String::new());
+    // What was compiled has the same lines, and its magics do not hinder the parser.
+    if let Some(bytes) = cell::binding_of(cells.code, variable) {
         message.labels.push(Label {
-            place: Place::Cell(spot),
+            place: Place::Cell(sources.in_cell(bytes)),
             is_primary: true,
             text: None,
         });
@@ -61,25 +61,9 @@ pub(in crate::session) fn refused(
         message.children.push(Message::new("help", WITHOUT_SOURCES));
         evalue = format!("{evalue}; {WITHOUT_SOURCES}");
     }
-    let sources = Sources::new(cells, String::new());
     Some(CellError {
         ename: "CompileError".to_owned(),
         evalue,
         traceback: vec![render::render(&message, &sources)],
     })
-}
-
-/// Where a cell defines a variable.
-fn definition(cells: Cells<'_>, variable: &str) -> Option<Spot> {
-    // What was compiled has the same lines, and its magics do not hinder the parser.
-    let from = cell::commands_end(cells.code);
-    let body = cell::Body::parse(&cells.code[from..]);
-    let lets = body.statements().filter_map(ast::LetStmt::cast);
-    let patterns = lets.filter_map(|statement| statement.pat());
-    let nodes = patterns.flat_map(|pattern| pattern.syntax().descendants().collect::<Vec<_>>());
-    let names = nodes.filter_map(ast::Name::cast);
-    let name = names.filter(|name| name.text() == variable).last()?;
-    let range = name.syntax().text_range();
-    let bytes = from + body.offset(range.start())..from + body.offset(range.end());
-    Some(Sources::new(cells, String::new()).in_cell(bytes))
 }

@@ -75,7 +75,7 @@ fn causes(labels: &[Label], sources: &Sources<'_>) -> Vec<Element<'static>> {
                 let here = labels
                     .iter()
                     .filter_map(|label| annotation(label, spot.text, text.len()));
-                let snippet = Snippet::source(text.clone()).path(spot.text.name());
+                let snippet = Snippet::source(text.clone()).path(sources.name(spot.text));
                 elements.push(snippet.annotations(here).into());
             }
             Place::Crate {
@@ -123,7 +123,7 @@ fn patched(patches: &[super::message::Patch], sources: &Sources<'_>) -> Element<
     let text = patches.first().map_or(Text::Cell, |patch| patch.spot.text);
     let snippet = Snippet::source(sources.text(text).to_owned()).path(match text {
         Text::Cell => None,
-        Text::Earlier(_) => Some(text.name()),
+        Text::Earlier(_) => Some(sources.name(text)),
     });
     let patches = patches.iter().filter(|patch| patch.spot.text == text);
     let patches =

@@ -23,20 +23,9 @@ pub(super) enum Text {
     Earlier(usize),
 }
 
-impl Text {
-    /// What the learner knows it as.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Text::Cell => "cell",
-            Text::Earlier(_) => "an earlier cell",
-        }
-    }
-}
-
 /// A line of a cell, and a character in it, both from 1.
 pub(super) struct Position<'a> {
-    pub(super) cell: Text,
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) line: usize,
     pub(super) column: usize,
     pub(super) text: &'a str,
@@ -261,6 +250,28 @@ impl<'a> Sources<'a> {
         }
     }
 
+    /// What the learner knows a text as.
+    pub(super) fn name(&self, text: Text) -> String {
+        let number = match text {
+            Text::Cell => return "cell".to_owned(),
+            Text::Earlier(index) => self.cells.numbers.get(index),
+        };
+        match number.filter(|number| **number > 0) {
+            Some(number) => format!("cell [{number}]"),
+            None => "an earlier cell".to_owned(),
+        }
+    }
+
+    /// Where an earlier cell has the `let` of a variable: the last one of that name.
+    pub(super) fn definition(&self, variable: &str) -> Option<Spot> {
+        let mut earlier = self.cells.earlier.iter().enumerate().rev();
+        earlier.find_map(|(index, code)| {
+            let bytes = cell::binding_of(code, variable)?;
+            let text = Text::Earlier(index);
+            Some(Spot { text, bytes })
+        })
+    }
+
     /// A place in what was compiled as a place in what was written: magics were rewritten, each on
     /// its line.
     pub(super) fn in_cell(&self, bytes: Range<usize>) -> Spot {
@@ -299,12 +310,28 @@ impl<'a> Sources<'a> {
             .rfind('\n')
             .map_or(0, |newline| newline + 1);
         Some(Position {
-            cell: spot.text,
-            name: spot.text.name(),
+            name: self.name(spot.text),
             line: text[..begin].matches('\n').count() + 1,
             column: text[begin..spot.bytes.start].chars().count() + 1,
             text: text[begin..].lines().next().unwrap_or_default(),
         })
+    }
+
+    /// Whether a place is in what evcxr writes around the cell's statements.
+    pub(super) fn is_around(&self, line: usize, column: usize) -> bool {
+        let Some(begin) = line.checked_sub(1).and_then(|line| self.lines.get(line)) else {
+            return false;
+        };
+        let at = begin + self.bytes_of_column(*begin, column.saturating_sub(1));
+        let function = self.generated.find("\npub extern \"C\" fn run_user_code_");
+        let is_behind = function.is_some_and(|function| at > function);
+        let has_pieces = !self.pieces.is_empty();
+        is_behind
+            && has_pieces
+            && self
+                .pieces
+                .iter()
+                .all(|piece| !piece.generated.contains(&at))
     }
 
     /// The first delimiter of the cell without its counterpart.

@@ -8,11 +8,12 @@ use super::message::{Concern, Label, Message, Place, array};
 use super::source::{Sources, Spot, Text};
 
 /// What only generated code contains.
-const GENERATED: [&str; 9] = [
+const GENERATED: [&str; 10] = [
     "evcxr",
     "Evcxr",
     "run_user_code_",
     "catch_unwind",
+    "forklore::store::",
     "AssertUnwindSafe",
     "_ti!(",
     "_t!(",
@@ -165,7 +166,14 @@ fn explain_variables(message: &mut Message, json: &Value, sources: &Sources<'_>)
         };
         let label = span["label"].as_str().unwrap_or_default();
         if loaded_variable(line).is_some() && label.contains("because") {
-            notes.extend(in_words(label));
+            match loaded_variable(line).and_then(|name| sources.definition(name)) {
+                Some(spot) => message.labels.push(Label {
+                    place: Place::Cell(spot),
+                    is_primary: false,
+                    text: in_words(label),
+                }),
+                None => notes.extend(in_words(label)),
+            }
         } else if let Some(name) = stored_variable(line) {
             if borrows {
                 notes.push(format!("`{name}` is kept for later cells, so it may not borrow from another variable: give it a value of its own, or put the code into a block `{{ … }}`"));
@@ -223,10 +231,11 @@ fn explain_gone(message: &mut Message, sources: &Sources<'_>) {
         return;
     };
     let code = sources.text(Text::Earlier(cell));
+    let by = sources.name(Text::Earlier(cell));
     let (title, bytes) = match last_word(code, name) {
-        Some(bytes) => (format!("`{name}` was moved by an earlier cell"), bytes),
+        Some(bytes) => (format!("`{name}` was moved by {by}"), bytes),
         None => (
-            format!("`{name}` was lost when an earlier cell defined its type again"),
+            format!("`{name}` was lost when {by} defined its type again"),
             0..0,
         ),
     };

@@ -133,6 +133,7 @@ impl Session {
             told_statics: Vec::new(),
             written: String::new(),
             shows_warnings: true,
+            last_error: None,
             number: 0,
             committed: Vec::new(),
             numbers: Vec::new(),

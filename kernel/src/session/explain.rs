@@ -1,0 +1,91 @@
+//! `%explain`: the compiler's own explanation of an error, in the notebook.
+
+use std::collections::HashMap;
+
+use super::{CellError, Session};
+use crate::library::toolchain::Compiler;
+use crate::protocol::Output;
+
+impl Session {
+    /// Shows what the compiler has to say of an error with this number, or of the last one.
+    pub(super) fn explain_error(&self, number: Option<String>) -> Result<(), CellError> {
+        let usage = |message: String| CellError::new("UsageError", message);
+        let Some(number) = number.or_else(|| self.last_error.clone()) else {
+            let message =
+                "no cell has failed with a numbered error yet; name one, as in `%explain E0382`";
+            return Err(usage(message.to_owned()));
+        };
+        let compiler =
+            Compiler::find().map_err(|error| CellError::new("Error", format!("{error:#}")))?;
+        let Some(text) = compiler.explanation(&number) else {
+            return Err(usage(format!(
+                "this compiler has no explanation of `{number}`"
+            )));
+        };
+        let contents = [
+            ("text/markdown", markdown(&number, &text)),
+            ("text/plain", text),
+        ];
+        let contents = contents.map(|(kind, text)| (kind.to_owned(), text));
+        self.link.show(Output::Display(HashMap::from(contents)));
+        Ok(())
+    }
+
+    /// Takes note of the number of an error that a cell has failed with.
+    pub(super) fn note_error(&mut self, error: &CellError) {
+        if let Some(number) = number_of(error) {
+            self.last_error = Some(number.to_owned());
+        }
+    }
+}
+
+/// The number of a compile error: its sentence ends with it.
+fn number_of(error: &CellError) -> Option<&str> {
+    let (_, number) = error.evalue.strip_suffix(']')?.rsplit_once('[')?;
+    let is_number = number.starts_with('E') && error.ename == "CompileError";
+    is_number.then_some(number)
+}
+
+/// The explanation with a title. What follows three backticks is for rustdoc, so that its code has
+/// no colours where it is not named as Rust.
+fn markdown(number: &str, text: &str) -> String {
+    let mut is_code = false;
+    let lines = text.lines().map(|line| match line.strip_prefix("```") {
+        None => format!("{line}\n"),
+        Some(_) => {
+            is_code = !is_code;
+            let language = if is_code && !line.contains("text") {
+                "rust"
+            } else {
+                ""
+            };
+            format!("```{language}\n")
+        }
+    });
+    format!("### {number}\n\n{}", lines.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_is_rust() {
+        let text = "Why.\n\n```compile_fail,E0382\nlet x = 1;\n```\n\n```text\nerror\n```\n";
+        let wanted = "### E0382\n\nWhy.\n\n```rust\nlet x = 1;\n```\n\n```\nerror\n```\n";
+        assert_eq!(markdown("E0382", text), wanted);
+    }
+
+    #[test]
+    fn compile_errors_have_numbers() {
+        let number = |ename: &str, evalue: &str| {
+            let error = CellError::new(ename, evalue);
+            number_of(&error).map(str::to_owned)
+        };
+        let moved = "borrow of moved value: `x` [E0382]";
+        assert_eq!(number("CompileError", moved).as_deref(), Some("E0382"));
+        assert_eq!(number("Panic", moved), None);
+        assert_eq!(number("CompileError", "expected `;`"), None);
+        assert_eq!(number("CompileError", "at a[0]"), None);
+    }
+}
