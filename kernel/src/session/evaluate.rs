@@ -6,7 +6,7 @@ use super::outcome::SUPERVISOR_LOST;
 use super::start::obstacles;
 use super::{CellError, Session, compiler, diagnostic};
 use crate::evcxr::refusal::Why;
-use crate::evcxr::{Error, EvalOutputs, build, lines};
+use crate::evcxr::{Error, EvalOutputs, build, retrace};
 use crate::output;
 use crate::protocol::{Aftermath, Failure, Output, ToSupervisor};
 
@@ -202,7 +202,7 @@ impl Session {
         }
         let cells = self.cells(code);
         let programs = offsets.iter().filter_map(|(object, offsets)| {
-            let traced = lines::trace(self.folder.path(), *object, offsets)?;
+            let traced = retrace::trace(self.folder.path(), *object, offsets)?;
             Some((*object, diagnostic::Program::new(traced, cells, &source)))
         });
         let programs = programs.collect();

@@ -18,7 +18,7 @@ use super::threads;
 use super::verdict::{self, Evidence};
 use crate::evcxr::control_lines::{Control, NOT_UTF8, ended};
 use crate::evcxr::touched::Touched;
-use crate::evcxr::{build, lines};
+use crate::evcxr::{build, retrace};
 use crate::protocol::{
     Aftermath, Ended, Failure, Output, Snapshot, ToKernel, ToSnapshot, ToUser, object_number,
     threads_in_words,
@@ -54,7 +54,7 @@ impl Watch {
             return;
         };
         // Without it, a panic has one place and no calls.
-        let _ = lines::keep(std::path::Path::new(&folder), number);
+        let _ = retrace::keep(std::path::Path::new(&folder), number);
     }
 
     /// A guarded cell's function has returned, and these variables can be put back.

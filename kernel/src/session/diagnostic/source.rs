@@ -252,24 +252,17 @@ impl<'a> Sources<'a> {
 
     /// What the learner knows a text as.
     pub(super) fn name(&self, text: Text) -> String {
-        let number = match text {
-            Text::Cell => return "cell".to_owned(),
-            Text::Earlier(index) => self.cells.numbers.get(index),
-        };
-        match number.filter(|number| **number > 0) {
-            Some(number) => format!("cell [{number}]"),
-            None => "an earlier cell".to_owned(),
+        match text {
+            Text::Cell => "cell".to_owned(),
+            Text::Earlier(index) => self.cells.name(index),
         }
     }
 
-    /// Where an earlier cell has the `let` of a variable: the last one of that name.
+    /// Where an earlier cell has the `let` of a variable.
     pub(super) fn definition(&self, variable: &str) -> Option<Spot> {
-        let mut earlier = self.cells.earlier.iter().enumerate().rev();
-        earlier.find_map(|(index, code)| {
-            let bytes = cell::binding_of(code, variable)?;
-            let text = Text::Earlier(index);
-            Some(Spot { text, bytes })
-        })
+        let (index, bytes) = self.cells.definition(variable)?;
+        let text = Text::Earlier(index);
+        Some(Spot { text, bytes })
     }
 
     /// A place in what was compiled as a place in what was written: magics were rewritten, each on

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::source::Sources;
 use super::{BLUE, BOLD, Cells, RED, RESET, words};
-use crate::evcxr::lines::{Call, Traced};
+use crate::evcxr::retrace::{Call, Traced};
 use crate::protocol::{Frame, Place};
 
 /// How many calls are shown from each end of a long traceback.

@@ -166,14 +166,7 @@ fn explain_variables(message: &mut Message, json: &Value, sources: &Sources<'_>)
         };
         let label = span["label"].as_str().unwrap_or_default();
         if loaded_variable(line).is_some() && label.contains("because") {
-            match loaded_variable(line).and_then(|name| sources.definition(name)) {
-                Some(spot) => message.labels.push(Label {
-                    place: Place::Cell(spot),
-                    is_primary: false,
-                    text: in_words(label),
-                }),
-                None => notes.extend(in_words(label)),
-            }
+            notes.extend(in_words(label));
         } else if let Some(name) = stored_variable(line) {
             if borrows {
                 notes.push(format!("`{name}` is kept for later cells, so it may not borrow from another variable: give it a value of its own, or put the code into a block `{{ … }}`"));
@@ -200,7 +193,39 @@ fn explain_variables(message: &mut Message, json: &Value, sources: &Sources<'_>)
     if let Some(name) = line.and_then(loaded_variable) {
         let help = format!("to change `{name}`, make it mutable first: `let mut {name} = {name};`");
         message.children.push(Message::new("help", help));
+        point_to_definition(message, name, format!("`{name}` is defined here"), sources);
     }
+    name_the_moved(message, sources);
+}
+
+/// Why a move is one is said of a variable's `let`, where that is in an earlier cell.
+fn name_the_moved(message: &mut Message, sources: &Sources<'_>) {
+    let children = std::mem::take(&mut message.children);
+    for child in children {
+        let name = child.title.strip_prefix("move occurs because `");
+        let name = name.and_then(|rest| rest.split('`').next());
+        let is_moved = name
+            .is_some_and(|name| point_to_definition(message, name, child.title.clone(), sources));
+        if !is_moved {
+            message.children.push(child);
+        }
+    }
+}
+
+/// Adds a label to the `let` of an earlier cell's variable, if there is one that is known.
+fn point_to_definition(
+    message: &mut Message,
+    name: &str,
+    text: String,
+    sources: &Sources<'_>,
+) -> bool {
+    let definition = sources.definition(name);
+    message.labels.extend(definition.iter().map(|spot| Label {
+        place: Place::Cell(spot.clone()),
+        is_primary: false,
+        text: Some(text.clone()),
+    }));
+    definition.is_some()
 }
 
 /// The variable that a generated line takes from the store.

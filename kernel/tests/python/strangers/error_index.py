@@ -102,7 +102,7 @@ def wrong_lines(cell, text):
         if line.startswith("help: "):
             is_cell = False
         elif place := FILE.match(line):
-            is_cell = place.group(1).startswith("cell")
+            is_cell = place.group(1).startswith("cell") and not place.group(1).startswith("cell [")
         shown = SOURCE_LINE.match(line)
         if not shown or not is_cell or "..." in line:
             continue

@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn what_is_no_object_has_no_calls() {
         assert_eq!(calls(b"", b"", Path::new("/a"), &[1]), None);
-        let folder = std::env::temp_dir().join(format!("forklore-lines-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("forklore-retrace-{}", std::process::id()));
         fs::create_dir_all(folder.join("src")).unwrap();
         fs::write(folder.join(SOURCE), "fn f() {}").unwrap();
         keep(&folder, 3).unwrap();
