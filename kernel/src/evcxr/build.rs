@@ -43,6 +43,8 @@ pub(crate) const REAL: &str = "real";
 pub(crate) const LIBRARY: &str = "library";
 /// How rustc was started for the last cell.
 const RECORD: &str = "record";
+/// How rustc was started for the last cell, also where the next one may need another call.
+const LAST: &str = "last";
 /// On account of what cargo was started.
 const CAUSE: &str = "cause";
 /// The two faces of this program. None is called `rustc`: the folder is first on the `PATH` while
@@ -241,6 +243,7 @@ fn wrapped(tools: &Path, words: Vec<OsString>) -> io::Result<Command> {
         let shared = crates::arguments(tools, &rustc.words);
         rustc.words.extend(shared);
         crates::import(&rustc.words, SOURCE)?;
+        fs::write(tools.join(LAST), rustc.parts().join(&BETWEEN))?;
         if env::var_os(OTHER_WRAPPER).is_none() {
             rustc.write(&tools.join(RECORD), fs::read(tools.join(CAUSE))?)?;
         }
@@ -307,7 +310,7 @@ impl Rustc {
 
     /// How it was called for the last cell, if that is known.
     pub(super) fn last(tools: &Path) -> Option<Rustc> {
-        let record = fs::read(tools.join(RECORD)).ok()?;
+        let record = fs::read(tools.join(LAST)).ok()?;
         let mut parts = record.split(|byte| *byte == BETWEEN);
         let (words, variables) = (parts.next()?, parts.next()?);
         Some(Rustc {
@@ -326,13 +329,14 @@ impl Rustc {
         command
     }
 
+    fn parts(&self) -> [Vec<u8>; 2] {
+        [&self.words, &self.variables].map(|words| join(words.iter().cloned()))
+    }
+
     /// Leaves no record where the next call may have to be another.
     fn write(&self, record: &Path, cause: Vec<u8>) -> io::Result<()> {
-        let mut parts = vec![
-            join(self.words.iter().cloned()),
-            join(self.variables.iter().cloned()),
-            cause,
-        ];
+        let mut parts = Vec::from(self.parts());
+        parts.push(cause);
         for input in INPUTS {
             parts.push(fs::read(input)?);
         }

@@ -71,6 +71,17 @@ def test_other_profiles_and_threads_of_earlier_cells_change_nothing(kernel):
     kernel.ok("parked.thread().unpark(); parked.join().is_ok()")
 
 
+def test_a_crate_that_may_change_hinders_no_traceback(kernel, tmp_path):
+    """Its session compiles each cell through cargo."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "Cargo.toml").write_text('[package]\nname = "nearby"\nversion = "1.0.0"\nedition = "2021"\n')
+    (tmp_path / "src/lib.rs").write_text("pub fn at(n: usize) -> u8 { [1, 2, 3][n] }\n")
+    kernel.ok(f':dep nearby = {{ path = "{tmp_path}" }}')
+    text = plain(kernel.run("fn far(n: usize) -> u8 { nearby::at(n) }\nfar(std::hint::black_box(7))"))
+    assert in_order(text, ["cell:2:1", "1 | fn far", "nearby", "src/lib.rs:1:"]), text
+    kernel.ok("%reset")
+
+
 CHAIN = """use std::{error::Error, fmt};
 #[derive(Debug)] struct Reading(std::io::Error);
 impl fmt::Display for Reading { fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str("cannot read the settings") } }
