@@ -313,6 +313,19 @@ pub(crate) fn keep_zombies() {
     let _ = unsafe { signal::sigaction(Signal::SIGCHLD, &action) };
 }
 
+/// Lets the end of a child interrupt what this process sleeps in.
+#[cfg(feature = "cluster")]
+pub(crate) fn wake_for_children() {
+    extern "C" fn nothing(_: i32) {}
+    let action = SigAction::new(
+        SigHandler::Handler(nothing),
+        SaFlags::SA_NOCLDSTOP,
+        SigSet::empty(),
+    );
+    // SAFETY: the handler does nothing, which is safe at any moment.
+    let _ = unsafe { signal::sigaction(Signal::SIGCHLD, &action) };
+}
+
 /// Makes this process's children leave nothing to be reaped.
 pub(crate) fn leave_no_zombies() {
     let action = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());

@@ -79,8 +79,19 @@ fn all_ways_to_call_a_cluster() {
         cluster.starmap(|x: u64, y: u64| x * y, [(2, 3), (4, 5)]),
         [6, 20]
     );
-    let traced = cluster.map_traced(power, 0..100);
-    assert_eq!(traced.value, expected);
+    let nap = |x: u64| {
+        std::thread::sleep(Duration::from_millis(5));
+        x
+    };
+    let traced = cluster.map_traced(nap, 0..40);
+    assert_eq!(traced.value, (0..40).collect::<Vec<_>>());
+    let workers = traced.workers();
+    assert_eq!(workers.len(), 4, "a row for each slot");
+    let spans: Vec<_> = workers.iter().flat_map(|worker| worker.spans()).collect();
+    assert_eq!(spans.iter().map(|span| span.n_items).sum::<usize>(), 40);
+    // A node's two workers may run a slot's tasks side by side.
+    let traced: Duration = spans.iter().map(|span| span.end - span.start).sum();
+    assert!(traced >= 40 * Duration::from_millis(5) / 2, "{traced:?}");
     let pids = cluster.broadcast(std::process::id);
     assert_eq!(pids.iter().collect::<HashSet<_>>().len(), 4);
     assert!(!pids.contains(&std::process::id()));

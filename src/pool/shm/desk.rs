@@ -87,10 +87,23 @@ impl<'a> Desk<'a> {
         })
     }
 
-    /// Commits plain numbers of `stride` bytes that were computed elsewhere, for tasks from `first`
-    /// on.
+    /// The desk is that of a worker elsewhere, for which this process stands in.
     #[cfg(feature = "cluster")]
-    pub(in crate::pool) fn put_plain(&mut self, first: u64, stride: usize, numbers: &[u8]) {
+    pub(in crate::pool) fn stand_in_for(&mut self, slot: usize) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.stand_in_for(slot);
+        }
+    }
+
+    /// Commits plain numbers of `stride` bytes that were computed elsewhere, for tasks from `first`
+    /// on, which were sent there at `sent_ns`.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) fn put_plain(
+        &mut self,
+        (first, sent_ns): (u64, u64),
+        stride: usize,
+        numbers: &[u8],
+    ) {
         let n_at_once = if self.claims_singly {
             1
         } else {
@@ -99,7 +112,7 @@ impl<'a> Desk<'a> {
         let mut task = first;
         for part in numbers.chunks(n_at_once.max(1) * stride.max(1)) {
             let n_tasks = (part.len() / stride) as u64;
-            self.begin(task, n_tasks, stride);
+            self.begin_elsewhere((task, sent_ns), n_tasks, stride);
             let Outputs { first, n_committed } = self.outputs();
             // SAFETY: the run was begun with room for this many numbers.
             unsafe { std::ptr::copy_nonoverlapping(part.as_ptr(), first, part.len()) };
@@ -114,11 +127,11 @@ impl<'a> Desk<'a> {
     #[cfg(feature = "cluster")]
     pub(in crate::pool) fn put_encoded<'v>(
         &mut self,
-        first: u64,
+        (first, sent_ns): (u64, u64),
         values: impl ExactSizeIterator<Item = &'v [u8]>,
     ) {
         let n_tasks = values.len() as u64;
-        self.begin(first, n_tasks, 0);
+        self.begin_elsewhere((first, sent_ns), n_tasks, 0);
         for value in values {
             let put = &mut |sink: &mut dyn Sink| {
                 sink.put(value);
@@ -133,10 +146,19 @@ impl<'a> Desk<'a> {
 
     /// Commits why a task that was sent elsewhere has no result.
     #[cfg(feature = "cluster")]
-    pub(in crate::pool) fn put_failure(&mut self, task: u64, cause: &Cause) {
-        self.begin(task, 1, 0);
+    pub(in crate::pool) fn put_failure(&mut self, (task, sent_ns): (u64, u64), cause: &Cause) {
+        self.begin_elsewhere((task, sent_ns), 1, 0);
         self.fail(task, cause);
         self.end_elsewhere(1);
+    }
+
+    /// Begins a run whose tasks were sent elsewhere before.
+    #[cfg(feature = "cluster")]
+    fn begin_elsewhere(&mut self, (first, sent_ns): (u64, u64), n_tasks: u64, stride: usize) {
+        self.begin(first, n_tasks, stride);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.began_at(sent_ns);
+        }
     }
 
     /// Ends a run; how long this process took for it says nothing of its tasks.

@@ -36,6 +36,8 @@ struct Head {
     next: AtomicU64,
     /// The worker's process.
     pid: AtomicU64,
+    /// Tells workers apart that one process stands in for.
+    tid: AtomicU64,
     arrived_ns: AtomicU64,
     found_ns: AtomicU64,
     /// How many runs are complete. Worker: release; owner: acquire.
@@ -72,12 +74,15 @@ pub(super) struct Recorder<'a> {
     job: &'a Job,
     block: Offset,
     n_runs: u64,
+    tid: u64,
     /// Once there is no memory for more, nothing more is noted.
     is_full: bool,
     arrived_ns: u64,
     found_ns: u64,
     /// When the run began that is going on, and with which task.
     began_ns: u64,
+    /// When the last one ended.
+    ended_ns: u64,
     first: u64,
     /// How many values pass before the next one that is timed; 0 while one is.
     n_to_pass: Cell<u64>,
@@ -99,10 +104,12 @@ impl<'a> Recorder<'a> {
             job,
             block: 0,
             n_runs: 0,
+            tid: u64::from(process_id()),
             is_full: false,
             arrived_ns: monotonic_ns(),
             found_ns: 0,
             began_ns: 0,
+            ended_ns: 0,
             first: 0,
             n_to_pass: Cell::new(0),
             turn_ns: 0,
@@ -135,6 +142,18 @@ impl<'a> Recorder<'a> {
         self.decoding_ns.set(0);
         self.encoding_ns = 0;
         self.n_timed = 0;
+    }
+
+    /// The notes are those of a worker that this process stands in for.
+    #[cfg(feature = "cluster")]
+    pub(super) fn stand_in_for(&mut self, slot: usize) {
+        self.tid = slot as u64;
+    }
+
+    /// The run that begins has begun before, elsewhere; not before the last one ended.
+    #[cfg(feature = "cluster")]
+    pub(super) fn began_at(&mut self, began_ns: u64) {
+        self.began_ns = began_ns.max(self.ended_ns);
     }
 
     /// An argument is decoded.
@@ -174,6 +193,7 @@ impl<'a> Recorder<'a> {
     /// The run has ended.
     pub(in crate::pool) fn end(&mut self, n_values: u64) {
         let ended_ns = monotonic_ns();
+        self.ended_ns = ended_ns;
         if self.is_full {
             return;
         }
@@ -207,6 +227,7 @@ impl<'a> Recorder<'a> {
         self.n_runs = 0;
         let head = self.head();
         head.pid.store(u64::from(process_id()), Ordering::Relaxed);
+        head.tid.store(self.tid, Ordering::Relaxed);
         head.arrived_ns.store(self.arrived_ns, Ordering::Relaxed);
         head.found_ns.store(self.found_ns, Ordering::Relaxed);
         head.n_runs.store(0, Ordering::Relaxed);
@@ -300,7 +321,7 @@ impl Block<'_> {
         let pid = head.pid.load(Ordering::Relaxed);
         Visit {
             pid: pid as i32,
-            tid: pid,
+            tid: head.tid.load(Ordering::Relaxed),
             arrived: self.since(head.arrived_ns.load(Ordering::Relaxed)),
             found: self.since(head.found_ns.load(Ordering::Relaxed)),
         }

@@ -38,6 +38,7 @@ const LONG_NAP: Duration = Duration::from_millis(100);
 pub(in crate::pool) fn run(duty: &Duty<'_>) -> ! {
     child::name_process(c"forklore-relay");
     child::pass_interrupts();
+    child::wake_for_children();
     let nodes: Result<Nodes, _> = wire::decode(record::read(duty.base.heap, duty.nodes));
     let Ok(nodes) = nodes else {
         child::exit_now(NODE_LOST);

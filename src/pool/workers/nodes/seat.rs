@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::error::Cause;
 use crate::shared::heap::Offset;
 use crate::sys::atomic::Ordering;
+use crate::sys::clock::monotonic_ns;
 
 use super::message::{Args, Block};
 use crate::pool::call::harvest::{Gathered, Run};
@@ -49,6 +50,8 @@ struct Stay<'a> {
 /// The tasks of a block, as they were claimed: ranges, one behind the other.
 pub(super) struct Claimed {
     pub(super) seat: usize,
+    /// When they were sent.
+    sent_ns: u64,
     ranges: Vec<(u64, u64)>,
 }
 
@@ -109,10 +112,12 @@ impl<'a> Seat<'a> {
         }
         let job = board.job(id);
         let last_panic = &board.last_panics[self.slot_index];
+        let mut desk = Desk::new(self.base.heap, job, (self.slot, last_panic), u64::MAX);
+        desk.stand_in_for(self.slot_index);
         let stay = Stay {
             id,
             job,
-            desk: Desk::new(self.base.heap, job, (self.slot, last_panic), u64::MAX),
+            desk,
             n_done: 0,
             n_open: 0,
             n_wanted: 1,
@@ -173,6 +178,7 @@ impl<'a> Seat<'a> {
             arguments,
             claimed: Claimed {
                 seat: index,
+                sent_ns: monotonic_ns(),
                 ranges,
             },
             function,
@@ -227,8 +233,8 @@ impl<'a> Stay<'a> {
         let mut encoded: Vec<(u64, u64)> = Vec::new();
         for task in ranges.into_iter().flat_map(|(first, end)| first..end) {
             if let Err(error) = self.desk.argument_bytes(self.item(task)) {
-                self.desk
-                    .put_failure(task, &Cause::Argument(error.to_string()));
+                let cause = Cause::Argument(error.to_string());
+                self.desk.put_failure((task, monotonic_ns()), &cause);
                 self.n_done += 1;
                 continue;
             }
@@ -273,7 +279,8 @@ impl<'a> Stay<'a> {
             Gathered::Plain { stride } => {
                 for (first, end) in claimed.tasks(run.first, run.n_tasks) {
                     let numbers = take(((end - first) * stride) as usize);
-                    self.desk.put_plain(first, stride as usize, numbers);
+                    self.desk
+                        .put_plain((first, claimed.sent_ns), stride as usize, numbers);
                 }
             }
             Gathered::Encoded { lengths } => {
@@ -284,7 +291,8 @@ impl<'a> Stay<'a> {
                         .take((end - first) as usize)
                         .map(|&n_bytes| take(n_bytes as usize))
                         .collect();
-                    self.desk.put_encoded(first, values.into_iter());
+                    self.desk
+                        .put_encoded((first, claimed.sent_ns), values.into_iter());
                 }
             }
             Gathered::Failure { pid, tries, cause } => {
@@ -295,7 +303,7 @@ impl<'a> Stay<'a> {
                         tries,
                         cause: Box::new(cause.clone()),
                     };
-                    self.desk.put_failure(task, &cause);
+                    self.desk.put_failure((task, claimed.sent_ns), &cause);
                 }
             }
         }
@@ -342,6 +350,7 @@ mod tests {
     fn tasks_of_a_block_are_found_in_what_was_claimed() {
         let claimed = Claimed {
             seat: 0,
+            sent_ns: 0,
             ranges: vec![(10, 13), (20, 21), (30, 40)],
         };
         let tasks = |first, n| claimed.tasks(first, n).collect::<Vec<_>>();
