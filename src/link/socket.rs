@@ -227,10 +227,14 @@ mod tests {
         here.send(b"last".to_vec()).unwrap();
         drop(here);
         assert_eq!(there.receive().unwrap().unwrap(), b"last");
-        assert_eq!(
-            there.receive().unwrap_err().kind(),
-            ErrorKind::UnexpectedEof
-        );
+        let error = loop {
+            match there.receive() {
+                Ok(frame) => assert_eq!(frame, None),
+                Err(error) => break error,
+            }
+            there.wait(Duration::from_secs(60));
+        };
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
     }
 
     #[test]

@@ -25,7 +25,11 @@ tests![
     smol_waits_for_it,
 ];
 
-pub const SCENES: &[Scene] = &[("wakes by smol", wakes_by_smol)];
+pub const SCENES: &[Scene] = &[
+    ("wakes by tokio on one thread", wakes_by_tokio_on_one_thread),
+    ("wakes by tokio with threads", wakes_by_tokio_with_threads),
+    ("wakes by smol", wakes_by_smol),
+];
 
 fn threads() -> Runtime {
     let mut builder = Builder::new_multi_thread();
@@ -184,7 +188,27 @@ async fn everything(pool: &Pool) {
     assert!(late.unwrap_err().is_timed_out());
 }
 
+/// A runtime's reactor opens files that stay (tokio's, for signals), or is a thread that stays
+/// (smol's): it is another process's.
+#[track_caller]
+fn play_well(scene: &str) {
+    let output = play(scene);
+    assert!(output.status.success(), "{}", text(&output));
+}
+
 fn tokio_on_one_thread_stays_on_it() {
+    play_well("wakes by tokio on one thread");
+}
+
+fn tokio_with_threads_gets_no_other() {
+    play_well("wakes by tokio with threads");
+}
+
+fn smol_waits_for_it() {
+    play_well("wakes by smol");
+}
+
+fn wakes_by_tokio_on_one_thread() {
     for method in METHODS {
         let pool = pool(method, 2);
         let runtime = Builder::new_current_thread().enable_io().build();
@@ -198,7 +222,7 @@ fn tokio_on_one_thread_stays_on_it() {
     }
 }
 
-fn tokio_with_threads_gets_no_other() {
+fn wakes_by_tokio_with_threads() {
     let mut builder = Builder::new_multi_thread();
     let runtime = builder.worker_threads(2).enable_io().build().unwrap();
     let pool = Arc::new(Pool::with_workers(2).unwrap());
@@ -213,12 +237,6 @@ fn tokio_with_threads_gets_no_other() {
         }
         assert_eq!(n_threads(), 3);
     });
-}
-
-/// smol's reactor is a thread that stays: it is another process's.
-fn smol_waits_for_it() {
-    let output = play("wakes by smol");
-    assert!(output.status.success(), "{}", text(&output));
 }
 
 fn wakes_by_smol() {
