@@ -110,10 +110,10 @@ def test_macros_make_functions_constants_and_impls(defining):
 
 
 def test_a_variable_that_its_own_cell_moved_is_said_to_be_moved(defining):
-    defining.ok('let sent = vec![3, 1, 2]; let (held, count) = (sent, 3); count')
+    moved_by = defining.ok('let sent = vec![3, 1, 2]; let (held, count) = (sent, 3); count').reply["content"]["execution_count"]
     assert defining.ok("held.len()").result == "3"
     failed = defining.run("sent").reply["content"]
-    assert "E0425" in failed["evalue"] and "`sent` was moved by an earlier cell" in "".join(failed["traceback"]), failed
+    assert "E0425" in failed["evalue"] and f"`sent` was moved by cell [{moved_by}]" in "".join(failed["traceback"]), failed
 
 
 def test_a_long_list_of_literals_is_what_it_says(defining):
