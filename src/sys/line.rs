@@ -153,7 +153,7 @@ impl Control {
         unsafe { std::mem::zeroed() }
     }
 
-    /// For so many files that are sent.
+    /// Room for as many files as are sent.
     fn of_files(n_files: usize) -> Control {
         let mut control = Control::empty();
         // SAFETY: takes a number.

@@ -94,7 +94,7 @@ impl Network {
         Ok(self)
     }
 
-    /// What is for one of so many nodes, counted from 0: its launcher has ports of its own.
+    /// What is for one node, counted from 0, of `n_nodes`: its launcher has ports of its own.
     ///
     /// # Errors
     /// `is_invalid_input()` if there are not enough ports for all nodes.

@@ -37,6 +37,9 @@ use crate::shared::heap::Heap;
 /// How long a pool that is closed waits for tasks whose results are not wanted.
 const LEFT_WITHIN: Duration = Duration::from_millis(100);
 
+/// How long a thread looks at most before it sleeps, as far as it is let.
+const LOOKS_FOR: Duration = Duration::from_millis(1);
+
 /// How often workers are looked at that are starting.
 #[cfg(feature = "cluster")]
 const START_INTERVAL: Duration = Duration::from_micros(500);
@@ -261,13 +264,15 @@ impl Shared {
         deadline: Option<Instant>,
         step: &mut dyn FnMut(&mut State) -> Option<Watch>,
     ) -> bool {
+        let began = Instant::now();
         if self.seems_done_soon(watch, deadline)
             && let Ok(mut state) = self.lock()
             && step(&mut state).is_none()
         {
             return true;
         }
-        self.sleep(watch, deadline, step)
+        // A process may be stopped while it looks, too.
+        self.sleep_after(Some((began, LOOKS_FOR)), watch, deadline, step)
     }
 
     /// As [`wait`](Shared::wait), without looking before it sleeps.
@@ -277,8 +282,18 @@ impl Shared {
         deadline: Option<Instant>,
         step: &mut dyn FnMut(&mut State) -> Option<Watch>,
     ) -> bool {
+        self.sleep_after(None, watch, deadline, step)
+    }
+
+    /// As [`sleep`](Shared::sleep), after something that has begun then and was to take so long.
+    fn sleep_after(
+        &self,
+        mut slept: Option<(Instant, Duration)>,
+        watch: &Watch,
+        deadline: Option<Instant>,
+        step: &mut dyn FnMut(&mut State) -> Option<Watch>,
+    ) -> bool {
         let mut watch = watch.clone();
-        let mut slept: Option<(Instant, Duration)> = None;
         loop {
             let next = {
                 let announced = watch.announce();

@@ -4,7 +4,7 @@ use crate::shared::heap::Heap;
 use crate::sys::atomic::Ordering;
 use crate::sys::eventfd::EventFd;
 
-use super::board::Board;
+use super::board::{Board, Slot};
 use super::sleep;
 use crate::pool::call::transport::FUTURES;
 
@@ -19,6 +19,20 @@ pub(in crate::pool) struct Base<'a> {
 impl<'a> Base<'a> {
     pub(in crate::pool) fn board(&self) -> &'a Board {
         Board::of(self.heap)
+    }
+
+    /// A worker leaves a job, `n_done` tasks of which have their results by it.
+    pub(in crate::pool) fn leave(&self, slot: &Slot, id: u64, n_done: u64) {
+        let job = self.board().job(id);
+        slot.run.store(0, Ordering::Release);
+        let done = job.done.fetch_add(n_done, Ordering::SeqCst) + n_done;
+        slot.job.store(id + 1, Ordering::SeqCst);
+        let is_complete = n_done > 0 && done >= job.n_items.load(Ordering::Relaxed);
+        // From here on the owner may reuse the job; what is read of it then causes at worst a
+        // wake-up for nothing.
+        if is_complete || job.degraded.load(Ordering::SeqCst) != 0 {
+            self.tell(job.completion());
+        }
     }
 
     /// Wakes what waits for the jobs of a completion. The caller has made something be over before.

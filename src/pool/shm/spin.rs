@@ -32,9 +32,9 @@ const BELIEVED: Duration = Duration::from_millis(1);
 const FRUITLESS: u32 = 3;
 const TRY_AGAIN: u32 = 16;
 
-/// On so many processors, one who looks gives way. To ask whether it has to is to read a line of
-/// memory for each worker, which that worker writes to; among many processors, a single one that is
-/// taken in vain costs less.
+/// On at most this many processors, a process that looks gives way. To ask whether it has to is to
+/// read a line of memory for each worker, which that worker writes to; among many processors, a
+/// single one that is taken in vain costs less.
 const FEW_CPUS: usize = 8;
 
 /// How looking went so far, for one who waits.
@@ -236,7 +236,7 @@ mod tests {
         assert!(wait_in_vain(&mut spinner, &clock, false).0 > GLANCE);
     }
 
-    /// How often a waiter gives way while so many of the pool's processes are awake.
+    /// How often a waiter gives way while `n_own` of the pool's processes are awake.
     fn n_times_given_way(n_cpus: usize, n_own: usize) -> u32 {
         let (mut spinner, clock) = (Spinner::new(n_cpus), Clock(Cell::new(Duration::ZERO)));
         let n_times = Cell::new(0);

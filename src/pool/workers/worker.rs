@@ -176,15 +176,7 @@ impl Worker<'_> {
         let job = self.board.job(id);
         let may_run = job.is_for(self.duty.slot_index) && !job.is_exhausted();
         let n_done = if may_run { self.run(job) } else { 0 };
-        self.slot.run.store(0, Ordering::Release);
-        let done = job.done.fetch_add(n_done, Ordering::SeqCst) + n_done;
-        self.slot.job.store(id + 1, Ordering::SeqCst);
-        let is_complete = n_done > 0 && done >= job.n_items.load(Ordering::Relaxed);
-        // From here on the owner may reuse the job; what is read of it then causes at worst a
-        // wake-up for nothing.
-        if is_complete || job.degraded.load(Ordering::SeqCst) != 0 {
-            self.duty.base.tell(job.completion());
-        }
+        self.duty.base.leave(self.slot, id, n_done);
     }
 
     fn run(&mut self, job: &Job) -> u64 {

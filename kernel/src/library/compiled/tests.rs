@@ -2,7 +2,8 @@ use super::*;
 
 const NAME: &str = "small-0123456789abcdef";
 
-/// Writes what cargo leaves of a compile into a session's folder, as of so many seconds.
+/// Writes what cargo leaves of a compile into a session's folder, as if it had been compiled at a
+/// given second.
 fn compile(target: &Path, name: &str, content: &str, secs: u64) {
     let profile = target.join("x86_64-unknown-linux-gnu/debug");
     let (package, hash) = name.rsplit_once('-').unwrap();

@@ -27,12 +27,12 @@ const LOST_AFTER: Duration = Duration::from_secs(10);
 /// How long a relay sleeps at least, and at most, while it waits for results: it hears them at
 /// once, but new jobs only when it looks.
 const NAPS: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(1));
+/// The same while none of its seats is free, and so none waits for a job.
+const LONG_NAP: Duration = Duration::from_millis(100);
 /// While more is queued than this, nothing more is claimed: other nodes may be faster.
 const MAX_QUEUED_BYTES: usize = 32 << 20;
 /// When nothing was on its way for this long, those who carry frames may sleep.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
-/// The same while none of its seats is free, and so none waits for a job.
-const LONG_NAP: Duration = Duration::from_millis(100);
 
 /// Holds slots for the workers of one node until the pool is closed; the process then ends.
 pub(in crate::pool) fn run(duty: &Duty<'_>) -> ! {

@@ -103,7 +103,7 @@ impl<'a> Seat<'a> {
     pub(super) fn advance(&mut self) -> bool {
         let board = self.base.board();
         if let Some(stay) = self.stay.take_if(|stay| stay.is_over()) {
-            self.leave(&stay);
+            self.base.leave(self.slot, stay.id, stay.n_done);
             return true;
         }
         let id = self.job();
@@ -125,23 +125,9 @@ impl<'a> Seat<'a> {
         };
         match job.is_for(self.slot_index) && !job.is_exhausted() {
             true => self.stay = Some(stay),
-            false => self.leave(&stay),
+            false => self.base.leave(self.slot, id, 0),
         }
         true
-    }
-
-    /// Leaves a job, as any worker does.
-    fn leave(&mut self, stay: &Stay<'_>) {
-        let Stay {
-            id, job, n_done, ..
-        } = *stay;
-        self.slot.run.store(0, Ordering::Release);
-        let done = job.done.fetch_add(n_done, Ordering::SeqCst) + n_done;
-        self.slot.job.store(id + 1, Ordering::SeqCst);
-        let is_complete = n_done > 0 && done >= job.n_items.load(Ordering::Relaxed);
-        if is_complete || job.degraded.load(Ordering::SeqCst) != 0 {
-            self.base.tell(job.completion());
-        }
     }
 
     /// Claims tasks to send, if it is time for more.
