@@ -30,7 +30,8 @@ use super::view::view_methods;
 use super::workers::nodes::Terms;
 use super::{Builder, Pending};
 
-/// Workers on several nodes that run functions on arguments, as a [`Pool`] does on one.
+/// Workers on several nodes that run functions on arguments, as a [`Pool`](crate::Pool) does on
+/// one.
 ///
 /// The same line does the same: any non-capturing function, results in order, an error for each
 /// item that has none. Each node has a pool of its own, in a fresh process of this program; the
@@ -42,7 +43,7 @@ use super::{Builder, Pending};
 /// the [node](crate::TaskError::node). A node that is lost costs time: its items are run elsewhere.
 ///
 /// # Fork safety
-/// As for [`Pool`]. No process stays on any node when the owner ends, however it ends.
+/// As for [`Pool`](crate::Pool). No process stays on any node when the owner ends, however it ends.
 ///
 /// # Example
 /// ```standalone_crate
@@ -111,10 +112,10 @@ impl Cluster {
         self.shared.n_workers()
     }
 
-    /// As [`Pool::imap`].
+    /// As [`Pool::imap`](crate::Pool::imap).
     ///
     /// # Panics
-    /// As [`Pool::imap`].
+    /// As [`Pool::imap`](crate::Pool::imap).
     #[track_caller]
     pub fn imap<F, I, A, R>(&self, f: F, args: I) -> impl Iterator<Item = R> + use<F, I, A, R>
     where
@@ -126,10 +127,10 @@ impl Cluster {
         Results::begin(&self.call(), Unary(f), args, true).map(|(_, result)| result)
     }
 
-    /// As [`Pool::imap_unordered`].
+    /// As [`Pool::imap_unordered`](crate::Pool::imap_unordered).
     ///
     /// # Panics
-    /// As [`Pool::imap`].
+    /// As [`Pool::imap`](crate::Pool::imap).
     #[track_caller]
     pub fn imap_unordered<F, I, A, R>(
         &self,
@@ -145,10 +146,10 @@ impl Cluster {
         Results::begin(&self.call(), Unary(f), args, false)
     }
 
-    /// As [`Pool::imap_with`].
+    /// As [`Pool::imap_with`](crate::Pool::imap_with).
     ///
     /// # Panics
-    /// As [`Pool::imap_with`].
+    /// As [`Pool::imap_with`](crate::Pool::imap_with).
     #[track_caller]
     pub fn imap_with<'c, X, F, I, A, R>(
         &self,
@@ -167,7 +168,7 @@ impl Cluster {
         Results::begin(&self.call(), bound, args, true).map(|(_, result)| result)
     }
 
-    /// As [`Pool::apply_async`].
+    /// As [`Pool::apply_async`](crate::Pool::apply_async).
     pub fn apply_async<F, A, R>(&self, f: F, arg: A) -> Pending<R>
     where
         F: Fn(A) -> R + 'static,
@@ -177,7 +178,7 @@ impl Cluster {
         Pending::one(self.call().begin(Unary(f), std::iter::once(arg)))
     }
 
-    /// As [`Pool::map_async`].
+    /// As [`Pool::map_async`](crate::Pool::map_async).
     pub fn map_async<F, I, A, R>(&self, f: F, args: I) -> Pending<Vec<R>>
     where
         F: Fn(A) -> R + 'static,
@@ -191,7 +192,7 @@ impl Cluster {
     /// Runs `f` once on each worker of each node, and returns one result for each, node by node.
     ///
     /// # Panics
-    /// As [`Pool::broadcast`].
+    /// As [`Pool::broadcast`](crate::Pool::broadcast).
     #[track_caller]
     pub fn broadcast<F, R>(&self, f: F) -> Vec<R>
     where
@@ -210,22 +211,22 @@ impl Cluster {
         run::broadcast(&self.shared, &f)
     }
 
-    /// As [`Pool::stats`], for the workers of all nodes.
+    /// As [`Pool::stats`](crate::Pool::stats), for the workers of all nodes.
     pub fn stats(&self) -> Stats {
         self.shared.stats()
     }
 
-    /// As [`Pool::close`].
+    /// As [`Pool::close`](crate::Pool::close).
     pub fn close(&self) {
         self.shared.close();
     }
 
-    /// As [`Pool::join`]: no process is left on any node then.
+    /// As [`Pool::join`](crate::Pool::join): no process is left on any node then.
     pub fn join(&self) {
         self.shared.join();
     }
 
-    /// As [`Pool::terminate`].
+    /// As [`Pool::terminate`](crate::Pool::terminate).
     pub fn terminate(&self) {
         self.shared.terminate();
     }
