@@ -276,6 +276,7 @@ impl Shared {
     }
 
     /// As [`wait`](Shared::wait), without looking before it sleeps.
+    #[cfg(feature = "async")]
     pub(super) fn sleep(
         &self,
         watch: &Watch,
@@ -285,7 +286,7 @@ impl Shared {
         self.sleep_after(None, watch, deadline, step)
     }
 
-    /// As [`sleep`](Shared::sleep), after something that has begun then and was to take so long.
+    /// Sleeps, after something else that began at a time, and was to take no longer than a duration.
     fn sleep_after(
         &self,
         mut slept: Option<(Instant, Duration)>,
