@@ -286,7 +286,8 @@ impl Shared {
         self.sleep_after(None, watch, deadline, step)
     }
 
-    /// Sleeps, after something else that began at a time, and was to take no longer than a duration.
+    /// Sleeps after something else, which began at a time and was to take no longer than a
+    /// duration.
     fn sleep_after(
         &self,
         mut slept: Option<(Instant, Duration)>,
