@@ -16,19 +16,16 @@ use crate::cpus::cpu_count;
 use crate::error::{Error, Outcome, Result};
 use crate::wire;
 
-use super::call::callable::{Bound, Unary};
+use super::Builder;
 use super::call::run::{self, Call};
 use super::call::shared::Shared;
-use super::context::AsContext;
-use super::imap::Results;
 use super::map::all_or_panic;
 use super::nodes::{NodePlan, Nodes, Reach};
 use super::plan::Schedule;
 use super::settings::Settings;
 use super::stats::Stats;
-use super::view::view_methods;
+use super::view::{lazy_view_methods, view_methods};
 use super::workers::nodes::Terms;
-use super::{Builder, Pending};
 
 /// Workers on several nodes that run functions on arguments, as a [`Pool`](crate::Pool) does on
 /// one.
@@ -112,83 +109,6 @@ impl Cluster {
         self.shared.n_workers()
     }
 
-    /// As [`Pool::imap`](crate::Pool::imap).
-    ///
-    /// # Panics
-    /// As [`Pool::imap`](crate::Pool::imap).
-    #[track_caller]
-    pub fn imap<F, I, A, R>(&self, f: F, args: I) -> impl Iterator<Item = R> + use<F, I, A, R>
-    where
-        F: Fn(A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        Results::begin(&self.call(), Unary(f), args, true).map(|(_, result)| result)
-    }
-
-    /// As [`Pool::imap_unordered`](crate::Pool::imap_unordered).
-    ///
-    /// # Panics
-    /// As [`Pool::imap`](crate::Pool::imap).
-    #[track_caller]
-    pub fn imap_unordered<F, I, A, R>(
-        &self,
-        f: F,
-        args: I,
-    ) -> impl Iterator<Item = (usize, R)> + use<F, I, A, R>
-    where
-        F: Fn(A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        Results::begin(&self.call(), Unary(f), args, false)
-    }
-
-    /// As [`Pool::imap_with`](crate::Pool::imap_with).
-    ///
-    /// # Panics
-    /// As [`Pool::imap_with`](crate::Pool::imap_with).
-    #[track_caller]
-    pub fn imap_with<'c, X, F, I, A, R>(
-        &self,
-        context: &'c X,
-        f: F,
-        args: I,
-    ) -> impl Iterator<Item = R> + use<'c, X, F, I, A, R>
-    where
-        X: AsContext,
-        F: Fn(&X::Value, A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        let bound = Bound { f, context };
-        Results::begin(&self.call(), bound, args, true).map(|(_, result)| result)
-    }
-
-    /// As [`Pool::apply_async`](crate::Pool::apply_async).
-    pub fn apply_async<F, A, R>(&self, f: F, arg: A) -> Pending<R>
-    where
-        F: Fn(A) -> R + 'static,
-        A: Serialize + DeserializeOwned + 'static,
-        R: Serialize + DeserializeOwned + 'static,
-    {
-        Pending::one(self.call().begin(Unary(f), std::iter::once(arg)))
-    }
-
-    /// As [`Pool::map_async`](crate::Pool::map_async).
-    pub fn map_async<F, I, A, R>(&self, f: F, args: I) -> Pending<Vec<R>>
-    where
-        F: Fn(A) -> R + 'static,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned + 'static,
-        R: Serialize + DeserializeOwned + 'static,
-    {
-        Pending::all(self.call().begin(Unary(f), args.into_iter()))
-    }
-
     /// Runs `f` once on each worker of each node, and returns one result for each, node by node.
     ///
     /// # Panics
@@ -241,6 +161,7 @@ impl Cluster {
 }
 
 view_methods!(Cluster, imap);
+lazy_view_methods!(Cluster);
 
 impl Drop for Cluster {
     /// As for a pool.

@@ -13,15 +13,14 @@ use super::call::run::Call;
 use super::call::way::Mappable;
 use super::context::AsContext;
 use super::imap::Results;
-use super::timeout::Limited;
 
 /// The results of a lazy map as a stream of what `item` makes of each.
-struct Lazy<C, I: Iterator, R, T> {
+pub(super) struct Lazy<C, I: Iterator, R, T> {
     results: Results<C, I, R>,
     item: fn((usize, R)) -> T,
 }
 
-impl<C, I, A, T> Lazy<C, I, C::Output, T>
+impl<C, I, A> Lazy<C, I, C::Output, C::Output>
 where
     I: Iterator<Item = A>,
     C: Mappable<A>,
@@ -29,15 +28,27 @@ where
     C::Output: Serialize + DeserializeOwned,
 {
     #[track_caller]
-    fn begin(
-        call: &Call<'_>,
-        f: C,
-        args: impl IntoIterator<IntoIter = I>,
-        in_order: bool,
-        item: fn((usize, C::Output)) -> T,
-    ) -> Self {
-        let results = Results::begin(call, f, args, in_order);
-        Lazy { results, item }
+    pub(super) fn in_order(call: &Call<'_>, f: C, args: impl IntoIterator<IntoIter = I>) -> Self {
+        Lazy {
+            results: Results::begin(call, f, args, true),
+            item: |(_, result)| result,
+        }
+    }
+}
+
+impl<C, I, A> Lazy<C, I, C::Output, (usize, C::Output)>
+where
+    I: Iterator<Item = A>,
+    C: Mappable<A>,
+    A: Serialize + DeserializeOwned,
+    C::Output: Serialize + DeserializeOwned,
+{
+    #[track_caller]
+    pub(super) fn unordered(call: &Call<'_>, f: C, args: impl IntoIterator<IntoIter = I>) -> Self {
+        Lazy {
+            results: Results::begin(call, f, args, false),
+            item: |next| next,
+        }
     }
 }
 
@@ -117,7 +128,7 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        Lazy::begin(&self.call(), Unary(f), args, true, |(_, result)| result)
+        Lazy::in_order(&self.call(), Unary(f), args)
     }
 
     /// As [`stream`](Pool::stream), each result as soon as it is there, with its argument's
@@ -137,7 +148,7 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        Lazy::begin(&self.call(), Unary(f), args, false, |next| next)
+        Lazy::unordered(&self.call(), Unary(f), args)
     }
 
     /// As [`stream`](Pool::stream), with a context for all tasks, as [`map_with`](Pool::map_with)
@@ -183,13 +194,7 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        Lazy::begin(
-            &self.call(),
-            Bound { f, context },
-            args,
-            true,
-            |(_, result)| result,
-        )
+        Lazy::in_order(&self.call(), Bound { f, context }, args)
     }
 
     /// As [`stream_with`](Pool::stream_with), each result as soon as it is there, with its
@@ -211,94 +216,6 @@ impl Pool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        Lazy::begin(&self.call(), Bound { f, context }, args, false, |next| next)
-    }
-}
-
-impl Limited<'_> {
-    /// As [`Pool::stream`]. A task is ended while its result is waited for.
-    ///
-    /// # Panics
-    /// As [`imap`](Limited::imap).
-    #[track_caller]
-    pub fn stream<F, I, A, R>(
-        &self,
-        f: F,
-        args: I,
-    ) -> impl Stream<Item = R> + Unpin + use<F, I, A, R>
-    where
-        F: Fn(A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        Lazy::begin(&self.call(), Unary(f), args, true, |(_, result)| result)
-    }
-
-    /// As [`Pool::stream_unordered`]. A task is ended while its result is waited for.
-    ///
-    /// # Panics
-    /// As [`imap`](Limited::imap).
-    #[track_caller]
-    pub fn stream_unordered<F, I, A, R>(
-        &self,
-        f: F,
-        args: I,
-    ) -> impl Stream<Item = (usize, R)> + Unpin + use<F, I, A, R>
-    where
-        F: Fn(A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        Lazy::begin(&self.call(), Unary(f), args, false, |next| next)
-    }
-
-    /// As [`Pool::stream_with`]. A task is ended while its result is waited for.
-    ///
-    /// # Panics
-    /// As [`imap_with`](Limited::imap_with).
-    #[track_caller]
-    pub fn stream_with<'c, X, F, I, A, R>(
-        &self,
-        context: &'c X,
-        f: F,
-        args: I,
-    ) -> impl Stream<Item = R> + Unpin + use<'c, X, F, I, A, R>
-    where
-        X: AsContext,
-        F: Fn(&X::Value, A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        Lazy::begin(
-            &self.call(),
-            Bound { f, context },
-            args,
-            true,
-            |(_, result)| result,
-        )
-    }
-
-    /// As [`Pool::stream_unordered_with`]. A task is ended while its result is waited for.
-    ///
-    /// # Panics
-    /// As [`imap_with`](Limited::imap_with).
-    #[track_caller]
-    pub fn stream_unordered_with<'c, X, F, I, A, R>(
-        &self,
-        context: &'c X,
-        f: F,
-        args: I,
-    ) -> impl Stream<Item = (usize, R)> + Unpin + use<'c, X, F, I, A, R>
-    where
-        X: AsContext,
-        F: Fn(&X::Value, A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        Lazy::begin(&self.call(), Bound { f, context }, args, false, |next| next)
+        Lazy::unordered(&self.call(), Bound { f, context }, args)
     }
 }

@@ -2,18 +2,14 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use super::call::callable::{Bound, Unary};
+use super::Pool;
 use super::call::options::Options;
 use super::call::run::Call;
-use super::context::AsContext;
-use super::imap::Results;
-use super::view::view_methods;
-use super::{Pending, Pool};
+use super::view::{lazy_view_methods, view_methods};
 
 /// A pool whose calls limit how long each task may take, made by [`Pool::timeout`].
+///
+/// Of calls whose results come later, a task is ended while its result is waited for.
 #[derive(Debug, Clone, Copy)]
 pub struct Limited<'p> {
     pub(super) pool: &'p Pool,
@@ -59,105 +55,7 @@ impl<'p> Limited<'p> {
         self.pool.workers()
     }
 
-    /// As [`Pool::imap`].
-    ///
-    /// # Panics
-    /// As [`Pool::imap`], also for a task that is over its limit.
-    #[track_caller]
-    pub fn imap<F, I, A, R>(&self, f: F, args: I) -> impl Iterator<Item = R> + use<F, I, A, R>
-    where
-        F: Fn(A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        Results::begin(&self.call(), Unary(f), args, true).map(|(_, result)| result)
-    }
-
-    /// As [`Pool::imap_unordered`].
-    ///
-    /// # Panics
-    /// As [`imap`](Limited::imap).
-    #[track_caller]
-    pub fn imap_unordered<F, I, A, R>(
-        &self,
-        f: F,
-        args: I,
-    ) -> impl Iterator<Item = (usize, R)> + use<F, I, A, R>
-    where
-        F: Fn(A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        Results::begin(&self.call(), Unary(f), args, false)
-    }
-
-    /// As [`Pool::imap_with`].
-    ///
-    /// # Panics
-    /// As [`Pool::imap_with`], also for a task that is over its limit.
-    #[track_caller]
-    pub fn imap_with<'c, X, F, I, A, R>(
-        &self,
-        context: &'c X,
-        f: F,
-        args: I,
-    ) -> impl Iterator<Item = R> + use<'c, X, F, I, A, R>
-    where
-        X: AsContext,
-        F: Fn(&X::Value, A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        let bound = Bound { f, context };
-        Results::begin(&self.call(), bound, args, true).map(|(_, result)| result)
-    }
-
-    /// As [`Pool::imap_unordered_with`].
-    ///
-    /// # Panics
-    /// As [`imap_with`](Limited::imap_with).
-    #[track_caller]
-    pub fn imap_unordered_with<'c, X, F, I, A, R>(
-        &self,
-        context: &'c X,
-        f: F,
-        args: I,
-    ) -> impl Iterator<Item = (usize, R)> + use<'c, X, F, I, A, R>
-    where
-        X: AsContext,
-        F: Fn(&X::Value, A) -> R,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        Results::begin(&self.call(), Bound { f, context }, args, false)
-    }
-
-    /// As [`Pool::apply_async`]. A task is ended while its result is waited for.
-    pub fn apply_async<F, A, R>(&self, f: F, arg: A) -> Pending<R>
-    where
-        F: Fn(A) -> R + 'static,
-        A: Serialize + DeserializeOwned + 'static,
-        R: Serialize + DeserializeOwned + 'static,
-    {
-        Pending::one(self.call().begin(Unary(f), std::iter::once(arg)))
-    }
-
-    /// As [`Pool::map_async`]. A task is ended while the results are waited for.
-    pub fn map_async<F, I, A, R>(&self, f: F, args: I) -> Pending<Vec<R>>
-    where
-        F: Fn(A) -> R + 'static,
-        I: IntoIterator<Item = A>,
-        A: Serialize + DeserializeOwned + 'static,
-        R: Serialize + DeserializeOwned + 'static,
-    {
-        Pending::all(self.call().begin(Unary(f), args.into_iter()))
-    }
-
-    pub(super) fn call(&self) -> Call<'_> {
+    fn call(&self) -> Call<'_> {
         Call::with(&self.pool.shared, self.options)
     }
 
@@ -167,3 +65,4 @@ impl<'p> Limited<'p> {
 }
 
 view_methods!(Limited<'_>, imap);
+lazy_view_methods!(Limited<'_>);

@@ -176,4 +176,209 @@ macro_rules! view_methods {
         $crate::pool::impl_map!($view $(, $imap)?);
     };
 }
-pub(super) use view_methods;
+
+/// The methods of a view whose results come later, or one by one; made as the others are.
+macro_rules! lazy_view_methods {
+    ($view:ty) => {
+        impl $view {
+            /// As [`Pool::imap`](crate::Pool::imap).
+            ///
+            /// # Panics
+            /// As [`Pool::imap`](crate::Pool::imap).
+            #[track_caller]
+            pub fn imap<F, I, A, R>(
+                &self,
+                f: F,
+                args: I,
+            ) -> impl Iterator<Item = R> + use<F, I, A, R>
+            where
+                F: Fn(A) -> R,
+                I: IntoIterator<Item = A>,
+                A: serde::Serialize + serde::de::DeserializeOwned,
+                R: serde::Serialize + serde::de::DeserializeOwned,
+            {
+                let unary = $crate::pool::call::callable::Unary(f);
+                $crate::pool::imap::Results::begin(&self.call(), unary, args, true)
+                    .map(|(_, result)| result)
+            }
+
+            /// As [`Pool::imap_unordered`](crate::Pool::imap_unordered).
+            ///
+            /// # Panics
+            /// As [`Pool::imap`](crate::Pool::imap).
+            #[track_caller]
+            pub fn imap_unordered<F, I, A, R>(
+                &self,
+                f: F,
+                args: I,
+            ) -> impl Iterator<Item = (usize, R)> + use<F, I, A, R>
+            where
+                F: Fn(A) -> R,
+                I: IntoIterator<Item = A>,
+                A: serde::Serialize + serde::de::DeserializeOwned,
+                R: serde::Serialize + serde::de::DeserializeOwned,
+            {
+                let unary = $crate::pool::call::callable::Unary(f);
+                $crate::pool::imap::Results::begin(&self.call(), unary, args, false)
+            }
+
+            /// As [`Pool::imap_with`](crate::Pool::imap_with).
+            ///
+            /// # Panics
+            /// As [`Pool::imap_with`](crate::Pool::imap_with).
+            #[track_caller]
+            pub fn imap_with<'c, X, F, I, A, R>(
+                &self,
+                context: &'c X,
+                f: F,
+                args: I,
+            ) -> impl Iterator<Item = R> + use<'c, X, F, I, A, R>
+            where
+                X: $crate::pool::AsContext,
+                F: Fn(&X::Value, A) -> R,
+                I: IntoIterator<Item = A>,
+                A: serde::Serialize + serde::de::DeserializeOwned,
+                R: serde::Serialize + serde::de::DeserializeOwned,
+            {
+                let bound = $crate::pool::call::callable::Bound { f, context };
+                $crate::pool::imap::Results::begin(&self.call(), bound, args, true)
+                    .map(|(_, result)| result)
+            }
+
+            /// As [`Pool::imap_unordered_with`](crate::Pool::imap_unordered_with).
+            ///
+            /// # Panics
+            /// As [`Pool::imap_with`](crate::Pool::imap_with).
+            #[track_caller]
+            pub fn imap_unordered_with<'c, X, F, I, A, R>(
+                &self,
+                context: &'c X,
+                f: F,
+                args: I,
+            ) -> impl Iterator<Item = (usize, R)> + use<'c, X, F, I, A, R>
+            where
+                X: $crate::pool::AsContext,
+                F: Fn(&X::Value, A) -> R,
+                I: IntoIterator<Item = A>,
+                A: serde::Serialize + serde::de::DeserializeOwned,
+                R: serde::Serialize + serde::de::DeserializeOwned,
+            {
+                let bound = $crate::pool::call::callable::Bound { f, context };
+                $crate::pool::imap::Results::begin(&self.call(), bound, args, false)
+            }
+
+            /// As [`Pool::apply_async`](crate::Pool::apply_async).
+            pub fn apply_async<F, A, R>(&self, f: F, arg: A) -> $crate::pool::Pending<R>
+            where
+                F: Fn(A) -> R + 'static,
+                A: serde::Serialize + serde::de::DeserializeOwned + 'static,
+                R: serde::Serialize + serde::de::DeserializeOwned + 'static,
+            {
+                let unary = $crate::pool::call::callable::Unary(f);
+                $crate::pool::Pending::one(self.call().begin(unary, std::iter::once(arg)))
+            }
+
+            /// As [`Pool::map_async`](crate::Pool::map_async).
+            pub fn map_async<F, I, A, R>(&self, f: F, args: I) -> $crate::pool::Pending<Vec<R>>
+            where
+                F: Fn(A) -> R + 'static,
+                I: IntoIterator<Item = A>,
+                A: serde::Serialize + serde::de::DeserializeOwned + 'static,
+                R: serde::Serialize + serde::de::DeserializeOwned + 'static,
+            {
+                let unary = $crate::pool::call::callable::Unary(f);
+                $crate::pool::Pending::all(self.call().begin(unary, args.into_iter()))
+            }
+
+            /// As [`Pool::stream`](crate::Pool::stream).
+            ///
+            /// # Panics
+            /// As [`Pool::imap`](crate::Pool::imap).
+            #[cfg(feature = "async")]
+            #[track_caller]
+            pub fn stream<F, I, A, R>(
+                &self,
+                f: F,
+                args: I,
+            ) -> impl futures_core::Stream<Item = R> + Unpin + use<F, I, A, R>
+            where
+                F: Fn(A) -> R,
+                I: IntoIterator<Item = A>,
+                A: serde::Serialize + serde::de::DeserializeOwned,
+                R: serde::Serialize + serde::de::DeserializeOwned,
+            {
+                let unary = $crate::pool::call::callable::Unary(f);
+                $crate::pool::stream::Lazy::in_order(&self.call(), unary, args)
+            }
+
+            /// As [`Pool::stream_unordered`](crate::Pool::stream_unordered).
+            ///
+            /// # Panics
+            /// As [`Pool::imap`](crate::Pool::imap).
+            #[cfg(feature = "async")]
+            #[track_caller]
+            pub fn stream_unordered<F, I, A, R>(
+                &self,
+                f: F,
+                args: I,
+            ) -> impl futures_core::Stream<Item = (usize, R)> + Unpin + use<F, I, A, R>
+            where
+                F: Fn(A) -> R,
+                I: IntoIterator<Item = A>,
+                A: serde::Serialize + serde::de::DeserializeOwned,
+                R: serde::Serialize + serde::de::DeserializeOwned,
+            {
+                let unary = $crate::pool::call::callable::Unary(f);
+                $crate::pool::stream::Lazy::unordered(&self.call(), unary, args)
+            }
+
+            /// As [`Pool::stream_with`](crate::Pool::stream_with).
+            ///
+            /// # Panics
+            /// As [`Pool::imap_with`](crate::Pool::imap_with).
+            #[cfg(feature = "async")]
+            #[track_caller]
+            pub fn stream_with<'c, X, F, I, A, R>(
+                &self,
+                context: &'c X,
+                f: F,
+                args: I,
+            ) -> impl futures_core::Stream<Item = R> + Unpin + use<'c, X, F, I, A, R>
+            where
+                X: $crate::pool::AsContext,
+                F: Fn(&X::Value, A) -> R,
+                I: IntoIterator<Item = A>,
+                A: serde::Serialize + serde::de::DeserializeOwned,
+                R: serde::Serialize + serde::de::DeserializeOwned,
+            {
+                let bound = $crate::pool::call::callable::Bound { f, context };
+                $crate::pool::stream::Lazy::in_order(&self.call(), bound, args)
+            }
+
+            /// As [`Pool::stream_unordered_with`](crate::Pool::stream_unordered_with).
+            ///
+            /// # Panics
+            /// As [`Pool::imap_with`](crate::Pool::imap_with).
+            #[cfg(feature = "async")]
+            #[track_caller]
+            pub fn stream_unordered_with<'c, X, F, I, A, R>(
+                &self,
+                context: &'c X,
+                f: F,
+                args: I,
+            ) -> impl futures_core::Stream<Item = (usize, R)> + Unpin + use<'c, X, F, I, A, R>
+            where
+                X: $crate::pool::AsContext,
+                F: Fn(&X::Value, A) -> R,
+                I: IntoIterator<Item = A>,
+                A: serde::Serialize + serde::de::DeserializeOwned,
+                R: serde::Serialize + serde::de::DeserializeOwned,
+            {
+                let bound = $crate::pool::call::callable::Bound { f, context };
+                $crate::pool::stream::Lazy::unordered(&self.call(), bound, args)
+            }
+        }
+    };
+}
+
+pub(super) use {lazy_view_methods, view_methods};
