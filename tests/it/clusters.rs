@@ -9,6 +9,7 @@ use forklore::{Backend, Cluster, Context, Parallel, Serial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::futures::block_on;
 use crate::support::{
     Quiet, Random, Scene, children, children_of, is_running, power, scene, tests, wait_until,
 };
@@ -74,6 +75,11 @@ fn all_ways_to_call_a_cluster() {
         assert_eq!(pending.get().unwrap(), power(x));
     }
     assert_eq!(cluster.map_async(power, 0..100).get().unwrap(), expected);
+    let streamed = smol::stream::StreamExt::collect::<Vec<_>>(cluster.stream(power, 0..100));
+    assert_eq!(block_on(streamed), expected);
+    for (index, y) in cluster.imap_unordered_with(&3, |factor, x: u64| factor * x, 0..10) {
+        assert_eq!(y, 3 * index as u64);
+    }
     assert_eq!(cluster.apply(power, 3), power(3));
     assert_eq!(
         cluster.starmap(|x: u64, y: u64| x * y, [(2, 3), (4, 5)]),
