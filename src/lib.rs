@@ -123,7 +123,7 @@
 //!
 //! [`Pool::stats`] counts, for each worker and in total: tasks, deaths by their cause, retries,
 //! time limits that were passed, respawns. With the feature `tracing`, a subscriber of that crate
-//! hears of each as it is noticed, with the target `forklore::pool`:
+//! gets each as it is noticed, with the target `forklore::pool`:
 //!
 //! | level | events | fields |
 //! | --- | --- | --- |
@@ -135,14 +135,14 @@
 //! Workers that are forked for a closure's call have `closure = true`, and their starts and
 //! retirements the level trace. Events come from the owner alone, in the call in which it notices
 //! something, and so in the span that this call is in. A subscriber may use the pool itself;
-//! `tracing` does not tell it of what it causes so.
+//! `tracing` does not send it the events that it causes that way.
 //!
 //! # In one line, in turns, from Python
 //!
 //! [`Parallel`] is a map in one line: `Parallel::jobs(-1).map(f, args)`. [`ThreadPool`], [`Serial`]
 //! and a pool of threads that take turns ([`Gil::pool`]) have the interface of [`Pool`] in common,
-//! the trait [`Map`]. Who comes from `multiprocessing`, `concurrent.futures` or joblib finds what
-//! they know on the page [`coming_from_python`].
+//! the trait [`Map`]. If you come from `multiprocessing`, `concurrent.futures` or joblib, the page
+//! [`coming_from_python`] has what you know beside what it is called here.
 //!
 //! # Features
 //!

@@ -1,58 +1,56 @@
-//! Waiting without sleeping, as long as that costs less than it saves.
+//! Spinning before sleeping, as long as that costs less than it saves.
 //!
-//! To be woken takes some 30 µs, and the waker some more, so a process that will soon be needed
-//! again looks for a while before sleeping. Three things end that: its time is over; it was
-//! fruitless lately; or more threads want to run than there are processors, so that another thread
-//! needs the time.
+//! Waking a sleeper takes about 30 µs, plus the waker's system call, so a process that will soon be
+//! needed again spins for a while first. It stops when its time is up, when spinning has not helped
+//! lately, or when more threads want to run than there are processors, so that another thread needs
+//! the time.
 //!
-//! As long as more of the pool's own processes are awake than there are processors, one who looks
-//! gives way to them again and again: it would keep from its processor the very worker that it
-//! waits for. That takes half a microsecond, and no sleeper has to be woken.
+//! While more of the pool's own processes are awake than there are processors, a spinning process
+//! yields (`sched_yield`) between looks: it might otherwise keep the very worker that it waits for
+//! off its processor. A yield takes half a microsecond, and nothing has to be woken.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cpus;
 
-/// How long to look on any machine: less time than it takes to sleep and to be woken, all processes
-/// taken together.
+/// How long to spin on any machine: less than sleeping and being woken costs all processes together.
 const GLANCE: Duration = Duration::from_micros(20);
-/// How long to look on a machine that has a processor to spare.
+/// How long to spin on a machine that has a processor to spare.
 const SPIN: Duration = Duration::from_micros(50);
-/// How long to look the first time, when workers are only being started and run for the first time:
-/// a fork keeps the owner busy for 50 to 120 µs, a new process needs some 80 µs to its first
-/// result. It is not asked how full the machine is then: of a process that is new, that alone takes
-/// as long as half of this.
+/// How long to spin the first time, while the workers start: a fork keeps the owner busy for 50 to
+/// 120 µs, and a new process needs about 80 µs to its first result. Whether the machine is crowded
+/// is not checked then: in a new process, the check alone takes half of this time.
 const SPIN_AT_START: Duration = Duration::from_micros(150);
-/// How long it stays believed whether there is one. Asking takes 4 µs, and more when the machine
-/// has had something else to do since.
+/// How long the last check for a crowded machine stays valid. A check takes 4 µs, and more with cold
+/// caches.
 const BELIEVED: Duration = Duration::from_millis(1);
-/// After this many waits in which looking did not help, the next are slept through; one of every
-/// `TRY_AGAIN` looks again.
+/// After this many waits in which spinning did not help, the next ones sleep at once; one of every
+/// `TRY_AGAIN` spins again.
 const FRUITLESS: u32 = 3;
 const TRY_AGAIN: u32 = 16;
 
-/// On at most this many processors, a process that looks gives way. To ask whether it has to is to
-/// read a line of memory for each worker, which that worker writes to; among many processors, a
-/// single one that is taken in vain costs less.
+/// A spinning process yields only on machines with at most this many processors. The check reads a
+/// cache line of each worker, which that worker writes to; with many processors, one that spins
+/// for nothing costs less than that.
 const FEW_CPUS: usize = 8;
 
-/// How looking went so far, for one who waits.
+/// How spinning has worked out so far, for one process or thread that waits.
 #[derive(Debug)]
 pub(in crate::pool) struct Spinner {
     n_cpus: usize,
     begun: Instant,
-    /// Nothing was waited for yet.
+    /// It has not waited yet.
     is_new: bool,
-    /// How many waits in a row ended without what was waited for.
+    /// The number of waits in a row in which spinning did not help.
     n_fruitless: u32,
-    /// When the machine was last looked at, and whether it was crowded.
+    /// When the machine was last checked, and whether it was crowded.
     looked: Option<(Duration, bool)>,
 }
 
 impl Spinner {
-    /// For a process that may run on `n_cpus` processors; on one alone, no other process could make
-    /// it over meanwhile.
+    /// For a process that may run on `n_cpus` processors. With only one, it never spins: no other
+    /// process could make progress meanwhile.
     pub(in crate::pool) fn new(n_cpus: usize) -> Spinner {
         Spinner {
             n_cpus,
@@ -63,9 +61,8 @@ impl Spinner {
         }
     }
 
-    /// Looks for a while until `is_over`; false when it is time to sleep. `n_own` is asked how
-    /// many of the pool's own processes are awake, this one included: those share the processors as
-    /// they please.
+    /// Spins for a while until `is_over`; false when it is time to sleep. `n_own` is the number of
+    /// the pool's own processes that are awake, this one included; they do not count as a crowd.
     pub(in crate::pool) fn until(
         &mut self,
         n_own: impl Fn() -> usize,
@@ -119,7 +116,7 @@ impl Spinner {
     }
 }
 
-/// Looks for at most `limit` whether it `is_over`.
+/// Spins for at most `limit` until `is_over`.
 pub(super) fn look_for(limit: Duration, is_over: &impl Fn() -> bool) -> bool {
     let begun = Instant::now();
     look_until(limit, &|| begun.elapsed(), &|| (), is_over)

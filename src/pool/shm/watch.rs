@@ -1,5 +1,5 @@
-//! How a thread of the owner waits for jobs: it looks for a while, and then sleeps. Neither takes
-//! the engine, which other threads need.
+//! How a thread of the owner waits for jobs: it spins for a while, and then sleeps. Neither takes
+//! the engine's lock, which other threads need.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ pub(in crate::pool) struct Watch {
     pub(super) completion: usize,
 }
 
-/// How looking went so far, for the owner's threads. One at a time looks, and the others sleep.
+/// The spinner of the owner's threads. One thread at a time spins; the others sleep.
 pub(in crate::pool) struct Looks(Mutex<Spinner>);
 
 impl Looks {
@@ -37,7 +37,7 @@ impl Looks {
         Looks(Mutex::new(Spinner::new(n_cpus)))
     }
 
-    /// Looks for the end of a job without sleeping, as long as that makes sense.
+    /// Spins until a job has ended, as long as that makes sense.
     pub(in crate::pool) fn look(&self, watch: &Watch) -> bool {
         let n_awake = || watch.board().n_awake(watch.n_slots);
         let spinner = self.0.try_lock();
@@ -70,7 +70,7 @@ impl Watch {
         what(self) == what(other) && self.others == other.others
     }
 
-    /// Looks for a moment in which a tiny job may be done.
+    /// Spins for a moment in which a tiny job may be done.
     pub(in crate::pool) fn is_done_at_once(&self) -> bool {
         match self.n_cpus {
             0 | 1 => self.seems_done(),
@@ -83,7 +83,7 @@ impl Watch {
         sleep::wake_some(&self.board().slots[..self.n_slots], self.n_items);
     }
 
-    /// Says that the calling thread is about to sleep.
+    /// Announces that the calling thread is about to sleep.
     pub(in crate::pool) fn announce(&self) -> Announced<'_> {
         sleep::announce(self.board().completion(self.completion))
     }
