@@ -1,8 +1,8 @@
-//! What a piece of work cost: time on the wall, processor time of this process, and that of its
-//! children apart.
+//! Measures what work costs: wall time, CPU time of this process, and, separately, that of its
+//! children.
 //!
-//! A parallel map spends its time in other processes. A stopwatch that looks at the caller alone,
-//! as IPython's `%time` does, reports a map of ten seconds of work as a few milliseconds.
+//! A parallel map spends its time in other processes. A stopwatch that reads only the caller's
+//! clock, as IPython's `%time` does, reports a map of ten seconds of work as a few milliseconds.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use crate::sys::clock;
 pub use crate::sys::clock::CpuTime;
 
-/// Runs `f` once and says what it took.
+/// Runs `f` once and measures it.
 ///
-/// Reading the clocks happens before and after, and is not part of what is measured.
+/// The clocks are read before and after; reading them is not part of the measurement.
 ///
 /// # Example
 /// ```
@@ -22,18 +22,18 @@ pub use crate::sys::clock::CpuTime;
 /// ```
 pub fn time<T>(f: impl FnOnce() -> T) -> Timed<T> {
     let watch = Stopwatch::start();
-    // A result that is not used must be computed all the same.
+    // An unused result must still be computed.
     let value = std::hint::black_box(f());
     let times = watch.stop();
     Timed { value, times }
 }
 
-/// A value and what it took to get it. Prints as IPython's `%time` does.
+/// A value and the time it took. Prints as IPython's `%time` does.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Timed<T> {
-    /// What the work gave.
+    /// The value that the work returned.
     pub value: T,
-    /// What the work took.
+    /// The times of the work.
     pub times: Times,
 }
 
@@ -51,27 +51,27 @@ impl<T> fmt::Display for Timed<T> {
     }
 }
 
-/// What a piece of work took.
+/// The times of a piece of work.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Times {
-    /// From start to end on the wall.
+    /// Wall time from start to end.
     pub wall: Duration,
-    /// Processor time of this process, all its threads together.
+    /// CPU time of this process, summed over its threads.
     pub cpu: CpuTime,
-    /// Processor time of its children and theirs, whether they still run or not.
+    /// CPU time of its children and their descendants, running or not.
     pub children: CpuTime,
-    /// Pages that this process has touched for the first time, or was given a copy of because it
-    /// wrote to one that it shared with another process. In the kernel, a cell's snapshot shares
-    /// all pages that there were before the cell.
+    /// Number of pages that this process touched for the first time, or that were copied because it
+    /// wrote to a page it shared with another process. In the kernel, a cell's snapshot shares all
+    /// pages from before the cell.
     pub page_faults: u64,
 }
 
 impl Times {
-    /// Whether page faults were a good part of what was measured: at the microsecond that one costs
-    /// at the least, a tenth.
+    /// Whether page faults took at least a tenth of the measured time, at one microsecond each, the
+    /// least that one costs.
     ///
-    /// A second run in the same process that writes to the same memory has none of them.
+    /// A second run in the same process that writes to the same memory has none.
     ///
     /// # Example
     /// ```
@@ -84,7 +84,7 @@ impl Times {
     }
 }
 
-/// Fewer page faults than these are those of any piece of work.
+/// Any work has fewer page faults than this.
 const LEAST_PAGE_FAULTS: u64 = 256;
 
 impl fmt::Display for Times {
@@ -115,7 +115,7 @@ impl fmt::Display for Times {
     }
 }
 
-/// A stopwatch that also reads the processor clocks.
+/// A stopwatch that also reads the CPU clocks.
 ///
 /// # Example
 /// ```
@@ -133,7 +133,7 @@ pub struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// Reads the clocks; the wall clock last, so that reading is not measured.
+    /// Reads the clocks, the wall clock last, so that the reading is not measured.
     pub fn start() -> Stopwatch {
         let children = clock::descendants();
         let cpu = clock::own();
@@ -145,7 +145,7 @@ impl Stopwatch {
         }
     }
 
-    /// Reads the clocks again, the wall clock first, and gives the differences.
+    /// Reads the clocks again, the wall clock first, and returns the differences.
     pub fn stop(self) -> Times {
         let wall = self.started.elapsed();
         let cpu = clock::own().since(self.cpu);
@@ -159,7 +159,7 @@ impl Stopwatch {
     }
 }
 
-/// Under the kernel there may be a snapshot, whose pages are copied when they are written to.
+/// Under the kernel there may be a snapshot: a write to one of its pages copies the page.
 fn snapshots_in_words() -> &'static str {
     match std::env::var_os("FORKLORE_KERNEL") {
         Some(_) => {
@@ -169,11 +169,11 @@ fn snapshots_in_words() -> &'static str {
     }
 }
 
-/// Measures `f` many times and gives best, mean and spread, as IPython's `%timeit` does.
+/// Measures `f` many times and reports best, mean and spread, as IPython's `%timeit` does.
 ///
-/// The number of calls in a run is chosen so that a run takes at least 20 ms, or is 1 where a call
-/// takes longer; there are 7 runs. Results go through [`std::hint::black_box`], so that work whose
-/// result is not used is not optimised away.
+/// There are 7 runs. Each makes as many calls as take at least 20 ms, or one call that takes
+/// longer. Results go through [`std::hint::black_box`], so work with an unused result is not
+/// optimised away.
 ///
 /// # Example
 /// ```
@@ -185,8 +185,8 @@ pub fn timeit<T>(f: impl FnMut() -> T) -> Timeit {
     timeit_with(None, N_RUNS, f)
 }
 
-/// Measures `f` as [`timeit`] does, with as many calls in a run as `loops` says, and as many runs
-/// as `n_runs` says. At least one of each is made.
+/// Measures `f` as [`timeit`] does, with `n_runs` runs of `loops` calls each. It makes at least one
+/// of each.
 ///
 /// # Example
 /// ```
@@ -217,10 +217,10 @@ pub fn timeit_with<T>(loops: Option<u32>, n_runs: usize, mut f: impl FnMut() -> 
     Timeit { loops, runs }
 }
 
-/// A run shorter than this would measure the clock and the scheduler's whims.
+/// A shorter run would mostly measure the clock and the scheduler.
 const LEAST_RUN: Duration = Duration::from_millis(20);
 const N_RUNS: usize = 7;
-/// A mean this much above the best run says that something else was running.
+/// A mean this much above the best run indicates that something else was running.
 const NOISY: f64 = 1.25;
 
 /// Several runs of one piece of work; times are per call.
@@ -232,7 +232,7 @@ pub struct Timeit {
 }
 
 impl Timeit {
-    /// How many calls each run was made of.
+    /// The number of calls in each run.
     pub fn loops(&self) -> u32 {
         self.loops
     }

@@ -1,21 +1,21 @@
-//! Sending values from process to process.
+//! Channels that send values from process to process.
 //!
-//! Two kinds: a [`Queue`], which every process that has it may send to and receive from, and a
-//! [`pipe`] with a [`Sender`] and a [`Receiver`], which knows when one side is gone.
+//! There are two kinds: a [`Queue`], which any process that has it may use from both sides, and a
+//! [`pipe`] with a [`Sender`] and a [`Receiver`], which detects when one side is gone.
 //!
-//! Messages lie in shared memory, in a ring that is guarded by a robust lock:
+//! Messages lie in shared memory, in a ring guarded by a robust lock:
 //!
 //! ```text
 //!  send: encode ─▶ lock ─▶ wake who sleeps ─▶ write the slot ─▶ tail + 1 ─▶ unlock
 //!  recv:           lock ─▶ wake who sleeps ─▶ read the slot  ─▶ head + 1 ─▶ unlock ─▶ decode
 //! ```
 //!
-//! Each line becomes true in one step, when the number is stored. A process that is killed before
-//! it has sent or received nothing; one that is killed after has done it, and a message that it had
-//! received dies with it. The wake-up comes first: who is woken waits for the lock, and finds
-//! either the message or that there is none, so that no death between the two leaves a sleeper
-//! behind. What a dead process had taken of the memory for large messages (over 40 bytes) stays
-//! taken for as long as the channel lives.
+//! Each line takes effect in one step, when the number is stored. A process killed before that step
+//! has sent or received nothing; one killed after it has completed it, and a message that it
+//! received dies with it. The wake-up comes first: a woken process waits for the lock, and then
+//! finds either the message or that there is none, so a death between the two steps leaves no
+//! sleeper behind. Memory that a dead process had taken for a large message (over 40 bytes) stays
+//! taken until the channel is dropped.
 //!
 //! ```standalone_crate
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -42,7 +42,7 @@ use crate::error::Result;
 pub use pipe::{Receiver, Sender, pipe};
 pub use queue::Queue;
 
-/// What `receive`, which waits until a deadline, has at this moment.
+/// What `receive`, which waits until a deadline, can return at once.
 fn at_once<T>(receive: impl FnOnce(Option<Instant>) -> Result<T>) -> Result<Option<T>> {
     match receive(Some(Instant::now())) {
         Err(error) if error.is_timed_out() => Ok(None),

@@ -1,14 +1,14 @@
-//! A channel with two sides, each of which learns when the other is gone.
+//! A channel with two sides, each of which detects when the other is gone.
 //!
-//! "Gone" means: in no process any more, and only the kernel can count that. So each side has the
-//! write end of an operating system's pipe, at whose read end the other side sleeps: it wakes by a
-//! byte, or when there is no writer left.
+//! "Gone" means that no process has that side any more, and only the OS can count that. So each
+//! side has the write end of an OS pipe, at whose read end the other side sleeps: a byte wakes it,
+//! or the end of the last writer.
 //!
-//! A process that waits for a message cannot send one. Its own sender, which it may only have
-//! because fork copies everything, must not keep itself waiting; so it closes that write end while
-//! it waits without a limit, and opens it again after. All this happens under the ring's lock, so a
-//! process that finds the ring empty and no writer knows that no process can send: all that could
-//! are gone or wait themselves. It tells those (`n_ends`), and each gets the end.
+//! A process that waits for a message cannot send one. Its own sender, which it may have only
+//! because fork copies everything, must not keep it waiting; so it closes that write end while it
+//! waits without a limit, and reopens it afterwards. All this happens under the ring's lock, so a
+//! process that finds the ring empty and no writer knows that no process can send: all senders are
+//! gone or wait for a message themselves. It notifies those (`n_ends`), and each returns the end.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -27,7 +27,7 @@ use crate::sys::mutex::{PULSE, deadline_in};
 use super::at_once;
 use super::ring::{Door, Ring, Session};
 
-/// How many messages, and how many bytes, a pipe holds before a sender must wait.
+/// The capacity of a pipe: a sender waits while this many messages, or bytes, are in it.
 const N_MESSAGES: usize = 1024;
 const MAX_BYTES: u64 = 1 << 24;
 
@@ -36,17 +36,17 @@ const MAX_BYTES: u64 = 1 << 24;
 /// A sender waits while 1,024 messages or 16 MiB have not been received.
 ///
 /// # Errors
-/// `is_os()` if there is no memory for it, or this process may not open four more files.
+/// `is_os()` if there is no memory for it, or this process cannot open four more files.
 ///
 /// # Fork safety
-/// Make it before the fork; parent and children then have both sides, and what a process does not
-/// use need not be dropped in it: a process that waits for a message does not count as a sender,
-/// and one that waits for room does not count as a receiver. A process that has a sender and does
-/// something else counts as one until it ends or drops it, because it might send; a
+/// Make it before the fork. Parent and children then have both sides, and a process need not drop
+/// the side that it does not use: one that waits for a message does not count as a sender, and one
+/// that waits for room does not count as a receiver. A process that has a sender and does something
+/// else might still send, so it counts as a sender until it exits or drops it; a
 /// [`Pool`'s](crate::Pool) idle workers do not count.
 ///
-/// All this takes a mounted `/proc`. Without it, a process that has both sides cannot wait without
-/// a limit: it drops one, gives a timeout, or uses a [`Queue`](crate::Queue).
+/// This needs a mounted `/proc`. Without it, a process that has both sides cannot wait without a
+/// limit: drop one side, give a timeout, or use a [`Queue`](crate::Queue).
 ///
 /// # Example
 /// ```standalone_crate
@@ -78,7 +78,7 @@ pub fn pipe<T: Serialize + DeserializeOwned>() -> Result<(Sender<T>, Receiver<T>
     Ok((sender, receiver))
 }
 
-/// What this process has of a pipe.
+/// This process's sides of a pipe.
 struct Sides {
     ring: Ring,
     /// Senders wake, receivers sleep.
@@ -87,11 +87,12 @@ struct Sides {
     space: Gate,
 }
 
-/// An operating system's pipe: one side of the channel wakes the other, and is counted.
+/// An OS pipe: through it, one side of the channel wakes the other, and the OS counts the processes
+/// that have it.
 struct Gate {
     reader: ReadEnd,
     writer: RefCell<Option<WriteEnd>>,
-    /// How many values of this process may wake, and so count.
+    /// The number of values in this process that may wake, and therefore count.
     n_wakers: Cell<usize>,
 }
 
@@ -106,7 +107,7 @@ impl Gate {
     }
 
     /// Opens the gate: every sleeper wakes, and no process sleeps until it is closed. The caller
-    /// has the ring's lock, so who is woken finds what the caller is about to do.
+    /// holds the ring's lock, so a woken process finds the caller's next change.
     fn open(&self, door: &Door) {
         if door.has_byte.load(Ordering::Relaxed) == 0
             && let Some(writer) = &*self.writer.borrow()
@@ -117,9 +118,9 @@ impl Gate {
         }
     }
 
-    /// Makes sleeping possible. The caller has the ring's lock.
+    /// Makes sleeping possible. The caller holds the ring's lock.
     fn close(&self, door: &Door) {
-        // First: a process that dies before the next leaves a byte too many, not too few.
+        // First: a process that dies before the next step leaves a byte too many, not too few.
         door.has_byte.store(0, Ordering::Relaxed);
         self.reader.drain();
     }
@@ -151,16 +152,16 @@ impl Gate {
     }
 }
 
-/// What a look at the ring came to.
+/// The result of one look at the ring.
 enum Look<R> {
     Done(R),
-    /// There is nothing to be had now.
+    /// Nothing is available now.
     NotNow,
 }
 
 impl Sides {
-    /// Looks again and again, under the ring's lock, until there is something to take, no process
-    /// is left who could bring it, or the time is over.
+    /// Looks repeatedly, under the ring's lock, until there is something to take, no process is
+    /// left that could provide it, or the deadline has passed.
     fn wait<'s, R>(
         &'s self,
         (gate, door): (&Gate, &Door),
@@ -209,8 +210,8 @@ pub struct Sender<T> {
 impl<T: Serialize> Sender<T> {
     /// Sends a message, waiting for room.
     ///
-    /// Sending is done when the message is in the pipe; whether it is ever received, the sender
-    /// does not learn.
+    /// This returns when the message is in the pipe; it does not say whether any process receives
+    /// it.
     ///
     /// # Errors
     /// `is_closed()` if there is no room and no receiver is left; `is_encode()` if the message
@@ -270,8 +271,8 @@ impl<T> fmt::Debug for Sender<T> {
     }
 }
 
-/// The side of a [`pipe`] that receives. After a fork several processes may; each message is
-/// received once.
+/// The side of a [`pipe`] that receives. After a fork, several processes may receive; each message
+/// is received once.
 pub struct Receiver<T> {
     sides: Rc<Sides>,
     message: PhantomData<fn() -> T>,
@@ -281,16 +282,16 @@ impl<T: DeserializeOwned> Receiver<T> {
     /// Receives the oldest message, waiting for one.
     ///
     /// # Errors
-    /// `is_closed()`, the end: there is no message, and every process that could send one is gone,
-    /// has dropped its sender, or waits for a message itself. `is_decode()` if the message cannot
-    /// be decoded, which is lost then.
+    /// `is_closed()` at the end: there is no message, and every process that could send one is
+    /// gone, has dropped its sender, or waits for a message itself. `is_decode()` if the message
+    /// cannot be decoded, which is lost then.
     #[doc(alias = "get")]
     pub fn recv(&self) -> Result<T> {
         self.recv_until(None)
     }
 
     /// As [`recv`](Receiver::recv), but waits no longer than `timeout`. This process's own sender
-    /// counts here: it may send afterwards.
+    /// counts here, because it may send afterwards.
     ///
     /// # Errors
     /// As [`recv`](Receiver::recv), and `is_timed_out()`.
@@ -298,7 +299,7 @@ impl<T: DeserializeOwned> Receiver<T> {
         self.recv_until(deadline_in(timeout))
     }
 
-    /// Receives the oldest message if there is one at this moment.
+    /// Receives the oldest message if there is one now.
     ///
     /// # Errors
     /// As [`recv_timeout`](Receiver::recv_timeout).
@@ -307,7 +308,7 @@ impl<T: DeserializeOwned> Receiver<T> {
         at_once(|deadline| self.recv_until(deadline))
     }
 
-    /// The messages as they come, until the end, or one cannot be decoded.
+    /// Iterates over the messages as they arrive, until the end, or until one cannot be decoded.
     pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
         std::iter::from_fn(|| self.recv().ok())
     }

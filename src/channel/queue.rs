@@ -1,4 +1,4 @@
-//! A queue that every process may use from both sides.
+//! A queue that any process may use from both sides.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,17 +15,17 @@ use crate::sys::mutex::deadline_in;
 use super::at_once;
 use super::ring::{Door, Ring, Session};
 
-/// A queue of messages between processes: any of them sends, any of them receives, and each message
-/// is received once, in the order of sending.
+/// A queue of messages between processes: any of them may send or receive, and each message is
+/// received once, in the order of sending.
 ///
 /// # The end
-/// Every process that has the queue may send, also the one that waits for a message, so no process
-/// can know that none will come. Say so with [`close`](Queue::close), or use
+/// Every process that has the queue may send, even the one that waits for a message, so no process
+/// can know that no more messages will arrive. Call [`close`](Queue::close) to say so, or use
 /// [`recv_timeout`](Queue::recv_timeout), or a [`pipe`](crate::pipe), which knows its senders.
 ///
 /// # Fork safety
-/// Make it before the fork. A process that is killed while it sends or receives loses that message
-/// at most, and delays no other process.
+/// Make it before the fork. A process that is killed while it sends or receives loses at most that
+/// message, and delays no other process.
 ///
 /// # Example
 /// ```standalone_crate
@@ -65,7 +65,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     /// Sends a message, waiting for room.
     ///
     /// # Errors
-    /// `is_closed()` if the queue is closed, also while this waits; `is_encode()` if the message
+    /// `is_closed()` if the queue is closed, even during the wait; `is_encode()` if the message
     /// cannot be encoded; `is_os()` if there is no memory for it. The message is lost then.
     #[doc(alias = "put")]
     pub fn send(&self, message: T) -> Result<()> {
@@ -98,7 +98,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
         self.recv_until(deadline_in(timeout))
     }
 
-    /// Receives the oldest message if there is one at this moment.
+    /// Receives the oldest message if there is one now.
     ///
     /// # Errors
     /// As [`recv`](Queue::recv).
@@ -107,7 +107,8 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
         at_once(|deadline| self.recv_until(deadline))
     }
 
-    /// The messages as they come, until the queue is closed and empty, or one cannot be decoded.
+    /// Iterates over the messages as they arrive, until the queue is closed and empty, or until one
+    /// cannot be decoded.
     pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
         std::iter::from_fn(|| self.recv().ok())
     }
@@ -147,36 +148,37 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// Ends the sending: who receives gets what is in the queue, and then the end.
+    /// Closes the queue for senders: receivers get what is in the queue, and then the end.
     pub fn close(&self) {
         // Without a deadline there is no error.
         if let Ok(session) = self.ring.lock(None) {
-            // Woken first: a process that dies in between has not closed the queue.
+            // Wake first: a process that dies in between has not closed the queue.
             wake(self.ring.messages());
             wake(self.ring.space());
             session.close();
         }
     }
 
-    /// How many messages are in the queue at this moment. This never waits.
+    /// The number of messages in the queue now. This never waits.
     #[doc(alias = "qsize")]
     pub fn len(&self) -> usize {
         self.ring.glance()
     }
 
-    /// Whether there is none at this moment.
+    /// Whether the queue is empty now.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many messages there is room for.
+    /// The number of messages that the queue has room for.
     pub fn capacity(&self) -> usize {
         self.ring.capacity()
     }
 }
 
-/// Wakes all who sleep at a door. The caller has the ring's lock, so who is woken finds what the
-/// caller is about to do; all, because one could be killed before it does anything.
+/// Wakes all processes that sleep at a door. The caller holds the ring's lock, so a woken process
+/// finds the caller's next change. It wakes all, because a single one could be killed before it
+/// acts.
 fn wake(door: &Door) {
     if door.has_sleepers.load(Ordering::Relaxed) != 0 {
         futex::add_and_wake_all(&door.event);
@@ -185,7 +187,7 @@ fn wake(door: &Door) {
     }
 }
 
-/// Gives the lock up and sleeps at a door.
+/// Releases the lock and sleeps at a door.
 fn sleep(door: &Door, session: Session<'_>, deadline: Option<Instant>) -> Result<()> {
     if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
         return Err(Error::timed_out("waiting at a queue"));

@@ -1,4 +1,4 @@
-//! The ring of messages: what queue and pipe have in common. It never waits for a message.
+//! The ring of messages that queue and pipe share. It never waits for a message.
 
 use std::time::Instant;
 
@@ -11,8 +11,8 @@ use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::mutex::{Kind, Locked, Mutex};
 use crate::wire;
 
-/// The addresses that one ring takes, which bounds its messages to some gigabytes; memory is taken
-/// only for what is written.
+/// Address space of one ring, which bounds its messages to some gigabytes; only written pages take
+/// memory.
 const LIMIT: usize = 1 << 36;
 /// Messages up to this size lie in the ring itself, larger ones in blocks of their own.
 const INLINE_BYTES: usize = 40;
@@ -31,18 +31,18 @@ unsafe impl Send for Ring {}
 // SAFETY: as above.
 unsafe impl Sync for Ring {}
 
-/// The ring's words. All but the doors' futex words are written under the mutex only, which orders
-/// them, and but for a [glance](Ring::glance) read under it too. Zero is the right first value of
-/// all but the first two.
+/// The ring's words. All except the doors' futex words are written only under the mutex, which
+/// orders them, and, except for a [glance](Ring::glance), also read under it. Zero is the right
+/// initial value of all but the first two.
 #[repr(C, align(64))]
 struct Head {
     mutex: Mutex,
     capacity: AtomicU64,
-    /// How many bytes may wait to be received, if it is more than one message.
+    /// Maximum number of bytes that wait to be received, unless a single message is larger.
     max_bytes: AtomicU64,
-    /// How many messages were ever received.
+    /// The number of messages received so far.
     head: AtomicU64,
-    /// How many messages were ever sent.
+    /// The number of messages sent so far.
     tail: AtomicU64,
     /// Not zero once nothing more may be sent.
     closed: AtomicU32,
@@ -53,13 +53,14 @@ struct Head {
 /// Where processes wait for something: for messages, or for space.
 #[repr(C)]
 pub(super) struct Door {
-    /// A queue's: the futex word that is slept on. It changes whenever who sleeps must look again.
+    /// For a queue: the futex word that processes sleep on. It changes whenever a sleeper must look
+    /// again.
     pub(super) event: AtomicU32,
-    /// A queue's: whether a process may sleep there.
+    /// For a queue: whether a process may be asleep here.
     pub(super) has_sleepers: AtomicU32,
-    /// A pipe's: whether the byte that wakes is there.
+    /// For a pipe: whether the byte that wakes is in the OS pipe.
     pub(super) has_byte: AtomicU32,
-    /// A pipe's: how often it was found that the other side is gone.
+    /// For a pipe: how often a process found the other side gone.
     pub(super) n_ends: AtomicU32,
 }
 
@@ -67,15 +68,15 @@ pub(super) struct Door {
 #[repr(C)]
 struct Slot {
     bytes: AtomicU64,
-    /// How many bytes were ever sent, this message included.
+    /// The number of bytes sent so far, this message included.
     total: AtomicU64,
     /// The block that holds the message, or 0 if it lies here.
     block: AtomicU64,
     inline: [AtomicU64; INLINE_BYTES / 8],
 }
 
-/// A message that is encoded and not yet in the ring; one that is too large for a slot lies in
-/// shared memory already.
+/// An encoded message that is not yet in the ring. One too large for a slot already lies in shared
+/// memory.
 pub(super) struct Parcel<'a> {
     ring: &'a Ring,
     bytes: Vec<u8>,
@@ -84,7 +85,7 @@ pub(super) struct Parcel<'a> {
 }
 
 impl Ring {
-    /// A ring for `n` messages and, unless it is one message, `max_bytes`.
+    /// A ring for `n` messages of together at most `max_bytes`, unless a single one is larger.
     pub(super) fn new(n: usize, max_bytes: u64) -> Result<Ring> {
         if n == 0 || n > MAX_MESSAGES {
             return Err(Error::invalid_input(format!(
@@ -129,22 +130,22 @@ impl Ring {
         })
     }
 
-    /// Takes the ring's lock, for a moment: who holds it never waits for anything.
+    /// Takes the ring's lock for a moment: its holder never waits for anything.
     ///
     /// # Errors
     /// `is_timed_out()`: a holder that was stopped (`SIGSTOP`) delays all others.
     pub(super) fn lock(&self, deadline: Option<Instant>) -> Result<Session<'_>> {
-        // Whatever a holder that died was about to do, it has done or not: both are good.
+        // A dead holder has either done its step or not; both states are valid.
         match self.head().mutex.lock(deadline) {
             Locked::Busy => Err(Error::timed_out("waiting for a channel's lock")),
             _ => Ok(Session { ring: self }),
         }
     }
 
-    /// How many messages there are, or were a moment ago: without the lock.
+    /// The number of messages, read without the lock and possibly a moment old.
     pub(super) fn glance(&self) -> usize {
         let head = self.head();
-        // In this order the difference is not negative; both may have moved on in between.
+        // In this order the difference is not negative, although both may change in between.
         let received = head.head.load(Ordering::Acquire);
         let sent = head.tail.load(Ordering::Acquire);
         ((sent - received) as usize).min(self.capacity())
@@ -202,7 +203,7 @@ impl<'a> Session<'a> {
         self.len() >= self.ring.capacity() || (is_heavy && !self.is_empty())
     }
 
-    /// How many bytes the messages in the ring have. It follows from the slots, not from a word
+    /// The total size of the messages in the ring. It is derived from the slots, not from a word
     /// that a death could leave wrong.
     fn bytes(&self) -> u64 {
         if self.is_empty() {
@@ -294,7 +295,7 @@ impl Parcel<'_> {
 }
 
 impl Drop for Parcel<'_> {
-    /// Gives the memory back of a message that was read, or not sent.
+    /// Returns the memory of a message that was read, or not sent.
     fn drop(&mut self) {
         if self.block != 0 {
             self.ring.heap.give_back(self.block);

@@ -1,8 +1,7 @@
-//! What can go wrong: one opaque [`Error`] for the calls, one [`TaskError`] for what became of a
-//! task.
+//! Errors: one opaque [`Error`] for calls, one [`TaskError`] for tasks.
 //!
-//! Both are asked by predicate (`is_closed()`, `is_panicked()`), so that new causes can be added
-//! without breaking a caller, and both say in their message what was wrong and what to do next.
+//! Both have predicates (`is_closed()`, `is_panicked()`), so that new causes can be added without
+//! breaking callers, and the messages of both say what was wrong and what to do next.
 
 mod task;
 
@@ -15,10 +14,10 @@ pub(crate) use task::{Cause, TaskLimit, signal_name};
 /// `use forklore::*;` does not get in the way of code that writes `Result<T, E>`.)
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A task's result, or what became of it instead.
+/// A task's result, or why it has none.
 pub type Outcome<R> = std::result::Result<R, TaskError>;
 
-/// Why a call could not do what was asked.
+/// Why a call failed.
 ///
 /// # Example
 /// ```
@@ -52,7 +51,7 @@ impl Error {
         self.kind == Kind::MultiThreaded
     }
 
-    /// An argument cannot be used, for example zero workers.
+    /// An argument is invalid, for example zero workers.
     pub fn is_invalid_input(&self) -> bool {
         self.kind == Kind::InvalidInput
     }
@@ -63,12 +62,12 @@ impl Error {
         self.kind == Kind::Closed
     }
 
-    /// A function could not be named by, or found in, its shared object.
+    /// A function could not be located in its shared object.
     pub fn is_function_not_found(&self) -> bool {
         self.kind == Kind::FunctionNotFound
     }
 
-    /// The operating system refused; [`source`](std::error::Error::source) says how.
+    /// The OS refused; [`source`](std::error::Error::source) says why.
     pub fn is_os(&self) -> bool {
         self.kind == Kind::Os
     }
@@ -83,13 +82,13 @@ impl Error {
         self.kind == Kind::Decode
     }
 
-    /// A process died while it held what was asked for. This is told once, to the next who asks;
-    /// ask again to go on.
+    /// A process died while it held the requested lock or permit. Only the next process that asks
+    /// gets this error, once; ask again to go on.
     pub fn is_owner_died(&self) -> bool {
         self.kind == Kind::OwnerDied
     }
 
-    /// The time that was allowed for a wait is over.
+    /// The time limit of a wait has passed.
     pub fn is_timed_out(&self) -> bool {
         self.kind == Kind::TimedOut
     }
@@ -118,7 +117,7 @@ impl Error {
         )
     }
 
-    /// The same for a function that is not shipped, in whatever pool; `why` says what it is, and
+    /// The same for a function that cannot be shipped, in any pool; `why` says what it is, and
     /// `advice` what to do instead.
     pub(crate) fn for_closure(mut self, why: &str, advice: &str) -> Self {
         let (cannot, _) = self.message.split_once("; ").unwrap_or((&self.message, ""));
@@ -144,7 +143,7 @@ impl Error {
         Error::new(Kind::Closed, message)
     }
 
-    /// `what` was held by a process that died; `state` says what is left.
+    /// A process died while it held `what`; `state` says in which state that is.
     pub(crate) fn owner_died(what: &str, pid: u32, state: &str) -> Self {
         Error::new(
             Kind::OwnerDied,
@@ -164,7 +163,7 @@ impl Error {
         Error::new(Kind::Os, format!("{what}: {source}")).because(source)
     }
 
-    /// What another process has said of the system's refusal.
+    /// An OS error that another process reported.
     pub(crate) fn os_elsewhere(message: String, source: std::io::Error) -> Self {
         Error::new(Kind::Os, message).because(source)
     }
@@ -186,7 +185,7 @@ impl Error {
         Error::new(Kind::Encode, format!("cannot encode: {source}{hint}")).because(source)
     }
 
-    /// The same error, of a context that could not be encoded.
+    /// The same error, for a context that could not be encoded.
     pub(crate) fn of_context(mut self) -> Self {
         if self.is_encode() {
             self.message = format!("the context could not be sent: {}", self.message);
@@ -206,7 +205,7 @@ impl Error {
     }
 }
 
-/// What is likely wrong with a value that cannot be read from its own bytes.
+/// The likely cause if a value cannot be decoded from its own bytes.
 pub(crate) const NO_NAMES: &str = " (values travel without the names of their fields, so a type with a serde attribute that needs them, \
     such as skip_serializing_if, flatten, untagged or tag, cannot; send a String of serde_json instead, or write its \
     Serialize and Deserialize alike)";

@@ -1,4 +1,4 @@
-//! What became of a task.
+//! Why a task has no result.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 
-/// What became of a task that has no result: it panicked, its worker died, or it could not be run.
+/// Why a task has no result: it panicked, its worker died, or it could not be run.
 ///
 /// # Example
 /// ```standalone_crate
@@ -24,7 +24,7 @@ use super::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskError(Box<Task>);
 
-/// What became of a task; behind a pointer, because each result of a map has room for an error and
+/// The error's content; behind a pointer, because each result of a map has room for an error and
 /// few are one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Task {
@@ -49,24 +49,26 @@ pub(crate) enum Cause {
     Signalled {
         signal: i32,
     },
-    /// By a signal that a panic raises which nothing can catch, and what this and earlier panics
-    /// said.
+    /// Killed by the signal of a panic that cannot be caught, with the messages of this and earlier
+    /// panics.
     Aborted {
         signal: i32,
         panics: String,
     },
-    /// By `SIGKILL`, and this many processes of the control group have ended for lack of memory.
+    /// Killed by `SIGKILL`, while Linux killed this many processes of the control group for lack of
+    /// memory.
     KilledPerhapsForMemory {
         n_ended: u64,
     },
-    /// By `SIGABRT`, because it was refused memory under the pool's limit in bytes.
+    /// Killed by `SIGABRT`, because it was refused memory under the pool's limit in bytes.
     OutOfMemory {
         limit: u64,
     },
     Vanished,
     TimedOut {
         limit: TaskLimit,
-        /// Its worker was killed for it, which takes the privileges that the owner started it with.
+        /// Whether its worker was killed; that needs the privileges with which the owner started
+        /// it.
         is_ended: bool,
     },
     Interrupted,
@@ -79,18 +81,18 @@ pub(crate) enum Cause {
     Decode(String),
     FunctionNotFound(String),
     NotRun(String),
-    /// On another node, in this process and after this many tries.
+    /// On another node, in this process, after this many tries.
     OnNode {
         node: String,
         pid: i32,
         tries: u32,
         cause: Box<Cause>,
     },
-    /// The node that was to run it is lost: which, and why.
+    /// The node that should have run it was lost: which one, and why.
     NodeLost(String),
 }
 
-/// How long a task may take, and by which clock.
+/// A task's time limit, and its clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum TaskLimit {
     Elapsed(Duration),
@@ -143,7 +145,7 @@ impl Cause {
         }
     }
 
-    /// What a caught panic carried; panics can carry any value, most carry text.
+    /// The payload of a caught panic; it can be any value, but is mostly text.
     pub(crate) fn panicked(payload: &(dyn std::any::Any + Send), location: String) -> Cause {
         let message = payload
             .downcast_ref::<&str>()
@@ -153,8 +155,8 @@ impl Cause {
         Cause::Panicked { message, location }
     }
 
-    /// The same with what the worker's panics said since the last that was caught, if one of them
-    /// may have been the reason.
+    /// The same with the messages of the worker's panics since the last caught one, if one of them
+    /// may be the cause.
     pub(crate) fn after(self, panics: String) -> Cause {
         const BY_PANIC: [Signal; 3] = [Signal::SIGABRT, Signal::SIGILL, Signal::SIGTRAP];
         match self {
@@ -169,7 +171,7 @@ impl Cause {
 }
 
 impl fmt::Display for Cause {
-    /// What became of the task, as the end of a sentence.
+    /// The cause as the end of a sentence.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::Panicked { message, location } if location.is_empty() => {
@@ -195,7 +197,7 @@ impl fmt::Display for Cause {
                 "ran out of memory: it may have {} (see memory_limit)",
                 mebibytes(*limit)
             ),
-            Cause::Vanished => f.write_str("died, and something else took its exit status"),
+            Cause::Vanished => f.write_str("died, but other code took its exit status"),
             Cause::TimedOut { limit, is_ended } => write!(
                 f,
                 "{limit}, {}",
@@ -227,7 +229,7 @@ fn by_signal(f: &mut fmt::Formatter<'_>, signal: i32) -> fmt::Result {
 }
 
 impl TaskError {
-    /// What became of a task that was tried once.
+    /// The error of a task that was tried once.
     pub(crate) fn new(item: Option<usize>, pid: Option<i32>, cause: Cause) -> Self {
         TaskError(Box::new(match cause {
             Cause::OnNode {
@@ -252,7 +254,7 @@ impl TaskError {
         }))
     }
 
-    /// Why there is no result, and how often the task was tried.
+    /// The cause, and how often the task was tried.
     #[cfg(feature = "cluster")]
     pub(crate) fn into_cause(self) -> (Cause, u32) {
         (self.0.cause, self.0.tries)
@@ -269,12 +271,12 @@ impl TaskError {
         self.0.tries
     }
 
-    /// The process that ran the task, where one did; the last, if it was tried more than once.
+    /// The process that ran the task, if any; the last one, if it was tried more than once.
     pub fn pid(&self) -> Option<i32> {
         self.0.pid
     }
 
-    /// The name of the node on which the task ran, if a cluster has run it.
+    /// The name of the node on which the task ran, if a cluster ran it.
     pub fn node(&self) -> Option<&str> {
         self.0.node.as_deref()
     }
@@ -297,7 +299,7 @@ impl TaskError {
         }
     }
 
-    /// The panic's own message, or the cause in words.
+    /// The panic's own message, or a description of the cause.
     pub fn message(&self) -> String {
         match &self.0.cause {
             Cause::Panicked { message, .. } => message.clone(),
@@ -313,7 +315,7 @@ impl TaskError {
         }
     }
 
-    /// The task panicked; the process that ran it lives on.
+    /// The task panicked; its worker survived.
     pub fn is_panicked(&self) -> bool {
         matches!(self.0.cause, Cause::Panicked { .. })
     }
@@ -332,9 +334,9 @@ impl TaskError {
     }
 
     /// The task's worker died for lack of memory: it was refused memory under the pool's
-    /// [limit](crate::pool::Builder::memory_limit), or Linux killed it, as far as can be told,
-    /// because the machine or its control group had none left. Such a task
-    /// [`is_died()`](TaskError::is_died), too.
+    /// [limit](crate::pool::Builder::memory_limit), or Linux killed it, presumably because the
+    /// machine or its control group had none left. Such a task also
+    /// [`is_died()`](TaskError::is_died).
     pub fn is_out_of_memory(&self) -> bool {
         matches!(
             self.0.cause,
@@ -384,22 +386,22 @@ impl TaskError {
         TaskError::new(Some(item), None, Cause::NotRun(reason.to_string()))
     }
 
-    /// Why an item of a call was not run that failed as a whole.
+    /// The error of an item whose call failed as a whole.
     pub(crate) fn of_call(item: usize, error: &Error) -> Self {
         match error.is_encode() {
-            // Of what a call encodes for all its items, there is the context alone.
+            // The context is the only thing that a call encodes for all its items.
             true => TaskError::new(Some(item), None, Cause::Context(error.to_string())),
             false => TaskError::not_run(item, error),
         }
     }
 
-    /// The same error for another item: a part of a map counts its items from 0.
+    /// The same error for another item, because a part of a map counts its items from 0.
     pub(crate) fn at(mut self, item: usize) -> Self {
         self.0.item = Some(item);
         self
     }
 
-    /// Notes how often the task was tried.
+    /// Sets how often the task was tried.
     pub(crate) fn set_tries(&mut self, n: u32) {
         self.0.tries = n;
     }

@@ -1,13 +1,13 @@
-//! A global interpreter lock to switch on and off.
+//! A global interpreter lock that can be switched on and off.
 //!
-//! Rust has none. This one is for learning what it does: threads that hold it take turns, as the
-//! threads of CPython do, and give it away around "native" calls. With [`Gil::disabled`] the same
+//! Rust has none. This one shows what such a lock does: threads that need it take turns, as
+//! CPython's threads do, and release it around "native" calls. With [`Gil::disabled`] the same
 //! program runs as on the free-threaded build of CPython (PEP 703).
 //!
-//! The protocol is CPython's (`Python/ceval_gil.c`, "new GIL", since 3.2): who waits for longer
-//! than the switch interval asks the holder to drop the lock; the holder looks for that at its next
-//! checkpoint, drops it, and waits until another thread has taken it, so that it cannot snatch it
-//! back at once.
+//! The protocol is CPython's (`Python/ceval_gil.c`, "new GIL", since 3.2): a thread that waits for
+//! longer than the switch interval asks the holder to drop the lock; the holder checks for such a
+//! request at its next checkpoint, drops the lock, and waits until another thread has taken it, so
+//! that it cannot take it back at once.
 //!
 //! ```
 //! use forklore::Gil;
@@ -65,7 +65,7 @@ impl Gil {
         Gil::with_switch_interval(SWITCH_INTERVAL)
     }
 
-    /// A lock whose holder is asked to drop it by who has waited for `interval`.
+    /// A lock whose holder must drop it once another thread has waited for `interval`.
     pub fn with_switch_interval(interval: Duration) -> Gil {
         Gil {
             switch_interval: interval,
@@ -73,7 +73,7 @@ impl Gil {
         }
     }
 
-    /// No lock: the same threads, all at the same time.
+    /// No lock: all threads run at the same time.
     pub fn disabled() -> Gil {
         Gil {
             switch_interval: SWITCH_INTERVAL,
@@ -86,7 +86,7 @@ impl Gil {
         self.is_enabled
     }
 
-    /// A pool of `n` threads that take turns, to call as every other pool.
+    /// A pool of `n` threads that take turns, with the interface of every other pool.
     ///
     /// # Errors
     /// `is_invalid_input()` if `n` is 0.
@@ -94,8 +94,8 @@ impl Gil {
         GilPool::new(self, n)
     }
 
-    /// Runs `body` on `n` threads at once, each with a token and its number from 0, and reports who
-    /// held the lock when. `n = 0` gives an empty report.
+    /// Runs `body` on `n` threads at once, each with a token and its number from 0, and reports
+    /// which thread held the lock when. `n = 0` gives an empty report.
     ///
     /// # Panics
     /// With a thread's panic, after all others have ended.
@@ -126,8 +126,7 @@ impl Gil {
         for outcome in outcomes {
             match outcome {
                 Ok((value, thread)) => report.push(value, thread),
-                // Of others that panicked as well, what they carry is dropped before the first goes
-                // on.
+                // Drops the payloads of other panics before the first one resumes.
                 Err(payload) => {
                     let payload = Payload::from(payload);
                     first_panic.get_or_insert(payload);
@@ -146,10 +145,10 @@ impl Gil {
 #[derive(Debug, Default)]
 struct State {
     holder: Option<usize>,
-    /// Who had it last, for the forced switch.
+    /// The last holder, for the forced switch.
     last_holder: Option<usize>,
     n_waiters: usize,
-    /// How often the lock has changed hands.
+    /// The number of times that the lock changed hands.
     n_switches: u64,
 }
 
@@ -159,11 +158,11 @@ struct Lock {
     is_enabled: bool,
     state: Mutex<State>,
     /// A thread has waited for longer than the switch interval. Written under the mutex; a
-    /// checkpoint reads it alone, relaxed, because a moment later is soon enough.
+    /// checkpoint reads it without the mutex, relaxed, because it may notice a moment later.
     drop_requested: AtomicBool,
     /// The lock was dropped.
     dropped: Condvar,
-    /// The lock was taken by another thread than before.
+    /// A different thread took the lock.
     switched: Condvar,
 }
 
@@ -179,7 +178,7 @@ impl Lock {
         }
     }
 
-    /// The few instructions under the mutex do not panic.
+    /// Cannot be poisoned: the few instructions under the mutex do not panic.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -194,7 +193,7 @@ impl Lock {
                 .wait_timeout(state, self.switch_interval)
                 .unwrap_or_else(PoisonError::into_inner);
             state = woken;
-            // Only one who has watched the same holder for the whole interval may ask.
+            // Only a thread that saw the same holder for the whole interval may ask.
             if timeout.timed_out() && state.holder.is_some() && state.n_switches == n_switches {
                 self.drop_requested.store(true, Ordering::Relaxed);
             }
@@ -244,7 +243,7 @@ pub struct Token<'gil> {
     number: usize,
     /// The start of the whole run; all times in the report count from it.
     started: Instant,
-    /// Since when the lock is held; `None` while it is not.
+    /// When this thread took the lock; `None` while it does not hold it.
     held_since: Option<Duration>,
     report: ThreadReport,
 }
@@ -260,8 +259,7 @@ impl<'gil> Token<'gil> {
         }
     }
 
-    /// Between two "bytecodes": gives the lock away if another thread has waited long enough for
-    /// it.
+    /// Between two "bytecodes": releases the lock if another thread has waited long enough for it.
     pub fn checkpoint(&mut self) {
         if self.lock.drop_requested.load(Ordering::Relaxed) {
             self.drop_lock();
@@ -269,8 +267,8 @@ impl<'gil> Token<'gil> {
         }
     }
 
-    /// Runs `native` without the lock, as a C function does that releases it (input and output,
-    /// sleep, numpy), and takes the lock again.
+    /// Releases the lock, runs `native` as a C extension would (input and output, sleep, numpy),
+    /// and takes the lock again.
     pub fn allow_threads<R>(&mut self, native: impl FnOnce() -> R) -> R {
         self.drop_lock();
         let start = self.started.elapsed();
@@ -303,7 +301,7 @@ impl<'gil> Token<'gil> {
 }
 
 impl Drop for Token<'_> {
-    /// A thread that panics does not keep the others out.
+    /// A thread that panics does not lock the others out.
     fn drop(&mut self) {
         self.drop_lock();
     }
@@ -352,7 +350,7 @@ mod tests {
         let both = Barrier::new(2);
         let gil = Gil::with_switch_interval(Duration::from_millis(1));
         let report = gil.threads(2, |token, _| {
-            // Both run before either begins, so that there is a thread to switch to.
+            // Both threads run before either starts, so that there is one to switch to.
             token.allow_threads(|| both.wait());
             interpret(token, 60);
         });

@@ -1,4 +1,4 @@
-//! Who held the lock when, as a picture.
+//! Which thread held the lock when, as a figure.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use crate::figure::{Figure, Timeline, TimelineSpan};
 use super::report::{GilReport, ThreadReport};
 
 impl<R> GilReport<R> {
-    /// A row for each thread: when it held the lock, waited for it, and was in native code.
+    /// A chart with a row for each thread: when it held the lock, waited for it, and ran native
+    /// code.
     ///
     /// # Example
     /// ```
@@ -26,7 +27,7 @@ impl<R> GilReport<R> {
     }
 }
 
-/// Waits shorter than this are a lock that was free.
+/// A shorter wait means that the lock was free.
 const NO_WAIT: Duration = Duration::from_micros(1);
 
 fn draw(threads: &[ThreadReport], is_enabled: bool, wall: Duration) -> Figure {

@@ -50,12 +50,12 @@ impl GilPool {
         self.n_workers
     }
 
-    /// Who held the lock when in the last map; `None` before the first.
+    /// The lock's history in the last map; `None` before the first.
     pub fn last_report(&self) -> Option<GilReport<()>> {
         lock(&self.last_report).clone()
     }
 
-    /// One by one, as Python's executors of threads hand them out.
+    /// One by one, as Python's thread executors do.
     fn schedule(&self) -> Schedule {
         Schedule::Dynamic
     }

@@ -1,10 +1,10 @@
-//! Who held the lock when, as numbers and as a picture.
+//! Which thread held the lock when, in numbers.
 
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-/// What one thread had of the lock. All times count from the start of the run.
+/// One thread's history of the lock. All times count from the start of the run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ThreadReport {
     pub(super) held: Vec<Range<Duration>>,
@@ -39,8 +39,8 @@ impl ThreadReport {
     }
 }
 
-/// The threads' results, and who held the lock when. Prints as a table; as the last expression of a
-/// notebook's cell it is drawn.
+/// The threads' results, and which thread held the lock when. Prints as a table; as the last
+/// expression of a notebook's cell it is drawn.
 ///
 /// # Example
 /// ```
@@ -59,7 +59,7 @@ pub struct GilReport<R> {
 }
 
 impl<R> GilReport<R> {
-    /// A report of no thread yet.
+    /// A report without threads.
     pub(super) fn new(is_enabled: bool, wall: Duration) -> Self {
         GilReport {
             values: Vec::new(),
@@ -75,12 +75,12 @@ impl<R> GilReport<R> {
         self.threads.push(thread);
     }
 
-    /// What each thread's body gave, by its number.
+    /// What each thread's body returned, by thread number.
     pub fn values(&self) -> &[R] {
         &self.values
     }
 
-    /// What each thread had of the lock, by its number.
+    /// Each thread's history of the lock, by thread number.
     pub fn threads(&self) -> &[ThreadReport] {
         &self.threads
     }
@@ -90,7 +90,7 @@ impl<R> GilReport<R> {
         self.wall
     }
 
-    /// How often the lock went from one thread to another.
+    /// The number of times that the lock moved from one thread to another.
     pub fn switches(&self) -> usize {
         let mut spans: Vec<(Duration, usize)> = self
             .threads

@@ -1,4 +1,4 @@
-//! A parallel map in one line, after joblib's habits.
+//! A parallel map in one line, in the manner of joblib.
 //!
 //! ```standalone_crate
 //! # fn main() {
@@ -11,8 +11,8 @@
 //! # }
 //! ```
 //!
-//! What joblib does with `mmap_mode`, a fork does by itself: a closure's captured state is shared
-//! with the workers and not copied, however large it is.
+//! A fork needs no `mmap_mode` as joblib does: workers share a closure's captured state without a
+//! copy, however large it is.
 //!
 //! ```standalone_crate
 //! # fn main() {
@@ -43,20 +43,20 @@ use crate::pool::{Blocks, ThreadPool};
 use crate::pool::{Map, Pool, Schedule, Serial, all_or_panic};
 use crate::units::time;
 
-/// Who does the work of a [`Parallel`].
+/// What runs the tasks of a [`Parallel`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
-    /// Worker processes ([`Pool`]): a task that crashes takes no other along.
+    /// Worker processes ([`Pool`]): a task that crashes affects no other task.
     #[default]
     Processes,
     /// Threads ([`ThreadPool`]): nothing is sent, and a task that aborts ends the program.
     #[cfg(feature = "threads")]
     Threads,
-    /// The caller alone, whatever the number of jobs ([`Serial`]): for finding mistakes.
+    /// The caller alone, whatever the number of jobs ([`Serial`]): for debugging.
     Serial,
-    /// Worker processes on the nodes that the scheduler gave ([`Cluster`]): all of them, which -1
-    /// jobs stand for. Functions must be non-capturing.
+    /// Worker processes on all nodes that the scheduler allocated ([`Cluster`]); `jobs` must be -1.
+    /// Functions must be non-capturing.
     #[cfg(feature = "cluster")]
     Cluster,
 }
@@ -73,23 +73,22 @@ pub enum Backend {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BatchSize {
-    /// As many as seem right: first many, then fewer, so that all end at the same time.
+    /// Chosen automatically: first many, then fewer, so that all workers finish at the same time.
     #[default]
     Auto,
     /// Always the same number.
     Fixed(usize),
 }
 
-/// A parallel map that is described first and run then. See the [module](self).
+/// A parallel map that is configured first and then run. See the [module](self).
 ///
-/// Its workers are started by the first map and live as long as the value: keep it for further
-/// maps.
+/// The first map starts its workers; they live as long as the value, so keep it for further maps.
 ///
 /// # Fork safety
 /// As for [`Pool`].
 #[must_use = "it does nothing until it maps"]
 pub struct Parallel {
-    /// What was asked for: positive, or joblib's negative numbers.
+    /// As requested: positive, or one of joblib's negative numbers.
     jobs: i64,
     backend: Backend,
     batch_size: BatchSize,
@@ -99,7 +98,7 @@ pub struct Parallel {
     crew: OnceCell<Rc<Crew>>,
 }
 
-/// Those who do the work.
+/// The pool that runs the tasks.
 enum Crew {
     Processes(Pool),
     #[cfg(feature = "threads")]
@@ -110,10 +109,10 @@ enum Crew {
 }
 
 impl Parallel {
-    /// A map on `n` workers: -1 for as many as this process may use processors
-    /// ([`cpu_count`]), -2 for one less, and so on, at least one.
+    /// A map on `n` workers: -1 for as many as the CPUs that this process may use ([`cpu_count`]),
+    /// -2 for one fewer, and so on, but at least one.
     ///
-    /// 0, or more than there can be, is an error of the map.
+    /// With 0, or with more than possible, the map returns an error.
     pub fn jobs(n: impl TryInto<i64>) -> Parallel {
         Parallel {
             jobs: n.try_into().unwrap_or(i64::MAX),
@@ -126,7 +125,7 @@ impl Parallel {
         }
     }
 
-    /// Who does the work; processes, unless something else is said.
+    /// Sets what runs the tasks; the default is processes.
     pub fn backend(mut self, backend: Backend) -> Parallel {
         (self.backend, self.crew) = (backend, OnceCell::new());
         self
@@ -138,14 +137,14 @@ impl Parallel {
         self
     }
 
-    /// How much is told: from 1 on, on standard error, who does the work and what it took; from 10
-    /// on also progress; from 50 on each worker's.
+    /// Sets how much to print to standard error: from 1 on, the backend and the time; from 10 on,
+    /// also progress; from 50 on, each worker's progress.
     pub fn verbose(mut self, level: u32) -> Parallel {
         self.verbosity = level;
         self
     }
 
-    /// How many workers do the work: what -1 means here.
+    /// The number of workers, for example what -1 means here.
     ///
     /// # Errors
     /// `is_invalid_input()` for 0 jobs.
@@ -170,7 +169,7 @@ impl Parallel {
     ///
     /// # Panics
     /// If a task panicked or its worker died, after all others have finished, with the first such
-    /// item's error. If there are 0 jobs, or the workers cannot be started.
+    /// item's error. Also if there are 0 jobs, or if the workers cannot be started.
     #[track_caller]
     pub fn map<F, I, A, R>(&self, f: F, args: I) -> Vec<R>
     where
@@ -226,8 +225,8 @@ impl Parallel {
     /// workers alive by itself.
     ///
     /// # Panics
-    /// When the result of a task that panicked, or whose worker died, would be next; at once, as
-    /// [`map`](Parallel::map).
+    /// When the next result is that of a task that panicked or whose worker died. Immediately, if
+    /// there are 0 jobs or the workers cannot be started.
     ///
     /// # Example
     /// ```standalone_crate
@@ -360,7 +359,7 @@ impl Parallel {
 
     fn tell(&self, message: fmt::Arguments<'_>) {
         if self.verbosity > 0 {
-            // Standard error may be a broken pipe, and the results are worth more.
+            // Standard error may be a broken pipe, which must not cost the results.
             let _ = writeln!(std::io::stderr(), "Parallel: {message}");
         }
     }
@@ -379,7 +378,7 @@ impl Crew {
     }
 }
 
-/// Results that keep those alive who make them; fields are dropped in this order.
+/// Results together with the workers that produce them; fields are dropped in this order.
 struct Kept<I> {
     results: I,
     _crew: Rc<Crew>,

@@ -1,4 +1,4 @@
-//! A parallel map that shows how far it is.
+//! A parallel map that shows its progress.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,12 +11,12 @@ use crate::progress::Meter;
 
 use super::Parallel;
 
-/// From here on, [`verbose`](Parallel::verbose) shows progress, and from there on, each worker's.
+/// The levels from which [`verbose`](Parallel::verbose) shows progress, and each worker's progress.
 const VERBOSE_PROGRESS: u32 = 10;
 const VERBOSE_WORKERS: u32 = 50;
 
 impl Parallel {
-    /// Shows how far a map is, as [`progress`](crate::progress()) does.
+    /// Shows a map's progress, as [`progress`](crate::progress()) does.
     pub fn progress(mut self, shown: bool) -> Parallel {
         self.shows_progress = shown;
         self
@@ -26,7 +26,7 @@ impl Parallel {
         self.shows_progress || self.verbosity >= VERBOSE_PROGRESS
     }
 
-    /// The pool, with as much progress as was asked for.
+    /// The pool, with the requested amount of progress.
     pub(super) fn watched<'p>(&self, pool: &'p Pool) -> Watched<'p> {
         let watched = pool.with_progress();
         match self.shows_progress() {
@@ -36,7 +36,7 @@ impl Parallel {
         }
     }
 
-    /// Maps where the tasks themselves can count: in threads of this process.
+    /// Maps in threads of this process, where the tasks themselves can count.
     pub(super) fn counted<M, F, I, A, R>(&self, map: &M, f: F, args: I) -> Vec<Outcome<R>>
     where
         M: Map,
@@ -48,7 +48,7 @@ impl Parallel {
         let args: Vec<A> = args.collect();
         let meter = Mutex::new(Meter::new("", Some(args.len() as u64)));
         let count_too = |arg| {
-            // Counts also a task that panics.
+            // Also counts a task that panics.
             let _counted = Counted(&meter);
             f(arg)
         };
@@ -56,7 +56,7 @@ impl Parallel {
     }
 }
 
-/// Counts a task when it is over.
+/// Counts a task when it ends.
 struct Counted<'m>(&'m Mutex<Meter>);
 
 impl Drop for Counted<'_> {

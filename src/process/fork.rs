@@ -1,4 +1,4 @@
-//! The system call, with a child that cannot fall out of its branch.
+//! The system call, with a child that cannot leave its branch.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,22 +10,23 @@ use crate::sys::child::{self, Branch, Ended, Side};
 use crate::sys::mutex::deadline_in;
 use crate::sys::process_id;
 
-/// Forks this process: it returns twice, once in each of two processes with the same memory.
+/// Forks this process: it returns twice, once in each of two processes with copies of the same
+/// memory.
 ///
-/// In the child, the [`ChildGuard`] ends the process when it is dropped, so a child never returns
-/// into code that was meant for the parent, whatever path it takes: the end of its branch, `?`, or
-/// a panic. The child dies with its parent, and runs none of its parent's exit handlers (`atexit`),
-/// also not when it calls [`std::process::exit`] (with glibc; other C libraries run them then).
-/// Signals are handled and blocked as in the parent, so [`Child::terminate`] does in the child what
-/// `SIGTERM` does in the parent.
+/// In the child, dropping the [`ChildGuard`] ends the process, so a child never returns into code
+/// that was meant for the parent, whichever way it leaves: at the end of its branch, by `?`, or
+/// with a panic. The child dies with its parent, and runs none of its parent's exit handlers
+/// (`atexit`), not even when it calls [`std::process::exit`] (with glibc; other C libraries run
+/// them then). Signals are handled and blocked as in the parent, so [`Child::terminate`] does in
+/// the child what `SIGTERM` does in the parent.
 ///
-/// The OS forgets that a child is to die with its parent when the child changes its credentials
-/// (`setuid` and its like, also there and back; prctl(2)), and when the parent replaces its program
-/// (`exec`). Such a child ends by itself only.
+/// The OS forgets that a child should die with its parent when the child changes its credentials
+/// (`setuid` and the like, even there and back; prctl(2)), and when the parent replaces its program
+/// (`exec`). Such a child outlives its parent until it exits by itself.
 ///
 /// # Errors
 /// `is_multi_threaded()` if the process has more than one thread: the others do not exist in the
-/// child, but the locks that they hold do. `is_os()` if there may be no more processes.
+/// child, but the locks that they hold do. `is_os()` if the OS allows no more processes.
 ///
 /// # Example
 /// ```standalone_crate
@@ -47,21 +48,21 @@ pub fn fork() -> Result<Fork> {
     })
 }
 
-/// Which of the two processes this is after a [`fork`]. There will never be a third.
+/// Which of the two processes this is after a [`fork`].
 #[derive(Debug)]
 pub enum Fork {
-    /// The process that called; it holds the other.
+    /// The calling process, with a handle to its child.
     Parent(Child),
     /// The new process.
     Child(ChildGuard),
 }
 
-/// A child process. Dropping it kills and reaps the child, unless it was waited for.
+/// A child process. Dropping it without waiting kills and reaps the child.
 #[derive(Debug)]
 pub struct Child {
     pid: i32,
     ended: Option<Ended>,
-    /// Only the process that forked may reap; one that was forked later inherits this value.
+    /// Only the process that forked may reap; a child forked later inherits this value.
     owner: u32,
 }
 
@@ -79,7 +80,7 @@ impl Child {
         self.pid
     }
 
-    /// Whether the child still runs.
+    /// Whether the child is still running.
     pub fn is_alive(&mut self) -> bool {
         if self.is_mine() && self.ended.is_none() {
             self.ended = child::try_reap(self.pid);
@@ -100,7 +101,8 @@ impl Child {
         self.ended.map(Exit)
     }
 
-    /// Asks the child to end (`SIGTERM`), which it may ignore; [`kill`](Child::kill) does not ask.
+    /// Asks the child to exit (`SIGTERM`), which it may ignore; [`kill`](Child::kill) cannot be
+    /// ignored.
     pub fn terminate(&mut self) {
         self.signal(Signal::SIGTERM);
     }
@@ -132,7 +134,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // A child that may not be killed ends when it likes.
+        // A child that this process may not kill exits in its own time.
         if self.signal(Signal::SIGKILL) {
             self.reap();
         }
@@ -173,7 +175,7 @@ impl fmt::Display for Exit {
             Ended::Signalled(signal) => {
                 write!(f, "ended by signal {signal} ({})", signal_name(signal))
             }
-            Ended::Unknown => f.write_str("ended, but something else took its exit status"),
+            Ended::Unknown => f.write_str("ended, but other code took its exit status"),
         }
     }
 }

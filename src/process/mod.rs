@@ -1,4 +1,4 @@
-//! Processes: forking, and running one closure in a child.
+//! Processes: fork, and a closure that runs in a child.
 
 mod fork;
 mod spawn;

@@ -1,4 +1,4 @@
-//! A closure in a child process, and its value back.
+//! Runs a closure in a child process and returns its value.
 
 use std::marker::PhantomData;
 
@@ -15,11 +15,11 @@ use crate::wire;
 
 use super::fork::Child;
 
-/// A closure that runs in a forked process and whose value comes back.
+/// A closure that runs in a forked process, and whose value the parent receives.
 ///
-/// The closure may use everything that the parent has: the child inherits a copy. Its value comes
-/// back through shared memory, so however the child ends, the parent does not wait for a pipe that
-/// some other process still holds. Dropping the handle kills the child.
+/// The closure may use everything that the parent has: the child inherits a copy. Its value travels
+/// through shared memory, so however the child ends, the parent never waits for a pipe that some
+/// other process still holds. Dropping the handle kills the child.
 ///
 /// # Example
 /// ```standalone_crate
@@ -37,12 +37,12 @@ pub struct Process<T> {
     value: PhantomData<fn() -> T>,
 }
 
-/// The word at the start of the shared memory: where the outcome is, 0 until it is complete. The
+/// The word at the start of the shared memory: the outcome's offset, 0 until it is complete. The
 /// child stores it with release, the parent loads it with acquire after the child's end.
 type ResultWord = AtomicU64;
 
-/// A value has half of the machine's memory at most, as the child has a copy of its own; so there
-/// may be thousands of processes.
+/// A value takes at most half of the machine's memory, because the child has its own copy; so a
+/// program may have thousands of processes.
 const ADDRESSES_PART: usize = 16;
 
 impl<T: Serialize + DeserializeOwned> Process<T> {
@@ -54,7 +54,7 @@ impl<T: Serialize + DeserializeOwned> Process<T> {
     /// # Fork safety
     /// A panic in `f`, or in its value's `Serialize`, ends the child's closure and becomes the
     /// error of [`join`](Process::join). The value is sent before it is dropped in the child, so a
-    /// panic of its destructor is printed and changes nothing. `SIGTERM` ends the child, also if
+    /// panic of its destructor is printed and changes nothing. `SIGTERM` ends the child, even if
     /// its parent handles or blocks it.
     pub fn spawn(f: impl FnOnce() -> T) -> Result<Process<T>> {
         let heap = Heap::of_part(size_of::<ResultWord>(), ADDRESSES_PART)?;
@@ -71,7 +71,7 @@ impl<T: Serialize + DeserializeOwned> Process<T> {
         }
     }
 
-    /// Waits until the child has ended, and takes its value.
+    /// Waits until the child has ended, and returns its value.
     ///
     /// # Errors
     /// `is_panicked()`, `is_died()` (with the signal or the exit code), `is_encode()`,
@@ -111,7 +111,7 @@ impl<T> Process<T> {
         self.child.is_alive()
     }
 
-    /// Asks the child to end (`SIGTERM`): it does, unless its closure handles the signal.
+    /// Asks the child to exit (`SIGTERM`): it does, unless its closure handles the signal.
     pub fn terminate(&mut self) {
         self.child.terminate();
     }
@@ -122,8 +122,8 @@ impl<T> Process<T> {
     }
 }
 
-/// Runs the closure in the child and commits what became of it; false if there is no room even for
-/// a reason.
+/// Runs the closure in the child and commits its outcome; false if there is not even room for an
+/// error.
 fn run_and_commit<T: Serialize>(heap: &Heap, f: impl FnOnce() -> T) -> bool {
     let origin = Origin::here();
     let outcome = caught::run(f);
@@ -142,7 +142,7 @@ fn run_and_commit<T: Serialize>(heap: &Heap, f: impl FnOnce() -> T) -> bool {
             wire::encode(&cause, &mut bytes)?;
             commit(heap, &bytes)
         });
-    // The parent has the result, whatever the value's destructor does.
+    // The parent already has the result, so what the value's destructor does is irrelevant.
     caught::drop_quietly(outcome);
     committed.is_ok()
 }
@@ -155,7 +155,7 @@ fn not_sent(error: Error) -> Cause {
     Cause::Encode(error.to_string())
 }
 
-/// Commits a result: a byte that says whether a value or a cause follows, and that, encoded.
+/// Commits a result: one byte that says whether a value or a cause follows, then that, encoded.
 fn commit(heap: &Heap, bytes: &[u8]) -> Result<()> {
     let offset = heap.take(size_of::<u64>() + bytes.len())?;
     // SAFETY: the block was just taken with room for the length and the bytes.

@@ -1,23 +1,24 @@
-//! Counts, and looks at the clock now and then.
+//! Counts items and reads the clock from time to time.
 
 use std::time::{Duration, Instant};
 
 use super::screen::{Line, Screen};
 
-/// How often the line is drawn.
+/// The interval at which the line is drawn.
 const REFRESH: Duration = Duration::from_millis(100);
-/// How often the clock is read. The line is late by no more than this, if items go on as they did.
+/// The interval at which the clock is read. The line is late by at most this much if the items keep
+/// their speed.
 const LOOK: Duration = Duration::from_millis(10);
 /// Maximum number of items between two reads of the clock. More would save nothing, and be late
 /// where quick items are followed by slow ones.
 const MOST_UNSEEN: u64 = 64;
 
-/// How far something is, shown as one line.
+/// One line of progress with its counts.
 #[derive(Debug)]
 pub(crate) struct Meter {
     line: Line,
     started: Instant,
-    /// At this count the clock is looked at again.
+    /// The count at which the clock is read again.
     next_look: u64,
     n_unseen: u64,
     last_look: Instant,
@@ -46,7 +47,7 @@ impl Meter {
         }
     }
 
-    /// Another item is done.
+    /// Counts another item as done.
     #[inline]
     pub(crate) fn advance(&mut self) {
         self.line.done += 1;
@@ -55,7 +56,7 @@ impl Meter {
         }
     }
 
-    /// How many items are done.
+    /// The number of items done.
     #[cfg(test)]
     pub(crate) fn done(&self) -> u64 {
         self.line.done
@@ -93,7 +94,7 @@ impl Meter {
 }
 
 impl Drop for Meter {
-    /// A loop that was left early leaves what it had reached.
+    /// A loop that exits early leaves its last state on screen.
     fn drop(&mut self) {
         self.finish();
     }

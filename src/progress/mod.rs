@@ -1,4 +1,4 @@
-//! How far something is, while it runs.
+//! Progress of an iterator, while it runs.
 //!
 //! ```
 //! let mut sum = 0;
@@ -10,10 +10,10 @@
 //!
 //! In a notebook of the forklore kernel the line changes in place; in a terminal there is a bar on
 //! standard error ([`indicatif`](https://docs.rs/indicatif)); anywhere else the last state is
-//! printed when it is over, so that a log has one line and not a thousand. No thread helps: the
-//! line moves when the iterator does, at most ten times a second.
+//! printed at the end, so that a log has one line and not a thousand. No helper thread is involved:
+//! the line moves when the iterator does, at most ten times a second.
 //!
-//! A pool's maps have it as [`Pool::with_progress`](crate::Pool::with_progress).
+//! For a pool's maps, use [`Pool::with_progress`](crate::Pool::with_progress).
 
 mod meter;
 mod screen;
@@ -21,13 +21,13 @@ mod screen;
 pub(crate) use meter::Meter;
 pub(crate) use screen::{Line, Screen};
 
-/// Shows how far an iterator is: how many items are done, how many come a second, and, where the
-/// iterator knows its length, how long it will take.
+/// Shows the progress of an iterator: items done, items per second, and, if the iterator knows its
+/// length, the time left.
 ///
-/// An item is done when the next one is asked for.
+/// An item counts as done when the next one is requested.
 ///
-/// Output that cannot be written, because its reader is gone, is left out. (In a notebook of the
-/// forklore kernel it panics then, as `println!` does.)
+/// Output whose reader is gone is dropped silently. (In a notebook of the forklore kernel it
+/// panics, as `println!` does.)
 ///
 /// # Example
 /// ```
@@ -57,21 +57,21 @@ pub struct Progress<I> {
     items: I,
     label: String,
     total: Option<u64>,
-    /// From the first item on.
+    /// Set from the first item on.
     meter: Option<Meter>,
-    /// Whether an item was given that is not counted yet.
+    /// Whether an item was returned that is not counted yet.
     is_one_out: bool,
 }
 
 impl<I> Progress<I> {
-    /// Says what progresses.
+    /// Sets the label of the line.
     #[must_use]
     pub fn label(mut self, label: &str) -> Self {
         self.label = label.to_owned();
         self
     }
 
-    /// Says how many items there are, where the iterator does not know.
+    /// Sets the number of items, for an iterator that does not know its length.
     #[must_use]
     pub fn total(mut self, n: usize) -> Self {
         self.total = Some(n as u64);

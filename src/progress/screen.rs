@@ -10,7 +10,7 @@ use crate::display::{Bundle, Listener, Live};
 use crate::figure::{Unit, escape};
 use crate::units::number;
 
-/// How many letters long a bar is.
+/// The width of a bar, in characters.
 const BAR_WIDTH: f64 = 25.0;
 
 /// One line of progress.
@@ -18,9 +18,9 @@ const BAR_WIDTH: f64 = 25.0;
 pub(crate) struct Line {
     pub(crate) label: String,
     pub(crate) done: u64,
-    /// How much there is, if that is known.
+    /// The number of items, if known.
     pub(crate) total: Option<u64>,
-    /// What else is to be said, such as what is running now.
+    /// An additional note, such as what is running now.
     pub(crate) note: String,
 }
 
@@ -83,7 +83,7 @@ impl Line {
         text + &self.counts(elapsed)
     }
 
-    /// Without a total there is no bar: one that moves forever says nothing, also at the end.
+    /// Without a total there is no bar: an indeterminate one would keep moving even after the end.
     fn html(&self, elapsed: Duration) -> String {
         let label = escape(&self.label);
         let spoken = if label.is_empty() { "progress" } else { &label };
@@ -100,7 +100,7 @@ impl Line {
     }
 }
 
-/// Lines as text, one under the other.
+/// Lines as text, one below the other.
 pub(crate) fn text(lines: &[Line], elapsed: Duration) -> String {
     let lines: Vec<String> = lines.iter().map(|line| line.text(elapsed)).collect();
     lines.join("\n")
@@ -121,10 +121,10 @@ fn clock(time: Duration) -> String {
     }
 }
 
-/// Who sees the progress.
+/// Where progress is shown.
 #[derive(Debug)]
 pub(crate) enum Screen {
-    /// The forklore kernel, where what is shown can change.
+    /// The forklore kernel, whose output can change in place.
     Notebook(Option<Live>),
     /// A terminal on standard error. None of its bars ticks by itself: that would need a thread.
     Terminal(MultiProgress, Vec<ProgressBar>),
@@ -185,7 +185,7 @@ impl Screen {
     }
 }
 
-/// Prints a line. The output may be a broken pipe, and what progresses is worth more than that.
+/// Prints a line. The output may be a broken pipe, which must not end the work itself.
 fn print(on_stdout: bool, line: &str) {
     let _ = match on_stdout {
         true => writeln!(io::stdout(), "{line}"),
@@ -193,7 +193,7 @@ fn print(on_stdout: bool, line: &str) {
     };
 }
 
-/// A terminal's bar: the counts are ours, as everywhere, and come as its message.
+/// A terminal's bar. Its message holds our own counts, formatted as everywhere else.
 fn bar(line: &Line) -> ProgressBar {
     let (bar, template) = match line.total {
         Some(total) => (

@@ -1,4 +1,4 @@
-//! An array of numbers that several processes share.
+//! A shared array of numbers.
 
 use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
@@ -9,26 +9,27 @@ use crate::sys::region::Region;
 
 use super::number::Number;
 
-/// An array of numbers in memory that processes forked later share.
+/// An array of numbers in memory that is shared with all processes forked later.
 ///
-/// Workers write their results where they belong, and nothing is encoded, sent or copied.
+/// Workers write their results in place; nothing is encoded, sent or copied.
 ///
 /// # What is synchronised
 /// Each element by itself: an element is read and written whole, and
-/// [`update`](SharedArray::update) loses no change. Nothing more: who reads while another process
-/// writes may see some new elements and some old ones, in any order. The end of a map, a
-/// [`Lock`](crate::Lock), an [`Event`](crate::Event) and a message order everything before them,
-/// so the usual pattern needs no care: the workers write, each its own elements, the map returns,
-/// the caller reads.
+/// [`update`](SharedArray::update) loses no change. Nothing more: a process that reads while
+/// another writes may see some new elements and some old ones, in any order. The end of a map, a
+/// [`Lock`](crate::Lock), an [`Event`](crate::Event) and a message order everything before them, so
+/// the usual pattern needs no care: each worker writes its own elements, the map returns, the
+/// caller reads.
 ///
-/// The accesses are relaxed atomic ones, the same machine instructions as plain ones, but the
-/// compiler does not fuse them into vectors of several. A kernel that lives from those works on a
-/// copy ([`read`](SharedArray::read), [`write`](SharedArray::write)) or on
-/// [`as_slice`](SharedArray::as_slice), which is `unsafe`: it has no proof that no process writes.
+/// The accesses are relaxed atomics: the same machine instructions as plain ones, but the compiler
+/// does not vectorise them. A loop that depends on vector instructions works on a copy
+/// ([`read`](SharedArray::read), [`write`](SharedArray::write)) or on
+/// [`as_slice`](SharedArray::as_slice), which is `unsafe`, because nothing proves that no process
+/// writes.
 ///
 /// # Fork safety
-/// Make it before the fork. Memory is taken page by page at the first write; where there is none
-/// left, the kernel kills a process, as with all memory.
+/// Make it before the fork. The first write to a page takes its memory; if none is left, Linux
+/// kills a process, as with all memory.
 ///
 /// # Example
 /// ```standalone_crate
@@ -58,7 +59,7 @@ impl<T: Number> SharedArray<T> {
     /// An array of `n` zeros (`false` for `bool`).
     ///
     /// # Errors
-    /// `is_invalid_input()` if no address space is that large, `is_os()` if the system refuses.
+    /// `is_invalid_input()` if no address space is that large, `is_os()` if the OS refuses.
     pub fn zeroed(n: usize) -> Result<SharedArray<T>> {
         let bytes = n
             .checked_mul(size_of::<T>())
@@ -76,7 +77,7 @@ impl<T: Number> SharedArray<T> {
         })
     }
 
-    /// An array with the numbers of a slice.
+    /// An array with a copy of a slice's numbers.
     ///
     /// # Errors
     /// As [`zeroed`](SharedArray::zeroed).
@@ -86,12 +87,12 @@ impl<T: Number> SharedArray<T> {
         Ok(array)
     }
 
-    /// How many numbers there are.
+    /// The number of elements.
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// Whether there are none.
+    /// Whether the array is empty.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
@@ -99,13 +100,13 @@ impl<T: Number> SharedArray<T> {
     /// The number at `index`.
     ///
     /// # Panics
-    /// If there is none.
+    /// If `index` is out of bounds.
     #[track_caller]
     pub fn get(&self, index: usize) -> T {
         T::load(&self.cells()[index], Ordering::Relaxed)
     }
 
-    /// Puts a number at `index`.
+    /// Stores a number at `index`.
     ///
     /// # Panics
     /// If `index` is out of bounds.
@@ -114,8 +115,8 @@ impl<T: Number> SharedArray<T> {
         T::store(&self.cells()[index], value, Ordering::Relaxed);
     }
 
-    /// Replaces the number at `index` by what `f` makes of it, and gives the new one. No change of
-    /// another process is lost: `f` is called again when there was one in between.
+    /// Replaces the number at `index` with what `f` returns for it, and returns the new one. No
+    /// change of another process is lost: if there was one in between, `f` is called again.
     ///
     /// # Panics
     /// If `index` is out of bounds.
@@ -134,7 +135,7 @@ impl<T: Number> SharedArray<T> {
         T::update(&self.cells()[index], f).1
     }
 
-    /// Puts the same number everywhere.
+    /// Stores the same number in every element.
     pub fn fill(&self, value: T) {
         for cell in self.cells() {
             T::store(cell, value, Ordering::Relaxed);
@@ -146,7 +147,7 @@ impl<T: Number> SharedArray<T> {
         self.iter().collect()
     }
 
-    /// A copy of the numbers in a range, for example a worker's part.
+    /// A copy of the numbers in a range.
     ///
     /// # Panics
     /// If the range reaches beyond the end.
@@ -157,10 +158,10 @@ impl<T: Number> SharedArray<T> {
         cells.iter().map(load).collect()
     }
 
-    /// Puts a slice's numbers at `start` and behind.
+    /// Copies a slice's numbers into the array, from `start` on.
     ///
     /// # Panics
-    /// If they reach beyond the end.
+    /// If the slice reaches beyond the end.
     ///
     /// # Example
     /// ```standalone_crate
@@ -186,28 +187,28 @@ impl<T: Number> SharedArray<T> {
         }
     }
 
-    /// The numbers one after the other, each as it is when it is looked at.
+    /// Iterates over the numbers, each read when the iterator reaches it.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = T> + DoubleEndedIterator + '_ {
         let load = |cell| T::load(cell, Ordering::Relaxed);
         self.cells().iter().map(load)
     }
 
-    /// The numbers as a slice, for code that wants one; without a copy.
+    /// The numbers as a slice, without a copy.
     ///
     /// # Safety
-    /// As long as the slice lives, no process writes to the array. After a map has
-    /// returned, the processes that it forked are gone; those forked otherwise may not be.
+    /// While the slice lives, no process may write to the array. After a map has returned, the
+    /// processes that it forked are gone; other forked processes may not be.
     pub unsafe fn as_slice(&self) -> &[T] {
         // SAFETY: the memory holds `length` numbers; a cell has its number's size, no more than
         // its alignment, and its bytes; that no process writes is the caller's promise.
         unsafe { std::slice::from_raw_parts(self.base().cast::<T>(), self.length) }
     }
 
-    /// A part of the numbers as a slice to write to.
+    /// A range of the numbers as a mutable slice.
     ///
     /// # Safety
-    /// As long as the slice lives, no process and no other slice reads or writes that part, nor
-    /// through another call in this one.
+    /// While the slice lives, nothing else may read or write that range: no other process, no other
+    /// slice, no other method call.
     ///
     /// # Panics
     /// If the range reaches beyond the end.

@@ -1,15 +1,14 @@
-//! An allocator in shared memory that no death can wedge.
+//! An allocator in shared memory that no process's death can wedge.
 //!
-//! Any process of the pool may take blocks and give them back, and any may be killed between two
-//! instructions, so there is no lock to die with. Fresh memory comes off a counter that only grows;
-//! blocks that were given back wait on one stack for each size, last in, first out, so that the
-//! memory that is used next is the one that is still in the cache (a first touch costs nine times a
-//! copy). A process that dies between taking a block and hanging it into a list that the owner
-//! knows loses that block for the pool's life, which is a few addresses and at most a page.
+//! Any process of the pool may take and return blocks, and any may be killed between two
+//! instructions, so there is no lock that a process could die with. Fresh memory comes from a
+//! counter that only grows; returned blocks wait on one stack per size, last in, first out, so that
+//! the next block is the one still in the cache (a first touch costs nine times a copy). A process
+//! that dies after it takes a block and before it links the block into a list that the owner knows
+//! leaks that block until the pool ends: a few addresses and at most a page.
 //!
 //! Sizes are powers of two. That wastes addresses, of which a region has several times more than
-//! the machine has memory (see `Region`), and no memory: a page that no process touches is not
-//! there.
+//! the machine has memory (see `Region`), but no memory: an untouched page takes none.
 
 use std::ops::RangeInclusive;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -19,22 +18,22 @@ use crate::memory::Memory;
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::region::Region;
 
-/// Where something is in the region, in bytes from its start. 0 is never a block.
+/// An offset into the region, in bytes from its start. 0 is never a block.
 pub(crate) type Offset = u64;
 
 /// The smallest block, header included.
 const SMALLEST_BITS: u32 = 12;
 const N_CLASSES: usize = 48;
-/// Blocks at least this large are given back to the system when too much lies idle.
+/// Blocks at least this large go back to the OS when too much memory is idle.
 const LARGE_BYTES: u64 = 1 << 22;
-/// How much memory may lie idle in large blocks: this part of what the process may use. Touching a
-/// page of shared memory for the first time costs 2.6 µs, so blocks of a map are worth keeping for
+/// Large blocks may keep one part in this many of the memory that the process may use. Touching a
+/// page of shared memory for the first time costs 2.6 µs, so a map's blocks are worth keeping for
 /// the next: a map of 256 MB that returns as much takes twice as long without them.
 const IDLE_PART: u64 = 16;
-/// But so much always, and no more than that, whatever the machine has.
+/// Lower and upper limit of that, on any machine.
 const IDLE_BYTES: RangeInclusive<u64> = 1 << 26..=1 << 32;
 
-/// Where the free blocks of one size begin.
+/// The top of the stack of free blocks of one size.
 ///
 /// Written and read by every process, with acquire and release: a process that pops a block sees
 /// what the pusher wrote into it. Lower 28 bits: the block's offset in units of the smallest block;
@@ -53,29 +52,30 @@ struct Head {
     fresh: AtomicU64,
     /// Bytes that lie idle in large blocks; a hint, relaxed.
     idle_bytes: AtomicU64,
-    /// How many may, 0 before the first look. Every process, relaxed: all find about the same.
+    /// The limit for that, 0 before the first lookup. Written by every process, relaxed: all find
+    /// about the same value.
     most_idle_bytes: AtomicU64,
     stacks: [Stack; N_CLASSES],
 }
 
-/// What stands before every block's content.
+/// The header of every block.
 #[repr(C, align(64))]
 struct BlockHead {
     /// The next block of the stack, as an index; written by the pusher before its compare-exchange.
     next: AtomicU64,
-    /// The size as a power of two; written when the block is made, and never again.
+    /// The size as a power of two; written once, when the block is made.
     bits: AtomicU64,
-    /// How many bytes the last taker asked for: what it may have touched.
+    /// The number of bytes that the last taker asked for, and so may have touched.
     asked_bytes: AtomicU64,
-    /// How often the block was given back. Written by who gives it back, who alone has it then;
-    /// read by every process, acquire.
+    /// How often the block was returned. Written by the process that returns it, which alone has it
+    /// at that moment; read by every process, acquire.
     generation: AtomicU64,
 }
 
 const BLOCK_HEAD_BYTES: u64 = size_of::<BlockHead>() as u64;
 
-/// A shared region with an allocator in it. Each process that inherits the region has its own
-/// `Heap` value over the same words.
+/// A shared region with an allocator. Each process that inherits the region has its own `Heap`
+/// value over the same words.
 #[derive(Debug)]
 pub(crate) struct Heap {
     region: Region,
@@ -88,18 +88,19 @@ impl Heap {
         Heap::over(Region::reserve(1)?, reserved)
     }
 
-    /// As [`new`](Heap::new), with a `part` of the addresses: for what there may be thousands of.
+    /// As [`new`](Heap::new), with one `part`th of the addresses, for objects that a program may
+    /// have thousands of.
     pub(crate) fn of_part(reserved: usize, part: usize) -> Result<Heap> {
         Heap::over(Region::reserve(part)?, reserved)
     }
 
-    /// As [`new`](Heap::new), but with at most `limit` bytes of addresses: a process has 128 TiB of
-    /// them, which is enough for a hundred pools but not for a thousand locks of that size.
+    /// As [`new`](Heap::new), but with at most `limit` bytes of address space: a process has 128
+    /// TiB of it, which is enough for a hundred pools but not for a thousand locks of that size.
     pub(crate) fn with_limit(reserved: usize, limit: usize) -> Result<Heap> {
         Heap::over(Region::reserve_at_most(limit)?, reserved)
     }
 
-    /// As [`new`](Heap::new), in a file that a process that is not forked can attach.
+    /// As [`new`](Heap::new), in a file that a process that was not forked can attach.
     pub(crate) fn in_file(reserved: usize) -> Result<Heap> {
         Heap::over(Region::reserve_file()?, reserved)
     }
@@ -126,12 +127,12 @@ impl Heap {
         Ok(heap)
     }
 
-    /// The bytes that were reserved for the owner, as a pointer.
+    /// The bytes reserved for the owner.
     pub(crate) fn reserved(&self) -> *mut u8 {
         self.at(size_of::<Head>() as u64)
     }
 
-    /// Lets the page of an address in this heap stay when all the others go.
+    /// Keeps the page of an address in this heap mapped when all others are unmapped.
     pub(crate) fn keep_page_of(&self, address: *const u8) {
         let offset = address.addr() - self.region.base().addr().get();
         self.region.keep_page(offset);
@@ -154,12 +155,13 @@ impl Heap {
         Ok(block + BLOCK_HEAD_BYTES)
     }
 
-    /// Gives a block back.
+    /// Returns a block.
     pub(crate) fn give_back(&self, content: Offset) {
         let block = content - BLOCK_HEAD_BYTES;
         let head = self.block_head(block);
         let generation = head.generation.load(Ordering::Relaxed);
-        // Before the next taker can write: who sees that finds another generation.
+        // Before the next taker can write: a reader that sees its bytes also finds another
+        // generation.
         head.generation.store(generation + 1, Ordering::Release);
         let bits = head.bits.load(Ordering::Relaxed) as u32;
         let bytes = head.asked_bytes.load(Ordering::Relaxed);
@@ -178,8 +180,8 @@ impl Heap {
         self.push(bits, block);
     }
 
-    /// How many bytes may lie idle; looked up when it first matters, so that no pool waits for it
-    /// at its start.
+    /// The maximum number of idle bytes. It is looked up when it first matters, so that no pool's
+    /// start waits for it.
     fn most_idle_bytes(&self) -> u64 {
         let known = &self.head().most_idle_bytes;
         match known.load(Ordering::Relaxed) {
@@ -193,15 +195,15 @@ impl Heap {
         }
     }
 
-    /// How many bytes fit into a block.
+    /// The number of bytes that fit into a block.
     pub(crate) fn capacity(&self, content: Offset) -> usize {
         let block = content - BLOCK_HEAD_BYTES;
         let bits = self.block_head(block).bits.load(Ordering::Relaxed);
         ((1u64 << bits) - BLOCK_HEAD_BYTES) as usize
     }
 
-    /// How often the block was given back that has this content. Any process may ask for any block
-    /// that there ever was: with the offset, the number names what a block holds for all time.
+    /// How often the block with this content was returned. It may be called for any block that ever
+    /// existed: offset and generation together identify a block's content uniquely.
     pub(crate) fn generation(&self, content: Offset) -> u64 {
         let head = self.block_head(content - BLOCK_HEAD_BYTES);
         head.generation.load(Ordering::Acquire)
@@ -248,7 +250,7 @@ impl Heap {
             if block == 0 {
                 return None;
             }
-            // If another process has taken this block meanwhile, `next` is stale and the
+            // If another process has taken this block in the meantime, `next` is stale and the
             // compare-exchange fails, because the count has moved on.
             let next = self.block_head(block).next.load(Ordering::Relaxed);
             let changed = stack.compare_exchange_weak(
@@ -301,7 +303,7 @@ impl Heap {
     }
 }
 
-/// The stack's next word: another top, and the count moved on.
+/// The stack's next word: a new top and an incremented count.
 fn successor(word: u64, index: u64) -> u64 {
     ((word >> INDEX_BITS).wrapping_add(1) << INDEX_BITS) | index
 }

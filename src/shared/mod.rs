@@ -1,9 +1,9 @@
-//! Memory shared by fork: numbers that every process forked later sees and may change.
+//! Memory shared by fork: numbers that every process forked later sees and can change.
 //!
-//! A forked process has a copy of everything, and a change stays in the process that makes it. What
-//! is made here is not copied: it lies in pages that parent and children keep in common. It must be
-//! made *before* the fork, and is used through the value that the child inherits (captured by a
-//! closure, for example); nothing has a name that others could open.
+//! A forked process has a copy of everything, and a change stays in the process that makes it. The
+//! types here are not copied: they lie in pages that parent and children share. Make them *before*
+//! the fork and use them through the value that the child inherits (captured by a closure, for
+//! example); nothing has a name that other processes could open.
 //!
 //! ```standalone_crate
 //! # fn main() -> forklore::Result<()> {
@@ -17,7 +17,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! What is larger than a number, or must change together with something else, belongs in a
+//! A value that is larger than a number, or that must change together with another, belongs in a
 //! [`Lock`](crate::Lock).
 
 mod array;

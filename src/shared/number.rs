@@ -10,9 +10,9 @@ use crate::sys::atomic::{
 /// A number that fits into one atomic access: `u8` … `u64`, `i8` … `i64`, `usize`, `isize`, `f32`,
 /// `f64` and `bool`.
 ///
-/// In Rust, two processes that use the same memory at once, one of them writing, must do it with
-/// atomic accesses; a relaxed one is the same machine instruction as a plain one. This trait is
-/// the list of types for which there are such accesses; other crates cannot add to it.
+/// In Rust, two processes that use the same memory at once, with one of them writing, must use
+/// atomic accesses; a relaxed one is the same machine instruction as a plain one. This trait is the
+/// list of types for which there are such accesses; other crates cannot add to it.
 pub trait Number:
     Copy + Default + PartialEq + Debug + Send + Sync + 'static + sealed::Atomic
 {
@@ -29,11 +29,12 @@ pub(crate) mod sealed {
         fn load(cell: &Self::Cell, order: Ordering) -> Self;
         fn store(cell: &Self::Cell, value: Self, order: Ordering);
         fn swap(cell: &Self::Cell, value: Self) -> Self;
-        /// Stores `new` if the cell's bits are those of `current`; gives what is there otherwise.
+        /// Stores `new` if the cell's bits equal those of `current`; otherwise returns the cell's
+        /// value.
         fn exchange(cell: &Self::Cell, current: Self, new: Self) -> Result<(), Self>;
 
-        /// Replaces the value by what `f` makes of it, however many others do the same; gives
-        /// the old one and the new one.
+        /// Replaces the value with what `f` returns for it, even if other processes do the same;
+        /// returns the old value and the new one.
         fn update(cell: &Self::Cell, mut f: impl FnMut(Self) -> Self) -> (Self, Self)
         where
             Self: Copy,

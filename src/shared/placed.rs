@@ -1,4 +1,4 @@
-//! A value made of atomics, in pages of its own that fork shares.
+//! A value made of atomics, in its own pages that fork shares.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,13 +10,13 @@ use crate::sys::atomic::AtomicU32;
 use crate::sys::mutex::Mutex;
 use crate::sys::region::Region;
 
-/// What may be used by several processes at once.
+/// A type that several processes may use at once.
 ///
 /// # Safety
 /// Zeroed memory is a value of the type; everything in it is an atomic or a [`Mutex`], and holds
 /// no address; it needs no drop, and no more alignment than a page has.
 pub(crate) unsafe trait Shareable: Sync {
-    /// Prepares for the end of the memory; false if it must stay.
+    /// Prepares for unmapping the memory; false if it must stay mapped.
     fn let_go(&self) -> bool {
         true
     }

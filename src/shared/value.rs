@@ -1,4 +1,4 @@
-//! One number that several processes share.
+//! A shared number.
 
 use std::fmt;
 
@@ -8,15 +8,15 @@ use crate::sys::atomic::Ordering;
 use super::number::Number;
 use super::placed::{Placed, Shareable};
 
-/// A number in memory that processes forked later share: a counter, a flag, a best result so far.
+/// A number in memory that is shared with all processes forked later: a counter, a flag, a best
+/// result so far.
 ///
-/// Every access is atomic: no process sees half a change, no change is lost, and no process that is
-/// killed can leave a lock behind, because there is none. A [`get`](Value::get) that sees a
+/// Every access is atomic: no process sees half a change, no change is lost, and no killed process
+/// can leave a lock behind, because there is none. A [`get`](Value::get) that sees a
 /// [`set`](Value::set) also sees what its process had written to other shared memory before.
 ///
 /// # Fork safety
-/// Make it before the fork. A child that ends, however it ends, leaves the value as it was at its
-/// last change.
+/// Make it before the fork. However a child ends, it leaves the value as it was at its last change.
 ///
 /// # Example
 /// ```standalone_crate
@@ -45,7 +45,7 @@ struct Cell<T: Number>(T::Cell);
 unsafe impl<T: Number> Shareable for Cell<T> {}
 
 impl<T: Number> Value<T> {
-    /// A shared number that starts as `value`.
+    /// A shared number with the initial `value`.
     ///
     /// # Errors
     /// `is_os()` if there is no memory for it: it takes a page.
@@ -55,7 +55,7 @@ impl<T: Number> Value<T> {
         Ok(Value { cell })
     }
 
-    /// The number as it is now.
+    /// The current number.
     pub fn get(&self) -> T {
         T::load(&self.cell.0, Ordering::Acquire)
     }
@@ -70,10 +70,10 @@ impl<T: Number> Value<T> {
         T::swap(&self.cell.0, value)
     }
 
-    /// Replaces the number by what `f` makes of it, and gives the new one.
+    /// Replaces the number with what `f` returns for it, and returns the new one.
     ///
-    /// No change of another process is lost in between: `f` is called again when there was one, so
-    /// it should do nothing else. `set(get() + 1)`, in contrast, loses changes.
+    /// No change of another process is lost: if there was one in between, `f` is called again, so
+    /// it should have no side effects. `set(get() + 1)`, in contrast, loses changes.
     pub fn update(&self, f: impl FnMut(T) -> T) -> T {
         T::update(&self.cell.0, f).1
     }

@@ -1,8 +1,8 @@
-//! Where processes wait until all of them have come.
+//! Makes processes wait for each other.
 //!
-//! A process that waits holds a *ticket*, a robust lock; Linux marks the tickets of those that die.
-//! The words of the barrier change only under its mutex, each in one step, so that a process that
-//! dies with the mutex leaves nothing half done.
+//! A waiting process holds a *ticket*, a robust lock; Linux marks the ticket of a process that
+//! dies. The barrier's words change only under its mutex, each in one step, so a process that dies
+//! with the mutex leaves nothing half done.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::futex;
 use crate::sys::mutex::{Kind, Locked, Mutex, PULSE, deadline_in};
 
-/// Lets processes wait for each other: all go on when the last one has come. It can be used again
-/// and again.
+/// Makes processes wait for each other: all continue once the last one arrives. It is reusable.
 ///
 /// # Fork safety
-/// Make it before the fork. If a process dies while it waits, the barrier breaks: all others that
-/// wait get [`is_owner_died()`](Error::is_owner_died), and the barrier is as new. A process that
-/// dies before it comes cannot be told from one that is late, because the barrier does not know
-/// which processes were to come: use [`wait_timeout`](Barrier::wait_timeout) where that may happen.
+/// Make it before the fork. If a process dies while it waits, the barrier breaks: all other waiters
+/// get [`is_owner_died()`](Error::is_owner_died), and the barrier can be used again. The barrier
+/// does not know which processes will arrive, so it cannot distinguish one that died before it
+/// arrived from one that is late: use [`wait_timeout`](Barrier::wait_timeout) where that may
+/// happen.
 ///
 /// # Example
 /// ```standalone_crate
@@ -42,14 +42,14 @@ pub struct Barrier {
     state: Placed<State>,
 }
 
-/// All words but `round` are read and written under the mutex only.
+/// All words except `round` are read and written only under the mutex.
 #[repr(C)]
 struct State {
     mutex: Mutex,
     /// How many rounds have ended, one way or the other. A futex word, which waiters load with
     /// acquire; changed and woken in one system call.
     round: AtomicU32,
-    /// The last round that was broken, as `tag` names it, and the process that died in it.
+    /// The tag of the last broken round, and the process that died in it.
     broken: AtomicU32,
     died: AtomicU32,
     /// Written before the first fork.
@@ -61,28 +61,28 @@ struct State {
 struct Ticket {
     /// Held by a process that waits.
     mutex: Mutex,
-    /// The round that its holder waits in, as `tag` names it. Written by the holder when it has
-    /// taken the ticket.
+    /// The tag of the round that the holder waits in. Written by the holder after it takes the
+    /// ticket.
     round: AtomicU32,
 }
 
-/// Linux watches this many words in one sleep, and one is the round's.
+/// `futex_waitv` watches a limited number of words; one of them is the round's.
 const MAX_PARTIES: usize = futex::MAX_WORDS - 1;
-/// More processes than parties may come, and some may still be leaving the last round.
+/// More processes than parties may arrive, and some may still be leaving the last round.
 const N_TICKETS: usize = 2 * MAX_PARTIES;
 
 // SAFETY: mutexes and atomics, for all of which zero is a value. No guard of these mutexes is ever
-// handed out, so none is held when the memory goes.
+// handed out, so none is held when the memory is unmapped.
 unsafe impl Shareable for State {}
 
-/// How a party came through a [`Barrier`].
+/// The result of waiting at a [`Barrier`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Passed {
     is_last: bool,
 }
 
 impl Passed {
-    /// Whether this party was the last to come: true for exactly one in each round.
+    /// Whether this party was the last to arrive: true for exactly one in each round.
     pub fn is_last(&self) -> bool {
         self.is_last
     }
@@ -109,16 +109,16 @@ impl Barrier {
         Ok(Barrier { state })
     }
 
-    /// Waits until all parties have come.
+    /// Waits until all parties have arrived.
     ///
     /// # Errors
-    /// `is_owner_died()` if one that waited has died.
+    /// `is_owner_died()` if a waiting process has died.
     pub fn wait(&self) -> Result<Passed> {
         self.wait_until(None)
     }
 
-    /// As [`wait`](Barrier::wait), but no longer than `timeout`. Who gives up leaves; the others
-    /// wait on.
+    /// As [`wait`](Barrier::wait), but no longer than `timeout`. A process that gives up no longer
+    /// counts as arrived; the others keep waiting.
     ///
     /// # Errors
     /// As [`wait`](Barrier::wait), and `is_timed_out()`.
@@ -147,7 +147,7 @@ impl Barrier {
         } else {
             state.wait_for_others(ticket, round, deadline)
         };
-        // Under the mutex, so that no process takes this for a death.
+        // Under the mutex, so that no process mistakes this for a death.
         ticket.mutex.unlock();
         state.mutex.unlock();
         outcome
@@ -183,8 +183,8 @@ impl State {
         }
     }
 
-    /// Sleeps until the round may be over: it ended, one of those that wait died, or a pulse passed
-    /// (who came later than this one is not watched).
+    /// Sleeps until the round may be over: it ended, a waiter died, or a pulse passed (this process
+    /// does not watch those that arrived after it).
     fn sleep(&self, own: &Ticket, round: u32, deadline: Option<Instant>) {
         let mut words = vec![(&self.round, round)];
         for ticket in self
@@ -214,20 +214,20 @@ impl State {
         Some(ticket)
     }
 
-    /// The tickets of those that wait in this round and live.
+    /// The tickets of the live waiters of this round.
     fn tickets_held(&self) -> impl Iterator<Item = &Ticket> {
         self.tickets_of_round()
             .filter(|ticket| !ticket.mutex.is_free())
     }
 
-    /// One that died while it waited in this round. Its ticket stays marked: the process that
-    /// breaks the round may die before that is done, and the next one must find it again.
+    /// A process that died while it waited in this round. Its ticket stays marked: if the process
+    /// that breaks the round dies halfway, the next one must find the ticket again.
     fn find_dead(&self) -> Option<u32> {
         self.tickets_of_round()
             .find_map(|ticket| ticket.mutex.dead_holder())
     }
 
-    /// Ends the round with an error for all that wait in it.
+    /// Ends the round with an error for all its waiters.
     fn break_round(&self, died: u32) {
         let round = self.round.load(Ordering::Relaxed);
         self.died.store(died, Ordering::Relaxed);
@@ -242,7 +242,8 @@ impl State {
     }
 }
 
-/// A round as tickets and the broken word name it; 0, which they begin with, is none.
+/// The tag of a round, as tickets and the word `broken` hold it; their initial 0 stands for no
+/// round.
 fn tag(round: u32) -> u32 {
     round.wrapping_add(1)
 }

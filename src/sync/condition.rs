@@ -1,4 +1,4 @@
-//! Waiting until a locked value is as it should be.
+//! Waits until a locked value meets a condition.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -14,16 +14,17 @@ use crate::sys::mutex::{PULSE, deadline_in};
 
 use super::lock::LockGuard;
 
-/// Where a process waits, having released a [`Lock`](crate::Lock), until another process says that
-/// the lock's value has changed.
+/// Releases a [`Lock`](crate::Lock) and waits until another process signals that the lock's value
+/// has changed.
 ///
-/// Use [`wait_while`](Condition::wait_while), which looks at the value: a notification says only
-/// that looking is worth while.
+/// Use [`wait_while`](Condition::wait_while), which checks the value: a notification only says that
+/// a check is worthwhile.
 ///
 /// # Fork safety
-/// Make it before the fork. A process that is killed while it waits takes no notification with it,
-/// because each wakes all who wait. One that is killed between its change and its notification
-/// delays `wait_while` by 100 ms at most, because that looks at the value so often by itself.
+/// Make it before the fork. A process that is killed while it waits consumes no notification,
+/// because each notification wakes all waiters. One that is killed between its change and its
+/// notification delays `wait_while` by at most 100 ms, because `wait_while` also checks the value
+/// at that interval.
 ///
 /// # Example
 /// ```standalone_crate
@@ -42,7 +43,7 @@ use super::lock::LockGuard;
 /// # Ok(()) }
 /// ```
 pub struct Condition {
-    /// How many notifications there were. A notifier adds and wakes in one system call; waiters
+    /// The number of notifications so far. A notifier adds and wakes in one system call; waiters
     /// load with acquire while they hold the lock.
     notified: Placed<AtomicU32>,
 }
@@ -58,16 +59,16 @@ impl Condition {
         })
     }
 
-    /// Wakes at least one process that waits.
+    /// Wakes at least one waiter.
     ///
-    /// It wakes all of them: the only one could be killed before it does anything, and the others
-    /// would wait forever.
+    /// It wakes all of them: a single one could be killed before it acts, and the others would wait
+    /// forever.
     #[doc(alias = "notify")]
     pub fn notify_one(&self) {
         self.notify_all();
     }
 
-    /// Wakes all processes that wait.
+    /// Wakes all waiters.
     pub fn notify_all(&self) {
         futex::add_and_wake_all(&self.notified);
     }
@@ -100,7 +101,7 @@ impl Condition {
         self.wait_until(guard, deadline_in(timeout))
     }
 
-    /// Waits for as long as `condition` says of the value.
+    /// Waits while `condition` is true of the value.
     ///
     /// # Errors
     /// As [`wait`](Condition::wait).

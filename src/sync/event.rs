@@ -1,4 +1,4 @@
-//! Something that happens once and that others wait for.
+//! A flag that processes set, clear and wait for.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use crate::sys::mutex::deadline_in;
 
 /// A flag that processes wait for until one of them sets it.
 ///
-/// Who waits is woken by every [`set`](Event::set), also by one that is followed at once by
-/// [`clear`](Event::clear). What a process wrote to shared memory before it set the event is seen
-/// by those that waited for it.
+/// Every [`set`](Event::set) wakes all waiters, even if [`clear`](Event::clear) follows
+/// immediately. A waiter sees everything that a process wrote to shared memory before it set the
+/// event.
 ///
 /// # Fork safety
 /// Make it before the fork. Setting is one step: a process that is killed while it sets the event
-/// has either set it and woken all who waited, or neither.
+/// has either set it and woken all waiters, or done neither.
 ///
 /// # Example
 /// ```standalone_crate
@@ -34,16 +34,16 @@ use crate::sys::mutex::deadline_in;
 /// # Ok(()) }
 /// ```
 pub struct Event {
-    /// Lowest bit: whether the event is set. The others: how often it was cleared, so that a
-    /// waiter sees that it was set in between. A setter adds the bit and wakes in one system call,
-    /// which publishes; waiters load with acquire.
+    /// Lowest bit: whether the event is set. The others: how often it was cleared, so that a waiter
+    /// notices if it was set in between. A setter adds the bit and wakes in one system call, which
+    /// publishes; waiters load with acquire.
     word: Placed<AtomicU32>,
 }
 
 const SET: u32 = 1;
 
 impl Event {
-    /// An event that has not happened yet.
+    /// An event that is not set.
     ///
     /// # Errors
     /// `is_os()` if there is no memory for it: it takes a page.
@@ -53,12 +53,12 @@ impl Event {
         })
     }
 
-    /// Sets the event and wakes all who wait for it.
+    /// Sets the event and wakes all waiters.
     pub fn set(&self) {
         futex::set_bit_and_wake_all(&self.word);
     }
 
-    /// Takes the event back, so that it can be waited for again.
+    /// Resets the event, so that processes can wait for it again.
     pub fn clear(&self) {
         let _ = self
             .word

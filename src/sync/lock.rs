@@ -1,4 +1,4 @@
-//! Mutual exclusion, with the value that it is for.
+//! Mutual exclusion, together with the value it protects.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,14 +16,14 @@ use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::mutex::{Kind, Locked, Mutex, deadline_in};
 use crate::wire;
 
-/// A value that one process at a time may use and change.
+/// A value that only one process at a time may use and change.
 ///
-/// The value can be anything that serde can write down, and may grow: a number, a `String`, a
-/// `HashMap`. It lies encoded in shared memory; [`lock`](Lock::lock) decodes it into memory of the
-/// holder's own, and releasing the lock encodes it again if it was changed. That costs in all 0.2
+/// The value can be anything that serde can encode, and may grow: a number, a `String`, a
+/// `HashMap`. It lies encoded in shared memory; [`lock`](Lock::lock) decodes it into the holder's
+/// own memory, and releasing the lock encodes it again if it was changed. In total this costs 0.2
 /// µs for a number, 0.4 µs for 8 kB of numbers and 130 µs for a map of 1,000 words (measured), so
-/// what is large and busy is better cut into several locks. It makes two promises possible that a
-/// value used in place could not give: it may hold pointers (a `Vec` of one process means nothing
+/// split large, contended values over several locks. In return, the lock makes two promises that a
+/// value used in place could not: the value may hold pointers (a `Vec` of one process means nothing
 /// to another), and **it is never half changed**. A holder that is killed, or panics, leaves the
 /// value as it was when it took the lock.
 ///
@@ -31,9 +31,9 @@ use crate::wire;
 ///
 /// # Fork safety
 /// Make it before the fork. A child that is forked while its parent holds the lock does not hold
-/// it; the guard that it inherits does nothing. When a holder dies, the next one that asks is told
-/// ([`is_owner_died()`](Error::is_owner_died)), once; [`recover`](Lock::recover) is for those who
-/// do not want to know.
+/// it; the guard that it inherits does nothing. When a holder dies, the next process that locks
+/// gets [`is_owner_died()`](Error::is_owner_died), once; [`recover`](Lock::recover) ignores the
+/// death.
 ///
 /// # Example
 /// ```standalone_crate
@@ -55,13 +55,13 @@ pub struct Lock<T> {
     value: PhantomData<fn(T) -> T>,
 }
 
-/// The lock's words, at the start of its shared memory. All but the mutex are read and written by
-/// the mutex's holder only, which orders them.
+/// The lock's words, at the start of its shared memory. Only the mutex's holder reads and writes
+/// all but the mutex; the mutex orders them.
 #[repr(C)]
 struct State {
     mutex: Mutex,
-    /// Which of the slots has the value: its lowest bit, and how often there was a new one. Stored
-    /// with release after the slot, so that a holder that dies before has changed nothing.
+    /// Lowest bit: which slot has the value. The others: how often the value was replaced. Stored
+    /// with release after the slot, so a holder that dies before that has changed nothing.
     version: AtomicU64,
     slots: [Slot; 2],
 }
@@ -75,21 +75,21 @@ struct Slot {
     bytes: AtomicU64,
 }
 
-/// The addresses that one lock takes, which bounds its value to about a quarter; memory is taken
-/// only for what is written.
+/// Address space of one lock, which bounds its value to about a quarter of that; only written pages
+/// take memory.
 const LIMIT: usize = 1 << 32;
 
-/// What is told of the value after a death.
+/// The state of the value after a death, for the message.
 const UNTOUCHED: &str = "its value is as it was before that process locked it";
 
 // SAFETY: the heap is used under the mutex only, which excludes threads as well as processes; the
-// value is never shared, each holder decodes one of its own.
+// value is never shared: each holder decodes its own.
 unsafe impl<T> Send for Lock<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for Lock<T> {}
 
 impl<T: Serialize + DeserializeOwned> Lock<T> {
-    /// A lock around `value` that is free.
+    /// A free lock around `value`.
     ///
     /// # Errors
     /// `is_encode()` if the value cannot be encoded, `is_os()` if there is no memory for it.
@@ -147,7 +147,7 @@ impl<T: Serialize + DeserializeOwned> Lock<T> {
         }
     }
 
-    /// Gives the value, as it was last released.
+    /// Returns the value as last released.
     ///
     /// # Errors
     /// As [`recover`](Lock::recover).
@@ -155,7 +155,7 @@ impl<T: Serialize + DeserializeOwned> Lock<T> {
         self.recover()?.unlock_into()
     }
 
-    /// Takes the lock for a [`Condition`](crate::Condition), which has waited.
+    /// Takes the lock for a [`Condition`](crate::Condition) after its wait.
     pub(super) fn lock_until(&self, deadline: Option<Instant>) -> Result<LockGuard<'_, T>> {
         self.guard(self.state().mutex.lock(deadline))
     }
@@ -210,7 +210,8 @@ impl<T: Serialize + DeserializeOwned> Lock<T> {
         if block == 0 || self.heap.capacity(block) < bytes.len() {
             let old = block;
             block = self.heap.take(bytes.len())?;
-            // In this order: a holder that dies in between loses a block and shares none.
+            // In this order, a holder that dies in between leaks a block; in the other, two slots
+            // would share one.
             slot.block.store(block, Ordering::Relaxed);
             if old != 0 {
                 self.heap.give_back(old);
@@ -233,13 +234,12 @@ impl<T> Lock<T> {
     }
 }
 
-/// The mutex for as long as this process has it: whatever the value's own `Serialize` and
-/// `Deserialize` do meanwhile, a panic included, it is released.
+/// Releases the mutex when dropped, even if the value's own `Serialize` or `Deserialize` panics.
 struct Held<'a>(&'a Mutex);
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        // A child that was forked meanwhile has a copy of this, but not the mutex.
+        // A child forked in the meantime has a copy of this, but not the mutex.
         if self.0.is_mine() {
             self.0.unlock();
         }
@@ -264,10 +264,10 @@ impl<T> fmt::Debug for Lock<T> {
 }
 
 /// The value of a [`Lock`], for as long as this process holds it. Dropping it releases the lock and
-/// publishes the value if it was changed, but not while panicking: then the change is given up.
+/// publishes the value if it was changed; while panicking, it discards the change.
 pub struct LockGuard<'a, T: Serialize + DeserializeOwned> {
     lock: &'a Lock<T>,
-    /// `None` once it was taken out by `unlock_into`.
+    /// `None` once `unlock_into` has taken it.
     value: Option<T>,
     is_changed: bool,
     held: Option<Held<'a>>,
@@ -277,7 +277,8 @@ pub struct LockGuard<'a, T: Serialize + DeserializeOwned> {
 }
 
 impl<'a, T: Serialize + DeserializeOwned> LockGuard<'a, T> {
-    /// Publishes the value and releases the lock, as dropping does, and tells if that failed.
+    /// Publishes the value and releases the lock, as dropping does, but returns an error if that
+    /// fails.
     ///
     /// # Errors
     /// `is_encode()` if the value cannot be encoded, `is_os()` if there is no memory for it. The
@@ -287,7 +288,7 @@ impl<'a, T: Serialize + DeserializeOwned> LockGuard<'a, T> {
         self.release()
     }
 
-    /// As [`unlock`](LockGuard::unlock), and keeps the value.
+    /// As [`unlock`](LockGuard::unlock), and returns the value.
     fn unlock_into(mut self) -> Result<T> {
         self.release()?;
         self.value.take().ok_or_else(held_already)
@@ -299,7 +300,7 @@ impl<'a, T: Serialize + DeserializeOwned> LockGuard<'a, T> {
     }
 
     fn release(&mut self) -> Result<()> {
-        // A child that was forked meanwhile has a copy of the guard, but not the lock.
+        // A child forked in the meantime has a copy of the guard, but not the lock.
         let Some(_held) = self.held.take().filter(|held| held.0.is_mine()) else {
             return Ok(());
         };

@@ -1,4 +1,4 @@
-//! Mutual exclusion that the holder may enter again.
+//! A reentrant lock.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,16 +8,15 @@ use crate::error::{Error, Result};
 use crate::shared::placed::Placed;
 use crate::sys::mutex::{Kind, Locked, Mutex, deadline_in};
 
-/// A lock that its holder may take again, for functions that lock and call each other.
+/// A reentrant lock, for functions that lock and call each other.
 ///
-/// It guards what is outside: a file, a screen, several shared values. A value of its own it cannot
-/// have, because two guards of one process would both be allowed to change it; see
-/// [`Lock`](crate::Lock) for that.
+/// It guards something external: a file, a screen, several shared values. It cannot hold a value,
+/// because two guards of one process could then both change it; use [`Lock`](crate::Lock) for that.
 ///
 /// # Fork safety
 /// Make it before the fork. A child that is forked while its parent holds the lock does not hold
-/// it; the guards that it inherits do nothing. When a holder dies, the next one that asks is told
-/// ([`is_owner_died()`](Error::is_owner_died)), once: what the lock guards may be half done.
+/// it; the guards that it inherits do nothing. When a holder dies, the next process that locks gets
+/// [`is_owner_died()`](Error::is_owner_died), once: what the lock guards may be half done.
 ///
 /// # Example
 /// ```standalone_crate
@@ -33,7 +32,7 @@ pub struct RLock {
 }
 
 impl RLock {
-    /// A lock that is free.
+    /// A free lock.
     ///
     /// # Errors
     /// `is_os()` if there is no memory for it: it takes a page.
@@ -109,8 +108,8 @@ pub struct RLockGuard<'a> {
 
 impl Drop for RLockGuard<'_> {
     fn drop(&mut self) {
-        // A child that was forked meanwhile has a copy of the guard, but not the lock: the C
-        // library refuses to release it then.
+        // A child forked in the meantime has a copy of the guard, but not the lock: the C library
+        // then refuses to release it.
         self.mutex.unlock();
     }
 }

@@ -1,9 +1,9 @@
-//! A number of permits.
+//! A counting semaphore whose permits survive their holders.
 //!
-//! A counter would lose the permits of processes that are killed. So each permit is a robust lock
-//! of its own, and who waits sleeps on all of them at once. Of several that wait, only the first
-//! does so; the others wait to succeed it, behind a robust lock of its own (the *gate*). A release
-//! then never has more than one sleeper to wake, and none can be forgotten.
+//! A counter would lose the permits of killed processes. So each permit is its own robust lock, and
+//! a waiter sleeps on all of them at once. Only one waiter does so; the others queue for its turn
+//! at another robust lock, the *gate*. A release therefore never has more than one sleeper to wake,
+//! and cannot miss one.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -20,9 +20,9 @@ use crate::sys::thread::Look;
 ///
 /// # Fork safety
 /// Make it before the fork. A child that is forked while its parent has a permit does not have it;
-/// the permit that it inherits does nothing. A process that dies with a permit gives it back; the
-/// next one that could have had it is told once ([`is_owner_died()`](Error::is_owner_died)), as
-/// what the permit stood for may be half done, and has it when it asks again.
+/// the permit that it inherits does nothing. The permit of a process that dies becomes free. What
+/// it stood for may be half done, so the next process that asks for it gets
+/// [`is_owner_died()`](Error::is_owner_died) once, and the permit when it asks again.
 ///
 /// # Example
 /// ```standalone_crate
@@ -51,18 +51,18 @@ pub struct Semaphore {
 struct State {
     /// Held by the one process that sleeps on the permits, or looks for a free one.
     gate: Mutex,
-    /// How many of the permits there are. Written before the first fork.
+    /// The number of permits. Written before the first fork.
     n_permits: AtomicU32,
     permits: [Mutex; MAX_PERMITS],
 }
 
-/// Linux watches this many words in one sleep.
+/// `futex_waitv` watches at most this many words.
 const MAX_PERMITS: usize = futex::MAX_WORDS;
 
 // SAFETY: mutexes and an atomic, for all of which zero is a value.
 unsafe impl Shareable for State {
     fn let_go(&self) -> bool {
-        // Every one is let go, also after one that must stay.
+        // Releases each of them, even after one that must stay.
         let mut may_go = self.gate.let_go();
         for permit in self.permits() {
             may_go &= permit.let_go();
@@ -82,8 +82,8 @@ impl Semaphore {
     ///
     /// # Errors
     /// `is_invalid_input()` if `n` is 0 or more than 128; `is_os()` if there is no memory for it.
-    /// One that begins with 0 and is raised by another process is an [`Event`](crate::Event) or a
-    /// [`Queue`](crate::Queue) here.
+    /// Instead of a semaphore that starts at 0 and that another process raises, use an
+    /// [`Event`](crate::Event) or a [`Queue`](crate::Queue).
     pub fn new(n: usize) -> Result<Semaphore> {
         if n == 0 || n > MAX_PERMITS {
             return Err(Error::invalid_input(format!(
@@ -103,9 +103,8 @@ impl Semaphore {
     /// Waits until a permit is free, and takes it.
     ///
     /// # Errors
-    /// `is_owner_died()` if the process that had the permit died with it: it is free then; call
-    /// again to go on. `is_invalid_input()` if this process has all permits itself and so would
-    /// wait forever.
+    /// `is_owner_died()` if the holder of the permit died: it is free then; call again to go on.
+    /// `is_invalid_input()` if this process itself has all permits and would wait forever.
     pub fn acquire(&self) -> Result<Permit<'_>> {
         self.acquire_until(None)
     }
@@ -118,7 +117,7 @@ impl Semaphore {
         self.acquire_until(deadline_in(timeout))
     }
 
-    /// Takes a permit if one is free at once.
+    /// Takes a permit if one is free now.
     ///
     /// # Errors
     /// `is_owner_died()`, as [`acquire`](Semaphore::acquire).
@@ -131,7 +130,7 @@ impl Semaphore {
         Ok(found)
     }
 
-    /// How many permits are free at this moment.
+    /// The number of permits that are free now.
     pub fn available(&self) -> usize {
         let permits = self.state.permits().iter();
         permits.filter(|permit| permit.is_free()).count()
@@ -215,7 +214,7 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// The right to do what a [`Semaphore`] limits; it is given back when it is dropped.
+/// The right to do what a [`Semaphore`] limits. Dropping it returns the permit.
 #[must_use = "the permit is given back when it is dropped"]
 pub struct Permit<'a> {
     mutex: &'a Mutex,
@@ -225,8 +224,8 @@ pub struct Permit<'a> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        // A child that was forked meanwhile has a copy of this, but not the permit: the C library
-        // refuses to release it then.
+        // A child forked in the meantime has a copy of this, but not the permit: the C library then
+        // refuses to release it.
         self.mutex.unlock();
     }
 }

@@ -5,7 +5,8 @@ use crate::figure::{Figure, Stacked, Timeline, Unit};
 use super::{Overheads, Trace};
 
 impl Trace {
-    /// Who ran which items when, as a chart with a row for each worker and one for the caller.
+    /// Which worker ran which items when, as a chart with a row for each worker and one for the
+    /// caller.
     ///
     /// # Example
     /// ```standalone_crate

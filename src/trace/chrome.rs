@@ -1,7 +1,6 @@
 //! Chrome's trace-event format, as Perfetto reads it: complete events (`"ph":"X"`) with beginning
 //! and duration in microseconds, and metadata events (`"ph":"M"`) that name processes and threads.
-//! The events of one thread lie side by side: a viewer would lose one that overlapped another's
-//! end.
+//! The events of one thread do not overlap: a viewer would lose one that overlapped another's end.
 //!
 //! The format: "Trace Event Format", Google, JSON object format.
 
@@ -27,7 +26,7 @@ pub(super) fn json(trace: &Trace) -> String {
             pid: worker.pid,
             tid: worker.tid,
         };
-        // A thread of the caller's process, or the caller itself, has that name already.
+        // The caller's process already has its name from the caller's own row.
         if track.pid != caller.pid {
             events.push(track.name("process_name", &worker.name));
         }

@@ -1,9 +1,8 @@
-//! Where the time of a map went: who ran which items when, and what the map itself cost.
+//! Where the time of a map went: which worker ran which items when, and what the map itself cost.
 //!
-//! A map that is traced ([`Pool::map_traced`](crate::Pool::map_traced)) reads the clock at each
-//! step of its journey. Of the caller's steps there is one of each; the workers' lie side by side,
-//! and what stands in [`Overheads`] is their mean, so that all parts together are the time on the
-//! wall.
+//! A traced map ([`Pool::map_traced`](crate::Pool::map_traced)) reads the clock at each step of its
+//! journey. The caller takes each of its steps once; the workers' steps run in parallel, and
+//! [`Overheads`] holds their mean, so that all parts add up to the wall time.
 //!
 //! ```text
 //!  caller    │ encode │                                                  │ return │ collate │
@@ -37,9 +36,9 @@ pub use overheads::{Overheads, Phase};
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Traced<T> {
-    /// What the map gave.
+    /// The map's results.
     pub value: T,
-    /// Where its time went.
+    /// The map's trace.
     pub trace: Trace,
 }
 
@@ -57,7 +56,7 @@ impl<T> fmt::Display for Traced<T> {
     }
 }
 
-/// What happened when in one map. All times count from its beginning.
+/// The events of one map. All times count from its start.
 ///
 /// # Example
 /// ```
@@ -74,17 +73,17 @@ pub struct Trace {
     pub(crate) noted: Noted,
 }
 
-/// The caller's steps: when each was over.
+/// When each of the caller's steps ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Caller {
     pub(crate) pid: i32,
-    /// The arguments were encoded, or collected.
+    /// The arguments have been encoded, or collected.
     pub(crate) encoded: Duration,
-    /// Workers were started for this call; the same as `encoded` if there were some already.
+    /// Workers have been started for this call; the same as `encoded` if they already existed.
     pub(crate) forked: Duration,
-    /// The caller knew that all was done.
+    /// The caller has noticed that all tasks are done.
     pub(crate) returned: Duration,
-    /// The results were in order.
+    /// The results are in order.
     pub(crate) collated: Duration,
 }
 
@@ -93,37 +92,37 @@ pub(crate) struct Caller {
 pub struct Worker {
     pub(crate) name: String,
     pub(crate) pid: i32,
-    /// What tells its rows apart from others of the process in the export.
+    /// Distinguishes its rows from others of the same process in the export.
     pub(crate) tid: u64,
     pub(crate) arrived: Duration,
-    /// When it looked for the function: once, and again if it made up for one that died.
+    /// When it looked for the function: once, and again if it replaced a worker that died.
     pub(crate) finding: Vec<Range<Duration>>,
     pub(crate) spans: Vec<Span>,
 }
 
 impl Worker {
-    /// What the worker is called: `worker 0`.
+    /// The worker's name: `worker 0`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The process that it was.
+    /// The worker's process id.
     pub fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// What it ran, in this order: a span for each chunk that it claimed. The last one of a worker
-    /// that died [ends with its death](Span::is_cut_short).
+    /// What it ran, in order: a span for each chunk that it claimed. The last one of a worker that
+    /// died [ends with its death](Span::is_cut_short).
     pub fn spans(&self) -> &[Span] {
         &self.spans
     }
 
-    /// How many items it ran.
+    /// The number of items it ran.
     pub fn n_items(&self) -> usize {
         self.spans.iter().map(|span| span.n_items).sum()
     }
 
-    /// How long it looked for the function.
+    /// How long it took to find the function.
     pub(crate) fn finding(&self) -> Duration {
         self.finding
             .iter()
@@ -131,14 +130,14 @@ impl Worker {
             .sum()
     }
 
-    /// When it was last seen: at the end of its last item, or of its search for the function.
+    /// When it was last active: at the end of its last item, or of its search for the function.
     pub(crate) fn left(&self) -> Duration {
         let found = self.finding.iter().map(|found| found.end);
         let ended = self.spans.iter().map(|span| span.end);
         found.chain(ended).fold(self.arrived, Duration::max)
     }
 
-    /// How long it was at its items.
+    /// How long it worked on its items.
     pub fn busy(&self) -> Duration {
         self.spans.iter().map(|span| span.end - span.start).sum()
     }
@@ -150,39 +149,40 @@ impl Worker {
 pub struct Span {
     /// The first item: its index in the input.
     pub first_item: usize,
-    /// How many items.
+    /// The number of items.
     pub n_items: usize,
-    /// When the first was begun.
+    /// When the first item started.
     pub start: Duration,
-    /// When the last was done.
+    /// When the last item ended.
     pub end: Duration,
-    /// How much of it went into decoding arguments. Of quick items, some were timed for all.
+    /// How much of it went into decoding arguments. If items are quick, this is extrapolated from a
+    /// sample.
     pub decoding: Duration,
-    /// How much of it went into encoding results, likewise.
+    /// How much of it went into encoding results, measured likewise.
     pub encoding: Duration,
-    /// Whether the worker died at the last of these items, or was ended because that took too long:
-    /// then `end` is when the caller noticed it.
+    /// Whether the worker died at the last of these items, or was killed because that item took too
+    /// long: then `end` is when the caller noticed.
     pub is_cut_short: bool,
 }
 
 impl Trace {
-    /// The time on the wall, from the call to the results.
+    /// Wall time from the call to the results.
     pub fn wall(&self) -> Duration {
         self.caller.collated
     }
 
-    /// Those who ran at least one item.
+    /// The workers that ran at least one item.
     pub fn workers(&self) -> &[Worker] {
         self.noted.workers()
     }
 
-    /// What the time on the wall is made of.
+    /// The parts of the wall time.
     pub fn overheads(&self) -> Overheads {
         Overheads::of(self)
     }
 
     /// The trace in Chrome's trace-event format, for <https://ui.perfetto.dev>: a process with a
-    /// row of spans for the caller and for each worker, on one clock.
+    /// row of spans for the caller and one for each worker, on one clock.
     ///
     /// # Example
     /// ```
@@ -215,7 +215,7 @@ impl fmt::Display for Trace {
 }
 
 impl Span {
-    /// Which items: `item 3`, `items 3–8`, `item 5, at which the worker died`.
+    /// Names the items: `item 3`, `items 3–8`, `item 5, at which the worker died`.
     fn label(&self) -> String {
         let fate = match self.is_cut_short {
             true => ", at which the worker died",

@@ -1,40 +1,40 @@
-//! What the workers of a map have noted, and who they were. It is taken as it comes while the map
-//! is timed, and put in order on first use.
+//! What the workers of a map recorded, and which workers they were. Notes are stored as they arrive
+//! while the map is timed, and sorted on first use.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::{Span, Worker};
 
-/// Once that a worker was at a map: it came, found the function, ran chunks, and left.
+/// One visit of a worker to a map: it arrived, found the function, ran chunks, and left.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Visit {
     pub(crate) pid: i32,
-    /// What tells its rows apart from others of the process in the export.
+    /// Distinguishes its rows from others of the same process in the export.
     pub(crate) tid: u64,
     pub(crate) arrived: Duration,
-    /// The same as `arrived` for who had it already.
+    /// The same as `arrived` for a worker that already had the function.
     pub(crate) found: Duration,
 }
 
 /// The visits to a map, each with its spans.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Noted {
-    /// With the number of spans that were noted up to its end.
+    /// Each with the number of spans noted up to its end.
     visits: Vec<(Visit, usize)>,
     spans: Vec<Span>,
     workers: OnceLock<Vec<Worker>>,
 }
 
 impl Noted {
-    /// Notes a visit. One who comes again later is the same worker; one with the same arrival is
-    /// still there.
+    /// Notes a visit. A later visit with the same pid and thread belongs to the same worker; one
+    /// with the same arrival continues the visit.
     pub(crate) fn add(&mut self, visit: Visit, spans: impl IntoIterator<Item = Span>) {
         self.spans.extend(spans);
         self.visits.push((visit, self.spans.len()));
     }
 
-    /// Who was there, each with its spans in the order of time.
+    /// The workers, each with its spans in chronological order.
     pub(crate) fn workers(&self) -> &[Worker] {
         self.workers.get_or_init(|| self.in_order())
     }
@@ -126,7 +126,7 @@ mod tests {
     fn who_comes_again_is_the_same_worker() {
         let mut noted = Noted::default();
         noted.add(visit(9, 5, 6), [span(0, 7, 8)]);
-        // A stack gives the last block of notes first.
+        // A stack returns the last block of notes first.
         noted.add(visit(4, 1, 3), [span(3, 20, 25), span(4, 25, 30)]);
         noted.add(visit(4, 1, 3), [span(1, 4, 10), span(2, 10, 20)]);
         noted.add(visit(4, 40, 41), [span(5, 42, 43)]);

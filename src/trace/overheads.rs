@@ -1,4 +1,4 @@
-//! The parts of a map's time, which together are the time on the wall.
+//! The parts of a map's time, which add up to its wall time.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,23 +12,23 @@ use crate::units;
 pub enum Phase {
     /// The caller encodes the arguments, or collects them.
     Encode,
-    /// The caller forks workers, because the function has captured something.
+    /// The caller forks workers, because the function captures state.
     Fork,
-    /// Until a worker has noticed that there is work.
+    /// From publishing until a worker notices the work.
     Wake,
     /// A worker finds the function in its own memory.
     FindFunction,
-    /// A worker decodes arguments. Plain numbers need none: reading them counts as running.
+    /// A worker decodes arguments. Plain numbers need no decoding: reading them counts as running.
     Decode,
     /// The function itself.
     Run,
-    /// A worker encodes results. Plain numbers need none.
+    /// A worker encodes results. Plain numbers need no encoding.
     EncodeResult,
     /// A worker claims a chunk and makes room for its results.
     Claim,
-    /// A worker waits, because nothing is left and others still run.
+    /// A worker waits, because no chunk is left while others still run.
     Idle,
-    /// Until the caller has noticed that all is done.
+    /// From the last worker's end until the caller notices it.
     Return,
     /// The caller puts the results in order.
     Collate,
@@ -49,7 +49,7 @@ const PHASES: [Phase; 11] = [
 ];
 
 impl Phase {
-    /// The phase in words.
+    /// A short description of the phase.
     pub fn name(self) -> &'static str {
         match self {
             Phase::Encode => "encode",
@@ -67,11 +67,11 @@ impl Phase {
     }
 }
 
-/// What a map's time on the wall is made of.
+/// The parts of a map's wall time.
 ///
-/// What several workers did side by side counts by their mean: two workers that each ran for 10 ms
-/// at the same time are 10 ms. Workers that came too late to run anything do not count. Prints as a
-/// table.
+/// What several workers did in parallel counts as their mean: two workers that each ran for 10 ms
+/// at the same time count as 10 ms. Workers that arrived too late to run anything do not count.
+/// Prints as a table.
 ///
 /// # Example
 /// ```
@@ -102,7 +102,7 @@ impl Overheads {
             Phase::Collate,
             caller.collated.saturating_sub(caller.returned),
         );
-        // Publishing is the beginning of waking.
+        // Publishing counts as waking.
         let wake_from = caller.forked;
         let workers = trace.workers();
         let n_workers = workers.len() as u32;
@@ -144,22 +144,22 @@ impl Overheads {
         self.parts[phase as usize]
     }
 
-    /// Every phase with its time, in the order of the journey.
+    /// All phases with their times, in the order of the journey.
     pub fn phases(&self) -> impl Iterator<Item = (Phase, Duration)> + '_ {
         PHASES.into_iter().map(|phase| (phase, self.get(phase)))
     }
 
-    /// All phases together.
+    /// The sum of all phases.
     pub fn total(&self) -> Duration {
         self.parts.iter().sum()
     }
 
-    /// The time on the wall.
+    /// The wall time.
     pub fn wall(&self) -> Duration {
         self.wall
     }
 
-    /// All but the function itself.
+    /// The time of all phases except the function itself.
     pub fn overhead(&self) -> Duration {
         self.total().saturating_sub(self.get(Phase::Run))
     }
