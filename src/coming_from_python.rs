@@ -1,4 +1,4 @@
-//! Coming from Python: what you know by another name, and what is different.
+//! Coming from Python: equivalents and differences.
 //!
 //! | `multiprocessing` | forklore | |
 //! | --- | --- | --- |
@@ -60,7 +60,7 @@
 //! | `%time f()`, `%timeit f()` | [`time`](crate::time()), [`timeit`](crate::timeit) | with the children's processor time |
 //! | `sys.setswitchinterval(s)` | [`Gil::with_switch_interval(d)`](crate::Gil::with_switch_interval) | |
 //!
-//! # The rules that are not here
+//! # Rules that do not apply here
 //!
 //! - **Define before the pool is made, at the top of a module, under `if __name__ == "__main__"`**:
 //!   Python sends a function's name, and the worker looks it up in what it has imported. Here its

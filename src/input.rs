@@ -1,11 +1,11 @@
-//! A line from the user: in a notebook through the front end, elsewhere from standard input.
+//! Reads a line from the user: in a notebook through the front end, elsewhere from standard input.
 
 use std::io::{self, Write as _};
 
 use crate::display;
 use crate::error::{Error, Result};
 
-/// Asks for a line, without its end.
+/// Asks the user for a line and returns it without its newline.
 ///
 /// The forklore kernel asks the front end, which shows `prompt` beside a field; elsewhere `prompt`
 /// is printed and a line read from standard input. (`std::io::stdin().read_line(…)` works in a cell
@@ -20,14 +20,14 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// Where no user answers: [`is_closed`](Error::is_closed) at the end of the input, which is what a
-/// cell meets whose front end gives none, such as a notebook that is run by a program.
+/// [`is_closed`](Error::is_closed) at the end of the input; also in a cell whose front end offers
+/// no input, for example in a notebook that a program runs.
 pub fn input(prompt: &str) -> Result<String> {
     ask(prompt, false)
 }
 
-/// As [`input`], for passwords and other secrets: the front end hides what is typed. A terminal
-/// shows it.
+/// As [`input`], for passwords and other secrets: the front end hides what the user types. A
+/// terminal shows it.
 ///
 /// # Errors
 ///

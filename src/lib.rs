@@ -1,10 +1,10 @@
 //! A process pool that never hangs, runs any function, and loses no result.
 //!
-//! Rust has threads without a global lock, so why processes? Because a process can be wrong on its
-//! own: a task that aborts, overflows its stack, leaks, or calls into a C library that is not
-//! thread-safe takes nothing down but itself. And because a fork hands a huge read-only input to
-//! any number of workers without a copy. Where none of that matters, threads win; [`ThreadPool`]
-//! has the same interface, so that you can measure it.
+//! Rust has threads without a global lock, so why processes? Because a process fails alone: a task
+//! that aborts, overflows its stack, leaks, or calls into a C library that is not thread-safe takes
+//! down nothing but itself. And because a fork shares a huge read-only input with any number of
+//! workers without a copy. Where none of that matters, threads win; [`ThreadPool`] has the same
+//! interface, so that you can measure it.
 //!
 //! # A pool
 //!
@@ -18,11 +18,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The workers are forked once and live on; in a program with threads, a fork server starts them
-//! ([`StartMethod`]). The function need not exist when they are forked: it is sent as its offset in
-//! its shared object, so in a notebook it may be defined in a later cell, or in the very cell of
-//! the map. A closure that has captured something runs in workers that are forked for that one
-//! call, and inherit whatever it refers to:
+//! The workers are forked once and reused; in a program with threads, a fork server starts them
+//! ([`StartMethod`]). The function need not exist when they are forked: the pool sends its offset
+//! in its shared object, so in a notebook a later cell may define it, even the cell of the map
+//! itself. A capturing closure runs in workers that are forked for that one call and inherit
+//! whatever it refers to:
 //!
 //! ```standalone_crate
 //! # fn main() -> forklore::Result<()> {
@@ -37,8 +37,8 @@
 //!
 //! Whatever one task does, the others' results arrive. [`Pool::try_map`] gives each item its result
 //! or a [`TaskError`] that names the item, the worker's pid and the signal; [`Pool::map`] panics
-//! with the first of them, after all others have finished. The pool goes on with as many workers as
-//! before.
+//! with the first of them, after all others have finished. The pool continues with as many workers
+//! as before.
 //!
 //! ```standalone_crate
 //! # fn main() -> forklore::Result<()> {
@@ -51,9 +51,9 @@
 //!
 //! # Asynchronous programs
 //!
-//! With the feature `async`, what is pending is a future, on any runtime or none, and
-//! [`Pool::stream`] is a lazy map for tasks. A service gives its untrusted, blocking or crash-prone
-//! work to workers, and goes on:
+//! With the feature `async`, a pending result is a future, on any runtime or none, and
+//! [`Pool::stream`] is a lazy map for async tasks. A service hands untrusted, blocking or
+//! crash-prone work to workers and stays responsive:
 //!
 //! ```no_run
 //! # async fn thumbnail(pool: &forklore::Pool, image: Vec<u8>) -> Result<Vec<u8>, forklore::TaskError> {
@@ -62,14 +62,14 @@
 //! # Ok(thumbnail) }
 //! ```
 //!
-//! Tasks are woken by a thread of the pool's where the program has threads, and by themselves where
-//! it has none. A program that has a reactor needs neither: [`Pool::wakes`] gives it a descriptor
-//! to wait for, as it waits for sockets.
+//! In a program with threads, a thread of the pool wakes the async tasks; in one without, they wake
+//! themselves. A program with a reactor needs neither: [`Pool::wakes`] gives it a descriptor to
+//! wait for, as it waits for sockets.
 //!
 //! # Many nodes
 //!
 //! With the feature `cluster`, a [`Cluster`] has its workers on the nodes that Slurm or Grid Engine
-//! gave this job, or on those of a list, and the same line maps over them:
+//! allocated to this job, or on those of a list, and the same line maps over them:
 //!
 //! ```standalone_crate
 //! # fn main() -> forklore::Result<()> {
@@ -82,15 +82,15 @@
 //!
 //! # One process
 //!
-//! [`Process`] runs a closure in a child and brings its value back; [`fork`] is the bare system
-//! call with a child that cannot fall out of its branch.
+//! [`Process`] runs a closure in a child and returns its value; [`fork`] is the bare system call,
+//! with a child that cannot leave its branch.
 //!
 //! # Sharing and waiting
 //!
-//! What processes are to have in common is made before the fork, and used through the value that
-//! they inherit: numbers in a [`SharedArray`] or a [`Value`], anything else in a [`Lock`], messages
-//! in a [`Queue`] or a [`pipe`]; [`sync`] has the rest. If one of them is killed, at any moment,
-//! the others go on.
+//! Make what processes share before the fork, and use it through the value that they inherit:
+//! numbers in a [`SharedArray`] or a [`Value`], anything else in a [`Lock`], messages in a
+//! [`Queue`] or a [`pipe`]; [`sync`] has the rest. If a process is killed, at any moment, the
+//! others continue.
 //!
 //! ```standalone_crate
 //! # fn main() -> forklore::Result<()> {
@@ -101,17 +101,17 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # What it took
+//! # Timing
 //!
-//! [`time`] prints what IPython's `%time` prints, and the children's processor time apart, which
-//! `%time` does not see; [`timeit`] repeats, and says when the machine is too busy to tell.
-//! [`cpu_count`] is what this process may use, not what the machine has.
+//! [`time`] prints what IPython's `%time` prints and, separately, the children's CPU time, which
+//! `%time` does not see; [`timeit`] repeats, and warns when the machine is too busy to measure.
+//! [`cpu_count`] is the number of CPUs that this process may use, not what the machine has.
 //!
-//! # Seeing it
+//! # Progress and figures
 //!
-//! [`progress()`] shows how far an iterator is, [`Pool::with_progress`] how far a map is, with a
-//! line or a row of a timeline for each worker. [`figure`] draws, for eyes and for screen readers;
-//! [`display`] shows whatever else a notebook can.
+//! [`progress()`] shows the progress of an iterator, [`Pool::with_progress`] that of a map, with a
+//! line or a row of a timeline for each worker. [`figure`] draws charts that screen readers can
+//! read too; [`display`] shows whatever else a notebook can.
 //!
 //! ```
 //! let words = ["fork", "wait", "reap"];
@@ -121,32 +121,33 @@
 //!
 //! # What an operator sees
 //!
-//! [`Pool::stats`] counts, for each worker and in total: tasks, deaths by their cause, retries,
-//! time limits that were passed, respawns. With the feature `tracing`, a subscriber of that crate
-//! gets each as it is noticed, with the target `forklore::pool`:
+//! [`Pool::stats`] counts, for each worker and in total: tasks, deaths by cause, retries, exceeded
+//! time limits, respawns. With the feature `tracing`, a subscriber of that crate gets an event when
+//! the pool notices one, with the target `forklore::pool`:
 //!
 //! | level | events | fields |
 //! | --- | --- | --- |
 //! | error | a worker could not be started | `slot`, `error` |
-//! | warn | a worker died; a time limit passed, and the worker was ended | `slot`, `pid`, `cause`, `reason`, `item` if it was at one |
-//! | info | an item is tried again | `slot`, `item` |
+//! | warn | a worker died; a task exceeded a time limit, and its worker was killed | `slot`, `pid`,
+//! `cause`, `reason`, `item` if it ran one |
+//! | info | an item is retried | `slot`, `item` |
 //! | debug | a pool started, was closed, was terminated; a worker started, retired | `n_workers`, `method`, `slot`, `pid` |
 //!
-//! Workers that are forked for a closure's call have `closure = true`, and their starts and
-//! retirements the level trace. Events come from the owner alone, in the call in which it notices
-//! something, and so in the span that this call is in. A subscriber may use the pool itself;
-//! `tracing` does not send it the events that it causes that way.
+//! Events of workers that are forked for a closure's call have `closure = true`, and the level
+//! trace for starts and retirements. Only the owner emits events, in the call in which it notices
+//! something, and therefore in that call's span. A subscriber may use the pool itself; `tracing`
+//! does not send it the events that it causes that way.
 //!
 //! # In one line, in turns, from Python
 //!
 //! [`Parallel`] is a map in one line: `Parallel::jobs(-1).map(f, args)`. [`ThreadPool`], [`Serial`]
-//! and a pool of threads that take turns ([`Gil::pool`]) have the interface of [`Pool`] in common,
-//! the trait [`Map`]. If you come from `multiprocessing`, `concurrent.futures` or joblib, the page
-//! [`coming_from_python`] has what you know beside what it is called here.
+//! and a pool of threads that take turns ([`Gil::pool`]) share the interface of [`Pool`], the trait
+//! [`Map`]. If you come from `multiprocessing`, `concurrent.futures` or joblib, the page
+//! [`coming_from_python`] lists the equivalents.
 //!
 //! # Features
 //!
-//! By default there is the process pool, and what it needs. The rest is opted into:
+//! The default features provide the process pool and what it needs. The rest is opt-in:
 //!
 //! | feature | gives | needs |
 //! | --- | --- | --- |
@@ -160,41 +161,40 @@
 //! | `tracing` | [what an operator sees](#what-an-operator-sees), as events | tracing |
 //! | `full` | all of them | |
 //!
-//! A clean debug build takes about 24 s of processor time with the default features and 31 s with
-//! all of them, on a machine of 2 cores: rayon and indicatif cost 3 to 4 s each, `figure` and
-//! `notebook` less than builds differ from each other.
+//! A clean debug build takes about 24 s of CPU time with the default features and 31 s with all of
+//! them, on a machine with 2 cores: rayon and indicatif cost 3 to 4 s each, `figure` and `notebook`
+//! less than the variation between builds.
 //!
-//! [`prelude`] has what a program uses daily.
+//! [`prelude`] has the everyday names.
 //!
 //! # Fork safety: what a worker has of its parent
 //!
 //! A forked worker is a copy of this process as it was *when the worker was forked*: with the pool,
-//! or when it took a dead worker's slot. So is what it knows:
+//! or when it took a dead worker's slot. So it has that moment's state:
 //!
-//! - **Statics, thread-locals, environment variables and the working directory** are those of that
-//!   moment. A static that is set after the pool was made is not set in its workers. A closure that
-//!   captures something is run by workers that are forked for the call, and sees today's. With
-//!   [`StartMethod::Forkserver`] and
-//!   [`StartMethod::Spawn`], statics are as in a program that has just started.
+//! - **Statics, thread-locals, environment variables and the working directory** have the values of
+//!   that moment. A static that is set after the pool was made is not set in its workers. A
+//!   capturing closure runs in workers that are forked for the call, and sees the current values.
+//!   With [`StartMethod::Forkserver`] and [`StartMethod::Spawn`], statics are as in a program that
+//!   has just started.
 //! - **Open files** stay open in an idle worker for as long as the pool lives: a pipe to a program
 //!   that was started before the pool does not end when this process closes it, a listener's port
 //!   stays taken, a file lock (`flock`) stays held. Make pools before those, or use
 //!   [`StartMethod::Forkserver`] or [`StartMethod::Spawn`], whose workers inherit only standard
 //!   input, output and error. (The library's own channels are not affected.)
-//! - **Random generators** that this process has used go on from the same state in every worker,
-//!   and so give the same numbers: see below.
+//! - **Random generators** that this process has used continue from the same state in every worker,
+//!   and so return the same numbers: see below.
 //! - **Locked memory**: `mlockall` with `MCL_CURRENT` while a pool, a channel, a lock or a
-//!   [`Process`] is alive takes memory for all that they have reserved. Use `MCL_ONFAULT` with it,
-//!   or call it before.
+//!   [`Process`] exists takes memory for everything that they have reserved. Use `MCL_ONFAULT` with
+//!   it, or call it before.
 //!
 //! # Random numbers
 //!
-//! A generator that is kept in a static or a thread-local, as `rand::rng()`, `fastrand` and the
-//! keys of a [`HashMap`](std::collections::HashMap) are, is copied by a fork together with its
-//! state. Seed a generator in the task, from the item's number: then the numbers differ between
-//! items, and are the same in each run, whatever worker runs what. An
-//! [initialiser](pool::Builder::initializer) may seed it once per worker instead, from
-//! [`std::process::id`].
+//! A fork copies a generator in a static or a thread-local, such as `rand::rng()`, `fastrand` and
+//! the keys of a [`HashMap`](std::collections::HashMap), together with its state. Seed a generator
+//! in the task, from the item's number: then the numbers differ between items, and are the same in
+//! each run, whichever worker runs which item. An [initialiser](pool::Builder::initializer) may
+//! seed it once per worker instead, from [`std::process::id`].
 //!
 //! ```standalone_crate
 //! # fn main() -> forklore::Result<()> {
@@ -219,15 +219,15 @@
 //! # What runs before `main`
 //!
 //! Workers of [`StartMethod::Spawn`] and [`StartMethod::Forkserver`] are fresh processes of this
-//! very program. To make workers of them, the library puts one function on the list of those that
-//! the loader runs before `main` (`.init_array`). In every process that no pool has started it
-//! looks for one environment variable and returns.
+//! very program. To turn them into workers, the library adds one function to the list of those that
+//! the loader runs before `main` (`.init_array`). In a process that no pool has started, this
+//! function looks for one environment variable and returns.
 //!
 //! The variable alone does nothing, whatever sets it. It names a descriptor and a token, and the
-//! function goes on only if the descriptor is a socket that this process's own parent has made,
-//! with the same user's rights, and the token is what is in it. If that parent has ended meanwhile,
-//! the process ends, too. A program that runs with more rights than the user who started it
-//! (setuid) never goes on.
+//! function continues only if the descriptor is a socket that this process's own parent made, with
+//! the same user's rights, and the socket contains the token. If that parent has ended in the
+//! meantime, the process exits too. In a program that runs with more rights than the user who
+//! started it (setuid), the function never continues.
 //!
 //! To have nothing run before `main`, leave out the default feature `auto-init`, and call [`init`]
 //! as the first line of `main` if you use those start methods or have threads.
@@ -236,9 +236,9 @@
 //!
 //! # In tests
 //!
-//! The standard harness runs each `#[test]` on a thread of its own, also with `--test-threads=1`,
-//! so a pool's workers come from a fork server there ([`StartMethod::Auto`]), and run functions
-//! that capture nothing:
+//! The standard harness runs each `#[test]` on its own thread, even with `--test-threads=1`, so a
+//! pool's workers come from a fork server there ([`StartMethod::Auto`]), and run non-capturing
+//! functions:
 //!
 //! ```standalone_crate
 //! use forklore::Pool;
@@ -252,7 +252,7 @@
 //! std::thread::spawn(doubles_are_even).join().unwrap();
 //! ```
 //!
-//! Tests whose functions capture are a program of their own, whose `main` calls them one after the
+//! Put tests of capturing closures into a separate program, whose `main` calls them one after the
 //! other (the crate `libtest-mimic` gives it the standard harness's options). In `Cargo.toml`, for
 //! `tests/pools.rs`:
 //!
@@ -266,12 +266,12 @@
 //!
 //! - A process can be forked only while it has **one thread**; with more, the child would inherit
 //!   locks that no thread unlocks. A pool in a program with threads gets its workers from a fork
-//!   server; what only a fork could do ([`fork`], [`Process`], a map of a closure that captures) is
-//!   refused there, with an error that says what to do.
+//!   server; what needs a fork ([`fork`], [`Process`], a map of a capturing closure) fails there,
+//!   with an error that says what to do.
 //! - Arguments and results of non-capturing functions are **copied** as bytes (serde): plain
 //!   numbers fast, vectors of them and strings in one piece, everything else value by value. What a
 //!   closure captures is not copied at all, but forking costs about 0.2 ms for each worker of the
-//!   call, and more in a process with much memory. What all items need is sent once as a context
+//!   call, and more in a process with much memory. Send what all items need once, as a context
 //!   ([`map_with`](Pool::map_with)).
 //! - Values travel **without the names of their fields** (bincode), so serde attributes that need
 //!   names do not survive. A type with `skip_serializing_if`, `flatten`, `untagged` or `tag` is an
@@ -279,17 +279,17 @@
 //!   variant may come back, without an error. A field with `skip` has its default in whatever was
 //!   sent; in a closure's own workers, which inherit the arguments, and on threads it keeps its
 //!   value. Send such a value as a `String` of `serde_json`.
-//! - A panic, exit or death is an error; an endless task is one only in a pool with a
-//!   [`timeout`](pool::Builder::timeout), or of a call that [has one](Pool::timeout). Without it a
-//!   map waits, also for a worker that was stopped (`SIGSTOP`), until that is continued.
-//! - Shared memory reserves addresses, of which a process has 128 TiB, and no memory. There is room
-//!   for thousands of processes, channels and locks at a time, and for hundreds of pools (eight
-//!   times the machine's memory for each).
-//! - What a task changes in its memory is the worker's own and is not seen by the caller, unless it
-//!   lies in what [`shared`], [`sync`] or [`channel`] made.
-//! - Linux only: it stands on `fork`, futexes, robust locks and shared objects.
+//! - A panic, exit or death is an error; an endless task is one only if the pool has a
+//!   [`timeout`](pool::Builder::timeout), or the call [has one](Pool::timeout). Without a limit, a
+//!   map waits, even for a stopped worker (`SIGSTOP`) until that continues.
+//! - Shared memory reserves address space, of which a process has 128 TiB, but no memory. There is
+//!   room for thousands of processes, channels and locks at a time, and for hundreds of pools
+//!   (eight times the machine's memory for each).
+//! - What a task changes in memory changes only its worker's copy; the caller does not see it,
+//!   unless it lies in a type of [`shared`], [`sync`] or [`channel`].
+//! - Linux only: the library depends on `fork`, futexes, robust locks and shared objects.
 
-// docs.rs says which feature each item needs.
+// docs.rs shows which feature each item needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(target_os = "linux"))]
@@ -297,18 +297,18 @@ compile_error!(
     "forklore runs on Linux only: it stands on fork, futexes, robust locks and shared objects"
 );
 
-// The program on the front page is run as the others are.
+// The README's program is tested like the others.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct FrontPage;
 
 mod caught;
 pub mod channel;
-// What the program `forklore-node` needs of the library. Not for others: it changes with both.
+// What the program `forklore-node` needs of the library. Internal: it changes with both.
 #[cfg(feature = "cluster")]
 #[doc(hidden)]
 pub mod cluster;
-// A page, not a part of the library.
+// A page of documentation without code.
 #[cfg(any(doc, doctest))]
 pub mod coming_from_python;
 pub mod cpus;
@@ -331,7 +331,7 @@ pub mod process;
 #[cfg(feature = "progress")]
 pub mod progress;
 pub mod shared;
-// What the forklore kernel compiles its cells against. Not for others: it changes with the kernel.
+// What the forklore kernel compiles its cells against. Internal: it changes with the kernel.
 #[cfg(feature = "notebook")]
 #[doc(hidden)]
 pub mod store;
@@ -345,8 +345,9 @@ mod wire;
 
 pub use channel::{Queue, Receiver, Sender, pipe};
 pub use cpus::{Cpus, cpu_count};
-/// Without a name, so that `use forklore::*;` is enough for the stock kernel too to show a cell's
-/// last expression: where the trait is not in scope, it takes rustc's hint for the learner's error.
+/// Imported without a name, so that with `use forklore::*;` the stock kernel can show a cell's last
+/// expression too: without the trait in scope, that kernel reports rustc's hint as the learner's
+/// error.
 #[cfg(feature = "notebook")]
 #[doc(hidden)]
 pub use display::cell::EvcxrDisplay as _;

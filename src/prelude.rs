@@ -1,4 +1,4 @@
-//! What a program uses daily, in one line.
+//! Everyday names in one import.
 //!
 //! ```standalone_crate
 //! use forklore::prelude::*;

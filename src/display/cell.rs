@@ -1,4 +1,4 @@
-//! What the kernel puts around a learner's code. Not for others: it changes with the kernel.
+//! The code that the kernel puts around a learner's code. Internal: it changes with the kernel.
 
 use std::fmt::{self, Debug};
 use std::process::ExitCode;
@@ -12,8 +12,7 @@ pub use crate::{
     __forklore_time as time, __forklore_timeit as timeit,
 };
 
-/// What the kernel imports into every session. It does so by one line, as evcxr gives several any
-/// order.
+/// What the kernel imports into every session, in one line, because evcxr may reorder several.
 #[doc(hidden)]
 pub mod names {
     pub use super::{EvcxrDisplay as _, local as _l, time as _t, timeit as _ti};
@@ -21,9 +20,9 @@ pub mod names {
 
 /// Shows the value of a cell's last expression.
 ///
-/// evcxr appends `.evcxr_display()` to that expression. A type's own method of that name is
-/// inherent and comes first; this trait, which every session imports, gives it to all the others
-/// that implement `Debug`.
+/// evcxr appends `.evcxr_display()` to that expression. A type's own inherent method of that name
+/// takes precedence; this trait, which every session imports, gives it to all other types that
+/// implement `Debug`.
 pub trait EvcxrDisplay {
     /// Shows the value, unless it is `()`.
     fn evcxr_display(&self);
@@ -37,7 +36,7 @@ impl<T: Debug + ?Sized> EvcxrDisplay for T {
 }
 
 impl<T: Debug> Timed<T> {
-    /// How a cell shows it: the times, then the value.
+    /// Shows the value in a cell: the times, then the value.
     #[doc(hidden)]
     pub fn evcxr_display(&self) {
         println!("{self}");
@@ -46,7 +45,7 @@ impl<T: Debug> Timed<T> {
 }
 
 impl Timeit {
-    /// How a cell shows it.
+    /// Shows the value in a cell.
     #[doc(hidden)]
     pub fn evcxr_display(&self) {
         println!("{self}");
@@ -58,7 +57,7 @@ fn show_value(type_name: &str, value: &dyn Debug) {
     if type_name == "()" {
         return;
     }
-    // As the kernel's `:fmt` and `:types` say.
+    // Set by the kernel's `:fmt` and `:types`.
     let is_set = |name| std::env::var_os(name).is_some();
     let mut text = match is_set("FORKLORE_PRETTY") {
         true => format!("{value:#?}"),
@@ -99,7 +98,7 @@ fn types_are_shown_without_their_paths() {
     message = "`main` returns `{Self}`, and a cell runs a `main` that returns `()`, a `Result` or an `ExitCode`"
 )]
 pub trait Termination {
-    /// The error that the program ends with, as it would print it.
+    /// The error that the program ends with, as the program would print it.
     fn error(self) -> Option<String>;
 }
 
@@ -128,7 +127,7 @@ impl<T: Termination, E: Debug> Termination for Result<T, E> {
 ///
 /// # Errors
 ///
-/// When the program failed: what it would have printed.
+/// If the program failed: what it would have printed.
 pub fn ended(outcome: impl Termination) -> Result<(), String> {
     outcome.error().map_or(Ok(()), Err)
 }
@@ -145,13 +144,13 @@ fn a_program_fails_as_it_would_without_a_notebook() {
     assert!(ended(Ok::<_, String>(ExitCode::FAILURE)).is_err());
 }
 
-/// Prints what a clock has measured.
+/// Prints the measurement of a clock.
 #[inline(never)]
 pub fn say(measured: &dyn fmt::Display) {
     println!("{measured}");
 }
 
-/// `%%time`, first line: a clock, by the name that the cell gives it.
+/// `%%time`, first line: starts a clock under the name that the cell gives it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __forklore_clock_start {
@@ -178,7 +177,7 @@ macro_rules! __forklore_clock_stop {
     };
 }
 
-/// `%time`: measures one expression, prints, and gives its value.
+/// `%time`: measures one expression, prints the times, and returns its value.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __forklore_time {
@@ -205,7 +204,8 @@ macro_rules! __forklore_timeit {
 }
 
 /// A `let` that evcxr does not see, so that it does not keep the variable for later cells. `_l!(`
-/// is as long as `let `. The cell is told so; that nothing uses the variable is no news.
+/// is as long as `let `. The cell already reports that the variable is not kept, so a warning about
+/// an unused variable would be noise.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __forklore_local {
@@ -234,7 +234,7 @@ mod tests {
         let own = Own(&shown);
         own.evcxr_display();
         assert!(shown.take());
-        // What has no method of its own has the trait's; for `()` that shows nothing.
+        // A type without its own method uses the trait's; for `()` that shows nothing.
         ().evcxr_display();
     }
 

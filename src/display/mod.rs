@@ -1,5 +1,4 @@
-//! Output that is more than text, and that changes in place: shown by the forklore kernel while the
-//! cell runs.
+//! Rich output that can change in place: the forklore kernel shows it while the cell runs.
 //!
 //! ```
 //! use forklore::display::{Bundle, Live, show};
@@ -11,12 +10,12 @@
 //! }
 //! ```
 //!
-//! What is shown travels in the program's own standard output, so it keeps its place among what is
-//! printed, and it may come from any process that has inherited that output, such as a worker. For
-//! the forklore kernel it is a control sequence that terminals ignore, in pieces that are short
-//! enough not to be mixed with other processes' output. The stock evcxr kernel gets blocks of its
-//! own convention. Everything else gets the bundle's plain text. Only the first of these can change
-//! what it has shown; elsewhere a [`Live`] shows its first and its last state.
+//! Rich output travels in the program's own standard output, so it keeps its position among the
+//! printed lines, and may come from any process that has inherited that output, such as a worker.
+//! For the forklore kernel it is a control sequence that terminals ignore, in pieces short enough
+//! not to be mixed with other processes' output. The stock evcxr kernel gets blocks in its own
+//! convention. Everything else gets the bundle's plain text. Only the forklore kernel can change
+//! output in place; elsewhere a [`Live`] shows its first and its last state.
 
 #[cfg(feature = "notebook")]
 #[doc(hidden)]
@@ -26,15 +25,14 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A control sequence's number, and what ends it.
+/// The start of a control sequence, with its number, and its end.
 const INTRODUCER: &str = "\x1b]7717;";
 const TERMINATOR: &str = "\x1b\\";
-/// How much of a message is put into one piece. In base64 and with what is around it, a piece then
-/// has less than the 4096 bytes (`PIPE_BUF`) up to which Linux does not split a write to a pipe.
+/// The payload of one piece. In base64 and with its framing, a piece stays below the 4096 bytes
+/// (`PIPE_BUF`) up to which Linux does not split a write to a pipe.
 const PIECE_BYTES: usize = 2970;
 
-/// One thing to show, in as many MIME types as it has: the front end takes the richest that it can
-/// show.
+/// One output in one or more MIME types: the front end shows the richest that it supports.
 ///
 /// # Example
 /// ```
@@ -83,7 +81,7 @@ impl Bundle {
         self
     }
 
-    /// Adds the plain text that is shown where nothing richer can be.
+    /// Adds the plain text for front ends that can show nothing richer.
     pub fn with_text(self, text: impl Into<String>) -> Bundle {
         self.with("text/plain", text)
     }
@@ -107,7 +105,7 @@ impl Bundle {
             }
             push_json_string(&mut json, mime);
             json.push(':');
-            // SVG ends in +xml; what ends in +json is JSON already.
+            // SVG ends in +xml; content of a +json type is already JSON.
             if mime == "application/json" || mime.ends_with("+json") {
                 json.push_str(content);
             } else {
@@ -119,7 +117,7 @@ impl Bundle {
     }
 }
 
-/// Shows a bundle below what has been shown.
+/// Shows a bundle below the earlier output.
 ///
 /// # Panics
 ///
@@ -132,8 +130,8 @@ pub fn show(bundle: &Bundle) {
     }
 }
 
-/// Clears what the cell has shown so far: at once, or, if `wait`, when the next output comes, which
-/// does not flicker. Nothing happens where nothing can be cleared.
+/// Clears the cell's output so far: at once, or, if `wait`, together with the next output, which
+/// avoids flicker. Outside of the forklore kernel it does nothing.
 ///
 /// # Panics
 ///
@@ -144,7 +142,7 @@ pub fn clear(wait: bool) {
     }
 }
 
-/// Something shown that changes in place. See the [module](self).
+/// An output that changes in place. See the [module](self).
 ///
 /// # Fork safety
 ///
@@ -152,7 +150,7 @@ pub fn clear(wait: bool) {
 #[derive(Debug)]
 pub struct Live {
     id: String,
-    /// Where it cannot change in place: the last state, if it has not been shown.
+    /// Where output cannot change in place: the last state, if not yet shown.
     unshown: Option<Bundle>,
 }
 
@@ -192,8 +190,8 @@ impl Drop for Live {
     }
 }
 
-/// Says that a line is about to be read from standard input, to the front end that asks the user.
-/// False where there is none.
+/// Announces a read from standard input to the front end, which asks the user. False without a
+/// front end.
 #[cfg(feature = "notebook")]
 #[inline(never)]
 pub(crate) fn send_prompt(prompt: &str, is_password: bool) -> bool {
@@ -212,7 +210,7 @@ pub(crate) fn send_prompt(prompt: &str, is_password: bool) -> bool {
     true
 }
 
-/// Who reads this process's standard output.
+/// What reads this process's standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Listener {
     Forklore,
@@ -243,14 +241,14 @@ fn message(kind: &str, id: Option<&str>, bundle: &Bundle) -> String {
     json
 }
 
-/// Writes a message in pieces: `ESC ] 7717 ; id ; more ; base64 ESC \`, each in a write of its own.
+/// Writes a message in pieces: `ESC ] 7717 ; id ; more ; base64 ESC \`, each in its own write.
 fn send(message: &str) {
     let written = write_pieces(&mut io::stdout().lock(), message);
     written.expect("failed printing to stdout");
 }
 
 fn write_pieces(out: &mut dyn io::Write, message: &str) -> io::Result<()> {
-    // What is still in the buffer comes first, and must not be in the same write.
+    // Flush first: buffered output must not be in the same write.
     out.flush()?;
     let id = unique_id();
     let mut pieces = message.as_bytes().chunks(PIECE_BYTES).peekable();
@@ -270,8 +268,7 @@ fn print_blocks(bundle: &Bundle) {
     }
 }
 
-/// A name that no other display has: the clock never gives the same nanosecond twice to one
-/// process.
+/// A unique name: the clock never returns the same nanosecond twice to one process.
 fn unique_id() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let nanos = now.map_or(0, |now| now.as_nanos());
@@ -352,7 +349,7 @@ mod tests {
         assert_eq!(Bundle::text("a").with_text("b"), Bundle::text("b"));
     }
 
-    /// Keeps each write apart, as a pipe would.
+    /// Keeps each write separate, as a pipe would.
     struct Writes(Vec<Vec<u8>>);
 
     impl io::Write for Writes {

@@ -7,11 +7,12 @@ use super::call::callable::Unary;
 use super::{Pending, Pool};
 
 impl Pool {
-    /// Begins to run `f` on one argument, and returns at once. Any number may be on their way.
+    /// Starts `f` on one argument in a worker and returns at once. Any number of such calls may be
+    /// pending.
     ///
-    /// If `f` has captured something, a worker is forked for it as soon as fewer such workers than
-    /// the pool has are at work; until then it waits for its turn ([`Pending`]), and sees this
-    /// process's memory as it is then.
+    /// If `f` captures state, a worker is forked for it. At most as many such workers run at a time
+    /// as the pool has workers; until its turn, the call waits ([`Pending`]), and then it sees this
+    /// process's memory as of the fork.
     ///
     /// # Example
     /// ```standalone_crate
@@ -34,7 +35,7 @@ impl Pool {
         Pending::one(self.call().begin(Unary(f), std::iter::once(arg)))
     }
 
-    /// Begins to apply `f` to every argument, and returns as soon as they are encoded.
+    /// Starts applying `f` to every argument, and returns as soon as they are encoded.
     pub fn map_async<F, I, A, R>(&self, f: F, args: I) -> Pending<Vec<R>>
     where
         F: Fn(A) -> R + 'static,

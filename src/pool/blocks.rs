@@ -1,4 +1,4 @@
-//! A lazy map out of many that are not.
+//! A lazy map made of many eager ones.
 
 use std::iter::Fuse;
 use std::time::{Duration, Instant};
@@ -6,12 +6,12 @@ use std::vec::IntoIter;
 
 use crate::error::Outcome;
 
-/// Blocks grow until one takes this long: then it costs little that the next begins when the last
-/// of this one has ended.
+/// Blocks grow until one takes this long: then it costs little that the next one starts only after
+/// the last task of this one.
 const LONG_ENOUGH: Duration = Duration::from_millis(20);
 const LARGEST_BLOCK: usize = 1 << 16;
 
-/// The results of a map, for which arguments are taken and run block by block.
+/// The results of a map that takes and runs its arguments block by block.
 pub(crate) struct Blocks<F, I: Iterator, R, Run> {
     f: F,
     args: Fuse<I>,
@@ -27,7 +27,7 @@ where
     I: Iterator,
     Run: FnMut(&F, Vec<I::Item>) -> Vec<Outcome<R>>,
 {
-    /// Begins with blocks of `n_first` items.
+    /// Starts with blocks of `n_first` items.
     pub(crate) fn new(f: F, args: I, n_first: usize, run: Run) -> Self {
         Blocks {
             f,

@@ -1,4 +1,4 @@
-//! One call for each worker, whatever it is at.
+//! Calls that run once on each worker.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,15 +10,15 @@ use super::call::run;
 use super::map::all_or_panic;
 
 impl Pool {
-    /// Runs `f` once on each worker, and returns one result for each, always in the same order of
-    /// workers: to set something up in all of them, or to ask all of them.
+    /// Runs `f` once on each worker, for example to set something up or to query state, and returns
+    /// one result for each, always in the same order of workers.
     ///
-    /// A worker that is at work comes to it when it has finished what it has. The item that an
-    /// error names is the worker's index.
+    /// A busy worker runs `f` when it has finished its current work. The item that an error names
+    /// is the worker's index.
     ///
     /// # Panics
-    /// As [`map`](Pool::map), and if `f` has captured something: the workers exist already, and
-    /// have not inherited it.
+    /// As [`map`](Pool::map), and if `f` captures state: the workers already exist and have not
+    /// inherited it.
     ///
     /// # Example
     /// ```standalone_crate

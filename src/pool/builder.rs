@@ -1,4 +1,4 @@
-//! What a pool is like: chosen before it is made.
+//! A pool's configuration.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -20,7 +20,7 @@ use super::settings::{Initializer, Settings, StartMethod, check_limit};
 use super::workers::conditions::Conditions;
 use super::workers::start;
 
-/// Chooses what a [`Pool`] is like.
+/// Configures a [`Pool`] before building it.
 #[derive(Default)]
 #[must_use = "a builder makes a pool only when `build` is called"]
 pub struct Builder {
@@ -37,22 +37,22 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The number of workers; without it, one for each processor that this process may use.
+    /// Sets the number of workers; the default is one for each CPU that this process may use.
     pub fn workers(mut self, n: usize) -> Builder {
         self.n_workers = Some(n);
         self
     }
 
-    /// How workers are started: by a fork of this process while it has one thread, and by a fork
-    /// server otherwise, unless something else is said.
+    /// Sets how workers are started; by default, by a fork of this process while it has one thread,
+    /// and by a fork server otherwise.
     pub fn start_method(mut self, method: StartMethod) -> Builder {
         self.method = method;
         self
     }
 
-    /// What each worker runs once when it starts, also one that replaces another. For workers that
-    /// are not forked from this process, it must be non-capturing, and the function itself: not a
-    /// pointer to one.
+    /// Sets a function that each worker runs once when it starts, including a worker that replaces
+    /// another. For workers that are not forked from this process, it must be non-capturing, and
+    /// the function itself, not a function pointer.
     pub fn initializer<F: Fn() + 'static>(mut self, f: F) -> Builder {
         self.initializer = Some(Initializer {
             run: Arc::new(ThreadBound::new(Box::new(f))),
@@ -65,7 +65,7 @@ impl Builder {
         self
     }
 
-    /// How the items of each map are cut into chunks; the pool's own choice without it.
+    /// Sets how the items of each map are cut into chunks; by default the pool chooses.
     ///
     /// # Example
     /// ```standalone_crate
@@ -83,31 +83,31 @@ impl Builder {
         self
     }
 
-    /// After how many tasks a worker is replaced by a fresh one, which gives back whatever the old
-    /// one had leaked. It finishes the chunk that it is at, so it may run a few more.
+    /// Replaces each worker with a fresh one after this many tasks, which frees whatever the old
+    /// one leaked. A worker finishes its current chunk first, so it may run a few more.
     pub fn max_tasks_per_worker(mut self, n: usize) -> Builder {
         self.max_tasks = Some(n as u64);
         self
     }
 
-    /// How long one task may take; [`Pool::timeout`] limits the tasks of one call. A worker that is
-    /// at one for longer is killed and replaced, also when it hangs in a system call or was stopped
+    /// Limits the time of each task; [`Pool::timeout`] limits the tasks of one call. A worker whose
+    /// task takes longer is killed and replaced, even if it hangs in a system call or was stopped
     /// (`SIGSTOP`); the task's error [`is_timed_out()`](crate::TaskError::is_timed_out) and names
     /// the item and the process. All other results arrive. Without a limit, a map waits.
     ///
-    /// The limit counts for each task, not for the whole map, and is enforced while the owner
-    /// waits: in `map` and its like, in `imap`'s `next`, in [`Pending`](super::Pending)'s `ready`,
-    /// `wait` and `get`, in `join`. No thread keeps time, so a pending result that is not asked for
-    /// may take as long as it likes. A task is ended within an eighth of the limit (at least 1 ms)
-    /// after it. Time in which the waiting process itself was stopped (Ctrl-Z, a debugger) is not
-    /// counted. The
-    /// [initialiser](Builder::initializer) has the same limit, but at least 1 s.
+    /// The limit applies to each task, not to the whole map, and is enforced while the owner waits:
+    /// in `map` and the like, in `imap`'s `next`, in [`Pending`](super::Pending)'s `ready`, `wait`
+    /// and `get`, in `join`. There is no timer thread, so a pending result has no limit while
+    /// nothing waits for it. A worker is killed at most an eighth of the limit (at least 1 ms)
+    /// after the limit passes. Time in which the waiting process itself was stopped (Ctrl-Z, a
+    /// debugger) does not count. The [initialiser](Builder::initializer) has the same limit, but at
+    /// least 1 s.
     ///
-    /// What ends is the worker. Programs that its task had started (`Command`) go on, without a
-    /// parent that waits for them, unless the pool [kills them too](Builder::kill_descendants).
+    /// Only the worker is killed. Programs that its task started (`Command`) keep running, without
+    /// a parent that waits for them, unless the pool [kills them too](Builder::kill_descendants).
     ///
-    /// A process that gives up its privileges after it has made a pool may not end workers that
-    /// kept theirs. A task over its limit is an error then as well, and the pool is closed.
+    /// A process that gives up its privileges after it has made a pool may not kill workers that
+    /// kept theirs. Then a task over its limit is still an error, and the pool is closed.
     ///
     /// # Example
     /// ```standalone_crate
@@ -125,10 +125,10 @@ impl Builder {
         self
     }
 
-    /// How much CPU time one task may use, its threads' together. Everything that
-    /// [`timeout`](Builder::timeout) says holds for this limit, too, but for the clock: a task that
-    /// sleeps or waits does not use it up, and neither does a busy machine. What a task's child
-    /// processes use does not count.
+    /// Limits the CPU time of each task, summed over its threads. Everything that
+    /// [`timeout`](Builder::timeout) says also holds for this limit, except the clock: a task that
+    /// sleeps or waits does not use it up, and neither does a busy machine. CPU time of a task's
+    /// child processes does not count.
     ///
     /// # Example
     /// ```standalone_crate
@@ -147,14 +147,15 @@ impl Builder {
         self
     }
 
-    /// How much private memory a worker may have, in bytes: what it writes to and shares with no
-    /// other process (`RLIMIT_DATA`, getrlimit(2)). What it inherits by fork counts; the pool's
-    /// shared memory and the stack do not.
+    /// Limits the private memory of a worker, in bytes: memory that it can write to and shares with
+    /// no other process (`RLIMIT_DATA`, getrlimit(2)). Memory that it inherits by fork counts; the
+    /// pool's shared memory and the stack do not.
     ///
     /// A task that is refused memory under this limit aborts its worker, as Rust programs do; its
     /// error [`is_out_of_memory()`](crate::TaskError::is_out_of_memory), and the worker is
-    /// replaced. A task that asks first (`Vec::try_reserve`) can go on without. A worker that has
-    /// more than this when it starts is an error of the first call, which says how much it has.
+    /// replaced. A task that checks first (`Vec::try_reserve`) can continue without. If a worker
+    /// already has more than this when it starts, the first call returns an error that says how
+    /// much.
     ///
     /// # Example
     /// ```standalone_crate
@@ -170,14 +171,15 @@ impl Builder {
         self
     }
 
-    /// Adds to the niceness of the workers, up to 19: the higher it is, the less they disturb what
-    /// else runs here. Lowering it takes a privilege.
+    /// Adds to the niceness of the workers, up to 19: the higher it is, the less they disturb other
+    /// programs. Lowering it takes a privilege.
     pub fn nice(mut self, n: i32) -> Builder {
         self.conditions.niceness = n;
         self
     }
 
-    /// Sets a variable in the workers' environment, on top of what they have from this process.
+    /// Sets a variable in the workers' environment, in addition to those that they inherit from
+    /// this process.
     ///
     /// # Example
     /// ```standalone_crate
@@ -194,15 +196,15 @@ impl Builder {
         self
     }
 
-    /// The folder in which the workers start; without it, this process's own.
+    /// Sets the folder in which the workers start; the default is this process's own.
     pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> Builder {
         self.conditions.current_dir = Some(folder.into().into_os_string());
         self
     }
 
-    /// Whether a worker that is killed, because its task is over a limit or the pool is
-    /// [terminated](Pool::terminate), takes with it all processes that its tasks have started, and
-    /// that those have started. Without this they go on.
+    /// Sets whether all descendants of a worker (the processes that its tasks started, and those
+    /// that they started) are killed with it when its task is over a limit or the pool is
+    /// [terminated](Pool::terminate). By default they keep running.
     ///
     /// Processes whose parents have ended become the worker's children (`PR_SET_CHILD_SUBREAPER`,
     /// prctl(2)), so a task cannot hide one; as zombies they stay until the worker ends.
@@ -212,11 +214,11 @@ impl Builder {
         self
     }
 
-    /// How often a task is tried again whose worker died; without this, never, because the pool
-    /// cannot know what it had done before.
+    /// Sets how often a task is retried if its worker died. The default is never, because the pool
+    /// cannot know what the task had already done.
     ///
-    /// A panic is a result and not tried again, and neither is a task that took too long.
-    /// [`TaskError::tries`](crate::TaskError::tries) says how often a task was tried in vain.
+    /// A panic is a result and is not retried, and neither is a task that took too long.
+    /// [`TaskError::tries`](crate::TaskError::tries) says how often a failed task was tried.
     pub fn retries(mut self, n: u32) -> Builder {
         self.retries = n;
         self
@@ -226,10 +228,10 @@ impl Builder {
     ///
     /// # Errors
     /// As [`Pool::new`] and [`Pool::with_workers`]; `is_multi_threaded()` if this process has
-    /// several threads and the method is [`StartMethod::Fork`]; and `is_invalid_input()` if a
-    /// worker is to run 0 tasks, a task may take no time, the initialiser cannot travel, a
-    /// variable's name cannot be one, or the folder is none. A limit that a worker cannot start
-    /// under, or a niceness that it may not have, is an error of the first call, which names it.
+    /// several threads and the method is [`StartMethod::Fork`]; and `is_invalid_input()` if
+    /// `max_tasks_per_worker` is 0, a time limit is 0, the initialiser cannot be sent, a variable's
+    /// name is invalid, or the folder is not a folder. If a worker cannot start under a limit, or
+    /// may not have its niceness, the first call returns an error that names it.
     pub fn build(self) -> Result<Pool> {
         let n_workers = self.n_workers.unwrap_or_else(cpu_count);
         Ok(Pool {
@@ -237,10 +239,10 @@ impl Builder {
         })
     }
 
-    /// What the pool is like.
+    /// The pool's settings.
     ///
     /// # Errors
-    /// As [`build`](Builder::build), but for what starting workers may bring.
+    /// As [`build`](Builder::build), except for errors from starting workers.
     pub(super) fn settings(self) -> Result<Settings> {
         if self.max_tasks == Some(0) {
             return Err(Error::invalid_input(
@@ -281,7 +283,8 @@ impl Builder {
 
 /// Runs a non-capturing initialiser, in a process that knows only this function's symbol.
 extern "C" fn run_shipped<F: Fn()>() -> bool {
-    // SAFETY: a type without size has no state to be invalid, and the builder held such a value.
+    // SAFETY: a zero-sized type has no state that could be invalid, and the builder held such a
+    // value.
     let f: &F = unsafe { NonNull::dangling().as_ref() };
     caught::run(f).is_ok()
 }

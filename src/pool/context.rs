@@ -1,12 +1,12 @@
-//! A value that all tasks of a map read, and that is sent to each worker once.
+//! A value that all tasks of a map read, sent to each worker once.
 //!
 //! ```text
 //!  owner:   value ── encode, once ──▶ a `ContextMemory` that workers read; each job names what it holds
 //!  worker:  decode, once ──▶ &value ──▶ f(&value, item), for each of its items
 //! ```
 //!
-//! What was written is given back when the last that names it is gone: the jobs of the call, and
-//! the [`Context`], if it is one.
+//! Its memory is released once nothing names it any more: neither a job of the call nor, if there
+//! is one, the [`Context`].
 
 use std::fmt;
 use std::ops::Deref;
@@ -20,9 +20,9 @@ use crate::wire::{self, Sink};
 
 /// A context that stays with the workers over many maps.
 ///
-/// A plain value is sent again with each [`map_with`](crate::Pool::map_with); this one once to each
-/// pool that it is used with, and each worker decodes it once in its life. The workers forget it
-/// when it is dropped, all its clones included. Clones are cheap, and may be used by other threads.
+/// A plain value is sent again with each [`map_with`](crate::Pool::map_with); a `Context` is sent
+/// once to each pool that uses it, and each worker decodes it once. The workers drop it when its
+/// last clone is dropped. Clones are cheap, and other threads may use them.
 ///
 /// It dereferences to its value.
 ///
@@ -43,7 +43,7 @@ pub struct Context<C>(Arc<Inner<C>>);
 
 struct Inner<C> {
     value: C,
-    /// Where it was written, once for each memory that is still there.
+    /// Where it is written: one entry for each memory that still exists.
     written: Mutex<Vec<Arc<Written>>>,
 }
 
@@ -88,7 +88,7 @@ impl<C: fmt::Debug> fmt::Debug for Context<C> {
             and borrows nothing, or a `Context` of one"
 )]
 pub trait AsContext: Source {
-    /// What tasks get a reference to.
+    /// The type that tasks get a reference to.
     type Value: Serialize + DeserializeOwned;
 
     /// The value.
@@ -111,9 +111,9 @@ impl<C: Serialize + DeserializeOwned> AsContext for Context<C> {
     }
 }
 
-/// Something that can be written down for workers. What no other crate can implement.
+/// A value that can be written for workers. Sealed: no other crate can implement it.
 pub trait Source {
-    /// Writes it into `memory`, or finds it there.
+    /// Writes the value into `memory`, or finds it there.
     ///
     /// # Errors
     /// `is_encode()`, or `is_os()` if there is no room.
@@ -133,7 +133,7 @@ impl<C: Serialize + DeserializeOwned> Source for Context<C> {
     }
 }
 
-/// Held while it is encoded: of threads that come at the same time, one encodes.
+/// Held while the value is encoded, so that only one of several threads encodes it.
 fn find_or_write(
     written: &Mutex<Vec<Arc<Written>>>,
     memory: &Arc<dyn ContextMemory>,
@@ -155,17 +155,17 @@ pub type Encode<'e> = dyn FnMut(&mut dyn Sink) -> Result<()> + 'e;
 
 /// Where workers find contexts: each transport has its own.
 pub trait ContextMemory: Send + Sync {
-    /// Writes a context down, under a name that no other that is there has. It is not 0.
+    /// Writes a context and returns its name: unique among those that exist, and not 0.
     ///
     /// # Errors
-    /// What `encode` says, or that there is no room.
+    /// Those of `encode`, or if there is no room.
     fn write(&self, encode: &mut Encode<'_>) -> Result<u64>;
 
-    /// Forgets one: no job that names it is open. Workers drop what they have of it.
+    /// Drops a context that no open job names. Workers drop their copies.
     fn forget(&self, name: u64);
 }
 
-/// A context where workers find it. It is forgotten when this is dropped.
+/// A context in a memory where workers find it. Dropping this drops the context.
 pub struct Written {
     name: u64,
     memory: Weak<dyn ContextMemory>,
@@ -173,7 +173,7 @@ pub struct Written {
 
 impl Written {
     /// # Errors
-    /// As [`ContextMemory::write`]; they say that it was the context.
+    /// As [`ContextMemory::write`], with a message that mentions the context.
     pub(super) fn new(
         memory: &Arc<dyn ContextMemory>,
         encode: &mut Encode<'_>,
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(context.written(&memories[1]).unwrap().name(), 1);
         assert_eq!((names[0].alive(), names[1].alive()), (vec![3], vec![1]));
         drop(context);
-        // A job still names it.
+        // A job still names the second.
         assert_eq!((names[0].alive(), names[1].alive()), (vec![3], vec![]));
         drop(first);
         assert!(names[0].alive().is_empty());

@@ -24,27 +24,27 @@ use super::call::way::Mappable;
 use super::context::Written;
 use super::plan::Schedule;
 
-/// How many chunks are in flight for each worker: one that runs, one that waits, and one whose
-/// results are on their way.
+/// Chunks in flight per worker: one that runs, one that waits, and one whose results are being
+/// collected.
 const CHUNKS_PER_WORKER: usize = 3;
-/// Chunks grow until one is worth the way it has to go, and no further: what is in flight is what
-/// is held in memory.
+/// Chunks grow until one takes this long, so that its transport pays off, and no further, because
+/// everything in flight takes memory.
 const WORTH_ITS_WAY: Duration = Duration::from_micros(200);
 const LARGEST_CHUNK: usize = 4096;
 
-/// A map whose arguments come one by one and whose results go one by one.
+/// A map that takes arguments and yields results one by one.
 struct Stream<C, I: Iterator> {
-    /// Dropped first: what is in flight needs the workers.
+    /// Dropped first: chunks in flight need the workers.
     window: VecDeque<Chunk>,
     shared: Arc<Shared>,
     function: Function,
     options: Options,
-    /// Workers that were forked for this stream have inherited it from here.
+    /// Workers that are forked for this stream inherit it from here.
     f: Box<C>,
-    /// What all tasks get beside their arguments, once it was written.
+    /// The context, once it is written.
     context: Option<Arc<Written>>,
     args: Fuse<I>,
-    /// The panic of the arguments' iterator, kept until the results of what came before it are
+    /// The panic of the arguments' iterator, kept until the results of the items before it are
     /// taken.
     panic: Option<Payload>,
     /// The next argument: its index in the input.
@@ -52,7 +52,7 @@ struct Stream<C, I: Iterator> {
     chunk_items: usize,
 }
 
-/// A part of the input on its way.
+/// A part of the input in flight.
 struct Chunk {
     flight: Flight,
     first_index: usize,
@@ -85,7 +85,7 @@ where
         })
     }
 
-    /// The results of the oldest chunk, or of any that has ended, with the first one's item.
+    /// The results of the oldest chunk, or of any finished one, with the item of the first result.
     /// `None` at the end of the input.
     #[track_caller]
     fn next_chunk(&mut self, in_order: bool) -> Option<(usize, Vec<Outcome<C::Output>>)> {
@@ -113,7 +113,7 @@ where
         Some((chunk.first_index, results))
     }
 
-    /// How many items were taken from the input and not given back as results.
+    /// The number of items that were taken from the input and not yet returned as results.
     fn n_in_flight(&self) -> usize {
         self.window.iter().map(|chunk| chunk.flight.n_items()).sum()
     }
@@ -132,7 +132,7 @@ where
                 return Ok(());
             }
             encoded.context = self.written()?;
-            // A chunk is one worker's; what is divided further is the stream.
+            // One worker runs the whole chunk; the stream is what is divided.
             let options = self.options.scheduled(Schedule::Fixed(n_items));
             let options = options.beginning_at(self.next_index);
             self.window.push_back(Chunk {
@@ -147,7 +147,7 @@ where
         Ok(())
     }
 
-    /// What all tasks get beside their arguments, unless the workers inherit it.
+    /// The context, unless the workers inherit it.
     fn written(&mut self) -> Result<Option<Arc<Written>>> {
         if C::IS_SHIPPED
             && self.context.is_none()
@@ -162,7 +162,7 @@ where
     /// is woken when that changes.
     #[cfg(feature = "async")]
     fn poll_chunk(&mut self, in_order: bool, waker: &Waker) -> bool {
-        // What is wrong with filling it, the next chunk says; and so it does that there is none.
+        // `next_chunk` reports a failure to fill the window, and the end of the input.
         if self.fill_window().is_err() || self.window.is_empty() {
             return true;
         }
@@ -184,7 +184,7 @@ where
     }
 }
 
-/// Arguments that end where their iterator panics: what it had given before is not lost.
+/// Arguments that end where their iterator panics, so that the items before it are not lost.
 struct UntilPanic<'a, I> {
     args: I,
     panic: &'a mut Option<Payload>,
@@ -226,11 +226,11 @@ where
     A: Serialize + DeserializeOwned,
     C::Output: Serialize + DeserializeOwned,
 {
-    /// Begins a lazy map; its results come `in_order`, or as they are there.
+    /// Starts a lazy map; results come `in_order`, or as soon as they are ready.
     ///
     /// # Panics
-    /// If no call can be made: the pool is closed, or workers that the function needs cannot be
-    /// forked.
+    /// If no call can be made, because the pool is closed or the workers that the function needs
+    /// cannot be forked.
     #[track_caller]
     pub(super) fn begin(
         call: &Call<'_>,
@@ -278,7 +278,7 @@ where
         Some(())
     }
 
-    /// The next result if it is there. If not, the task of `waker` is woken when it is.
+    /// The next result if it is ready. If not, the task of `waker` is woken when it is.
     #[cfg(feature = "async")]
     pub(super) fn poll_next(&mut self, waker: &Waker) -> Poll<Option<(usize, C::Output)>> {
         loop {

@@ -5,11 +5,11 @@ use crate::error::Result;
 use super::Pool;
 
 impl Pool {
-    /// Changes the number of workers to `n`. New ones start at once; those that are too many finish
-    /// the chunk that they are at, and leave.
+    /// Changes the number of workers to `n`. New ones start at once; surplus workers finish their
+    /// current chunk and exit.
     ///
     /// # Errors
-    /// As [`with_workers`](Pool::with_workers); the number is as before then. `is_closed()` if the
+    /// As [`with_workers`](Pool::with_workers); the number is then unchanged. `is_closed()` if the
     /// pool takes no more tasks.
     ///
     /// # Example
@@ -24,14 +24,15 @@ impl Pool {
         self.shared.resize(n)
     }
 
-    /// Takes no more tasks; the workers end when they have finished what they have.
+    /// Closes the pool: it takes no more tasks, and the workers exit when they have finished
+    /// theirs.
     pub fn close(&self) {
         self.shared.close();
     }
 
-    /// Closes the pool and waits until everything that was begun is done and every worker has
-    /// ended. None is left then. A task whose [`Pending`](super::Pending) or iterator was dropped
-    /// is not waited for: if it still runs, its worker is killed.
+    /// Closes the pool and waits until every started call is done and every worker has been reaped.
+    /// It does not wait for a task whose [`Pending`](super::Pending) or iterator was dropped: if it
+    /// still runs, its worker is killed.
     pub fn join(&self) {
         self.shared.join();
     }
@@ -39,16 +40,16 @@ impl Pool {
     /// Kills the workers at once, whatever they are doing, and closes the pool.
     ///
     /// A worker that this process may not kill, because it has given up the privileges with which
-    /// it made the pool, leaves as soon as its task is done; for those at work, this waits for a
-    /// second at most.
+    /// it made the pool, exits as soon as its task is done; this waits for such workers for at most
+    /// a second.
     pub fn terminate(&self) {
         self.shared.terminate();
     }
 }
 
 impl Drop for Pool {
-    /// Closes the pool and waits for its workers, where they are this process's. While a panic
-    /// unwinds, it kills them: what they would still do, its owner no longer waits for.
+    /// Closes the pool and waits for its workers, if they are this process's. While a panic
+    /// unwinds, it kills them, because the owner no longer waits for their results.
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.shared.terminate();

@@ -1,4 +1,4 @@
-//! One way to call every pool.
+//! A common interface for all pools.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,12 +11,12 @@ use super::context::AsContext;
 use super::plan::Schedule;
 use super::star::StarFn;
 
-/// Something that applies a function to every argument: processes, threads, or this thread alone.
+/// Applies a function to every argument: in processes, threads, or this thread alone.
 ///
-/// Code that is generic over `Map` changes from one to another by a word. The bounds are those that
-/// all of them need together; each type's own method of the same name asks for less.
+/// Code that is generic over `Map` switches between them by one word. The bounds are the union of
+/// what all of them need; each type's own method of the same name requires less.
 ///
-/// Only this library's types implement it, so that it can grow.
+/// It is sealed, so that methods can be added.
 ///
 /// # Example
 /// ```standalone_crate
@@ -33,7 +33,7 @@ use super::star::StarFn;
 /// # Ok(()) }
 /// ```
 pub trait Map: Sealed {
-    /// How many arguments can be worked on at the same time.
+    /// The number of tasks that can run at the same time.
     fn workers(&self) -> usize;
 
     /// Applies `f` to every argument; each item has its result or its error.
@@ -59,8 +59,8 @@ pub trait Map: Sealed {
         all_or_panic(self.try_map(f, args))
     }
 
-    /// As [`map`](Map::map), with a context that all tasks get a reference to. Processes get a copy
-    /// of their own, once for the call or for all calls ([`Context`](super::Context)); threads
+    /// As [`map`](Map::map), with a context that all tasks get a reference to. Each process gets
+    /// its own copy, once per call or once for all calls ([`Context`](super::Context)); threads
     /// share the value.
     ///
     /// # Panics
@@ -143,11 +143,12 @@ pub trait Map: Sealed {
     }
 
     /// As [`map`](Map::map), lazily: arguments are taken, and tasks run, only a little ahead of the
-    /// results that are taken, so that endlessly many need little memory. Except on
-    /// [`Pool`](super::Pool), which never waits for a slow one, they run block by block.
+    /// results that are taken, so that even an infinite iterator needs little memory. Tasks run
+    /// block by block, except on [`Pool`](super::Pool), where a slow task does not delay those
+    /// behind it.
     ///
     /// # Panics
-    /// When the result of a task that panicked, or whose worker died, would be next.
+    /// When the next result is that of a task that panicked or whose worker died.
     ///
     /// # Example
     /// ```
@@ -189,14 +190,14 @@ pub trait Map: Sealed {
     }
 }
 
-/// What no other crate can implement.
+/// Seals [`Map`]: no other crate can implement it.
 pub trait Sealed {}
 
 /// The results, or a panic with the first error.
 #[track_caller]
 pub(crate) fn all_or_panic<R>(results: Vec<Outcome<R>>) -> Vec<R> {
     let mut values = Vec::with_capacity(results.len());
-    // Not in a closure, which would hide the caller's place from the panic's message.
+    // Not in a closure, which would hide the caller's location from the panic message.
     for result in results {
         match result {
             Ok(value) => values.push(value),
@@ -214,7 +215,7 @@ pub(crate) fn only<R>(mut results: Vec<R>) -> R {
     }
 }
 
-/// Chunks of `n` items, for maps that give no error.
+/// Chunks of `n` items, for maps that return no error.
 ///
 /// # Panics
 /// If `n` is 0.
@@ -226,9 +227,9 @@ pub(crate) fn chunks_of(n: usize) -> Schedule {
     }
 }
 
-/// The methods that a map within this process has without an import of [`Map`], with no more bounds
-/// on its types than it needs. They stand on two private ones: `run`, and the `schedule` that is
-/// meant when none is given.
+/// The inherent methods of a map within this process: they need no import of [`Map`], and have only
+/// the bounds that such a map needs. They use two private methods: `run`, and `schedule` for the
+/// default schedule.
 macro_rules! own_methods {
     ($pool:ty, function: [$($function:tt)*], values: [$($value:tt)*]) => {
         impl $pool {
@@ -363,8 +364,8 @@ macro_rules! own_methods {
 }
 pub(crate) use own_methods;
 
-/// Makes a [`Map`] of a type that has the methods as its own; `imap` only if it is better than the
-/// trait's.
+/// Implements [`Map`] for a type with these inherent methods; with `imap` only if it is better than
+/// the trait's.
 macro_rules! impl_map {
     (@forward $pool:ty, $method:ident($($more:ident: $type:ty)?) -> $result:ty) => {
         #[track_caller]

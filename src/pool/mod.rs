@@ -6,11 +6,11 @@
 //!  Vec<R> ◀── collate ── lanes: runs of results or failures ◀── commit ──────────── encode ◀────────┘
 //! ```
 //!
-//! One pass to the right, one pass to the left; no thread helps the caller, and neither a pipe nor
-//! a lock is on a task's way. The caller sleeps on the board's completion word and on the lifelines
-//! of all workers at once, so a death wakes it as surely as a result does.
+//! One pass to the right, one pass to the left. The caller has no helper thread, and a task passes
+//! neither a pipe nor a lock. The caller sleeps on the board's completion word and on the lifelines
+//! of all workers at once, so a death wakes it as reliably as a result.
 //!
-//! Where to read on: `transport` for what a map asks of all that, `board` for what is shared and in
+//! Read next: `transport` for what a map requires of its carrier, `board` for what is shared and in
 //! which order it is written, `lane` for how results come back, `engine` for what happens when a
 //! worker dies.
 
@@ -95,29 +95,30 @@ pub use workers::early::init;
 
 /// A pool of worker processes that run functions on arguments.
 ///
-/// The workers are forked when the pool is made and live until it is closed. They run any function:
-/// also one that was compiled and loaded after they were forked, and closures. A non-capturing
-/// function is sent as its offset in its shared object; a capturing closure is run
-/// by workers that are forked for that call, and so inherit all it refers to without a copy.
+/// The workers are forked when the pool is made and live until it is closed. They run any function,
+/// even one that was compiled and loaded after they were forked, and closures. A non-capturing
+/// function is sent as its offset in its shared object; a capturing closure runs in workers that
+/// are forked for that call and inherit everything it refers to without a copy.
 ///
-/// Whatever a task does (it panics, exits, aborts, is killed), the others' results arrive, the
-/// error names the item, and the pool goes on with as many workers as before.
+/// Whatever happens to a task (it panics, exits, aborts, is killed), the others' results arrive,
+/// the error names the item, and the pool continues with as many workers as before.
 ///
-/// Pools may be nested: a task may make a pool of its own, and a closure that has captured a pool
-/// uses it in its worker, where it starts workers of its own. They die with the worker, whatever
-/// ends that. The number of processes has no limit: eight workers that make pools of eight are 72.
+/// Pools may be nested: a task may make its own pool, and a closure that has captured a pool may
+/// use it in its worker, where the pool starts new workers. They die with that worker, however it
+/// ends. Nothing limits the number of processes: eight workers that each make a pool of eight
+/// are 72.
 ///
 /// # Threads
 /// Any number of threads may use one pool at the same time, by reference or in an `Arc`. Each gets
-/// its own results, a panic in one disturbs no other, and a thread that waits for a slow map holds
-/// no other map up: its tasks queue behind those that were published before, as far as workers are
-/// busy with them. [`terminate`](Pool::terminate) from one thread ends what all others wait for.
+/// its own results, a panic in one does not affect the others, and a slow map does not block
+/// another: tasks queue only behind those published earlier, while workers are busy with them.
+/// [`terminate`](Pool::terminate) from one thread ends the calls of all others.
 ///
-/// Results that come later ([`Pending`], [`imap`](Pool::imap)'s iterator) may go to another thread.
-/// A function that has captured something is begun and dropped by the thread that has passed it,
-/// or leaked if another thread drops the last that needs it; and it is run by workers that are
-/// forked for it, for which this process must have one thread. In a program with threads, pass what
-/// a function needs beside its argument as a context: [`map_with`](Pool::map_with).
+/// Deferred results ([`Pending`], [`imap`](Pool::imap)'s iterator) may move to another thread. A
+/// capturing function is started and dropped by the thread that passed it, or leaked if another
+/// thread drops its last user; and its workers are forked for it, which requires that this process
+/// has one thread. In a program with threads, pass what a function needs beside its argument as a
+/// context: [`map_with`](Pool::map_with).
 ///
 /// ```standalone_crate
 /// # fn main() -> forklore::Result<()> {
@@ -136,28 +137,28 @@ pub use workers::early::init;
 ///
 /// # Plugins
 /// A shared object that was loaded with `dlopen` may map over its host's pool, and be unloaded,
-/// rebuilt and loaded again: workers run the code of the very file that the caller has loaded, or
-/// the item's error says that it was replaced. Put a new build in the place of the old file (by a
-/// rename, as linkers do), and do not overwrite the old one: workers may have it mapped.
+/// rebuilt and loaded again: workers run the code of exactly the file that the caller has loaded,
+/// or the item's error says that it was replaced. Replace the old file with the new build (by a
+/// rename, as linkers do), and do not overwrite it: workers may have it mapped.
 ///
 /// # Fork safety
-/// A pool whose workers are forked from this process ([`StartMethod::Fork`], or what
-/// [`StartMethod::Auto`] comes to in a process with one thread) has to be made before the first
-/// thread; the others may be made at any time. In a forked child (and after a notebook cell was
-/// rolled back) the same value starts workers of its own on its next use. Workers end with the
-/// process that made the pool: however it ends, also if it replaces its program (`exec`), and also
-/// if workers have changed their credentials (`setuid` and its like).
+/// Make a pool whose workers are forked from this process ([`StartMethod::Fork`], or
+/// [`StartMethod::Auto`] in a process with one thread) before the first thread; other pools may be
+/// made at any time. In a forked child (and after a notebook cell was rolled back), the same value
+/// starts its own workers on its next use. Workers end with the process that made the pool, however
+/// it ends, even if it replaces its program (`exec`), and even if workers have changed their
+/// credentials (`setuid` and the like).
 ///
-/// A worker that is at work dies at once with its owner, with two exceptions, in which it ends
-/// after the task that it is at: it was forked from its owner, which has replaced its program; or
-/// it has changed its credentials since it last slept.
+/// A busy worker dies at once with its owner, except in two cases, in which it exits after its
+/// current task: its owner, from which it was forked, has replaced its program; or the worker has
+/// changed its credentials since it last slept.
 ///
-/// A function that has captured only values without size is called in processes in which those
-/// values were never made. A value that stands for a fact of this process (pyo3's `Python<'py>`:
-/// this thread holds the interpreter's lock) must not be captured alone. If it has a destructor, as
-/// guards have, the function runs in workers that are forked for the call, in which the fact holds
-/// as it does here. If it is `Copy`, no type tells it from nothing: make it again in the task, or
-/// capture something with a size beside it.
+/// A function that captures only zero-sized values is called in processes in which those values
+/// were never made. So do not capture a value that proves a fact about this process (pyo3's
+/// `Python<'py>`: this thread holds the interpreter's lock) alone. If it has a destructor, as
+/// guards have, the function runs in workers that are forked for the call, where the fact still
+/// holds. If it is `Copy`, its type cannot be distinguished from no capture at all: make the value
+/// again in the task, or also capture something with a size.
 ///
 /// # Example
 /// ```standalone_crate
@@ -172,14 +173,14 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool with a worker for each processor that this process may use ([`cpu_count`]).
+    /// A pool with one worker for each CPU that this process may use ([`cpu_count`]).
     ///
     /// While this process has one thread, the workers are forked from it; otherwise a fork server
     /// starts them ([`StartMethod::Auto`]).
     ///
     /// # Errors
-    /// `is_os()` if the process may have no more processes or memory, or has threads and cannot
-    /// start its program again for a fork server; the message says what to do.
+    /// `is_os()` if the OS allows no more processes or memory, or if the process has threads and
+    /// cannot start its program again as a fork server; the message says what to do.
     pub fn new() -> Result<Pool> {
         Pool::with_workers(cpu_count())
     }
@@ -213,8 +214,8 @@ impl Pool {
         self.shared.n_workers()
     }
 
-    /// How the workers are started: what [`StartMethod::Auto`] came to when the pool was made, or
-    /// the method that was asked for. Never `Auto`.
+    /// How the workers are started: the requested method, or what [`StartMethod::Auto`] resolved to
+    /// when the pool was made. Never `Auto`.
     ///
     /// # Example
     /// ```standalone_crate
@@ -229,23 +230,23 @@ impl Pool {
         self.shared.settings().method
     }
 
-    /// The pids of the workers that live. A worker that died was replaced before this returns.
+    /// The pids of the live workers. A dead worker has been replaced when this returns.
     pub fn pids(&self) -> Vec<i32> {
         self.shared.pids()
     }
 
-    /// The number of tasks that the pool's own workers have finished; what a closure's own workers
-    /// run is not counted.
+    /// The number of tasks that the pool's own workers have finished, without those of workers that
+    /// were forked for a closure.
     pub fn n_tasks(&self) -> u64 {
         self.shared.n_tasks().iter().sum()
     }
 
-    /// What has happened to the workers since the pool was made: tasks, deaths and their causes,
-    /// retries, time limits that were passed, respawns; on each slot, and in closures' own workers.
-    /// A worker that died was counted, and replaced, before this returns.
+    /// Counts of what happened to the workers since the pool was made: tasks, deaths and their
+    /// causes, retries, exceeded time limits, respawns; for each slot, and for workers that were
+    /// forked for closures. A dead worker has been counted and replaced when this returns.
     ///
     /// # Fork safety
-    /// In a forked child the numbers begin at 0, as the child's own workers do.
+    /// In a forked child the numbers start at 0, because the child has its own workers.
     ///
     /// # Example
     /// ```standalone_crate
@@ -264,8 +265,8 @@ impl Pool {
 
     /// Applies `f` to every argument and returns the results in the arguments' order.
     ///
-    /// Which worker runs what is decided while it runs: a free worker takes the next chunk.
-    /// An empty input gives an empty vector and wakes no worker.
+    /// Chunks are assigned at run time: a free worker takes the next one. An empty input gives an
+    /// empty vector and wakes no worker.
     ///
     /// # Panics
     /// If a task panicked or its worker died, after all others have finished, with the first such
@@ -292,11 +293,11 @@ impl Pool {
         self.call().run(&Unary(f), args).results()
     }
 
-    /// Applies `f` to every argument; each item has its result or the error that tells what became
-    /// of it.
+    /// Applies `f` to every argument; each item has its result, or an error that says why it has
+    /// none.
     ///
-    /// Where one failure makes the others' results useless, collect them: `collect` stops at the
-    /// first error, in the order of the items.
+    /// If one failure makes the other results useless, collect into a `Result`: `collect` stops at
+    /// the first error, in the order of the items.
     ///
     /// # Example
     /// ```standalone_crate
@@ -340,11 +341,10 @@ impl Pool {
         call.run(&Unary(f), args).results()
     }
 
-    /// As [`map`](Pool::map), and notes what happened when: who ran which items, and how much of
-    /// the time went into which step. Each chunk reads the clock twice, and some of its values four
-    /// times. Maps that take 150 µs or more take at most 2 % longer for it; a shorter one takes 1
-    /// to 3 µs longer (`cargo bench --bench traces`): of a map of 3 µs, the looks at the clock
-    /// alone are a tenth.
+    /// As [`map`](Pool::map), and records a trace: which worker ran which items when, and how much
+    /// time each step took. Each chunk reads the clock twice, and some of its items four times. A
+    /// map of 150 µs or more takes at most 2 % longer with a trace; a shorter one takes 1 to 3 µs
+    /// longer (`cargo bench --bench traces`): in a map of 3 µs, reading the clock alone is a tenth.
     ///
     /// # Panics
     /// As [`map`](Pool::map).
@@ -398,16 +398,16 @@ impl Pool {
     }
 
     /// As [`map`](Pool::map), lazily: arguments are taken from their iterator, and tasks run, only
-    /// a little ahead of the results that are taken. So a million items, or endlessly many, need
-    /// little memory.
+    /// a little ahead of the results that are taken. So a million items, or an infinite iterator,
+    /// need little memory.
     ///
     /// A few chunks for each worker are in flight; chunks of quick tasks grow up to 4,096 items.
     /// Dropping the iterator cancels everything not yet started.
     ///
     /// # Panics
-    /// When the result of a task that panicked, or whose worker died, would be next, or after the
-    /// last result before a panic of the arguments' iterator; the iterator can be used further. As
-    /// [`map`](Pool::map) if the pool is closed.
+    /// When the next result is that of a task that panicked or whose worker died, or where the
+    /// arguments' iterator panicked; you can continue to use the iterator. As [`map`](Pool::map) if
+    /// the pool is closed.
     ///
     /// # Example
     /// ```standalone_crate
@@ -428,8 +428,8 @@ impl Pool {
         Results::begin(&self.call(), Unary(f), args, true).map(|(_, result)| result)
     }
 
-    /// As [`imap`](Pool::imap), each result as soon as it is there, with its argument's index in
-    /// the input: a slow task does not hold up those behind it.
+    /// As [`imap`](Pool::imap), but yields each result as soon as it is ready, with its argument's
+    /// index in the input: a slow task does not delay those behind it.
     ///
     /// # Panics
     /// As [`imap`](Pool::imap).

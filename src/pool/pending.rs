@@ -1,4 +1,4 @@
-//! Results that are still on their way.
+//! Results that are not ready yet.
 
 use std::fmt;
 #[cfg(feature = "async")]
@@ -21,18 +21,16 @@ use super::call::run::Begun;
 use super::call::shared::Shared;
 use super::call::turns::Turn;
 
-/// A result that workers are still at work on, from [`Pool::apply_async`](super::Pool::apply_async)
-/// or
-/// [`Pool::map_async`](super::Pool::map_async).
+/// A result that workers are still computing, from [`Pool::apply_async`](super::Pool::apply_async)
+/// or [`Pool::map_async`](super::Pool::map_async).
 ///
-/// The workers need no help: the result comes into being whether this process waits or not. Only a
-/// function that has captured something may have to wait for its turn, while the pool has as many
-/// workers at such calls as it may: it is begun when this process next waits for one of these
-/// results, begins another call, or joins the pool. Dropping a result cancels what was not begun
-/// yet.
+/// The workers compute the result whether this process waits or not. Only a capturing function may
+/// have to wait for its turn, while the pool already has as many workers for such calls as it may:
+/// it starts when this process next waits for one of these results, starts another call, or joins
+/// the pool. Dropping a result cancels everything not yet started.
 ///
 /// # Fork safety
-/// The result belongs to the process that asked for it; in a forked child it is an error.
+/// The result belongs to the process that made the call; in a forked child it is an error.
 ///
 /// # Example
 /// ```standalone_crate
@@ -43,7 +41,7 @@ use super::call::turns::Turn;
 /// assert_eq!(pending.get()?, 2_432_902_008_176_640_000);
 /// # Ok(()) }
 /// ```
-#[must_use = "a result that is dropped is not worked on"]
+#[must_use = "dropping it cancels everything not yet started"]
 pub struct Pending<T> {
     state: State<T>,
     land: fn(Arrived) -> Result<T, TaskError>,
@@ -51,17 +49,17 @@ pub struct Pending<T> {
     polled: Polled,
 }
 
-/// Where the results come from.
+/// The source of the results.
 enum State<T> {
     Flying(Flight),
-    /// Workers are forked for it when its turn comes.
+    /// Waits for its turn; then workers are forked for it.
     InTurn(Arc<Shared>, Arc<Turn>),
     Ended(Result<T, TaskError>),
 }
 
-/// Encoded results, where they are.
+/// Where the encoded results are.
 enum Arrived {
-    /// Once its workers have ended.
+    /// In a flight whose workers have ended.
     Flight(Flight),
     Copied(Copied),
 }
@@ -120,12 +118,12 @@ impl<T> Pending<T> {
         }
     }
 
-    /// Whether the result, or the error, is there.
+    /// Whether the result, or the error, is ready.
     pub fn ready(&self) -> bool {
         self.wait(Duration::ZERO)
     }
 
-    /// Waits for the result, but no longer than `timeout`; false if it is not there.
+    /// Waits for the result, but no longer than `timeout`; false if it is not ready.
     pub fn wait(&self, timeout: Duration) -> bool {
         let deadline = Instant::now().checked_add(timeout);
         match &self.state {
@@ -135,11 +133,11 @@ impl<T> Pending<T> {
         }
     }
 
-    /// Waits for the result and takes it.
+    /// Waits for the result and returns it.
     ///
     /// # Errors
-    /// The first item's error, as [`Pool::try_map`](super::Pool::try_map) gives it; the others have
-    /// been run.
+    /// The first item's error, as from [`Pool::try_map`](super::Pool::try_map); the other items
+    /// have run.
     pub fn get(self) -> Result<T, TaskError> {
         self.state.get(self.land)
     }
@@ -158,23 +156,22 @@ impl<T> State<T> {
     }
 }
 
-/// With the feature `async`: what [`get`](Pending::get) returns, without a thread that waits.
+/// With the feature `async`: yields what [`get`](Pending::get) returns, without blocking a thread.
 ///
-/// No runtime is asked for. In a process with threads, one thread wakes the tasks of a pool whose
-/// results are there; it is started with the first that waits, ends with the pool, and does nothing
-/// else. In a process with one thread there is none, so that it may still fork: a future that is
-/// polled there sleeps for a millisecond at most and wakes its own task, so that other tasks of
-/// this thread go on. Of all futures of a pool, one at a time sleeps. A program with a reactor of
-/// its own has neither, the thread or the sleep: [`Pool::wakes`](super::Pool::wakes).
+/// No runtime is required. In a process with threads, one thread per pool wakes the async tasks
+/// whose results are ready; it starts with the first waiting future, ends with the pool, and does
+/// nothing else. A process with one thread gets no such thread, so that it may still fork: there,
+/// polling a future sleeps for at most a millisecond and wakes its own task, so that other tasks of
+/// the thread can run. Only one of a pool's futures sleeps at a time. A program with its own
+/// reactor avoids both the thread and the sleep: [`Pool::wakes`](super::Pool::wakes).
 ///
-/// Dropping it cancels what was not begun yet, as dropping any [`Pending`] does: a task that is
-/// dropped at a time limit of its runtime's, or because another one was first, leaves its worker
-/// to finish the task that it is at. To end that as well, give the call a limit
-/// ([`Pool::timeout`](super::Pool::timeout)). Polled again after its result was taken, it is an
-/// error that says so.
+/// Dropping it cancels everything not yet started, as dropping any [`Pending`] does. If the runtime
+/// drops the future at a time limit, or because another was first, the worker still finishes its
+/// current task. To end that too, give the call a limit ([`Pool::timeout`](super::Pool::timeout)).
+/// Polling again after the result was taken returns an error that says so.
 ///
-/// To drop a [`Pool`](super::Pool) blocks until its workers have ended; in a runtime, that is a
-/// matter for its thread for blocking work, or for the end of `main`.
+/// Dropping a [`Pool`](super::Pool) blocks until its workers have ended; in a runtime, do that on a
+/// thread for blocking work, or at the end of `main`.
 ///
 /// # Example
 /// ```standalone_crate
@@ -225,7 +222,7 @@ impl<T> Future for Pending<T> {
     }
 }
 
-/// A result is not pinned: it is made when it is taken.
+/// Nothing in it is pinned: the result is made when it is taken.
 #[cfg(feature = "async")]
 impl<T> Unpin for Pending<T> {}
 

@@ -1,14 +1,14 @@
-//! How a map's items are cut into chunks: a pure function, in OpenMP's terms.
+//! Cuts a map's items into chunks: a pure function, in OpenMP's terms.
 //!
-//! A worker that has nothing to do claims the next chunk. Large chunks cost few claims, small ones
-//! leave no worker waiting for one with a long chunk at the end.
+//! An idle worker claims the next chunk. Large chunks cost few claims; with small ones, no worker
+//! waits at the end for another with a long chunk.
 
 use crate::error::{Error, Result};
 
 /// How many items a worker claims at a time, in the terms of OpenMP (5.2, section 11.5.3).
 ///
-/// A free worker claims the next chunk, whatever the schedule: it says how large the chunks are,
-/// not whose they are.
+/// Under any schedule, a free worker claims the next chunk: the schedule sets how large chunks are,
+/// not which worker runs them.
 ///
 /// # Example
 /// ```
@@ -24,8 +24,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Schedule {
-    /// As many chunks as workers, all of one size: OpenMP's `static` without a chunk size. The
-    /// fewest claims; right when all items take equally long.
+    /// As many chunks as workers, all of one size: OpenMP's `static` without a chunk size. It needs
+    /// the fewest claims; right when all items take equally long.
     Static,
     /// Chunks of this many items: OpenMP's `dynamic, n`.
     Fixed(usize),
@@ -37,15 +37,15 @@ pub enum Schedule {
     /// workers evens out differences between them, and the number of claims grows only with the
     /// logarithm of the number of items: 10,000 items on 2 workers are 33 chunks.
     Guided,
-    /// The pool's own choice: OpenMP's `auto`. Guided, but no chunk is so short that the claim is a
-    /// twentieth of it, as far as the time of the first tasks tells.
+    /// The pool's own choice: OpenMP's `auto`. Guided, but with chunks long enough that a claim
+    /// costs less than a twentieth of one, judging by the time of the first tasks.
     #[default]
     Auto,
 }
 
-/// What a claim costs, with making room for results.
+/// The cost of a claim, including making room for results.
 const CLAIM_NS: u64 = 80;
-/// A chunk of [`Schedule::Auto`] is worth at least this many claims.
+/// A chunk of [`Schedule::Auto`] takes at least as long as this many claims.
 const WORTH_CLAIMS: u64 = 20;
 
 impl Schedule {
@@ -57,10 +57,10 @@ impl Schedule {
         Schedule::Fixed(n).checked()
     }
 
-    /// The schedule, if its chunks have items.
+    /// The schedule, if its chunks are not empty.
     ///
     /// # Errors
-    /// `is_invalid_input()` if they have none.
+    /// `is_invalid_input()` if they are empty.
     pub(crate) fn checked(self) -> Result<Schedule> {
         if self == Schedule::Fixed(0) {
             return Err(Error::invalid_input(
@@ -71,7 +71,7 @@ impl Schedule {
     }
 
     /// The size of the next chunk when `left` of `n_items` are left for `n_workers`. `task_ns` is
-    /// how long a task takes, 0 while that is unknown.
+    /// the time of a task, 0 while that is unknown.
     pub(crate) fn next(self, left: u64, n_items: u64, n_workers: u64, task_ns: u64) -> u64 {
         let n_workers = n_workers.max(1);
         let guided = left / (2 * n_workers);
@@ -89,7 +89,7 @@ impl Schedule {
         size.clamp(1, left.max(1))
     }
 
-    /// The size of every chunk but the last, where it does not depend on what is left.
+    /// The size of every chunk except the last, if it does not depend on how many items are left.
     pub(crate) fn constant(self, n_items: u64, n_workers: u64) -> Option<u64> {
         match self {
             Schedule::Guided | Schedule::Auto => None,
@@ -108,7 +108,8 @@ impl Schedule {
         }
     }
 
-    /// Reads what [`to_word`](Schedule::to_word) wrote; one by one is one by one.
+    /// Reads what [`to_word`](Schedule::to_word) wrote; `Fixed(1)` becomes `Dynamic`, which is the
+    /// same.
     pub(crate) fn from_word(word: u64) -> Schedule {
         match word {
             0 => Schedule::Auto,

@@ -1,7 +1,7 @@
-//! Maps that show how far they are.
+//! Maps that show their progress.
 //!
-//! Workers do not report: the owner, which sleeps while they work, wakes up now and then and looks
-//! at what the board says anyway. So a watched map costs its tasks nothing, and needs no thread.
+//! Workers do not report progress: the owner, which sleeps while they work, wakes periodically and
+//! reads what the board holds anyway. So progress costs tasks nothing and needs no thread.
 
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,13 @@ use super::call::transport::Look;
 use super::timeout::Limited;
 use super::view::view_methods;
 
-/// How often the owner looks, and how often it draws.
+/// The intervals at which the owner looks and draws.
 const LOOK: Duration = Duration::from_millis(25);
 const REFRESH: Duration = Duration::from_millis(100);
 /// Maximum number of spans in a live timeline; later ones are left out.
 const MOST_SPANS: usize = 20_000;
 
-/// A pool whose maps show how far they are, made by [`Pool::with_progress`].
+/// A pool whose maps show their progress, made by [`Pool::with_progress`].
 #[derive(Debug, Clone)]
 pub struct Watched<'p> {
     pool: &'p Pool,
@@ -41,8 +41,8 @@ enum Show {
 }
 
 impl Pool {
-    /// The same pool, with a line that shows how far a map is, how many items come a second and how
-    /// long it will take; as [`progress`](crate::progress()) shows it.
+    /// A view of this pool whose maps show a line of progress: items done, items per second and
+    /// time left, as [`progress`](crate::progress()) does.
     ///
     /// For [`imap`](Pool::imap), wrap the results instead: `progress(pool.imap(f, args))`.
     ///
@@ -67,7 +67,7 @@ impl Pool {
 }
 
 impl<'p> Limited<'p> {
-    /// The same, with a line that shows how far a map is, as [`Pool::with_progress`] shows it.
+    /// The same, with a line of progress, as from [`Pool::with_progress`].
     pub fn with_progress(self) -> Watched<'p> {
         Watched {
             options: self.options,
@@ -77,37 +77,37 @@ impl<'p> Limited<'p> {
 }
 
 impl Watched<'_> {
-    /// Each task may take `limit` and no longer, as [`Pool::timeout`] has it.
+    /// Limits each task to `limit`, as [`Pool::timeout`] does.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.options = self.options.limited(limit);
         self
     }
 
-    /// Says what progresses.
+    /// Sets the label of the line.
     #[must_use]
     pub fn label(mut self, label: &str) -> Self {
         self.label = label.to_owned();
         self
     }
 
-    /// A further line for each worker: how many tasks it has finished since the map began, and
-    /// which item it is at. A worker that replaces another goes on with its line.
+    /// Adds a line for each worker: how many tasks it has finished since the map began, and which
+    /// item it is running. A worker that replaces another continues its line.
     #[must_use]
     pub fn per_worker(mut self) -> Self {
         self.show = Show::LinePerWorker;
         self
     }
 
-    /// A timeline with a row for each worker, which fills in while the map runs. It shows what was
-    /// seen by looking 40 times a second, so of many quick tasks it shows a few.
+    /// Adds a timeline with a row for each worker, which grows while the map runs. It samples 40
+    /// times a second, so of many quick tasks it shows only a few.
     #[must_use]
     pub fn timeline(mut self) -> Self {
         self.show = Show::Timeline;
         self
     }
 
-    /// Nothing is shown: a plain map.
+    /// Shows nothing: a plain map.
     pub(crate) fn hidden(mut self) -> Self {
         self.show = Show::Nothing;
         self
@@ -118,10 +118,10 @@ impl Watched<'_> {
         self.pool.workers()
     }
 
-    /// A map of the pool that shows how far it is.
+    /// A call that shows its progress.
     fn call(&self) -> Call<'_> {
         let shared = &self.pool.shared;
-        // Workers begin before the first look at them.
+        // Read before the call: workers start before the owner first looks at them.
         let before = match self.show {
             Show::LinePerWorker => shared.n_tasks(),
             _ => Vec::new(),
@@ -130,19 +130,19 @@ impl Watched<'_> {
         call.watched(Box::new(move |flight| self.watch(flight, &before)))
     }
 
-    /// A traced map shows nothing: what it would show is in the trace.
+    /// A traced map shows nothing: the trace has the same information.
     fn traced_call(&self) -> Call<'_> {
         Call::with(&self.pool.shared, self.options).traced()
     }
 
-    /// Waits for a flight and shows how far it is. `before`: how many tasks each of the pool's
-    /// slots had finished.
+    /// Waits for a flight and shows its progress. `before`: how many tasks each of the pool's slots
+    /// had finished.
     #[inline(never)]
     fn watch(&self, flight: &Flight, before: &[u64]) {
         if self.show == Show::Nothing {
             return;
         }
-        // Workers that were forked for this call have done nothing before.
+        // Workers that were forked for this call start at 0.
         let before = if flight.is_of(&self.pool.shared) {
             before
         } else {
@@ -158,7 +158,7 @@ impl Watched<'_> {
 
 view_methods!(Watched<'_>);
 
-/// What is shown of one map.
+/// The progress of one map.
 struct View {
     show: Show,
     total: Line,
@@ -170,7 +170,7 @@ struct View {
     last_drawn: Instant,
 }
 
-/// What was seen of one slot's worker.
+/// The last observed state of one slot's worker.
 #[derive(Debug, Default)]
 struct Worker {
     pid: i32,
@@ -296,7 +296,7 @@ impl Worker {
         }
     }
 
-    /// Keeps what ran until now, if it is to be kept; gives how many spans it has become.
+    /// Ends the current span and records it if `is_kept`; returns the number of recorded spans.
     fn end_span(&mut self, now: Duration, is_kept: bool) -> usize {
         match self.item.filter(|_| is_kept) {
             Some(item) => {

@@ -1,4 +1,4 @@
-//! What a pool and its workers are like.
+//! The settings of a pool and its workers.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,30 +15,30 @@ use super::shm::desk::Shm;
 use super::stats::SharedTally;
 use super::workers::conditions::Conditions;
 
-/// What every worker of a pool is started with.
+/// The settings that every worker of a pool starts with.
 #[derive(Clone)]
 pub(super) struct Settings {
-    /// What the start method came to: never `Auto`.
+    /// The resolved start method: never `Auto`.
     pub(super) method: StartMethod,
     /// Whether a fork server starts workers where this process cannot be forked any more.
     pub(super) is_auto: bool,
     pub(super) initializer: Option<Initializer>,
-    /// After how many tasks a worker is replaced by a fresh one.
+    /// The number of tasks after which a worker is replaced by a fresh one.
     pub(super) max_tasks: u64,
     /// How the items of a map are cut into chunks.
     pub(super) schedule: Schedule,
-    /// How long a task may take.
+    /// The time limit of a task.
     pub(super) timeout: Option<Duration>,
-    /// How often a task whose worker died is tried again.
+    /// How often a task is retried if its worker died.
     pub(super) retries: u32,
-    /// How much CPU time a task may use.
+    /// The CPU-time limit of a task.
     pub(super) cpu_time_limit: Option<Duration>,
-    /// Whether what a task has started ends with a worker that is killed.
+    /// Whether the descendants of a killed worker are killed with it.
     pub(super) kills_descendants: bool,
     pub(super) conditions: Conditions,
-    /// What has happened to workers that were forked for one call.
+    /// The counts of workers that were forked for one call.
     pub(super) closures: Arc<SharedTally>,
-    /// What workers that are forked for one call inherit; `None` for those that live on.
+    /// What workers that are forked for one call inherit; `None` for persistent workers.
     pub(super) local: Option<LocalCall>,
     /// The nodes that have the workers, if they are not this machine's.
     #[cfg(feature = "cluster")]
@@ -46,8 +46,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// The slots that one process holds, if it is one's that holds a given slot together with
-    /// others: a relay.
+    /// The slots of the relay that holds this slot together with others, if there is one.
     pub(super) fn slots_beside(&self, slot: usize) -> Option<Range<usize>> {
         #[cfg(feature = "cluster")]
         if let Some(nodes) = &self.nodes {
@@ -57,7 +56,7 @@ impl Settings {
         None
     }
 
-    /// Checks that workers that are forked from this process may run a call.
+    /// Checks that workers forked from this process may run a call.
     ///
     /// # Errors
     /// `is_invalid_input()` on a cluster, with the reason why no other worker can.
@@ -84,10 +83,10 @@ impl Settings {
     }
 }
 
-/// Checks how long a task may take, or how much CPU time it may use.
+/// Checks a limit of a task's time or CPU time.
 ///
 /// # Errors
-/// `is_invalid_input()` for no time at all.
+/// `is_invalid_input()` for a limit of 0.
 pub(super) fn check_limit(limit: Option<Duration>) -> Result<()> {
     match limit {
         Some(Duration::ZERO) => Err(Error::invalid_input(
@@ -97,17 +96,17 @@ pub(super) fn check_limit(limit: Option<Duration>) -> Result<()> {
     }
 }
 
-/// What each worker runs first.
+/// A function that each worker runs first.
 #[derive(Clone)]
 pub(super) struct Initializer {
-    /// What is captured may be one thread's alone, and so are the workers that are forked with it.
+    /// The captured state may belong to one thread alone; workers forked with it then do, too.
     pub(super) run: Arc<ThreadBound<Box<dyn Fn()>>>,
-    /// The same for a worker that inherits nothing, or why there is none.
+    /// The same for a worker that inherits nothing, or why it cannot be sent.
     pub(super) shipped: Result<ShippedInitializer, fn() -> String>,
 }
 
 impl Initializer {
-    /// What a worker that inherits nothing is to run.
+    /// What a worker that inherits nothing runs.
     ///
     /// # Errors
     /// `is_invalid_input()`, which says why there is none, and ends with the `advice`.
@@ -122,18 +121,18 @@ impl Initializer {
     }
 }
 
-/// How a non-capturing initialiser is called; false if it panicked.
+/// Calls a non-capturing initialiser; false if it panicked.
 pub(super) type ShippedInitializer = extern "C" fn() -> bool;
 
-/// What a worker that was forked for one call runs: the function and where its state is.
+/// What a worker that was forked for one call runs: the function and a pointer to its state.
 #[derive(Clone, Copy)]
 pub(super) struct LocalCall {
     pub(super) run: unsafe fn(*const (), &mut Work<'_, Shm>),
     pub(super) call: *const (),
 }
 
-// SAFETY: the pointer is followed in forked workers alone, each of which has a copy of what it
-// leads to and one thread.
+// SAFETY: only forked workers follow the pointer; each of them has a copy of its target and one
+// thread.
 unsafe impl Send for LocalCall {}
 // SAFETY: as above.
 unsafe impl Sync for LocalCall {}
@@ -141,22 +140,23 @@ unsafe impl Sync for LocalCall {}
 /// How a pool starts its workers. The same functions can be mapped over workers of each kind,
 /// because functions travel by their offset in their shared object.
 ///
-/// | | what a worker is | may the process have threads? | pool of 2 to first result |
+/// | | a worker is | may the process have threads? | pool of 2 to first result |
 /// | --- | --- | --- | --- |
-/// | `Auto` | `Fork` while this process has one thread, `Forkserver` otherwise | yes | that of the one it comes to |
+/// | `Auto` | `Fork` while this process has one thread, `Forkserver` otherwise | yes | as the
+/// method it resolves to |
 /// | `Fork` | a copy of this process as it is now | no | 0.25 ms; 12 ms if it has touched 256 MiB |
 /// | `Forkserver` | a copy of a server that was started with the pool | yes | 1.2 ms, whatever it has touched |
 /// | `Spawn` | the same program, started afresh by such a server | yes | 2.2 ms, whatever it has touched |
 ///
-/// (Medians of `cargo bench --bench starts` on a virtual machine with two processors. One worker
-/// more costs a server 0.4 ms, a spawn 1 ms. A server takes half a millisecond less in a program
-/// that begins with [`init`](crate::init).) Workers do not depend on the thread that made the
-/// pool: it may end before the pool does.
+/// (Medians of `cargo bench --bench starts` on a virtual machine with two CPUs. Each further worker
+/// costs a server 0.4 ms, a spawn 1 ms. A server takes half a millisecond less in a program that
+/// begins with [`init`](crate::init).) Workers do not depend on the thread that made the pool: it
+/// may end before the pool does.
 ///
 /// With `Forkserver` and `Spawn`, workers inherit nothing from this process: no variables, no open
-/// files but the standard ones. Initialisers and functions must be non-capturing; a closure
-/// that captures is run by workers that are forked from this process for that call, which needs one
-/// thread as ever. The program's own code before and in `main` does not run in such workers.
+/// files but the standard ones. Initialisers and functions must be non-capturing; a capturing
+/// closure runs in workers that are forked from this process for that call, which, as always,
+/// requires one thread. The program's own code before and in `main` does not run in such workers.
 /// They need Linux 3.17 and glibc 2.29.
 ///
 /// # Example
@@ -177,23 +177,22 @@ unsafe impl Sync for LocalCall {}
 #[non_exhaustive]
 pub enum StartMethod {
     /// Decided when the pool is made: `Fork` while this process has one thread, `Forkserver`
-    /// otherwise. [`Pool::start_method`](crate::Pool::start_method) says what it came to.
+    /// otherwise. [`Pool::start_method`](crate::Pool::start_method) returns which.
     ///
-    /// A pool that came to `Fork` lives on when the process starts threads. Workers that it needs
-    /// from then on, because one died or the pool grows, come from a fork server: they inherit
-    /// nothing, and an initialiser that has captured something cannot be sent to them. A call that
-    /// finds no worker at all then has an error that says so.
+    /// A pool that resolved to `Fork` keeps working when the process starts threads. Workers that
+    /// it needs from then on, because one died or the pool grows, come from a fork server: they
+    /// inherit nothing, and a capturing initialiser cannot be sent to them. If no worker can be
+    /// started at all, a call returns an error that says so.
     #[default]
     Auto,
-    /// Forks this process: fastest, and workers have all that it has when they are forked. That
+    /// Forks this process: fastest, and workers have everything that it has at the fork. That
     /// includes its open files: make a pool before pipes to other programs, listeners and file
-    /// locks, which its idle workers would hold open, or use another method
+    /// locks, which idle workers would hold open, or use another method
     /// ([Fork safety](crate#fork-safety-what-a-worker-has-of-its-parent)).
     Fork,
-    /// A fresh process of the same program, which has one thread and little memory, forks workers
-    /// when it is asked to.
+    /// A fresh process of the same program, with one thread and little memory, forks the workers.
     Forkserver,
-    /// Each worker is a fresh process of the same program, which a server as that of `Forkserver`
-    /// starts: its environment and working directory are those of when the pool was made.
+    /// Each worker is a fresh process of the same program, started by a server as for `Forkserver`:
+    /// its environment and working directory are those from when the pool was made.
     Spawn,
 }

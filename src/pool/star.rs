@@ -3,7 +3,7 @@
 /// A function that takes a tuple's elements as its parameters, for
 /// [`Pool::starmap`](crate::pool::Pool::starmap): every `Fn` of two to six parameters is one.
 pub trait StarFn<T> {
-    /// What a call gives.
+    /// The function's return type.
     type Output;
 
     /// Calls the function with the tuple's elements.

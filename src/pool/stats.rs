@@ -1,6 +1,6 @@
-//! What has happened to a pool's workers, in numbers.
+//! Counts of what happened to a pool's workers.
 //!
-//! The owner counts, when it notices something: a task's way has no counter but the one that its
+//! The owner counts when it notices an event: a task's path has no counter except the one that its
 //! worker keeps anyway.
 
 use std::fmt;
@@ -11,9 +11,10 @@ use nix::sys::signal::Signal;
 use crate::error::Cause;
 use crate::sys::atomic::{AtomicU64, Ordering};
 
-/// What has happened to a pool's workers since it was made, by [`Pool::stats`](super::Pool::stats).
+/// Counts of what happened to a pool's workers since it was made, from
+/// [`Pool::stats`](super::Pool::stats).
 ///
-/// Shown with `{}`, it is a small table.
+/// `{}` prints a small table.
 ///
 /// # Example
 /// ```standalone_crate
@@ -36,20 +37,20 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// What has happened on each of the pool's slots. A worker that replaces another goes on with
-    /// its slot. Slots that the pool has no longer, since it was
-    /// [made smaller](super::Pool::resize), keep their numbers, at the end.
+    /// The counts of each slot. A worker that replaces another continues its slot's counts. Slots
+    /// that the pool no longer has, because it was [made smaller](super::Pool::resize), keep
+    /// theirs, at the end.
     pub fn workers(&self) -> &[Tally] {
         &self.workers
     }
 
-    /// What has happened to workers that were forked for single calls, because the function had
-    /// captured something; counted when such a call has ended.
+    /// The counts of workers that were forked for single calls of capturing functions; added when
+    /// such a call has ended.
     pub fn closures(&self) -> &Tally {
         &self.closures
     }
 
-    /// All of it together. [`Pool::n_tasks`](super::Pool::n_tasks) is the tasks of
+    /// The sum of all counts. [`Pool::n_tasks`](super::Pool::n_tasks) counts the tasks of
     /// [`workers`](Stats::workers) alone.
     pub fn total(&self) -> Tally {
         let mut total = self.closures;
@@ -83,7 +84,7 @@ impl fmt::Display for Stats {
     }
 }
 
-/// What has happened on one slot of a pool, or to several workers together.
+/// The counts of one slot, or the sum over several.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
@@ -92,52 +93,51 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// The process that is on the slot now; `None` if the slot is empty, and for several workers
-    /// together.
+    /// The process in the slot now; `None` if the slot is empty, and for a sum.
     pub fn pid(&self) -> Option<i32> {
         self.pid
     }
 
-    /// How many tasks were finished, those that panicked included.
+    /// The number of finished tasks, including those that panicked.
     pub fn n_tasks(&self) -> u64 {
         self.count(Count::Tasks)
     }
 
-    /// How many tasks panicked, and their workers lived on.
+    /// The number of tasks that panicked without ending their worker.
     pub fn n_panicked(&self) -> u64 {
         self.count(Count::Panicked)
     }
 
-    /// How many workers died, whatever the cause. A worker that retires, or leaves because its pool
-    /// is made smaller or ends, has not died.
+    /// The number of workers that died, whatever the cause. A worker that retires, or exits because
+    /// its pool shrinks or ends, does not count.
     pub fn n_deaths(&self) -> u64 {
         let causes = DeathCause::ALL.into_iter();
         causes.map(|cause| self.n_deaths_by(cause)).sum()
     }
 
-    /// How many workers died in one way.
+    /// The number of workers that died of one cause.
     pub fn n_deaths_by(&self, cause: DeathCause) -> u64 {
         self.count(Count::Deaths(cause))
     }
 
-    /// How many tasks were over a limit: [`n_deaths_by`](Tally::n_deaths_by) this cause.
+    /// The number of tasks that exceeded a limit: [`n_deaths_by`](Tally::n_deaths_by) that cause.
     pub fn n_timeouts(&self) -> u64 {
         self.n_deaths_by(DeathCause::TimedOut)
     }
 
-    /// How often a task was tried again because this worker died of it
+    /// The number of retries of tasks on which this worker died
     /// ([`Builder::retries`](super::Builder::retries)).
     pub fn n_retries(&self) -> u64 {
         self.count(Count::Retries)
     }
 
-    /// How many workers made room for a fresh one after enough tasks
+    /// The number of workers that retired after their maximum number of tasks
     /// ([`Builder::max_tasks_per_worker`](super::Builder::max_tasks_per_worker)).
     pub fn n_retired(&self) -> u64 {
         self.count(Count::Retired)
     }
 
-    /// How many workers were started to replace one that had died or retired.
+    /// The number of workers that were started to replace one that died or retired.
     pub fn n_respawns(&self) -> u64 {
         self.count(Count::Respawns)
     }
@@ -169,7 +169,7 @@ impl Tally {
 }
 
 impl AddAssign for Tally {
-    /// Adds the numbers; the process stays.
+    /// Adds the counts and keeps the process.
     fn add_assign(&mut self, other: Tally) {
         for (count, n) in self.counts.iter_mut().zip(other.counts) {
             *count += n;
@@ -195,7 +195,7 @@ impl fmt::Debug for Tally {
     }
 }
 
-/// In which way a worker died.
+/// The cause of a worker's death.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum DeathCause {
@@ -203,14 +203,14 @@ pub enum DeathCause {
     Exited,
     /// It aborted: [`std::process::abort`], a panic that cannot unwind, a stack overflow.
     Aborted,
-    /// Another signal ended it: `kill -9`, a segmentation fault.
+    /// Another signal killed it: `kill -9`, a segmentation fault.
     Killed,
     /// It [ran out of memory](crate::TaskError::is_out_of_memory), or found no room for its results
     /// in the memory that it shares with the owner.
     OutOfMemory,
-    /// Its task was over a limit, and it was killed for that.
+    /// It was killed because its task exceeded a limit.
     TimedOut,
-    /// Something else took its exit status, so it is not known.
+    /// Other code took its exit status, so the cause is unknown.
     Vanished,
     /// It ended before it was ready to run anything.
     FailedToStart,
@@ -243,7 +243,7 @@ impl DeathCause {
 }
 
 impl fmt::Display for DeathCause {
-    /// What became of a worker, in words.
+    /// The cause of death as text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             DeathCause::Exited => "exited",
@@ -257,7 +257,7 @@ impl fmt::Display for DeathCause {
     }
 }
 
-/// What is counted.
+/// An event to count.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Count {
     Tasks,
@@ -283,7 +283,7 @@ impl Count {
     }
 }
 
-/// A tally to which several engines add: those of a pool's closures.
+/// A tally that several engines add to: those of a pool's closures.
 #[derive(Default)]
 pub(super) struct SharedTally([AtomicU64; N_COUNTS]);
 
@@ -301,7 +301,7 @@ impl SharedTally {
         }
     }
 
-    /// Begins at 0: this is a forked child, and what was counted is another process's.
+    /// Resets the counts to 0 in a forked child: they are its parent's.
     pub(super) fn reset(&self) {
         for count in &self.0 {
             count.store(0, Ordering::Relaxed);

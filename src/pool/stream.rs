@@ -1,4 +1,4 @@
-//! Lazy maps whose results come to a task.
+//! Lazy maps as streams for async tasks.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,7 +14,7 @@ use super::call::way::Mappable;
 use super::context::AsContext;
 use super::imap::Results;
 
-/// The results of a lazy map as a stream of what `item` makes of each.
+/// The results of a lazy map as a stream, each passed through `item`.
 pub(super) struct Lazy<C, I: Iterator, R, T> {
     results: Results<C, I, R>,
     item: fn((usize, R)) -> T,
@@ -77,12 +77,12 @@ where
 impl<C, I: Iterator, R, T> Unpin for Lazy<C, I, R, T> {}
 
 impl Pool {
-    /// As [`imap`](Pool::imap), for a task that waits: the results, in order, as a stream.
+    /// As [`imap`](Pool::imap), for an async task: the results, in order, as a stream.
     ///
     /// With the feature `async`. Arguments are taken from their iterator, and tasks run, only a
-    /// little ahead of the results that are taken, so a slow consumer holds up what would
-    /// follow and little is in memory. Dropping the stream cancels everything not yet started.
-    /// How its task is woken: see [`Pending`](super::Pending#impl-Future-for-Pending%3CT%3E).
+    /// little ahead of the results that are taken, so a slow consumer delays the tasks that follow,
+    /// and memory use stays small. Dropping the stream cancels everything not yet started. For how
+    /// its task is woken, see [`Pending`](super::Pending#impl-Future-for-Pending%3CT%3E).
     ///
     /// # Panics
     /// As [`imap`](Pool::imap).
@@ -131,8 +131,8 @@ impl Pool {
         Lazy::in_order(&self.call(), Unary(f), args)
     }
 
-    /// As [`stream`](Pool::stream), each result as soon as it is there, with its argument's
-    /// index in the input: as [`imap_unordered`](Pool::imap_unordered) has it.
+    /// As [`stream`](Pool::stream), but yields each result as soon as it is ready, with its
+    /// argument's index in the input, as [`imap_unordered`](Pool::imap_unordered) does.
     ///
     /// # Panics
     /// As [`imap`](Pool::imap).
@@ -151,8 +151,9 @@ impl Pool {
         Lazy::unordered(&self.call(), Unary(f), args)
     }
 
-    /// As [`stream`](Pool::stream), with a context for all tasks, as [`map_with`](Pool::map_with)
-    /// has it. It is encoded when the first argument is, and borrowed as long as the stream lives.
+    /// As [`stream`](Pool::stream), with a context for all tasks, as in
+    /// [`map_with`](Pool::map_with). It is encoded together with the first argument, and borrowed
+    /// for as long as the stream lives.
     ///
     /// # Panics
     /// As [`imap_with`](Pool::imap_with).
@@ -197,8 +198,8 @@ impl Pool {
         Lazy::in_order(&self.call(), Bound { f, context }, args)
     }
 
-    /// As [`stream_with`](Pool::stream_with), each result as soon as it is there, with its
-    /// argument's index in the input.
+    /// As [`stream_with`](Pool::stream_with), but yields each result as soon as it is ready, with
+    /// its argument's index in the input.
     ///
     /// # Panics
     /// As [`imap_with`](Pool::imap_with).

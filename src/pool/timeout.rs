@@ -1,4 +1,4 @@
-//! Calls whose tasks have a time limit of their own.
+//! Calls with their own time limit for each task.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::view::{lazy_view_methods, view_methods};
 
 /// A pool whose calls limit how long each task may take, made by [`Pool::timeout`].
 ///
-/// Of calls whose results come later, a task is ended while its result is waited for.
+/// In calls with deferred results, the limit is enforced only while the owner waits for a result.
 #[derive(Debug, Clone, Copy)]
 pub struct Limited<'p> {
     pub(super) pool: &'p Pool,
@@ -17,15 +17,15 @@ pub struct Limited<'p> {
 }
 
 impl Pool {
-    /// The same pool, for calls whose tasks may each take `limit` and no longer.
+    /// A view of this pool whose calls limit each task to `limit`.
     ///
-    /// Everything that [`Builder::timeout`](super::Builder::timeout) says holds for this limit,
-    /// too; but for the initialiser, which has the pool's limit alone. If the pool has one, the
-    /// shorter of both holds. The pool's CPU-time limit stays as it is. Calls with and without
-    /// limits may be on their way at the same time.
+    /// Everything that [`Builder::timeout`](super::Builder::timeout) says also holds for this
+    /// limit, except for the initialiser, which has only the pool's limit. If the pool has one too,
+    /// the shorter applies. The pool's CPU-time limit still applies. Calls with and without limits
+    /// may run at the same time.
     ///
     /// A limit of 0 s is an error of the call: [`map`](Limited::map) panics, and each item of
-    /// [`try_map`](Limited::try_map) says so.
+    /// [`try_map`](Limited::try_map) has that error.
     ///
     /// # Example
     /// ```standalone_crate

@@ -1,7 +1,7 @@
-//! What all views of a pool have: the same pool, seen with other choices for its calls.
+//! The methods of a pool's views: the same pool, with other options for its calls.
 
-/// The methods of a view, which differ from the pool's in nothing but the call that they make: the
-/// view's private `call`, and `traced_call` for a trace. `imap` is named where the view has one.
+/// The methods of a view. They differ from the pool's only in the call that they make: the view's
+/// private `call`, or `traced_call` for a trace. `imap` is named where the view has one.
 macro_rules! view_methods {
     ($view:ty $(, $imap:ident)?) => {
         impl $view {
@@ -177,7 +177,7 @@ macro_rules! view_methods {
     };
 }
 
-/// The methods of a view whose results come later, or one by one; made as the others are.
+/// The methods of a view with deferred or lazy results, generated in the same way.
 macro_rules! lazy_view_methods {
     ($view:ty) => {
         impl $view {

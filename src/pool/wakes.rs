@@ -1,4 +1,4 @@
-//! Futures whose tasks are woken by the program's own reactor.
+//! Lets the program's own reactor wake the tasks that wait for a pool's futures.
 
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -9,23 +9,23 @@ use super::call::shared::Shared;
 use crate::error::Result;
 use crate::sys::process_id;
 
-/// What a reactor waits for in place of a pool's futures, from [`Pool::wakes`]: a descriptor that
-/// is readable when a result, a death or a time limit is there.
+/// What a reactor waits for on behalf of a pool's futures, from [`Pool::wakes`]: a descriptor that
+/// becomes readable on a result, a death or a time limit.
 ///
-/// While there is one, no thread is started for the pool's futures and streams, and none of them
-/// sleeps while it is polled. The program's reactor (epoll, tokio, smol, an event loop of its own)
-/// waits until the descriptor is readable, and calls [`wake`](Wakes::wake), again and again; the
-/// futures are awaited as always, by any tasks of any threads. If nothing calls it, they wait
-/// forever. The time limits of their calls are kept by the calls of `wake`, too.
+/// While it exists, the pool starts no thread for its futures and streams, and polling one never
+/// sleeps. In a loop, the program's reactor (epoll, tokio, smol, its own event loop) waits until
+/// the descriptor is readable and calls [`wake`](Wakes::wake); tasks of any thread await the
+/// futures as usual. If nothing calls `wake`, they wait forever. The calls of `wake` also enforce
+/// time limits.
 ///
-/// A function that has captured something has workers of its own, of which this knows nothing: its
-/// future wakes its own task at each poll.
+/// A capturing function has its own workers, which the descriptor does not cover: its future wakes
+/// its own task at each poll.
 ///
-/// When this is dropped, the tasks that wait are woken, and go on as without it. It holds a
-/// descriptor for each worker, and three more.
+/// Dropping it wakes the waiting tasks, which continue as without it. It holds a descriptor for
+/// each worker, and three more.
 ///
 /// # Fork safety
-/// It is the process's that has made it. In a forked child, [`wake`](Wakes::wake) does nothing.
+/// It belongs to the process that made it. In a forked child, [`wake`](Wakes::wake) does nothing.
 ///
 /// # Example
 /// With tokio, on one thread; with smol it is `smol::Async`, and with neither `poll(2)`:
@@ -59,15 +59,15 @@ pub struct Wakes {
 }
 
 impl Pool {
-    /// Has the program's own reactor wake the tasks that wait for this pool's futures and streams:
-    /// with the feature `async`. See [`Wakes`].
+    /// With the feature `async`: lets the program's own reactor wake the tasks that wait for this
+    /// pool's futures and streams. See [`Wakes`].
     ///
     /// # Errors
-    /// `is_invalid_input()` if there is one for this pool already, `is_closed()`, and `is_os()` if
-    /// this process or the system has too many files open.
+    /// `is_invalid_input()` if this pool already has one, `is_closed()`, and `is_os()` if this
+    /// process or the system has too many open files.
     ///
     /// # Fork safety
-    /// A pool that is used in a forked child has no `Wakes` there until the child asks for one.
+    /// In a forked child, the pool has no `Wakes` until the child calls this.
     pub fn wakes(&self) -> Result<Wakes> {
         Ok(Wakes {
             descriptor: self.shared.begin_reactor()?,
@@ -78,12 +78,11 @@ impl Pool {
 }
 
 impl Wakes {
-    /// Does what there is to do when the descriptor is readable: makes it unreadable, wakes the
-    /// tasks whose results are there, makes up for workers that have died, and ends tasks that are
-    /// over their time limit.
+    /// Handles a readable descriptor: makes it unreadable, wakes the tasks whose results are ready,
+    /// makes up for dead workers, and ends tasks over their time limit.
     ///
-    /// It does not block, and may be called at any time, from any thread. A waker that panics
-    /// holds up no other.
+    /// It does not block, and may be called at any time, from any thread. A waker that panics does
+    /// not affect the others.
     pub fn wake(&self) {
         if self.owner == process_id() {
             self.shared.wake_from_reactor();
@@ -91,14 +90,14 @@ impl Wakes {
     }
 }
 
-/// To wait until it is readable, and for nothing else: [`wake`](Wakes::wake) reads it.
+/// Only for waiting until it is readable: [`wake`](Wakes::wake) reads it.
 impl AsFd for Wakes {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
 }
 
-/// For reactors that ask for a number. It stays valid until the `Wakes` is dropped.
+/// For reactors that take a raw descriptor. It stays valid until the `Wakes` is dropped.
 impl AsRawFd for Wakes {
     fn as_raw_fd(&self) -> RawFd {
         self.descriptor.as_raw_fd()

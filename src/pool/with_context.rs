@@ -16,33 +16,32 @@ impl Pool {
     /// Applies `f` to the context and every argument, and returns the results in the arguments'
     /// order: for tasks that all read one table, model or text.
     ///
-    /// The context is encoded once, lies in memory that the workers share, and each worker decodes
-    /// it once for the call; one that starts in the middle of it decodes it for itself. With no
-    /// arguments, nothing is encoded. What many maps use is sent once for all of them as a
-    /// [`Context`](crate::Context).
+    /// The context is encoded once into memory that the workers share, and each worker decodes it
+    /// once per call, including a worker that starts during the call. Without arguments, nothing is
+    /// encoded. To send a value once for many maps, make it a [`Context`](crate::Context).
     ///
-    /// A worker decodes it in the first task that it runs: a [limit](Pool::timeout) of a task's
-    /// time has to allow for that.
+    /// A worker decodes the context in its first task, so a [time limit](Pool::timeout) must allow
+    /// for that.
     ///
-    /// A worker's tasks share its value: what one changes in it, through a `Cell` say, the next one
-    /// on this worker sees, and no other.
+    /// The tasks of one worker share its value: if one changes it, for example through a `Cell`,
+    /// later tasks on the same worker see the change, and no other worker does.
     ///
     /// # What is copied
-    /// The owner's copy into shared memory is the only one of a context that is, as a whole, a
-    /// `String` or a `Vec` of plain numbers (`u8` to `u128`, `i8` to `i128`, `f32`, `f64`), if it
-    /// has 64 KiB or more: all workers read it there. Of everything else (a struct with such a
-    /// vector in it, a `HashMap`, a `Vec<String>`), each worker decodes a value of its own.
+    /// If the context as a whole is a `String` or a `Vec` of plain numbers (`u8` to `u128`, `i8` to
+    /// `i128`, `f32`, `f64`) of 64 KiB or more, the only copy is the owner's into shared memory:
+    /// all workers read it there. Of everything else (a struct that contains such a vector, a
+    /// `HashMap`, a `Vec<String>`), each worker decodes its own value.
     ///
     /// # Functions that capture
-    /// A function that has captured something runs in workers that are forked for the call, as with
-    /// [`map`](Pool::map). These inherit the context where it is; it is neither encoded nor copied.
+    /// A capturing function runs in workers that are forked for the call, as with
+    /// [`map`](Pool::map). They inherit the context; it is neither encoded nor copied.
     ///
     /// # Panics
-    /// As [`map`](Pool::map); and if the context cannot be encoded, or not be decoded.
+    /// As [`map`](Pool::map); and if the context cannot be encoded or decoded.
     ///
     /// # Fork safety
-    /// A process that a task forks, and that lives longer than the task, must not use the context:
-    /// its memory may have been given to another call.
+    /// A process that a task forks and that outlives the task must not use the context: another
+    /// call may have reused its memory.
     ///
     /// # Example
     /// ```standalone_crate
@@ -65,8 +64,8 @@ impl Pool {
         self.call().run(&Bound { f, context }, args).results()
     }
 
-    /// As [`map_with`](Pool::map_with); each item has its result or its error. A context that
-    /// cannot be encoded, or not be decoded, is each item's error, which
+    /// As [`map_with`](Pool::map_with); each item has its result or its error. If the context
+    /// cannot be encoded or decoded, each item has an error that
     /// [says so](crate::TaskError::is_encode).
     ///
     /// # Example
@@ -98,7 +97,7 @@ impl Pool {
     }
 
     /// As [`map_with`](Pool::map_with), with a [`Trace`](crate::Trace) of where the time went, as
-    /// [`map_traced`](Pool::map_traced) has it. To write the context counts as setting up.
+    /// from [`map_traced`](Pool::map_traced). Writing the context counts as encoding.
     ///
     /// # Panics
     /// As [`map_with`](Pool::map_with).
@@ -127,8 +126,8 @@ impl Pool {
     }
 
     /// As [`map_with`](Pool::map_with), lazily, as [`imap`](Pool::imap): arguments are taken, and
-    /// tasks run, only a little ahead of the results that are taken. The context is encoded when
-    /// the first argument is, and borrowed as long as the iterator lives.
+    /// tasks run, only a little ahead of the results that are taken. The context is encoded
+    /// together with the first argument, and borrowed for as long as the iterator lives.
     ///
     /// # Panics
     /// As [`imap`](Pool::imap); at the first result if the context cannot be encoded.
@@ -160,8 +159,8 @@ impl Pool {
         Results::begin(&self.call(), bound, args, true).map(|(_, result)| result)
     }
 
-    /// As [`imap_with`](Pool::imap_with), each result as soon as it is there, with its argument's
-    /// index in the input: as [`imap_unordered`](Pool::imap_unordered) has it.
+    /// As [`imap_with`](Pool::imap_with), but yields each result as soon as it is ready, with its
+    /// argument's index in the input, as [`imap_unordered`](Pool::imap_unordered) does.
     ///
     /// # Panics
     /// As [`imap_with`](Pool::imap_with).
