@@ -1,4 +1,4 @@
-//! Arguments on their way out: encoded once, into memory that the workers already see.
+//! Arguments for the workers: encoded once, into memory that the workers already map.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,11 +24,11 @@ pub(in crate::pool) struct Arguments {
     pub(in crate::pool) offset: Offset,
     /// The size of a plain number; 0 for a table.
     pub(in crate::pool) stride: u64,
-    /// All blocks that hold a part of this.
+    /// All blocks that hold these arguments.
     _blocks: Option<Blocks>,
 }
 
-/// Blocks that are given back when this is dropped, in the process that has taken them.
+/// Blocks that are freed when this is dropped in the process that took them.
 #[derive(Debug)]
 struct Blocks {
     heap: Arc<Heap>,
@@ -57,11 +57,11 @@ impl Drop for Blocks {
 
 impl Arguments {
     /// Arguments that another process has encoded: plain numbers of `stride` bytes, or values of
-    /// these lengths, one behind the other.
+    /// these lengths, contiguous.
     ///
     /// # Errors
-    /// `is_os()` if the shared memory does not hold them, and `is_decode()` if the bytes are not as
-    /// many as were said.
+    /// `is_os()` if the shared memory does not hold them, and `is_decode()` if the number of bytes
+    /// does not match.
     #[cfg(feature = "cluster")]
     pub(in crate::pool) fn copied(
         heap: &Arc<Heap>,
@@ -110,7 +110,7 @@ impl Arguments {
     }
 }
 
-/// How encoded arguments lie one behind the other.
+/// The layout of contiguous encoded arguments.
 #[cfg(feature = "cluster")]
 #[derive(Debug, Clone, Copy)]
 pub(in crate::pool) enum Layout<'l> {
@@ -120,7 +120,7 @@ pub(in crate::pool) enum Layout<'l> {
     Encoded { lengths: &'l [u64] },
 }
 
-/// Writes down the items that a job makes up for.
+/// Writes the list of items that a job makes up for.
 pub(super) fn write_list(heap: &Heap, items: &[u64]) -> Result<Offset> {
     let list = heap.take(size_of_val(items))?;
     // SAFETY: the block was just taken with room for the list, and no other process knows it.
@@ -144,18 +144,18 @@ pub(in crate::pool) struct Encoder<'a> {
     heap: &'a Heap,
     spans: Vec<ArgSpan>,
     failures: Vec<(usize, Error)>,
-    /// An iterator may panic half way: nothing is lost then.
+    /// Frees the blocks if the iterator panics halfway.
     blocks: Blocks,
-    /// What is free of the block that is written.
+    /// The free part of the current block.
     room: Range<Offset>,
 }
 
 impl<'a> Encoder<'a> {
-    /// Encodes all of `args`; large ones are held in `spent`.
+    /// Encodes all of `args`; large ones are kept in `spent`.
     ///
     /// # Errors
     /// `is_os()` if the shared memory does not hold them, with how many were taken. A single
-    /// argument that cannot be encoded is no error here but one of `failures`.
+    /// argument that cannot be encoded is not an error here, but goes into `failures`.
     pub(in crate::pool) fn encode<A: Serialize>(
         heap: &'a Arc<Heap>,
         args: impl Iterator<Item = A>,
@@ -179,13 +179,13 @@ impl<'a> Encoder<'a> {
         encoder.finish()
     }
 
-    /// There is no room for the argument that was taken last.
+    /// The error if there is no room for the argument that was taken last.
     fn not_run(&self, error: Error) -> NotRun {
         let n_items = self.spans.len() + 1;
         NotRun { error, n_items }
     }
 
-    /// Writes one argument, and says how long it is.
+    /// Writes one argument and returns its length.
     fn argument(&mut self, encode: &mut dyn FnMut(&mut dyn Sink) -> Result<()>) -> Result<usize> {
         let Encoder {
             heap, blocks, room, ..
@@ -260,9 +260,9 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// Writes plain numbers one behind the other.
+/// Writes plain numbers contiguously.
 struct PlainEncoder {
-    /// The block that is written, alone.
+    /// Only the current block.
     blocks: Blocks,
     n_items: usize,
     capacity: usize,
@@ -280,20 +280,20 @@ impl PlainEncoder {
             capacity: 0,
             stride: size_of::<A>(),
         };
-        // The hint is only a hint: endless ranges announce the largest number there is.
+        // The size hint is only a hint: infinite ranges announce the largest possible number.
         let announced = args.size_hint().0.clamp(1, 1 << 24);
         let fail = |error| NotRun { error, n_items: 0 };
         let mut slots = encoder.grow(announced).map_err(fail)?.cast::<A>();
         let mut args = args.peekable();
         while args.peek().is_some() {
             if encoder.n_items == encoder.capacity {
-                // One more was taken, to see whether there is one.
+                // The loop took one more, to see whether there is one.
                 let n_items = encoder.n_items + 1;
                 let fail = |error| NotRun { error, n_items };
                 slots = encoder.grow(2 * encoder.n_items).map_err(fail)?.cast::<A>();
             }
-            // Room is looked for once for many, and items are counted in a register, so that the
-            // loop over a range is a short one.
+            // Check for room once for many items, and count them in a register, so that the loop
+            // over a range is short.
             let n_free = encoder.capacity - encoder.n_items;
             let mut n_items = encoder.n_items;
             args.by_ref().take(n_free).for_each(|arg| {
@@ -304,7 +304,7 @@ impl PlainEncoder {
             encoder.n_items = n_items;
         }
         if encoder.n_items == 0 {
-            // Dropped, the encoder gives back what it took.
+            // Dropping the encoder frees its blocks.
             return Ok(Encoded::default());
         }
         Ok(Encoded {

@@ -1,4 +1,4 @@
-//! What all processes of a pool have in common.
+//! What all processes of a pool share.
 
 use crate::shared::heap::Heap;
 use crate::sys::atomic::Ordering;
@@ -8,7 +8,7 @@ use super::board::{Board, Slot};
 use super::sleep;
 use crate::pool::call::transport::FUTURES;
 
-/// What a process of the pool inherits, whichever way it starts.
+/// What a process of the pool inherits, however it starts.
 #[derive(Clone, Copy)]
 pub(in crate::pool) struct Base<'a> {
     pub(in crate::pool) heap: &'a Heap,
@@ -21,21 +21,22 @@ impl<'a> Base<'a> {
         Board::of(self.heap)
     }
 
-    /// A worker leaves a job, `n_done` tasks of which have their results by it.
+    /// Makes a worker leave a job, for which it has committed `n_done` results.
     pub(in crate::pool) fn leave(&self, slot: &Slot, id: u64, n_done: u64) {
         let job = self.board().job(id);
         slot.run.store(0, Ordering::Release);
         let done = job.done.fetch_add(n_done, Ordering::SeqCst) + n_done;
         slot.job.store(id + 1, Ordering::SeqCst);
         let is_complete = n_done > 0 && done >= job.n_items.load(Ordering::Relaxed);
-        // From here on the owner may reuse the job; what is read of it then causes at worst a
-        // wake-up for nothing.
+        // From here on the owner may reuse the job; reading it then causes a spurious wake-up at
+        // worst.
         if is_complete || job.degraded.load(Ordering::SeqCst) != 0 {
             self.tell(job.completion());
         }
     }
 
-    /// Wakes what waits for the jobs of a completion. The caller has made something be over before.
+    /// Wakes everything that waits on a completion. The caller has made the waiters' condition true
+    /// before.
     pub(in crate::pool) fn tell(&self, completion: usize) {
         let board = self.board();
         sleep::tell(board.completion(completion));

@@ -1,22 +1,21 @@
-//! What the owner and the workers of a pool share: the queue of jobs, and a slot for each worker.
+//! The state that a pool's owner and workers share: the queue of jobs, and a slot for each worker.
 //!
-//! The board lies at the start of the pool's shared memory. It is zero when it is made, and zero is
-//! the right first value of every field. All fields are atomic. A field's comment says who writes
-//! it, who reads it, and with which ordering; relaxed where it says nothing.
+//! The board lies at the start of the pool's shared memory. It is zeroed at first, and zero is the
+//! right initial value of every field. All fields are atomic. A field's comment says who writes it,
+//! who reads it, and with which ordering; relaxed if it says nothing.
 //!
 //! One pair of orderings carries everything that is published: the owner fills a [`Job`] and the
 //! memory that it names, then stores the board's `tail`; a worker loads `tail` before it reads the
 //! job. Another carries the results: a worker stores a run's `committed` with release after the
 //! values, and adds to the job's `done` after that; the owner loads both with acquire.
 //!
-//! Sleep is entered by announcing it and looking again, and left by publishing and looking for
-//! sleepers, so that either the sleeper sees what was published or the publisher sees the sleeper.
-//! That takes sequential consistency on both sides: of `state` and what a worker looks at before it
-//! sleeps (`tail`, `closed`, `is_dismissed`), of `n_sleepers` and `event`, and of `degraded` and
-//! `job`.
+//! A sleeper announces itself and then checks again; a publisher publishes and then looks for
+//! sleepers. So either the sleeper sees what was published or the publisher sees the sleeper. That
+//! takes sequential consistency on both sides: of `state` and what a worker checks before it sleeps
+//! (`tail`, `closed`, `is_dismissed`), of `n_sleepers` and `event`, and of `degraded` and `job`.
 //!
-//! A worker that starts finds the fields of its slot reset: by a fork, or by a message from the
-//! owner, which order them. The owner resets them relaxed, but for `state` and `job`.
+//! A new worker finds the fields of its slot reset; the fork that starts it, or the owner's
+//! message, orders the reset. The owner resets them relaxed, except `state` and `job`.
 
 use std::time::Duration;
 
@@ -28,87 +27,88 @@ use crate::caught::last_panic::LastPanic;
 use crate::pool::call::transport::FUTURES;
 use crate::pool::plan::Schedule;
 
-/// How many jobs can wait; the owner of a full queue waits until the oldest has ended.
+/// The length of the queue; if it is full, the owner waits until the oldest job has ended.
 pub(super) const N_JOBS: usize = 1 << 16;
-/// How many workers a pool can have.
+/// The maximum number of workers of a pool.
 pub(in crate::pool) const MAX_WORKERS: usize = 1024;
 
 /// The shared state of a pool.
 #[repr(C, align(64))]
 pub(in crate::pool) struct Board {
-    /// How many jobs were ever published. The owner writes, workers read: sequentially consistent,
-    /// which releases and acquires the job. The owner reads it relaxed.
+    /// The number of jobs published so far. The owner writes, workers read: sequentially
+    /// consistent, which releases and acquires the job. The owner reads it relaxed.
     pub(super) tail: AtomicU64,
-    /// Not zero once no further job will come. The owner writes, workers read: sequentially
+    /// Not zero once no further job will be published. The owner writes, workers read: sequentially
     /// consistent.
     pub(in crate::pool) closed: AtomicU32,
-    /// Not zero while a reactor of the owner's waits for futures, and an eventfd is set when one
+    /// Not zero while the owner's reactor waits for futures; workers then set an eventfd when one
     /// may be done. The owner writes, then looks at all futures; workers read it after they have
     /// added to a job's `done`, or stored `job`: sequentially consistent.
     pub(super) has_reactor: AtomicU32,
     _line: [u8; 48],
     completions: [Completion; FUTURES + 1],
     /// Tells the workers that their owner is gone. It is held from before the first worker starts:
-    /// by the thread that made a pool whose workers are forked, which is then the only one, and
+    /// if workers are forked, by the thread that made the pool, which is then the only one;
     /// otherwise by the pool's server, which ends with its owner.
     pub(in crate::pool) owner: Lifeline,
     pub(in crate::pool) slots: [Slot; MAX_WORKERS],
     jobs: [Job; N_JOBS],
-    /// For each slot, what its worker's panics said.
+    /// For each slot, the messages of its worker's panics.
     pub(in crate::pool) last_panics: [LastPanic; MAX_WORKERS],
 }
 
 /// Where threads of the owner sleep until their jobs are done.
 #[repr(C, align(64))]
 pub(in crate::pool) struct Completion {
-    /// A futex word that changes whenever a job may have become complete. Workers add to it, and
-    /// threads of the owner that have found a death; the owner's read it before they sleep:
-    /// sequentially consistent.
+    /// A futex word that changes whenever a job may have become complete. Workers add to it, and so
+    /// do the owner's threads that have found a death; the owner's threads read it before they
+    /// sleep: sequentially consistent.
     pub(super) event: AtomicU32,
-    /// How many threads of the owner sleep here, or are about to. They write, and those read who
-    /// wake them: sequentially consistent.
+    /// The number of the owner's threads that sleep here, or are about to. They write it, and
+    /// wakers read it: sequentially consistent.
     pub(super) n_sleepers: AtomicU32,
 }
 
-/// A worker's own part; it survives the worker and is handed to its successor.
+/// A worker's own part; it survives the worker and passes to its successor.
 #[repr(C, align(64))]
 pub(in crate::pool) struct Slot {
     /// Tells the owner of the worker's death.
     pub(in crate::pool) lifeline: Lifeline,
-    /// The job that the worker is at or waits for; all before it, it has left for good. The owner
+    /// The job that the worker runs or waits for; it has left all earlier ones for good. The owner
     /// writes it once, before the worker starts; then the worker, after the job's `done`:
-    /// sequentially consistent. The owner reads it in the same way where it decides whether a job's
-    /// memory may be reused or the job has ended, and with acquire where it looks at one worker.
+    /// sequentially consistent. The owner reads it sequentially consistently where it decides
+    /// whether a job's memory may be reused or the job has ended, and with acquire where it looks
+    /// at one worker.
     pub(in crate::pool) job: AtomicU64,
     /// The run that the worker is writing, 0 between two jobs. Worker: release; owner, at any time:
-    /// acquire. What it then reads of a living worker's run is a hint (a progress line, a time
+    /// acquire. What it reads of a live worker's run is only a hint (for a progress line or a time
     /// limit).
     pub(in crate::pool) run: AtomicU64,
     /// A futex word, one of the states below. The worker writes it, and the owner, which wakes it
     /// and resets it; the owner and other workers read it. Sequentially consistent on all sides.
     pub(in crate::pool) state: AtomicU32,
-    /// How many tasks the worker has run. The worker writes, the owner reads: relaxed, a number for
-    /// people; exact once the worker has left the job.
+    /// The number of tasks that the worker has run. The worker writes, the owner reads: relaxed,
+    /// because it is only displayed; exact once the worker has left the job.
     pub(in crate::pool) n_tasks: AtomicU64,
-    /// How many of them panicked. As `n_tasks`.
+    /// The number of them that panicked. As `n_tasks`.
     pub(in crate::pool) n_panicked: AtomicU64,
     /// Not zero once the worker has run its initialiser and may claim. Worker: release; owner, at
     /// any time: acquire.
     pub(in crate::pool) is_up: AtomicU32,
-    /// Not zero when the worker has ended because the shared memory had no room for its results.
-    /// Worker: release; owner, after a death: acquire.
+    /// Not zero if the worker exited because the shared memory had no room for its results. Worker:
+    /// release; owner, after a death: acquire.
     pub(in crate::pool) lacks_room: AtomicU32,
     /// Not zero when the worker aborts because it was refused memory. The worker, in a signal
     /// handler: release; owner, after a death: acquire.
     pub(in crate::pool) lacks_memory: AtomicU32,
-    /// Not zero when the worker has ended of its own accord, between two jobs. Worker: release,
-    /// before it exits; owner: acquire, after.
+    /// Not zero if the worker retired between two jobs. Worker: release, before it exits; owner:
+    /// acquire, afterwards.
     pub(in crate::pool) is_retired: AtomicU32,
-    /// Not zero when the worker is to end after the job that it is at, because the pool shrinks.
-    /// Owner and worker: sequentially consistent, as `state`.
+    /// Not zero if the worker should exit after its current job, because the pool shrinks. Owner
+    /// and worker: sequentially consistent, as `state`.
     pub(in crate::pool) is_dismissed: AtomicU32,
-    /// Not zero once the slot is ready for a process that runs already and holds others: a relay.
-    /// Owner and relay: sequentially consistent.
+    /// Not zero once the slot is ready for a relay, a running process that already holds other
+    /// slots. Owner and relay: sequentially consistent.
     pub(in crate::pool) is_offered: AtomicU32,
 }
 
@@ -121,61 +121,62 @@ pub(in crate::pool) const SPINNING: u32 = 2;
 
 /// A function to apply to a number of items.
 ///
-/// The first line is written by the owner before the job is published and read by workers after.
+/// The owner writes the first cache line before it publishes the job; workers read it afterwards.
 #[repr(C, align(64))]
 #[derive(Default)]
 pub(in crate::pool) struct Job {
-    /// Where the function's record is; 0 if the workers have inherited what to call.
+    /// The offset of the function's record; 0 if the workers inherited the function.
     pub(in crate::pool) function: AtomicU64,
-    /// How many tasks there are to claim.
+    /// The number of tasks to claim.
     pub(in crate::pool) n_items: AtomicU64,
-    /// Where the arguments are: values of `stride` bytes, or a table of [`ArgSpan`]s.
+    /// The offset of the arguments: values of `stride` bytes, or a table of [`ArgSpan`]s.
     pub(in crate::pool) args: AtomicU64,
     /// The size of an argument that is a plain number; 0 means a table.
     pub(in crate::pool) stride: AtomicU64,
-    /// Where the list of items is that this job makes up for; 0 means all in order. The owner takes
-    /// it off a job that has ended.
+    /// The offset of the list of items that this job makes up for; 0 means all in order. The owner
+    /// takes it from a job that has ended.
     pub(in crate::pool) list: AtomicU64,
     /// How to cut chunks.
     schedule: AtomicU64,
-    /// For how many workers to cut them.
+    /// The number of workers to cut them for.
     n_workers: AtomicU64,
-    /// The slot whose worker alone may claim, counted from 1; 0 means any.
+    /// The only slot whose worker may claim, counted from 1; 0 means any.
     only_slot: AtomicU64,
-    /// The next task to claim. Workers add, the owner cancels: relaxed, the number alone matters.
+    /// The next task to claim. Workers add, the owner cancels: relaxed, because only the number
+    /// matters.
     cursor: Cursor,
-    /// How many tasks were completed by workers that have left the job, or cancelled by the owner.
-    /// Both add: sequentially consistent; the owner reads: acquire.
+    /// The number of tasks that workers which have left the job completed, or that the owner
+    /// cancelled. Both add: sequentially consistent; the owner reads: acquire.
     pub(in crate::pool) done: AtomicU64,
     /// The blocks with results, as a stack that only grows. Workers: release; owner: acquire.
     blocks: AtomicU64,
     /// Not zero once a worker died in this job, so that `done` will not reach `n_items`: then each
-    /// worker that leaves tells the owner. The owner writes, workers read: sequentially consistent.
+    /// worker that leaves wakes the owner. The owner writes, workers read: sequentially consistent.
     pub(in crate::pool) degraded: AtomicU32,
-    /// Where threads sleep that wait for the job. The owner writes it before the job is published,
-    /// and once more if a future waits from then on; workers read it after they have added to
-    /// `done`, or stored `job`: sequentially consistent.
+    /// The index of the completion on which threads wait for the job. The owner writes it before it
+    /// publishes the job, and again if a future then waits for it; workers read it after they have
+    /// added to `done`, or stored `job`: sequentially consistent.
     completion: AtomicU32,
-    /// How long a task takes, as far as the first chunk told; 0 before. Workers write and read:
-    /// relaxed, a hint.
+    /// The time of a task, as measured in the first chunk; 0 before. Workers write and read:
+    /// relaxed, because it is a hint.
     task_ns: AtomicU64,
-    /// Not zero if workers note what happens when. As the first line.
+    /// Not zero if the job is traced. As the first line.
     traced: AtomicU32,
     /// The blocks with such notes, as `blocks`.
     records: AtomicU64,
-    /// Where the context of the tasks is written; 0 if they get none. As the first line.
+    /// The offset of the tasks' context; 0 if they have none. As the first line.
     pub(super) context: AtomicU64,
-    /// How long each task may take beside the pool's own limit, in ns, for workers on other nodes;
-    /// 0 for no limit. As the first line.
+    /// The call's time limit for each task, in ns, for workers on other nodes; 0 for no limit. As
+    /// the first line.
     pub(in crate::pool) time_limit_ns: AtomicU64,
 }
 
-/// The word that workers fight for, on a line of its own.
+/// The word that workers contend for, on its own cache line.
 #[repr(C, align(64))]
 #[derive(Default)]
 struct Cursor(AtomicU64);
 
-/// Where an argument's bytes are.
+/// The location of an argument's bytes.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(in crate::pool) struct ArgSpan {
@@ -184,10 +185,10 @@ pub(in crate::pool) struct ArgSpan {
     pub(in crate::pool) bytes: u64,
 }
 
-/// The length of an argument that is not there.
+/// The length that marks a missing argument.
 pub(super) const NO_BYTES: u64 = u64::MAX;
 
-/// What the owner fills a job with.
+/// The content of a new job.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::pool) struct JobSpec {
     pub(in crate::pool) function: Offset,
@@ -199,14 +200,14 @@ pub(in crate::pool) struct JobSpec {
     pub(in crate::pool) n_workers: u64,
     pub(in crate::pool) only_slot: Option<usize>,
     pub(in crate::pool) traced: bool,
-    /// Where threads sleep that wait for the job: [`FUTURES`] at most.
+    /// The completion on which threads wait for the job: at most [`FUTURES`].
     pub(in crate::pool) completion: usize,
     pub(in crate::pool) context: Offset,
     pub(in crate::pool) time_limit: Option<Duration>,
 }
 
 impl Board {
-    /// How much room the board takes.
+    /// The size of the board.
     pub(super) const BYTES: usize = size_of::<Board>();
 
     /// The board at the start of a pool's memory.
@@ -221,12 +222,12 @@ impl Board {
         &self.jobs[id as usize % N_JOBS]
     }
 
-    /// One of the places where threads of the owner sleep.
+    /// One of the completions on which the owner's threads sleep.
     pub(in crate::pool) fn completion(&self, index: usize) -> &Completion {
         &self.completions[index.min(FUTURES)]
     }
 
-    /// How many of the first `n_workers` are in a state.
+    /// How many of the first `n_workers` are in this state.
     pub(in crate::pool) fn n_in_state(&self, n_workers: usize, state: u32) -> usize {
         self.slots[..n_workers]
             .iter()
@@ -234,17 +235,17 @@ impl Board {
             .count()
     }
 
-    /// How many of the pool's own processes are awake, the owner included.
+    /// The number of the pool's own processes that are awake, including the owner.
     pub(in crate::pool) fn n_awake(&self, n_workers: usize) -> usize {
         1 + self.n_in_state(n_workers, AWAKE) + self.n_in_state(n_workers, SPINNING)
     }
 
-    /// Whether a job waits for a worker whose next one is `id`.
+    /// Whether job `id`, a worker's next one, is published.
     pub(in crate::pool) fn has_job(&self, id: u64) -> bool {
         self.tail.load(Ordering::SeqCst) > id
     }
 
-    /// Whether no job will follow those that are published.
+    /// Whether no further job will be published.
     pub(in crate::pool) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst) != 0
     }
@@ -283,7 +284,7 @@ impl Job {
         let schedule = Schedule::from_word(self.schedule.load(Ordering::Relaxed));
         let n_workers = self.n_workers.load(Ordering::Relaxed);
         if let Some(size) = schedule.constant(n_items, n_workers) {
-            // Adding never fails, which matters when two workers fight for single items.
+            // An addition never fails, which matters when two workers contend for single items.
             let first = self.cursor.0.fetch_add(size, Ordering::Relaxed);
             return (first < n_items).then(|| (first, n_items.min(first + size)));
         }
@@ -312,16 +313,15 @@ impl Job {
         schedule.constant(n_items, n_workers) == Some(1)
     }
 
-    /// Where threads sleep that wait for the job. A worker that asks for a job that it has left
-    /// may get a later one's, and wakes them for nothing.
+    /// The completion on which threads wait for the job. For a job that it has left, a worker may
+    /// get a later job's completion; it then wakes those threads for nothing.
     pub(in crate::pool) fn completion(&self) -> usize {
         self.completion.load(Ordering::SeqCst) as usize
     }
 
-    /// Has threads sleep elsewhere that wait for the job from now on, and gives back where they
-    /// have slept so far. A worker that has ended the job may have woken those: the caller looks
-    /// again whether it is over.
-    // Futures alone move.
+    /// Moves the job to another completion and returns the old one. A worker that ended the job may
+    /// have woken the old one's sleepers, so the caller must check again whether the job is over.
+    /// Only futures move.
     #[cfg_attr(not(feature = "async"), allow(dead_code))]
     pub(in crate::pool) fn move_to(&self, completion: usize) -> usize {
         self.completion.swap(completion as u32, Ordering::SeqCst) as usize
@@ -333,36 +333,36 @@ impl Job {
         only_slot == 0 || only_slot == slot_index as u64 + 1
     }
 
-    /// Whether one worker alone may claim.
+    /// Whether only one worker may claim.
     #[cfg(feature = "cluster")]
     pub(in crate::pool) fn is_for_one(&self) -> bool {
         self.only_slot.load(Ordering::Relaxed) != 0
     }
 
-    /// For how many workers chunks are cut.
+    /// The number of workers that chunks are cut for.
     #[cfg(feature = "cluster")]
     pub(in crate::pool) fn n_workers(&self) -> u64 {
         self.n_workers.load(Ordering::Relaxed).max(1)
     }
 
-    /// Whether the first chunks are to be timed, for the size of those that follow.
+    /// Whether to time the first chunks, to choose the size of later ones.
     pub(super) fn wants_task_time(&self) -> bool {
         self.schedule.load(Ordering::Relaxed) == Schedule::Auto.to_word()
             && self.task_ns.load(Ordering::Relaxed) == 0
     }
 
-    /// Tells how long a task takes.
+    /// Stores the time of a task.
     pub(in crate::pool) fn tell_task_time(&self, task_ns: u64) {
         self.task_ns.store(task_ns.max(1), Ordering::Relaxed);
     }
 
-    /// How long a task takes, as far as the first chunk told; 0 before.
+    /// The time of a task, as measured in the first chunk; 0 before.
     #[cfg(feature = "cluster")]
     pub(super) fn task_ns(&self) -> u64 {
         self.task_ns.load(Ordering::Relaxed)
     }
 
-    /// Whether workers note what happens when.
+    /// Whether the job is traced.
     pub(super) fn is_traced(&self) -> bool {
         self.traced.load(Ordering::Relaxed) != 0
     }
@@ -377,7 +377,7 @@ impl Job {
         push(&self.records, block, next);
     }
 
-    /// Takes the blocks with notes off a job that all workers have left.
+    /// Takes the blocks with notes from a job that all workers have left.
     pub(super) fn take_records(&self) -> Offset {
         self.records.swap(0, Ordering::Acquire)
     }
@@ -387,13 +387,13 @@ impl Job {
         self.cursor.0.load(Ordering::Relaxed) >= self.n_items.load(Ordering::Relaxed)
     }
 
-    /// How many tasks were not claimed.
+    /// The number of unclaimed tasks.
     pub(in crate::pool) fn n_unclaimed(&self) -> u64 {
         let n_items = self.n_items.load(Ordering::Relaxed);
         n_items.saturating_sub(self.cursor.0.load(Ordering::Relaxed))
     }
 
-    /// Leaves nothing to claim; what was not claimed counts as done.
+    /// Leaves nothing to claim; unclaimed tasks count as done.
     pub(in crate::pool) fn cancel(&self) {
         let n_items = self.n_items.load(Ordering::Relaxed);
         let first = self.cursor.0.swap(n_items, Ordering::Relaxed);
@@ -401,24 +401,24 @@ impl Job {
             .fetch_add(n_items.saturating_sub(first), Ordering::SeqCst);
     }
 
-    /// The blocks with results that there are by now.
+    /// The blocks with results so far.
     pub(super) fn blocks(&self) -> Offset {
         self.blocks.load(Ordering::Acquire)
     }
 
-    /// Takes the list of items off a job that all workers have left.
+    /// Takes the list of items from a job that all workers have left.
     pub(super) fn take_list(&self) -> Offset {
         self.list.swap(0, Ordering::Relaxed)
     }
 
-    /// Takes the blocks with results off a job that all workers have left.
+    /// Takes the blocks with results from a job that all workers have left.
     pub(super) fn take_blocks(&self) -> Offset {
         self.blocks.swap(0, Ordering::Acquire)
     }
 
-    /// Whether every task is complete, by the count of those who did it. A count that is too high
-    /// would be a mistake of this library's; it ends the job, so that the mistake is an item
-    /// without a result and not a map without an end.
+    /// Whether every task is complete, by the workers' count. A count that is too high would be a
+    /// bug in this library; it ends the job, so that the bug shows as an item without a result and
+    /// not as a map that hangs.
     pub(in crate::pool) fn is_done(&self) -> bool {
         let (done, n_items) = (&self.done, self.n_items.load(Ordering::Relaxed));
         let n_done = done.load(Ordering::Acquire);
@@ -426,8 +426,8 @@ impl Job {
         n_done >= n_items
     }
 
-    /// The same, for one who may look at an entry of the queue that is being filled for a later
-    /// job, and takes what this says for a hint.
+    /// The same as a hint, for a reader whose entry of the queue may be about to be filled for a
+    /// later job.
     pub(super) fn seems_done(&self) -> bool {
         self.done.load(Ordering::Acquire) >= self.n_items.load(Ordering::Relaxed)
     }

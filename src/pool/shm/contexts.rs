@@ -2,8 +2,8 @@
 //!
 //! A context is a record: a head of one cache line, at whose end the bytes' length in the encoding
 //! begins, so that plain numbers behind it are aligned for any type. Its name is its offset. A
-//! worker that remembers what it has decoded remembers the block's generation as well: a record
-//! that was given back, and another that took its block, are not taken for it.
+//! worker that caches a decoded context also keeps the block's generation, so it does not mistake a
+//! freed record, or a new one in the same block, for it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use super::sleep;
 use crate::pool::call::transport::{Arrived, ContextId};
 use crate::pool::context::{ContextMemory, Encode};
 
-/// Before the encoded bytes: a vector's or a text's content, behind its length, begins at a
-/// multiple of 64.
+/// The header, of such a size that the content of a vector or text, which follows its length,
+/// begins at a multiple of 64.
 const HEAD_BYTES: u64 = 64 - size_of::<u64>() as u64;
 
 /// Idle workers are woken to drop a context that is at least this large. A smaller one waits until
@@ -30,9 +30,9 @@ const WORTH_WAKING_BYTES: u64 = 1 << 16;
 /// The owner's side.
 pub(in crate::pool) struct Contexts {
     heap: Arc<Heap>,
-    /// How many slots there are.
+    /// The number of slots.
     n_slots: AtomicUsize,
-    /// In any other process, the heap and the workers are not its own.
+    /// In any other process, the heap and the workers belong to this one.
     owner: u32,
 }
 
@@ -52,7 +52,7 @@ impl Contexts {
         }
     }
 
-    /// Notes that there are so many slots now.
+    /// Sets the number of slots.
     pub(super) fn set_slots(&self, n_slots: usize) {
         self.n_slots.store(n_slots, Ordering::Relaxed);
     }
@@ -77,19 +77,19 @@ impl ContextMemory for Contexts {
         if self.owner != process_id() {
             return;
         }
-        // SAFETY: the record is there until the next line.
+        // SAFETY: the record exists until the next line.
         let n_bytes = unsafe { length(&self.heap, name) };
         self.heap.give_back(name);
         if n_bytes >= WORTH_WAKING_BYTES {
-            // A worker that goes to sleep says so, and then looks at the generation.
+            // A worker announces that it will sleep, and then checks the generation.
             fence(Ordering::SeqCst);
             self.wake_workers();
         }
     }
 }
 
-/// A record that is being written. What it has outgrown is given back at the end: until then it may
-/// be copied from. An encoder may panic half way: nothing is lost then.
+/// A record that is being written. Blocks that it has outgrown are freed at the end, because it may
+/// still copy from them. If an encoder panics halfway, all blocks are freed.
 struct Record<'h> {
     heap: &'h Heap,
     blocks: Vec<Offset>,
@@ -105,7 +105,7 @@ impl Record<'_> {
         Ok(block + HEAD_BYTES..block + self.heap.capacity(block) as u64)
     }
 
-    /// Notes the length. The record stays.
+    /// Writes the length and keeps the record.
     fn finish(mut self, n_bytes: u64) -> Offset {
         let record = self.blocks.pop().unwrap_or(0);
         // SAFETY: the block begins with the head, aligned, and no other process knows it.
@@ -121,19 +121,19 @@ impl Drop for Record<'_> {
     }
 }
 
-/// How many bytes a context has.
+/// The number of bytes of a context.
 ///
 /// # Safety
-/// The record is there.
+/// The record exists.
 unsafe fn length(heap: &Heap, record: Offset) -> u64 {
     // SAFETY: the owner wrote it before any job named the record, and never changes it.
     unsafe { heap.at(record).cast::<u64>().read() }
 }
 
-/// A context as a worker finds it.
+/// A worker's view of a context.
 ///
 /// # Safety
-/// A job names the record that is not done for as long as the result is used.
+/// An unfinished job names the record for as long as the result is used.
 pub(super) unsafe fn arrived(heap: &Heap, record: Offset) -> Arrived<'_> {
     // SAFETY: the caller vouches for the record, which the owner never changes.
     let bytes = unsafe {
@@ -150,7 +150,7 @@ pub(super) unsafe fn arrived(heap: &Heap, record: Offset) -> Arrived<'_> {
     }
 }
 
-/// Whether a context is still there: it was not given back.
+/// Whether a context still exists.
 pub(in crate::pool) fn is_alive(heap: &Heap, id: ContextId) -> bool {
     heap.generation(id.name) == id.generation
 }

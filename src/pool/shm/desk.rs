@@ -1,5 +1,4 @@
-//! A worker's side of a job that comes through shared memory: what it claims and reads, and its
-//! [`Lane`].
+//! A worker's side of a job in shared memory: what it claims and reads, and its [`Lane`].
 
 use std::time::Instant;
 
@@ -18,7 +17,7 @@ use crate::caught::last_panic::LastPanic;
 use crate::pool::call::transport::{Arrived, Outputs, Port};
 use crate::pool::call::work::{Carrier, Step, Work};
 
-/// Shared memory as what carries jobs to tasks.
+/// Shared memory as a carrier of jobs.
 pub(in crate::pool) struct Shm;
 
 impl Carrier for Shm {
@@ -35,14 +34,14 @@ pub(in crate::pool) struct Desk<'a> {
     job: &'a Job,
     slot: &'a Slot,
     last_panic: &'a LastPanic,
-    /// Nothing is claimed for an owner that is gone.
+    /// The worker claims nothing once its owner is gone.
     owner: &'a Lifeline,
-    /// No further chunk is claimed once the worker has run this many tasks in its life.
+    /// The worker claims no further chunk once it has run this many tasks in its life.
     max_tasks: u64,
     /// Whether each chunk is a single task.
     claims_singly: bool,
     lane: Lane<'a>,
-    /// When the run began, if others are to know how long a task takes.
+    /// When the run started, if the worker should measure the time of a task.
     timed_since: Option<Instant>,
     /// Set if the job is traced.
     recorder: Option<Recorder<'a>>,
@@ -87,7 +86,7 @@ impl<'a> Desk<'a> {
         })
     }
 
-    /// The desk is that of a worker elsewhere, for which this process stands in.
+    /// Marks the desk as that of a worker elsewhere, for which this process stands in.
     #[cfg(feature = "cluster")]
     pub(in crate::pool) fn stand_in_for(&mut self, slot: usize) {
         if let Some(recorder) = &mut self.recorder {
@@ -95,8 +94,8 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Commits plain numbers of `stride` bytes that were computed elsewhere, for tasks from `first`
-    /// on, which were sent there at `sent_ns`.
+    /// Commits plain numbers of `stride` bytes that another node computed, for tasks from `first`
+    /// on, which were sent at `sent_ns`.
     #[cfg(feature = "cluster")]
     pub(in crate::pool) fn put_plain(
         &mut self,
@@ -152,7 +151,7 @@ impl<'a> Desk<'a> {
         self.end_elsewhere(1);
     }
 
-    /// Begins a run whose tasks were sent elsewhere before.
+    /// Begins a run whose tasks were sent to another node earlier.
     #[cfg(feature = "cluster")]
     fn begin_elsewhere(&mut self, (first, sent_ns): (u64, u64), n_tasks: u64, stride: usize) {
         self.begin(first, n_tasks, stride);
@@ -161,14 +160,14 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Ends a run; how long this process took for it says nothing of its tasks.
+    /// Ends a run, without timing it: the time in this process says nothing about its tasks.
     #[cfg(feature = "cluster")]
     fn end_elsewhere(&mut self, n_run: u64) {
         self.timed_since = None;
         self.end(n_run);
     }
 
-    /// Ends the process: there is no memory to say anything in, but this one word. The owner sees
+    /// Ends the process: without memory, it can report only through this one word. The owner sees
     /// the death and names the item.
     #[cold]
     fn end_without_room(&self) -> ! {
@@ -177,9 +176,9 @@ impl<'a> Desk<'a> {
     }
 }
 
-// SAFETY: the job's cursor gives each task to one claim alone; the owner wrote the list and the
+// SAFETY: the job's cursor gives each task to exactly one claim; the owner wrote the list and the
 // numbers before it published the job, and they stay until it is discarded; the lane makes room for
-// the whole run, which this worker alone writes.
+// the whole run, which only this worker writes.
 unsafe impl Port for Desk<'_> {
     #[inline]
     fn claim(&mut self) -> Option<(u64, u64)> {
@@ -205,7 +204,7 @@ unsafe impl Port for Desk<'_> {
         if span.bytes == NO_BYTES {
             return Err(Error::invalid_input("the argument could not be encoded"));
         }
-        // SAFETY: the span is what the owner wrote there, and it stays until the job is collected.
+        // SAFETY: the owner wrote the span and its bytes, which stay until the job is collected.
         Ok(unsafe { std::slice::from_raw_parts(self.heap.at(span.offset), span.bytes as usize) })
     }
 
@@ -215,7 +214,7 @@ unsafe impl Port for Desk<'_> {
 
     fn context(&self) -> Option<Arrived<'_>> {
         let record = self.job.context.load(Ordering::Relaxed);
-        // SAFETY: what was claimed and is not done keeps the record.
+        // SAFETY: a claimed task that is not done keeps the record.
         (record != 0).then(|| unsafe { contexts::arrived(self.heap, record) })
     }
 
@@ -286,7 +285,7 @@ unsafe impl Port for Desk<'_> {
         if let Some(recorder) = &mut self.recorder {
             recorder.end(n_run);
         }
-        // Only this worker writes it: no need to lock the bus for an addition.
+        // Only this worker writes it, so it needs no atomic addition.
         let n_tasks = self.slot.n_tasks.load(Ordering::Relaxed);
         self.slot.n_tasks.store(n_tasks + n_run, Ordering::Relaxed);
     }

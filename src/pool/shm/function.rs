@@ -9,21 +9,21 @@ use crate::sys::object;
 
 use super::record;
 
-/// The records that a pool's owner has written.
+/// The functions' records that a pool's owner has written.
 #[derive(Default)]
 pub(super) struct Records {
     /// For each function by its address: its record, and whether it is the program's own.
     by_address: HashMap<usize, (Offset, bool)>,
     by_name: HashMap<Vec<u8>, Offset>,
-    /// How many objects had been unloaded when `by_address` was last right.
+    /// The number of unloaded objects when `by_address` was last valid.
     n_unloaded: u64,
 }
 
 impl Records {
     /// The record of the function at `address`, made on first use.
     ///
-    /// Where an object was unloaded, another may lie by now: addresses are looked up again then.
-    /// The program itself is never unloaded, so its functions are not asked about.
+    /// Another object may be loaded where one was unloaded, so addresses are then looked up again.
+    /// The program itself is never unloaded, so its functions need no new lookup.
     ///
     /// # Errors
     /// As [`Symbol::of`], and `is_os()` if there is no room for it.
@@ -44,7 +44,7 @@ impl Records {
         }
         let symbol = Symbol::of(address)?;
         let name = symbol.to_bytes();
-        // A worker remembers what it has found for a record, so that one is never given back.
+        // A worker caches what it found for a record, so a record is never freed.
         let record = match self.by_name.get(&name) {
             Some(&record) => record,
             None => {
@@ -59,12 +59,12 @@ impl Records {
     }
 }
 
-/// Writes down the name of the function at `address`.
+/// Writes the name of the function at `address`.
 pub(in crate::pool) fn write(heap: &Heap, address: *const ()) -> Result<Offset> {
     record::write(heap, &Symbol::of(address)?.to_bytes())
 }
 
-/// Finds the function in this process, which has found others in the files that are `known`.
+/// Finds the function in this process; `known` are the files in which it has found others.
 ///
 /// # Errors
 /// As [`Symbol::resolve`].

@@ -1,4 +1,5 @@
-//! Bytes that go into shared memory as they come, and stay in one piece however long they get.
+//! Bytes that are written into shared memory as they are produced, and stay contiguous however long
+//! they get.
 
 use std::ops::Range;
 
@@ -9,32 +10,32 @@ use crate::wire::Sink;
 
 /// The first block of a series.
 const FIRST_BLOCK_BYTES: usize = 3 << 10;
-/// Blocks double up to this size; what is larger has a block of its own size.
+/// Blocks double up to this size; a larger value has a block of its own size.
 const LARGEST_STEP_BYTES: usize = 1 << 22;
 
-/// How large a block to take when `needed` bytes do not fit into the last one of a series. Doubling
-/// keeps the number of blocks small.
+/// The size of the next block when `needed` bytes do not fit into the last one of a series.
+/// Doubling keeps the number of blocks small.
 pub(super) fn block_bytes(heap: &Heap, last: Option<Offset>, needed: usize) -> usize {
     let step = last.map_or(FIRST_BLOCK_BYTES, |block| 2 * heap.capacity(block));
     needed.max(step.min(LARGEST_STEP_BYTES))
 }
 
-/// A value that is being written into a block that is the writer's alone.
+/// A value that is being written into a block that only the writer uses.
 pub(super) struct Growing<'a> {
     heap: &'a Heap,
     /// Where the value begins, and where its next byte goes.
     written: Range<Offset>,
-    /// One past the last byte that there is room for.
+    /// The end of the room.
     limit: Offset,
-    /// Finds room for as many bytes elsewhere.
+    /// Finds room for this many bytes in another block.
     more_room: &'a mut dyn FnMut(usize) -> Result<Range<Offset>>,
     /// Set when there is none: the value is lost.
     overflow: Option<Error>,
 }
 
 impl<'a> Growing<'a> {
-    /// Begins a value at the start of `room`, which is the writer's own. When the value outgrows
-    /// it, `more_room` is asked for another that is, with a number of bytes that it has to hold.
+    /// Begins a value at the start of `room`, which only the writer uses. When the value outgrows
+    /// it, this calls `more_room` for another such range that holds a number of bytes.
     pub(in crate::pool) fn new(
         heap: &'a Heap,
         room: Range<Offset>,
@@ -49,7 +50,7 @@ impl<'a> Growing<'a> {
         }
     }
 
-    /// Where the value lies, if its `encoder` was content and there was room.
+    /// The range of the value, if its `encoder` succeeded and there was room.
     pub(in crate::pool) fn finish(self, encoder: Result<()>) -> Result<Range<Offset>> {
         match self.overflow {
             Some(error) => Err(error),
@@ -87,7 +88,7 @@ impl Sink for Growing<'_> {
             self.overflow = Some(error);
             return;
         }
-        // SAFETY: there is room for the bytes, and only this value's writer knows it.
+        // SAFETY: there is room for the bytes, and only this value's writer uses it.
         unsafe {
             let end = self.heap.at(self.written.end);
             copy::copy_nonoverlapping(bytes.as_ptr(), end, bytes.len());

@@ -1,4 +1,4 @@
-//! Results on their way back: each worker writes runs of them into blocks that it alone owns.
+//! Results: each worker writes runs of them into blocks that it alone owns.
 //!
 //! ```text
 //! block: │ head │ run │ values … │ run │ values … │        (the job keeps a stack of blocks)
@@ -6,12 +6,12 @@
 //! value: plain number: its bytes          otherwise: length (8 bytes), bytes
 //! ```
 //!
-//! Chunks of one number would be more head than value, so they share one: a run of *singles* has
-//! before each number its task.
+//! In chunks of one number, the header would be larger than the value, so such chunks share a run:
+//! in a run of *singles*, each number follows its task.
 //!
-//! Nothing is moved or sorted: a run says which tasks its values belong to. A value counts once
-//! `committed` says so; what a killed worker had half written does not. Of a killed worker's last
-//! run, task `first + committed` is the one that was running.
+//! Nothing is moved or sorted: a run names the tasks of its values. A value counts once `committed`
+//! includes it; what a killed worker had half written does not. In a killed worker's last run, task
+//! `first + committed` is the one that was running.
 
 use std::ops::Range;
 
@@ -24,27 +24,27 @@ use super::board::{Job, Slot};
 use super::growing::{Growing, block_bytes};
 use crate::pool::call::transport::{CommittedRun, EncodedValues, Single, SingleValues, Values};
 
-/// What stands at the start of a block of results.
+/// The header of a block of results.
 #[repr(C, align(16))]
 struct BlockHead {
     /// The next block of the job; written before the block is pushed.
     next: AtomicU64,
-    /// One past the last run that was begun. Worker: release; owner: acquire.
+    /// The end of the last run that was begun. Worker: release; owner: acquire.
     end: AtomicU64,
 }
 
-/// What stands before the values of consecutive tasks. The worker writes, the owner reads: relaxed
-/// where a field says nothing, because the block's `end` and the slot's `run` are stored with
-/// release after that.
+/// The header of a run: values of consecutive tasks. The worker writes, the owner reads: relaxed if
+/// a field says nothing, because the block's `end` and the slot's `run` are stored with release
+/// afterwards.
 #[repr(C, align(16))]
 struct RunHead {
     first: AtomicU64,
-    /// How many tasks the worker means to commit here. Of singles, it grows: worker: release, after
-    /// the task; owner: acquire.
+    /// The number of tasks that the worker intends to commit here. For singles it grows: worker:
+    /// release, after the task; owner: acquire.
     claimed: AtomicU64,
-    /// How many it has answered. Worker: release, after the value; owner: acquire.
+    /// The number of committed values. Worker: release, after the value; owner: acquire.
     committed: AtomicU64,
-    /// How many bytes encoded values take, at least those that are committed. Worker: release,
+    /// The size of the encoded values, including at least all committed ones. Worker: release,
     /// after the value and before `committed`; owner: acquire, after `committed`.
     bytes: AtomicU64,
     /// The size of each value; 0: each has its length before it; [`FAILURE`]: one encoded cause;
@@ -66,26 +66,26 @@ const ALIGN: u64 = 16;
 const LENGTH_BYTES: usize = 8;
 const VALUE_ALIGN: u64 = 8;
 
-/// Where one worker writes its results of one job.
+/// Writes one worker's results of one job.
 pub(super) struct Lane<'a> {
     heap: &'a Heap,
     job: &'a Job,
     slot: &'a Slot,
-    /// The block that is written, 0 before the first.
+    /// The current block, 0 before the first.
     block: Offset,
-    /// One past the last byte that the block has room for.
+    /// The end of the block.
     limit: Offset,
-    /// The run that is written, 0 before the first.
+    /// The current run, 0 before the first.
     run: Offset,
-    /// One past the last committed value's bytes.
+    /// The end of the last committed value.
     committed_end: Offset,
     /// The size of the run's values if they are plain numbers, else 0.
     stride: u64,
-    /// How the run's numbers lie, if it is one of singles.
+    /// The layout of the run's numbers, if it is one of singles.
     singles: Option<Single>,
 }
 
-/// How the numbers of a run lie, if it is one of singles.
+/// The layout of a run's numbers, if it is one of singles.
 fn single_of(stride: u64) -> Option<Single> {
     (stride != FAILURE && stride & SINGLES != 0).then(|| Single::new(stride - SINGLES))
 }
@@ -105,7 +105,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// Makes room for the plain number that is the result of `task` alone.
+    /// Makes room for one plain number, the result of `task`.
     pub(super) fn begin_single(&mut self, task: u64, stride: usize) -> Result<()> {
         let single = Single::new(stride as u64);
         if self.singles.is_none() || self.committed_end + single.bytes > self.limit {
@@ -115,7 +115,7 @@ impl<'a> Lane<'a> {
         task_word(self.heap, self.committed_end).store(task, Ordering::Relaxed);
         let head = self.run_head(self.run);
         let n_before = head.committed.load(Ordering::Relaxed);
-        // A reader that sees this sees the task.
+        // A reader that sees this store also sees the task.
         head.claimed.store(n_before + 1, Ordering::Release);
         Ok(())
     }
@@ -128,14 +128,14 @@ impl<'a> Lane<'a> {
         Ok(())
     }
 
-    /// Where the chunk's plain numbers go, one behind the other.
+    /// Where the chunk's plain numbers go, contiguously.
     pub(super) fn plain_slots(&self) -> *mut u8 {
         let value_at = self.singles.map_or(0, |single| single.value_at);
         self.heap.at(self.committed_end + value_at)
     }
 
-    /// How many plain numbers of the run are committed: the worker stores, with release, after
-    /// each number.
+    /// The word that counts the run's committed plain numbers: the worker stores it, with release,
+    /// after each number.
     pub(super) fn committed_word(&self) -> &'a AtomicU64 {
         &self.run_head(self.run).committed
     }
@@ -173,7 +173,7 @@ impl<'a> Lane<'a> {
         Ok(())
     }
 
-    /// Records in a run of its own why `task` has no result.
+    /// Records in a separate run why `task` has no result.
     pub(super) fn commit_failure(&mut self, task: u64, cause: &Cause) -> Result<()> {
         let mut bytes = Vec::new();
         wire::encode(&(std::process::id() as i32, cause), &mut bytes)?;
@@ -211,8 +211,8 @@ impl<'a> Lane<'a> {
         Ok(())
     }
 
-    /// Takes a block with room for `needed` bytes, hangs it into the job, and says where runs
-    /// begin.
+    /// Takes a block with room for `needed` bytes, adds it to the job, and returns the offset of
+    /// its first run.
     fn next_block(&mut self, needed: u64) -> Result<Offset> {
         let last = Some(self.block).filter(|&block| block != 0);
         let needed = (needed + BLOCK_HEAD_BYTES) as usize;
@@ -225,7 +225,7 @@ impl<'a> Lane<'a> {
         Ok(block + BLOCK_HEAD_BYTES)
     }
 
-    /// Room in another block for the value that is being written: a new run goes on there.
+    /// Finds room in another block for the current value; a new run continues there.
     fn more_room(&mut self, needed: usize) -> Result<Range<Offset>> {
         let head = self.run_head(self.run);
         let committed = head.committed.load(Ordering::Relaxed);
@@ -285,7 +285,7 @@ fn read_run<'a>(heap: &'a Heap, run: Offset) -> (CommittedRun<'a>, u64) {
         (_, Some(single)) => n_values * single.bytes,
         (stride, None) => n_values * stride,
     };
-    // SAFETY: the worker committed these bytes with release, and writes them no more.
+    // SAFETY: the worker committed these bytes with release, and no longer writes them.
     let content = unsafe {
         std::slice::from_raw_parts(heap.at(run + RUN_HEAD_BYTES).cast_const(), bytes as usize)
     };
@@ -322,24 +322,24 @@ fn failure(content: &[u8]) -> Values<'_> {
     Values::Failure(pid, cause)
 }
 
-/// The word of a run of singles that says whose result a number is.
+/// In a run of singles, the word that names a number's task.
 fn task_word(heap: &Heap, offset: Offset) -> &AtomicU64 {
     // SAFETY: each single begins with such a word, aligned, inside of their block.
     unsafe { &*heap.at(offset).cast::<AtomicU64>() }
 }
 
-/// How far a worker is with the run that it writes.
+/// A worker's progress in its current run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RunState {
     /// The first task that was claimed and not committed.
     pub(in crate::pool) running: Option<u64>,
-    /// How many such tasks there are.
+    /// The number of such tasks.
     pub(in crate::pool) n_left: u64,
-    /// How many tasks of the chunk that is running were committed.
+    /// The number of committed tasks of the current chunk.
     pub(in crate::pool) n_committed: u64,
 }
 
-/// The run that a slot's worker writes, if it writes one.
+/// The current run of a slot's worker, if any.
 pub(super) fn run_of(heap: &Heap, slot: &Slot) -> Option<RunState> {
     let run = slot.run.load(Ordering::Acquire);
     if run == 0 {
@@ -353,7 +353,7 @@ pub(super) fn run_of(heap: &Heap, slot: &Slot) -> Option<RunState> {
         .load(Ordering::Acquire)
         .saturating_sub(n_committed);
     if let Some(single) = single_of(head.stride.load(Ordering::Relaxed)) {
-        // The worker may have gone on between the two loads above, but is at one task only.
+        // The worker may have advanced between the two loads above, but runs only one task.
         let offset = run + RUN_HEAD_BYTES + n_committed * single.bytes;
         let task = || task_word(heap, offset).load(Ordering::Relaxed);
         return Some(RunState {
@@ -370,20 +370,20 @@ pub(super) fn run_of(heap: &Heap, slot: &Slot) -> Option<RunState> {
     })
 }
 
-/// The task that a worker was running when it died: the first of its last run that it had
-/// claimed and not committed.
+/// The task that a worker was running when it died: the first claimed and uncommitted one of its
+/// last run.
 pub(in crate::pool) fn running(heap: &Heap, slot: &Slot) -> Option<u64> {
     run_of(heap, slot).and_then(|run| run.running)
 }
 
-/// How many tasks a worker has finished of the chunk that it is at: it counts a chunk when that
-/// ends.
+/// The number of tasks that a worker has finished in its current chunk; the worker counts them when
+/// the chunk ends.
 pub(in crate::pool) fn n_uncounted(heap: &Heap, slot: &Slot) -> u64 {
     let unfinished = run_of(heap, slot).filter(|run| run.n_left > 0);
     unfinished.map_or(0, |run| run.n_committed)
 }
 
-/// Gives a stack of blocks back. Only for the owner, when every worker has left the job.
+/// Frees a stack of blocks. Only for the owner, after every worker has left the job.
 pub(super) fn give_back(heap: &Heap, blocks: Offset) {
     let mut block = blocks;
     while block != 0 {

@@ -1,4 +1,4 @@
-//! What carries a call on one machine: memory that the owner and its workers share.
+//! Carries a call on one machine: memory that the owner and its workers share.
 //!
 //! `board` has what is shared, and in which order it is written; `engine` is the owner's side of
 //! the seam (`call::transport`), `desk` a worker's. Results come back in each worker's `lane`.

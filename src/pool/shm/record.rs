@@ -1,9 +1,9 @@
-//! Bytes that the owner writes down once for its workers: their length in 8 bytes, then they.
+//! Bytes that the owner writes once for its workers: their length in 8 bytes, then the bytes.
 
 use crate::error::Result;
 use crate::shared::heap::{Heap, Offset};
 
-/// Writes a record, which stays.
+/// Writes a permanent record.
 ///
 /// # Errors
 /// `is_os()` if there is no room for it.

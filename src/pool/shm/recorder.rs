@@ -1,17 +1,17 @@
-//! What happened when, in shared memory: a worker notes it while it runs a job that is traced, and
-//! the owner makes a [`Trace`] of all notes.
+//! Traces in shared memory: a worker takes notes while it runs a traced job, and the owner turns
+//! all notes into a [`Trace`].
 //!
 //! ```text
 //! block: │ head: who, arrived, found │ run │ run │ …       (the job keeps a stack of blocks)
 //! ```
 //!
-//! Only its own worker writes a block. A run counts once `n_runs` says so, so that a worker may be
-//! killed at any time; the one that it was at is told by its beginning (`open_ns`). A job that is
-//! not traced costs a look at `recorder` for each chunk, and for each value that is decoded or
-//! encoded.
+//! Only its own worker writes a block. A run counts once `n_runs` includes it, so a worker may be
+//! killed at any time; `open_ns`, the start of the current run, identifies the run that it was
+//! killed in. An untraced job only checks `recorder`, once per chunk and once per decoded or
+//! encoded value.
 //!
-//! Of values that take less than the clock is worth, some are timed and stand for the others: a
-//! trace that slowed the map down would be no trace of that map.
+//! If values take less time than reading the clock, only a sample is timed and extrapolated: a
+//! trace that slowed the map down would not describe that map.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -28,28 +28,28 @@ use super::growing::block_bytes;
 use crate::pool::call::notes::Notes;
 use crate::pool::call::transport::{Death, Items};
 
-/// What stands at the start of a block. All fields: written by the worker, relaxed, and read by the
-/// owner when the worker has left the job, or died. Times are the system's monotonic clock, in ns.
+/// The header of a block. All fields: written by the worker, relaxed, and read by the owner after
+/// the worker has left the job, or died. Times are from the OS's monotonic clock, in ns.
 #[repr(C, align(64))]
 struct Head {
     /// The next block of the job; written before the block is pushed.
     next: AtomicU64,
-    /// The worker's process.
+    /// The worker's pid.
     pid: AtomicU64,
-    /// Tells workers apart that one process stands in for.
+    /// Distinguishes the workers that one process stands in for.
     tid: AtomicU64,
     arrived_ns: AtomicU64,
     found_ns: AtomicU64,
-    /// How many runs are complete. Worker: release; owner: acquire.
+    /// The number of complete runs. Worker: release; owner: acquire.
     n_runs: AtomicU64,
-    /// When the run began that is going on, or the last one that did. Worker: release, after
-    /// `open_first`; owner: acquire.
+    /// The start of the current run, or of the last one. Worker: release, after `open_first`;
+    /// owner: acquire.
     open_ns: AtomicU64,
     /// The first task of that run.
     open_first: AtomicU64,
 }
 
-/// A run of consecutive tasks, as a worker notes it.
+/// A worker's note of a run of consecutive tasks.
 #[repr(C)]
 struct Run {
     first: AtomicU64,
@@ -63,9 +63,9 @@ struct Run {
 const HEAD_BYTES: u64 = size_of::<Head>() as u64;
 const RUN_BYTES: u64 = size_of::<Run>() as u64;
 
-/// What it costs to time the steps of one value: four looks at the clock.
+/// The cost of timing the steps of one value: four reads of the clock.
 const TIMING_NS: u64 = 100;
-/// Timing takes no more than this part of the time.
+/// Timing takes at most one part in this many of the time.
 const TIMING_SHARE: u64 = 100;
 
 /// A worker's notes about one job.
@@ -75,29 +75,29 @@ pub(super) struct Recorder<'a> {
     block: Offset,
     n_runs: u64,
     tid: u64,
-    /// Once there is no memory for more, nothing more is noted.
+    /// Set when there is no memory for more notes; the worker then stops taking notes.
     is_full: bool,
     arrived_ns: u64,
     found_ns: u64,
-    /// When the run began that is going on, and with which task.
+    /// When the current run started, and with which task.
     began_ns: u64,
-    /// When the last one ended.
+    /// When the last run ended.
     ended_ns: u64,
     first: u64,
-    /// How many values pass before the next one that is timed; 0 while one is.
+    /// How many values pass before the next timed one; 0 while one is being timed.
     n_to_pass: Cell<u64>,
-    /// When the value that is timed had its turn.
+    /// When the timed value started.
     turn_ns: u64,
-    /// Where a step ended, which is where the next begins.
+    /// When the last step ended and the next began.
     step_ns: Cell<u64>,
-    /// Of the values of this run that were timed.
+    /// Sums over the timed values of this run.
     decoding_ns: Cell<u64>,
     encoding_ns: u64,
     n_timed: u64,
 }
 
 impl<'a> Recorder<'a> {
-    /// Notes that the worker is there; `None` if the job is not traced.
+    /// Notes the worker's arrival; `None` if the job is not traced.
     pub(super) fn arrive(heap: &'a Heap, job: &'a Job) -> Option<Recorder<'a>> {
         job.is_traced().then(|| Recorder {
             heap,
@@ -120,14 +120,14 @@ impl<'a> Recorder<'a> {
         })
     }
 
-    /// The function was found; later calls say nothing new.
+    /// Notes that the function was found; later calls change nothing.
     pub(in crate::pool) fn found(&mut self) {
         if self.found_ns == 0 {
             self.found_ns = monotonic_ns();
         }
     }
 
-    /// A run of tasks begins.
+    /// Notes the start of a run of tasks.
     pub(in crate::pool) fn begin(&mut self, first: u64) {
         self.is_full = self.is_full || self.make_room().is_err();
         (self.began_ns, self.first) = (monotonic_ns(), first);
@@ -144,19 +144,20 @@ impl<'a> Recorder<'a> {
         self.n_timed = 0;
     }
 
-    /// The notes are those of a worker that this process stands in for.
+    /// Attributes the notes to a worker that this process stands in for.
     #[cfg(feature = "cluster")]
     pub(super) fn stand_in_for(&mut self, slot: usize) {
         self.tid = slot as u64;
     }
 
-    /// The run that begins has begun before, elsewhere; not before the last one ended.
+    /// Moves the start of this run back to when it started elsewhere, but not before the end of the
+    /// last one.
     #[cfg(feature = "cluster")]
     pub(super) fn began_at(&mut self, began_ns: u64) {
         self.began_ns = began_ns.max(self.ended_ns);
     }
 
-    /// An argument is decoded.
+    /// Notes that an argument was decoded.
     pub(in crate::pool) fn decoded(&self) {
         if self.n_to_pass.get() == 0 {
             let now = monotonic_ns();
@@ -165,14 +166,14 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// The function has returned.
+    /// Notes that the function returned.
     pub(in crate::pool) fn ran(&self) {
         if self.n_to_pass.get() == 0 {
             self.step_ns.set(monotonic_ns());
         }
     }
 
-    /// The result is encoded, and the next argument's turn begins.
+    /// Notes that the result was encoded; the next value starts here.
     pub(in crate::pool) fn encoded(&mut self) {
         let n_to_pass = self.n_to_pass.get();
         if n_to_pass > 1 {
@@ -190,7 +191,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// The run has ended.
+    /// Notes the end of the run.
     pub(in crate::pool) fn end(&mut self, n_values: u64) {
         let ended_ns = monotonic_ns();
         self.ended_ns = ended_ns;
@@ -215,7 +216,7 @@ impl<'a> Recorder<'a> {
         self.head().n_runs.store(self.n_runs, Ordering::Release);
     }
 
-    /// Makes sure of room for the run that begins.
+    /// Makes room for the run that starts.
     fn make_room(&mut self) -> Result<()> {
         let n_bytes = HEAD_BYTES + (self.n_runs + 1) * RUN_BYTES;
         if self.block != 0 && n_bytes <= self.heap.capacity(self.block) as u64 {
@@ -245,7 +246,7 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// How many values pass after one that took so long, so that timing costs no more than its share.
+/// How many values to pass after one that took `took_ns`, so that timing stays within its share.
 fn n_worth_passing(took_ns: u64) -> u64 {
     TIMING_NS * TIMING_SHARE / took_ns.max(1)
 }
@@ -265,7 +266,7 @@ fn run(heap: &Heap, block: Offset, index: u64) -> &Run {
     }
 }
 
-/// Gives a stack of notes back. Only for the owner, when every worker has left the job.
+/// Frees a stack of notes. Only for the owner, after every worker has left the job.
 pub(super) fn give_back(heap: &Heap, records: Offset) {
     let mut block = records;
     while block != 0 {
@@ -275,8 +276,8 @@ pub(super) fn give_back(heap: &Heap, records: Offset) {
     }
 }
 
-/// Adds to a map's notes what the workers have noted in one of its jobs. That is a part of putting
-/// the results in order: to leave its time out would cost as much.
+/// Adds the workers' notes about one job to the notes of its map. Its time counts as collating:
+/// measuring it separately would cost as much.
 pub(super) fn gather(
     heap: &Heap,
     records: Offset,
@@ -301,13 +302,13 @@ pub(super) fn gather(
     }
 }
 
-/// A block of notes that its worker writes no more.
+/// A block of notes that its worker no longer writes.
 struct Block<'a> {
     heap: &'a Heap,
     block: Offset,
     /// When the map began.
     began_ns: u64,
-    /// What the job's tasks stand for.
+    /// The items that the job's tasks stand for.
     items: Items<'a>,
 }
 
@@ -344,7 +345,7 @@ impl Block<'_> {
         })
     }
 
-    /// The run that the worker was at when it died: it is told of no further than to that task.
+    /// The span of the run in which the worker died, up to the task that it died in.
     fn cut_short(&self, deaths: &[Death]) -> Option<Span> {
         let head = self.head();
         let pid = head.pid.load(Ordering::Relaxed);
@@ -353,7 +354,7 @@ impl Block<'_> {
         let first = head.open_first.load(Ordering::Relaxed);
         let last = death.task.filter(|&last| last >= first)?;
         let start = self.since(began_ns);
-        // A block that is full, or a run that had ended, whose span is there.
+        // The block is full, or the run had ended and its span already exists.
         if began_ns == 0 || self.runs().last().is_some_and(|span| span.start == start) {
             return None;
         }

@@ -1,4 +1,4 @@
-//! What workers have committed of a job, for the owner, in the pool's memory.
+//! A job's committed results in the pool's memory, for the owner.
 
 use std::sync::Arc;
 
@@ -10,22 +10,22 @@ use super::{lane, recorder};
 use crate::pool::call::notes::Notes;
 use crate::pool::call::transport::{CommittedRun, Death, Items, Results};
 
-/// The results of one job: stacks of blocks, which need neither the job's entry in the queue nor
-/// the engine to be read.
+/// The results of one job: stacks of blocks that can be read without the job's entry in the queue
+/// and without the engine.
 pub(in crate::pool) struct JobResults {
     heap: Arc<Heap>,
-    /// The process that may give the blocks back; 0 if they are still the job's.
+    /// The process that may free the blocks; 0 if the job still owns them.
     owner: u32,
     blocks: Offset,
     records: Offset,
     list: Offset,
-    /// How long a task took, as far as the first chunk told; 0 if it is unknown.
+    /// The time of a task, as measured in the first chunk; 0 if unknown.
     #[cfg(feature = "cluster")]
     pub(in crate::pool) task_ns: u64,
 }
 
 impl JobResults {
-    /// Takes them off a job that all workers have left.
+    /// Takes the results from a job that all workers have left.
     pub(super) fn take(heap: &Arc<Heap>, job: &Job) -> JobResults {
         JobResults {
             heap: Arc::clone(heap),
@@ -38,7 +38,7 @@ impl JobResults {
         }
     }
 
-    /// What is there of a job that runs. More may be committed to the same blocks.
+    /// The results so far of a running job. Workers may commit more to the same blocks.
     pub(super) fn so_far(heap: &Arc<Heap>, job: &Job) -> JobResults {
         JobResults {
             heap: Arc::clone(heap),
@@ -51,7 +51,7 @@ impl JobResults {
         }
     }
 
-    /// The same blocks, which stay whose they are.
+    /// The same blocks, without ownership.
     pub(super) fn again(&self) -> JobResults {
         JobResults {
             heap: Arc::clone(&self.heap),
@@ -60,7 +60,7 @@ impl JobResults {
         }
     }
 
-    /// Adds to a map's notes what the workers have noted.
+    /// Adds the workers' notes to the map's.
     pub(in crate::pool) fn gather(&self, items: Items<'_>, deaths: &[Death], notes: &mut Notes) {
         recorder::gather(&self.heap, self.records, items, deaths, notes);
     }

@@ -1,14 +1,14 @@
-//! Going to sleep without missing what one would sleep for.
+//! Sleeping without missing a wake-up.
 //!
-//! Both sides do the same two things in opposite order, all of them sequentially consistent:
+//! Both sides do the same two steps in opposite order, all sequentially consistent:
 //!
 //! ```text
 //!  who sleeps: says so      ─▶ looks whether it is over ─▶ sleeps, unless the word has changed
 //!  who wakes:  makes it so  ─▶ looks who has said so    ─▶ changes the word, wakes
 //! ```
 //!
-//! So either the sleeper sees that it is over or the waker sees the sleeper. `tests/loom` runs this
-//! very file through all orders in which the two can happen.
+//! So either the sleeper sees that the wait is over, or the waker sees the sleeper. `tests/loom`
+//! runs this file through all possible interleavings.
 
 #[cfg(feature = "cluster")]
 use std::time::Instant;
@@ -19,8 +19,8 @@ use crate::sys::robust::{self, Lifeline};
 
 use super::board::{ASLEEP, AWAKE, Completion, Slot};
 
-/// A worker sleeps until `is_over`, which it looks at again whenever it is [woken](wake), or until
-/// its owner is gone, whose lifeline it sleeps on as well.
+/// Makes a worker sleep until `is_over`, which it checks whenever it is [woken](wake), or until its
+/// owner is gone, whose lifeline it also sleeps on.
 pub(in crate::pool) fn until(state: &AtomicU32, owner: &Lifeline, is_over: impl Fn() -> bool) {
     loop {
         state.store(ASLEEP, Ordering::SeqCst);
@@ -33,8 +33,8 @@ pub(in crate::pool) fn until(state: &AtomicU32, owner: &Lifeline, is_over: impl 
     }
 }
 
-/// As [`until`], for no longer than to a deadline, and a signal ends it, too: true if it is over,
-/// or may be.
+/// As [`until`], but no longer than to a deadline, and a signal ends it, too: true if the wait is
+/// over, or may be.
 #[cfg(feature = "cluster")]
 pub(in crate::pool) fn until_or(
     state: &AtomicU32,
@@ -58,7 +58,7 @@ pub(in crate::pool) fn until_or(
     is_over_now
 }
 
-/// Wakes a worker if it sleeps. The caller has made something be over before.
+/// Wakes a worker if it sleeps. The caller has made the worker's `is_over` true before.
 pub(in crate::pool) fn wake(state: &AtomicU32) -> bool {
     let changed = state.compare_exchange(ASLEEP, AWAKE, Ordering::SeqCst, Ordering::SeqCst);
     if changed.is_ok() {
@@ -67,7 +67,7 @@ pub(in crate::pool) fn wake(state: &AtomicU32) -> bool {
     changed.is_ok()
 }
 
-/// Wakes up to `n` of the workers on some slots that sleep.
+/// Wakes up to `n` of the sleeping workers on some slots.
 pub(in crate::pool) fn wake_some(slots: &[Slot], n: usize) {
     let mut left = n.min(slots.len());
     for slot in slots {
@@ -78,14 +78,14 @@ pub(in crate::pool) fn wake_some(slots: &[Slot], n: usize) {
     }
 }
 
-/// A thread of the owner's has said that it is about to sleep. It looks then whether it is over,
-/// and sleeps on the [`word`](Announced::word) if not.
+/// One of the owner's threads has announced that it is about to sleep. It then checks whether the
+/// wait is over, and sleeps on the [`word`](Announced::word) if not.
 pub(in crate::pool) struct Announced<'b> {
     completion: &'b Completion,
     seen: u32,
 }
 
-/// Says that the calling thread is about to sleep.
+/// Announces that the calling thread is about to sleep.
 pub(in crate::pool) fn announce(completion: &Completion) -> Announced<'_> {
     completion.n_sleepers.fetch_add(1, Ordering::SeqCst);
     let seen = completion.event.load(Ordering::SeqCst);
@@ -93,7 +93,7 @@ pub(in crate::pool) fn announce(completion: &Completion) -> Announced<'_> {
 }
 
 impl<'b> Announced<'b> {
-    /// What changes when it may be over, and what it was when the thread announced itself.
+    /// The word that changes when the wait may be over, and its value at the announcement.
     pub(in crate::pool) fn word(&self) -> (&'b AtomicU32, u32) {
         (&self.completion.event, self.seen)
     }
@@ -105,7 +105,7 @@ impl Drop for Announced<'_> {
     }
 }
 
-/// Wakes the owner's threads that sleep here. The caller has made something be over before.
+/// Wakes the owner's threads that sleep here. The caller has made their condition true before.
 pub(in crate::pool) fn tell(completion: &Completion) {
     completion.event.fetch_add(1, Ordering::SeqCst);
     if completion.n_sleepers.load(Ordering::SeqCst) != 0 {

@@ -158,7 +158,7 @@ mod tests {
         }
     }
 
-    /// How long a waiter looks in vain before going to sleep, and how often the machine is asked.
+    /// How long a waiter spins in vain before it sleeps, and how often it checks the machine.
     fn wait_in_vain(spinner: &mut Spinner, clock: &Clock, crowded: bool) -> (Duration, u32) {
         let (started, asked) = (clock.0.get(), Cell::new(0));
         let is_crowded = || {
@@ -169,12 +169,12 @@ mod tests {
         (clock.0.get() - started, asked.get())
     }
 
-    /// Waits for what is there already.
+    /// Waits for something that is already there.
     fn is_there(spinner: &mut Spinner, clock: &Clock, is_crowded: impl Fn() -> bool) -> bool {
         spinner.until_by(&|| clock.read(), is_crowded, &|| 2, &|| (), || true)
     }
 
-    /// One who has waited before.
+    /// A spinner that has waited before.
     fn spinner_and_clock() -> (Spinner, Clock) {
         let (mut spinner, clock) = (Spinner::new(2), Clock(Cell::new(Duration::ZERO)));
         assert!(is_there(&mut spinner, &clock, || false));
@@ -196,7 +196,7 @@ mod tests {
         assert!(beside <= GLANCE + a_few_looks_at_the_clock, "{beside:?}");
         assert_eq!(n_asked, 1);
         let (_, n_asked) = wait_in_vain(&mut spinner, &clock, true);
-        assert_eq!(n_asked, 0, "what was seen is believed for a while");
+        assert_eq!(n_asked, 0, "a check stays valid for a while");
         clock.0.set(clock.0.get() + BELIEVED);
         let (again, n_asked) = wait_in_vain(&mut spinner, &clock, false);
         assert!(
@@ -233,7 +233,7 @@ mod tests {
         assert!(wait_in_vain(&mut spinner, &clock, false).0 > GLANCE);
     }
 
-    /// How often a waiter gives way while `n_own` of the pool's processes are awake.
+    /// How often a waiter yields while `n_own` of the pool's processes are awake.
     fn n_times_given_way(n_cpus: usize, n_own: usize) -> u32 {
         let (mut spinner, clock) = (Spinner::new(n_cpus), Clock(Cell::new(Duration::ZERO)));
         let n_times = Cell::new(0);

@@ -1,5 +1,5 @@
-//! How a thread of the owner waits for jobs: it spins for a while, and then sleeps. Neither takes
-//! the engine's lock, which other threads need.
+//! How one of the owner's threads waits for jobs: it spins for a while, and then sleeps. Neither
+//! takes the engine's lock, which other threads need.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,21 +11,21 @@ use super::board::Board;
 use super::sleep::{self, Announced};
 use super::spin::{self, Spinner};
 
-/// How long the owner lets a tiny job run before it wakes more workers than one.
+/// How long the owner lets a tiny job run before it wakes more than one worker.
 const HEAD_START: Duration = Duration::from_micros(5);
 
-/// What a thread looks at until one of some jobs has ended.
+/// What a thread watches until one of some jobs has ended.
 #[derive(Clone)]
 pub(in crate::pool) struct Watch {
     pub(super) heap: Arc<Heap>,
-    /// The jobs; one seldom has company.
+    /// The jobs; seldom more than one.
     pub(super) job: u64,
     pub(super) others: Vec<u64>,
-    /// For how many tasks workers are to be awake.
+    /// The number of tasks for which workers should be awake.
     pub(super) n_items: usize,
     pub(super) n_slots: usize,
     pub(super) n_cpus: usize,
-    /// Where the thread sleeps.
+    /// The completion on which the thread sleeps.
     pub(super) completion: usize,
 }
 
@@ -37,7 +37,7 @@ impl Looks {
         Looks(Mutex::new(Spinner::new(n_cpus)))
     }
 
-    /// Spins until a job has ended, as long as that makes sense.
+    /// Spins until a job has ended, for as long as that is worthwhile.
     pub(in crate::pool) fn look(&self, watch: &Watch) -> bool {
         let n_awake = || watch.board().n_awake(watch.n_slots);
         let spinner = self.0.try_lock();
@@ -45,9 +45,9 @@ impl Looks {
     }
 }
 
-/// What a thread sleeps on beside its completion, and for how long at most.
+/// What a thread sleeps on besides its completion, and the maximum time.
 pub(in crate::pool) struct Nap {
-    /// Slots with the values that their lifelines' words have while the workers live.
+    /// Slots, with the values that their lifelines' words have while the workers live.
     pub(super) lifelines: Vec<(usize, u32)>,
     pub(in crate::pool) longest: Duration,
 }
@@ -57,14 +57,14 @@ impl Watch {
         Board::of(&self.heap)
     }
 
-    /// Whether one of the jobs seems to be done. The engine knows: an entry of the queue that this
-    /// looks at may be another job's by now.
+    /// Whether one of the jobs seems to be done. Only the engine knows for sure: the entry of the
+    /// queue may belong to another job by now.
     fn seems_done(&self) -> bool {
         let mut jobs = std::iter::once(&self.job).chain(&self.others);
         jobs.any(|&job| self.board().job(job).seems_done())
     }
 
-    /// Whether a thread that waits has the same jobs to look at, and sleeps where it did.
+    /// Whether a waiting thread still watches the same jobs and sleeps on the same completion.
     pub(in crate::pool) fn is_as(&self, other: &Watch) -> bool {
         let what = |watch: &Watch| (watch.job, watch.completion);
         what(self) == what(other) && self.others == other.others
@@ -88,7 +88,7 @@ impl Watch {
         sleep::announce(self.board().completion(self.completion))
     }
 
-    /// Sleeps until something may have happened, or it is time to look.
+    /// Sleeps until an event may have happened, or it is time to look.
     pub(in crate::pool) fn sleep(
         &self,
         announced: &Announced<'_>,

@@ -1,4 +1,4 @@
-//! What becomes of jobs: the engine as a [`Transport`].
+//! Jobs: the engine as a [`Transport`].
 
 use crate::error::Result;
 use crate::shared::heap::Offset;
@@ -14,12 +14,12 @@ use crate::pool::journal::Event;
 use crate::pool::stats::Count;
 
 impl Transport for Engine {
-    /// Where the function's name is written; 0 for what the workers have inherited.
+    /// The offset of the function's record; 0 if the workers inherited the function.
     type Function = Offset;
     type Args = Arguments;
     type Results = JobResults;
 
-    /// Puts a job into the queue and wakes one worker if none is about to look; the number is its
+    /// Puts a job into the queue and wakes one worker if none is about to look; returns the job's
     /// index in the queue.
     fn publish(&mut self, new: &NewJob<'_, Engine>) -> Result<u64> {
         self.replace_dead(false);
@@ -61,7 +61,7 @@ impl Transport for Engine {
         Ok(id)
     }
 
-    /// Also when there is no worker that could run it.
+    /// True also if there is no worker that could run it.
     fn has_ended(&self, id: u64) -> bool {
         let Some(open) = self.open.get(&id) else {
             return true;

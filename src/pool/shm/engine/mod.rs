@@ -1,15 +1,14 @@
-//! The owner's side of a pool: starts workers, publishes jobs, and makes up for deaths. Of a
-//! [`Transport`], it is the one that has shared memory.
+//! The owner's side of a pool: starts workers, publishes jobs, and makes up for deaths. It is the
+//! [`Transport`] over shared memory.
 //!
-//! Who owns what: the owner alone forks, reaps and replaces workers, publishes jobs, and gives
-//! memory back. Everything happens inside the owner's calls; there is no helper thread. Of the
-//! owner's threads, one at a time has the engine, and none sleeps with it: what a thread looks at
-//! and sleeps on is a [`Watch`].
+//! Only the owner forks, reaps and replaces workers, publishes jobs, and frees memory. Everything
+//! happens inside the owner's calls; there is no helper thread. One of the owner's threads at a
+//! time holds the engine, and none sleeps with it: a thread spins and sleeps on a [`Watch`].
 //!
-//! When a worker dies, the job that it was in can no longer be counted to its end. The owner then
-//! waits until every other worker has left that job, looks which tasks have a result, turns
-//! the one that was running into an error, and publishes what is missing as a new job. So nothing
-//! is lost and nothing is run twice.
+//! When a worker dies, the count of its job can no longer reach its end. The owner then waits until
+//! every other worker has left that job, checks which tasks have a result, turns the one that was
+//! running into an error, and publishes the missing ones as a new job. So no task is lost and none
+//! runs twice.
 
 #[cfg(feature = "async")]
 mod futures;
@@ -86,7 +85,7 @@ impl Engine {
     pub(in crate::pool) fn start(settings: &Arc<Settings>, n_workers: usize) -> Result<Engine> {
         check_number(n_workers)?;
         let mut engine = Engine::idle(settings, n_workers)?;
-        // Dropped, an engine ends the workers that it has.
+        // Dropping the engine ends the workers that it has.
         engine.crew.fill_slots(0)?;
         engine.crew.journal.note(Event::PoolStarted {
             n_workers,
@@ -95,7 +94,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// An engine that takes no tasks and has no workers: what a closed pool is in a forked child.
+    /// An engine that takes no tasks and has no workers, for a closed pool in a forked child.
     pub(in crate::pool) fn closed(settings: &Arc<Settings>) -> Result<Engine> {
         let mut engine = Engine::idle(settings, 0)?;
         engine.is_closed = true;
@@ -105,12 +104,13 @@ impl Engine {
     fn idle(settings: &Arc<Settings>, n_workers: usize) -> Result<Engine> {
         let heap = Arc::new(match settings.local {
             None => start::heap(settings.method, Board::BYTES)?,
-            // Beside the pool's own memory, once for each worker's call.
+            // In addition to the pool's own memory, one for each closure's call.
             Some(_) => Heap::of_part(Board::BYTES, CALL_PART)?,
         });
         let lifeline = &Board::of(&heap).owner;
         lifeline.reset()?;
-        // A pool's server holds it in this process's stead, whose threads may end before the pool.
+        // Otherwise the pool's server holds it, because this process's threads may end before the
+        // pool.
         if settings.method == StartMethod::Fork {
             lifeline.hold();
         }
@@ -152,12 +152,11 @@ impl Engine {
         self.crew.pids()
     }
 
-    /// Replaces workers that have died, as soon as that can be known.
+    /// Replaces workers that have died, as soon as this process can know.
     fn look_around(&mut self) {
         self.replace_dead(true);
         if self.needs_workers() {
-            // Slots whose workers were given up are tried once more; what is empty then is not
-            // listed.
+            // Tries slots without a worker once more; those that stay empty are not listed.
             let _ = self.crew.fill_slots(self.first_open());
         }
     }
@@ -165,17 +164,17 @@ impl Engine {
     /// Whether all workers are ready to run tasks.
     ///
     /// # Errors
-    /// Why one never will be.
+    /// Why a worker never will be.
     #[cfg(feature = "cluster")]
     pub(in crate::pool) fn are_up(&mut self) -> Result<bool> {
         self.replace_dead(true);
         self.crew.are_up()
     }
 
-    /// Changes the number of workers. Those that are too many finish what they run.
+    /// Changes the number of workers. Surplus workers finish their current chunk.
     ///
     /// # Errors
-    /// As [`start`](Engine::start); the number is as before then.
+    /// As [`start`](Engine::start); the number is then unchanged.
     pub(in crate::pool) fn resize(&mut self, n_workers: usize) -> Result<()> {
         check_number(n_workers)?;
         self.replace_dead(true);
@@ -197,13 +196,13 @@ impl Engine {
         self.functions.of(&self.heap, trampoline as *const ())
     }
 
-    /// How many tasks were ever finished on each slot.
+    /// The number of tasks finished on each slot.
     pub(in crate::pool) fn n_tasks(&self) -> Vec<u64> {
         let tallies = self.crew.tallies();
         tallies.iter().map(Tally::n_tasks).collect()
     }
 
-    /// What has happened to the workers, after dead ones were replaced.
+    /// The workers' counts, after dead workers were replaced.
     pub(in crate::pool) fn stats(&mut self) -> Stats {
         self.look_around();
         Stats {
@@ -212,7 +211,7 @@ impl Engine {
         }
     }
 
-    /// Lets the workers end when they have emptied the queue.
+    /// Lets the workers exit when they have emptied the queue.
     pub(in crate::pool) fn close(&mut self) {
         if !self.is_closed {
             self.crew.journal.note(Event::PoolClosed);
@@ -222,8 +221,8 @@ impl Engine {
         self.crew.wake(usize::MAX);
     }
 
-    /// Waits until every worker has ended. What is in the queue must have been waited for: who
-    /// dies now is not replaced.
+    /// Waits until every worker has ended. The caller has waited for all jobs in the queue: a
+    /// worker that dies now is not replaced.
     pub(in crate::pool) fn join(&mut self) {
         self.crew.join();
     }
@@ -236,17 +235,17 @@ impl Engine {
         self.is_closed = true;
         self.is_terminated = true;
         self.crew.terminate();
-        // Jobs have ended that no worker is there for.
+        // Jobs end when no worker is left to run them.
         let base = self.crew.base();
         (0..=FUTURES).for_each(|completion| base.tell(completion));
     }
 
-    /// Ends workers that are over their limits, and replaces those that have left. With `thorough`,
-    /// also those that died before they held their lifeline.
+    /// Kills workers over their limits, and replaces those that have ended. With `thorough`, also
+    /// those that died before they held their lifeline.
     pub(in crate::pool) fn look_after_workers(&mut self, thorough: bool) {
         let spared = self.crew.kill_overdue();
         if !spared.is_empty() {
-            // They still write into this pool's memory: it takes no more work.
+            // They still write into this pool's memory, so it takes no more work.
             self.is_closed = true;
             self.is_terminated = true;
             Board::of(&self.heap).owner.cut();
@@ -255,8 +254,7 @@ impl Engine {
         self.replace_dead(thorough);
     }
 
-    /// What to look at until one of the jobs has ended, and where to sleep: they have one place for
-    /// that.
+    /// What to spin and sleep on until one of the jobs has ended; all of them share one completion.
     pub(in crate::pool) fn watch(&self, jobs: &[u64]) -> Watch {
         let n_items = |&id: &u64| self.job(id).n_items.load(Ordering::Relaxed) as usize;
         let job = jobs.first().copied().unwrap_or(0);
@@ -271,7 +269,7 @@ impl Engine {
         }
     }
 
-    /// What else a thread sleeps on.
+    /// What else a thread sleeps on, and for how long.
     pub(in crate::pool) fn nap(&self) -> Nap {
         Nap {
             lifelines: self.crew.lifelines().collect(),
@@ -279,19 +277,20 @@ impl Engine {
         }
     }
 
-    /// For how long a thread sleeps at most before it looks at the workers.
+    /// The maximum time that a thread sleeps before it looks at the workers.
     fn longest_nap(&self) -> Duration {
         let patience = self.crew.patience();
         patience.map_or(BACKSTOP, |patience| patience.min(BACKSTOP))
     }
 
-    /// A thread has slept since it last looked after the workers, and meant to for so long.
+    /// Notes how long a thread has slept since it last looked after the workers, and how long it
+    /// intended to.
     pub(in crate::pool) fn slept(&mut self, slept: Duration, intended: Duration) {
         self.crew.slept(slept, intended);
     }
 
-    /// Whether there is an entry in the queue for one more job: all workers have left the one that
-    /// had it before. What came of that is kept.
+    /// Whether the queue has an entry for one more job: all workers have left the job that had it
+    /// before. The results of that job are kept.
     pub(in crate::pool) fn has_room(&mut self) -> bool {
         let tail = Board::of(&self.heap).tail.load(Ordering::Relaxed);
         let Some(previous) = tail.checked_sub(N_JOBS as u64) else {
@@ -328,7 +327,7 @@ impl Engine {
         }
     }
 
-    /// Whether the job's entry in the queue is its own still.
+    /// Whether the entry in the queue still belongs to this job.
     fn is_in_queue(&self, id: u64) -> bool {
         self.open.get(&id).is_some_and(|open| open.ending.is_none())
     }
@@ -338,20 +337,20 @@ impl Engine {
         Board::of(&self.heap).job(id)
     }
 
-    /// Notices workers that have left, notes in which job they died, and starts new ones in
-    /// their slots. With `thorough`, also those that died before they held their lifeline.
+    /// Notices workers that have ended, notes in which job they died, and starts new ones in their
+    /// slots. With `thorough`, also those that died before they held their lifeline.
     fn replace_dead(&mut self, thorough: bool) {
         for leaver in self.crew.leavers(thorough) {
             let slot = leaver.slot;
             self.note(leaver);
             if self.crew.is_wanted(slot) && self.needs_workers() {
-                // A slot that stays empty is tried again with the next job.
+                // A slot that stays empty is retried with the next job.
                 let _ = self.crew.start(slot, self.first_open());
             }
         }
     }
 
-    /// Notes in which job a worker has left.
+    /// Notes in which job a worker ended.
     fn note(&mut self, leaver: Leaver) {
         let task = leaver.death.task;
         let item = leaver.job.and_then(|job| self.item(job, task?));
@@ -363,9 +362,10 @@ impl Engine {
             let board = Board::of(&self.heap);
             let job = board.job(id);
             job.degraded.store(1, Ordering::SeqCst);
-            // The job ends when all workers have left it, and one that slept through it never came.
+            // The job ends when all workers have left it, including those that slept through it, so
+            // wake all.
             self.crew.wake(usize::MAX);
-            // Another thread may wait for it, and all may have left it by now.
+            // Another thread may wait for it, and all workers may have left it by now.
             self.crew.base().tell(job.completion());
         }
     }
@@ -390,7 +390,7 @@ impl Engine {
         if self.has_workers() { Ok(()) } else { outcome }
     }
 
-    /// The oldest job that may still have something to claim: there a new worker begins.
+    /// The oldest job that may still have something to claim; a new worker starts there.
     fn first_open(&self) -> u64 {
         let tail = Board::of(&self.heap).tail.load(Ordering::Relaxed);
         let oldest = self.open.keys().next().copied().unwrap_or(tail);
@@ -405,9 +405,9 @@ impl Eventful for Engine {
 }
 
 impl Drop for Engine {
-    /// Kills the workers, for which nothing waits any more, and lets go of the lifeline, which lies
-    /// in memory that may be unmapped after this. The pool goes on with what was counted for a
-    /// closure.
+    /// Kills the workers, which nothing waits for any more, and releases the lifeline, because its
+    /// memory may be unmapped afterwards. The counts of a closure's workers are added to the
+    /// pool's.
     fn drop(&mut self) {
         if self.owner != process_id() {
             return;
@@ -419,10 +419,10 @@ impl Drop for Engine {
             }
         }
         drop(self.take_events());
-        // Where a server started the workers, its thread holds the lifeline, and not one of ours.
+        // If a server started the workers, its thread holds the lifeline, not one of ours.
         let lifeline = &Board::of(&self.heap).owner;
         if self.settings.method == StartMethod::Fork && !lifeline.cut() {
-            // It is in the list that the C library keeps for the thread that made the pool.
+            // The lifeline is in the C library's list of locks of the thread that made the pool.
             self.heap.keep_page_of(std::ptr::from_ref(lifeline).cast());
         }
     }
