@@ -53,7 +53,7 @@ impl Cpus {
             online,
             affinity: affinity().unwrap_or(online),
             quota: quota(Path::new("/")),
-            slots: slots(|name| std::env::var(name).ok()),
+            slots: slots(job_variable),
         }
     }
 
@@ -73,7 +73,7 @@ impl Cpus {
         self.quota
     }
 
-    /// The cores that a batch scheduler has given (`NSLOTS`, `SLURM_CPUS_PER_TASK`).
+    /// The cores that a batch scheduler has given on this node (`NSLOTS`, `SLURM_CPUS_PER_TASK`).
     pub fn slots(&self) -> Option<usize> {
         self.slots.as_ref().map(|slots| slots.n_slots)
     }
@@ -143,6 +143,34 @@ fn affinity() -> Option<usize> {
         .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
         .count();
     (n > 0).then_some(n)
+}
+
+/// A variable that tells a job what it was given on this node.
+///
+/// Grid Engine's `NSLOTS` counts the slots of all nodes. How many are on this one is in the file
+/// that `PE_HOSTFILE` names (sge_pe(5)).
+pub(crate) fn job_variable(name: &str) -> Option<String> {
+    let given = std::env::var(name).ok()?;
+    let file = (name == "NSLOTS").then(|| std::env::var_os("PE_HOSTFILE"));
+    let hosts = file
+        .flatten()
+        .and_then(|file| fs::read_to_string(file).ok());
+    let own = fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let n_slots = hosts
+        .zip(own)
+        .and_then(|(hosts, own)| slots_of(&hosts, own.trim()));
+    Some(n_slots.map_or(given, |n_slots| n_slots.to_string()))
+}
+
+/// A host's slots in all queues, by its name with its domain or without.
+fn slots_of(hosts: &str, own: &str) -> Option<usize> {
+    let short = |name: &str| name.split('.').next().map(str::to_owned);
+    let lines = hosts.lines().map(str::split_whitespace);
+    let slots = lines.filter_map(|mut words| {
+        let is_own = short(words.next()?) == short(own);
+        words.next()?.parse::<usize>().ok().filter(|_| is_own)
+    });
+    Some(slots.sum()).filter(|&n_slots| n_slots > 0)
 }
 
 fn slots(variable: impl Fn(&str) -> Option<String>) -> Option<Slots> {
@@ -284,5 +312,18 @@ mod tests {
         fs::write(inner.join("cpu.max"), "50000 100000\n").unwrap();
         assert_eq!(quota(&root), Some(0.5));
         fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn grid_engine_gives_a_node_its_own_slots() {
+        let hosts = "node1 2 short.q@node1 UNDEFINED\nnode2.site 4 short.q@node2.site <NULL>\n\
+                     node1 1 long.q@node1 UNDEFINED\nnode10 8 short.q@node10 UNDEFINED\n";
+        assert_eq!(slots_of(hosts, "node1"), Some(3));
+        assert_eq!(slots_of(hosts, "node1.site"), Some(3));
+        assert_eq!(slots_of(hosts, "node2"), Some(4));
+        for own in ["node3", "", "node"] {
+            assert_eq!(slots_of(hosts, own), None, "{own}");
+        }
+        assert_eq!(slots_of("node1 many short.q\nnode1", "node1"), None);
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::cpus::{group_limit, number};
+use crate::cpus::{group_limit, job_variable, number};
 
 /// The memory of this machine, and each limit on how much of it this process may use, in bytes.
 ///
@@ -44,7 +44,7 @@ impl Memory {
         Memory {
             machine: machine(root).map(|bytes| bytes as u64),
             group: limit(root).map(|bytes| bytes as u64),
-            scheduler: scheduler(|name| std::env::var(name).ok()),
+            scheduler: scheduler(job_variable),
             own: soft.filter(|bytes| *bytes < u64::MAX).min(),
         }
     }

@@ -1,5 +1,6 @@
 """One setting, three profiles: what each means to JupyterHub."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from .request import Limits
@@ -19,7 +20,8 @@ def configure(c, profile, limits=Limits()):
     if profile not in PROFILES:
         raise ValueError(f"there is no profile {profile!r}: choose one of {', '.join(PROFILES)}")
     c.JupyterHub.spawner_class = PROFILES[profile]
-    c.Spawner.limits = limits
+    # One machine has no other nodes, whatever the limits of a cluster say.
+    c.Spawner.limits = replace(limits, nodes=1) if profile == "local" else limits
     c.Spawner.default_url = "/lab"
     c.Spawner.start_timeout = QUEUE_SECONDS
     # On a node that has just been given to many: JupyterLab's first start from a network file system.

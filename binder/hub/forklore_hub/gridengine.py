@@ -17,7 +17,13 @@ KILLED = 128 + 9
 
 
 class ForkloreGridengineSpawner(BatchMixin, UserEnvMixin, GridengineSpawner):
-    """`qsub -pe smp CORES -l rmem=MEMORY,h_rt=TIME [-P PROJECT] [-q QUEUE]`."""
+    """`qsub -pe smp CORES`, or `-pe mpi NODES×CORES`, with `-l rmem=MEMORY,h_rt=TIME [-P PROJECT] [-q QUEUE]`."""
+
+    req_nodes_pe = Unicode(
+        "mpi",
+        help="The parallel environment for several nodes. Its control_slaves is TRUE, and its allocation_rule gives each "
+        "node as many slots: $round_robin, or a number, which {cores} in the name stands for (mpi-{cores}).",
+    ).tag(config=True)
 
     script = "sge.sh"
     silence = r"unable to (send message|contact)|can't resolve|commlib error|got no response|timeout"

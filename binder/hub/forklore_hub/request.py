@@ -15,24 +15,26 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What one session may ask for. Empty `projects` or `queues`: the form does not ask."""
+    """What one session may ask for. Empty `projects` or `queues`, or one node: the form does not ask."""
 
     cores: int = 4
     memory_gb_per_core: int = 4
     hours: int = 8
     projects: tuple = ()
     queues: tuple = ()
+    nodes: int = 1
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a learner asks for. The defaults are what the course is written for."""
+    """What a learner asks for; cores are those of each node. The defaults are what the course is written for."""
 
     cores: int = 4
     memory_gb: int = 1
     hours: int = 4
     project: str = ""
     queue: str = ""
+    nodes: int = 1
 
     @classmethod
     def checked(cls, answers, limits):
@@ -54,6 +56,7 @@ class Request:
             hours=whole("run time", given("hours"), limits.hours, "hour"),
             project=listed("project", given("project"), limits.projects),
             queue=listed("queue", given("queue"), limits.queues),
+            nodes=whole("nodes", given("nodes"), limits.nodes, "node"),
         )
 
 
@@ -93,7 +96,8 @@ def form(limits, note=""):
     above = f'<p class="alert alert-warning" role="status">{html.escape(note)}</p>' if note else ""
     return above + "".join(
         [
-            number("cores", "Cores", default.cores, limits.cores, "The course is written for 4."),
+            number("nodes", "Nodes", 1, limits.nodes, "More than 1 is for maps over several machines.") if limits.nodes > 1 else "",
+            number("cores", "Cores per node" if limits.nodes > 1 else "Cores", default.cores, limits.cores, "The course is written for 4."),
             number("memory_gb", "Memory per core, GB", default.memory_gb, limits.memory_gb_per_core, "1 is enough."),
             number("hours", "Run time, hours", default.hours, limits.hours, "The session ends then, saved or not."),
             choice("project", "Project", limits.projects),

@@ -19,7 +19,7 @@ REASONS = {
 
 
 class ForkloreSlurmSpawner(BatchMixin, SlurmSpawner):
-    """`sbatch --cpus-per-task=CORES --mem-per-cpu=MEMORY --time=TIME [--account=PROJECT] [--partition=QUEUE]`."""
+    """`sbatch --nodes=NODES --cpus-per-task=CORES --mem-per-cpu=MEMORY --time=TIME [--account=PROJECT] [--partition=QUEUE]`."""
 
     script = "slurm.sh"
     silence = r"Socket timed out|Unable to contact slurm controller|Connection refused|Communication connection failure"

@@ -32,12 +32,19 @@ impl KeptVariables {
         // cores of the job are free. Slurm before 20.11 has no need of it, and takes no notice.
         if all.contains_key(OsStr::new("SLURM_JOB_ID")) {
             all.entry("SLURM_OVERLAP".into()).or_insert("1".into());
+            // What `sbatch --export=NONE` kept away from the job is no matter of the steps: a daemon
+            // needs the job's PATH and LD_LIBRARY_PATH.
+            all.remove(OsStr::new("SLURM_EXPORT_ENV"));
         }
         KeptVariables(all)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains_key(OsStr::new(name))
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
     pub(super) fn into_all(self) -> Vec<(OsString, OsString)> {

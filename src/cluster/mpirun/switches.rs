@@ -16,6 +16,9 @@ const SHELL_VARIABLES: [&str; 4] = [
     "PE_HOSTFILE",
 ];
 
+/// What they give srun(1) more of, in versions 4.1 and 5.
+const SRUN_VARIABLES: [&str; 2] = ["OMPI_MCA_plm_slurm_args", "PRTE_MCA_plm_slurm_args"];
+
 /// What `ssh` gets, so that it neither asks for a password that no user would see nor waits for a
 /// host that is off.
 const SSH_SWITCHES: &str = "-o BatchMode=yes -o ConnectTimeout=10";
@@ -49,6 +52,7 @@ pub(super) fn of(
     switches.mpi("mpi_warn_on_fork", "0");
     switches.keepalives();
     switches.network(job, network);
+    switches.slurm(job, kept);
     switches.remote_shell(network.remote_shell.as_deref(), kept);
     switches.words
 }
@@ -104,9 +108,32 @@ impl Switches {
         }
     }
 
+    /// Names the node to srun(1), which Open MPI does only where it has read Slurm's own list of
+    /// nodes. Otherwise a daemon would be started on the job's first node, whatever host is asked
+    /// for. What an administrator or a user has set stays.
+    fn slurm(&mut self, job: &Job, kept: &KeptVariables) {
+        if !kept.has("SLURM_JOB_ID") || is_local(job.host) {
+            return;
+        }
+        let mut arguments = OsString::from(format!("--nodes=1 --nodelist={}", job.host));
+        let set = SRUN_VARIABLES.iter().find_map(|name| kept.get(name));
+        if let Some(set) = set {
+            arguments.push(" ");
+            arguments.push(set);
+        }
+        self.launcher(["plm_slurm_args"; 2], arguments);
+    }
+
     fn remote_shell(&mut self, program: Option<&Path>, kept: &KeptVariables) {
         match program {
-            Some(program) => self.launcher(["plm_rsh_agent", "plm_ssh_agent"], program),
+            Some(program) => {
+                // In a job of Slurm's, srun(1) would be asked first.
+                self.words(match self.is_prte {
+                    false => ["--mca", "plm", "rsh"],
+                    true => ["--prtemca", "plm", "ssh"],
+                });
+                self.launcher(["plm_rsh_agent", "plm_ssh_agent"], program);
+            }
             // Another shell, or Grid Engine's `qrsh`, does not know these.
             None if SHELL_VARIABLES.iter().any(|name| kept.has(name)) => {}
             None => self.launcher(["plm_rsh_args", "plm_ssh_args"], SSH_SWITCHES),

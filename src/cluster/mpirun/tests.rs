@@ -165,7 +165,7 @@ fn only_ssh_gets_the_switches_of_ssh() {
         |network: &Network, environment: &[_]| line("4.1.4", "node1", network, environment);
     let with_own = line_of(&own, &[]);
     assert!(
-        with_own.contains("--mca plm_rsh_agent /opt/my-rsh"),
+        with_own.contains("--mca plm rsh --mca plm_rsh_agent /opt/my-rsh"),
         "{with_own}"
     );
     let with_variable = [("OMPI_MCA_plm_rsh_agent", "blaunch")];
@@ -176,6 +176,22 @@ fn only_ssh_gets_the_switches_of_ssh() {
         .map(|environment| line_of(&Network::default(), environment));
     for line in others.chain([with_own]) {
         assert!(!line.contains("BatchMode"), "{line}");
+    }
+}
+
+#[test]
+fn slurm_is_asked_for_the_node_by_its_name() {
+    let of =
+        |version, host, environment: &[_]| line(version, host, &Network::default(), environment);
+    let job = ("SLURM_JOB_ID", "12");
+    let named = "plm_slurm_args --nodes=1 --nodelist=node1";
+    assert!(of("4.1.4", "node1", &[job]).contains(&format!("--mca {named} ")));
+    assert!(of("5.0.11", "node1", &[job]).contains(&format!("--prtemca {named} ")));
+    let of_a_site = ("OMPI_MCA_plm_slurm_args", "--mpi=none");
+    let line = of("4.1.4", "node1", &[job, of_a_site]);
+    assert!(line.contains(&format!("{named} --mpi=none ")), "{line}");
+    for line in [of("4.1.4", "node1", &[]), of("4.1.4", "localhost", &[job])] {
+        assert!(!line.contains("plm_slurm_args"), "{line}");
     }
 }
 
@@ -209,6 +225,7 @@ fn a_sites_settings_and_slurms_stay() {
         ("PMIX_MCA_gds", "hash"),
         ("PMIX_NAMESPACE", "slurm.pmix.1"),
         ("RDMAV_FORK_SAFE", "0"),
+        ("SLURM_EXPORT_ENV", "NONE"),
         ("SLURM_JOB_ID", "12"),
     ];
     let rest = [

@@ -10,7 +10,7 @@ fi
 rm -f "$environment"
 find {{state_folder}} \( -name 'job-*.log' -o -name 'session-*.env' \) -mtime +7 -delete
 {{prologue}}
-for program in {{programs | join(' ')}}; do
+for program in {{programs | join(' ')}}{% if nodes > 1 %} mpirun forklore-node{% endif %}; do
     if ! command -v "$program" >/dev/null; then
         echo "forklore: The node $(hostname) has no $program, which a session needs; tell your administrator."
         exit {{no_environment}}

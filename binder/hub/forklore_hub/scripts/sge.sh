@@ -4,7 +4,7 @@
 #$ -j yes
 #$ -o {{homedir}}/{{state_folder}}/job-$JOB_ID.log
 #$ -r no
-#$ -pe smp {{cores}}
+#$ -pe {% if nodes > 1 %}{{nodes_pe | replace('{cores}', cores | string)}} {{nodes * cores}}{% else %}smp {{cores}}{% endif %}
 #$ -l rmem={{memory_gb}}G,h_rt={{run_time}}
 {% if project %}#$ -P {{project}}
 {% endif %}{% if queue %}#$ -q {{queue}}

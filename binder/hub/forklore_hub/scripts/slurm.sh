@@ -4,7 +4,7 @@
 #SBATCH --chdir={{homedir}}
 #SBATCH --export=NONE
 #SBATCH --no-requeue
-#SBATCH --nodes=1 --ntasks=1
+#SBATCH --nodes={{nodes}} --ntasks-per-node=1
 #SBATCH --cpus-per-task={{cores}}
 #SBATCH --mem-per-cpu={{memory_gb}}G
 #SBATCH --time={{run_time}}

@@ -14,7 +14,8 @@ batch = os.environ["FORKLORE_HUB_PROFILE"] != "local"
 names = {"sge": (("course", "chemistry"), ("short.q",)), "slurm": (("course", "chemistry"), ("short",))}
 projects, queues = names.get(os.environ["FORKLORE_HUB_PROFILE"], ((), ()))
 # `chemistry` is what an administrator might get wrong: the form has it, the scheduler does not.
-c.Spawner.limits = Limits(cores=2, memory_gb_per_core=2, hours=2, projects=projects, queues=queues)
+nodes = int(os.environ.get("FORKLORE_NODES", "1"))
+c.Spawner.limits = Limits(cores=2, memory_gb_per_core=2, hours=2, projects=projects, queues=queues, nodes=nodes)
 c.JupyterHub.authenticator_class = DummyAuthenticator
 c.DummyAuthenticator.password = "rehearsal"
 c.JupyterHub.bind_url = "http://127.0.0.1:8000"

@@ -61,6 +61,29 @@ def test_slurm(batch, scheduler, tmp_path):
         assert f"#SBATCH --{option}" in text.splitlines()
 
 
+def of_nodes(made):
+    made.limits = Limits(cores=4, nodes=3, projects=("course",), queues=("short.q",))
+    made.user_options["nodes"] = 3
+    return made
+
+
+def test_slurm_gives_each_node_one_task_with_all_cores(batch, scheduler, tmp_path):
+    lines = submitted(of_nodes(batch(SLURM)), "sbatch", scheduler, tmp_path).splitlines()
+    assert "#SBATCH --nodes=3 --ntasks-per-node=1" in lines and "#SBATCH --cpus-per-task=2" in lines
+
+
+@pytest.mark.parametrize("name, asked", [("mpi", "mpi 6"), ("mpi-{cores}", "mpi-2 6")])
+def test_grid_engine_gives_nodes_by_a_parallel_environment(batch, scheduler, tmp_path, name, asked):
+    lines = submitted(of_nodes(batch(SGE, req_nodes_pe=name)), "qsub", scheduler, tmp_path).splitlines()
+    assert f"#$ -pe {asked}" in lines
+
+
+@pytest.mark.parametrize("kind, command", [(SGE, "qsub"), (SLURM, "sbatch")])
+def test_several_nodes_need_what_a_cluster_needs(batch, scheduler, tmp_path, kind, command):
+    assert "mpirun forklore-node; do" in submitted(of_nodes(batch(kind)), command, scheduler, tmp_path)
+    assert "forklore-node" not in submitted(batch(kind), command, scheduler, tmp_path)
+
+
 @pytest.mark.parametrize("kind, command", [(SGE, "qsub"), (SLURM, "sbatch")])
 def test_the_token_is_in_a_private_file_and_nowhere_else(batch, scheduler, tmp_path, kind, command):
     made = batch(kind)

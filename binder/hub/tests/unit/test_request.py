@@ -38,6 +38,7 @@ def test_the_usual_request_fits_small_limits():
             {"queue": "short.q\n#$ -l gpu=1"},
             "There is no queue 'short.q\\n#$ -l gpu=1' for this course. You may choose from: short.q.",
         ),
+        ({"nodes": "2"}, "You asked for 2 as the nodes; here it can be from 1 to 1 node."),
         ({"options": "-l gpu=1"}, "The form has no field 'options'. Reload the page and try again."),
     ],
 )
@@ -45,6 +46,29 @@ def test_bad_input_gets_a_sentence(answers, sentence):
     with pytest.raises(Refused) as refused:
         Request.checked(answers, LIMITS)
     assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize(
+    "nodes, sentence",
+    [
+        ("5", "You asked for 5 as the nodes; here it can be from 1 to 4 nodes."),
+        ("0", "You asked for 0 as the nodes; here it can be from 1 to 4 nodes."),
+        ("1-4", "The nodes must be a whole number from 1 to 4, not '1-4'."),
+        ("2\n#SBATCH --exclusive", "The nodes must be a whole number from 1 to 4, not '2\\n#SBATCH --exclusive'."),
+    ],
+)
+def test_nodes_are_checked(nodes, sentence):
+    limits = Limits(nodes=4)
+    assert Request.checked({"nodes": "4", "cores": "2"}, limits) == Request(cores=2, nodes=4)
+    with pytest.raises(Refused) as refused:
+        Request.checked({"nodes": nodes}, limits)
+    assert str(refused.value) == sentence
+
+
+def test_the_form_asks_for_nodes_where_there_may_be_several():
+    shown = form(Limits(nodes=4))
+    assert '<label for="nodes"' in shown and "Cores per node" in shown
+    assert "nodes" not in form(Limits()) and "per node" not in form(Limits())
 
 
 def test_without_projects_the_form_does_not_ask():
