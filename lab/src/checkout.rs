@@ -15,7 +15,7 @@ use crate::kernel::{Kernel, forget_cargo};
 use crate::scripts::Scripts;
 use crate::steps::Step;
 use crate::workbench::Workbench;
-use crate::{confine, lesson, pages, prerequisites, python};
+use crate::{confine, lesson, pages, places, prerequisites, python, wheel};
 
 /// What `cargo lab` can be asked.
 #[derive(Debug, Args)]
@@ -60,6 +60,10 @@ pub struct Options {
     /// Only print the address; also when there is no display
     #[arg(long, conflicts_with = "run")]
     no_browser: bool,
+
+    /// Take the kernel from this wheel; nothing is compiled then but the library for the cells
+    #[arg(long, value_name = "FILE")]
+    wheel: Option<PathBuf>,
 
     /// Run a program of `benches/` that needs kernels (`conformance`, `survival`, `kernel`,
     /// `kernel_phases`), with its arguments behind it
@@ -110,7 +114,10 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
         return Ok(());
     }
 
-    let workbench = workbench(root)?;
+    let workbench = match &options.wheel {
+        Some(wheel) => workbench_of_wheel(root, wheel)?,
+        None => workbench(root)?,
+    };
     match (place, bench) {
         (Some(place), _) => serve(&workbench, &place),
         (None, Some((program, arguments))) => measure(&workbench, &program, arguments),
@@ -148,6 +155,19 @@ pub fn workbench(root: &Path) -> Result<Workbench> {
     let environment = python::ensure()?;
     let program = build(root)?;
     fetch(root);
+    let prefix = Course::of_checkout(root).output().join("jupyter");
+    Ok(Workbench {
+        kernel: Kernel::install(program, prefix, &environment)?,
+        environment,
+        scripts: Scripts::unpack()?,
+    })
+}
+
+/// The same with the kernel of a wheel.
+fn workbench_of_wheel(root: &Path, wheel: &Path) -> Result<Workbench> {
+    prerequisites::check_cells().with_python().require()?;
+    let environment = python::ensure()?;
+    let program = wheel::program(wheel, &places::cache_folder()?, &environment)?;
     let prefix = Course::of_checkout(root).output().join("jupyter");
     Ok(Workbench {
         kernel: Kernel::install(program, prefix, &environment)?,

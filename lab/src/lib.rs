@@ -26,6 +26,7 @@ pub mod scripts;
 pub mod slides;
 pub mod steps;
 pub mod timetable;
+mod wheel;
 pub mod workbench;
 
 pub use places::find_program;

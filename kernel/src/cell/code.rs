@@ -112,6 +112,26 @@ pub(crate) fn own_variables(code: &str) -> Vec<String> {
     names.filter(|name| !name.starts_with('_')).collect()
 }
 
+/// Whether a cell makes a variable for later ones without saying of which type it is.
+pub(crate) fn leaves_types_out(code: &str) -> bool {
+    if !code.contains("let") {
+        return false;
+    }
+    let body = Body::parse(&code[commands_end(code)..]);
+    let mut lets = body.statements().filter_map(ast::LetStmt::cast);
+    lets.any(|statement| {
+        let Some(pattern) = statement.pat() else {
+            return true;
+        };
+        let is_inferred = |node: SyntaxNode| node.kind() == SyntaxKind::INFER_TYPE;
+        let is_whole = |of: ast::Type| !of.syntax().descendants().any(is_inferred);
+        let says_it =
+            matches!(pattern, ast::Pat::IdentPat(_)) && statement.ty().is_some_and(is_whole);
+        let mut parts = pattern.syntax().descendants();
+        !says_it && parts.any(|part| ast::IdentPat::can_cast(part.kind()))
+    })
+}
+
 /// Where a cell names a variable in a `let`: the last one of that name, in bytes.
 pub(crate) fn binding_of(code: &str, variable: &str) -> Option<Range<usize>> {
     if !code.contains(variable) {
@@ -162,5 +182,39 @@ pub(super) fn is_place(expression: &ast::Expr) -> bool {
         ast::Expr::ParenExpr(inner) => inner.expr().is_some_and(|inner| is_place(&inner)),
         ast::Expr::PrefixExpr(prefix) => prefix.op_kind() == Some(ast::UnaryOp::Deref),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leaves_types_out;
+
+    #[test]
+    fn a_let_that_says_its_type_needs_no_analysis() {
+        for code in [
+            "",
+            "1 + 1",
+            "use forklore::*;\nlet pool: Pool = Pool::new()?;\npool.map(|x: u64| { let y = x; y }, 0..3)",
+            "let mut a: Vec<(u8, [i32; 3])> = Vec::new();",
+            "let _ = f();",
+            "fn f() { let a = 1; }",
+            "if let Some(a) = f() { let b = a; }",
+            ":dep rand\nlet a: u8 = 1;",
+            "// let a = 1;",
+        ] {
+            assert!(!leaves_types_out(code), "{code}");
+        }
+        for code in [
+            "let a = 1;",
+            "let a: u8 = 1; let b = a;",
+            "let a: Vec<_> = Vec::new();",
+            "let (a, b): (u8, u8) = (1, 2);",
+            "let [first, ..]: [u8; 3] = f();",
+            "let Some(a) = f() else { panic!() };",
+            ":dep rand\nlet a = 1;",
+            "let a",
+        ] {
+            assert!(leaves_types_out(code), "{code}");
+        }
     }
 }

@@ -37,7 +37,7 @@ use lines::{LineMagic, blank, cell_magic};
 use magics::{Form, list, unknown};
 use steps::usage;
 
-pub(crate) use code::{Body, binding_of, is_own, own_variables};
+pub(crate) use code::{Body, binding_of, is_own, leaves_types_out, own_variables};
 pub(crate) use commands::opt_level;
 pub(crate) use file::{HIDDEN_ERRORS, doubtful_items, without_own_crates};
 pub(crate) use lines::{commands_end, is_command, shield_negation};

@@ -1,7 +1,7 @@
 //! What rust-analyzer gets to see: as little as the types of variables and completion need.
 //!
-//! evcxr asks it for the type of every `let`, so it reads all the sources that cargo and rustc
-//! name, before the first cell. Two thirds of these are of no use in a cell, and cost seconds and
+//! evcxr asks it for the type of every `let`, and it reads all the sources that cargo and rustc
+//! name before it answers. Two thirds of these are of no use in a cell, and cost seconds and
 //! hundreds of megabytes:
 //!
 //! | left out | how |
@@ -11,9 +11,27 @@
 //!
 //! evcxr's own calls of cargo set `RUSTFLAGS` themselves, so they see the dependency that is
 //! compiled.
+//!
+//! Most first cells need none of it: where each `let` says its type, evcxr takes that. So a session
+//! starts with a rust-analyzer that sees [`CellsOnly`], and has it read the rest before the first
+//! cell that leaves a type out, or while nothing else is to do. It finds a cargo that knows of one
+//! package, and no compiler, so that it looks for no standard library either. What makes evcxr load
+//! again is another text of the manifest: [`kept::MARK`] is in it at first.
 
+use std::ffi::OsString;
 use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use super::build::{CRATE, SOURCE, TOOLS};
+#[cfg(doc)]
+use crate::library::kept;
+use crate::sys::variables;
 
 /// Where rust-analyzer looks first for the standard library's sources.
 pub(crate) const STANDARD_LIBRARY_VARIABLE: &str = "RUST_SRC_PATH";
@@ -40,4 +58,80 @@ pub(crate) fn dependencies(library: &Path) -> String {
         let _ = writeln!(text, "{name}-analysis = {{ path = {folder:?} }}");
     }
     text + "\n"
+}
+
+/// Where rust-analyzer looks for cargo and for the compiler, where it finds no standard library.
+const CARGO_VARIABLE: &str = "CARGO";
+const COMPILER_VARIABLE: &str = "RUSTC";
+/// The program that it finds there, in a session's tools, and what that says.
+const PROGRAM: &str = "cells-only";
+const METADATA: &str = "cells-only.json";
+/// All other questions fail, and rust-analyzer does without.
+const SCRIPT: &str = r#"#!/bin/sh
+case " $* " in
+*" metadata "*)
+    IFS= read -r metadata <"$0.json"
+    printf '%s\n' "$metadata"
+    ;;
+*) exit 1 ;;
+esac
+"#;
+
+/// While it is kept, rust-analyzer is given nothing but the cells to read.
+pub(crate) struct CellsOnly {
+    cargo: Option<OsString>,
+    compiler: Option<OsString>,
+}
+
+impl CellsOnly {
+    /// Begins it for the session in `folder`. What becomes of `user` keeps its environment.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be written to.
+    pub(crate) fn enter(folder: &Path, user: &mut Command) -> io::Result<CellsOnly> {
+        let tools = folder.join(TOOLS);
+        fs::create_dir_all(&tools)?;
+        let program = tools.join(PROGRAM);
+        fs::write(&program, SCRIPT)?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        fs::write(tools.join(METADATA), metadata(folder))?;
+        let cargo = std::env::var_os(CARGO_VARIABLE);
+        match &cargo {
+            Some(cargo) => user.env(CARGO_VARIABLE, cargo),
+            None => user.env_remove(CARGO_VARIABLE),
+        };
+        let compiler = std::env::var_os(COMPILER_VARIABLE);
+        for name in [CARGO_VARIABLE, COMPILER_VARIABLE] {
+            variables::set(name, Some(program.as_os_str()));
+        }
+        Ok(CellsOnly { cargo, compiler })
+    }
+}
+
+impl Drop for CellsOnly {
+    fn drop(&mut self) {
+        variables::set(CARGO_VARIABLE, self.cargo.as_deref());
+        variables::set(COMPILER_VARIABLE, self.compiler.as_deref());
+    }
+}
+
+/// What cargo would say of the cells' package if it depended on nothing, in a line.
+fn metadata(folder: &Path) -> String {
+    let id = format!("path+file://{}#{CRATE}@1.0.0", folder.display());
+    let target = json!({
+        "kind": ["cdylib"], "crate_types": ["cdylib"], "name": CRATE, "edition": "2024",
+        "src_path": folder.join(SOURCE), "doctest": false, "test": false,
+    });
+    let package = json!({
+        "name": CRATE, "version": "1.0.0", "id": id, "edition": "2024", "targets": [target],
+        "manifest_path": folder.join("Cargo.toml"), "dependencies": [], "features": {},
+    });
+    let node = json!({"id": id, "dependencies": [], "deps": [], "features": []});
+    let metadata = json!({
+        "version": 1, "packages": [package], "workspace_members": [id],
+        "resolve": {"nodes": [node], "root": id},
+        "workspace_root": folder, "target_directory": folder.join("target"),
+    });
+    format!("{metadata}\n")
 }

@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use super::{crates, other_sessions, text};
-use crate::library::kept::{Compiled, Kept};
+use crate::library::kept::{Compiled, Kept, without_mark};
 
 /// The folder of the tools, in a session's folder.
 pub(crate) const TOOLS: &str = "tools";
@@ -71,7 +71,7 @@ const UNFIT_CRATE: [&str; 4] = ["E0460", "E0461", "E0463", "E0514"];
 const FAILED: u8 = 101;
 
 /// The name of evcxr's crate for cells, the file that is made of it, and its source.
-const CRATE: &str = "ctx";
+pub(crate) const CRATE: &str = "ctx";
 const MADE: &str = "libctx.so";
 /// Of rustc's options, what tells crates of one name apart.
 const METADATA: &str = "metadata=";
@@ -272,7 +272,15 @@ fn outside(tools: &Path, program: PathBuf) -> io::Result<PathBuf> {
 
 /// All on account of which cargo starts rustc as it does, but for the [`INPUTS`].
 fn cause(arguments: &[OsString]) -> Vec<u8> {
-    join(arguments.iter().cloned().chain(variables()))
+    // cargo sets it itself for what it starts.
+    let is_cargo = |entry: &OsString| entry.as_bytes().starts_with(b"CARGO=");
+    let variables = variables().into_iter().filter(|entry| !is_cargo(entry));
+    join(arguments.iter().cloned().chain(variables))
+}
+
+/// One of the [`INPUTS`], as far as it matters to cargo.
+fn read_input(file: &str) -> io::Result<Vec<u8>> {
+    fs::read(file).map(without_mark)
 }
 
 /// This process's environment, as NAME=VALUE.
@@ -301,7 +309,7 @@ impl Rustc {
         let is_same = parts.next()? == cause
             && INPUTS
                 .iter()
-                .all(|input| parts.next() == fs::read(input).ok().as_deref());
+                .all(|input| parts.next() == read_input(input).ok().as_deref());
         is_same.then(|| Rustc {
             words: split(words).collect(),
             variables: split(variables).collect(),
@@ -338,7 +346,7 @@ impl Rustc {
         let mut parts = Vec::from(self.parts());
         parts.push(cause);
         for input in INPUTS {
-            parts.push(fs::read(input)?);
+            parts.push(read_input(input)?);
         }
         let is_readable = parts.iter().all(|part| !part.contains(&BETWEEN));
         if !is_readable || may_have_sources_that_change(&String::from_utf8_lossy(&parts[3])) {

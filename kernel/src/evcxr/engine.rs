@@ -35,6 +35,15 @@ impl Evcxr {
         self.0.execute(code)
     }
 
+    /// Puts another level of optimisation into the manifest, from the next cell on.
+    ///
+    /// # Errors
+    ///
+    /// When it is empty.
+    pub(crate) fn set_level(&mut self, level: &str) -> Result<(), Error> {
+        self.0.set_opt_level(level)
+    }
+
     /// What could stand at a byte of the code.
     ///
     /// # Errors

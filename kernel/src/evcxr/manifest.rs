@@ -31,6 +31,7 @@ use anyhow::Result;
 
 use super::analysis;
 use crate::cell::opt_level;
+use crate::library::kept::MARK;
 use crate::library::warm::Warm;
 use crate::sys::variables;
 
@@ -71,6 +72,12 @@ pub(crate) fn environment(warm: Option<&Warm>) -> Vec<(String, OsString)> {
     environment
 }
 
+/// The "optimisation level", and a comment behind it.
+pub(crate) fn level(library: &Path, comment: &str) -> String {
+    let dependencies = analysis::dependencies(library);
+    format!("2{comment}\n\n{DEPENDENCIES}\n{dependencies}[profile.release]")
+}
+
 /// What a notebook's folder may hold: evcxr would prefer it.
 const FILE: &str = "evcxr.toml";
 
@@ -85,8 +92,7 @@ impl Configuration {
     /// Writes the configuration. What becomes of `user` starts in the notebook's folder, also where
     /// evcxr must not look there.
     pub(crate) fn write(folder: &Path, warm: &Warm, user: &mut Command) -> Result<Configuration> {
-        let dependencies = analysis::dependencies(warm.library());
-        let level = format!("2\n\n{DEPENDENCIES}\n{dependencies}[profile.release]");
+        let level = level(warm.library(), MARK);
         let text = format!(
             "[evcxr]\nopt_level = {level:?}\noffline_mode = {}\n",
             warm.is_complete()

@@ -1,7 +1,7 @@
 //! What depends on the version of evcxr: the code that it generates, the manifest that it writes,
 //! the programs that it starts.
 
-mod analysis;
+pub(crate) mod analysis;
 pub(crate) mod awaited;
 pub(crate) mod build;
 pub(crate) mod control_lines;

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::library::compiled::{self, Fetched, Store, Stores};
+use crate::library::kept::without_mark;
 use crate::sys::this_process::tell_parent;
 
 /// How often what is compiled is kept while cargo runs: of a compile that is killed, no more is
@@ -59,7 +60,7 @@ struct Exchange {
 impl Exchange {
     /// Begins one, if the crates may be others than last time.
     fn begin(tools: &Path, cargo: &Command, what: &str) -> Option<Exchange> {
-        let cause = fs::read("Cargo.toml").ok()?;
+        let cause = without_mark(fs::read("Cargo.toml").ok()?);
         let mark = tools.join(format!("exchanged-{what}"));
         if fs::read(&mark).is_ok_and(|before| before == cause) {
             return None;

@@ -29,6 +29,18 @@ use crate::sys::this_process::c_library_version;
 /// The folder's name, in a session's tools and beside the library.
 pub(crate) const KEPT: &str = "kept";
 
+/// A comment in the manifest of a session in which rust-analyzer sees the cells only (see
+/// `evcxr::analysis`).
+pub(crate) const MARK: &str = " # rust-analyzer sees cells only";
+
+/// A manifest as the compiler is concerned with it.
+pub(crate) fn without_mark(manifest: Vec<u8>) -> Vec<u8> {
+    match String::from_utf8(manifest) {
+        Ok(text) => text.replacen(MARK, "", 1).into_bytes(),
+        Err(error) => error.into_bytes(),
+    }
+}
+
 const ASKED: &str = "asked";
 const SAID: &str = "said";
 const MADE: &str = "made";
@@ -74,7 +86,7 @@ impl Kept {
             asked.push(b'\n');
             asked.extend_from_slice(word);
         }
-        asked.extend_from_slice(&fs::read("Cargo.toml")?);
+        asked.extend_from_slice(&without_mark(fs::read("Cargo.toml")?));
         let mut hasher = DefaultHasher::new();
         asked.hash(&mut hasher);
         let kept = tools.join(KEPT);

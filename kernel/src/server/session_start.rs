@@ -16,8 +16,6 @@ use crate::session::{CellError, Options, Session};
 
 /// The compiler's analysis recurses deeply on deep code.
 pub(super) const STACK_BYTES: usize = 64 << 20;
-/// Makes rust-analyzer read the standard library, which takes seconds.
-const ANALYSED_FIRST: &str = "let list = vec![1]; list.";
 
 /// The start, as the worker and those who interrupt it see it.
 #[derive(Default)]
@@ -119,7 +117,7 @@ fn start(shared: &Shared, feeder: &Feeder) {
         if !lock(&shared.start.state).is_awaited {
             // What the first `let` and the first completion would wait for is done while no request
             // waits.
-            let _ = session.complete(ANALYSED_FIRST, ANALYSED_FIRST.len());
+            session.read_ahead();
         }
         session
     });

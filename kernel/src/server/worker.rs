@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use jupyter_protocol::{ExecuteRequest, JupyterMessage, Status};
 use serde_json::{Map, Value, json};
+use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::cargo_progress::Progress;
@@ -25,6 +26,10 @@ use crate::sys::procs;
 /// How long the session's thread may go on, when its processes have ended, before the kernel goes
 /// without it: nothing ends what rust-analyzer computes.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(800);
+
+/// How long no request comes before what cells may need next is read ahead: who runs cells one
+/// after the other should not wait for what they do not need.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A request that needs the session.
 pub(super) struct Job {
@@ -94,12 +99,14 @@ pub(super) fn start(shared: Arc<Shared>) -> Result<Handle> {
     let (ending, ended) = oneshot::channel();
     let feeder = Feeder::start(shared.iopub.clone(), shared.stdin.clone());
     let progress = Progress::start(feeder.clone())?;
+    let runtime = runtime::Handle::current();
     std::thread::Builder::new()
         .name("session".to_owned())
         .stack_size(STACK_BYTES)
         .spawn(move || {
             let worker = Worker {
                 session: None,
+                runtime,
                 shared,
                 feeder,
                 progress,
@@ -113,6 +120,8 @@ pub(super) fn start(shared: Arc<Shared>) -> Result<Handle> {
 
 struct Worker {
     session: Option<Session>,
+    /// The server's, for its clock.
+    runtime: runtime::Handle,
     shared: Arc<Shared>,
     feeder: Feeder,
     progress: Progress,
@@ -123,7 +132,7 @@ struct Worker {
 impl Worker {
     fn run(mut self, mut queue: mpsc::UnboundedReceiver<Option<Job>>) {
         Start::begin(&self.shared, &self.feeder);
-        while let Some(Some(job)) = queue.blocking_recv() {
+        while let Some(Some(job)) = self.next(&mut queue) {
             if self.shared.closing.load(Ordering::SeqCst) {
                 break;
             }
@@ -132,6 +141,20 @@ impl Worker {
         if let Some(session) = self.session {
             session.abandon();
         }
+    }
+
+    /// The next request. What the session has not read yet is read in a pause.
+    fn next(&mut self, queue: &mut mpsc::UnboundedReceiver<Option<Job>>) -> Option<Option<Job>> {
+        if let Some(session) = self.session.as_mut().filter(|session| session.has_unread()) {
+            let received = self
+                .runtime
+                .block_on(async { tokio::time::timeout(PAUSE, queue.recv()).await });
+            match received {
+                Ok(job) => return job,
+                Err(_) => session.read_ahead(),
+            }
+        }
+        queue.blocking_recv()
     }
 
     /// The session, once it has started; started again if it could not be.

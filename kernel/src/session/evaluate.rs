@@ -56,6 +56,7 @@ impl Session {
     }
 
     fn evaluate(&mut self, code: &str) -> Result<Evaluated, CellError> {
+        self.see_what_is_needed(code);
         self.link.begin_cell()?;
         self.link.tell(&ToSupervisor::Cell(self.number));
         compiler::forget(self.folder.path());

@@ -44,6 +44,7 @@ impl Session {
     ///
     /// When the code cannot be analysed.
     pub fn complete(&mut self, code: &str, cursor_bytes: usize) -> Result<Completions> {
+        self.see_all();
         let found = self.context.completions(code, cursor_bytes)?;
         let candidates = found.completions.into_iter();
         Ok(Completions {
@@ -66,6 +67,7 @@ impl Session {
     ///
     /// When the code cannot be analysed.
     pub fn inspect(&mut self, code: &str, cursor_bytes: usize) -> Result<Option<Inspection>> {
+        self.see_all();
         let found = self.context.inspect(code, cursor_bytes)?;
         Ok(found.map(|(plain, html)| Inspection { plain, html }))
     }

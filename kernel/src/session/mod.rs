@@ -25,6 +25,7 @@ mod remains;
 mod run_cell;
 pub(crate) mod start;
 mod unkept;
+mod unread;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ use crate::cell::Profile;
 use crate::definitions::Definitions;
 use crate::definitions::statics::Numbered;
 use crate::evcxr::Evcxr;
+use crate::evcxr::analysis::CellsOnly;
 use crate::evcxr::refusal::Why;
 use crate::library::compiled::Stores;
 use crate::protocol::Output;
@@ -81,6 +83,8 @@ pub struct Session {
     home: Option<Home>,
     /// Whether rust-analyzer has the standard library's sources to infer types from.
     has_rust_src: bool,
+    /// While there is something that rust-analyzer has not been given to read.
+    cells_only: Option<CellsOnly>,
     /// Whether a compile was killed, so that rust-analyzer may have seen half of a manifest.
     is_analysis_stale: bool,
     /// How cells are compiled.

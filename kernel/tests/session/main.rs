@@ -7,6 +7,7 @@ mod cells;
 mod compiling;
 mod memory;
 mod random;
+mod reading;
 mod scripts;
 
 use std::process::{Child, Command, Stdio};
@@ -26,7 +27,7 @@ fn main() {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let trials: [(&str, fn()); 14] = [
+    let trials: [(&str, fn()); 16] = [
         ("failed_cells_are_rolled_back", failed_cells_are_rolled_back),
         ("processes_that_cells_make", processes_that_cells_make),
         ("interrupts", interrupts),
@@ -43,6 +44,14 @@ fn main() {
             compiling::variables_between_cells,
         ),
         ("what_makes_cargo_run", compiling::what_makes_cargo_run),
+        (
+            "the_first_cells_wait_for_no_analysis",
+            reading::the_first_cells_wait_for_no_analysis,
+        ),
+        (
+            "completion_reads_what_there_is",
+            reading::completion_reads_what_there_is,
+        ),
         ("scripts_and_settings", scripts::scripts_and_settings),
         (
             "a_greedy_cell_is_rolled_back",

@@ -22,6 +22,7 @@ use super::{CellError, Options, Session};
 use crate::cell::{self, Profile};
 use crate::definitions::Definitions;
 use crate::evcxr::Evcxr;
+use crate::evcxr::analysis::CellsOnly;
 use crate::evcxr::manifest;
 use crate::evcxr::tools::Tools;
 use crate::library::toolchain::Compiler;
@@ -102,6 +103,8 @@ impl Session {
         if let Some(warm) = warm {
             warm.copy_lock_to(folder.path())?;
         }
+        let cells_only = warm.map(|_| CellsOnly::enter(folder.path(), &mut command));
+        let cells_only = cells_only.transpose()?;
         let tools = Tools::install(folder.path(), program, warm)?;
         command.env("PATH", tools.path());
         let (context, said) = Evcxr::start(command).map_err(|error| match Compiler::find() {
@@ -126,6 +129,7 @@ impl Session {
             stores: warm.and_then(warm::Warm::stores),
             home,
             has_rust_src: warm.is_none_or(|warm| warm.standard_library().is_some()),
+            cells_only,
             is_analysis_stale: false,
             profile: Profile::Release,
             opt_level: "2",
