@@ -77,7 +77,9 @@ mod tests {
         file, name = sys.argv[1:]\n\
         with zipfile.ZipFile(file, 'w') as wheel:\n    \
             info = 'small-1.0.dist-info/'\n    \
-            wheel.writestr('small-1.0.data/scripts/' + name, '#!/bin/sh\\necho small\\n')\n    \
+            script = zipfile.ZipInfo('small-1.0.data/scripts/' + name)\n    \
+            script.external_attr = 0o100755 << 16\n    \
+            wheel.writestr(script, '#!/bin/sh\\necho small\\n')\n    \
             wheel.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: small\\nVersion: 1.0\\n')\n    \
             wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n    \
             wheel.writestr(info + 'RECORD', '')\n";
