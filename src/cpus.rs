@@ -1,13 +1,13 @@
-//! What this process may really use of the machine's processors.
+//! The CPUs that this process may actually use.
 //!
-//! The number of online processors is what the machine has; a batch job, a container or `taskset`
-//! may have been given fewer. A pool that is larger than its share only takes turns with itself.
+//! The machine may have more CPUs online than a batch job, a container or `taskset` allows. In a
+//! pool with more workers than that, the workers only take turns.
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How many workers a pool gets when none are asked for: the processors that this process may use.
+/// The default number of workers of a pool: the CPUs that this process may use.
 ///
 /// It is [`Cpus::usable`] of [`Cpus::detect`], at least 1.
 ///
@@ -19,7 +19,7 @@ pub fn cpu_count() -> usize {
     Cpus::detect().usable()
 }
 
-/// The processors of this machine, and each limit on how many of them this process may use.
+/// The CPUs of this machine, and each limit on how many of them this process may use.
 ///
 /// # Example
 /// ```
@@ -35,18 +35,18 @@ pub struct Cpus {
     slots: Option<Slots>,
 }
 
-/// What a batch scheduler says it has given, and where it said so.
+/// What a batch scheduler has allocated, and which variable says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Slots {
     variable: &'static str,
     n_slots: usize,
 }
 
-/// Where a scheduler tells a job its number of cores: Son of Grid Engine, then Slurm.
+/// The variables with a job's number of cores: Son of Grid Engine's, then Slurm's.
 const SLOT_VARIABLES: [&str; 2] = ["NSLOTS", "SLURM_CPUS_PER_TASK"];
 
 impl Cpus {
-    /// Asks the kernel, the cgroup and the batch scheduler's environment.
+    /// Reads the limits of the OS, the cgroup and the batch scheduler's environment.
     pub fn detect() -> Cpus {
         let online = online();
         Cpus {
@@ -57,29 +57,28 @@ impl Cpus {
         }
     }
 
-    /// The processors that are online in the machine; hyper-threads count as two.
+    /// The machine's online CPUs; each hyper-thread counts.
     pub fn online(&self) -> usize {
         self.online
     }
 
-    /// The processors that this process may be scheduled on (`taskset`, cpusets).
+    /// The CPUs that this process may be scheduled on (`taskset`, cpusets).
     pub fn affinity(&self) -> usize {
         self.affinity
     }
 
-    /// The CPU time per second that the cgroup allows, in processors; `None` where it sets no
-    /// limit.
+    /// The cgroup's CPU quota, in CPUs; `None` if it sets no limit.
     pub fn quota(&self) -> Option<f64> {
         self.quota
     }
 
-    /// The cores that a batch scheduler has given on this node (`NSLOTS`, `SLURM_CPUS_PER_TASK`).
+    /// The cores that a batch scheduler has allocated on this node (`NSLOTS`, `SLURM_CPUS_PER_TASK`).
     pub fn slots(&self) -> Option<usize> {
         self.slots.as_ref().map(|slots| slots.n_slots)
     }
 
-    /// The smallest of all the limits, at least 1. A quota is rounded up: 1.5 processors keep two
-    /// workers busy most of the time.
+    /// The smallest of all the limits, at least 1. A quota is rounded up: 1.5 CPUs keep two workers
+    /// busy most of the time.
     pub fn usable(&self) -> usize {
         let quota = self.quota.map_or(usize::MAX, |cpus| cpus.ceil() as usize);
         let slots = self.slots().unwrap_or(usize::MAX);
@@ -114,17 +113,17 @@ fn online() -> usize {
         .map_or(1, |n| n as usize)
 }
 
-/// How many processors the scheduler may run this process on: the one limit that is asked for in
-/// a microsecond.
+/// The number of CPUs that the OS may schedule this process on: the one limit that takes only a
+/// microsecond to read.
 pub(crate) fn runnable() -> usize {
     affinity().unwrap_or_else(online)
 }
 
-/// Whether more threads want to run than the machine has processors, and not only this program's
-/// `n_own` that do.
+/// Whether more threads want to run than the machine has CPUs, not counting this program's own
+/// `n_own`.
 ///
-/// The kernel counts them for the whole machine, whatever part of it a container sees, in the
-/// fourth field of `/proc/loadavg` (proc(5)). Where that cannot be read, there is room.
+/// Linux counts them for the whole machine, even inside a container, in the fourth field of
+/// `/proc/loadavg` (proc(5)). If that cannot be read, the machine counts as not crowded.
 pub(crate) fn is_crowded(n_own: usize) -> bool {
     let loadavg = fs::read_to_string("/proc/loadavg").ok();
     let n_running = loadavg.and_then(|text| n_running(&text));
@@ -136,7 +135,7 @@ fn n_running(loadavg: &str) -> Option<usize> {
     running.parse().ok()
 }
 
-/// The affinity mask has room for 1,024 processors; a larger machine counts as unlimited.
+/// The affinity mask has room for 1,024 CPUs; a larger machine counts as unlimited.
 fn affinity() -> Option<usize> {
     let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).ok()?;
     let n = (0..nix::sched::CpuSet::count())
@@ -186,15 +185,15 @@ fn slots(variable: impl Fn(&str) -> Option<String>) -> Option<Slots> {
         .min_by_key(|slots| slots.n_slots)
 }
 
-/// The tightest CPU quota of this process's cgroup and all above it, version 2 or 1.
+/// The tightest CPU quota of this process's cgroup and its ancestors, version 2 or 1.
 ///
-/// Format: the kernel's `Documentation/admin-guide/cgroup-v2.rst`, "cpu.max", and
+/// Format: Linux's `Documentation/admin-guide/cgroup-v2.rst`, "cpu.max", and
 /// `scheduler/sched-bwc.rst` for version 1.
 fn quota(root: &Path) -> Option<f64> {
     group_limit(root, "cpu", &["cpu,cpuacct", "cpu"], quota_v2, quota_v1)
 }
 
-/// The tightest limit of a `controller` in this process's control group and all above it: as `v2`
+/// The tightest limit of a `controller` in this process's control group and its ancestors: `v2`
 /// reads it from a group of version 2, or `v1` from one of version 1, whose hierarchy has one of
 /// these names.
 pub(crate) fn group_limit(
@@ -225,8 +224,8 @@ pub(crate) fn group_limit(
         .reduce(f64::min)
 }
 
-/// The least that `read` finds in a control group and in all above it, up to the hierarchy's root
-/// at `mount`: a limit anywhere above holds as well.
+/// The minimum that `read` finds in a control group and its ancestors, up to the hierarchy's root
+/// at `mount`: an ancestor's limit applies too.
 fn tightest(mount: &Path, group: &str, read: fn(&Path) -> Option<f64>) -> Option<f64> {
     let group: PathBuf = mount.join(group.trim_start_matches('/'));
     group
@@ -247,7 +246,7 @@ fn quota_v1(group: &Path) -> Option<f64> {
     (quota > 0.0).then_some(quota / number(&group.join("cpu.cfs_period_us"))?)
 }
 
-/// What a file says that holds one number.
+/// The number in a file that contains only that.
 pub(crate) fn number(file: &Path) -> Option<f64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }

@@ -1,7 +1,7 @@
-//! What this process may really use of the machine's memory.
+//! The memory that this process may actually use.
 //!
-//! As with processors ([`Cpus`](crate::Cpus)), a batch job, a container or `ulimit` may give a
-//! process less than the machine has.
+//! As with CPUs ([`Cpus`](crate::Cpus)), a batch job, a container or `ulimit` may allow a process
+//! less than the machine has.
 
 use std::fmt;
 use std::fs;
@@ -27,7 +27,7 @@ pub struct Memory {
     own: Option<u64>,
 }
 
-/// What a batch scheduler says it has given to a job, and where it said so.
+/// What a batch scheduler has allocated to a job, and which variable says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Given {
     bytes: u64,
@@ -35,8 +35,8 @@ struct Given {
 }
 
 impl Memory {
-    /// Asks `/proc/meminfo`, the control groups, the batch scheduler's environment and this
-    /// process's own limits. Takes some 50 µs.
+    /// Reads `/proc/meminfo`, the control groups, the batch scheduler's environment and this
+    /// process's own limits, in about 50 µs.
     pub fn detect() -> Memory {
         let root = Path::new("/");
         let own = [Resource::RLIMIT_DATA, Resource::RLIMIT_AS].map(|limit| getrlimit(limit).ok());
@@ -49,20 +49,20 @@ impl Memory {
         }
     }
 
-    /// The machine's memory; `None` where `/proc/meminfo` does not say.
+    /// The machine's memory; `None` if `/proc/meminfo` does not say.
     pub fn machine_bytes(&self) -> Option<u64> {
         self.machine
     }
 
-    /// The tightest limit of this process's control group and all above it, for all processes in
-    /// the group together; `None` where they set none.
+    /// The tightest limit of this process's control group and its ancestors, for all processes in
+    /// the group together; `None` if they set none.
     pub fn group_bytes(&self) -> Option<u64> {
         self.group
     }
 
-    /// What this process and all others of its job may use together, and who says so: the control
-    /// group, or the batch scheduler in its variables (`SLURM_MEM_PER_NODE`, `SLURM_MEM_PER_CPU`,
-    /// `SGE_HGR_…`), whichever gives less. `None` where neither sets a limit.
+    /// What all processes of this job may use together, and what sets the limit: the control group,
+    /// or the batch scheduler's variables (`SLURM_MEM_PER_NODE`, `SLURM_MEM_PER_CPU`, `SGE_HGR_…`),
+    /// whichever is lower. `None` if neither sets a limit.
     pub fn job_limit(&self) -> Option<(u64, &str)> {
         let group = self.group.map(|bytes| (bytes, "the control group"));
         let scheduler = self.scheduler.as_ref();
@@ -74,7 +74,7 @@ impl Memory {
     }
 
     /// The tighter of this process's own limits (`ulimit -d` and `-v`), which each of its children
-    /// inherits; `None` where neither is set.
+    /// inherits; `None` if neither is set.
     pub fn process_bytes(&self) -> Option<u64> {
         self.own
     }
@@ -87,7 +87,8 @@ impl Memory {
     }
 }
 
-/// The limits and who sets them, in one line: `Slurm (SLURM_MEM_PER_NODE) gives this job 4096 MiB`.
+/// The limits and what sets them, in one line:
+/// `Slurm (SLURM_MEM_PER_NODE) gives this job 4096 MiB`.
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.job_limit() {
@@ -101,11 +102,11 @@ impl fmt::Display for Memory {
     }
 }
 
-/// What Slurm or Grid Engine says in its variables. Slurm gives megabytes, Grid Engine sizes such
-/// as `4G`, each for a node or a core.
+/// The limit in Slurm's or Grid Engine's variables. Slurm uses megabytes, Grid Engine sizes such as
+/// `4G`, each per node or per core.
 fn scheduler(variable: impl Fn(&str) -> Option<String>) -> Option<Given> {
     let number = |name: &str| variable(name)?.trim().parse::<u64>().ok();
-    // 0 is Slurm's word for all of the node's memory.
+    // In Slurm, 0 means all of the node's memory.
     let megabytes = |name: &str| number(name).filter(|n| *n > 0)?.checked_mul(1 << 20);
     if let Some(bytes) = megabytes("SLURM_MEM_PER_NODE") {
         let origin = "Slurm (SLURM_MEM_PER_NODE)".to_owned();
@@ -135,7 +136,7 @@ fn scheduler(variable: impl Fn(&str) -> Option<String>) -> Option<Given> {
     })
 }
 
-/// The bytes in one of Grid Engine's sizes: `K` is 1024, `k` is 1000 (`sge_types(1)`,
+/// Parses one of Grid Engine's sizes into bytes: `K` is 1024, `k` is 1000 (`sge_types(1)`,
 /// "memory_specifier").
 fn size(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
@@ -154,7 +155,7 @@ fn size(text: &str) -> Option<u64> {
     (bytes >= 1.0).then_some(bytes as u64)
 }
 
-/// The tightest memory limit, in bytes, of this process's control group and all above it.
+/// The tightest memory limit, in bytes, of this process's control group and its ancestors.
 fn limit(root: &Path) -> Option<f64> {
     let limit = group_limit(
         root,
@@ -163,12 +164,12 @@ fn limit(root: &Path) -> Option<f64> {
         |group| number(&group.join("memory.max")),
         |group| number(&group.join("memory.limit_in_bytes")),
     );
-    // Version 1 says "no limit" with a number near 2^63.
+    // Version 1 encodes "no limit" as a number near 2^63.
     limit.filter(|bytes| *bytes < 1e18)
 }
 
-/// How many processes of this control group the system has ended because memory ran out; 0 where it
-/// does not say. The kernel's `Documentation/admin-guide/cgroup-v2.rst`, "memory.events";
+/// How many processes of this control group Linux has killed because memory ran out; 0 if it does
+/// not say. See Linux's `Documentation/admin-guide/cgroup-v2.rst`, "memory.events";
 /// `cgroup-v1/memory.rst`, "memory.oom_control".
 pub(crate) fn n_ended(root: &Path) -> u64 {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
@@ -251,7 +252,7 @@ mod tests {
                 "for 4 slots",
             ),
             (&[("SGE_HGR_h_vmem", "512M")], 512 << 20, "SGE_HGR_h_vmem"),
-            // All of the node's memory.
+            // 0 means all of the node's memory.
             (
                 &[("SLURM_MEM_PER_NODE", "0"), ("SLURM_MEM_PER_CPU", "8")],
                 8 << 20,

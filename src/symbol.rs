@@ -1,13 +1,13 @@
-//! A function's portable name: the shared object that holds it, and its offset in it.
+//! A function's portable name: its shared object, and its offset in it.
 //!
 //! An address means nothing in a process that was forked before the function's object was loaded,
-//! and a notebook's cells are objects that are loaded one after the other. The pair of path and
-//! offset means the same in both: the worker loads the path, once, and adds the offset.
-//! The names of the functions do not matter, so closures and generics have one too.
+//! and a notebook's cells are objects that are loaded one after the other. A path and an offset
+//! mean the same in both processes: the worker loads the path, once, and adds the offset.
+//! Functions' names do not matter, so this works for closures and generics too.
 //!
-//! A path is a name too, and may name another file tomorrow: plugins are rebuilt, unloaded and
-//! loaded again. So a symbol says which file its maker had mapped, and a process that has mapped
-//! another one under this path does not run that one's code.
+//! A path may later name another file: plugins are rebuilt, unloaded and loaded again. So a symbol
+//! also records which file its maker had mapped, and a process that has mapped another file under
+//! this path does not run that file's code.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -18,18 +18,17 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::sys::object::{self, MappedFile, Mapping};
 
-/// Where a function is, in terms that hold in any process that can load the same file.
+/// The location of a function, valid in any process that can load the same file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Symbol {
     /// The shared object's path; empty for the program itself.
     object: PathBuf,
-    /// The function's distance from where the object was loaded, in bytes.
+    /// The function's distance from the object's load address, in bytes.
     offset: u64,
-    /// The file that the symbol's maker had mapped there; zeroes for the program itself, or if that
-    /// is unknown.
+    /// The file that the symbol's maker had mapped; zeroes for the program itself, or if unknown.
     file: MappedFile,
-    /// What the file at the path was like then; zeroes for the program itself, or if there was
-    /// none.
+    /// The state of the file at the path then; zeroes for the program itself, or if there was no
+    /// file.
     state: FileState,
 }
 
@@ -60,7 +59,8 @@ impl Symbol {
         let file = mapping
             .as_ref()
             .map_or_else(MappedFile::default, |mapping| mapping.file);
-        // A file without a path was deleted or replaced; who has loaded it can still call into it.
+        // A mapping without a path is of a deleted or replaced file; a process that has loaded it
+        // can still call into it.
         let is_there = mapping
             .as_ref()
             .is_none_or(|mapping| mapping.path.is_some());
@@ -74,7 +74,7 @@ impl Symbol {
         })
     }
 
-    /// Finds the function in this process, loading its object where that was not done before.
+    /// Finds the function in this process, loading its object if necessary.
     ///
     /// # Errors
     /// `is_function_not_found()`, naming the file, if it is gone, was replaced, or has no code
@@ -96,13 +96,13 @@ impl Symbol {
         Ok(address as *const ())
     }
 
-    /// Where this process has the very file that the symbol's maker had.
+    /// The load address of exactly the file that the symbol's maker had.
     fn base(&self, known: &mut KnownFiles) -> Result<usize> {
         if self.file == MappedFile::default() {
             self.check_state()?;
             return self.load(&self.object);
         }
-        // It may be here under whatever name: inherited, or loaded before.
+        // The file may already be loaded under any name: inherited, or loaded before.
         let here = object::code_of(self.file).and_then(object::holding);
         if let Some(object) = here {
             return match *known.entry(self.file).or_insert(self.state) {
@@ -115,8 +115,8 @@ impl Symbol {
             };
         }
         self.check_state()?;
-        // The loader goes by names first, and would give what it had once loaded under this one. A
-        // name that it has not heard yet makes it look which file that is.
+        // The loader compares names first, and would return the object that it once loaded under
+        // this name. A new name makes it check the file itself.
         let mut name = self.object.clone();
         let mut before = None;
         loop {
@@ -138,7 +138,7 @@ impl Symbol {
         Ok(object.base)
     }
 
-    /// Checks that the file at the path is as it was when the symbol was made.
+    /// Checks that the file at the path is unchanged since the symbol was made.
     fn check_state(&self) -> Result<()> {
         match state_of(&self.object) {
             Some(now) if self.state != FileState::default() && now != self.state => {
@@ -166,7 +166,7 @@ impl Symbol {
         ))
     }
 
-    /// A function in an object, whatever the file was like when it was named.
+    /// A function in an object, regardless of the file's state when it was named.
     #[cfg(feature = "cluster")]
     pub(crate) fn in_object(object: PathBuf, offset: u64) -> Symbol {
         Symbol {
@@ -183,14 +183,14 @@ impl Symbol {
         &self.object
     }
 
-    /// Which of the files that ever had the object's path.
+    /// Which of the files that have had the object's path.
     #[cfg(feature = "cluster")]
     pub(crate) fn version(&self) -> [u64; 5] {
         let ([device, inode], [size, seconds, nanoseconds]) = (self.file, self.state);
         [device, inode, size, seconds, nanoseconds]
     }
 
-    /// The function's distance from where the object is loaded.
+    /// The function's distance from the object's load address.
     #[cfg(feature = "cluster")]
     pub(crate) fn offset(&self) -> u64 {
         self.offset
@@ -201,7 +201,7 @@ impl Symbol {
         self.object.as_os_str().is_empty()
     }
 
-    /// The symbol as bytes, for a worker to read.
+    /// Encodes the symbol for a worker.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.offset.to_le_bytes().to_vec();
         for part in self.file.into_iter().chain(self.state) {
@@ -227,19 +227,18 @@ impl Symbol {
     }
 }
 
-/// For each file that a process has found functions in, what it was like then.
+/// For each file in which a process has found functions, its state at that time.
 pub(crate) type KnownFiles = HashMap<MappedFile, FileState>;
 
 const REPLACED: &str = "was replaced since the function was passed";
 
-/// The path of a loaded object in terms that hold in another folder: the mapping's, or else the
-/// loader's own.
+/// The absolute path of a loaded object: the mapping's, or else derived from the loader's.
 pub(crate) fn absolute(path: PathBuf, mapping: Option<Mapping>) -> PathBuf {
     let mapped = mapping.and_then(|mapping| mapping.path);
     mapped.unwrap_or_else(|| std::path::absolute(&path).unwrap_or(path))
 }
 
-/// The same file by another name: with one more `/.` before the last part.
+/// Another name for the same file: with one more `/.` before the last component.
 fn another_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().as_bytes().to_vec();
     let last = name.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
@@ -278,7 +277,7 @@ mod tests {
             match Symbol::from_bytes(&bytes) {
                 Ok(symbol) => {
                     prop_assert_eq!(symbol.to_bytes(), bytes);
-                    // Nothing is to be found there, and finding that out does no harm.
+                    // Resolving must not crash, whatever it finds.
                     let _ = symbol.resolve(&mut KnownFiles::new());
                 }
                 Err(error) => prop_assert!(error.is_decode() && bytes.len() < 48),
@@ -315,7 +314,7 @@ mod tests {
         let symbol = Symbol::of(function).unwrap();
         assert!(symbol.object.is_absolute());
         assert_eq!(symbol.resolve(&mut known).unwrap(), function);
-        // Whatever the path names by now, the file is here.
+        // The file is still loaded, whatever the path now names.
         let mut moved = symbol.clone();
         moved.object = PathBuf::from("/nowhere/libc.so");
         assert_eq!(moved.resolve(&mut known).unwrap(), function);

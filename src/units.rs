@@ -1,6 +1,6 @@
-//! Measured numbers as a person reads them: about three digits.
+//! Formats measured numbers for people: with about three digits.
 
-/// A time with three digits and the unit that fits.
+/// Formats a time with three digits and a suitable unit.
 pub(crate) fn time(seconds: f64) -> String {
     let (value, unit) = match seconds.abs() {
         0.0 => return "0 s".to_owned(),
@@ -12,7 +12,7 @@ pub(crate) fn time(seconds: f64) -> String {
     format!("{} {unit}", number(value))
 }
 
-/// A number with about three digits.
+/// Formats a number with about three digits.
 pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         v if v >= 100.0 => format!("{value:.0}"),

@@ -1,10 +1,10 @@
-//! Values as bytes: serde and bincode, and a shorter way for plain numbers.
+//! Encodes values as bytes: serde and bincode, with a shortcut for plain numbers.
 //!
-//! The fixed-width configuration of bincode is used: it is 3 to 5 times faster on numbers than the
-//! variable-width one. serde sees a `Vec<f64>` as single numbers; vectors of plain numbers,
-//! and strings, are copied in one piece instead, to the very same bytes.
+//! It uses bincode's fixed-width configuration, which is 3 to 5 times faster on numbers than the
+//! variable-width one. serde handles a `Vec<f64>` number by number; this module copies vectors of
+//! plain numbers, and strings, in one piece instead, to the same bytes.
 //!
-//! The generic functions here are thin: every notebook cell that maps compiles them again.
+//! The generic functions are thin, because every notebook cell that maps compiles them again.
 
 use std::any::TypeId;
 use std::mem::ManuallyDrop;
@@ -21,9 +21,9 @@ use crate::caught::Payload;
 use crate::error::{Cause, Error, NO_NAMES, Result};
 use crate::sys::copy;
 
-/// bincode allocates what a length announces before it looks at what is there, unless that is over
-/// a limit, which it takes at compile time only. So each value is decoded with this limit, of which
-/// all but its own bytes count as used up.
+/// bincode allocates an announced length before it checks the bytes, unless the length exceeds a
+/// limit, which can be set only at compile time. So each value is decoded with this limit, of which
+/// everything except the value's own bytes counts as already used.
 const LIMIT: usize = usize::MAX;
 
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<LIMIT>> =
@@ -59,10 +59,10 @@ pub(crate) fn encode<T: Serialize>(value: &T, out: &mut dyn Sink) -> Result<()> 
 
 /// Reads a value back from all of `bytes`.
 ///
-/// Any bytes are safe to try, and cost no more memory than a multiple of their number. Two things
-/// are beyond that promise, because the type asks for them and not the bytes: a sequence of values
-/// that take no bytes, such as `Vec<()>`, is walked through as often as announced, and a type that
-/// contains itself can be nested as deeply as there are bytes for it.
+/// Decoding arbitrary bytes is safe, and takes memory at most proportional to their number. There
+/// are two exceptions, which depend on the type and not on the bytes: a sequence of values that
+/// take no bytes, such as `Vec<()>`, iterates as often as its length announces, and a recursive
+/// type can nest as deeply as the bytes allow.
 ///
 /// # Errors
 /// `is_decode()`: the bytes are too few, too many, or not a value of the type.
@@ -78,18 +78,20 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     }
 }
 
-/// A value that is a view of its bytes, if it is in one large piece: a vector of plain numbers, or
+/// A view of the bytes as a value, if the value is one large piece: a vector of plain numbers, or
 /// text. Nothing is copied, so processes that share the bytes share the value. `None` for any other
-/// type, for few bytes, and where they are not aligned for the numbers.
+/// type, for few bytes, and if they are not aligned for the numbers.
 ///
-/// It is never dropped as what it is: its memory is not the allocator's. So it must not be moved
-/// out, and what can be done with a reference to it neither frees its memory nor lets it grow.
+/// It must never be dropped as its type, because its memory does not belong to the allocator. So it
+/// must not be moved out, and must only be used through a shared reference, which can neither free
+/// its memory nor let it grow.
 ///
 /// # Errors
 /// As [`decode`].
 ///
 /// # Safety
-/// The bytes stay, unchanged, for as long as the view is used; and it is used by reference alone.
+/// The bytes stay unchanged for as long as the view is used, and it is used only by shared
+/// reference.
 pub(crate) unsafe fn view<T>(bytes: &[u8]) -> Option<Result<ManuallyDrop<T>>> {
     if bytes.len() < LEAST_VIEWED_BYTES {
         return None;
@@ -98,10 +100,10 @@ pub(crate) unsafe fn view<T>(bytes: &[u8]) -> Option<Result<ManuallyDrop<T>>> {
     unsafe { plain::view_of_one_piece(bytes) }
 }
 
-/// What is smaller is as quickly copied.
+/// Smaller values are as quick to copy.
 const LEAST_VIEWED_BYTES: usize = 1 << 16;
 
-/// Why there is no value if the type's own `Deserialize` has panicked.
+/// The error if the type's own `Deserialize` panicked.
 pub(crate) fn panicked(payload: &Payload) -> Error {
     let cause = Cause::panicked(payload.value(), String::new());
     Error::decode_message(format!("cannot decode: the type's own Deserialize {cause}"))
@@ -115,7 +117,7 @@ fn decoder(bytes: &[u8]) -> Result<DecoderImpl<SliceReader<'_>, impl Config, ()>
     Ok(decoder)
 }
 
-/// Why a value has no bytes.
+/// The error if a value cannot be encoded.
 fn refused(source: EncodeError) -> Error {
     let hint = match source {
         EncodeError::Serde(_) => NO_NAMES,
@@ -124,9 +126,9 @@ fn refused(source: EncodeError) -> Error {
     Error::encode(source, hint)
 }
 
-/// Why bytes are no value.
+/// The error if bytes cannot be decoded.
 fn not_a_value(source: DecodeError) -> Error {
-    // What the type's own Deserialize says needs no explanation.
+    // An error of the type's own Deserialize needs no hint.
     let hint = match source {
         DecodeError::OtherString(_) => "",
         _ => NO_NAMES,
@@ -140,7 +142,7 @@ fn left_over(n_bytes: usize) -> Error {
     ))
 }
 
-/// The size of `T` if it is a plain number: one whose memory is its encoding.
+/// The size of `T` if it is a plain number, whose memory is its encoding.
 pub(crate) fn plain_size<T>() -> Option<usize> {
     plain::is_number(typeid::of::<T>()).then_some(size_of::<T>())
 }
@@ -154,7 +156,7 @@ impl bincode::enc::write::Writer for Writer<'_> {
     }
 }
 
-/// The island: types are told apart at run time, and memory is read as bytes.
+/// The unsafe island: it distinguishes types at run time, and reads memory as bytes.
 mod plain {
     use super::*;
 
@@ -170,8 +172,8 @@ mod plain {
         };
     }
 
-    /// Whether the type is a number without padding and of which any bytes are a value. `usize` is
-    /// left out: it is encoded as 64 bits everywhere.
+    /// Whether the type is a number without padding, for which any bytes are a value. `usize` is
+    /// excluded: its encoding has 64 bits everywhere.
     pub(super) fn is_number(id: TypeId) -> bool {
         macro_rules! any_of {
             ($($number:ty)*) => { $(id == TypeId::of::<$number>())||* };
@@ -252,8 +254,8 @@ mod plain {
                 std::str::from_utf8(content)
                     .map_err(|error| Error::decode_message(format!("cannot decode: {error}")))
             });
-            // SAFETY: this is text, of which no more is claimed than there is. That the allocator
-            // does not know its memory matters when it is freed or grows: it is read alone.
+            // SAFETY: this is text, and its capacity is its length. The allocator does not know its
+            // memory, which matters only when it is freed or grows: it is only read.
             return Some(text.map(|text| unsafe {
                 let start = text.as_ptr().cast_mut();
                 same(ManuallyDrop::new(String::from_raw_parts(
@@ -272,8 +274,8 @@ mod plain {
                     };
                     let start = content.as_ptr().cast::<$number>().cast_mut();
                     let length = content.len() / size_of::<$number>();
-                    // SAFETY: these are so many numbers, aligned, as any bytes are; for the memory,
-                    // see above.
+                    // SAFETY: these are that many aligned numbers, and any bytes are a number; for
+                    // the memory, see above.
                     return start.is_aligned().then(|| Ok(unsafe {
                         same(ManuallyDrop::new(Vec::from_raw_parts(start, length, length)))
                     }));
@@ -284,7 +286,7 @@ mod plain {
         None
     }
 
-    /// The bytes behind a length that must fit them exactly.
+    /// The bytes after a length, which must match them exactly.
     fn content(bytes: &[u8], element_bytes: usize) -> Result<&[u8]> {
         let wrong = || {
             Error::decode_message(format!(
@@ -347,7 +349,7 @@ mod tests {
             try_all(&bytes);
         }
 
-        /// Bytes that are almost right lead further into the decoder than random ones.
+        /// Almost valid bytes reach more of the decoder than random ones.
         #[test]
         fn wrong_bytes_in_a_value_are_an_error_or_another_value(
             value: Mixed, at: prop::sample::Index, wrong: u8, cut: prop::sample::Index,
@@ -378,7 +380,7 @@ mod tests {
         let _ = decode::<crate::error::TaskError>(bytes);
     }
 
-    /// The values that take the short way, few enough for an interpreter that checks every access.
+    /// Values that take the shortcut, few enough for Miri.
     #[test]
     fn what_is_in_one_piece_comes_back() {
         there_and_back(Vec::<u64>::new());
@@ -411,7 +413,7 @@ mod tests {
 
         fn bytes(&self) -> &[u8] {
             let start = self.memory.as_ptr().cast::<u8>();
-            // SAFETY: so many bytes lie there.
+            // SAFETY: the memory holds this many bytes.
             let all = unsafe { std::slice::from_raw_parts(start, 16 * self.memory.len()) };
             &all[self.range.clone()]
         }
@@ -467,7 +469,7 @@ mod tests {
             let mut bytes = announced.to_le_bytes().to_vec();
             assert!(decode::<Vec<f64>>(&bytes).unwrap_err().is_decode());
             assert!(decode::<Vec<String>>(&bytes).unwrap_err().is_decode());
-            // Refused before so much memory is asked for.
+            // Refused before that much memory is allocated.
             bytes.splice(0..0, [0]);
             let error = decode::<(u8, String)>(&bytes).unwrap_err();
             assert!(error.to_string().contains("LimitExceeded"), "{error}");

@@ -1,11 +1,10 @@
-//! Where the user's code runs and its panic is data: the only place of the library that catches
-//! one.
+//! Runs the user's code and turns its panic into data: the only module of the library that catches
+//! panics.
 //!
-//! What a panic carries is a value of the user's like any other, and its destructor may panic as
-//! well. Dropped behind the `catch_unwind` that gave it, such a payload would unwind on into code
-//! that believes nothing can happen any more: out of a worker, into the program that was forked. So
-//! a [`Payload`] catches what its own drop does, and the same holds for a value whose drop no
-//! longer matters ([`drop_quietly`]).
+//! A panic's payload is a user's value like any other, so its destructor may panic as well. Dropped
+//! after the `catch_unwind` that returned it, such a payload would unwind into code that expects no
+//! panic: out of a worker, into the program that was forked. So a [`Payload`] catches panics of its
+//! own drop, and [`drop_quietly`] does so for a value whose drop no longer matters.
 
 pub(crate) mod last_panic;
 
@@ -14,28 +13,28 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Runs `f`; its panic is the error.
 ///
-/// What `f` has changed when it panics stays changed: the caller sees to it that nothing is half
-/// done then.
+/// What `f` changed before it panicked stays changed: the caller must ensure that nothing is left
+/// half done.
 #[inline]
 pub(crate) fn run<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Payload(Some(payload)))
 }
 
-/// As [`run`], compiled once, in the library: a cell that calls it compiles no more than `f`.
+/// As [`run`], but compiled once, in the library: a cell that calls it compiles only `f`.
 #[inline(never)]
 pub(crate) fn call(f: &mut dyn FnMut()) -> Result<(), Payload> {
     run(f)
 }
 
-/// Drops a value whose fate changes nothing any more. A panic of its destructor is reported by the
-/// panic hook, and goes no further.
+/// Drops a value that no longer matters. The panic hook reports a panic of its destructor, which is
+/// then caught.
 pub(crate) fn drop_quietly<T>(value: T) {
     if std::mem::needs_drop::<T>() {
         let _ = run(|| drop(value));
     }
 }
 
-/// What a caught panic carried.
+/// The payload of a caught panic.
 #[derive(Debug)]
 pub(crate) struct Payload(Option<Box<dyn Any + Send>>);
 
@@ -45,14 +44,14 @@ impl Payload {
         self.0.as_deref().unwrap_or(&())
     }
 
-    /// Goes on with the panic.
+    /// Resumes the panic.
     pub(crate) fn resume(mut self) -> ! {
         resume_unwind(self.0.take().unwrap_or_else(|| Box::new(())))
     }
 }
 
 impl From<Box<dyn Any + Send>> for Payload {
-    /// What joining a thread gave.
+    /// From the error of joining a thread.
     fn from(payload: Box<dyn Any + Send>) -> Payload {
         Payload(Some(payload))
     }
@@ -62,7 +61,7 @@ impl Drop for Payload {
     fn drop(&mut self) {
         let payload = self.0.take();
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            // This could go on without an end.
+            // A loop of such drops might never end.
             std::mem::forget(second);
         }
     }
@@ -72,7 +71,7 @@ impl Drop for Payload {
 mod tests {
     use super::*;
 
-    /// Panics when it is dropped, with another one of the kind as the payload.
+    /// Panics when dropped, with another value of its type as the payload.
     struct Endless;
 
     impl Drop for Endless {

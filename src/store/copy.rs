@@ -1,15 +1,15 @@
-//! Copies of variables: of those that own what they hold, and share it with nothing.
+//! Copies of variables that own their content and share it with nothing.
 //!
-//! A second handle to something shared would not be a copy but a difference: a channel with one
-//! more sender does not end, an `Arc` with one more owner cannot be taken apart. So `Clone` is not
-//! asked for, and the types are named.
+//! A second handle to something shared would not be a mere copy but a change: a channel with one
+//! more sender does not end, an `Arc` with one more owner cannot be unwrapped. So `Clone` is not
+//! enough, and the types are listed by name.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use super::Variable;
 
-/// A copy of the variable, if it can be had for what is left of the budget.
+/// A copy of the variable, if it fits into the rest of the budget.
 pub(super) fn of(variable: &Variable, budget_bytes: &mut usize) -> Option<Variable> {
     let value = &*variable.value;
     let copied = match variable.copy {
@@ -26,12 +26,12 @@ pub(super) fn of(variable: &Variable, budget_bytes: &mut usize) -> Option<Variab
     })
 }
 
-/// How many bytes a copy of a value takes.
+/// The number of bytes that a copy of a value takes.
 trait Owned: Clone + 'static {
     fn n_bytes(&self) -> usize;
 }
 
-/// Tries these types, and gives the copy of the one that it is.
+/// Tries these types, and returns the copy if one matches.
 macro_rules! try_each {
     ($value:expr, $budget:expr; $($type:ty),* $(,)?) => {
         $(if let Some(value) = $value.downcast_ref::<$type>() {
@@ -41,7 +41,7 @@ macro_rules! try_each {
     };
 }
 
-/// What owns memory.
+/// Copies a value of a type that owns memory.
 fn of_known(value: &dyn Any, budget: &mut usize) -> Option<Box<dyn Any>> {
     macro_rules! lists {
         ($($item:ty),*) => {

@@ -1,4 +1,4 @@
-//! How a cell fails: it panics, or `?` meets an error.
+//! How a cell fails: it panics, or `?` returns an error.
 
 use std::any::TypeId;
 use std::error::Error;
@@ -9,13 +9,13 @@ use std::panic::Location;
 use super::USER_ERROR_OCCURRED;
 use crate::caught;
 
-/// A cell panicked, which the panic hook has reported.
+/// A cell panicked; the panic hook has reported it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Panicked;
 
-/// Runs a cell's statements; their panic is an error. evcxr catches it in the cell: what that takes
-/// is compiled here, once. And where LLVM makes one function of the cell and `catch_unwind`, it
-/// forgets which line is which, and the kernel could not trace a panic.
+/// Runs a cell's statements and turns their panic into an error. evcxr catches panics in the cell
+/// itself; here that code is compiled once. Also, if LLVM inlined `catch_unwind` into the cell, it
+/// would lose line numbers, and the kernel could not trace a panic.
 ///
 /// # Errors
 ///
@@ -31,7 +31,7 @@ pub fn catch(cell: impl FnOnce()) -> Result<(), Panicked> {
     caught::call(&mut run).map_err(|_| Panicked)
 }
 
-/// What a cell ends with where `?` meets an error, which is shown.
+/// The error type of a cell: converting an error into it, as `?` does, prints the error.
 pub struct EvcxrUserCodeError {}
 
 impl<T: Display> From<T> for EvcxrUserCodeError {
@@ -42,13 +42,13 @@ impl<T: Display> From<T> for EvcxrUserCodeError {
     }
 }
 
-/// The longest error that is shown whole, its causes included.
+/// Errors up to this length, including causes, are shown in full.
 const ERROR_BYTES: usize = 4096;
-/// A chain of causes that is longer may be a circle.
+/// A longer chain of causes may be a cycle.
 const N_CAUSES: usize = 16;
 
-/// Tells the kernel that a `?` here met an error, in a line of its own: the text is in hexadecimal
-/// digits, so that nothing in it ends the line. A zero byte stands before each cause.
+/// Reports to the kernel, in a separate line, that a `?` here returned an error. The text is in
+/// hexadecimal digits, so that nothing in it ends the line. A zero byte precedes each cause.
 #[cold]
 #[inline(never)]
 fn report(error: &dyn Display, type_id: TypeId, location: &Location<'_>) {
@@ -69,8 +69,8 @@ fn report(error: &dyn Display, type_id: TypeId, location: &Location<'_>) {
     println!("{USER_ERROR_OCCURRED} {line} {column} {digits} {file}");
 }
 
-/// What an error with this text is due to, where that can be known: an error of any type is shown,
-/// and few types say that they are an [`Error`].
+/// The causes of an error with this text, if they can be found: errors of any type are shown, and
+/// few types are statically known to be an [`Error`].
 fn causes(error: &dyn Display, text: &str, type_id: TypeId) -> Vec<String> {
     if let Some(error) = as_error(error, type_id) {
         let mut causes = Vec::new();
@@ -81,18 +81,17 @@ fn causes(error: &dyn Display, text: &str, type_id: TypeId) -> Vec<String> {
         }
         return causes;
     }
-    // So do `anyhow` and `eyre` show the causes, joined.
+    // `anyhow` and `eyre` join their causes like this.
     let whole = format!("{error:#}");
     let rest = whole.strip_prefix(text);
     let rest = rest.and_then(|rest| rest.strip_prefix(": "));
     rest.into_iter().map(str::to_owned).collect()
 }
 
-/// The error in a value of this type, if it is one of those that functions give when they may meet
-/// any error.
+/// The error in a value of this type, if it is one of the types for arbitrary errors.
 fn as_error(value: &dyn Display, type_id: TypeId) -> Option<&(dyn Error + 'static)> {
     let value: *const dyn Display = value;
-    // SAFETY: of each, the value has the type of that id.
+    // SAFETY: each cast follows a check that the value has the type of that id.
     unsafe {
         if type_id == TypeId::of::<Box<dyn Error>>() {
             Some(&**value.cast::<Box<dyn Error>>())
@@ -155,7 +154,7 @@ mod tests {
         );
         let twice = io::Error::other(Outer(io::Error::other(outer())));
         assert_eq!(causes_of(twice), ["outer", "inner"]);
-        // As `anyhow` shows its causes.
+        // Formats its causes as `anyhow` does.
         assert_eq!(causes_of(outer()), ["inner"]);
     }
 

@@ -1,9 +1,9 @@
-//! Where a notebook's variables are between its cells: evcxr's, compiled once.
+//! Stores a notebook's variables between its cells: evcxr's store, compiled once.
 //!
-//! evcxr puts the text of such a store into every cell, where a hash map from names to values of
-//! any type is most of what the compiler has to do. The forklore kernel compiles this module
-//! instead of the text. The names, what they do and the lines that are printed are evcxr's; what
-//! does not depend on a variable's type is compiled here.
+//! evcxr inserts the source of such a store into every cell, and compiling its hash map from names
+//! to values of any type is most of the compiler's work. The forklore kernel uses this module
+//! instead. The names, their behaviour and the printed lines are evcxr's; code that does not depend
+//! on a variable's type is compiled here.
 
 use std::any::{Any, TypeId};
 use std::cell::UnsafeCell;
@@ -19,7 +19,7 @@ mod failed;
 
 pub use failed::{EvcxrUserCodeError, Panicked, catch};
 
-/// Printed where an early end with `?` is to be reported.
+/// Printed to report an early return by `?`.
 pub const USER_ERROR_OCCURRED: &str = "EVCXR_ERROR_OCCURRED";
 const VARIABLE_CHANGED_TYPE: &str = "EVCXR_VARIABLE_CHANGED_TYPE:";
 
@@ -29,14 +29,15 @@ const RUNTIME: &str = "evcxr_tokio_runtime";
 /// The variables of a session, by name.
 #[repr(C)]
 pub struct VariableStore {
-    /// First: the kernel's process, which does not know the type, finds it at the store's address.
+    /// The first field: the kernel's process, which does not know the type, finds it at the store's
+    /// address.
     handle: Handle,
     variables: HashMap<String, Variable>,
-    /// Copies of what the cell that runs may change.
+    /// Copies of variables that the running cell may change.
     guarded: Vec<(String, Variable)>,
 }
 
-/// What the process that runs the cells may do with a store. The kernel has the same definition.
+/// A store's interface for the process that runs the cells. The kernel has the same definition.
 #[repr(C)]
 struct Handle {
     mark: u64,
@@ -44,21 +45,21 @@ struct Handle {
     settle: unsafe extern "C" fn(*mut VariableStore, bool),
 }
 
-/// Tells a store of this module from evcxr's own.
+/// Distinguishes a store of this module from evcxr's own.
 const MARK: u64 = u64::from_le_bytes(*b"forkl-01");
 
 type Copy = fn(&dyn Any) -> Box<dyn Any>;
 
 struct Variable {
     value: Box<dyn Any>,
-    /// Copies a value whose bytes are all of it.
+    /// Copies a value by its bytes.
     copy: Option<Copy>,
-    /// The process that has the threads without which the value is nothing.
+    /// The process with the threads that the value depends on.
     threads_of: Option<u32>,
 }
 
-/// Values that are nothing without their threads: a cell that uses or drops one after these have
-/// ended waits for them forever.
+/// Values that depend on their threads: a cell that uses or drops one after these have ended would
+/// wait for them forever.
 const THREADED: [&str; 2] = [
     "tokio::runtime::runtime::Runtime",
     "rayon_core::thread_pool::ThreadPool",
@@ -70,15 +71,15 @@ fn process_of_threads(type_name: &str) -> Option<u32> {
     is_threaded.then(std::process::id)
 }
 
-/// What a tokio runtime is kept as, and who made it.
+/// How a tokio runtime is stored, and what made it.
 struct Shared<T> {
     maker: Maker,
     value: Arc<T>,
 }
 
-/// The process, because a runtime's threads are nowhere else; and where in memory the code is that
-/// made it, because cells that are linked with a tokio of their own know only the threads that this
-/// one has started.
+/// The process, because a runtime's threads exist nowhere else; and the address of the code that
+/// made it, because cells that are linked with their own tokio know only the threads that their
+/// tokio started.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Maker {
     pid: u32,
@@ -86,7 +87,7 @@ struct Maker {
 }
 
 impl VariableStore {
-    /// Keeps a value.
+    /// Stores a value.
     pub fn put_variable<T: 'static>(&mut self, name: &str, value: T) {
         let copy = match std::mem::needs_drop::<T>() {
             true => None,
@@ -95,17 +96,17 @@ impl VariableStore {
         self.put(name, Box::new(value), copy, std::any::type_name::<T>());
     }
 
-    /// Whether the variable, if there is one of this name, has the type that the cell expects, and
-    /// still is what it was; says so if not.
+    /// Whether the variable, if there is one with this name, has the type that the cell expects and
+    /// is still valid; prints a message if not.
     pub fn check_variable<T: 'static>(&mut self, name: &str) -> bool {
         self.check(name, TypeId::of::<T>())
     }
 
-    /// Gives a value away.
+    /// Takes a value out of the store.
     ///
     /// # Panics
     ///
-    /// If there is no such variable, or it has another type: a cell asks
+    /// If there is no such variable, or it has another type: a cell calls
     /// [`VariableStore::check_variable`] first.
     pub fn take_variable<T: 'static>(&mut self, name: &str) -> T {
         match self.take(name).downcast() {
@@ -114,7 +115,7 @@ impl VariableStore {
         }
     }
 
-    /// As evcxr's: the value of this name, which is made where it is missing.
+    /// As evcxr's: the value of this name, created if it is missing.
     ///
     /// # Panics
     ///
@@ -124,13 +125,13 @@ impl VariableStore {
         self.shared(name, Self::lazy_arc::<T, F> as *const () as usize, create)
     }
 
-    /// The session's tokio runtime, which is made where it is missing, and made again in another
-    /// process and by the code of another tokio. The one before is never dropped: tasks may still
-    /// run on it, or its threads may be gone and would be waited for.
+    /// The session's tokio runtime. It is created if it is missing, and created again in another
+    /// process or by the code of another tokio. The previous one is never dropped: tasks may still
+    /// run on it, or the drop would wait for threads that no longer exist.
     ///
     /// # Panics
     ///
-    /// If no runtime can be made.
+    /// If no runtime can be created.
     pub fn runtime<T: 'static>(&mut self, create: fn() -> io::Result<T>) -> Arc<Mutex<T>> {
         self.shared(RUNTIME, create as usize, || match create() {
             Ok(runtime) => Mutex::new(runtime),
@@ -149,7 +150,7 @@ impl VariableStore {
         if let Some(kept) = self.variables.get(name) {
             match kept.value.downcast_ref::<Shared<T>>() {
                 Some(shared) if shared.maker == maker => return Arc::clone(&shared.value),
-                // Of another tokio, the type is another one too.
+                // Another tokio's runtime has another type.
                 _ => std::mem::forget(self.variables.remove(name)),
             }
         }
@@ -209,7 +210,7 @@ impl VariableStore {
         }
     }
 
-    /// Copies the variables of these names, as far as they can be copied; gives the names of those.
+    /// Copies those variables of these names that can be copied; returns their names.
     fn guard(&mut self, names: &str) -> String {
         let mut budget_bytes = GUARDED_BYTES;
         let mut guarded = Vec::new();
@@ -223,7 +224,7 @@ impl VariableStore {
         guarded.join(" ")
     }
 
-    /// The cell has ended: puts the copies back for what it has left, or throws them away.
+    /// After the cell: restores the variables from their copies, or discards the copies.
     fn settle(&mut self, restores: bool) {
         for (name, variable) in self.guarded.drain(..) {
             if restores {
@@ -233,13 +234,13 @@ impl VariableStore {
     }
 }
 
-/// The most that is copied before a cell: a few milliseconds' worth.
+/// The maximum that is copied before a cell: a few milliseconds' worth.
 const GUARDED_BYTES: usize = 16 << 20;
 
 fn copy_bits<T: 'static>(value: &dyn Any) -> Box<dyn Any> {
     match value.downcast_ref::<T>() {
-        // SAFETY: `put_variable` asks this only of a type that is not dropped: it owns nothing, so
-        // two of it are no more than one.
+        // SAFETY: `put_variable` sets this only for a type without a destructor: it owns nothing,
+        // so a second copy is harmless.
         Some(value) => Box::new(unsafe { std::ptr::read(value) }),
         None => has_another_type(),
     }
@@ -250,7 +251,7 @@ unsafe extern "C" fn guard(store: *mut VariableStore, names: *mut u8, n_bytes: u
     // its own.
     let (store, names) = unsafe { (&mut *store, std::slice::from_raw_parts_mut(names, n_bytes)) };
     let guarded = store.guard(&String::from_utf8_lossy(names));
-    // These are some of the names, so there is room.
+    // The result is a subset of the names, so there is room.
     names[..guarded.len()].copy_from_slice(guarded.as_bytes());
     guarded.len()
 }
@@ -260,10 +261,11 @@ unsafe extern "C" fn settle(store: *mut VariableStore, restores: bool) {
     unsafe { (*store).settle(restores) };
 }
 
-/// What the kernel makes of a `thread_local!`: a static, which all cells share, where the macro
-/// makes a constant that each cell would have for itself.
+/// The kernel turns a `thread_local!` into this: a static that all cells share. The macro's
+/// constant would be separate in each cell.
 pub struct Key<T: 'static> {
-    /// In a cell, because the compiler would put a constant's value into each cell.
+    /// In an `UnsafeCell`, because the compiler would copy a constant's value into each notebook
+    /// cell.
     key: UnsafeCell<LocalKey<T>>,
 }
 
@@ -271,7 +273,7 @@ pub struct Key<T: 'static> {
 unsafe impl<T: 'static> Sync for Key<T> {}
 
 impl<T: 'static> Key<T> {
-    /// Gives all cells the key that one of them has made.
+    /// Shares one cell's key with all cells.
     pub const fn new(key: LocalKey<T>) -> Key<T> {
         Key {
             key: UnsafeCell::new(key),
@@ -283,7 +285,7 @@ impl<T: 'static> Deref for Key<T> {
     type Target = LocalKey<T>;
 
     fn deref(&self) -> &LocalKey<T> {
-        // SAFETY: nothing changes it, so there is no other way to it than this one, which reads.
+        // SAFETY: nothing changes it; this is the only access, and it reads.
         unsafe { &*self.key.get() }
     }
 }
@@ -294,12 +296,12 @@ fn has_another_type() -> ! {
     panic!("Variable changed type")
 }
 
-/// Stands where evcxr has a tokio runtime, in cells that do not await.
+/// Replaces evcxr's tokio runtime in cells that do not await.
 pub struct Now;
 
 impl Now {
-    /// Runs a future that is never pending to its end; any other one too, without what a runtime
-    /// would give it.
+    /// Runs a future to completion: one that is never pending, or any other that needs nothing from
+    /// a runtime.
     pub fn block_on<F: Future>(self, future: F) -> F::Output {
         struct Unpark(Thread);
         impl Wake for Unpark {
@@ -319,12 +321,12 @@ impl Now {
     }
 }
 
-/// Locks a mutex whose value no panic can have left unfinished, such as a runtime.
+/// Locks a mutex whose value no panic can leave inconsistent, such as a runtime.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An empty store, which is never freed: the cells hand its address on.
+/// An empty store. It is never freed, because the cells pass on its address.
 #[inline(never)]
 pub fn create_variable_store() -> *mut VariableStore {
     Box::into_raw(Box::new(empty()))

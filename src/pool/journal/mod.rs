@@ -1,8 +1,8 @@
-//! What happens to a pool and its workers, as the feature `tracing` tells it.
+//! Events of a pool and its workers, for the feature `tracing`.
 //!
-//! The owner notes what happens while it has the engine to itself, and tells a subscriber of it
-//! afterwards: a subscriber is the user's code, which may take its time, or map over this very
-//! pool. Workers tell nothing: a subscriber's locks may have been held when they were forked.
+//! The owner notes events while it holds the engine, and emits them afterwards: a subscriber is the
+//! user's code, which may be slow, or map over this very pool. Workers emit nothing: a subscriber's
+//! locks may have been held when they were forked.
 
 #[cfg(feature = "tracing")]
 mod subscriber;
@@ -13,15 +13,14 @@ use super::stats::DeathCause;
 #[cfg(feature = "tracing")]
 use subscriber::tell;
 
-/// What has happened and was not told yet. Without the feature, nothing is noted.
+/// Events not emitted yet. Without the feature, it records none.
 pub(super) struct Journal {
     events: Vec<Event>,
     /// Whether the workers were forked for one call.
     is_of_closure: bool,
 }
 
-/// Something that an operator may want to know.
-// Without the feature, nothing reads it.
+/// An event for operators. Without the feature, nothing reads it.
 #[cfg_attr(not(feature = "tracing"), allow(dead_code))]
 pub(super) enum Event {
     PoolStarted {
@@ -35,7 +34,7 @@ pub(super) enum Event {
         pid: i32,
         method: StartMethod,
     },
-    /// There is no process for a slot.
+    /// No process could be started for a slot.
     StartFailed {
         slot: usize,
         error: String,
@@ -48,9 +47,9 @@ pub(super) enum Event {
         slot: usize,
         pid: i32,
         cause: DeathCause,
-        /// What became of it, as the end of a sentence; with what its last panics said.
+        /// The cause as the end of a sentence, with the messages of its last panics.
         reason: String,
-        /// What it was running, as far as that is known.
+        /// The item that it was running, if known.
         item: Option<usize>,
     },
     Retried {
@@ -59,7 +58,7 @@ pub(super) enum Event {
     },
 }
 
-/// What was noted: a subscriber is told of it when this is dropped.
+/// Noted events: dropping this emits them.
 pub(super) struct Told(Journal);
 
 impl Journal {
@@ -76,7 +75,7 @@ impl Journal {
         }
     }
 
-    /// Takes what was noted.
+    /// Takes the noted events.
     pub(super) fn take(&mut self) -> Told {
         Told(Journal {
             events: std::mem::take(&mut self.events),
@@ -86,7 +85,7 @@ impl Journal {
 }
 
 impl Told {
-    /// Nothing.
+    /// No events.
     pub(super) fn nothing() -> Told {
         Told(Journal::new(false))
     }

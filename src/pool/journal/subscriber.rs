@@ -6,11 +6,11 @@ use super::Event;
 use crate::caught;
 use crate::pool::stats::DeathCause;
 
-/// By this, subscribers choose what they listen to. It stays if modules are renamed.
+/// Subscribers filter by this target. It stays the same if modules are renamed.
 const TARGET: &str = "forklore::pool";
 
-/// Tells this thread's subscriber, or the process's. A panic of its goes no further: this may be
-/// the way out of another one, and results wait behind it.
+/// Emits an event to this thread's subscriber, or the process's. A subscriber's panic is caught:
+/// this may run while another panic unwinds, and results wait behind it.
 pub(super) fn tell(event: &Event, is_of_closure: bool) {
     // The panic hook has reported it.
     let _ = caught::run(|| match event {
@@ -21,7 +21,7 @@ pub(super) fn tell(event: &Event, is_of_closure: bool) {
     });
 }
 
-/// Workers of closures come and go with each call: that is of less interest.
+/// Workers of closures start and retire with each call, so their events are less interesting.
 macro_rules! seldom_of_interest {
     ($is_of_closure:expr, $($told:tt)*) => {
         if $is_of_closure {

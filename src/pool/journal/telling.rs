@@ -1,16 +1,16 @@
-//! A lock that is let go before a subscriber is told what happened meanwhile.
+//! A lock that is released before a subscriber gets the events that happened under it.
 
 use std::ops::{Deref, DerefMut};
 
 use super::Told;
 
-/// What happens to something is noted in it.
+/// A value that records its own events.
 pub(in crate::pool) trait Eventful {
-    /// Takes what has happened and was not told.
+    /// Takes the events that were not emitted yet.
     fn take_events(&mut self) -> Told;
 }
 
-/// A guard of something eventful. What happened meanwhile is told when the guard is gone, so that a
+/// A guard of an [`Eventful`] value. It emits the events after it has released the lock, so that a
 /// subscriber finds the lock free.
 pub(in crate::pool) struct Telling<G>
 where

@@ -1,5 +1,4 @@
-//! What happened when in a map that stays in this process: on its threads, or on the caller's
-//! alone.
+//! The trace of a map within this process: on its threads, or on the caller's thread alone.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,25 +8,25 @@ use crate::trace::{Span, Traced, Visit};
 
 use crate::pool::call::notes::Notes;
 
-/// Spans shorter than this grow by the items that follow: a million quick items are no million
-/// spans.
+/// Spans shorter than this absorb the items that follow, so that a million quick items do not make
+/// a million spans.
 const SHORTEST_SPAN: Duration = Duration::from_micros(10);
 
-/// The notes of the caller and of all threads; a map that is not traced has an empty diary.
+/// The notes of the caller and of all threads; an untraced map has an empty diary.
 #[derive(Default)]
 pub(crate) struct Diary {
     caller: Notes,
-    /// With the thread that ran it, in the order in which they ended.
+    /// Each span with its thread, in the order in which they ended.
     spans: Mutex<Vec<(u64, Span)>>,
 }
 
 impl Diary {
-    /// Nothing is noted.
+    /// A diary that records nothing.
     pub(crate) fn off() -> Diary {
         Diary::default()
     }
 
-    /// Begins, at the beginning of the map.
+    /// Starts a diary, at the start of the map.
     pub(crate) fn begin() -> Diary {
         Diary {
             caller: Notes::begin(),
@@ -35,18 +34,18 @@ impl Diary {
         }
     }
 
-    /// The time since the beginning, if it is noted.
+    /// The time since the start, if the map is traced.
     pub(crate) fn now(&self) -> Option<Duration> {
         self.caller.now()
     }
 
-    /// The arguments are collected.
+    /// Notes that the arguments are collected.
     #[cfg(feature = "threads")]
     pub(crate) fn encoded(&mut self) {
         self.caller.encoded();
     }
 
-    /// This thread has run items, and began at `start`.
+    /// Notes that this thread has run items since `start`.
     pub(crate) fn ran(&self, first_item: usize, n_items: usize, start: Option<Duration>) {
         let (Some(start), Some(end)) = (start, self.now()) else {
             return;
@@ -69,12 +68,12 @@ impl Diary {
         }
     }
 
-    /// All is done.
+    /// Notes that all tasks are done.
     pub(crate) fn returned(&mut self) {
         self.caller.returned();
     }
 
-    /// The results are in order.
+    /// Ends the trace: the results are in order.
     pub(crate) fn finish<T>(self, value: T) -> Traced<T> {
         let mut traced = self.caller.finish(value);
         let pid = traced.trace.caller.pid;
@@ -97,7 +96,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Span {
-    /// Whether the next span is to be a part of this one.
+    /// Whether this span absorbs the next one.
     fn takes_up(&self, next: &Span) -> bool {
         self.first_item + self.n_items == next.first_item
             && self.end - self.start < SHORTEST_SPAN

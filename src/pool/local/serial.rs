@@ -1,4 +1,4 @@
-//! The map that every other is compared with.
+//! A serial map, the baseline for all others.
 
 use crate::caught;
 use crate::error::{Cause, Outcome, TaskError};
@@ -23,7 +23,7 @@ own_methods!(Serial, function: [], values: []);
 impl_map!(Serial, imap);
 
 impl Serial {
-    /// One: this thread.
+    /// Always 1: this thread.
     pub fn workers(&self) -> usize {
         1
     }
@@ -44,7 +44,7 @@ impl Serial {
         Schedule::Dynamic
     }
 
-    /// One by one, whatever the schedule.
+    /// Runs items one by one, whatever the schedule.
     fn run<F, I, A, R>(
         &self,
         f: &F,

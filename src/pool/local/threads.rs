@@ -1,4 +1,4 @@
-//! The same map on threads, which share memory and need no bytes in between.
+//! The same map on threads, which share memory and need no encoding.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,12 +20,12 @@ use crate::pool::plan::Schedule;
 /// A pool of threads (rayon's) behind the interface of [`Pool`](crate::pool::Pool).
 ///
 /// Threads share memory: nothing is encoded, and nothing protects one task from another that
-/// aborts. While it exists the process has threads, so no process pool can be made; dropping it
-/// ends them.
+/// aborts. While it exists the process has threads, so it cannot be forked; dropping the pool ends
+/// them.
 ///
 /// # Fork safety
-/// In a process that did not make it (a notebook's cell was rolled back since), it starts threads
-/// of its own on its next use.
+/// In a process that did not make it (for example after a notebook cell was rolled back), it starts
+/// new threads on its next use.
 ///
 /// # Example
 /// ```
@@ -40,7 +40,7 @@ pub struct ThreadPool {
     schedule: Schedule,
 }
 
-/// Chooses what a [`ThreadPool`] is like.
+/// Configures a [`ThreadPool`] before building it.
 #[derive(Debug, Clone, Copy, Default)]
 #[must_use = "a builder makes a pool only when `build` is called"]
 pub struct ThreadPoolBuilder {
@@ -48,7 +48,7 @@ pub struct ThreadPoolBuilder {
     schedule: Schedule,
 }
 
-/// Threads that run, and the process that has them.
+/// Running threads, and the process that has them.
 struct Threads {
     hands: Arc<dyn Hands + Send + Sync>,
     owner: u32,
@@ -66,8 +66,7 @@ own_methods!(ThreadPool, function: [Sync], values: [Send]);
 impl_map!(ThreadPool, imap);
 
 impl ThreadPool {
-    /// A pool with a thread for each processor that this process may use
-    /// ([`cpu_count`]).
+    /// A pool with one thread for each CPU that this process may use ([`cpu_count`]).
     ///
     /// # Errors
     /// `is_os()` if the threads cannot be started.
@@ -106,10 +105,11 @@ impl ThreadPool {
     }
 
     /// As [`map`](ThreadPool::map), lazily and block by block: arguments are taken, and tasks run,
-    /// only a little ahead of the results that are taken. Blocks grow while they are quick.
+    /// only a little ahead of the results that are taken. Blocks grow for as long as they run
+    /// quickly.
     ///
     /// # Panics
-    /// When the result of a task that panicked would be next.
+    /// When the next result is that of a task that panicked.
     #[track_caller]
     pub fn imap<F, I, A, R>(&self, f: F, args: I) -> impl Iterator<Item = R> + use<'_, F, I, A, R>
     where
@@ -147,7 +147,7 @@ impl ThreadPool {
     /// This process's threads.
     ///
     /// # Panics
-    /// If another process has made the pool, and this one cannot start threads of its own.
+    /// If another process made the pool and this one cannot start threads.
     fn hands(&self) -> Arc<dyn Hands + Send + Sync> {
         let mut threads = lock(&self.threads);
         if threads.owner != process_id() {
@@ -155,7 +155,7 @@ impl ThreadPool {
                 Ok(ours) => ours,
                 Err(error) => panic!("{error}"),
             };
-            // The threads of the other process are not here to be told to end.
+            // The other process's threads do not exist here, so dropping them would wait forever.
             std::mem::forget(std::mem::replace(&mut *threads, ours));
         }
         Arc::clone(&threads.hands)
@@ -163,13 +163,13 @@ impl ThreadPool {
 }
 
 impl ThreadPoolBuilder {
-    /// The number of threads; without it, one for each processor that this process may use.
+    /// Sets the number of threads; the default is one for each CPU that this process may use.
     pub fn workers(mut self, n: usize) -> ThreadPoolBuilder {
         self.n_workers = Some(n);
         self
     }
 
-    /// How the items of each map are cut into chunks; the pool's own choice without it.
+    /// Sets how the items of each map are cut into chunks; by default the pool chooses.
     pub fn schedule(mut self, schedule: Schedule) -> ThreadPoolBuilder {
         self.schedule = schedule;
         self
@@ -222,7 +222,7 @@ impl Drop for ThreadPool {
             return;
         }
         drop(hands);
-        // rayon tells its threads to end and does not wait for them.
+        // rayon asks its threads to exit and does not wait for them.
         let deadline = Instant::now() + Duration::from_secs(1);
         while child::n_threads() > threads.n_threads_before && Instant::now() < deadline {
             thread::yield_now();
@@ -230,7 +230,7 @@ impl Drop for ThreadPool {
     }
 }
 
-/// What a pool has whose threads were told to end.
+/// Stands in for threads that were asked to exit.
 struct Ended;
 
 impl Hands for Ended {

@@ -1,7 +1,6 @@
-//! A map that stays in this process: threads claim chunks of its items from one cursor.
+//! A map within this process: threads claim chunks of its items from one cursor.
 //!
-//! Nothing is encoded. What the planner, the chunks and the trace are is the same as among
-//! processes.
+//! Nothing is encoded. Planner, chunks and trace are the same as with processes.
 
 use std::mem::MaybeUninit;
 use std::sync::Mutex;
@@ -15,14 +14,13 @@ use super::diary::{Diary, lock};
 use super::serial::run_caught;
 use crate::pool::plan::Schedule;
 
-/// What a thread does between two items: nothing, or let another one have its turn.
+/// What a thread does between two items: nothing, or let another thread take its turn.
 pub(crate) type Pause<'a> = &'a mut dyn FnMut();
 
-/// Threads that are there to work.
+/// Threads that run tasks.
 ///
-/// A trait object, because rayon knows its threads by statics of its own, of which every notebook
-/// cell has a copy: so its pool has to be used by the code that made it, in whichever cell that
-/// was.
+/// A trait object, because rayon identifies its threads by statics, of which every notebook cell
+/// has a copy: only the code that made a rayon pool can use it, whichever cell that was.
 pub(crate) trait Hands {
     /// Calls `work` on up to `n` threads at the same time, and returns when all of them are done.
     fn work(&self, n: usize, work: &(dyn Fn(Pause<'_>) + Sync));
@@ -85,14 +83,14 @@ struct Items<'s, A, R> {
     n_items: usize,
     n_hands: usize,
     left: Mutex<(IntoIter<A>, Slots<'s, R>)>,
-    /// How long a task takes, by the latest chunk; 0 while that is unknown.
+    /// The time of a task, from the latest chunk; 0 while that is unknown.
     task_ns: AtomicU64,
 }
 
 /// Where the results of consecutive items go.
 type Slots<'s, R> = &'s mut [MaybeUninit<Outcome<R>>];
 
-/// What a thread has claimed: the first item, the arguments, and where their results go.
+/// A claimed chunk: the first item, the arguments, and where their results go.
 struct Chunk<'s, A, R> {
     first: usize,
     args: Vec<A>,
@@ -150,7 +148,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// One thread that comes as often as it is asked.
+    /// The calling thread alone.
     struct OneHand;
 
     impl Hands for OneHand {

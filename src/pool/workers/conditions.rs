@@ -1,5 +1,5 @@
-//! What each worker's process has of its own before it runs anything: limits, environment,
-//! directory.
+//! The conditions that each worker sets for its own process before it runs anything: limits,
+//! environment, directory.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -17,22 +17,23 @@ use crate::pool::shm::record;
 /// Set by the worker itself, before its initialiser runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) struct Conditions {
-    /// Variables that are set, in this order.
+    /// Variables to set, in this order.
     pub(in crate::pool) environment: Vec<(OsString, OsString)>,
     pub(in crate::pool) current_dir: Option<OsString>,
-    /// What is added to the niceness.
+    /// Added to the niceness.
     pub(in crate::pool) niceness: i32,
     /// Private memory, in bytes.
     pub(in crate::pool) memory_limit: Option<u64>,
-    /// Descendants whose parents end become the worker's children, so that they are found.
+    /// Whether descendants whose parents end become the worker's children, so that it can find
+    /// them.
     pub(in crate::pool) adopts_orphans: bool,
 }
 
 impl Conditions {
-    /// Looks for what no worker could have.
+    /// Checks for conditions that no worker could meet.
     ///
     /// # Errors
-    /// `is_invalid_input()`, with the name that cannot be one, or the folder that is none.
+    /// `is_invalid_input()`, with the invalid name, or with the folder that does not exist.
     pub(in crate::pool) fn check(&self) -> Result<()> {
         let has = |text: &OsString, bytes: &[u8]| {
             text.as_encoded_bytes()
@@ -55,7 +56,7 @@ impl Conditions {
         }
     }
 
-    /// Writes them down for workers that inherit nothing; 0 if there is nothing to set.
+    /// Writes the conditions for workers that inherit nothing; 0 if there is nothing to set.
     pub(super) fn write(&self, heap: &Heap) -> Result<Offset> {
         if *self == Conditions::default() {
             return Ok(0);
@@ -73,10 +74,10 @@ impl Conditions {
         }
     }
 
-    /// Sets them in this process, whose slot has a word for a lack of memory.
+    /// Sets the conditions in this process; its slot has the word that reports a lack of memory.
     ///
     /// # Errors
-    /// The first that cannot be had, in words that name it.
+    /// The first condition that cannot be set, by name.
     pub(super) fn set(&self, slot: &Slot) -> Result<()> {
         for (name, value) in &self.environment {
             // SAFETY: a worker has one thread until it runs a task.
@@ -101,8 +102,8 @@ impl Conditions {
         }
         if let Some(limit) = self.memory_limit {
             confine::limit_memory(limit)?;
-            // SAFETY: the slot lies in memory that the worker never unmaps, and it has one thread
-            // yet.
+            // SAFETY: the slot lies in memory that the worker never unmaps, and the worker still
+            // has one thread.
             unsafe { shortage::report(&slot.lacks_memory) };
         }
         Ok(())

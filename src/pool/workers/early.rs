@@ -1,5 +1,5 @@
-//! A server that is forked at the top of `main`, and forks servers for the pools of a program that
-//! has threads by then.
+//! A server that is forked at the top of `main`, and later forks servers for pools, when the
+//! program has threads.
 //!
 //! ```text
 //!  main ── init() ── fork ──▶ early server
@@ -7,10 +7,10 @@
 //!            ◀── its pid ────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! A fork of a small process takes less than a launch, and needs neither the program's file nor
-//! `/proc`. Nothing is waited for but the pool's server itself, on the pool's own line: so any
-//! number of threads may ask at once, and an early server that is dead or stopped is one that does
-//! not answer. Then the pool's server is launched, as without.
+//! Forking a small process is faster than launching one, and needs neither the program's file nor
+//! `/proc`. A pool waits only for its own server, on its own line: so any number of threads may ask
+//! at once, and a dead or stopped early server simply does not reply. Then the pool's server is
+//! launched, as without an early server.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -28,44 +28,44 @@ use super::fresh::{self, Order};
 use super::server::{self, Server};
 use crate::pool::shm::base::Base;
 
-/// Says where the line to the early server is.
+/// Names the line to the early server.
 const VARIABLE: &str = "FORKLORE_SERVER";
 
-/// How long the early server may take before it is looked at.
+/// How long the early server may take before its owner checks on it.
 const LOOKED_AT_AFTER: Duration = Duration::from_millis(100);
-/// How long it may take at all.
+/// The maximum time that it may take.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
-/// Makes this process a worker if a pool has started it as one; otherwise gets ready for pools in a
+/// Turns this process into a worker if a pool started it as one; otherwise prepares for pools in a
 /// program with threads, and returns.
 ///
 /// # Workers
 /// With [`StartMethod::Spawn`](crate::StartMethod::Spawn) and
-/// [`StartMethod::Forkserver`](crate::StartMethod::Forkserver), a pool's workers come from fresh
-/// processes of this very program, which must learn what they are before they do what the program
-/// does. With the default feature `auto-init` they learn it from the loader, before `main`, and
-/// calling this is optional. **Without that feature, call it as the first line of `main`**;
-/// otherwise such a pool is an error that says so.
+/// [`StartMethod::Forkserver`](crate::StartMethod::Forkserver), a pool's workers are fresh
+/// processes of this program, which must detect that they are workers before they run the program's
+/// code. With the default feature `auto-init` they do so before `main`, and calling this is
+/// optional. **Without that feature, call it as the first line of `main`**; otherwise making such a
+/// pool is an error that says so.
 ///
-/// Nothing but the pool that starts a worker makes one of a process: see
+/// Only a pool can turn a process that it started into a worker: see
 /// [what runs before `main`](crate#what-runs-before-main).
 ///
 /// # An early server
-/// In a program that starts threads, call this as the first line of `main` for pools that start
-/// fastest. It forks a small process that sleeps until a pool needs a server
-/// ([`StartMethod::Auto`](crate::StartMethod::Auto)), and then forks that, instead of a launch of
-/// the whole program. It also works where the program cannot be launched again: its file cannot be
-/// executed any more, or `/proc` is not mounted.
+/// In a program that starts threads, call this as the first line of `main` to make pools start
+/// faster. It forks a small process that sleeps until a pool needs a server
+/// ([`StartMethod::Auto`](crate::StartMethod::Auto)), and then forks that server, which replaces
+/// launching the whole program. It also works if the program cannot be launched again, because its
+/// file can no longer be executed, or `/proc` is not mounted.
 ///
-/// Workers then have the environment, the working directory and the statics of when this was
-/// called. The early server ends with this process, and is a child of it for as long as that lives.
-/// Without it (this is not called, or not in the program itself but in a plugin or a notebook's
-/// cell, or when there are threads already, or the early server was killed, or before Linux 5.3),
-/// pools launch their servers.
+/// Workers then have the environment, the working directory and the statics from the time of this
+/// call. The early server is a child of this process and ends with it. Without an early server,
+/// pools launch their servers: if this is not called, or only in a plugin or a notebook's cell and
+/// not in the program itself, or when the process already has threads, if the early server was
+/// killed, or before Linux 5.3.
 ///
 /// # Fork safety
 /// In a worker this never returns. Call it while the process has one thread: a worker with more
-/// ends at once, and says why.
+/// exits at once, and prints why.
 ///
 /// # Example
 /// ```standalone_crate
@@ -89,7 +89,7 @@ pub fn init() {
         && entry::is_in_program()
         && Kept::find(VARIABLE).is_none()
     {
-        // Without it, pools launch their servers, and say what stands in the way of that.
+        // On failure, pools launch their servers, and report errors of that.
         let _ = begin();
     }
 }
@@ -126,7 +126,7 @@ fn begin() -> Result<()> {
 fn serve(owner: &Ties<'_>) -> ! {
     child::name_process(c"forklore-early");
     child::pass_interrupts();
-    // Pools' servers are not waited for here.
+    // The early server does not wait for the pools' servers.
     child::leave_no_zombies();
     descriptor::close_all_but(&owner.files());
     if !leash::put_on(&owner.leash) || owner.is_over() {
@@ -141,7 +141,7 @@ fn serve(owner: &Ties<'_>) -> ! {
             break;
         };
         let eventfd = files.next().map(EventFd::inherited);
-        // Where it cannot fork, the line is closed, and that is the reply.
+        // If it cannot fork, closing the line is the reply.
         if let Ok(child::Side::Child(_branch)) = child::fork() {
             descriptor::close(&owner.files());
             let order = Order::from_bytes(&bytes);
@@ -171,7 +171,7 @@ fn serve_pool(
     child::exit_now(0)
 }
 
-/// A server for a pool, if there is an early one that forks it.
+/// A server for a pool, if an early server forks it.
 pub(super) fn ask(base: Base<'_>, order: Order) -> Option<Server> {
     let early = Kept::find(VARIABLE)?;
     let memory = base.heap.file()?;
@@ -183,7 +183,7 @@ pub(super) fn ask(base: Base<'_>, order: Order) -> Option<Server> {
     if !early.line.send_files(&order.to_bytes(), &files) {
         return None;
     }
-    // Its process alone has them open now: if it ends, the line does.
+    // Now only the server's process has these open: when it ends, the line closes.
     drop((its_end, leash_end));
     let deadline = Instant::now() + ANSWERS_WITHIN;
     while !line.is_ready_within(LOOKED_AT_AFTER) {
@@ -193,7 +193,7 @@ pub(super) fn ask(base: Base<'_>, order: Order) -> Option<Server> {
     }
     let [_, pid, _] = line.receive()?;
     let pidfd = leash::pidfd(pid as i32)?;
-    // While the line is open, the pidfd is the server's.
+    // While the line is open, the pidfd belongs to the server.
     (!line.is_ready_within(Duration::ZERO))
         .then(|| Server::of_early(pid as i32, pidfd, line, leash))
 }

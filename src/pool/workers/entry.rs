@@ -1,7 +1,7 @@
-//! How this copy of the library is found again in a fresh process of the program.
+//! Finds this copy of the library again in a fresh process of the program.
 //!
-//! There may be several copies: in the program, in a plugin, in a notebook's cells. What one leaves
-//! for a fresh process, the same one there is to take.
+//! There may be several copies: in the program, in a plugin, in a notebook's cells. The order that
+//! one copy leaves for a fresh process is for the same copy there.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,12 +11,11 @@ use crate::symbol;
 use crate::sys::launch::HOW_ELSE;
 use crate::sys::{letter, object};
 
-/// Whether the loader or `main` has run the code of this copy of the library that looks for orders,
-/// and so will again in a fresh process. Were it not so, that process would run the program's
-/// `main`.
+/// Whether the loader or `main` has run this copy's code that looks for orders, and so will again
+/// in a fresh process. Otherwise that process would run the program's `main`.
 static IS_ENTERED: AtomicBool = AtomicBool::new(false);
 
-/// Notes that the code that looks for orders runs.
+/// Notes that the code that looks for orders has run.
 pub(super) fn note() {
     IS_ENTERED.store(true, Ordering::Relaxed);
 }
@@ -29,7 +28,7 @@ pub(super) fn address() -> usize {
     mark as extern "C" fn() as usize
 }
 
-/// How far the mark is in its object, and the object's path; that is empty for the program itself.
+/// The mark's offset in its object, and the object's path, which is empty for the program itself.
 pub(in crate::pool) fn own_object() -> Option<(u64, PathBuf)> {
     let object = object::holding(address())?;
     let path = if object.path.as_os_str().is_empty() {
@@ -40,7 +39,7 @@ pub(in crate::pool) fn own_object() -> Option<(u64, PathBuf)> {
     Some(((address() - object.base) as u64, path))
 }
 
-/// Whether this copy of the library is in the program itself, and not in an object that it has
+/// Whether this copy of the library is in the program itself, not in an object that the program
 /// loaded.
 pub(super) fn is_in_program() -> bool {
     own_object().is_some_and(|(_, path)| path.as_os_str().is_empty())

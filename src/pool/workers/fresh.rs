@@ -1,22 +1,21 @@
-//! How a fresh process of any program becomes a worker, or the server that forks workers.
+//! Turns a fresh process of any program into a worker, or into the server that forks workers.
 //!
 //! ```text
 //!  owner ── launch: order, in a socket ──▶ the same program ── loader ──▶ enter() ── worker, or server
 //!                                                                          └─ no order: on to main
 //! ```
 //!
-//! The library puts a function on the list of those that the loader runs before `main`. It looks
-//! for an order, and if there is one, the process never gets to `main`: it maps the pool's memory,
-//! which it has inherited as a file, and does what is ordered. What functions it is to run, it
-//! learns as any worker does, by their places. Without the feature `auto-init` the loader runs
-//! nothing, and the program calls the same function as the first line of its `main`:
-//! [`init`](crate::init).
+//! The library adds a function to the list of those that the loader runs before `main`. The
+//! function looks for an order; if there is one, the process never reaches `main`: it maps the
+//! pool's memory, which it inherits as a file, and follows the order. It finds the functions to run
+//! as any worker does, by their offsets. Without the feature `auto-init` the loader runs nothing,
+//! and the program calls the same function as the first line of its `main`: [`init`](crate::init).
 //!
-//! An order is a letter from this process's own parent, in a socket that only the two have. An
-//! environment variable says where; alone it does nothing (see `sys::letter`).
+//! An order is a letter from this process's own parent, in a socket that only these two share. An
+//! environment variable names the socket; alone it does nothing (see `sys::letter`).
 //!
-//! Other initialisers of the program may not have run yet when tasks do. Nothing else is missing:
-//! the loader has finished its work, and the standard library needs no `main`.
+//! The program's other initialisers may not have run when tasks run. Nothing else is missing: the
+//! loader has finished its work, and the standard library needs no `main`.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
@@ -44,47 +43,48 @@ use crate::pool::settings::ShippedInitializer;
 use crate::pool::shm::base::Base;
 use crate::pool::shm::function;
 
-/// Says where the order is; a process that finds one takes the variable away.
+/// Names the socket with the order; a process that finds one removes the variable.
 const VARIABLE: &str = "FORKLORE_WORKER";
 
-/// What the loader runs before `main`, also in every process that has no order.
+/// The loader runs this before `main`, even in processes without an order.
 #[cfg(feature = "auto-init")]
 #[used]
 #[unsafe(link_section = ".init_array")]
 static ENTRY: extern "C" fn() = enter;
 
-/// What a fresh process is to do, in numbers.
+/// The order for a fresh process, as numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Order {
-    /// Where the [mark](entry) lies in its object: a copy of another version is not meant.
+    /// The offset of the [mark](entry) in its object: an order for another version's copy does not
+    /// match.
     entry: u64,
-    /// The process that launches.
+    /// The pid of the launching process.
     parent: u64,
-    /// The number of the file with the pool's memory.
+    /// The descriptor of the file with the pool's memory.
     heap: u64,
-    /// The number of the eventfd; 0 if there is none.
+    /// The descriptor of the eventfd; 0 if there is none.
     eventfd: u64,
-    /// The number of a server's leash; 0 in a worker's order.
+    /// The descriptor of a server's leash; 0 in a worker's order.
     leash: u64,
-    /// Those below that hold.
+    /// The flags below.
     flags: u64,
     slot_index: u64,
     n_workers: u64,
     max_tasks: u64,
     max_spinners: u64,
-    /// Where the name of the initialiser is written; 0 for none.
+    /// The offset of the initialiser's record; 0 for none.
     initializer: Offset,
-    /// Where the conditions are written; 0 for none.
+    /// The offset of the conditions; 0 for none.
     conditions: Offset,
-    /// Where the nodes are written that the workers are relays for; 0 for none.
+    /// The offset of the nodes that the workers are relays for; 0 for none.
     nodes: Offset,
 }
 
 impl Order {
     /// The server starts its workers by launching the program, and not by a fork.
     const SPAWNS: u64 = 1;
-    /// The process dies with the thread that launched it: a main thread, whose life is its
-    /// process's.
+    /// The process dies with the thread that launched it, a main thread, which lives as long as its
+    /// process.
     const DIES_WITH_THREAD: u64 = 2;
     /// The owner holds the file with the pool's memory (see `sys::leash`).
     const IS_HELD: u64 = 4;
@@ -92,7 +92,7 @@ impl Order {
     const N_NUMBERS: usize = 13;
     pub(super) const N_BYTES: usize = 8 * Order::N_NUMBERS;
 
-    /// The same for a server of this process's, which gets the other end of a leash.
+    /// The same for a server of this process, which gets the other end of a leash.
     pub(super) fn for_server(self, heap: &Heap, leash: &Line) -> Order {
         let is_held = heap.file().is_some_and(leash::hold);
         Order {
@@ -103,7 +103,7 @@ impl Order {
         }
     }
 
-    /// What a server knows of its owner, which says more over the line.
+    /// A server's ties to its owner, which sends further requests over the line.
     pub(super) fn ties(self, heap: &Heap, line: Line, leash: Line) -> Ties<'_> {
         Ties {
             line,
@@ -187,7 +187,7 @@ impl Order {
     }
 }
 
-/// What workers are to be like, and whether each is a process that is launched, for an order.
+/// An order with the workers' settings and whether each is launched.
 pub(super) fn order(
     duty: &Duty<'_>,
     spawns: bool,
@@ -217,7 +217,7 @@ pub(super) fn launch_worker(base: Base<'_>, order: Order) -> Result<i32> {
     launch(base, Order { flags, ..order }, None).map(|(pid, _)| pid)
 }
 
-/// A server, as its owner has it.
+/// A server, as seen by its owner.
 pub(super) struct Launched {
     pub(super) pid: i32,
     pub(super) line: Line,
@@ -273,8 +273,8 @@ pub(super) extern "C" fn enter() {
         return;
     };
     let order = Order::from_bytes(letter.content());
-    // Another copy of the library, in a plugin or of another version, leaves the letter to the one
-    // that is meant.
+    // Another copy of the library, in a plugin or of another version, leaves the letter to its
+    // recipient.
     if let Some((offset, path)) = entry::own_object()
         && order.entry == offset
     {
@@ -285,7 +285,8 @@ pub(super) extern "C" fn enter() {
     }
 }
 
-/// Neither a return nor a panic leads back to the loader, and so to `main`.
+/// Follows an order. Neither a return nor a panic leads back to the loader, and from there to
+/// `main`.
 fn follow(order: Order, line: Line, object: &Path) -> ! {
     let _branch = Branch::enter();
     // The loader runs this before anything could have started a thread.
@@ -320,7 +321,7 @@ fn follow(order: Order, line: Line, object: &Path) -> ! {
     work(base, order)
 }
 
-/// Works as the order says, in a process that has not inherited the initialiser.
+/// Works as ordered, in a process that has not inherited the initialiser.
 pub(super) fn work(base: Base<'_>, order: Order) -> ! {
     child::name_process(c"forklore-worker");
     let initializer = || match function::find(base.heap, order.initializer, &mut KnownFiles::new())

@@ -1,4 +1,4 @@
-//! The worker processes of a pool: how they start, what they do all their life, and how they end.
+//! The worker processes of a pool: how they start, work, and end.
 
 pub(super) mod conditions;
 pub(super) mod crew;

@@ -1,4 +1,4 @@
-//! A process without threads and with little memory that starts workers for a pool.
+//! A process with one thread and little memory that starts workers for a pool.
 //!
 //! ```text
 //!  owner ── START slot ──▶ server ── fork, or launch ──▶ worker
@@ -7,13 +7,13 @@
 //!        ◀── how it ended
 //! ```
 //!
-//! The workers are the server's children. So it is the server that reaps them, and only when it is
-//! asked: a pid stays taken until the owner knows how its worker ended.
+//! The workers are the server's children, so the server reaps them, and only on request: a pid
+//! stays reserved until the owner knows how its worker ended.
 //!
 //! The owner may have any number of threads, and each of them may end. The server has one, and
-//! lives exactly as long as its pool, so the workers are tied to it: they die with its thread
-//! (`PR_SET_PDEATHSIG`), or else when they see that the pool's lifeline is cut, which that thread
-//! holds. The server itself notices in three ways that its owner is gone (`sys::leash`).
+//! lives exactly as long as its pool, so the workers are tied to the server: they die with its
+//! thread (`PR_SET_PDEATHSIG`), or else when they see that the pool's lifeline, which that thread
+//! holds, is cut. The server itself has three ways to notice that its owner is gone (`sys::leash`).
 
 use std::collections::HashSet;
 use std::error::Error as _;
@@ -31,8 +31,8 @@ use crate::sys::{leash, process_id};
 use super::fresh::{self, Order};
 use crate::pool::shm::base::Base;
 
-/// "Start a worker for this slot, in a pool of this size." Reply: its pid; or the system's error,
-/// the length of a text, and the text, which says what could not be done.
+/// "Start a worker for this slot, in a pool of this size." Reply: its pid; or the OS's error, the
+/// length of a text, and the text, which says what failed.
 const START: i64 = 1;
 /// "Reap this process if it has ended." Reply: one of the following, and a code or signal.
 const REAP: i64 = 2;
@@ -44,14 +44,14 @@ const EXITED: i64 = 3;
 const SIGNALLED: i64 = 4;
 const UNKNOWN: i64 = 5;
 
-/// How long a reply may take before the owner looks what holds the server up.
+/// How long a reply may take before the owner checks what delays the server.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(100);
 
 /// The owner's side of a server.
 pub(super) struct Server {
     pid: i32,
     line: Line,
-    /// The server is killed when this is closed.
+    /// Closing this kills the server.
     leash: Option<Line>,
     /// Its pidfd, if it is the early server's child and not this process's.
     pidfd: Option<OwnedFd>,
@@ -61,13 +61,14 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// How a worker ends that is taken for dead because its server is: it dies with that.
+    /// The end of a worker that is presumed dead because its server is dead: it dies with the
+    /// server.
     pub(super) const ENDED_WITH: Ended = Ended::Signalled(Signal::SIGKILL as i32);
 
     /// Launches a server for workers as the order says.
     pub(super) fn launch(base: Base<'_>, order: Order) -> Result<Server> {
         if child::has_children_elsewhere() {
-            // Its pids would be those of another PID namespace, and here of other processes.
+            // The server's pids would belong to another PID namespace, and here to other processes.
             return Err(Error::os(
                 "cannot start a server in the PID namespace that this process has made for its children \
                  (unshare); use StartMethod::Fork, or make the pool first",
@@ -85,7 +86,7 @@ impl Server {
         })
     }
 
-    /// A server that the early one has forked.
+    /// A server that the early server forked.
     pub(super) fn of_early(pid: i32, pidfd: OwnedFd, line: Line, leash: Line) -> Server {
         Server {
             pid,
@@ -97,7 +98,7 @@ impl Server {
         }
     }
 
-    /// Whether the server has ended. While it has not, its pid is its.
+    /// Whether the server has ended. Until then, its pid is still its own.
     fn has_ended(&self) -> bool {
         match &self.pidfd {
             Some(pidfd) => leash::has_ended(pidfd.as_fd(), PollTimeout::ZERO),
@@ -126,7 +127,7 @@ impl Server {
 
     /// Reaps a worker if it has ended; `None` while it runs.
     pub(super) fn try_reap(&mut self, pid: i32) -> Option<Ended> {
-        // A worker dies with its server, so another server's is dead.
+        // A worker dies with its server, so a worker of an earlier server is dead.
         if !self.workers.contains(&pid) {
             return Some(Server::ENDED_WITH);
         }
@@ -147,12 +148,13 @@ impl Server {
             return None;
         }
         while !self.line.is_ready_within(ANSWERS_WITHIN) {
-            // Some other process may hold the line's other end open.
+            // Another process may hold the other end of the line open.
             if self.has_ended() {
                 return None;
             }
             if child::is_stopped(self.pid) {
-                // A user who stopped it may stop workers, but not processes that wait for none.
+                // A user may stop workers, but a stopped server would block a process that is not
+                // waiting for workers.
                 child::kill(self.pid, Signal::SIGCONT);
             }
         }
@@ -161,10 +163,10 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// Ends the server, and with it whatever workers there are still.
+    /// Ends the server, and with it all remaining workers.
     fn drop(&mut self) {
         if self.owner == process_id() {
-            // A server that this process may not kill ends when its line does.
+            // A server that this process may not kill exits when its line closes.
             self.line.shut();
             self.leash = None;
             match &self.pidfd {
@@ -186,7 +188,7 @@ pub(super) fn serve(base: Base<'_>, order: Order, line: Line, leash: Line) -> ! 
     child::name_process(c"forklore-server");
     child::pass_interrupts();
     let owner = order.ties(base.heap, line, leash);
-    // The file is looked at last: while the owner holds it, the pidfd is the owner's.
+    // Check the file last: while the owner holds it, the pidfd belongs to the owner.
     if !leash::put_on(&owner.leash) || owner.is_over() {
         child::exit_now(0);
     }
@@ -221,7 +223,7 @@ pub(super) fn serve(base: Base<'_>, order: Order, line: Line, leash: Line) -> ! 
     child::exit_now(0)
 }
 
-/// Starts a worker. It is the child's side if the worker was forked and this is it.
+/// Starts a worker. Returns the child's side in a forked worker.
 fn start(base: Base<'_>, order: Order) -> Result<Side> {
     if order.spawns() {
         fresh::launch_worker(base, order).map(Side::Parent)

@@ -1,4 +1,4 @@
-//! How a pool's processes come into being.
+//! Starts a pool's processes.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -20,7 +20,7 @@ use crate::pool::settings::{Initializer, Settings, StartMethod};
 use crate::pool::shm::sleep;
 use crate::sys::atomic::Ordering;
 
-/// What a method comes to in this process as it is now: never `Auto`.
+/// Resolves a start method for this process in its current state: never to `Auto`.
 pub(in crate::pool) fn settle(method: StartMethod, first: Option<&Initializer>) -> StartMethod {
     match method {
         StartMethod::Auto if may_fork(first) => StartMethod::Fork,
@@ -29,8 +29,8 @@ pub(in crate::pool) fn settle(method: StartMethod, first: Option<&Initializer>) 
     }
 }
 
-/// Whether this process has no threads that a fork would leave behind. Where only a forked worker
-/// can run the initialiser, it is worth a few milliseconds to see whether they are about to end.
+/// Whether this process has no threads that a fork would leave behind. If only a forked worker can
+/// run the initialiser, this waits a few milliseconds for threads that are about to end.
 fn may_fork(first: Option<&Initializer>) -> bool {
     if first.is_some_and(|initializer| initializer.shipped.is_err()) {
         child::is_alone_in_the_end()
@@ -42,17 +42,17 @@ fn may_fork(first: Option<&Initializer>) -> bool {
 /// Starts a pool's workers, and knows how to reap them.
 pub(super) struct Starter {
     method: StartMethod,
-    /// Whether a server starts workers that this process cannot fork any more.
+    /// Whether a server starts workers once this process cannot be forked any more.
     is_auto: bool,
     /// The server, once it was needed.
     server: Option<Server>,
-    /// Workers that are a server's children and were not reaped. All others are this process's.
+    /// Unreaped workers that are a server's children. All others are this process's children.
     served: HashSet<i32>,
     /// Workers that hold several slots each.
     relays: Vec<Relay>,
 }
 
-/// A worker that holds several slots: its end is known once, and told for each.
+/// A worker that holds several slots: its end becomes known once, and is reported for each slot.
 struct Relay {
     pid: i32,
     slots: Range<usize>,
@@ -70,8 +70,8 @@ impl Starter {
         }
     }
 
-    /// How the next worker comes into being. Unless it is forked, and inherits what this process
-    /// has, it needs an order.
+    /// The start method of the next worker. Unless it is forked and inherits this process's state,
+    /// it needs an order.
     pub(super) fn method_now(&self, first: Option<&Initializer>) -> StartMethod {
         match self.method {
             StartMethod::Fork if self.is_auto && !may_fork(first) => StartMethod::Forkserver,
@@ -101,8 +101,8 @@ impl Starter {
         })
     }
 
-    /// Starts a worker to which `order` says what `duty` does, or offers the slot to the one that
-    /// holds `slots`.
+    /// Starts a worker with an `order` that contains what `duty` does, or offers the slot to the
+    /// one that holds `slots`.
     pub(super) fn order(
         &mut self,
         duty: &Duty<'_>,
@@ -116,8 +116,8 @@ impl Starter {
         })
     }
 
-    /// Starts a worker for a slot. One that is to hold several is started for the first of them,
-    /// and offered the others.
+    /// Starts a worker for a slot. A worker that holds several slots is started for the first and
+    /// offered the others.
     fn start(
         &mut self,
         duty: &Duty<'_>,
@@ -151,7 +151,7 @@ impl Starter {
         if let Some(started) = self.server.as_mut().and_then(ask) {
             return started;
         }
-        // There was none, or it was killed: the dead one is reaped when it is replaced.
+        // There was no server, or it was killed: replacing a dead server reaps it.
         if self.method != StartMethod::Fork {
             duty.base.board().owner.reset()?;
         }
@@ -197,7 +197,7 @@ impl Starter {
         child::reap_before_by(pid, Some(deadline), || self.try_reap(pid))
     }
 
-    /// Ends what was started beside the workers.
+    /// Ends the server.
     pub(super) fn end(&mut self) {
         self.server = None;
     }
@@ -212,8 +212,8 @@ fn dead_server() -> crate::error::Error {
 
 /// The memory of a pool: a file, which processes that are not forked from this one can map.
 ///
-/// A pool that forks needs that only if this process has threads later, so it does without where no
-/// file can be had (`ulimit -n`, `ulimit -f`).
+/// A pool that forks needs the file only if this process later has threads, so it does without if
+/// no file can be made (`ulimit -n`, `ulimit -f`).
 pub(in crate::pool) fn heap(method: StartMethod, reserved: usize) -> Result<Heap> {
     let heap = Heap::in_file(reserved);
     match method {

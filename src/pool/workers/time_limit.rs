@@ -1,9 +1,9 @@
-//! Time limits for tasks, kept by the owner while it waits.
+//! Time limits for tasks, enforced by the owner while it waits.
 //!
-//! Workers do not note when a task began: the owner looks at each worker's progress again and
-//! again, and a worker whose progress has not changed for the limit is over it. The same holds for
-//! the CPU time that a worker has used. So a limit costs a task nothing, no thread keeps time, and
-//! what is never waited for is never ended.
+//! Workers do not record when a task began: the owner samples each worker's progress, and a worker
+//! whose progress has not changed for longer than the limit has exceeded it. The same holds for a
+//! worker's CPU time. So a limit costs a task nothing, there is no timer thread, and a task that
+//! nothing waits for is never ended.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,34 +19,34 @@ use crate::pool::settings::Settings;
 use crate::pool::shm::board::{Board, Slot};
 use crate::pool::shm::lane;
 
-/// How often the owner looks while a limit passes once.
+/// How often the owner samples within one limit.
 const LOOKS_PER_LIMIT: u32 = 8;
-/// Looking costs a few microseconds.
+/// A sample costs a few microseconds.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
-/// So long an initialiser may take at least, however little time a task has: it runs while the
-/// machine is busy with starting processes.
+/// The shortest limit of an initialiser, however short that of a task: it runs while the machine is
+/// busy starting processes.
 pub(super) const SHORTEST_START: Duration = Duration::from_secs(1);
 
-/// How long each worker may be, and has been, where it is.
+/// The limits and the observed progress of each worker.
 pub(super) struct TimeLimits {
     /// The pool's limits.
     elapsed: Option<Duration>,
     cpu_time: Option<Duration>,
-    /// The limits of open jobs that have one of their own.
+    /// The limits of open jobs that have their own.
     of_jobs: BTreeMap<u64, Duration>,
-    /// Whether workers run something of the user's before they are ready.
+    /// Whether workers run user code before they are ready.
     has_initializer: bool,
-    /// Whether what a task has started ends with its worker.
+    /// Whether the descendants of a killed worker are killed with it.
     kills_descendants: bool,
-    /// For each slot, what its worker was last seen at.
+    /// For each slot, the last observed progress of its worker.
     seen: Vec<Option<Seen>>,
     /// The slots whose workers were killed, and for which limit.
     killed: Vec<(usize, TaskLimit)>,
-    /// Until when sleeps that were too long are forgiven.
+    /// Sleeps that ended before this time have already been forgiven.
     forgiven: Option<Instant>,
 }
 
-/// When a worker was first seen at something, and how much CPU time it had used by then.
+/// When a worker was first seen with its current progress, and its CPU time at that moment.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     progress: Progress,
@@ -54,14 +54,15 @@ struct Seen {
     cpu_time: Duration,
 }
 
-/// What a worker is at. No two moments between which it finished something have the same.
+/// A worker's progress. It differs between any two moments between which the worker finished
+/// something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Progress {
     job: u64,
     run: Offset,
-    /// The task that is running, if one is.
+    /// The running task, if any.
     task: Option<u64>,
-    /// It runs its initialiser.
+    /// Whether it runs its initialiser.
     is_starting: bool,
 }
 
@@ -90,29 +91,29 @@ impl TimeLimits {
         }
     }
 
-    /// Limits the tasks of a job, until that is off the books.
+    /// Registers a job's limit for its tasks.
     pub(in crate::pool) fn open(&mut self, job: u64, limit: Option<Duration>) {
         if let Some(limit) = limit {
             self.of_jobs.insert(job, limit);
         }
     }
 
-    /// Takes a job off the books.
+    /// Removes a job's limit.
     pub(in crate::pool) fn close(&mut self, job: u64) {
         self.of_jobs.remove(&job);
     }
 
-    /// After how long to look again; `None` if nothing is limited. No worker uses CPU time faster
-    /// than time passes, unless it has threads.
+    /// The interval until the next sample; `None` without limits. A worker without threads does not
+    /// use CPU time faster than time passes.
     pub(super) fn interval(&self) -> Option<Duration> {
         let of_pool = self.elapsed.into_iter().chain(self.cpu_time);
         let shortest = of_pool.chain(self.of_jobs.values().copied()).min()?;
         Some((shortest / LOOKS_PER_LIMIT).max(SHORTEST_INTERVAL))
     }
 
-    /// Counts a sleep of the owner between two looks for no longer than it should have been. It is
-    /// longer when the owner was stopped, and then its workers may have been stopped with it
-    /// (Ctrl-Z, a debugger). What several threads slept through at once is forgiven once.
+    /// Counts the owner's sleep between two samples as no longer than intended. It is longer if the
+    /// owner was stopped, and then its workers may have been stopped with it (Ctrl-Z, a debugger).
+    /// Time that several threads slept through at once is forgiven once.
     pub(super) fn forgive(&mut self, slept: Duration, intended: Duration) {
         let now = Instant::now();
         let since_forgiven = self.forgiven.map_or(Duration::MAX, |at| now - at);
@@ -126,7 +127,8 @@ impl TimeLimits {
         }
     }
 
-    /// Forgets a worker that has left its slot; the limit, if it was killed for having passed it.
+    /// Forgets a worker that has left its slot; returns the limit if the worker was killed for
+    /// exceeding it.
     pub(in crate::pool) fn forget(&mut self, slot: usize) -> Option<TaskLimit> {
         if let Some(seen) = self.seen.get_mut(slot) {
             *seen = None;
@@ -135,7 +137,7 @@ impl TimeLimits {
         Some(self.killed.swap_remove(index).1)
     }
 
-    /// How long a worker may be where it is: at its initialiser, or at a task of a job.
+    /// The limit of a worker's current progress: its initialiser, or a task of a job.
     fn limit_at(&self, progress: Progress, is_starting: bool) -> Option<TaskLimit> {
         let of_pool = self.elapsed.map(TaskLimit::Elapsed);
         let of_job = self.of_jobs.get(&progress.job).filter(|_| !is_starting);
@@ -147,7 +149,7 @@ impl TimeLimits {
         }
     }
 
-    /// The limit that a worker at its initialiser or at a task has passed.
+    /// The limit that a worker has exceeded in its initialiser or task.
     fn passed(&self, seen: &Seen, is_starting: bool, pid: i32) -> Option<TaskLimit> {
         let limit = |limit: Duration| {
             if is_starting {
@@ -176,7 +178,7 @@ impl TimeLimits {
         }
     }
 
-    /// Kills a worker, which was stopped; false if this process may not.
+    /// Kills a stopped worker; false if this process may not.
     fn kill(&self, pid: i32) -> bool {
         if self.kills_descendants {
             family::kill_descendants(pid);
@@ -184,9 +186,9 @@ impl TimeLimits {
         child::kill(pid, Signal::SIGKILL)
     }
 
-    /// Kills every worker that has been at one task or at its initialiser for longer than the
-    /// limit, and every one that was stopped for as long while it should have begun one. Returns
-    /// the slots of those that this process may not kill, with the limits that they have passed.
+    /// Kills every worker that has run one task or its initialiser for longer than the limit, and
+    /// every one that was stopped for that long when it should have started one. Returns the slots
+    /// of those that this process may not kill, with the limits that they exceeded.
     pub(in crate::pool) fn kill_overdue(
         &mut self,
         heap: &Heap,
@@ -194,7 +196,7 @@ impl TimeLimits {
     ) -> Vec<(usize, TaskLimit)> {
         let mut spared = Vec::new();
         if self.interval().is_none() {
-            // What was seen some time ago says nothing about the time since.
+            // An old sample says nothing about the time since.
             self.seen.clear();
             return spared;
         }
@@ -233,8 +235,8 @@ impl TimeLimits {
     }
 }
 
-/// Stops a process and looks whether something is still as it was; if not, the process goes on.
-/// Without this, a task that finishes at the last moment would have the next one killed for it.
+/// Stops a process and checks whether its state is unchanged; if not, lets the process continue.
+/// Without this, if a task finished at the last moment, the next one would be killed for it.
 fn holds_still(pid: i32, is_unchanged: impl Fn() -> bool) -> bool {
     if child::is_stopped(pid) {
         return is_unchanged();

@@ -1,4 +1,4 @@
-//! A worker's life: wait for a job, find its function, run it, leave it, until the queue is closed.
+//! A worker's loop: wait for a job, find its function, run it, leave it, until the queue is closed.
 
 use std::collections::HashMap;
 
@@ -21,19 +21,19 @@ use crate::pool::shm::function;
 use crate::pool::shm::sleep;
 use crate::pool::shm::spin::Spinner;
 
-/// What a worker is given when it is forked.
+/// What a worker gets when it starts.
 pub(super) struct Duty<'a> {
     pub(in crate::pool) base: Base<'a>,
     pub(in crate::pool) slot_index: usize,
     pub(in crate::pool) n_workers: usize,
     pub(in crate::pool) conditions: &'a Conditions,
     pub(in crate::pool) initializer: Option<&'a dyn Fn()>,
-    /// After how many tasks the worker makes room for a new one.
+    /// The number of tasks after which the worker retires.
     pub(in crate::pool) max_tasks: u64,
     pub(in crate::pool) local: Option<LocalCall>,
     /// How many workers may wait without sleeping.
     pub(super) max_spinners: usize,
-    /// Where the nodes are written for whose workers this one stands in; 0 if it runs tasks itself.
+    /// The offset of the nodes for whose workers this one stands in; 0 if it runs tasks itself.
     pub(super) nodes: Offset,
 }
 
@@ -79,12 +79,12 @@ pub(super) fn work(duty: &Duty<'_>) -> ! {
     if board.owner.is_cut() {
         board.owner.pass_on();
     }
-    // This is no death, whatever the reason was.
+    // From here on, its exit is not a death.
     slot.is_retired.store(1, Ordering::Release);
     child::exit_now(0)
 }
 
-/// The exit code of a worker that cannot have its conditions.
+/// The exit code of a worker that cannot set its conditions.
 pub(super) const FAILED_TO_PREPARE: i32 = 112;
 /// The exit code of a worker whose initialiser panicked.
 pub(super) const FAILED_TO_START: i32 = 113;
@@ -95,20 +95,20 @@ struct Worker<'a> {
     duty: &'a Duty<'a>,
     board: &'a Board,
     slot: &'a Slot,
-    /// What was found for each function record: where its code is, or why it is not.
+    /// For each function record: the address of the code, or why it was not found.
     functions: HashMap<Offset, Result<Trampoline<Shm>>>,
-    /// What was decoded of contexts that are in use.
+    /// Decoded contexts that are in use.
     contexts: &'a Decoded,
-    /// The files that they were found in.
+    /// The files in which functions were found.
     files: KnownFiles,
     spinner: Spinner,
-    /// Whether it may have inherited channels' ends, and no task of its own needs them while it
+    /// Whether this process may have inherited ends of channels, which no task needs while it
     /// sleeps.
     has_channels: bool,
 }
 
 impl Worker<'_> {
-    /// Waits until there is a job at `id`; false if none will come, or none for this worker.
+    /// Waits until there is a job at `id`; false if there will be none, or none for this worker.
     fn wait_for_job(&mut self, id: u64) -> bool {
         if self.is_dismissed() || self.board.owner.is_cut() {
             return false;
@@ -119,14 +119,15 @@ impl Worker<'_> {
         if self.spin(id) {
             return true;
         }
-        // A task may have changed this process's credentials. Nothing waits for this worker now.
+        // A task may have changed this process's credentials. Nothing waits for this worker now, so
+        // the call delays no task.
         child::rearm();
         if self.has_channels {
             // It would otherwise count as a sender for as long as the pool lives. A task that uses
             // a channel counts again, until the worker next sleeps.
             self.has_channels = fifo::shut_writers();
         }
-        // A worker that is killed while it sleeps would take with it what its tasks have printed.
+        // Otherwise a worker that is killed while it sleeps would lose what its tasks have printed.
         child::flush_c_streams_if_alone();
         let is_over = || self.board.has_job(id) || self.board.is_closed() || self.is_dismissed();
         loop {
@@ -145,7 +146,7 @@ impl Worker<'_> {
         self.board.has_job(id) && !self.is_dismissed()
     }
 
-    /// Drops what was decoded of contexts that their owner has given back.
+    /// Drops decoded contexts that their owner has freed.
     fn forget_dead_contexts(&self) {
         let is_alive = |id| contexts::is_alive(self.duty.base.heap, id);
         self.contexts.forget_dead(is_alive);
@@ -155,7 +156,7 @@ impl Worker<'_> {
         self.slot.is_dismissed.load(Ordering::SeqCst) != 0
     }
 
-    /// Looks for a job for a while, unless enough others do.
+    /// Spins for a job for a while, unless enough other workers do.
     fn spin(&mut self, id: u64) -> bool {
         let (board, slot, n_workers) = (self.board, self.slot, self.duty.n_workers);
         if board.n_in_state(n_workers, SPINNING) >= self.duty.max_spinners {
@@ -169,9 +170,9 @@ impl Worker<'_> {
         board.has_job(id)
     }
 
-    /// Runs what can be claimed of a job, and leaves it.
+    /// Runs what it can claim of a job, and leaves it.
     fn serve(&mut self, id: u64) {
-        // What the owner gave back before it published the job is seen as such here.
+        // Contexts that the owner freed before it published the job are seen as freed here.
         self.forget_dead_contexts();
         let job = self.board.job(id);
         let may_run = job.is_for(self.duty.slot_index) && !job.is_exhausted();
@@ -188,7 +189,7 @@ impl Worker<'_> {
         match (record, self.duty.local) {
             (0, Some(local)) => {
                 // SAFETY: the owner forked this process for exactly this call; `local` points to
-                // what it has inherited, and stays as it is: the process ends with the job.
+                // inherited memory that does not change: the process ends with the job.
                 unsafe { (local.run)(local.call, &mut work) }
             }
             _ => match self.function(record) {

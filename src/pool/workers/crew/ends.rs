@@ -1,4 +1,4 @@
-//! How a worker's end is noticed, and what is known of it.
+//! Notices a worker's end, and finds its cause.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,20 +26,20 @@ use crate::pool::stats::DeathCause;
 const SIGKILL: i32 = Signal::SIGKILL as i32;
 const SIGABRT: i32 = Signal::SIGABRT as i32;
 
-/// How long a death's cause is waited for before the death is reported without it.
+/// How long the owner waits for a death's cause before it reports the death without one.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What is known of a worker's end.
 struct End {
     ended: Ended,
-    /// The limit that it had passed, if it was killed for that.
+    /// The limit that it exceeded, if it was killed for that.
     overran: Option<TaskLimit>,
     /// The pool's limit, if the worker was refused memory under it.
     lacked_memory: Option<u64>,
-    /// How many processes of the control group had ended for lack of memory, if it may be one of
-    /// them.
+    /// How many processes of the control group Linux had killed for lack of memory, if the worker
+    /// may be one of them.
     n_ended_for_memory: Option<u64>,
-    /// It ended itself because there was no room for its results.
+    /// It exited because there was no room for its results.
     lacked_room: bool,
 }
 
@@ -67,8 +67,8 @@ impl End {
 }
 
 impl Crew {
-    /// The workers that have left since this was last asked. With `thorough`, also those that died
-    /// before they held their lifeline.
+    /// The workers that have left since the last call. With `thorough`, also those that died before
+    /// they held their lifeline.
     pub(in crate::pool) fn leavers(&mut self, thorough: bool) -> Vec<Leaver> {
         let starter = &mut self.starter;
         self.dying.retain(|&pid| starter.try_reap(pid).is_none());
@@ -77,7 +77,7 @@ impl Crew {
             let Some(pid) = self.pids[slot] else { continue };
             let is_cut = Board::of(&self.heap).slots[slot].lifeline.is_cut();
             let ended = if is_cut {
-                // The clock is read first: last words may be waited for.
+                // Read the clock first: waiting for the cause takes time.
                 Some((monotonic_ns(), self.last_words(pid)))
             } else if thorough {
                 let reaped = self.starter.try_reap(pid);
@@ -91,16 +91,16 @@ impl Crew {
         leavers
     }
 
-    /// Makes sure that a worker that is taken for dead is. The OS spares a dead server's worker
-    /// that has changed its credentials, and it must not go on beside its successor.
+    /// Ensures that a worker that is presumed dead really is. The OS spares a dead server's worker
+    /// that has changed its credentials, and it must not run beside its successor.
     fn is_off(&self, slot: usize, pid: i32) -> bool {
         let lifeline = &Board::of(&self.heap).slots[slot].lifeline;
-        // The OS marks at most 2,048 words of a thread that dies: a worker with more locks may
-        // leave this one as it was.
+        // The OS marks at most 2,048 words of a dead thread: a worker with more locks may leave
+        // this one unmarked.
         if !lifeline.is_held_by(pid) || thread::has_ended(pid as u32, Look::Thorough) {
             return true;
         }
-        // While it holds its lifeline, the pid is its.
+        // While it holds its lifeline, the pid is still its own.
         self.starter.kill(pid, Signal::SIGKILL);
         let deadline = Instant::now() + LAST_WORDS;
         while !lifeline.is_cut() && Instant::now() < deadline {
@@ -162,7 +162,7 @@ impl Crew {
             slot: slot_index,
             job: (was_up && !is_retired).then(|| slot.job.load(Ordering::Acquire)),
             death: Death {
-                // A relay runs no task itself.
+                // A relay itself runs no task.
                 task: lane::running(&self.heap, slot).filter(|_| !is_relay),
                 slot: slot_index,
                 pid,
@@ -173,8 +173,8 @@ impl Crew {
         }
     }
 
-    /// How many processes of the control group have ended for lack of memory, if there are more
-    /// than before and a worker's end looks like that.
+    /// How many processes of the control group Linux has killed for lack of memory, if that number
+    /// has grown and the worker's end matches.
     fn look_for_lack_of_memory(&mut self, ended: Ended) -> Option<u64> {
         let Ended::Signalled(SIGKILL) = ended else {
             return None;
@@ -184,7 +184,7 @@ impl Crew {
         (now > before).then_some(now)
     }
 
-    /// Notes whether the worker that has left a slot had ever been ready.
+    /// Notes whether the worker that left a slot had ever been ready.
     fn note_start(
         &mut self,
         slot: usize,
@@ -233,8 +233,8 @@ impl Crew {
         };
     }
 
-    /// Kills workers that have been at one task for too long. Those that this process may not kill
-    /// leave their slots as if they were dead.
+    /// Kills workers that have exceeded a limit. Those that this process may not kill leave their
+    /// slots as if they were dead.
     pub(in crate::pool) fn kill_overdue(&mut self) -> Vec<Leaver> {
         let spared = self.time_limits.kill_overdue(&self.heap, &self.pids);
         let leave = |(slot, limit)| self.spare(slot, limit);
@@ -267,10 +267,11 @@ impl Crew {
         })
     }
 
-    /// How a worker whose lifeline is cut came to its end. Reaps it if that is possible at once;
-    /// a large worker's memory takes its time.
+    /// The cause of death of a worker whose lifeline is cut. Reaps it if that is possible at once;
+    /// freeing a large worker's memory takes time.
     fn last_words(&mut self, pid: i32) -> Ended {
-        // A worker that replaced its program has no way back, but lives.
+        // A worker that replaced its program (`exec`) cannot return to its work, but is still
+        // alive.
         self.starter.kill(pid, Signal::SIGKILL);
         if let Some(ended) = self.starter.try_reap(pid) {
             return ended;

@@ -1,4 +1,4 @@
-//! How the workers of a pool come to their end with it.
+//! Ends the workers together with their pool.
 
 use std::time::{Duration, Instant};
 
@@ -12,16 +12,16 @@ use super::super::time_limit;
 use super::Crew;
 use crate::pool::shm::board::{Board, Slot};
 
-/// How often a pool that is closed looks at workers that are in their initialiser.
+/// How often a closed pool checks workers that are still in their initialiser.
 const START_INTERVAL: Duration = Duration::from_millis(1);
-/// How long workers are waited for that this process may not kill, and that are perhaps at a task.
+/// How long to wait for workers that this process may not kill and that may be running a task.
 const SPARED: Duration = Duration::from_secs(1);
-/// How long a worker may take to leave a closed pool before the owner looks what holds it up.
+/// How long a worker may take to leave a closed pool before the owner checks what delays it.
 const FAREWELL: Duration = Duration::from_millis(100);
 
 impl Crew {
-    /// Waits until every worker of a closed pool has ended. What is in the queue must have been
-    /// waited for: who dies now is not replaced.
+    /// Waits until every worker of a closed pool has ended. The caller has waited for all jobs in
+    /// the queue: a worker that dies now is not replaced.
     pub(in crate::pool) fn join(&mut self) {
         self.end_starts();
         let leaving = self.vacate_all();
@@ -29,8 +29,7 @@ impl Crew {
         self.end();
     }
 
-    /// Kills workers whose initialiser does not return within the time limit: they would never
-    /// leave.
+    /// Kills workers whose initialiser exceeds the time limit: they would never leave.
     fn end_starts(&mut self) {
         let (Some(limit), Some(_)) = (self.settings.timeout, &self.settings.initializer) else {
             return;
@@ -56,7 +55,7 @@ impl Crew {
         }
     }
 
-    /// Waits until all have ended who will, and ends what was started beside them.
+    /// Waits for all workers that will end, and ends the server.
     fn end(&mut self) {
         self.await_ends();
         let deadline = Instant::now() + SPARED;
@@ -66,8 +65,8 @@ impl Crew {
         self.starter.end();
     }
 
-    /// Waits for workers that have nothing left to run. One that was stopped would never leave, and
-    /// is killed.
+    /// Waits for workers that have nothing left to run. A stopped one would never leave, and is
+    /// killed.
     pub(super) fn await_ends(&mut self) {
         let starter = &mut self.starter;
         while let Some(&first) = self.dying.first() {
@@ -75,7 +74,8 @@ impl Crew {
             if ended.is_none() && child::is_stopped(first) {
                 starter.kill(first, Signal::SIGKILL);
             }
-            // The others as well: the first of a PID namespace cannot end before they are reaped.
+            // Check all of them: the first process of a PID namespace cannot end before the others
+            // are reaped.
             let mut has_ended =
                 |pid| (pid == first && ended.is_some()) || starter.try_reap(pid).is_some();
             self.dying.retain(|&pid| !has_ended(pid));
@@ -84,7 +84,7 @@ impl Crew {
 
     /// Kills the workers, whatever they do, and reaps them.
     pub(in crate::pool) fn terminate(&mut self) {
-        // Those that this process may not kill leave now, or as soon as their task is done.
+        // Those that this process may not kill exit now, or as soon as their task is done.
         Board::of(&self.heap).owner.cut();
         for pid in self.vacate_all() {
             if self.settings.kills_descendants {

@@ -1,4 +1,4 @@
-//! The workers of a pool: who sits on which slot, and how they come and go.
+//! The workers of a pool: which worker is in which slot, and how they start and leave.
 //!
 //! Everything here happens inside the owner's calls. A worker leaves in one of four ways: it dies,
 //! it retires after enough tasks, it is dismissed because the pool shrinks, or the pool is closed.
@@ -39,7 +39,7 @@ use crate::pool::shm::record;
 use crate::pool::shm::sleep;
 use crate::pool::stats::{Count, DeathCause};
 
-/// How many workers in a row may die on a slot before they are ready, until no other is started
+/// After this many workers in a row died in a slot before they were ready, no other is started
 /// there for this job: something in this program or on this machine kills them all.
 const MAX_FAILED_STARTS: u32 = 3;
 
@@ -47,37 +47,37 @@ const MAX_FAILED_STARTS: u32 = 3;
 pub(in crate::pool) struct Crew {
     heap: Arc<Heap>,
     settings: Arc<Settings>,
-    /// How many workers are wanted.
+    /// The number of workers wanted.
     n_wanted: usize,
-    /// The worker on each slot; `None` where none could be started. Slots beyond the number that is
-    /// wanted hold workers that were dismissed and have not left yet.
+    /// The worker in each slot; `None` where none could be started. Slots beyond `n_wanted` hold
+    /// dismissed workers that have not left yet.
     pids: Vec<Option<i32>>,
-    /// What has happened on each slot, as far as there was something to note.
+    /// The records of the slots that have any.
     records: Vec<Record>,
-    /// How many processes of the control group had ended for lack of memory when this was last
-    /// asked.
+    /// How many processes of the control group Linux had killed for lack of memory at the last
+    /// check.
     n_ended_for_memory: u64,
-    /// Workers that are dead but whose memory the kernel is still freeing.
+    /// Dead workers whose memory the OS is still freeing.
     dying: Vec<i32>,
-    /// Workers that this process may not kill. They leave when their task is done.
+    /// Workers that this process may not kill. They exit when their task is done.
     spared: Vec<i32>,
     time_limits: TimeLimits,
     starter: Starter,
-    /// What workers set for a reactor; `None` without the feature `async`, for the workers of one
-    /// call, and where none could be made.
+    /// The eventfd that workers set for a reactor; `None` without the feature `async`, for the
+    /// workers of one call, and if none could be made.
     eventfd: Option<EventFd>,
-    /// What a reactor waits for while there is one.
+    /// The descriptors that a reactor waits for, while there is one.
     #[cfg(feature = "async")]
     wake_set: Option<WakeSet>,
-    /// Where the initialiser's name is written, once it was.
+    /// The offset of the initialiser's record, once written.
     initializer: Offset,
-    /// Where the workers' conditions are written, once they were.
+    /// The offset of the workers' conditions, once written.
     conditions: Offset,
-    /// Where the nodes are written that have the workers, once they were.
+    /// The offset of the workers' nodes, once written.
     nodes: Offset,
-    /// What has happened and was not told yet.
+    /// Events that no subscriber has received yet.
     pub(in crate::pool) journal: Journal,
-    /// Why the last worker that is missing could not be started.
+    /// Why the last missing worker could not be started.
     start_failure: String,
     n_cpus: usize,
 }
@@ -85,7 +85,7 @@ pub(in crate::pool) struct Crew {
 /// A worker that left its slot.
 pub(in crate::pool) struct Leaver {
     pub(in crate::pool) slot: usize,
-    /// The job that it was at, if it left against its will, and not before it was ready.
+    /// The job that it was running, if it died after it was ready.
     pub(in crate::pool) job: Option<u64>,
     pub(in crate::pool) death: Death,
     pub(in crate::pool) departure: Departure,
@@ -96,9 +96,9 @@ pub(in crate::pool) struct Leaver {
 pub(in crate::pool) enum Departure {
     /// It was dismissed, or its pool was closed.
     Dismissed,
-    /// It had run as many tasks as it was to.
+    /// It had run its maximum number of tasks.
     Retired,
-    /// It died, and what became of it as the end of a sentence.
+    /// It died: the cause, and a description as the end of a sentence.
     Died(DeathCause, String),
 }
 
@@ -123,7 +123,7 @@ fn not_its_thread() -> Error {
     )
 }
 
-/// What the worker on slot 0 is given; the others differ in the slot.
+/// The duty of the worker in slot 0; the others differ only in the slot.
 fn duty<'a>(
     base: Base<'a>,
     settings: &'a Settings,
@@ -177,7 +177,7 @@ impl Crew {
         }
     }
 
-    /// What all processes of the pool have in common.
+    /// What all processes of the pool share.
     pub(in crate::pool) fn base(&self) -> Base<'_> {
         Base {
             heap: &self.heap,
@@ -185,17 +185,17 @@ impl Crew {
         }
     }
 
-    /// How many workers there are to be.
+    /// The number of workers wanted.
     pub(in crate::pool) fn n_wanted(&self) -> usize {
         self.n_wanted
     }
 
-    /// How many slots there are, those of workers that were dismissed included.
+    /// The number of slots, including those of dismissed workers.
     pub(in crate::pool) fn n_slots(&self) -> usize {
         self.pids.len()
     }
 
-    /// The workers that stay.
+    /// The workers that are not dismissed.
     pub(in crate::pool) fn pids(&self) -> Vec<i32> {
         self.pids
             .iter()
@@ -215,7 +215,7 @@ impl Crew {
         slots.filter_map(|(index, (pid, slot))| Some((index, (*pid)?, slot)))
     }
 
-    /// Whether a worker is ready on each slot.
+    /// Whether each slot has a worker that is ready.
     ///
     /// # Errors
     /// Why a slot stays empty.
@@ -233,17 +233,17 @@ impl Crew {
         Ok((0..self.n_wanted).all(is_up))
     }
 
-    /// Whether some worker is there to run something.
+    /// Whether there is any worker.
     pub(in crate::pool) fn has_workers(&self) -> bool {
         self.pids.iter().any(Option::is_some)
     }
 
-    /// Whether a worker sits on a slot.
+    /// Whether a slot has a worker.
     pub(in crate::pool) fn is_taken(&self, slot: usize) -> bool {
         self.pids.get(slot).is_some_and(Option::is_some)
     }
 
-    /// Why there is no worker, in words.
+    /// Why there is no worker, as text.
     pub(in crate::pool) fn start_failure(&self) -> &str {
         &self.start_failure
     }
@@ -255,12 +255,12 @@ impl Crew {
         slots.all(|(pid, slot)| pid.is_none() || slot.job.load(Ordering::SeqCst) > job)
     }
 
-    /// Wakes up to `n` workers that sleep.
+    /// Wakes up to `n` sleeping workers.
     pub(in crate::pool) fn wake(&self, n: usize) {
         sleep::wake_some(&Board::of(&self.heap).slots[..self.pids.len()], n);
     }
 
-    /// The slots whose lifelines' words change when a worker dies, to sleep on, with the words.
+    /// The slots, with their lifelines' words, to sleep on: a word changes when its worker dies.
     pub(in crate::pool) fn lifelines(&self) -> impl Iterator<Item = (usize, u32)> {
         self.slots().map(|(index, _, slot)| {
             let word = slot.lifeline.word().load(Ordering::Acquire);
@@ -268,12 +268,12 @@ impl Crew {
         })
     }
 
-    /// Starts a worker on each slot that is wanted and empty, to begin at job `first`. Failed
-    /// starts are counted from 0: idle workers may have been killed one after another, which says
+    /// Starts a worker in each empty slot that is wanted, with job `first` as its first. It resets
+    /// the count of failed starts: idle workers may have been killed one after another, which says
     /// nothing about the next.
     ///
     /// # Errors
-    /// The first that occurred; slots that could be filled are.
+    /// The first that occurred; all other slots are filled.
     pub(in crate::pool) fn fill_slots(&mut self, first: u64) -> Result<()> {
         for record in &mut self.records {
             record.n_failed_starts = 0;
@@ -286,13 +286,13 @@ impl Crew {
         self.start_all(&empty, first)
     }
 
-    /// Starts a worker on an empty slot, to begin at job `first`.
+    /// Starts a worker in an empty slot, with job `first` as its first.
     pub(in crate::pool) fn start(&mut self, slot_index: usize, first: u64) -> Result<()> {
         self.start_all(&[slot_index], first)
     }
 
-    /// Starts a worker on each of some empty slots. All that can be done before the first fork or
-    /// after the last is done there ([`Forks`]).
+    /// Starts a worker in each of some empty slots. Everything that can be done once for all of
+    /// them happens before the first fork or after the last ([`Forks`]).
     fn start_all(&mut self, slots: &[usize], first: u64) -> Result<()> {
         let method = self.starter.method_now(self.settings.initializer.as_ref());
         let prepared = slots.iter().try_for_each(|&slot| self.prepare(slot, first));
@@ -322,7 +322,7 @@ impl Crew {
         outcome
     }
 
-    /// Makes a slot as a worker that starts is to find it.
+    /// Resets a slot for a new worker.
     fn prepare(&self, slot_index: usize, first: u64) -> Result<()> {
         let board = Board::of(&self.heap);
         let slot = &board.slots[slot_index];
@@ -342,7 +342,7 @@ impl Crew {
         Ok(())
     }
 
-    /// Writes which nodes have the workers, once, if they are not this machine's.
+    /// Writes the workers' nodes, once, if the workers are not on this machine.
     fn write_nodes(&mut self) -> Result<()> {
         if self.nodes == 0
             && let Some(nodes) = self.settings.encoded_nodes()?
@@ -352,8 +352,8 @@ impl Crew {
         Ok(())
     }
 
-    /// Forks a worker for each slot, which inherits the initialiser. The first error is returned
-    /// when all were tried.
+    /// Forks a worker for each slot, which inherits the initialiser. Tries all slots, and returns
+    /// the first error.
     fn fork_all(&mut self, slots: &[usize]) -> Result<()> {
         let Crew {
             heap,
@@ -394,7 +394,8 @@ impl Crew {
         outcome
     }
 
-    /// Has a server start a worker for each slot. Errors are as for [`fork_all`](Crew::fork_all).
+    /// Asks a server to start a worker for each slot. Errors are as for
+    /// [`fork_all`](Crew::fork_all).
     fn order_all(&mut self, slots: &[usize], method: StartMethod) -> Result<()> {
         self.write_for_orders()?;
         let Crew {
@@ -422,7 +423,7 @@ impl Crew {
         outcome
     }
 
-    /// Writes what workers that inherit nothing are told about, once.
+    /// Writes, once, what workers that inherit nothing need.
     fn write_for_orders(&mut self) -> Result<()> {
         if self.initializer == 0
             && let Some(initializer) = &self.settings.initializer
@@ -437,8 +438,8 @@ impl Crew {
         Ok(())
     }
 
-    /// Makes slots for `n` workers, and lets those on higher slots leave when they have finished
-    /// what they run. Slots that are new stay empty.
+    /// Makes slots for `n` workers, and dismisses those in higher slots, which finish their chunk
+    /// first. New slots stay empty.
     pub(in crate::pool) fn set_number(&mut self, n: usize) {
         self.n_wanted = n;
         if self.pids.len() < n {
@@ -452,7 +453,7 @@ impl Crew {
         self.wake(usize::MAX);
     }
 
-    /// Waits until those who were dismissed have left; for a pool that has nothing to run.
+    /// Waits until dismissed workers have left; for a pool without jobs.
     pub(in crate::pool) fn await_dismissed(&mut self) {
         let n_wanted = self.n_wanted;
         for slot in n_wanted..self.pids.len() {
@@ -463,7 +464,7 @@ impl Crew {
         self.pids.truncate(n_wanted);
     }
 
-    /// Whether a slot that is empty is to be filled again at once. If not, the next job tries.
+    /// Whether to fill an empty slot again at once. If not, the next job tries.
     pub(in crate::pool) fn is_wanted(&self, slot: usize) -> bool {
         let n_failed_starts = self
             .records
@@ -472,7 +473,7 @@ impl Crew {
         slot < self.n_wanted && n_failed_starts < MAX_FAILED_STARTS
     }
 
-    /// Keeps a job's own time limit, if it has one.
+    /// Registers a job's own time limit, if it has one.
     pub(in crate::pool) fn limit(&mut self, job: u64, limit: Option<Duration>) {
         self.time_limits.open(job, limit);
     }
@@ -482,13 +483,13 @@ impl Crew {
         self.time_limits.close(job);
     }
 
-    /// Tells how long the owner has slept between two looks at the workers' progress, and how long
-    /// it meant to.
+    /// Notes how long the owner has slept between two samples of the workers' progress, and how
+    /// long it intended to.
     pub(in crate::pool) fn slept(&mut self, slept: Duration, intended: Duration) {
         self.time_limits.forgive(slept, intended);
     }
 
-    /// How long the owner may sleep before it has to look at the workers' progress again.
+    /// How long the owner may sleep before it must sample the workers' progress again.
     pub(in crate::pool) fn patience(&self) -> Option<Duration> {
         self.time_limits.interval()
     }

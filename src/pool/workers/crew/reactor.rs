@@ -1,5 +1,5 @@
-//! What a reactor of the owner's waits for: that a worker has set the eventfd, has ended, or is to
-//! be looked at.
+//! What the owner's reactor waits for: a worker set the eventfd, a worker ended, or it is time to
+//! look at the workers.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -23,7 +23,7 @@ impl Crew {
         };
         let eventfd = match &self.eventfd {
             Some(eventfd) => eventfd,
-            // The workers that there are would not have it.
+            // The existing workers would not have it.
             None => return Err(failed(nix::errno::Errno::EMFILE.into())),
         };
         let mut set = WakeSet::new(eventfd).map_err(failed)?;
@@ -37,15 +37,14 @@ impl Crew {
         self.wake_set = None;
     }
 
-    /// Has the descriptor become readable after so long at the latest.
+    /// Makes the descriptor readable after this time at the latest.
     pub(in crate::pool) fn arm(&mut self, after: Duration) {
         if let Some(set) = &mut self.wake_set {
             set.arm(after);
         }
     }
 
-    /// Makes the descriptor unreadable until something happens again. Returns whether a worker has
-    /// ended.
+    /// Makes the descriptor unreadable until the next event. Returns whether a worker has ended.
     pub(in crate::pool) fn clear_wake_set(&mut self) -> bool {
         match (&mut self.wake_set, &self.eventfd) {
             (Some(set), Some(eventfd)) => set.clear(eventfd),
@@ -53,8 +52,8 @@ impl Crew {
         }
     }
 
-    /// A reactor may have waited for longer than it was to, as a thread may have
-    /// [slept](Crew::slept).
+    /// Notes how long a reactor waited: like a thread that [slept](Crew::slept), it may have waited
+    /// longer than intended.
     pub(in crate::pool) fn waited(&mut self) {
         let overslept = self.wake_set.as_mut().and_then(WakeSet::take_overslept);
         if let Some((waited, intended)) = overslept {

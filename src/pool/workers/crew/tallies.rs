@@ -1,4 +1,4 @@
-//! What the owner counts of its workers, and has told.
+//! Counts events of the workers, and passes them to subscribers.
 
 use crate::sys::atomic::Ordering;
 
@@ -8,19 +8,19 @@ use crate::pool::shm::board::Board;
 use crate::pool::shm::lane;
 use crate::pool::stats::{Count, Tally};
 
-/// What is known of a slot beside the worker that sits on it.
+/// A slot's record, apart from its worker.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Record {
-    /// Tasks in it are those of workers that have left.
+    /// Counts tasks only of workers that have left.
     pub(super) tally: Tally,
-    /// How many workers in a row died before they were ready.
+    /// The number of workers in a row that died before they were ready.
     pub(super) n_failed_starts: u32,
-    /// Its last worker died or retired: the next one replaces it.
+    /// Whether its last worker died or retired, so that the next one counts as a respawn.
     pub(super) is_bereft: bool,
 }
 
 impl Crew {
-    /// What has happened on each slot that the crew has, or had.
+    /// The counts of each slot that the crew has, or had.
     pub(in crate::pool) fn tallies(&self) -> Vec<Tally> {
         let slots = 0..self.records.len().max(self.pids.len());
         let tally = |slot| {
@@ -32,18 +32,18 @@ impl Crew {
         slots.map(tally).collect()
     }
 
-    /// How many tasks were finished on a slot, by all who have ever sat there.
+    /// The number of tasks finished in a slot, by all its workers so far.
     pub(in crate::pool) fn n_tasks(&self, slot: usize) -> u64 {
         self.noted(slot).n_tasks() + self.counted_now(slot).n_tasks()
     }
 
-    /// What was noted on a slot; what the worker counts that sits there is not.
+    /// The noted counts of a slot, without those of its current worker.
     fn noted(&self, slot: usize) -> Tally {
         let record = self.records.get(slot).copied();
         record.unwrap_or_default().tally
     }
 
-    /// What the worker has counted that sits on a slot.
+    /// The counts of a slot's current worker.
     fn counted_now(&self, slot: usize) -> Tally {
         let mut tally = Tally::default();
         if self.is_taken(slot) {
@@ -54,7 +54,7 @@ impl Crew {
         tally
     }
 
-    /// Counts something on a slot.
+    /// Counts an event in a slot.
     pub(in crate::pool) fn count(&mut self, slot: usize, what: Count) {
         self.record(slot).tally.add(what, 1);
     }
@@ -69,7 +69,7 @@ impl Crew {
         }
     }
 
-    /// Has a departure told; the worker was running the item, if it was running one.
+    /// Records the event of a worker's departure, with the item that it was running, if any.
     pub(in crate::pool) fn tell_of(&mut self, leaver: &Leaver, item: Option<usize>) {
         let (slot, pid) = (leaver.slot, leaver.death.pid);
         let event = match &leaver.departure {
@@ -93,7 +93,7 @@ impl Crew {
         &mut self.records[slot]
     }
 
-    /// Takes a worker off its slot; what it has counted stays.
+    /// Removes a worker from its slot and keeps its counts.
     pub(super) fn vacate(&mut self, slot: usize) -> Option<i32> {
         let counted = self.counted_now(slot);
         let pid = self.pids[slot].take()?;
@@ -103,8 +103,8 @@ impl Crew {
         Some(pid)
     }
 
-    /// As [`vacate`](Crew::vacate), for a worker that was at something: it counts a chunk when that
-    /// ends.
+    /// As [`vacate`](Crew::vacate), for a worker in the middle of a chunk, which it counts only
+    /// when the chunk ends.
     pub(super) fn vacate_early(&mut self, slot: usize) -> Option<i32> {
         let n_uncounted = lane::n_uncounted(&self.heap, &Board::of(&self.heap).slots[slot]);
         let pid = self.vacate(slot)?;
@@ -112,7 +112,7 @@ impl Crew {
         Some(pid)
     }
 
-    /// Takes all workers off their slots.
+    /// Removes all workers from their slots.
     pub(super) fn vacate_all(&mut self) -> Vec<i32> {
         let slots = 0..self.pids.len();
         slots.filter_map(|slot| self.vacate(slot)).collect()
