@@ -72,7 +72,8 @@ impl Cpus {
         self.quota
     }
 
-    /// The cores that a batch scheduler has allocated on this node (`NSLOTS`, `SLURM_CPUS_PER_TASK`).
+    /// The cores that a batch scheduler has allocated on this node (`NSLOTS`,
+    /// `SLURM_CPUS_PER_TASK`).
     pub fn slots(&self) -> Option<usize> {
         self.slots.as_ref().map(|slots| slots.n_slots)
     }

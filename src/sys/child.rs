@@ -1,4 +1,4 @@
-//! Forking, and being and having a child.
+//! Fork, and both of its sides: the child and its parent.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -14,16 +14,16 @@ use nix::unistd::{ForkResult, Pid};
 use super::{leash, thread};
 use crate::error::{Error, Result, signal_name};
 
-/// How many threads this process has, or 2 where only that can be told that there are several.
+/// The number of this process's threads, or 2 if it is only known that there are several.
 pub(crate) fn n_threads() -> usize {
-    // What this asks for is so already in a process with one thread, and refused in any other
+    // In a process with one thread this call changes nothing, and in any other it fails
     // (unshare(2)). SAFETY: the call takes a number, and changes nothing.
     if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
         return 1;
     }
     let is_refused = Errno::last() == Errno::EINVAL;
-    // The kernel keeps a folder for each thread: `/proc/self/task` has one link for itself, one for
-    // its parent, and one for each of them.
+    // `/proc/self/task` has a folder for each thread, so it has one link for itself, one for its
+    // parent, and one for each thread.
     match nix::sys::stat::stat("/proc/self/task") {
         Ok(folder) => (folder.st_nlink as usize).max(3) - 2,
         Err(_) if is_refused => 2,
@@ -31,8 +31,8 @@ pub(crate) fn n_threads() -> usize {
     }
 }
 
-/// How many threads this process has, not counting those that were joined a moment ago: `join`
-/// returns before the kernel has taken the thread off its books.
+/// The number of this process's threads, without those that were just joined: `join` returns before
+/// the OS has removed the thread.
 fn n_threads_settled() -> usize {
     let deadline = Instant::now() + Duration::from_millis(5);
     loop {
@@ -44,38 +44,38 @@ fn n_threads_settled() -> usize {
     }
 }
 
-/// Whether this process may be forked, as far as its threads are concerned. Told at once where a
-/// thread of it sleeps, as nearly always in a program with threads: that one does not end now.
+/// Whether this process may be forked, as far as its threads are concerned. Returns at once if
+/// another thread sleeps, as is usual in a program with threads, because such a thread is not about
+/// to end.
 pub(crate) fn is_alone() -> bool {
     n_threads() == 1 || (!thread::another_sleeps() && is_alone_in_the_end())
 }
 
-/// As [`is_alone`], and waits in any case for threads that may be about to end.
+/// As [`is_alone`], but always waits for threads that may be about to end.
 pub(crate) fn is_alone_in_the_end() -> bool {
     n_threads_settled() == 1
 }
 
 /// Which side of a fork this is.
 pub(crate) enum Side {
-    /// The process that called; the number is the child's pid.
+    /// The calling process, with the child's pid.
     Parent(i32),
-    /// The new process, and what keeps it in its branch.
+    /// The new process, with the guard that keeps it in its branch.
     Child(Branch),
 }
 
 /// Held by a child for as long as it lives. Dropping it ends the process, so a child never returns
-/// or unwinds into what was meant for its parent, whatever path it takes.
+/// or unwinds into its parent's code, whichever way it leaves.
 #[derive(Debug)]
 pub(crate) struct Branch {
     _private: (),
 }
 
-/// The exit code of a child that panicked out of its branch, as that of a program whose `main`
-/// panics.
+/// The exit code of a child whose branch panicked: that of a program whose `main` panics.
 const PANICKED: i32 = 101;
 
 impl Branch {
-    /// The branch of a process that was started for what follows, and by no fork of [`fork`].
+    /// The branch of a process that was started for the code that follows, but not by [`fork`].
     pub(crate) fn enter() -> Branch {
         Branch { _private: () }
     }
@@ -100,22 +100,22 @@ pub(crate) fn fork() -> Result<Side> {
     Forks::begin()?.fork()
 }
 
-/// Forks in a row, between which nothing is printed.
+/// A series of forks, with no output in between.
 ///
-/// After a fork, the first write to each page copies it, which takes 3.5 µs. So what can be done
-/// once is done before the first fork, and not between two.
+/// After a fork, the first write to each page copies it, which takes 3.5 µs. So everything that can
+/// be done once is done before the first fork, not between two.
 pub(crate) struct Forks {
     parent: Pid,
 }
 
 impl Forks {
-    /// Gets ready to fork.
+    /// Prepares for forks.
     ///
     /// # Errors
     /// `is_multi_threaded()`.
     pub(crate) fn begin() -> Result<Forks> {
         check_alone()?;
-        // What is buffered would otherwise be printed twice.
+        // Buffered output would otherwise be printed twice.
         flush();
         Ok(Forks {
             parent: nix::unistd::getpid(),
@@ -125,12 +125,12 @@ impl Forks {
     /// As [`fork`].
     pub(crate) fn fork(&self) -> Result<Side> {
         check_alone()?;
-        // SAFETY: this is the process's only thread, so the child's memory is in no state that the
-        // parent's would not be in after an ordinary call.
+        // SAFETY: this is the process's only thread, so the child's memory is in the same state as
+        // the parent's after an ordinary call.
         match unsafe { nix::unistd::fork() } {
             Ok(ForkResult::Parent { child }) => Ok(Side::Parent(child.as_raw())),
             Ok(ForkResult::Child) => {
-                // First of all: what follows may end this process already.
+                // First: the following calls may already end this process.
                 let branch = Branch::enter();
                 die_with(self.parent);
                 skip_inherited_exit_handlers();
@@ -165,14 +165,13 @@ pub(crate) fn has_children_elsewhere() -> bool {
     let namespace = |name| std::fs::read_link(format!("/proc/self/ns/{name}")).ok();
     match (namespace("pid"), namespace("pid_for_children")) {
         (Some(own), Some(theirs)) => own != theirs,
-        // Before the first child is there, the new one cannot be read.
+        // Before the first child exists, the new namespace cannot be read.
         (Some(_), None) => std::fs::symlink_metadata("/proc/self/ns/pid_for_children").is_ok(),
         _ => false,
     }
 }
 
-/// Asks the kernel to kill this process when its parent dies, and dies if that has happened
-/// already.
+/// Asks Linux to kill this process when its parent dies, and exits if that has already happened.
 pub(crate) fn die_with(parent: Pid) {
     rearm();
     check_parent(parent);
@@ -187,8 +186,8 @@ pub(crate) fn check_parent(parent: Pid) {
     }
 }
 
-/// Asks the kernel once more to kill this process when its parent dies: it forgets that when a
-/// process's credentials change, also there and back (prctl(2), `PR_SET_PDEATHSIG`).
+/// Asks Linux again to kill this process when its parent dies: Linux forgets that when a process's
+/// credentials change, even there and back (prctl(2), `PR_SET_PDEATHSIG`).
 pub(crate) fn rearm() {
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
 }
@@ -198,51 +197,50 @@ pub(crate) fn name_process(name: &CStr) {
     let _ = nix::sys::prctl::set_name(name);
 }
 
-/// Closes a file that was inherited when this process starts another program.
+/// Makes an inherited file close when this process starts another program.
 pub(crate) fn keep_from_programs(fd: RawFd) {
     // SAFETY: the call takes numbers, and changes a property of this descriptor only.
     unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
 }
 
-/// Ends the process without running anything of its parent's: no destructors, no `atexit` handlers.
+/// Ends the process without running its parent's destructors or `atexit` handlers.
 pub(crate) fn exit_now(code: i32) -> ! {
     if n_threads() == 1 {
         flush();
     } else {
         flush_in_time();
     }
-    // SAFETY: `_exit` takes no memory of ours.
+    // SAFETY: `_exit` uses no memory of ours.
     unsafe { libc::_exit(code) }
 }
 
-/// How long a process that ends waits for a lock of its standard output that a thread may hold
-/// forever, which a task has left behind.
+/// How long an exiting process waits for the lock of its standard output, which a thread that a
+/// task left behind may hold forever.
 const FLUSHED_WITHIN: Duration = Duration::from_millis(300);
 
-/// Writes what is buffered, also by C code.
+/// Flushes buffered output, including C code's.
 fn flush() {
     let _ = std::io::stdout().flush();
     let _ = std::io::stderr().flush();
     flush_c_streams();
 }
 
-/// Writes what C code has printed and the C library has buffered.
+/// Flushes the C library's buffered output.
 fn flush_c_streams() {
     // SAFETY: null stands for all streams that have something to write (fflush(3)).
     unsafe { libc::fflush(std::ptr::null_mut()) };
 }
 
-/// As [`flush_c_streams`], in a process with one thread only: another could hold a stream's lock
-/// for good. If there is nothing to write, it takes 0.2 µs, most of it to ask for the number of
-/// threads.
+/// As [`flush_c_streams`], if the process has one thread: another could hold a stream's lock
+/// forever. With nothing to write, it takes 0.2 µs, mostly for the number of threads.
 pub(crate) fn flush_c_streams_if_alone() {
     if n_threads() == 1 {
         flush_c_streams();
     }
 }
 
-/// As [`flush`], in a process with other threads. The standard library cannot try the lock, so it
-/// is one more thread that may wait for it in vain.
+/// As [`flush`], in a process with other threads. The standard library cannot try the lock, so an
+/// additional thread waits for it, perhaps in vain.
 fn flush_in_time() {
     let (done, is_done) = std::sync::mpsc::channel();
     let flusher = std::thread::Builder::new().spawn(move || {
@@ -254,9 +252,9 @@ fn flush_in_time() {
     }
 }
 
-/// Makes `exit` in a forked child end the process without the exit handlers that its parent has
-/// registered: they are run in reverse order (exit(3)), and this is the first of the child's. Those
-/// that the child registers are run.
+/// Makes `exit` in a forked child end the process without its parent's exit handlers: handlers run
+/// in reverse order (exit(3)), and this is the first of the child's. Handlers that the child
+/// registers later do run.
 #[cfg(target_env = "gnu")]
 fn skip_inherited_exit_handlers() {
     unsafe extern "C" {
@@ -266,22 +264,22 @@ fn skip_inherited_exit_handlers() {
         ) -> libc::c_int;
     }
     extern "C" fn end(status: libc::c_int, _: *mut libc::c_void) {
-        // SAFETY: null stands for all of the C library's streams. `_exit` takes no memory of ours.
+        // SAFETY: null stands for all of the C library's streams. `_exit` uses no memory of ours.
         unsafe {
             libc::fflush(std::ptr::null_mut());
             libc::_exit(status)
         }
     }
-    // SAFETY: the handler takes what this call is documented to give it, and uses no memory.
+    // SAFETY: the handler has the documented signature, and uses no memory.
     unsafe { on_exit(end, std::ptr::null_mut()) };
 }
 
-/// Other C libraries have handlers without a status only, which cannot end the process with its
-/// own.
+/// In other C libraries, handlers do not get the exit status, so they cannot end the process with
+/// it.
 #[cfg(not(target_env = "gnu"))]
 fn skip_inherited_exit_handlers() {}
 
-/// Lets `SIGTERM` end this process, whatever its parent does about the signal.
+/// Lets `SIGTERM` end this process, however its parent handles the signal.
 pub(crate) fn heed_termination() {
     let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: there is no handler that could run.
@@ -289,9 +287,9 @@ pub(crate) fn heed_termination() {
     let _ = SigSet::from(Signal::SIGTERM).thread_unblock();
 }
 
-/// Lets an interrupt pass this process by: its parent decides what it means.
+/// Makes this process ignore interrupts: its parent decides what they mean.
 ///
-/// A handler that does nothing, and not `SIG_IGN`, which programs started from here would inherit.
+/// It sets an empty handler, not `SIG_IGN`, which programs started from here would inherit.
 pub(crate) fn pass_interrupts() {
     extern "C" fn nothing(_: i32) {}
     let action = SigAction::new(
@@ -301,19 +299,19 @@ pub(crate) fn pass_interrupts() {
     );
     // SAFETY: the handler does nothing, which is safe at any moment.
     let _ = unsafe { signal::sigaction(Signal::SIGINT, &action) };
-    // A process that was launched has it blocked up to here.
+    // In a launched process the signal is blocked until here.
     let _ = SigSet::from(Signal::SIGINT).thread_unblock();
 }
 
-/// Makes sure that this process's children wait to be reaped: a program that ignores `SIGCHLD`
-/// hands that on to programs that it starts.
+/// Ensures that this process's children wait to be reaped: a program that ignores `SIGCHLD` passes
+/// that on to programs that it starts.
 pub(crate) fn keep_zombies() {
     let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: there is no handler that could run.
     let _ = unsafe { signal::sigaction(Signal::SIGCHLD, &action) };
 }
 
-/// Lets the end of a child interrupt what this process sleeps in.
+/// Lets the end of a child interrupt this process's sleep.
 #[cfg(feature = "cluster")]
 pub(crate) fn wake_for_children() {
     extern "C" fn nothing(_: i32) {}
@@ -326,7 +324,7 @@ pub(crate) fn wake_for_children() {
     let _ = unsafe { signal::sigaction(Signal::SIGCHLD, &action) };
 }
 
-/// Makes this process's children leave nothing to be reaped.
+/// Makes this process's children leave no zombies.
 pub(crate) fn leave_no_zombies() {
     let action = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     // SAFETY: there is no handler that could run.
@@ -340,8 +338,8 @@ pub(crate) enum Ended {
     Exited(i32),
     /// This signal ended it.
     Signalled(i32),
-    /// Something else in this process took its status (`SIGCHLD` ignored, or a handler that waits
-    /// for every child).
+    /// Other code in this process took its status (`SIGCHLD` ignored, or a handler that waits for
+    /// every child).
     Unknown,
 }
 
@@ -362,8 +360,8 @@ pub(crate) fn try_reap(pid: i32) -> Option<Ended> {
     reap_with(pid, WaitPidFlag::WNOHANG)
 }
 
-/// How a child is ending, which the kernel knows before it has freed the child's memory and lets
-/// it be reaped; `None` if it cannot be told yet.
+/// How a child is ending, which Linux knows before it has freed the child's memory and lets it be
+/// reaped; `None` if it is not known yet.
 ///
 /// `/proc/PID/stat` ends with the exit status (proc(5), field 52, shown to a process that may
 /// trace the child).
@@ -371,25 +369,25 @@ pub(crate) fn peek_ending(pid: i32) -> Option<Ended> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let status: i32 = stat.trim_end().rsplit(' ').next()?.parse().ok()?;
     match (status & 0x7f, status >> 8) {
-        // Still running, or on the way to an exit with 0: too early to tell.
+        // Either still running or about to exit with 0: too early to tell.
         (0, 0) => None,
         (0, code) => Some(Ended::Exited(code)),
         (signal, _) => Some(Ended::Signalled(signal)),
     }
 }
 
-/// Whether a process was stopped, or has ended.
+/// Whether a process is stopped, or has ended.
 pub(crate) fn is_stopped(pid: i32) -> bool {
     state(pid).is_none_or(|state| "TtZX".contains(state))
 }
 
-/// As [`is_stopped`]; false where `/proc` does not tell.
+/// As [`is_stopped`]; false if `/proc` does not say.
 pub(crate) fn is_known_to_be_stopped(pid: i32) -> bool {
     state(pid).is_some_and(|state| "TtZX".contains(state))
 }
 
-/// How long a process may take to stop. One that sleeps in the kernel, and does not, is at what it
-/// was at before.
+/// How long a process may take to stop. One that does not stop because it sleeps in a system call
+/// is still making the same call.
 const STOPS_WITHIN: Duration = Duration::from_millis(50);
 
 /// Stops a process, and waits until it has stopped or ended, if it does so soon.
@@ -406,14 +404,14 @@ pub(crate) fn has_ended(pid: i32) -> bool {
     state(pid).is_none_or(|state| "ZX".contains(state))
 }
 
-/// Whether a process has ended and waits to be reaped; false where `/proc` does not tell.
+/// Whether a process has ended and waits to be reaped; false if `/proc` does not say.
 pub(crate) fn is_zombie(pid: i32) -> bool {
     state(pid).is_some_and(|state| "ZX".contains(state))
 }
 
 fn state(pid: i32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The state stands behind the name, which may hold anything (proc(5)).
+    // The state follows the name, which may contain any character (proc(5)).
     let (_, behind_name) = stat.rsplit_once(") ")?;
     behind_name.chars().next()
 }
@@ -433,7 +431,7 @@ pub(crate) fn reap_before(pid: i32, deadline: Option<Instant>) -> Option<Ended> 
     reap_before_by(pid, deadline, || try_reap(pid))
 }
 
-/// As [`reap_before`], where `try_reap` knows who reaps.
+/// As [`reap_before`], with `try_reap` to reap the child.
 pub(crate) fn reap_before_by(
     pid: i32,
     deadline: Option<Instant>,
@@ -454,7 +452,8 @@ pub(crate) fn reap_before_by(
     }
 }
 
-/// Sleeps until the child has ended or the time is over; a kernel without pidfds (before 5.3) naps.
+/// Sleeps until the child has ended or the time is over; without pidfds (before Linux 5.3), it
+/// polls.
 fn wait_for_exit(pid: i32, left: Duration, nap: &mut Duration) {
     let Some(fd) = leash::pidfd(pid) else {
         std::thread::sleep((*nap).min(left));
@@ -479,7 +478,7 @@ fn reap_with(pid: i32, flags: WaitPidFlag) -> Option<Ended> {
     }
 }
 
-/// Sends a signal to a child of ours that was not reaped yet; false if this process may not.
+/// Sends a signal to our child, which is not reaped yet; false if this process may not.
 pub(crate) fn kill(pid: i32, signal: Signal) -> bool {
     signal::kill(Pid::from_raw(pid), signal) != Err(Errno::EPERM)
 }

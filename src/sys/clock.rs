@@ -1,4 +1,4 @@
-//! How much processor time a process has used.
+//! The CPU time of processes.
 
 use std::fs;
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
-/// Processor time, in the program's own code and in the kernel on its behalf.
+/// CPU time, in the program's own code and in the OS on its behalf.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CpuTime {
     /// Time spent in the program's own code.
     pub user: Duration,
-    /// Time spent in the kernel on the program's behalf.
+    /// Time spent in the OS on the program's behalf.
     pub system: Duration,
 }
 
@@ -37,7 +37,7 @@ impl CpuTime {
     }
 }
 
-/// The system's monotonic clock, in nanoseconds: the same in every process. Costs some 20 ns.
+/// The OS's monotonic clock, in nanoseconds: the same in every process. A read takes about 20 ns.
 pub(crate) fn monotonic_ns() -> u64 {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
     now.map_or(0, |now| {
@@ -45,21 +45,21 @@ pub(crate) fn monotonic_ns() -> u64 {
     })
 }
 
-/// What this process has used so far.
+/// The CPU time that this process has used so far.
 pub(crate) fn own() -> CpuTime {
     used(UsageWho::RUSAGE_SELF)
 }
 
-/// How many pages this process has touched for the first time, or written to and been given a copy
-/// of.
+/// The number of pages that this process touched for the first time, or that were copied because it
+/// wrote to them.
 pub(crate) fn page_faults() -> u64 {
     getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.minor_page_faults() as u64)
 }
 
-/// What all descendants have used so far: those that were reaped, and those that run.
+/// The CPU time that all descendants have used so far, reaped or running.
 ///
-/// `RUSAGE_CHILDREN` knows only of children that were waited for, and a pool's workers live on. The
-/// others' time is read from their own clocks.
+/// `RUSAGE_CHILDREN` covers only reaped children, but a pool's workers are still running. Their
+/// time is read from their own clocks.
 pub(crate) fn descendants() -> CpuTime {
     let mut total = used(UsageWho::RUSAGE_CHILDREN);
     let mut families = vec![std::process::id() as i32];
@@ -72,14 +72,14 @@ pub(crate) fn descendants() -> CpuTime {
     total
 }
 
-/// The CPU time that a process has used, its threads' together; `None` if there is none of this
+/// The CPU time that a process has used, summed over its threads; `None` if no process has this
 /// pid.
 pub(crate) fn used_by(pid: i32) -> Option<Duration> {
     let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(pid)).ok()?;
     Some(Duration::from(nix::time::clock_gettime(clock).ok()?))
 }
 
-/// The children of a process, as its only thread's list in `/proc` has them.
+/// The children of a process with one thread, from that thread's list in `/proc`.
 pub(crate) fn children(pid: i32) -> Vec<i32> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
@@ -95,12 +95,12 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
         .collect()
 }
 
-/// A running process's time: the sum to the nanosecond from its CPU clock, its parts in the
-/// proportion that `/proc/PID/stat` gives in hundredths of a second. With its reaped children's.
+/// A running process's time, including its reaped children's: the sum from its CPU clock to the
+/// nanosecond, split in the ratio that `/proc/PID/stat` gives in hundredths of a second.
 fn of_process(pid: i32) -> Option<CpuTime> {
     let total = used_by(pid)?;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the name in parentheses, which may hold spaces: count from behind it.
+    // The second field is the name in parentheses, which may contain spaces: count from its end.
     let fields: Vec<u64> = stat
         .rsplit_once(") ")?
         .1

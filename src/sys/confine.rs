@@ -1,12 +1,13 @@
-//! What a process may use, as it sets that for itself.
+//! Limits that a process sets for itself.
 
 use crate::error::{Error, Result};
 
-/// Limits the private memory of this process, in bytes: all that it writes to and shares with no
-/// other, what it has now included. Shared memory and the stack do not count (`RLIMIT_DATA`).
+/// Limits the private memory of this process, in bytes: memory that it can write to and shares with
+/// no other process, including what it already has. Shared memory and the stack do not count
+/// (`RLIMIT_DATA`).
 ///
 /// # Errors
-/// `is_invalid_input()` if it has more already; `is_os()` if the limit cannot be set.
+/// `is_invalid_input()` if it already has more; `is_os()` if the limit cannot be set.
 pub(crate) fn limit_memory(limit: u64) -> Result<()> {
     let n_used = private_bytes();
     if n_used >= limit {
@@ -25,8 +26,7 @@ pub(crate) fn limit_memory(limit: u64) -> Result<()> {
     }
 }
 
-/// The bytes that count under [`limit_memory`] (`VmData` of proc(5)); 0 where `/proc` does not
-/// tell.
+/// The bytes that count towards [`limit_memory`] (`VmData` of proc(5)); 0 if `/proc` does not say.
 fn private_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmData:"));
@@ -37,10 +37,10 @@ fn private_bytes() -> u64 {
 /// Adds to this process's niceness, up to 19.
 ///
 /// # Errors
-/// `is_os()` if it may not have a lower one.
+/// `is_os()` if this process may not lower it.
 pub(crate) fn add_niceness(n: i32) -> Result<()> {
     nix::errno::Errno::clear();
-    // SAFETY: the call takes a number. -1 is also a niceness; only `errno` tells.
+    // SAFETY: the call takes a number. -1 is also a valid niceness, so check `errno`.
     let is_set = unsafe { libc::nice(n) } != -1 || nix::errno::Errno::last_raw() == 0;
     match is_set {
         true => Ok(()),

@@ -1,9 +1,10 @@
-//! Copies of what is too large for the processor's caches.
+//! Copies of data that is too large for the CPU's caches.
 
-/// From here on, a copy goes around the caches.
+/// Copies of this size or more bypass the caches.
 ///
-/// A plain store reads the cache line that it changes, in vain for a line that is overwritten: a
-/// third of all the traffic. And what is larger than a cache is gone from it before it is read.
+/// A plain store first reads the cache line that it changes, which is useless if the whole line is
+/// overwritten: a third of all the traffic. And data larger than a cache is evicted before it is
+/// read.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 const LARGE_BYTES: usize = 1 << 22;
 
@@ -33,8 +34,8 @@ unsafe fn around_caches(from: *const u8, to: *mut u8, n: usize) {
     const LANE_BYTES: usize = size_of::<__m128i>();
     let head = to.align_offset(LINE_BYTES).min(n);
     let rest = (n - head) % LINE_BYTES;
-    // SAFETY: all offsets are below `n`. What is streamed to is aligned, and every processor of
-    // this kind can do it.
+    // SAFETY: all offsets are below `n`. The streamed addresses are aligned, and every CPU of this
+    // architecture has these instructions.
     unsafe {
         std::ptr::copy_nonoverlapping(from, to, head);
         for line in (head..n - rest).step_by(LINE_BYTES) {
@@ -45,8 +46,8 @@ unsafe fn around_caches(from: *const u8, to: *mut u8, n: usize) {
             }
         }
         std::ptr::copy_nonoverlapping(from.add(n - rest), to.add(n - rest), rest);
-        // Such stores are not ordered by a release: this makes them visible to whatever thread
-        // learns of them later.
+        // A release does not order such stores: this fence makes them visible to any thread that
+        // synchronises later.
         _mm_sfence();
     }
 }

@@ -1,7 +1,7 @@
-//! Numbers for the descriptors that the library keeps.
+//! Numbers for the descriptors that the library keeps open.
 //!
-//! The system gives each new descriptor the lowest free number. A program that has closed its
-//! standard streams would get the pool's memory or a worker's line under number 1, and its next
+//! The OS gives each new descriptor the lowest free number. In a program that has closed its
+//! standard streams, the pool's memory or a worker's line would get number 1, and the next
 //! `println!` would write into that. So every descriptor that stays open has a number above the
 //! standard ones.
 
@@ -39,14 +39,14 @@ pub(crate) fn close_all_but(kept: &[RawFd]) {
 /// Closes descriptors that nothing uses any more, whatever values own them.
 pub(crate) fn close(files: &[RawFd]) {
     for &fd in files {
-        // SAFETY: the caller vouches that nothing uses the descriptor.
+        // SAFETY: the caller guarantees that nothing uses the descriptor.
         unsafe { libc::close(fd) };
     }
 }
 
-/// The numbers that may be open: those that are, where `/proc` tells.
+/// The numbers that may be open: exactly those that are, if `/proc` is mounted.
 pub(crate) fn all_open() -> Vec<RawFd> {
-    /// More would take milliseconds to look at.
+    /// Checking more would take milliseconds.
     const MOST: u64 = 4096;
     match std::fs::read_dir("/proc/self/fd") {
         Ok(entries) => entries
@@ -59,8 +59,8 @@ pub(crate) fn all_open() -> Vec<RawFd> {
     }
 }
 
-/// Opens `/dev/null` under each standard number that is free, as the standard library does before
-/// `main`: a file that is opened later must not be taken for a standard stream.
+/// Opens `/dev/null` under each free standard number, as the standard library does before `main`,
+/// so that no file that is opened later becomes a standard stream.
 pub(crate) fn fill_standard() {
     for fd in 0..FIRST {
         // SAFETY: the calls take numbers and a C string. The number is free, and the lowest such

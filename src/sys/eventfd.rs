@@ -1,4 +1,4 @@
-//! A descriptor that a process makes readable for another one (eventfd(2)).
+//! A descriptor that one process makes readable for another (eventfd(2)).
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use super::descriptor::above_standard;
 
 /// Readable from when a process [sets](EventFd::set) it until one [clears](EventFd::clear) it. All
-/// processes that have inherited it have the same one.
+/// processes that inherited it share it.
 #[derive(Debug)]
 pub(crate) struct EventFd(OwnedFd);
 
@@ -15,7 +15,7 @@ impl EventFd {
     /// # Errors
     /// If this process or the system has too many files open.
     pub(crate) fn new() -> io::Result<EventFd> {
-        // SAFETY: the call takes numbers and gives a new descriptor or -1.
+        // SAFETY: the call takes numbers and returns a new descriptor or -1.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
@@ -24,18 +24,19 @@ impl EventFd {
         above_standard(unsafe { OwnedFd::from_raw_fd(fd) }).map(EventFd)
     }
 
-    /// The one that this process has inherited.
+    /// An eventfd that this process has inherited.
     pub(crate) fn inherited(file: OwnedFd) -> EventFd {
         EventFd(file)
     }
 
-    /// Makes it readable. A task may have closed what it did not open, and another file may have
-    /// the number now: nothing is written into that.
+    /// Makes it readable. If a task has closed this descriptor and another file now has its number,
+    /// this writes nothing into that file.
     pub(crate) fn set(&self) {
         let fd = self.0.as_raw_fd();
         if has_no_file_type(fd) {
             let one = 1u64.to_ne_bytes();
-            // SAFETY: the buffer is as long as said. Were the counter full, it would be readable.
+            // SAFETY: the buffer has the given length. If the counter is full, the write fails, but
+            // the descriptor is readable anyway.
             unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) };
         }
     }
@@ -44,7 +45,7 @@ impl EventFd {
     #[cfg(any(feature = "async", test))]
     pub(crate) fn clear(&self) {
         let mut count = [0u8; 8];
-        // SAFETY: the buffer is as long as said. The descriptor does not block.
+        // SAFETY: the buffer has the given length. The descriptor does not block.
         unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
     }
 }
@@ -55,8 +56,7 @@ impl AsFd for EventFd {
     }
 }
 
-/// Whether a descriptor is of no file, socket, pipe or device, but of the system's own kind, as an
-/// eventfd is.
+/// Whether a descriptor is not a file, socket, pipe or device, but anonymous, as an eventfd is.
 fn has_no_file_type(fd: RawFd) -> bool {
     let mut stat = MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: the buffer is a record of the kind that is written, and all of its bytes are numbers;

@@ -1,14 +1,14 @@
-//! What a process has started, and what that has started.
+//! The descendants of a process.
 
 use nix::sys::signal::Signal;
 
 use super::child;
 use super::clock::children;
 
-/// Kills all descendants of a process that was stopped.
+/// Kills all descendants of a stopped process.
 ///
-/// Each is stopped before its own children are asked for, so that it cannot start more meanwhile.
-/// Until all are found, none is killed: its children would get another parent.
+/// Each is stopped before its own children are listed, so that it cannot start more in the
+/// meantime. None is killed until all are found, because its children would get another parent.
 pub(crate) fn kill_descendants(pid: i32) {
     let mut found = Vec::new();
     let mut parents = vec![pid];

@@ -1,8 +1,8 @@
-//! Pipes of the operating system as a place to sleep, whose writers the kernel counts.
+//! OS pipes to sleep on, whose writers Linux counts.
 //!
-//! Only the kernel knows which processes still have something that is inherited by fork: it counts
-//! a pipe's open ends through forks, exits and kills. No value that matters goes through these
-//! pipes, only bytes that wake.
+//! Only Linux knows which processes still have something that is inherited by fork: it counts a
+//! pipe's open ends through forks, exits and kills. No data goes through these pipes, only bytes
+//! that wake.
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
@@ -21,12 +21,12 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct ReadEnd(std::io::PipeReader);
 
-/// The end that wakes, and that is counted.
+/// The end that wakes, and that Linux counts.
 #[derive(Debug)]
 pub(crate) struct WriteEnd(std::io::PipeWriter);
 
-/// Marks the descriptors of this module, for [`shut_writers`]: the number of the signal to send
-/// when input comes, which is never sent because no signals were asked for (fcntl(2), `F_SETSIG`).
+/// Marks the descriptors of this module, for [`shut_writers`]: the number of the signal to send on
+/// input, which is never sent because no signals were requested (fcntl(2), `F_SETSIG`).
 const MARK: i32 = 47;
 
 /// Makes a pipe.
@@ -43,7 +43,7 @@ pub(crate) fn fifo() -> Result<(ReadEnd, WriteEnd)> {
             error,
         )
     })?;
-    // A process that has changed its user since may make a write end again.
+    // A process that has changed its user in the meantime may still reopen a write end.
     let everyone = Mode::from_bits_truncate(0o666);
     fchmod(&reader, everyone).map_err(cannot_prepare)?;
     prepare(reader.as_fd())?;
@@ -64,7 +64,7 @@ impl ReadEnd {
     /// Sleeps until there is a byte, or no writer, or `until`.
     pub(crate) fn sleep(&self, until: Instant) {
         let left = until.saturating_duration_since(Instant::now());
-        // In whole milliseconds, upwards: it must not wake too early again and again.
+        // Rounded up to whole milliseconds, so that it does not repeatedly wake too early.
         let left = u16::try_from(left.as_micros().div_ceil(1000)).unwrap_or(u16::MAX);
         let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut fds, PollTimeout::from(left));
@@ -104,7 +104,7 @@ impl ReadEnd {
 }
 
 impl WriteEnd {
-    /// Wakes who sleeps at the other end, now or later. A pipe that is full of bytes wakes too.
+    /// Wakes the sleeper at the other end, now or later. A pipe that is already full wakes it, too.
     pub(crate) fn wake(&self) {
         let _ = (&self.0).write(&[1]);
     }
@@ -131,11 +131,11 @@ fn is_marked(fd: i32) -> bool {
     unsafe { libc::fcntl(fd, F_GETSIG) == MARK }
 }
 
-/// Stops this process from being counted as a writer, for as long as it does nothing; false if it
-/// has none of this module's pipes.
+/// Stops counting this process as a writer while it is idle; false if it has none of this module's
+/// pipes.
 ///
-/// The numbers stay taken: the values that own them may be used again later (a non-capturing
-/// function finds them in a static), and must not meet other files there.
+/// The descriptor numbers stay taken: the values that own them may be used again later (a
+/// non-capturing function finds them in a static), and must not find other files there.
 pub(crate) fn shut_writers() -> bool {
     let is_writer = |fd: &i32| {
         // SAFETY: the call takes numbers.
@@ -145,7 +145,7 @@ pub(crate) fn shut_writers() -> bool {
     let mut pipes = all_open();
     pipes.retain(|fd| is_marked(*fd));
     let mut writers = pipes.iter().copied().filter(is_writer).peekable();
-    // A read end, which refuses what is written to it, of a pipe that is no one else's.
+    // A read end of a pipe that no other process has: writing to it fails.
     if writers.peek().is_some()
         && let Ok((nothing, _)) = std::io::pipe()
     {
@@ -195,7 +195,7 @@ mod tests {
                     assert_ne!(unsafe { libc::fcntl(number, libc::F_GETFD) }, -1);
                     assert!(reader.can_make_writer() && !reader.writer().unwrap().is_shut());
                 });
-                // SAFETY: takes no memory of ours.
+                // SAFETY: uses no memory of ours.
                 unsafe { libc::_exit(i32::from(is_right.is_err())) }
             }
             nix::unistd::ForkResult::Parent { child } => {

@@ -1,27 +1,28 @@
-//! Sleeping until a word of shared memory changes.
+//! Sleeps until a word of shared memory changes.
 //!
 //! The words lie in memory that several processes map, so the calls are the shared (not the
-//! `PRIVATE`) ones. Every sleep may end early; callers look at their condition again.
+//! `PRIVATE`) ones. Every sleep may end early; callers check their condition again.
 
 use std::time::{Duration, Instant};
 
 use super::atomic::{AtomicU32, Ordering, fence};
 
-/// `FUTEX_WAITERS` in a robust word: set, the kernel wakes a sleeper when the word's owner dies.
+/// `FUTEX_WAITERS` in a robust word: if it is set, Linux wakes a sleeper when the word's owner
+/// dies.
 pub(crate) const WAITERS: u32 = libc::FUTEX_WAITERS;
-/// `FUTEX_OWNER_DIED`: the kernel sets it in each robust word that a dying thread holds.
+/// `FUTEX_OWNER_DIED`: Linux sets it in each robust word that a dying thread holds.
 pub(crate) const OWNER_DIED: u32 = libc::FUTEX_OWNER_DIED;
 
-/// `FUTEX_TID_MASK`: the thread that holds a robust word, 0 if none does.
+/// `FUTEX_TID_MASK`: the thread that holds a robust word, or 0.
 pub(crate) const TID_MASK: u32 = libc::FUTEX_TID_MASK;
 
-/// The longest sleep without a look at what is waited for, where a death can swallow a wake-up.
+/// The longest sleep between two checks of the condition, where a death can lose a wake-up.
 pub(crate) const PULSE: Duration = Duration::from_millis(100);
 
-/// How often a held lock is looked at before sleeping; most are held for less than a microsecond.
+/// How often to check a held lock before sleeping; most are held for less than a microsecond.
 pub(crate) const LOOKS: u32 = 100;
 
-/// The kernel takes at most this many words in one [`wait_any`] (`FUTEX_WAITV_MAX`).
+/// The maximum number of words in one [`wait_any`] (`FUTEX_WAITV_MAX`).
 pub(crate) const MAX_WORDS: usize = 128;
 
 /// Sleeps while `word` holds `expected`, until [`wake`], a signal, or `deadline`.
@@ -42,8 +43,8 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Option<Instant>) {
     }
 }
 
-/// Wakes up to `n` sleepers of `word`. Costs a system call also without sleepers (0.35 µs):
-/// callers keep a count of sleepers and leave the call out.
+/// Wakes up to `n` sleepers of `word`. Even without sleepers this costs a system call (0.35 µs), so
+/// callers count sleepers and skip the call.
 pub(crate) fn wake(word: &AtomicU32, n: u32) {
     let n = n.min(i32::MAX as u32);
     // SAFETY: FUTEX_WAKE only uses the address as a key.
@@ -55,7 +56,7 @@ pub(crate) fn wake(word: &AtomicU32, n: u32) {
 /// Adds 1 to `word` and wakes all its sleepers, in one system call.
 ///
 /// A process that changed the word and then called [`wake`] could be killed in between, and the
-/// sleepers would sleep on; no process can be killed inside of a system call (`FUTEX_WAKE_OP`).
+/// sleepers would never wake; no process can be killed inside a system call (`FUTEX_WAKE_OP`).
 pub(crate) fn add_and_wake_all(word: &AtomicU32) {
     op_and_wake_all(word, libc::FUTEX_OP_ADD);
 }
@@ -66,12 +67,12 @@ pub(crate) fn set_bit_and_wake_all(word: &AtomicU32) {
 }
 
 fn op_and_wake_all(word: &AtomicU32, op: i32) {
-    // futex(2): operation, comparison, operand 1 of the operation, operand of the comparison. What
-    // the comparison decides is whether a further sleeper of the same word is woken.
+    // futex(2): operation, comparison, operand 1 of the operation, operand of the comparison. The
+    // comparison decides whether to wake a further sleeper of the same word.
     let encoded = (op << 28) | (libc::FUTEX_OP_CMP_EQ << 24) | (1 << 12);
-    // The kernel's change publishes what was written before.
+    // The system call's change publishes earlier writes.
     fence(Ordering::Release);
-    // SAFETY: the word outlives the call, and is changed atomically by the kernel.
+    // SAFETY: the word outlives the call, which changes it atomically.
     unsafe {
         libc::syscall(
             libc::SYS_futex,
@@ -85,11 +86,12 @@ fn op_and_wake_all(word: &AtomicU32, op: i32) {
     }
 }
 
-/// Sleeps while every word holds what is expected of it, until one is woken, a signal, or
-/// `deadline`. Words beyond [`MAX_WORDS`] are not watched.
+/// Sleeps while every word holds its expected value, until one is woken, a signal, or `deadline`.
+/// Words beyond [`MAX_WORDS`] are not watched.
 ///
-/// Kernels before 5.16 have no `futex_waitv`: there it sleeps on the first word alone and for at
-/// most [`BLIND_NAP`], so that a caller that looks at its other words after each nap still gets on.
+/// Before Linux 5.16 there is no `futex_waitv`: this then sleeps on the first word only, for at
+/// most [`BLIND_NAP`], so that a caller that checks its other words after each nap still makes
+/// progress.
 pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], deadline: Instant) {
     let words = &words[..words.len().min(MAX_WORDS)];
     let mut waiters = [no_waiter(); MAX_WORDS];
@@ -102,9 +104,9 @@ pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], deadline: Instant) {
     }
 }
 
-/// Sleeps while both words hold what is expected of them, until one is woken, or a signal.
+/// Sleeps while both words hold their expected values, until one is woken, or a signal.
 ///
-/// Without `futex_waitv`, it sleeps on the first word and for at most [`IDLE_NAP`].
+/// Without `futex_waitv`, it sleeps on the first word only, for at most [`IDLE_NAP`].
 pub(crate) fn wait_either(first: (&AtomicU32, u32), second: (&AtomicU32, u32)) {
     if !wait_for_any(&[waiter_on(first), waiter_on(second)], None) {
         nap(&[first, second], Instant::now() + IDLE_NAP);
@@ -124,10 +126,10 @@ fn no_waiter() -> libc::futex_waitv {
     unsafe { std::mem::zeroed() }
 }
 
-/// False if this process has no such call: an older kernel's, or one that a container's filter
-/// refuses.
+/// False if this process has no such call, because Linux is older or a container's filter refuses
+/// it.
 fn wait_for_any(waiters: &[libc::futex_waitv], until: Option<&libc::timespec>) -> bool {
-    // SAFETY: the waiters were made of words that outlive the call; the time is null or outlives it
+    // SAFETY: the waiters refer to words that outlive the call; the time is null or outlives it
     // too.
     let result = unsafe {
         libc::syscall(
@@ -154,13 +156,14 @@ fn nap(words: &[(&AtomicU32, u32)], deadline: Instant) {
     }
 }
 
-/// How long a worker's death can stay unnoticed without `futex_waitv`.
+/// How long a worker's death can go unnoticed without `futex_waitv`.
 const BLIND_NAP: Duration = Duration::from_millis(2);
 /// How long an idle worker can outlive its owner without `futex_waitv`.
 const IDLE_NAP: Duration = Duration::from_secs(1);
 
 fn monotonic_deadline(deadline: Instant) -> libc::timespec {
-    // `Instant` does not tell its clock reading, so the distance is added to the clock's own.
+    // `Instant` does not expose its clock reading, so add the distance to the clock's current
+    // reading.
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
         .map_or(Duration::ZERO, Duration::from);
     timespec(now + deadline.saturating_duration_since(Instant::now()))

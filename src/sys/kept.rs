@@ -1,10 +1,10 @@
 //! A line that this process keeps for as long as it lives, and finds again without a static: an
-//! environment variable says under which number.
+//! environment variable holds its number.
 //!
-//! The variable is passed on to programs and children, stays when this process replaces its
-//! program, and may be set by whatever starts this program. So it is believed only if it names this
-//! very process, and the socket under its number is the one that this process has made: Linux gives
-//! no two sockets the same cookie.
+//! Programs and children inherit the variable, it survives when this process replaces its program,
+//! and any process that starts this program may set it. So it counts only if it names this process,
+//! and if the socket under its number is the one that this process made: Linux gives no two sockets
+//! the same cookie.
 
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -19,8 +19,8 @@ pub(crate) struct Kept {
     pub(crate) pid: i32,
 }
 
-/// Keeps a line to a process, and what has to stay open with it. False, and closes it, if Linux
-/// gives sockets no cookies (before 4.12).
+/// Keeps a line to a process, and files that must stay open with it. Closes the line and returns
+/// false if sockets have no cookies (before Linux 4.12).
 ///
 /// Only in a process with one thread: it changes the environment.
 pub(crate) fn keep(variable: &str, line: Line, pid: i32, others: [OwnedFd; 2]) -> bool {
@@ -29,7 +29,7 @@ pub(crate) fn keep(variable: &str, line: Line, pid: i32, others: [OwnedFd; 2]) -
         return false;
     };
     let owner = process_id();
-    // SAFETY: the caller vouches that no other thread uses the environment.
+    // SAFETY: the caller guarantees that no other thread uses the environment.
     unsafe { std::env::set_var(variable, format!("{owner} {pid} {number} {cookie:x}")) };
     std::mem::forget(line);
     for other in others {
@@ -39,7 +39,7 @@ pub(crate) fn keep(variable: &str, line: Line, pid: i32, others: [OwnedFd; 2]) -
 }
 
 impl Kept {
-    /// The line that this process has kept, if it has.
+    /// The line that this process has kept, if any.
     pub(crate) fn find(variable: &str) -> Option<Kept> {
         let value = std::env::var(variable).ok()?;
         let words: Vec<&str> = value.split(' ').collect();
@@ -62,11 +62,12 @@ impl Kept {
     }
 }
 
-/// The number that Linux gives to this socket and to no other (`SO_COOKIE`, socket(7)).
+/// The number that Linux gives to this socket only (`SO_COOKIE`, socket(7)).
 fn cookie(fd: RawFd) -> Option<u64> {
     let mut cookie = 0u64;
     let mut length = size_of::<u64>() as libc::socklen_t;
-    // SAFETY: the buffer is as long as said; whatever the descriptor is, it is only asked.
+    // SAFETY: the buffer has the given length; the call only queries the descriptor, whatever it
+    // is.
     let code = unsafe {
         libc::getsockopt(
             fd,

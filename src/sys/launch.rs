@@ -1,9 +1,9 @@
-//! Starting the program of this process once more, as a fresh process that is to do something else.
+//! Starts this process's program again, as a fresh process with another job.
 //!
-//! One environment variable tells code that the loader runs before `main` where to look for what
-//! the new process is to do. Where that code is not in the program but in a shared object that the
-//! program has loaded (a notebook's cell, an extension of an interpreter), the loader is asked to
-//! load that object first (`LD_PRELOAD`, ld.so(8)).
+//! An environment variable tells code that the loader runs before `main` where the new process
+//! finds its order. If that code is not in the program but in a shared object that the program has
+//! loaded (a notebook's cell, an extension of an interpreter), `LD_PRELOAD` makes the loader load
+//! that object first (ld.so(8)).
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::mem::MaybeUninit;
@@ -16,29 +16,30 @@ use crate::error::{Error, Result};
 
 const PRELOAD: &str = "LD_PRELOAD";
 
-/// What to do where no fresh process can be started.
+/// Advice for the case that no fresh process can be started.
 pub(crate) const HOW_ELSE: &str = "begin `main` with `forklore::init()`, which launches nothing later, or make the pool while \
      this process has one thread, so that its workers are forked";
 
-/// What a fresh process gets.
+/// The inputs of a fresh process.
 pub(crate) struct Launch<'a> {
-    /// The object that holds the code that runs before `main`; empty for the program itself.
+    /// The object with the code that runs before `main`; empty for the program itself.
     pub(crate) object: &'a Path,
     /// An address in it.
     pub(crate) address: usize,
-    /// The environment variable that tells the code where to look.
+    /// The environment variable for that code, with its value.
     pub(crate) variable: (&'a str, String),
-    /// The files that the process inherits under the same numbers, beside the standard ones.
+    /// The files that the process inherits under the same numbers, in addition to the standard
+    /// ones.
     pub(crate) files: &'a [BorrowedFd<'a>],
 }
 
 impl Launch<'_> {
-    /// Starts the process and returns its pid. Also a process with many threads may do this:
-    /// nothing runs in a copy of its memory.
+    /// Starts the process and returns its pid. A process with many threads may do this too: no code
+    /// runs in a copy of its memory.
     ///
     /// # Errors
-    /// `is_os()` if there may be no more processes, or the object's file is not the one that was
-    /// loaded: without that, the new process would run the program's `main`.
+    /// `is_os()` if the OS allows no more processes, or if the object's file is not the one that
+    /// was loaded: without that check, the new process would run the program's `main`.
     pub(crate) fn start(&self) -> Result<i32> {
         let preload = if self.object.as_os_str().is_empty() {
             None
@@ -48,22 +49,22 @@ impl Launch<'_> {
         };
         let environment = environment(preload, (self.variable.0, &self.variable.1));
         let name = std::env::args_os().next().unwrap_or_default();
-        // Two words for the list of processes.
+        // Two words, shown in the list of processes.
         let arguments = [c_string(name), c"forklore-worker".to_owned()];
         spawn(c"/proc/self/exe", &arguments, &environment, self.files)
     }
 }
 
-/// Begins the names of the variables by which MPI's launchers know their processes: a program that
-/// is started from one of those is none.
+/// Prefixes of the variables by which MPI's launchers identify their processes: a program that such
+/// a process starts must not inherit them.
 #[cfg(feature = "cluster")]
 const OF_MPI: [&str; 5] = ["OMPI_", "PMIX_", "PMI_", "ORTE_", "PRTE_"];
 
 /// Starts another program, in which the loader loads an object first, with a variable and files as
-/// of a [`Launch`]. Returns its pid.
+/// for a [`Launch`]. Returns its pid.
 ///
 /// # Errors
-/// `is_os()` if the file is no program, or there may be no more processes.
+/// `is_os()` if the file is not a program, or if the OS allows no more processes.
 #[cfg(feature = "cluster")]
 pub(crate) fn start_program(
     program: &Path,
@@ -86,8 +87,8 @@ pub(crate) fn start_program(
     spawn(&path, &arguments, &environment, files)
 }
 
-/// Takes the launch's object off the list of what the loader is to load first, so that the programs
-/// that this process starts do not inherit it. Only before the process has a second thread.
+/// Removes the launch's object from `LD_PRELOAD`, so that programs that this process starts do not
+/// inherit it. Only before the process has a second thread.
 pub(crate) fn forget_launch(variable: &str, object: &Path) {
     let preload = std::env::var_os(PRELOAD);
     // SAFETY: the caller vouches that no other thread uses the environment.
@@ -106,7 +107,7 @@ pub(crate) fn forget_launch(variable: &str, object: &Path) {
     }
 }
 
-/// This process's environment with the variable, and with what is to be loaded first.
+/// This process's environment with the variable and the object to load first.
 fn environment(preload: Option<&OsStr>, (name, value): (&str, &str)) -> Vec<CString> {
     let inherited = std::env::vars_os().filter(|(key, _)| key != name);
     let mut all: Vec<(OsString, OsString)> = inherited.collect();
@@ -129,13 +130,13 @@ fn environment(preload: Option<&OsStr>, (name, value): (&str, &str)) -> Vec<CStr
     lines.collect()
 }
 
-/// Arguments and variables came as C strings, so they hold no zero.
+/// Arguments and variables came as C strings, so they contain no zero byte.
 fn c_string(text: OsString) -> CString {
     CString::new(text.into_vec()).unwrap_or_default()
 }
 
-/// Checks that the file at `path` is the one that is mapped at `address`, and that the loader's
-/// list, which has blanks and colons between its names, can hold it.
+/// Checks that the file at `path` is the one that is mapped at `address`, and that its name can be
+/// in the loader's list, which blanks and colons separate.
 fn check_is_loaded(path: &Path, address: usize) -> Result<()> {
     let refuse = |why: &str| {
         Error::os(
@@ -171,7 +172,7 @@ fn inode_at(line: &str, address: usize) -> Option<u64> {
     let (start, end) = words.next()?.split_once('-')?;
     let start = usize::from_str_radix(start, 16).ok()?;
     let end = usize::from_str_radix(end, 16).ok()?;
-    // Behind the range: permissions, offset, device, inode.
+    // After the range: permissions, offset, device, inode.
     let inode = words.nth(3)?.parse().ok()?;
     (start..end).contains(&address).then_some(inode)
 }
@@ -196,12 +197,12 @@ fn spawn(
     let code = unsafe {
         libc::posix_spawn_file_actions_init(actions.as_mut_ptr());
         for file in files {
-            // The same number twice: the new process has it open, and this one still closes it on
-            // exec (glibc 2.29 and later).
+            // The same number twice: the descriptor stays open in the new process, but still closes
+            // on exec in this one (glibc 2.29 and later).
             let fd = file.as_raw_fd();
             libc::posix_spawn_file_actions_adddup2(actions.as_mut_ptr(), fd, fd);
         }
-        // An interrupt that comes before the new process is ready for it must not end it.
+        // An interrupt must not end the new process before it is ready to handle one.
         libc::sigemptyset(mask.as_mut_ptr());
         libc::sigaddset(mask.as_mut_ptr(), libc::SIGINT);
         libc::posix_spawnattr_init(attributes.as_mut_ptr());

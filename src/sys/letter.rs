@@ -1,17 +1,16 @@
-//! What a process leaves for a fresh one that it starts: a letter, on a socket that the fresh one
-//! inherits.
+//! A letter from a process to a fresh one that it starts, in a socket that the fresh one inherits.
 //!
 //! ```text
 //!  owner ── token and content into the socket, then start: VARIABLE="descriptor token" ──▶ fresh process
 //! ```
 //!
-//! The environment variable says where the letter is, and is no letter by itself: a process that
-//! sets it, or passes it on by mistake, has no socket that this process's own parent has made, and
-//! no token in it. A process that finds no letter has changed and read nothing.
+//! The environment variable only names the letter's location: a process that sets it, or passes it
+//! on by mistake, has no socket that this process's own parent made, with the token in it. A
+//! process that finds no letter has changed and read nothing.
 //!
-//! A process may begin after its parent has ended, and then has another. A letter of a sender that
-//! is gone was meant for it all the same: it is a worker for which there is nothing to do, and not
-//! the program that it was started from.
+//! A process may start after its parent has ended, and then has another parent. A letter from a
+//! dead sender still counts: the process is a worker without work, and must not run as the program
+//! that it was started from.
 
 use std::ffi::OsStr;
 use std::io;
@@ -27,19 +26,19 @@ use crate::error::{Error, Result};
 
 const TOKEN_BYTES: usize = 16;
 
-/// What both sides know of a letter: the writer chooses it at random, and the reader has it from
+/// What both sides know of a letter: the writer chooses it at random, and the reader gets it from
 /// the variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token([u8; TOKEN_BYTES]);
 
 impl Token {
-    /// A token that was never used.
+    /// A new token.
     ///
     /// # Errors
-    /// `is_os()` if the system gives no random bytes.
+    /// `is_os()` if the OS provides no random bytes.
     fn random() -> Result<Token> {
         let mut bytes = [0; TOKEN_BYTES];
-        // SAFETY: the buffer is as long as said.
+        // SAFETY: the buffer has the given length.
         let n = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), TOKEN_BYTES, 0) };
         if n != TOKEN_BYTES as isize {
             let error = io::Error::last_os_error();
@@ -50,10 +49,10 @@ impl Token {
 }
 
 /// Leaves a letter for the process that inherits `line`, and returns the variable's value that
-/// leads there.
+/// locates it.
 ///
 /// # Errors
-/// `is_os()` if the socket takes none.
+/// `is_os()` if the socket refuses it.
 pub(crate) fn leave(line: &Line, content: &[u8], for_whom: &Line) -> Result<String> {
     let token = Token::random()?;
     let letter = [&token.0, content].concat();
@@ -66,7 +65,7 @@ pub(crate) fn leave(line: &Line, content: &[u8], for_whom: &Line) -> Result<Stri
     Ok(format!("{number} {token:032x}"))
 }
 
-/// A letter that was found and not taken yet.
+/// A letter that was found but not yet taken.
 #[derive(Debug)]
 pub(crate) struct Letter<const N: usize> {
     number: RawFd,
@@ -74,13 +73,14 @@ pub(crate) struct Letter<const N: usize> {
     is_orphaned: bool,
 }
 
-/// How often, and how far apart, a process is looked at that seems to be about to end: Linux gives
-/// its children another parent a moment before it shows that it has ended.
+/// How often, and at which interval, to check a process that seems to be about to end: Linux gives
+/// its children another parent a moment before it shows that the process has ended.
 const N_LOOKS: u32 = 10;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 impl<const N: usize> Letter<N> {
-    /// Looks for the letter that a variable's value leads to. It is there before this process is.
+    /// Looks for the letter that a variable's value locates. It was written before this process
+    /// started.
     pub(crate) fn find(value: &OsStr) -> Option<Letter<N>> {
         let (number, token) = value.to_str()?.split_once(' ')?;
         let number: RawFd = number.parse().ok()?;
@@ -91,7 +91,7 @@ impl<const N: usize> Letter<N> {
         let letter = peek(number, TOKEN_BYTES + N)?;
         let (found, content) = letter.split_at(TOKEN_BYTES);
         let content = content.try_into().ok()?;
-        // Outside of this process's PID namespace a parent and a peer both have the number 0.
+        // A parent outside this process's PID namespace has pid 0, and so has a peer.
         let is_orphaned = sender.pid != nix::unistd::getppid().as_raw();
         let is_meant = found == token && (!is_orphaned || ends(sender.pid));
         is_meant.then_some(Letter {
@@ -106,15 +106,16 @@ impl<const N: usize> Letter<N> {
         self.is_orphaned
     }
 
-    /// What it says.
+    /// The letter's content.
     pub(crate) fn content(&self) -> &[u8; N] {
         &self.content
     }
 
-    /// Takes the letter, and the line on which it came.
+    /// Takes the letter, and the line on which it arrived.
     pub(crate) fn take(self) -> Line {
-        // SAFETY: this process's parent left the file open under this number for the reader of the
-        // letter, who is here: a letter is taken once, as nothing is in the socket then.
+        // SAFETY: this process's parent left the file open under this number for the letter's
+        // reader, which is this code: a letter can be taken only once, because the socket is then
+        // empty.
         let file = unsafe { OwnedFd::from_raw_fd(self.number) };
         super::child::keep_from_programs(self.number);
         let line = Line::inherited(file);
@@ -123,19 +124,19 @@ impl<const N: usize> Letter<N> {
     }
 }
 
-/// Whether this program runs with more rights than the user who started it (setuid and its like).
-/// Such a program takes no letters: who starts it must not say what it runs.
+/// Whether this program runs with more rights than the user who started it (setuid and the like).
+/// Such a program takes no letters: that user must not choose what it runs.
 pub(crate) fn is_privileged() -> bool {
-    // SAFETY: the call takes a number, and reads what the loader was told.
+    // SAFETY: the call takes a number, and reads the loader's auxiliary vector.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// Who has made the other end of a socket, if the descriptor is one.
+/// The process that made the other end of a socket, if the descriptor is one.
 fn peer(number: RawFd) -> Option<libc::ucred> {
     let mut peer = MaybeUninit::<libc::ucred>::zeroed();
     let mut length = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: the buffer is as long as said, and all of its bytes are numbers; whatever the
-    // descriptor is, it is only asked.
+    // SAFETY: the buffer has the given length, and all of its bytes are numbers; the call only
+    // queries the descriptor, whatever it is.
     unsafe {
         let code = libc::getsockopt(
             number,
@@ -148,7 +149,7 @@ fn peer(number: RawFd) -> Option<libc::ucred> {
     }
 }
 
-/// Whether the other end of a socket was made by this process's user.
+/// Whether this process's user made the other end of a socket.
 #[cfg(feature = "cluster")]
 pub(crate) fn is_own(socket: BorrowedFd<'_>) -> bool {
     // SAFETY: the call takes nothing and gives a number.
@@ -167,11 +168,11 @@ fn ends(pid: i32) -> bool {
         })
 }
 
-/// The next bytes in a socket, without taking them or waiting for them.
+/// The next bytes in a socket, without consuming them or waiting for them.
 fn peek(number: RawFd, n_bytes: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; n_bytes];
     let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-    // SAFETY: the buffer is as long as said.
+    // SAFETY: the buffer has the given length.
     let n = unsafe { libc::recv(number, bytes.as_mut_ptr().cast(), n_bytes, flags) };
     (n == n_bytes as isize).then_some(bytes)
 }
@@ -196,8 +197,8 @@ mod tests {
         }
     }
 
-    /// This process is not its own parent: what it makes itself is no letter either, and stays
-    /// where it is.
+    /// This process is not its own parent: a socket that it makes itself holds no letter, and stays
+    /// untouched.
     #[test]
     fn a_socket_that_the_parent_has_not_made_is_left_alone() {
         let (here, there) = line().unwrap();

@@ -10,11 +10,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::descriptor::above_standard;
 use crate::error::{Error, Result};
 
-/// One end. Closed when it is dropped, and then the other end reads its end.
+/// One end. Dropping it closes it, and the other end then reads the end of the stream.
 #[derive(Debug)]
 pub(crate) struct Line(UnixStream);
 
-/// What is said: what it is about, and two numbers.
+/// A message: its kind, and two numbers.
 pub(crate) type Message = [i64; 3];
 
 const MESSAGE_BYTES: usize = size_of::<Message>();
@@ -33,36 +33,36 @@ pub(crate) fn line() -> Result<(Line, Line)> {
 }
 
 impl Line {
-    /// The end that this process has inherited under a number.
+    /// An end that this process has inherited.
     pub(crate) fn inherited(file: OwnedFd) -> Line {
         Line(file.into())
     }
 
-    /// Ends the line for both sides.
+    /// Shuts the line down for both sides.
     pub(crate) fn shut(&self) {
         let _ = self.0.shutdown(std::net::Shutdown::Both);
     }
 
-    /// Says something; false if the other end is closed.
+    /// Sends a message; false if the other end is closed.
     pub(crate) fn send(&self, message: Message) -> bool {
         self.send_bytes(message.map(i64::to_le_bytes).as_flattened())
     }
 
-    /// Says something with a text behind it, all at once: who has received the message need not
-    /// wait for the text. False if the other end is closed.
+    /// Sends a message followed by a text, in one step: a receiver of the message need not wait for
+    /// the text. False if the other end is closed.
     pub(crate) fn send_with(&self, message: Message, text: &str) -> bool {
         let message = message.map(i64::to_le_bytes);
         self.send_bytes(&[message.as_flattened(), text.as_bytes()].concat())
     }
 
-    /// Takes the text of `n_bytes` behind a message that was received.
+    /// Receives the text of `n_bytes` that follows a message.
     pub(crate) fn receive_text(&self, n_bytes: usize) -> Option<String> {
         let mut bytes = vec![0; n_bytes];
         let is_there = self.receive_bytes(&mut bytes);
         is_there.then(|| String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Waits for what the other end says; `None` if it is closed.
+    /// Waits for a message; `None` if the other end is closed.
     pub(crate) fn receive(&self) -> Option<Message> {
         let mut bytes = [0; MESSAGE_BYTES];
         if !self.receive_bytes(&mut bytes) {
@@ -74,7 +74,7 @@ impl Line {
         }))
     }
 
-    /// Fills `bytes` with what the other end sends; false if it is closed before.
+    /// Fills `bytes` from the other end; false if that is closed first.
     pub(super) fn receive_bytes(&self, bytes: &mut [u8]) -> bool {
         (&self.0).read_exact(bytes).is_ok()
     }
@@ -82,7 +82,8 @@ impl Line {
     /// Sends a few bytes; false if the other end is closed.
     pub(super) fn send_bytes(&self, bytes: &[u8]) -> bool {
         loop {
-            // SAFETY: the buffer is as long as said. No signal is sent when the other end is gone.
+            // SAFETY: the buffer has the given length. The call raises no signal when the other end
+            // is gone.
             let sent = unsafe {
                 libc::send(
                     self.0.as_raw_fd(),
@@ -92,13 +93,13 @@ impl Line {
                 )
             };
             if sent >= 0 || std::io::Error::last_os_error().kind() != ErrorKind::Interrupted {
-                // A socket takes as little as this whole or not at all.
+                // A socket takes this little data completely or not at all.
                 return sent == bytes.len() as isize;
             }
         }
     }
 
-    /// Waits until there is something to receive, also the end; false if the time is over.
+    /// Waits until there is something to receive, including the end; false if the time is over.
     pub(crate) fn is_ready_within(&self, time: Duration) -> bool {
         let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
@@ -106,11 +107,11 @@ impl Line {
     }
 }
 
-/// How many files are sent at once at most.
+/// The maximum number of files in one message.
 const MAX_FILES: usize = 4;
 const FILE_BYTES: usize = size_of::<RawFd>();
 
-/// What goes beside the bytes of a message, aligned as its head.
+/// A message's control data, aligned as its header.
 #[repr(C)]
 struct Control {
     head: libc::cmsghdr,
@@ -118,26 +119,25 @@ struct Control {
 }
 
 impl Line {
-    /// Sends a few bytes and files beside them, all at once; false if the other end is closed.
+    /// Sends a few bytes together with files; false if the other end is closed.
     pub(crate) fn send_files(&self, bytes: &[u8], files: &[BorrowedFd<'_>]) -> bool {
         let mut control = Control::of_files(files.len());
         for (number, file) in control.files.iter_mut().zip(files) {
             *number = file.as_raw_fd();
         }
         let sent = control.with(bytes.as_ptr().cast_mut(), bytes.len(), |message| {
-            // SAFETY: the message's parts live until the call returns, which reads them.
+            // SAFETY: the call reads the message's parts, which live until it returns.
             unsafe { libc::sendmsg(self.0.as_raw_fd(), message, libc::MSG_NOSIGNAL) }
         });
         sent == bytes.len() as isize
     }
 
-    /// Fills `bytes` with what was sent at once, and takes the files; `None` if the other end is
-    /// closed.
+    /// Fills `bytes` from one message, and takes its files; `None` if the other end is closed.
     pub(crate) fn receive_files(&self, bytes: &mut [u8]) -> Option<Vec<OwnedFd>> {
         let mut control = Control::empty();
         let got = control.with(bytes.as_mut_ptr(), bytes.len(), |message| {
             let flags = libc::MSG_CMSG_CLOEXEC;
-            // SAFETY: the message's parts are as long as said, and live until the call returns.
+            // SAFETY: the message's parts have the given lengths, and live until the call returns.
             unsafe { libc::recvmsg(self.0.as_raw_fd(), message, flags) }
         });
         // SAFETY: the descriptors are new, and have no other owner.
@@ -153,7 +153,7 @@ impl Control {
         unsafe { std::mem::zeroed() }
     }
 
-    /// Room for as many files as are sent.
+    /// Control data with room for this many files.
     fn of_files(n_files: usize) -> Control {
         let mut control = Control::empty();
         // SAFETY: takes a number.
@@ -163,14 +163,14 @@ impl Control {
         control
     }
 
-    /// How many files have come.
+    /// The number of files received.
     fn n_files(&self) -> usize {
-        // The length has another type with another C library.
+        // The length's type depends on the C library.
         let are_there = |&n: &usize| self.head.cmsg_len >= Control::of_files(n).head.cmsg_len;
         (1..=MAX_FILES).take_while(are_there).count()
     }
 
-    /// How much of it goes beside the bytes: all if files are to come.
+    /// How much of it to pass: all when receiving files.
     fn n_bytes(&self) -> usize {
         match self.n_files() {
             0 => size_of::<Control>(),
@@ -179,7 +179,7 @@ impl Control {
         }
     }
 
-    /// Sends or receives with this beside the bytes, until no signal comes between.
+    /// Sends or receives with this control data, and repeats if a signal interrupts the call.
     fn with(
         &mut self,
         bytes: *mut u8,

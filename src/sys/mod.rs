@@ -1,5 +1,5 @@
-//! The operating system, with a safe face: the only place that calls `libc` by itself, where `nix`
-//! has no safe call.
+//! A safe interface to the OS: the only module that calls `libc` directly, where `nix` has no safe
+//! call.
 
 pub(crate) mod atomic;
 pub(crate) mod child;

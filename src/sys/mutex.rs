@@ -1,17 +1,16 @@
-//! Mutual exclusion between processes that outlives its holders.
+//! Mutual exclusion between processes that survives its holders.
 //!
-//! The C library keeps the list of held locks that the kernel walks when a thread dies; the kernel
-//! then marks each lock and wakes a sleeper. Taking, releasing and recovering are the C library's
-//! (`pthread.rs`); sleeping is done here, on the mutex's futex word, because
-//! `pthread_mutex_timedlock` knows only the clock on the wall, which can be set back, and
-//! `pthread_mutex_clocklock` is missing from older libraries.
+//! The C library keeps the list of held locks that Linux walks when a thread dies; Linux then marks
+//! each lock and wakes a sleeper. The C library takes, releases and recovers locks (`pthread.rs`);
+//! this module sleeps on the mutex's futex word itself, because `pthread_mutex_timedlock` uses only
+//! the wall clock, which can be set back, and older libraries lack `pthread_mutex_clocklock`.
 //!
-//! The kernel's help has holes of a few nanoseconds: if a process that was woken is killed before
-//! it takes the lock, while a third takes it without knowing of further sleepers, no thread wakes
-//! those. So no thread sleeps longer than a [`PULSE`] without looking. And it marks at most 2,048
-//! locks of a thread that dies (`ROBUST_LIST_LIMIT`): for those beyond, a waiter checks whether the
-//! holder lives. As long as no thread dies, no wake-up is lost: `tests/loom` runs this very file,
-//! and those in `sync`, through all orders, without any pulse.
+//! Linux's help has gaps of a few nanoseconds: if a woken process is killed before it takes the
+//! lock, while a third process takes it without knowing of further sleepers, no thread wakes those.
+//! So no thread sleeps longer than a [`PULSE`] without checking. And Linux marks at most 2,048
+//! locks of a dead thread (`ROBUST_LIST_LIMIT`): for any others, a waiter checks whether the holder
+//! is alive. As long as no thread dies, no wake-up is lost: `tests/loom` runs this file, and those
+//! in `sync`, through all interleavings, without any pulse.
 
 use std::time::{Duration, Instant};
 
@@ -27,31 +26,31 @@ pub(crate) use super::futex::PULSE;
 /// Whether the holder may take the lock again.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
-    /// No: it is told that it holds the lock.
+    /// No: a second attempt returns [`Locked::Own`].
     Plain,
     /// Yes, and must release it as often.
     Reentrant,
 }
 
-/// What came of trying to take a lock.
+/// The result of trying to take a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Locked {
     /// It is this thread's now.
     Taken,
-    /// It is this thread's now; its holder, of this id, died with it.
+    /// This thread has it now; its holder, with this id, died with it.
     FromDead(u32),
-    /// Another thread has it: at once, or until the deadline.
+    /// Another thread has it, now or until the deadline.
     Busy,
-    /// This thread has it already.
+    /// This thread already has it.
     Own,
 }
 
-/// What came of trying to take the C library's lock.
+/// The result of trying to take the C library's lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tried {
     /// It is this thread's now.
     Taken,
-    /// It is this thread's now; its holder died with it.
+    /// This thread has it now; its holder died with it.
     FromDead,
     /// A thread has it, perhaps this one.
     Held,
@@ -61,22 +60,22 @@ pub(crate) enum Tried {
 #[repr(C)]
 pub(crate) struct Mutex {
     raw: Robust,
-    /// The thread that took the lock last: below its id (of a main thread: the pid), above the pid
-    /// namespace that the id is of, or 0. Written by the holder; read by the next holder, to tell
-    /// which thread died, which the futex word does not, and by waiters, to tell whether the holder
-    /// lives. Relaxed: the lock orders it for the former, and the latter compares it with the futex
-    /// word. A holder that is killed between taking and writing is told under its predecessor's
-    /// name.
+    /// The thread that took the lock last: in the lower half its id (for a main thread: the pid),
+    /// in the upper half the id's pid namespace, or 0. Written by the holder; read by the next
+    /// holder, to learn which thread died, which the futex word does not say, and by waiters, to
+    /// learn whether the holder is alive. Relaxed: the lock orders it for the former, and the
+    /// latter compare it with the futex word. A holder that is killed between taking and writing is
+    /// reported under its predecessor's name.
     holder: AtomicU64,
 }
 
 impl Mutex {
-    /// Makes the mutex, in zeroed memory, before any other process can know of it.
+    /// Initialises the mutex, in zeroed memory, before any other process can know of it.
     pub(crate) fn init(&self, kind: Kind) -> Result<()> {
         self.raw.init(kind)
     }
 
-    /// Takes the lock if no living thread has it.
+    /// Takes the lock if no live thread has it.
     pub(crate) fn try_lock(&self) -> Locked {
         match self.try_take() {
             Locked::Busy if self.take_from_dead(Look::Quick) => self.try_take(),
@@ -84,7 +83,7 @@ impl Mutex {
         }
     }
 
-    /// As [`try_lock`](Mutex::try_lock), where the kernel's mark is enough.
+    /// As [`try_lock`](Mutex::try_lock), but relies on Linux's mark alone.
     pub(crate) fn try_take(&self) -> Locked {
         match self.raw.try_lock() {
             Tried::Taken => {
@@ -114,7 +113,7 @@ impl Mutex {
             let locked = self.try_take();
             if locked != Locked::Busy {
                 if slept {
-                    // Others may sleep too: releasing must wake one of them.
+                    // Others may sleep too: the release must wake one of them.
                     self.word().fetch_or(futex::WAITERS, Ordering::Relaxed);
                 }
                 return locked;
@@ -137,19 +136,19 @@ impl Mutex {
         }
     }
 
-    /// Takes a lock that guards something whose every state is a good one: a holder's death
-    /// does not matter.
+    /// Takes a lock that guards data for which every state is valid: a holder's death does not
+    /// matter.
     pub(crate) fn lock_anyhow(&self) {
         let _ = self.lock(None);
     }
 
-    /// Releases the lock, which this thread holds (once more than it will after this).
+    /// Releases the lock, which this thread holds (once, if it holds it several times).
     pub(crate) fn unlock(&self) {
         self.raw.unlock();
     }
 
-    /// Makes a release, or the holder's death, wake a sleeper. The word's value to sleep on, or
-    /// `None` if no living thread holds the lock.
+    /// Makes a release, or the holder's death, wake a sleeper. Returns the word's value to sleep
+    /// on, or `None` if no live thread holds the lock.
     pub(crate) fn announce_sleeper(&self) -> Option<u32> {
         let word = self.word();
         let seen = word.load(Ordering::Relaxed);
@@ -158,7 +157,7 @@ impl Mutex {
         }
         let look = match seen & futex::WAITERS {
             0 => Look::Quick,
-            // Another thread waits already, or this one has, for a pulse.
+            // Another thread is already waiting, or this one has waited for a pulse.
             _ => Look::Thorough,
         };
         if self.take_from_dead(look) {
@@ -175,26 +174,25 @@ impl Mutex {
         self.holding_tid() == thread_id()
     }
 
-    /// Whether no living thread holds the lock.
+    /// Whether no live thread holds the lock.
     pub(crate) fn is_free(&self) -> bool {
         let seen = self.word().load(Ordering::Acquire);
         seen & futex::TID_MASK == 0 || seen & futex::OWNER_DIED != 0
     }
 
-    /// Who died with the lock, if that is the last thing that happened to it.
+    /// The thread that died with the lock, if no thread has taken it since.
     pub(crate) fn dead_holder(&self) -> Option<u32> {
         let is_dead = self.word().load(Ordering::Acquire) & futex::OWNER_DIED != 0;
         is_dead.then(|| self.holder.load(Ordering::Relaxed) as u32)
     }
 
-    /// Marks the lock as the kernel does if its holder has died without a mark; whether that was
-    /// so.
+    /// If the holder has died without Linux's mark, marks the lock as Linux would and returns true.
     pub(crate) fn take_from_dead(&self, look: Look) -> bool {
         let word = self.word();
         let seen = word.load(Ordering::Acquire);
         let tid = seen & futex::TID_MASK;
         let name = self.holder.load(Ordering::Relaxed);
-        // An id tells of a thread only in the namespace that it is of.
+        // A thread id is meaningful only in its own namespace.
         let is_known = pid_namespace().is_some_and(|namespace| name == name_of(tid, namespace));
         if tid == 0 || seen & futex::OWNER_DIED != 0 || !is_known || !thread::has_ended(tid, look) {
             return false;
@@ -204,14 +202,14 @@ impl Mutex {
         changed.is_ok()
     }
 
-    /// What the holder, which this thread is, writes about itself.
+    /// What this thread writes into `holder`.
     fn own_name(&self) -> u64 {
         name_of(self.holding_tid(), pid_namespace().unwrap_or(0))
     }
 
-    /// Releases a lock whose memory is about to go, if this thread has it (a guard was forgotten):
-    /// the C library's list of held locks must not point to what is no more. False if another
-    /// thread of this process has it: then the memory must stay.
+    /// Releases a lock whose memory is about to be unmapped, if this thread has it (a guard was
+    /// forgotten): the C library's list of held locks must not point to unmapped memory. False if
+    /// another thread of this process has it: then the memory must stay mapped.
     pub(crate) fn let_go(&self) -> bool {
         while self.is_mine() {
             self.unlock();
@@ -221,7 +219,7 @@ impl Mutex {
         tid == 0 || unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, 0) } != 0
     }
 
-    /// The futex word, to sleep on beside others.
+    /// The futex word, to sleep on together with others.
     pub(crate) fn word(&self) -> &AtomicU32 {
         self.raw.word()
     }
@@ -235,7 +233,7 @@ fn name_of(tid: u32, namespace: u32) -> u64 {
     u64::from(namespace) << 32 | u64::from(tid)
 }
 
-/// When a wait of `timeout` that starts now is over; `None` if that is beyond all clocks.
+/// The deadline of a wait of `timeout` that starts now; `None` if it is beyond the clock's range.
 pub(crate) fn deadline_in(timeout: Duration) -> Option<Instant> {
     Instant::now().checked_add(timeout)
 }
@@ -245,7 +243,7 @@ mod tests {
     use super::*;
 
     fn mutex(kind: Kind) -> Box<Mutex> {
-        // SAFETY: zeroed memory is what a mutex is made in.
+        // SAFETY: a mutex is initialised in zeroed memory.
         let mutex: Box<Mutex> = unsafe { Box::new_zeroed().assume_init() };
         mutex.init(kind).unwrap();
         mutex

@@ -1,4 +1,4 @@
-//! The shared objects of this process: which one holds an address, and where one was loaded.
+//! The shared objects of this process: which one contains an address, and where one is loaded.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// A loaded object: its path as the loader knows it, empty for the program itself, and the
-/// distance between the addresses in its file and those in memory.
+/// A loaded object: its path in the loader's list, empty for the program itself, and the distance
+/// between the addresses in its file and those in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Object {
     pub(crate) path: PathBuf,
     pub(crate) base: usize,
 }
 
-/// The object that holds `address` in one of its loaded segments.
+/// The object with `address` in one of its loaded segments.
 pub(crate) fn holding(address: usize) -> Option<Object> {
     let mut search = Search {
         matches: &|info| is_within(info, address),
@@ -24,8 +24,8 @@ pub(crate) fn holding(address: usize) -> Option<Object> {
     search.found
 }
 
-/// How many objects were ever unloaded from this process: while it stays the same, so does what
-/// each address of a loaded object means.
+/// The number of objects unloaded so far: while it stays the same, the addresses of loaded objects
+/// stay valid.
 pub(crate) fn n_unloaded() -> u64 {
     unsafe extern "C" fn first(
         info: *mut libc::dl_phdr_info,
@@ -33,14 +33,14 @@ pub(crate) fn n_unloaded() -> u64 {
         n_unloaded: *mut libc::c_void,
     ) -> i32 {
         if size >= size_of::<libc::dl_phdr_info>() {
-            // SAFETY: `info` is the loader's, valid for this call and as large as it says;
+            // SAFETY: `info` is the loader's, valid for this call, with the size that it states;
             // `n_unloaded` is the number below.
             unsafe { *n_unloaded.cast::<u64>() = (*info).dlpi_subs };
         }
         1
     }
     let mut n_unloaded = 0u64;
-    // SAFETY: `first` gets back the pointer given here, and the walk ends, with the first object,
+    // SAFETY: `first` gets the pointer passed here, and the walk ends, with the first object,
     // before this returns.
     unsafe {
         libc::dl_iterate_phdr(Some(first), (&raw mut n_unloaded).cast());
@@ -48,20 +48,19 @@ pub(crate) fn n_unloaded() -> u64 {
     n_unloaded
 }
 
-/// A file that is mapped into memory: its device and inode. As `/proc/self/maps` has them, so they
-/// are to be compared with each other only: what `stat` says of a file on an overlay may be another
-/// device.
+/// A file that is mapped into memory: its device and inode from `/proc/self/maps`. Compare them
+/// only with each other: for a file on an overlay, `stat` may report another device.
 pub(crate) type MappedFile = [u64; 2];
 
-/// What a part of this process's memory is mapped from.
+/// The file that a part of this process's memory is mapped from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mapping {
     pub(crate) file: MappedFile,
-    /// The file's absolute path; `None` if it has none any more.
+    /// The file's absolute path; `None` if it no longer has one.
     pub(crate) path: Option<PathBuf>,
 }
 
-/// The mapping that covers an address, if it is one of a file.
+/// The mapping that covers an address, if it is of a file.
 pub(crate) fn mapping_at(address: usize) -> Option<Mapping> {
     let lines = std::fs::read("/proc/self/maps").ok()?;
     let mut lines = lines.split(|&byte| byte == b'\n').filter_map(Line::of);
@@ -88,8 +87,8 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn of(line: &'a [u8]) -> Option<Line<'a>> {
-        // start-end permissions offset major:minor inode, and behind blanks the path, which may
-        // have blanks itself.
+        // start-end permissions offset major:minor inode, then blanks and the path, which may
+        // contain blanks.
         let mut rest = line;
         let mut word = || {
             let n_blanks = rest.iter().take_while(|&&byte| byte == b' ').count();
@@ -114,7 +113,7 @@ impl<'a> Line<'a> {
     }
 
     fn mapping(&self) -> Option<Mapping> {
-        // Memory of no file has no inode.
+        // Memory without a file has inode 0.
         if self.file[1] == 0 {
             return None;
         }
@@ -127,15 +126,15 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Where the object at `path` (empty: the program itself) lies, loading it if it is not there yet.
+/// The object at `path` (empty: the program itself), which is loaded if necessary.
 pub(crate) fn load(path: &Path) -> Result<Object> {
     if path.as_os_str().is_empty() {
         return program();
     }
     let name = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| Error::function_not_found(format!("{} is not a path", path.display())))?;
-    // SAFETY: the name is a C string; loading runs the object's initialisers, which is what the
-    // process that named this object did before.
+    // SAFETY: the name is a C string; loading runs the object's initialisers, as it did in the
+    // process that named this object.
     let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
     if handle.is_null() {
         return Err(Error::function_not_found(format!(
@@ -192,7 +191,7 @@ fn program() -> Result<Object> {
         .ok_or_else(|| Error::function_not_found("the loader does not list the program"))
 }
 
-/// A walk over the loaded objects, the program first, that stops at the first match.
+/// A walk over the loaded objects, starting with the program, that stops at the first match.
 struct Search<'a> {
     matches: &'a dyn Fn(&libc::dl_phdr_info) -> bool,
     found: Option<Object>,
@@ -200,7 +199,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn run(&mut self) {
-        // SAFETY: `visit` gets back the pointer given here, and the walk ends before this returns.
+        // SAFETY: `visit` gets the pointer passed here, and the walk ends before this returns.
         unsafe {
             libc::dl_iterate_phdr(Some(visit), std::ptr::from_mut(self).cast());
         }
@@ -212,8 +211,8 @@ unsafe extern "C" fn visit(
     _size: usize,
     data: *mut libc::c_void,
 ) -> i32 {
-    // SAFETY: `data` is the search that `run` gave, which alone is used during the walk; `info` is
-    // the loader's and valid for this call.
+    // SAFETY: `data` is the search that `run` passed, to which this is the only access during the
+    // walk; `info` is the loader's and valid for this call.
     let (search, info) = unsafe { (&mut *data.cast::<Search<'_>>(), &*info) };
     if !(search.matches)(info) {
         return 0;
@@ -242,8 +241,8 @@ fn segments(info: &libc::dl_phdr_info) -> &[libc::Elf64_Phdr] {
     if info.dlpi_phdr.is_null() {
         return &[];
     }
-    // SAFETY: the loader's table holds as many headers as it says, for as long as the object stays
-    // loaded, which is at least for the visit that lends `info`.
+    // SAFETY: the loader's table has the stated number of headers, for as long as the object stays
+    // loaded, which is at least for this visit.
     unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) }
 }
 

@@ -1,8 +1,8 @@
 //! A value behind a lock that a fork cannot leave locked.
 //!
-//! A fork copies the calling thread alone. What another thread had locked stays locked in the
-//! child, half changed, and no thread will ever unlock it. So each process has a value and a lock
-//! of its own: the first use in a child makes them, and never looks at its parent's.
+//! A fork copies only the calling thread. A value that another thread had locked stays locked in
+//! the child, half changed, and no thread will ever unlock it. So each process has its own value
+//! and lock: the first use in a child makes them, and never touches its parent's.
 
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use crate::error::Result;
 
 /// A value for each process that uses it.
 pub(crate) struct PerProcess<T> {
-    /// The youngest link: this process's, or the one of the nearest ancestor that has one.
+    /// The newest link: this process's, or that of the nearest ancestor that has one.
     head: AtomicPtr<Link<T>>,
 }
 
@@ -25,15 +25,15 @@ struct Link<T> {
 }
 
 impl<T> PerProcess<T> {
-    /// A value of this process's.
+    /// A value for this process.
     pub(crate) fn new(value: T) -> PerProcess<T> {
         PerProcess {
             head: AtomicPtr::new(Link::boxed(value, ptr::null_mut())),
         }
     }
 
-    /// Locks this process's value, which `make` makes where there is none. Of several threads that
-    /// make one at the same time, one keeps its value, and the others drop theirs.
+    /// Locks this process's value, which `make` makes if there is none. If several threads make one
+    /// at the same time, one keeps its value, and the others drop theirs.
     ///
     /// # Errors
     /// Those of `make`.
@@ -43,8 +43,8 @@ impl<T> PerProcess<T> {
             true => head,
             false => self.push(make()?),
         };
-        // A caller that panicked has left a value that is whole: what changes it in several steps
-        // runs no code of the user's.
+        // A caller that panicked has left a consistent value: code that changes it in several steps
+        // runs no user code.
         Ok(link.value.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -54,7 +54,7 @@ impl<T> PerProcess<T> {
     }
 
     fn head(&self) -> &Link<T> {
-        // SAFETY: a link lives as long as this value, and what changes in it is behind its lock.
+        // SAFETY: a link lives as long as this value, and its lock guards everything that changes.
         unsafe { &*self.head.load(Ordering::Acquire) }
     }
 
@@ -84,12 +84,12 @@ impl<T> Link<T> {
 }
 
 impl<T> Drop for PerProcess<T> {
-    /// Drops the values, but for an ancestor's that was locked when this process was forked: it may
+    /// Drops the values, except an ancestor's that was locked when this process was forked: it may
     /// be half changed.
     fn drop(&mut self) {
         let mut next = *self.head.get_mut();
         while !next.is_null() {
-            // SAFETY: each link was boxed, and this is the only one who still has it.
+            // SAFETY: each link was boxed, and this is the only remaining reference to it.
             let link = unsafe { Box::from_raw(next) };
             next = link.next;
             if link.process != process_id() && link.value.try_lock().is_err() {
@@ -99,7 +99,7 @@ impl<T> Drop for PerProcess<T> {
     }
 }
 
-// SAFETY: the value is reached through its mutex alone; moving the list moves the values.
+// SAFETY: the value is accessed only through its mutex; moving the list moves the values.
 unsafe impl<T: Send> Send for PerProcess<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for PerProcess<T> {}
@@ -140,7 +140,7 @@ mod tests {
         });
         assert_eq!(values, ["child's"; 4]);
         drop(value);
-        // The parent's value was left alone.
+        // The parent's value is untouched.
         assert_eq!(*locked, "parent's");
     }
 

@@ -1,37 +1,37 @@
-//! This process's id, and the namespace that ids are of, for those who ask all the time.
+//! Cached `getpid()` and pid namespace.
 //!
-//! glibc asks the kernel each time since 2.25, which takes 200 ns, and a map asks at every step
-//! whether the memory that it is about to use is still this process's. Here the number stands on a
-//! page that the kernel wipes in every child, however it is forked (`MADV_WIPEONFORK`, Linux 4.14,
-//! madvise(2)), so that each process asks once. Where the kernel knows no such pages, it is asked
-//! each time.
+//! Since 2.25, glibc's `getpid` makes a system call, which takes 200 ns, and a map checks at every
+//! step whether the memory that it is about to use still belongs to this process. Here the pid lies
+//! on a page that Linux wipes in every child, however it is forked (`MADV_WIPEONFORK`, Linux 4.14,
+//! madvise(2)), so that each process makes the call once. Without such pages, every call is a
+//! system call.
 //!
-//! A process that shares its parent's memory, which has none of its own to look after, is told its
-//! parent's number (vfork(2)).
+//! A process that shares its parent's memory (vfork(2)) has no memory of its own to protect; it
+//! gets its parent's pid.
 
 use std::ptr::{self, NonNull};
 
 use super::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-/// What is noted on the page, each 0 before it was asked for.
+/// The cached values on the page, each 0 until first used.
 #[repr(C)]
 struct Note {
     id: AtomicU32,
     namespace: AtomicU32,
 }
 
-/// Where this process's id is noted; null before the first call. No thread waits for the one that
-/// is first: it might be forked meanwhile, and never be done.
+/// The page with this process's id; null before the first call. No thread waits for the first
+/// caller: in a child that is forked in the meantime, that thread would never finish.
 static NOTE: AtomicPtr<Note> = AtomicPtr::new(ptr::null_mut());
-/// Stands for a page that the kernel does not wipe; always 0.
+/// Stands in if Linux cannot wipe pages; always 0.
 static NO_PAGE: Note = Note {
     id: AtomicU32::new(0),
     namespace: AtomicU32::new(0),
 };
-/// What the note lies on. The kernel rounds up to a page.
+/// The size of the mapping, which Linux rounds up to a page.
 const PAGE_BYTES: usize = 1;
 
-/// This process's number.
+/// This process's id.
 #[inline]
 pub(crate) fn process_id() -> u32 {
     let note = note();
@@ -41,7 +41,7 @@ pub(crate) fn process_id() -> u32 {
     }
 }
 
-/// A number of the pid namespace of which this process's id is; `None` where it cannot be told.
+/// A number for the pid namespace of this process's id; `None` if it is unknown.
 #[inline]
 pub(crate) fn pid_namespace() -> Option<u32> {
     let note = note();
@@ -52,18 +52,18 @@ pub(crate) fn pid_namespace() -> Option<u32> {
     (namespace != UNKNOWN).then_some(namespace)
 }
 
-/// The namespace where `/proc` does not tell.
+/// The namespace if `/proc` does not say.
 const UNKNOWN: u32 = u32::MAX;
 
 #[inline]
 fn note() -> &'static Note {
     let note = NonNull::new(NOTE.load(Ordering::Acquire));
-    // SAFETY: what is there lives as long as the process, and is never written but atomically.
+    // SAFETY: the note lives as long as the process, and is only written atomically.
     note.map_or_else(first_note, |note| unsafe { note.as_ref() })
 }
 
-/// Knows the process that made it from all that were forked since: what a task forks may return
-/// from the task, and would go on as a second worker.
+/// Distinguishes the process that made it from all that were forked since: a process that a task
+/// forks may return from the task, and would continue as a second worker.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
     word: &'static AtomicU32,
@@ -76,19 +76,19 @@ impl Origin {
         let note = note();
         Origin {
             word: &note.id,
-            // An older kernel's process cannot tell without asking, which is too dear after each
+            // Before Linux 4.14 this would take a system call, which is too expensive after each
             // task.
             id: if ptr::eq(note, &NO_PAGE) { 0 } else { id },
         }
     }
 
-    /// Whether this is that process. Costs a load.
+    /// Whether this is the process that made it. Costs one load.
     #[inline]
     pub(crate) fn is_here(self) -> bool {
         self.word.load(Ordering::Relaxed) == self.id
     }
 
-    /// Ends a process that is another one.
+    /// Ends the process if it is another one.
     #[inline]
     pub(crate) fn check(self) {
         if !self.is_here() {
@@ -113,7 +113,7 @@ fn ask(note: &Note) -> u32 {
 
 #[cold]
 fn ask_namespace(note: &Note) -> u32 {
-    // Without a page, it would be asked each time.
+    // Without a page, each check would take a system call.
     if ptr::eq(note, &NO_PAGE) {
         return UNKNOWN;
     }
@@ -128,22 +128,23 @@ fn first_note() -> &'static Note {
     let note = wiped_page().map_or(&raw const NO_PAGE, |page| page.as_ptr().cast_const());
     let null = ptr::null_mut();
     let known = NOTE.compare_exchange(null, note.cast_mut(), Ordering::AcqRel, Ordering::Acquire);
-    // Of two threads that are the first, one has mapped its page for nothing.
+    // If two threads are first at the same time, one of them has mapped its page for nothing.
     let note = known.map_or_else(|known| known.cast_const(), |_| note);
-    // SAFETY: it is a page that is never unmapped, zeroed and so a note, or the static.
+    // SAFETY: it is either a zeroed page that is never unmapped, and therefore a note, or the
+    // static.
     unsafe { &*note }
 }
 
-/// A page of zeros, which is one again in each child.
+/// A page of zeros, which is zeroed again in each child.
 fn wiped_page() -> Option<NonNull<Note>> {
-    /// An advice that there is not: a system that takes it would take any, and follow none.
+    /// An invalid advice: a system that accepts it would accept any advice, and follow none.
     const NO_ADVICE: i32 = -1;
     if cfg!(miri) {
-        // It has neither this advice nor forks.
+        // Miri has neither this advice nor forks.
         return None;
     }
-    // SAFETY: a new mapping at an address of the kernel's choice touches no memory that exists, and
-    // the advice is for that mapping alone.
+    // SAFETY: a new mapping at an address that Linux chooses touches no existing memory, and the
+    // advice is for that mapping alone.
     unsafe {
         let page = libc::mmap(
             ptr::null_mut(),
@@ -178,14 +179,14 @@ mod tests {
         assert_eq!(process_id(), std::process::id());
         let origin = Origin::here();
         assert!(origin.is_here());
-        // SAFETY: the child reads and writes one word, asks the kernel, and ends.
+        // SAFETY: the child reads and writes one word, makes a system call, and exits.
         let code = match unsafe { fork() }.unwrap() {
             ForkResult::Child => {
                 let is_its_own = !origin.is_here()
                     && process_id() == std::process::id()
                     && !origin.is_here()
                     && pid_namespace() == namespace;
-                // SAFETY: takes no memory of ours.
+                // SAFETY: uses no memory of ours.
                 unsafe { libc::_exit(i32::from(!is_its_own)) }
             }
             ForkResult::Parent { child } => waitpid(child, None).unwrap(),

@@ -8,12 +8,11 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
-/// Starts a program in a process group of its own, so that an interrupt from a terminal is not its.
-/// It is asked to end (`SIGTERM`) when the thread that calls ends. Its input and its standard error
-/// are pipes.
+/// Starts a program in its own process group, so that it gets no interrupts from the terminal. It
+/// gets `SIGTERM` when the calling thread ends. Its input and its standard error are pipes.
 ///
 /// # Errors
-/// If there is no such program, or there may be no more processes.
+/// If there is no such program, or if the OS allows no more processes.
 pub(crate) fn start(
     arguments: &[OsString],
     environment: &[(OsString, OsString)],

@@ -1,8 +1,9 @@
-//! The C library's robust mutex, as far as the library leaves it to the C library: taking it if it
-//! is free, giving it back, and being marked by the kernel when its holder dies.
+//! The C library's robust mutex. This library uses it only to take a free mutex, to release it, and
+//! to have Linux mark it when its holder dies.
 //!
-//! `pthread` keeps the list of held locks that the kernel walks when a thread dies
-//! (`Documentation/locking/robust-futexes.rst`). Models have another one (`tests/loom`).
+//! `pthread` keeps the list of held locks that Linux walks when a thread dies
+//! (`Documentation/locking/robust-futexes.rst`). The loom models replace this module
+//! (`tests/loom`).
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
@@ -15,11 +16,11 @@ use crate::error::{Error, Result};
 #[repr(C)]
 pub(crate) struct Robust(UnsafeCell<MaybeUninit<libc::pthread_mutex_t>>);
 
-// SAFETY: the mutex is made to be used by several threads and processes at once.
+// SAFETY: the mutex is initialised for use by several threads and processes at once.
 unsafe impl Sync for Robust {}
 
 impl Robust {
-    /// Makes the mutex, in zeroed memory or where one was that no thread holds, while no other
+    /// Initialises the mutex, in zeroed memory or over a mutex that no thread holds, while no other
     /// process uses it.
     pub(crate) fn init(&self, kind: Kind) -> Result<()> {
         let kind = match kind {
@@ -48,15 +49,15 @@ impl Robust {
         }
     }
 
-    /// Takes the mutex if no living thread has it.
+    /// Takes the mutex if no live thread has it.
     pub(crate) fn try_lock(&self) -> Tried {
         // SAFETY: `init` made the mutex.
         let code = unsafe { libc::pthread_mutex_trylock(self.raw()) };
         match code {
             0 => Tried::Taken,
             libc::EOWNERDEAD => {
-                // SAFETY: this thread holds the mutex, in the state that this call is for. What
-                // the lock guards is always consistent here: see its users.
+                // SAFETY: this thread holds the mutex, in the state that this call requires. The
+                // guarded data is always consistent here: see its users.
                 unsafe { libc::pthread_mutex_consistent(self.raw()) };
                 Tried::FromDead
             }
@@ -64,13 +65,13 @@ impl Robust {
         }
     }
 
-    /// Gives the mutex back, once; one that is not this thread's is left as it is.
+    /// Releases the mutex, once; does nothing if another thread holds it.
     pub(crate) fn unlock(&self) {
-        // SAFETY: `init` made the mutex, which checks whose it is.
+        // SAFETY: `init` made the mutex, which checks its holder.
         unsafe { libc::pthread_mutex_unlock(self.raw()) };
     }
 
-    /// The futex word, whose format is the kernel's.
+    /// The futex word, in Linux's format.
     pub(crate) fn word(&self) -> &AtomicU32 {
         // SAFETY: the mutex begins with its 32-bit futex word, which every process changes only
         // atomically, and lives as long as `self`.

@@ -1,4 +1,4 @@
-//! Memory that is shared with every process forked later, or with those that are given its file.
+//! Memory that is shared with every process forked later, or with processes that get its file.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -11,24 +11,24 @@ use super::atomic::{AtomicUsize, Ordering};
 use super::descriptor::above_standard;
 use crate::error::{Error, Result};
 
-/// A reservation of address space, shared by fork; memory is taken page by page on first touch.
+/// A reservation of address space, shared by fork; each page takes memory on first touch.
 ///
-/// It is reserved before the fork and as large as anything could ever need, so that it never has
-/// to be mapped again: what one process writes at an offset, the others read at the same offset.
+/// It is reserved before the fork, and large enough for any need, so that it never has to be
+/// remapped: what one process writes at an offset, the others read at the same offset.
 #[derive(Debug)]
 pub(crate) struct Region {
     base: NonNull<u8>,
     bytes: usize,
-    /// What is mapped, if it is a file without a name rather than anonymous memory.
+    /// The mapped file without a name; `None` for anonymous memory.
     file: Option<OwnedFd>,
     /// The offset of a page that stays mapped; [`NO_PAGE`] if none does.
     kept_page: AtomicUsize,
 }
 
-/// No offset of a page.
+/// Stands for no page.
 const NO_PAGE: usize = usize::MAX;
 
-/// By number, because glibc has had a function for it since 2.27 only.
+/// Called by number, because glibc has a function for it only since 2.27.
 fn new_file() -> io::Result<OwnedFd> {
     // SAFETY: the name ends with a zero.
     let fd = unsafe {
@@ -42,7 +42,7 @@ fn new_file() -> io::Result<OwnedFd> {
     }
 }
 
-/// A file that no other process can open, empty.
+/// An empty file that no other process can open.
 pub(crate) fn file_without_a_name() -> Result<OwnedFd> {
     new_file().map_err(|error| {
         Error::os(
@@ -52,19 +52,19 @@ pub(crate) fn file_without_a_name() -> Result<OwnedFd> {
     })
 }
 
-/// What is asked for: this many times the machine's memory, rounded up to a power of two, within
+/// A region requests this many times the machine's memory, rounded up to a power of two, within
 /// [`LEAST_ASKED`] and [`MOST_ASKED`]. Blocks of one size are not reused for another, so a region
-/// takes more addresses than it ever holds memory.
+/// needs more addresses than it ever holds memory.
 const TIMES_MEMORY: usize = 8;
-/// A machine with little memory may get more of it.
+/// A machine with little memory may get more later.
 const LEAST_ASKED: usize = 1 << 36;
-/// A process has 128 TiB of addresses, for all its regions.
+/// A process has 128 TiB of address space for all its regions.
 const MOST_ASKED: usize = 1 << 40;
-/// Less than this is of no use to a pool.
+/// A pool cannot work with less.
 const SMALLEST: usize = 1 << 24;
 
-/// As large as anything could ever need on this machine. Address space costs nothing; a machine
-/// that forbids overcommitment or limits address space (`ulimit -v`) gets less.
+/// Enough for any need on this machine. Address space costs nothing; a machine that forbids
+/// overcommitment or limits address space (`ulimit -v`) gets less.
 fn ample_bytes() -> usize {
     let number = |name| nix::unistd::sysconf(name).ok().flatten().unwrap_or(0) as usize;
     let memory = number(SysconfVar::_PHYS_PAGES).saturating_mul(number(SysconfVar::PAGE_SIZE));
@@ -72,29 +72,29 @@ fn ample_bytes() -> usize {
     bytes.clamp(LEAST_ASKED, MOST_ASKED).next_power_of_two()
 }
 
-// SAFETY: a region is an address that stays mapped; what threads do to the memory is the business
-// of those who give out parts of it.
+// SAFETY: a region is an address that stays mapped; code that hands out parts of the memory is
+// responsible for what threads do to it.
 unsafe impl Send for Region {}
 // SAFETY: as above.
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Reserves a `part` of what is ample on this machine, or what the system allows, down to 16
-    /// MiB; of a process's limited addresses (`ulimit -v`), at most a quarter of what is left.
+    /// Reserves one `part`th of the ample size, or what the OS allows, down to 16 MiB; if addresses
+    /// are limited (`ulimit -v`), at most a quarter of the rest.
     pub(crate) fn reserve(part: usize) -> Result<Region> {
         Region::reserve_at_most(ample_bytes() / part)
     }
 
-    /// Reserves `largest` bytes, or the largest part of it that the system allows.
+    /// Reserves `largest` bytes, or the largest part of it that the OS allows.
     pub(crate) fn reserve_at_most(largest: usize) -> Result<Region> {
         Region::largest_of(largest, |bytes| Region::map(bytes, None))
     }
 
-    /// Reserves as much as the system allows, in a file without a name, so that a process that was
-    /// not forked from this one can [`attach`](Region::attach) it.
+    /// Reserves as much as the OS allows, in a file without a name, so that a process that was not
+    /// forked from this one can [`attach`](Region::attach) it.
     pub(crate) fn reserve_file() -> Result<Region> {
         let file = file_without_a_name()?;
-        // A file beyond this limit would be answered with a signal (setrlimit(2)).
+        // Exceeding this limit would raise a signal (setrlimit(2)).
         let limit = getrlimit(Resource::RLIMIT_FSIZE).map_or(u64::MAX, |(soft, _)| soft);
         let largest = ample_bytes().min(usize::try_from(limit).unwrap_or(usize::MAX));
         Region::largest_of(largest, |bytes| {
@@ -105,7 +105,7 @@ impl Region {
         .map(|region| region.of(file))
     }
 
-    /// Maps the whole of a file that another process has reserved.
+    /// Maps a whole file that another process has reserved.
     pub(crate) fn attach(file: OwnedFd) -> Result<Region> {
         let stat = nix::sys::stat::fstat(&file)
             .map_err(|errno| Error::os("cannot look at the shared memory", errno.into()))?;
@@ -113,13 +113,13 @@ impl Region {
         Ok(region.of(file))
     }
 
-    /// Keeps the file that is mapped.
+    /// Keeps the mapped file open.
     fn of(mut self, file: OwnedFd) -> Region {
         self.file = Some(file);
         self
     }
 
-    /// The file that is mapped, if there is one.
+    /// The mapped file, if there is one.
     pub(crate) fn file(&self) -> Option<BorrowedFd<'_>> {
         self.file.as_ref().map(AsFd::as_fd)
     }
@@ -135,7 +135,7 @@ impl Region {
         }
     }
 
-    /// Takes exactly `bytes`, which is not 0.
+    /// Reserves exactly `bytes`, which is not 0.
     pub(crate) fn exactly(bytes: usize) -> Result<Region> {
         Region::map(bytes, None)
     }
@@ -151,8 +151,8 @@ impl Region {
             libc::mmap(
                 std::ptr::null_mut(),
                 bytes,
-                // Not yet: a process that locks whatever it maps (`mlockall` with `MCL_FUTURE`)
-                // would be given all of it here and now.
+                // No access yet: a process that locks all future mappings (`mlockall` with
+                // `MCL_FUTURE`) would get all of the memory here.
                 libc::PROT_NONE,
                 libc::MAP_SHARED | anonymous | libc::MAP_NORESERVE,
                 file.map_or(-1, |file| file.as_raw_fd()),
@@ -174,14 +174,13 @@ impl Region {
         Ok(region)
     }
 
-    /// Makes the mapping readable and writable, so that pages come on first touch and not
-    /// otherwise.
+    /// Makes the mapping readable and writable, such that a page takes memory only on first touch.
     fn make_usable(&self) -> Result<()> {
         let base = self.base.as_ptr().cast();
-        // SAFETY: the calls change properties of this mapping alone, which holds nothing yet.
+        // SAFETY: the calls change only properties of this mapping, which is still empty.
         let code = unsafe {
             libc::munlock(base, self.bytes);
-            // A core dump would touch every page of shared memory to look what is in it.
+            // A core dump would read, and so touch, every page of shared memory.
             libc::madvise(base, self.bytes, libc::MADV_DONTDUMP);
             libc::mprotect(base, self.bytes, libc::PROT_READ | libc::PROT_WRITE)
         };
@@ -199,14 +198,15 @@ impl Region {
         self.bytes
     }
 
-    /// Lets the page at `offset` stay when all the others go: the C library may still write to it.
+    /// Keeps the page at `offset` mapped when all others are unmapped: the C library may still
+    /// write to it.
     pub(crate) fn keep_page(&self, offset: usize) {
         let page = page_bytes();
         self.kept_page
             .store(offset / page * page, Ordering::Relaxed);
     }
 
-    /// Gives the pages of `offset .. offset + bytes` back; they read as zero afterwards.
+    /// Returns the pages of `offset .. offset + bytes` to the OS; they read as zero afterwards.
     pub(crate) fn give_back(&self, offset: usize, bytes: usize) {
         assert!(
             offset
@@ -225,7 +225,7 @@ impl Region {
     }
 }
 
-/// What stands in the way of a mapping, as far as it can be told.
+/// The error for a failed mapping, with its likely cause.
 fn no_room(bytes: usize, error: io::Error) -> Error {
     let overcommit = std::fs::read_to_string("/proc/sys/vm/overcommit_memory");
     let hint = if error.raw_os_error() == Some(libc::EAGAIN) {
@@ -244,7 +244,7 @@ fn no_room(bytes: usize, error: io::Error) -> Error {
     )
 }
 
-/// How many bytes of addresses this process may have, if that is limited.
+/// The limit of this process's address space, if any.
 fn address_limit() -> Option<usize> {
     match getrlimit(Resource::RLIMIT_AS) {
         Ok((soft, _)) if soft != nix::sys::resource::RLIM_INFINITY => Some(soft as usize),
@@ -252,13 +252,13 @@ fn address_limit() -> Option<usize> {
     }
 }
 
-/// How much of this process's addresses a region may take, so that something is left for the
-/// process itself, and for the next region.
+/// How much of this process's address space a region may take, so that enough is left for the
+/// process itself and for further regions.
 fn share_of_addresses() -> usize {
     let Some(limit) = address_limit() else {
         return usize::MAX;
     };
-    // The first number is how many pages of addresses are taken (proc(5)).
+    // The first number is the size of the used address space in pages (proc(5)).
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: usize = statm
         .split(' ')
@@ -266,7 +266,7 @@ fn share_of_addresses() -> usize {
         .and_then(|n| n.parse().ok())
         .unwrap_or(0);
     let left = limit.saturating_sub(pages * page_bytes());
-    // A power of two, which halves well.
+    // A power of two, which can be halved repeatedly.
     1 << (left / 4).max(SMALLEST).ilog2()
 }
 

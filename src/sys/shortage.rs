@@ -1,10 +1,10 @@
-//! Tells an abort for lack of memory from any other.
+//! Distinguishes an abort for lack of memory from any other.
 //!
-//! When an allocation fails, Rust prints so and aborts: on stable, no code of ours runs in between.
-//! What is left is the stack. Somewhere near its end stands the address to which `abort` would
-//! return into the part of std that handles such a failure, and that address stands on no other
-//! stack. To learn it, two children of this process abort, one of them by such a failure, and each
-//! says where it was called from: the first caller that the other has not is the one.
+//! When an allocation fails, Rust prints a message and aborts: on stable, none of our code runs in
+//! between. Only the stack remains. Near its end is the address at which `abort` would return into
+//! the part of std that handles such a failure, and no other stack contains that address. To learn
+//! it, two children of this process abort, one of them by such a failure, and each lists its
+//! callers: the first caller that the other lacks is the address.
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::ffi::c_void;
@@ -19,23 +19,23 @@ use nix::unistd::{ForkResult, fork, pipe};
 
 use super::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-/// What this process does when it is refused memory; null if nothing.
+/// How this process reports that it was refused memory; null if it does not.
 static SHORTAGE: AtomicPtr<Report> = AtomicPtr::new(ptr::null_mut());
 
 struct Report {
     /// Set to 1 before the process ends.
     word: *const AtomicU32,
-    /// Where `abort` would return to.
+    /// The address to which `abort` would return.
     caller: usize,
 }
 
-/// How much of the stack is looked at. `abort` itself takes some 600 bytes of it (glibc 2.28 to
-/// 2.41); what lies above every stack's first function is more than this.
+/// How much of the stack to search. `abort` itself takes about 600 bytes of it (glibc 2.28 to
+/// 2.41); above its first function, every stack has more than this.
 const LOOKED_AT_BYTES: usize = 2048;
-/// How many callers a child lists.
+/// The maximum number of callers that a child lists.
 const MAX_CALLERS: usize = 64;
 
-/// From now on, an abort of this process because it was refused memory sets `word` to 1 first. A
+/// From now on, if this process aborts because it was refused memory, it first sets `word` to 1. A
 /// child that this process forks reports in its place.
 ///
 /// # Safety
@@ -54,8 +54,8 @@ pub(crate) unsafe fn report(word: &AtomicU32) {
     let look = SigHandler::SigAction(look);
     let flags = SaFlags::SA_SIGINFO | SaFlags::SA_RESETHAND;
     let action = SigAction::new(look, flags, SigSet::empty());
-    // SAFETY: the handler reads its own stack and stores to an atomic, which a signal handler may.
-    // When it returns, `abort` goes on and ends the process by the signal.
+    // SAFETY: the handler reads its own stack and stores to an atomic, which a signal handler may
+    // do. When it returns, `abort` continues and ends the process by the signal.
     let _ = unsafe { sigaction(Signal::SIGABRT, &action) };
 }
 
@@ -64,7 +64,7 @@ extern "C" fn look(_: i32, _: *mut libc::siginfo_t, context: *mut c_void) {
     let Some(report) = (unsafe { SHORTAGE.load(Ordering::Acquire).as_ref() }) else {
         return;
     };
-    // SAFETY: the system passes the interrupted state, whose stack has this much and more.
+    // SAFETY: the OS passes the interrupted state, whose stack is larger than this.
     let stack = unsafe {
         let start = stack_pointer(&*context.cast::<libc::ucontext_t>());
         std::slice::from_raw_parts(start, LOOKED_AT_BYTES / size_of::<usize>())
@@ -102,8 +102,8 @@ unsafe fn callers(end: fn() -> !) -> Vec<usize> {
             // thread.
             unsafe {
                 libc::dup2(writer.as_raw_fd(), libc::STDOUT_FILENO);
-                // What fails to print is not printed: no text, and no search for the callers'
-                // names.
+                // Printing to a full device fails: no text appears, and no time is spent on the
+                // callers' names.
                 let full = libc::open(c"/dev/full".as_ptr(), libc::O_WRONLY);
                 libc::dup2(full, libc::STDERR_FILENO);
                 let _ = sigaction(Signal::SIGABRT, &action);
@@ -124,14 +124,14 @@ unsafe fn callers(end: fn() -> !) -> Vec<usize> {
     }
 }
 
-/// Writes this process's callers to its standard output, and ends it.
+/// Writes this process's callers to its standard output, and exits.
 extern "C" fn list(_: i32) {
     let mut callers = Callers {
         n: 0,
         addresses: [0; MAX_CALLERS],
     };
-    // SAFETY: the visitor gets the list that it is given, and the process ends here, whatever
-    // unwinding would have left.
+    // SAFETY: the visitor gets the list passed here, and the process exits here, so nothing unwinds
+    // further.
     unsafe {
         _Unwind_Backtrace(visit, (&raw mut callers).cast());
         let n_bytes = callers.n * size_of::<usize>();
@@ -160,7 +160,7 @@ extern "C" fn visit(context: *mut c_void, callers: *mut c_void) -> libc::c_int {
     0
 }
 
-// The unwinder that every Rust program has for its panics (Itanium C++ ABI, exception handling).
+// The unwinder of every Rust program's panics (Itanium C++ ABI, exception handling).
 unsafe extern "C-unwind" {
     fn _Unwind_Backtrace(
         visit: extern "C" fn(*mut c_void, *mut c_void) -> libc::c_int,

@@ -1,4 +1,4 @@
-//! Threads by their ids: the calling one, and whether another has ended.
+//! Threads by id: the calling one, and whether another has ended.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,37 +7,36 @@ use nix::errno::Errno;
 
 use super::child;
 
-/// The calling thread, by the system's id. (glibc has had a function for it since 2.30 only, and on
-/// a cluster's nodes it may be 2.17.)
+/// The calling thread's id in the OS. (glibc has a function for it only since 2.30, and a cluster's
+/// nodes may have 2.17.)
 pub(crate) fn thread_id() -> u32 {
     // SAFETY: has no preconditions.
     unsafe { libc::syscall(libc::SYS_gettid) as u32 }
 }
 
-/// A number of the calling thread's, which threads that live at the same time seldom share. Asks no
-/// one, so that it costs nothing.
+/// A hash of the calling thread, which live threads seldom share. It needs no system call, so it
+/// costs nothing.
 pub(crate) fn thread_hash() -> u64 {
     // SAFETY: has no preconditions.
     let address = unsafe { libc::pthread_self() } as u64;
-    // Stacks lie whole pages apart (Knuth's multiplicative hashing, TAOCP 6.4).
+    // Stacks are whole pages apart (Knuth's multiplicative hashing, TAOCP 6.4).
     (address >> 12).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
 }
 
-/// How to look whether a thread has ended.
+/// How to check whether a thread has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// In less than a microsecond: a process that was not reaped is known for dead only by its
-    /// parent.
+    /// In less than a microsecond; only its parent sees an unreaped process as dead.
     Quick,
-    /// In `/proc` too, where it is mounted.
+    /// Also in `/proc`, if it is mounted.
     Thorough,
 }
 
-/// Whether a thread has ended. Its id is one of this process's own pid namespace.
+/// Whether a thread has ended. Its id belongs to this process's pid namespace.
 pub(crate) fn has_ended(tid: u32, look: Look) -> bool {
     let tid = tid as i32;
-    // SAFETY: the calls take numbers and a record of their own; signal 0 only asks whether there is
-    // such a thread.
+    // SAFETY: the calls take numbers and a local record; signal 0 only checks whether there is such
+    // a thread.
     unsafe {
         if libc::syscall(libc::SYS_tkill, tid, 0) == -1 {
             return Errno::last() == Errno::ESRCH;
@@ -51,12 +50,12 @@ pub(crate) fn has_ended(tid: u32, look: Look) -> bool {
     look == Look::Thorough && child::is_zombie(tid)
 }
 
-/// How long a thread has to sleep to be taken for one that goes on sleeping: one that is about to
-/// end may wait for a lock.
+/// How long a thread must sleep to count as sleeping: a thread that is about to end may briefly
+/// wait for a lock.
 const SLEEPS_FOR: Duration = Duration::from_micros(30);
 
-/// Whether this process has another thread that sleeps, and not for a moment only; false where
-/// `/proc` does not tell.
+/// Whether this process has another thread that sleeps for more than a moment; false if `/proc`
+/// does not say.
 pub(crate) fn another_sleeps() -> bool {
     let Ok(threads) = std::fs::read_dir("/proc/self/task") else {
         return false;
@@ -75,10 +74,10 @@ pub(crate) fn another_sleeps() -> bool {
     })
 }
 
-/// Whether the `stat` of a thread says that it sleeps.
+/// Whether a thread sleeps, according to its `stat` file.
 fn sleeps(stat: &Path) -> bool {
     let stat = std::fs::read_to_string(stat).unwrap_or_default();
-    // The state stands behind the name, which may hold anything (proc(5)).
+    // The state follows the name, which may contain any character (proc(5)).
     let behind_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
     behind_name.starts_with('S')
 }
@@ -106,7 +105,7 @@ mod tests {
         let has_ended = |tid| has_ended(tid, Look::Thorough);
         assert!(!has_ended(thread_id()) && !has_ended(1));
         let ended = std::thread::spawn(thread_id).join().unwrap();
-        // `join` returns before the kernel has taken the thread off its books.
+        // `join` returns before the OS has removed the thread.
         while !has_ended(ended) {
             std::thread::yield_now();
         }

@@ -1,11 +1,11 @@
-//! A value of one thread's that others may carry about.
+//! A value that belongs to one thread, but may be moved to others.
 
 use std::mem::ManuallyDrop;
 use std::thread::{self, ThreadId};
 
-/// A value that only the thread that made it can reach. What holds one is `Send` and `Sync`,
-/// whatever the value is. Dropped by another thread, the value is leaked: it may be of a type whose
-/// destructor only its own thread may run.
+/// A value that only the thread that made it can access. The wrapper is `Send` and `Sync`, whatever
+/// the value is. If another thread drops it, the value is leaked: perhaps only its own thread may
+/// run its destructor.
 pub(crate) struct ThreadBound<T> {
     thread: ThreadId,
     value: ManuallyDrop<T>,
@@ -20,7 +20,7 @@ impl<T> ThreadBound<T> {
         }
     }
 
-    /// Whether the calling thread is the value's.
+    /// Whether the value belongs to the calling thread.
     pub(crate) fn is_here(&self) -> bool {
         self.thread == thread::current().id()
     }
@@ -40,7 +40,7 @@ impl<T> Drop for ThreadBound<T> {
     }
 }
 
-// SAFETY: no thread but the value's own gets at it; an id is never given to a second thread
+// SAFETY: only the value's own thread accesses it; no second thread ever gets the same id
 // (std::thread::ThreadId).
 unsafe impl<T> Send for ThreadBound<T> {}
 // SAFETY: as above.

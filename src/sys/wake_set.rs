@@ -1,5 +1,5 @@
-//! One descriptor that is readable when an eventfd is set, one of some processes has ended, or a
-//! time is over (epoll(7)).
+//! One descriptor that is readable when an eventfd is set, one of several processes has ended, or a
+//! timer has expired (epoll(7)).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,18 +14,18 @@ use super::descriptor::above_standard;
 use super::eventfd::EventFd;
 use super::leash::pidfd;
 
-/// How many events are taken at once.
+/// The number of events taken at once.
 const N_EVENTS: usize = 64;
 
-/// The set. Forked children have copies of its descriptors, which change nothing here: what leaves
-/// the set is taken out of it, and not only closed.
+/// The set. Forked children's copies of its descriptors change nothing here: a descriptor that
+/// leaves the set is removed from it, not only closed.
 #[derive(Debug)]
 pub(crate) struct WakeSet {
     epoll: Epoll,
     timer: TimerFd,
     /// The pidfds of processes, by their ids. Before Linux 5.3 there are none.
     processes: BTreeMap<i32, OwnedFd>,
-    /// Since when the timer runs, and for how long.
+    /// When the timer started, and its duration.
     armed: Option<(Instant, Duration)>,
 }
 
@@ -54,8 +54,8 @@ impl WakeSet {
         above_standard(self.epoll.0.try_clone()?)
     }
 
-    /// Adds a process, whose id is its as long as it is in the set. One that cannot be added is
-    /// noticed when the time is over.
+    /// Adds a process, which keeps its id while it is in the set. The end of one that cannot be
+    /// added is noticed when the timer expires.
     pub(crate) fn add(&mut self, pid: i32) {
         // Reported once: the process stays ended until it is removed.
         let once = EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT;
@@ -74,7 +74,7 @@ impl WakeSet {
         }
     }
 
-    /// Has the descriptor become readable after so long, unless that is so earlier anyway.
+    /// Makes the descriptor readable after this time at the latest.
     pub(crate) fn arm(&mut self, after: Duration) {
         let now = Instant::now();
         let ends = |(since, length): (Instant, Duration)| since + length;
@@ -85,19 +85,20 @@ impl WakeSet {
         // A time of 0 would stop the timer.
         let after = TimeSpec::from_duration(after.max(Duration::from_nanos(1)));
         let flags = TimerSetTimeFlags::empty();
-        // A clock of the system's that always is there takes any time.
+        // This clock always exists and accepts any time.
         let _ = self.timer.set(Expiration::OneShot(after), flags);
     }
 
-    /// How long the timer has run, and was to run, if that is over. It can be armed again then.
+    /// How long the timer ran, and its intended duration, if it has expired. It can then be armed
+    /// again.
     pub(crate) fn take_overslept(&mut self) -> Option<(Duration, Duration)> {
         let is_over = |&mut (since, length): &mut (Instant, Duration)| since.elapsed() >= length;
         let (since, length) = self.armed.take_if(is_over)?;
         Some((since.elapsed(), length))
     }
 
-    /// Makes the descriptor unreadable until something happens again, and stops the timer. Returns
-    /// whether a process has ended.
+    /// Makes the descriptor unreadable until the next event, and stops the timer. Returns whether a
+    /// process has ended.
     pub(crate) fn clear(&mut self, eventfd: &EventFd) -> bool {
         eventfd.clear();
         self.armed = None;
