@@ -97,6 +97,9 @@ impl Prediction {
 
     /// A measured number of the same kind.
     fn shown_measured(&self, value: f64) -> String {
+        if !value.is_finite() {
+            return "—".to_owned();
+        }
         let is_whole = matches!(self.kind, Kind::Count) && value.fract() == 0.0;
         let number = if is_whole || value == 0.0 {
             value.to_string()
@@ -193,6 +196,16 @@ impl From<f64> for Measured {
         Measured {
             value,
             conclusive: true,
+        }
+    }
+}
+
+/// What this system cannot tell judges no prediction.
+impl From<Option<usize>> for Measured {
+    fn from(count: Option<usize>) -> Measured {
+        Measured {
+            value: count.map_or(f64::NAN, |count| count as f64),
+            conclusive: count.is_some(),
         }
     }
 }
@@ -418,6 +431,14 @@ mod tests {
             .against(0.0)
             .misconception(50, "the child has a copy.");
         assert!(said(&two).contains("This is the misconception: the child"));
+    }
+
+    #[test]
+    fn what_the_system_does_not_tell_judges_nothing() {
+        let guess = predict("pages:", 16).count();
+        assert!(said(&guess.against(Some(16))).contains("Exactly right"));
+        let text = said(&guess.against(None).misconception(16, "wrong"));
+        assert!(text.contains("measured: —. Inconclusive"), "{text}");
     }
 
     #[test]

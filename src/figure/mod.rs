@@ -27,6 +27,7 @@
 //! | [`Matrix`] | which of a few ways is best for each of a few things |
 //! | [`Raster`] | a grid of numbers as an image |
 //! | [`Timeline`] | who did what when: a row for each worker |
+//! | [`Pages`] | which pages of its memory a process shares, before a fork, after it, after each write |
 //! | [`Slider`] | one of these for each setting of a slider, to be moved through |
 //! | [`Diagram`] | boxes and arrows, without numbers |
 
@@ -37,6 +38,7 @@ mod diagram;
 mod line;
 mod matrix;
 pub(crate) mod number;
+mod pages;
 mod raster;
 mod slider;
 mod stacked;
@@ -53,6 +55,7 @@ pub use diagram::{BoxLook, Diagram};
 pub use line::Line;
 pub use matrix::Matrix;
 pub use number::Unit;
+pub use pages::{PageState, Pages, Photograph};
 pub use raster::Raster;
 pub use slider::{Slider, Sliding};
 pub use stacked::Stacked;

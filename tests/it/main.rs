@@ -28,6 +28,7 @@ mod loky;
 mod maps;
 mod memory;
 mod orders;
+mod pages;
 mod parallel;
 mod plugins;
 mod pools;
@@ -85,6 +86,7 @@ fn main() {
         ("exhaustion", exhaustion::TESTS),
         ("memory", memory::TESTS),
         ("processes", processes::TESTS),
+        ("pages", pages::TESTS),
         ("progress", progress::TESTS),
         ("shared", shared::TESTS),
         ("sync", sync::TESTS),

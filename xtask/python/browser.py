@@ -114,9 +114,34 @@ def moves(page, slider):
     return slider.input_value() != before
 
 
-def keyboard(page):
-    """Tries everything that folds and every slider with the keyboard alone."""
+def schedules(page):
+    """Plays the schedules that a figure has as examples, with the keyboard alone: each must come to what it says."""
     complaints = []
+    for figure in page.locator("[data-scheduler]").all():
+        if not figure.locator("[data-play]").is_visible():
+            complaints.append("a scheduler has no buttons")
+            continue
+        examples = figure.locator("[data-example]").all()
+        for example in examples:
+            schedule, outcome = example.text_content().strip(), example.get_attribute("data-outcome")
+            figure.locator("[data-restart]").focus()
+            page.keyboard.press("Enter")
+            for thread in schedule:
+                page.keyboard.press(thread.lower())
+            found, shown = figure.get_attribute("data-outcome"), figure.locator("[data-schedule]").inner_text()
+            if (found, shown) != (outcome, schedule):
+                complaints.append(f"the schedule {schedule} comes to {found} after {shown}, and should to {outcome}")
+            page.keyboard.press("Backspace")
+            if figure.get_attribute("data-outcome") != "Unfinished":
+                complaints.append(f"one back from {schedule} is no step back")
+        if not examples:
+            complaints.append("a scheduler has no examples")
+    return complaints
+
+
+def keyboard(page):
+    """Tries everything that folds, every slider and every scheduler with the keyboard alone."""
+    complaints = schedules(page)
     for summary in page.locator("details > summary").all():
         details = summary.locator("xpath=..")
         if not summary.is_visible():
