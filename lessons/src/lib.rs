@@ -29,6 +29,7 @@
 
 mod calls;
 mod compare;
+mod forks;
 mod judges;
 mod pages;
 mod pictures;
@@ -47,6 +48,7 @@ mod sweep;
 
 pub use calls::{Called, called};
 pub use compare::{Cases, Comparison, Verdict, compare};
+pub use forks::{ForkPuzzle, ForkRun, ForkWatch};
 pub use judges::{Checked, check};
 pub use pages::use_ordinary_pages;
 pub use pictures::{amdahl_bars, chunks_on_a_board, circle_of_locks, copy_on_write, memories};

@@ -3,5 +3,5 @@
 mod fork;
 mod spawn;
 
-pub use fork::{Child, ChildGuard, Fork, fork};
+pub use fork::{Child, ChildGuard, Exit, Fork, fork};
 pub use spawn::Process;
