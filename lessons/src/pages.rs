@@ -8,8 +8,8 @@ use nix::unistd::{SysconfVar, sysconf};
 /// Has Linux give this process, and the children that it will fork, memory in ordinary pages only,
 /// and answers with their size in bytes.
 ///
-/// Where huge pages (2 MB) are on, a fork copies a page table 512 times as short, and a write by a
-/// child copies 2 MB instead of 4 KB: what a lesson says of the cost of a page could not be seen.
+/// Where huge pages (2 MB) are on, a fork copies a page table 512 times as short, and the first
+/// write by a child splits such a page: what a lesson says of the cost of a page could not be seen.
 /// The setting stays until the process ends. Memory that has huge pages already keeps them.
 ///
 /// # Errors

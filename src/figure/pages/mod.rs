@@ -36,7 +36,10 @@ use super::{Slider, Sliding};
 ///   shared before you fork. Photograph memory that the same cell has written, or switch the
 ///   snapshots off with `%checkpoint off`.
 /// - A huge page (2 MB) is photographed as the ordinary pages that it is made of, and the
-///   description says how much of the memory has them.
+///   description says how much of the memory lies in such pages. Linux copies 4 KiB when one of
+///   them is written, and splits the huge page of the process that writes. Of the other process it
+///   is less exact: Linux 6.18 says that it has the whole huge page alone, though all but one
+///   of its pages are still shared.
 ///
 /// # Fork safety
 /// Made for it: see above. A child that has no right to read its parent's pages (it has changed
