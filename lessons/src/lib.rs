@@ -55,7 +55,7 @@ pub use pictures::{amdahl_bars, chunks_on_a_board, circle_of_locks, copy_on_writ
 pub use predict::{Judged, Measured, Prediction, predict};
 pub use processes::{RunBy, by_children, by_workers, run_by};
 pub use race::{Race, race};
-pub use scheduler::{Outcome, Replay, TwoThreads};
+pub use scheduler::{Replay, ScheduleEnd, TwoThreads};
 pub use session::{Session, session};
 pub use shares::{Shares, shares};
 pub use sliders::{

@@ -101,7 +101,7 @@ impl ForkWatch {
         let events = self.events();
         let lanes = lanes(&events, self.first_pid);
         let step = (RIGHT - LEFT) / events.len().max(1) as f64;
-        let x = |moment: usize| LEFT + step * (moment as f64 + 0.5);
+        let x = |moment: usize| (LEFT + step * (moment as f64 + 0.5)).min(RIGHT);
         let y = |lane: usize| TOP + LANE_STEP * lane as f64;
         let index = |pid: i32| lanes.iter().position(|lane| lane.pid == pid).unwrap_or(0);
         let bottom = y(lanes.len());

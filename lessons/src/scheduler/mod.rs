@@ -10,7 +10,7 @@ mod script;
 
 use std::fmt;
 
-pub use model::Outcome;
+pub use model::ScheduleEnd;
 pub use replay::Replay;
 
 use model::{Step, Steps, schedules};
@@ -22,18 +22,18 @@ use crate::show;
 ///
 /// # Example
 /// ```
-/// use forklore_course::{Outcome, TwoThreads};
+/// use forklore_course::{ScheduleEnd, TwoThreads};
 ///
 /// let adding = TwoThreads::adding();
 /// assert_eq!(adding.outcomes().len(), 20);
-/// assert_eq!(adding.replay("AAABBB").outcome(), Outcome::Right);
-/// assert_eq!(adding.replay("ABABAB").outcome(), Outcome::Lost);
+/// assert_eq!(adding.replay("AAABBB").outcome(), ScheduleEnd::Right);
+/// assert_eq!(adding.replay("ABABAB").outcome(), ScheduleEnd::Lost);
 /// ```
 #[derive(Clone)]
 pub struct TwoThreads {
     title: &'static str,
     steps: Steps,
-    outcomes: Vec<(String, Outcome)>,
+    outcomes: Vec<(String, ScheduleEnd)>,
 }
 
 impl TwoThreads {
@@ -82,7 +82,7 @@ impl TwoThreads {
 
     /// Every schedule that there can be, as the letters of the threads in the order of their turns,
     /// and what it comes to. A thread that waits for a lock gets no turn until the lock is free.
-    pub fn outcomes(&self) -> &[(String, Outcome)] {
+    pub fn outcomes(&self) -> &[(String, ScheduleEnd)] {
         &self.outcomes
     }
 
@@ -95,13 +95,13 @@ impl TwoThreads {
         replay::replay(&self.steps, schedule)
     }
 
-    fn number_of(&self, outcome: Outcome) -> usize {
+    fn number_of(&self, outcome: ScheduleEnd) -> usize {
         let outcomes = self.outcomes.iter();
         outcomes.filter(|(_, found)| *found == outcome).count()
     }
 
     /// The shortest schedule that comes to this.
-    fn example(&self, outcome: Outcome) -> Option<&str> {
+    fn example(&self, outcome: ScheduleEnd) -> Option<&str> {
         let of_it = self.outcomes.iter().filter(|(_, found)| *found == outcome);
         let shortest = of_it.min_by_key(|(schedule, _)| schedule.len());
         shortest.map(|(schedule, _)| schedule.as_str())

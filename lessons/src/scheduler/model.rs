@@ -20,7 +20,7 @@ pub(super) type Steps = [Vec<Step>; 2];
 
 /// What a schedule came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ScheduleEnd {
     /// Both threads have ended, and the result is what it should be.
     Right,
     /// Both threads have ended, and an addition is lost.
@@ -98,13 +98,13 @@ impl State {
         self.done[thread] += 1;
     }
 
-    pub(super) fn outcome(&self, steps: &Steps) -> Outcome {
+    pub(super) fn outcome(&self, steps: &Steps) -> ScheduleEnd {
         let is_there = |thread: &usize| self.next(steps, *thread).is_some();
         match (0..2).filter(is_there).count() {
-            0 if self.count == self.count_expected(steps) => Outcome::Right,
-            0 => Outcome::Lost,
-            _ if (0..2).any(|thread| self.is_ready(steps, thread)) => Outcome::Unfinished,
-            _ => Outcome::Deadlock,
+            0 if self.count == self.count_expected(steps) => ScheduleEnd::Right,
+            0 => ScheduleEnd::Lost,
+            _ if (0..2).any(|thread| self.is_ready(steps, thread)) => ScheduleEnd::Unfinished,
+            _ => ScheduleEnd::Deadlock,
         }
     }
 
@@ -116,15 +116,15 @@ impl State {
 
 /// Every schedule that can be, as letters, and what it comes to. A thread that waits for a lock
 /// gets no turn until the lock is free.
-pub(super) fn schedules(steps: &Steps) -> Vec<(String, Outcome)> {
+pub(super) fn schedules(steps: &Steps) -> Vec<(String, ScheduleEnd)> {
     let mut found = Vec::new();
     follow(steps, &State::start(), String::new(), &mut found);
     found
 }
 
-fn follow(steps: &Steps, state: &State, so_far: String, found: &mut Vec<(String, Outcome)>) {
+fn follow(steps: &Steps, state: &State, so_far: String, found: &mut Vec<(String, ScheduleEnd)>) {
     match state.outcome(steps) {
-        Outcome::Unfinished => {}
+        ScheduleEnd::Unfinished => {}
         outcome => {
             found.push((so_far, outcome));
             return;
@@ -165,7 +165,7 @@ mod tests {
         [ADDING.to_vec(), ADDING.to_vec()]
     }
 
-    fn number_of(steps: &Steps, outcome: Outcome) -> usize {
+    fn number_of(steps: &Steps, outcome: ScheduleEnd) -> usize {
         let all = schedules(steps);
         all.iter().filter(|(_, found)| *found == outcome).count()
     }
@@ -176,11 +176,11 @@ mod tests {
         assert_eq!(all.len(), 20);
         let right: Vec<&str> = all
             .iter()
-            .filter(|(_, outcome)| *outcome == Outcome::Right)
+            .filter(|(_, outcome)| *outcome == ScheduleEnd::Right)
             .map(|(letters, _)| letters.as_str())
             .collect();
         assert_eq!(right, ["AAABBB", "BBBAAA"]);
-        assert_eq!(number_of(&adding(), Outcome::Lost), 18);
+        assert_eq!(number_of(&adding(), ScheduleEnd::Lost), 18);
     }
 
     #[test]
@@ -193,7 +193,7 @@ mod tests {
         let steps = [locked.clone(), locked];
         let all = schedules(&steps);
         assert!(all.len() > 2, "{all:?}");
-        assert_eq!(number_of(&steps, Outcome::Right), all.len());
+        assert_eq!(number_of(&steps, ScheduleEnd::Right), all.len());
     }
 
     #[test]
@@ -208,9 +208,9 @@ mod tests {
             ]
         };
         let crossed = [transfer(0, 1), transfer(1, 0)];
-        assert!(number_of(&crossed, Outcome::Deadlock) > 0);
-        assert!(number_of(&crossed, Outcome::Right) > 0);
+        assert!(number_of(&crossed, ScheduleEnd::Deadlock) > 0);
+        assert!(number_of(&crossed, ScheduleEnd::Right) > 0);
         let alike = [transfer(0, 1), transfer(0, 1)];
-        assert_eq!(number_of(&alike, Outcome::Deadlock), 0);
+        assert_eq!(number_of(&alike, ScheduleEnd::Deadlock), 0);
     }
 }

@@ -2,12 +2,12 @@
 //! it, examples of schedules are read as a table.
 
 use super::TwoThreads;
-use super::model::{ACCOUNT, AMOUNT, COUNT, Outcome, Step, letter};
+use super::model::{ACCOUNT, AMOUNT, COUNT, ScheduleEnd, Step, letter};
 use super::script::SCRIPT;
 use crate::show::escape;
 
 /// The outcomes, in the order in which they are explained.
-const OUTCOMES: [Outcome; 3] = [Outcome::Right, Outcome::Lost, Outcome::Deadlock];
+const OUTCOMES: [ScheduleEnd; 3] = [ScheduleEnd::Right, ScheduleEnd::Lost, ScheduleEnd::Deadlock];
 
 pub(super) fn html(threads: &TwoThreads) -> String {
     format!(
@@ -115,12 +115,12 @@ fn outcomes(threads: &TwoThreads) -> String {
     )
 }
 
-fn in_words(outcome: Outcome) -> &'static str {
+fn in_words(outcome: ScheduleEnd) -> &'static str {
     match outcome {
-        Outcome::Right => "as it should be",
-        Outcome::Lost => "an addition is lost",
-        Outcome::Deadlock => "deadlock",
-        Outcome::Unfinished => "steps are left",
+        ScheduleEnd::Right => "as it should be",
+        ScheduleEnd::Lost => "an addition is lost",
+        ScheduleEnd::Deadlock => "deadlock",
+        ScheduleEnd::Unfinished => "steps are left",
     }
 }
 

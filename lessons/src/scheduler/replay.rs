@@ -6,13 +6,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::thread;
 
-use super::model::{ACCOUNT, AMOUNT, COUNT, Outcome, Step, Steps, letter};
+use super::model::{ACCOUNT, AMOUNT, COUNT, ScheduleEnd, Step, Steps, letter};
 use crate::show::{self, GREEN, ORANGE};
 
 /// What two threads did that kept to a schedule. The last expression of a cell: shows it.
 #[derive(Clone, PartialEq)]
 pub struct Replay {
-    outcome: Outcome,
+    outcome: ScheduleEnd,
     lines: Vec<Line>,
     /// What is wrong with the schedule, or left to do.
     remarks: Vec<String>,
@@ -107,7 +107,7 @@ pub(super) fn replay(steps: &Steps, schedule: &str) -> Replay {
         (lines, stuck)
     });
     let outcome = outcome(&memory, steps, stuck, left);
-    if outcome == Outcome::Unfinished {
+    if outcome == ScheduleEnd::Unfinished {
         let unfinished = (0..2).filter(|thread| left[*thread] > 0);
         remarks.extend(unfinished.map(|thread| {
             format!(
@@ -201,7 +201,7 @@ impl Memory {
     }
 }
 
-fn outcome(memory: &Memory, steps: &Steps, stuck: [bool; 2], left: [usize; 2]) -> Outcome {
+fn outcome(memory: &Memory, steps: &Steps, stuck: [bool; 2], left: [usize; 2]) -> ScheduleEnd {
     let n_stores = steps
         .iter()
         .flatten()
@@ -209,30 +209,32 @@ fn outcome(memory: &Memory, steps: &Steps, stuck: [bool; 2], left: [usize; 2]) -
         .count();
     let count = memory.count.load(SeqCst);
     match (left, stuck) {
-        ([0, 0], _) if count == COUNT + n_stores as u64 => Outcome::Right,
-        ([0, 0], _) => Outcome::Lost,
-        (_, [true, true]) => Outcome::Deadlock,
-        _ => Outcome::Unfinished,
+        ([0, 0], _) if count == COUNT + n_stores as u64 => ScheduleEnd::Right,
+        ([0, 0], _) => ScheduleEnd::Lost,
+        (_, [true, true]) => ScheduleEnd::Deadlock,
+        _ => ScheduleEnd::Unfinished,
     }
 }
 
 impl Replay {
     /// What the schedule came to.
-    pub fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> ScheduleEnd {
         self.outcome
     }
 
     fn sentence(&self) -> String {
         let result = &self.result;
         match self.outcome {
-            Outcome::Right => format!("Both threads have ended, and nothing is lost ({result})."),
-            Outcome::Lost => {
+            ScheduleEnd::Right => {
+                format!("Both threads have ended, and nothing is lost ({result}).")
+            }
+            ScheduleEnd::Lost => {
                 format!("Both threads have ended, and an addition is lost ({result}).")
             }
-            Outcome::Deadlock => {
+            ScheduleEnd::Deadlock => {
                 "Deadlock: each thread waits for the lock that the other holds.".to_owned()
             }
-            Outcome::Unfinished => "The schedule ends before the threads do.".to_owned(),
+            ScheduleEnd::Unfinished => "The schedule ends before the threads do.".to_owned(),
         }
     }
 
@@ -259,8 +261,8 @@ impl Replay {
             format!("{} {remarks}", self.sentence()).trim(),
         ));
         let (colour, mark) = match self.outcome {
-            Outcome::Right => (GREEN, "Right:"),
-            Outcome::Unfinished => (ORANGE, "Unfinished:"),
+            ScheduleEnd::Right => (GREEN, "Right:"),
+            ScheduleEnd::Unfinished => (ORANGE, "Unfinished:"),
             _ => (ORANGE, "Wrong:"),
         };
         let boxed = show::boxed(colour, mark, &body);
@@ -310,7 +312,7 @@ mod tests {
     #[test]
     fn a_schedule_that_is_wrong_is_said_to_be() {
         let replayed = TwoThreads::adding().replay("a A ax");
-        assert_eq!(replayed.outcome(), Outcome::Unfinished);
+        assert_eq!(replayed.outcome(), ScheduleEnd::Unfinished);
         let text = format!("{replayed:?}");
         assert!(
             text.contains("`x` is no thread") && text.contains("thread A stores 42"),
@@ -334,6 +336,6 @@ mod tests {
         assert!(text.contains("thread B waits for lock 0"), "{text}");
         assert!(text.contains("nothing is lost (count: 43)"), "{text}");
         let deadlock = TwoThreads::transferring().replay("ABAB");
-        assert_eq!(deadlock.outcome(), Outcome::Deadlock, "{deadlock:?}");
+        assert_eq!(deadlock.outcome(), ScheduleEnd::Deadlock, "{deadlock:?}");
     }
 }
