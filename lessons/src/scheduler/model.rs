@@ -145,12 +145,12 @@ impl Step {
     /// What a thread is about to do.
     pub(super) fn name(self) -> String {
         match self {
-            Step::Load => "load the count".to_owned(),
+            Step::Load => "load".to_owned(),
             Step::Add => "add 1".to_owned(),
-            Step::Store => "store the count".to_owned(),
+            Step::Store => "store".to_owned(),
             Step::Lock(lock) => format!("lock {lock}"),
             Step::Unlock(lock) => format!("unlock {lock}"),
-            Step::Move(from, to) => format!("move {AMOUNT} from {from} to {to}"),
+            Step::Move(_, to) => format!("move {AMOUNT} to {to}"),
         }
     }
 }

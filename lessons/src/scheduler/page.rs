@@ -148,7 +148,7 @@ mod tests {
         let (before, _) = html.split_once("<script>").unwrap();
         for part in [
             "<div data-play hidden>",
-            "load the count",
+            "data-step style=\"padding:.1em .3em;list-style-position:inside\">load<",
             "count: 41",
             "<details data-outcomes open>",
             "<td>18</td><td data-example data-outcome=\"Lost\"><code>",
@@ -168,7 +168,7 @@ mod tests {
     fn the_text_says_what_all_schedules_come_to() {
         let text = format!("{:?}", TwoThreads::transferring());
         assert!(
-            text.contains("thread A: lock 0, lock 1, move 10 from 0 to 1"),
+            text.contains("thread A: lock 0, lock 1, move 10 to 1"),
             "{text}"
         );
         assert!(text.contains("deadlock (for example ABAB)"), "{text}");

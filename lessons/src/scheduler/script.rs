@@ -85,7 +85,7 @@ pub(super) const SCRIPT: &str = r##"(function () {
         one('[data-register="' + thread + '"]').textContent = moves ? "" : "register: " + (register === null ? "empty" : register);
         lists[thread].forEach(function (line, index) {
           var isNext = index === state.done[thread], isDone = index < state.done[thread];
-          line.querySelector("[data-mark]").textContent = isDone ? " ✓ done" : isNext && waits !== null ? " ⏸ waits" : isNext ? " ◀ next" : "";
+          line.querySelector("[data-mark]").textContent = isDone ? " ✓ done" : isNext && waits !== null ? " ■ waits" : isNext ? " ◀ next" : "";
           line.style.outline = isNext ? "2px solid currentColor" : "none";
           line.style.fontWeight = isNext ? "bold" : "normal";
         });
