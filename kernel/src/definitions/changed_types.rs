@@ -1,24 +1,23 @@
-//! Which types a cell changes, by the text of their definitions.
+//! Finds which types a cell changes, by the text of their definitions.
 
 use std::collections::{HashMap, HashSet};
 
 use ra_ap_syntax::ast::HasName;
 use ra_ap_syntax::{AstNode, NodeOrToken, SyntaxNode, ast};
 
-/// What decides a type's form in memory.
+/// What determines a type's layout in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Type {
-    /// Its definition's tokens, without comments and attributes that change nothing about it.
+    /// Its definition's tokens, without comments and without attributes that do not affect it.
     shape: String,
     /// All names in it.
     mentions: HashSet<String>,
 }
 
-/// The names that mean something else from a cell on, each with the item that the cell itself has
-/// changed.
+/// The names whose meaning a cell changes, each with the item in the cell that causes it.
 pub(super) type Changed = HashMap<String, String>;
 
-/// Puts a cell's items among the types, and gives what that changes.
+/// Adds a cell's items to the types, and returns what that changes.
 pub(super) fn define(types: &mut HashMap<String, Type>, items: &[ast::Item]) -> Changed {
     let mut changed = Changed::new();
     let mut replaced = Vec::new();
@@ -33,7 +32,7 @@ pub(super) fn define(types: &mut HashMap<String, Type>, items: &[ast::Item]) -> 
         }
         replaced.push((name, new));
     }
-    // Through what was there before: a variable of an old type holds what that one was made of.
+    // Spread through the old types, because a variable of an old type contains that type's parts.
     spread(types, &mut changed);
     for (name, new) in replaced {
         match new {
@@ -44,7 +43,7 @@ pub(super) fn define(types: &mut HashMap<String, Type>, items: &[ast::Item]) -> 
     changed
 }
 
-/// Adds every type that is made of one that changed.
+/// Adds every type that contains a changed one.
 fn spread(types: &HashMap<String, Type>, changed: &mut Changed) {
     loop {
         let more: Vec<(String, String)> = types
@@ -62,7 +61,7 @@ fn spread(types: &HashMap<String, Type>, changed: &mut Changed) {
     }
 }
 
-/// The changed item on account of which this text means something else, if there is one.
+/// The changed item that gives this text another meaning, if there is one.
 pub(super) fn first_of(changed: &Changed, text: &str) -> Option<String> {
     if changed.is_empty() {
         return None;
@@ -101,7 +100,7 @@ pub(super) fn name(item: &ast::Item) -> Option<String> {
     Some(name?.text().to_string())
 }
 
-/// `None` for what no type is made of.
+/// `None` for an item that cannot be part of a type.
 fn shape(item: &ast::Item) -> Option<String> {
     match item {
         ast::Item::Struct(_)
@@ -126,8 +125,7 @@ fn shape(item: &ast::Item) -> Option<String> {
     }
 }
 
-/// The tokens of a definition. Of its attributes, only what changes its form; nothing of its
-/// comments.
+/// The tokens of a definition. Of its attributes, only those that affect its layout; no comments.
 fn tokens(node: &SyntaxNode) -> String {
     let mut text = String::new();
     for child in node.children_with_tokens() {

@@ -1,8 +1,8 @@
-//! Variables whose type is another one from a cell on: the cell says so, and evcxr forgets them.
+//! Variables whose type a cell changes: the cell reports them, and evcxr forgets them.
 //!
-//! Before a cell runs, the code around it asks for each variable whether its type is still the one
-//! that the cell expects. Where it is known that it is not, the answer takes the place of the
-//! question.
+//! Before a cell runs, the code around it checks for each variable whether its type is still the
+//! one that the cell expects. If the kernel already knows that it is not, it replaces the check by
+//! its result.
 
 use std::fs;
 use std::io;
@@ -10,19 +10,19 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// The variables that the cell loses, in a session's tools.
+/// The file with the variables that the cell loses, in a session's tools.
 const FILE: &str = "lost";
 const QUESTION: &str = "vars_ok &= evcxr_variable_store.check_variable::<";
 
-/// A variable whose type is another one from a cell on.
+/// A variable whose type a cell changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Lost {
     pub(crate) variable: String,
-    /// The item that the cell defines again.
+    /// The item that the cell redefines.
     pub(crate) because_of: String,
 }
 
-/// Tells what compiles the next cell about the variables that it loses.
+/// Writes the variables that the next cell loses, for its compile.
 pub(crate) fn write(tools: &Path, lost: &[Lost]) -> io::Result<()> {
     let file = tools.join(FILE);
     if !lost.is_empty() {

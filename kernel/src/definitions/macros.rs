@@ -1,8 +1,8 @@
-//! Macros that make items: evcxr takes their calls for statements, whose items are gone with the
+//! Macros that make items: evcxr treats their calls as statements, whose items are lost after the
 //! cell.
 //!
-//! A call becomes a module with the macro and the call in it, from which the names are imported
-//! that it may make (see `rewrite`). `thread_local!` and `lazy_static!` are known, and become
+//! A call becomes a module that contains the macro and the call; the names that the call may make
+//! are imported from it (see `rewrite`). `thread_local!` and `lazy_static!` are known, and become
 //! statics.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -12,7 +12,7 @@ use ra_ap_syntax::{AstNode, NodeOrToken, SyntaxKind, SyntaxNode, SyntaxToken, Te
 
 use super::generated::{MADE, tokens};
 
-/// Macros whose input looks like items, and is none.
+/// Macros whose input looks like items but is not.
 const QUOTING: [&str; 6] = [
     "quote",
     "parse_quote",
@@ -21,7 +21,7 @@ const QUOTING: [&str; 6] = [
     "html",
     "rsx",
 ];
-/// An item begins with one of these.
+/// Every item begins with one of these.
 const ITEMS: [&str; 14] = [
     "const",
     "struct",
@@ -39,30 +39,30 @@ const ITEMS: [&str; 14] = [
     "macro_rules",
 ];
 
-/// Items that are private unless they say that they are not.
+/// Items that are private by default.
 const VISIBLE: [&str; 7] = ["const", "struct", "enum", "union", "fn", "static", "trait"];
-/// Macros that make items, and what they have made.
+/// Macros that make items, and the items that they have made.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Macros {
     makers: HashMap<String, Maker>,
-    /// Names that a macro has made.
+    /// Names made by macros.
     made: HashSet<String>,
 }
 
-/// A macro of a cell's that makes items.
+/// A cell's macro that makes items.
 #[derive(Debug, Clone)]
 struct Maker {
-    /// Its definition in one line: evcxr keeps items in no order, and a macro has to come before
-    /// its use.
+    /// Its definition in one line: evcxr keeps items without order, but a macro must precede its
+    /// use.
     text: String,
-    /// The names that it may give what it makes.
+    /// The names of the items that it may make.
     names: BTreeSet<String>,
-    /// Whether it makes nothing that has a name.
+    /// Whether it makes only items without a name.
     makes_only_impls: bool,
 }
 
 impl Macros {
-    /// Takes note of a macro that may make items.
+    /// Records a macro that may make items.
     pub(super) fn note(&mut self, rules: &ast::MacroRules) {
         let (Some(name), Some(tree)) = (rules.name(), rules.token_tree()) else {
             return;
@@ -122,8 +122,8 @@ impl Macros {
         all.retain(|name| !is_nameless && (self.made.contains(name) || !defined.contains(name)));
         self.made.extend(all.iter().cloned());
         let names: Vec<String> = all.into_iter().collect();
-        // A call for the same thing takes the place of the one before. What an `impl` is for may
-        // take several words.
+        // A call for the same thing replaces the earlier one. The subject of an `impl` may be
+        // several words.
         let n_words = if is_nameless { words.len() } else { 1 };
         let of = words[..n_words.min(words.len())].join("_");
         let module = format!("{MADE}{name}_{of}").to_lowercase();
@@ -154,8 +154,8 @@ pub(super) fn call(statement: &SyntaxNode) -> Option<ast::MacroCall> {
     }
 }
 
-/// A macro's definition, with everything public that it makes in these bodies: rust-analyzer reads
-/// it in a module, and has to find what is made from outside.
+/// A macro's definition, with everything in these bodies made public: rust-analyzer reads the
+/// definition inside a module, and must find the items from outside.
 fn in_one_line(rules: &ast::MacroRules, bodies: &[TextRange]) -> String {
     let mut text = String::new();
     let (mut is_public, mut is_pointer) = (false, false);
@@ -173,7 +173,7 @@ fn in_one_line(rules: &ast::MacroRules, bodies: &[TextRange]) -> String {
         is_public = matches!(token.text(), "pub" | ")");
         is_pointer = token.text() == "*";
         text.push_str(token.text());
-        // Where there was none before, a space could take signs apart.
+        // Add no space where there was none: it could split an operator.
         if tokens
             .peek()
             .is_some_and(|next| next.text_range().start() > token.text_range().end())
@@ -184,8 +184,8 @@ fn in_one_line(rules: &ast::MacroRules, bodies: &[TextRange]) -> String {
     text + " "
 }
 
-/// Whether a macro's body, or its input, begins as an item does: perhaps in a repetition, or behind
-/// a visibility that the call gives.
+/// Whether a macro's body, or its input, begins like an item, perhaps in a repetition, or after a
+/// visibility that the call passes.
 fn begins_with_an_item(tree: &ast::TokenTree) -> bool {
     use SyntaxKind::{COLON, DOLLAR, IDENT, L_BRACK, L_CURLY, L_PAREN, POUND};
     let inner: Vec<SyntaxToken> = tokens(tree.syntax()).skip(1).take(12).collect();
@@ -194,7 +194,7 @@ fn begins_with_an_item(tree: &ast::TokenTree) -> bool {
     while (kind(inner, 0), kind(inner, 1)) == (Some(DOLLAR), Some(L_PAREN)) {
         inner = &inner[2..];
     }
-    // Not what a macro takes: `$name:ident`.
+    // Not a macro's parameter: `$name:ident`.
     if (kind(inner, 0), kind(inner, 1)) == (Some(DOLLAR), Some(IDENT))
         && kind(inner, 2) != Some(COLON)
     {
@@ -213,13 +213,13 @@ fn begins_with_an_item(tree: &ast::TokenTree) -> bool {
 fn makes_only_impls(body: &ast::TokenTree) -> bool {
     body.syntax().children_with_tokens().all(|part| match part {
         NodeOrToken::Token(token) => !ITEMS.contains(&token.text()) || token.text() == "impl",
-        // A repetition has items in parentheses; what is in braces is an item's inside.
+        // A repetition has items in parentheses; braces contain the inside of an item.
         NodeOrToken::Node(node) => ast::TokenTree::cast(node)
             .is_none_or(|tree| tree.l_paren_token().is_none() || makes_only_impls(&tree)),
     })
 }
 
-/// The names that stand behind a word that begins an item.
+/// The names after a keyword that begins an item.
 fn names_in(node: &SyntaxNode) -> BTreeSet<String> {
     let words: Vec<SyntaxToken> = tokens(node).collect();
     let threes = words.windows(3).filter(|three| {
@@ -247,12 +247,12 @@ enum Form {
     Lazy,
 }
 
-/// The statics in a macro's input, each as a static of its own, on the same lines.
+/// The statics in a macro's input, each as a separate static, on the same lines.
 fn statics(tree: &ast::TokenTree, form: Form) -> Option<String> {
     let text = tree.syntax().text().to_string();
     let start = usize::from(tree.syntax().text_range().start());
     let place = |token: &SyntaxToken| usize::from(token.text_range().start()) - start;
-    // Only what is not within further brackets.
+    // Only tokens outside further brackets.
     let outer: Vec<SyntaxToken> = tree
         .syntax()
         .children_with_tokens()

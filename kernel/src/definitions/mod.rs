@@ -1,18 +1,20 @@
-//! What the session's cells have defined: every later cell is compiled with a copy of it.
+//! The definitions of the session's cells: every later cell is compiled with a copy of them.
 //!
-//! evcxr keeps items as text and compiles them again with each cell. Three things go wrong with
-//! that, and are put right here:
+//! evcxr keeps items as text and compiles them again with each cell. That causes three problems,
+//! which this module fixes:
 //!
 //! - **A type that changes.** To the compiler a type's identity is its path and the names of its
 //!   fields, so a variable made before `struct S { a: u8 }` became `struct S { a: String }` would
-//!   be read as what it is not. Which variables hold a type that a cell changes is decided by the
-//!   definitions' text (`changed_types`), before the cell runs; the cell itself says it ([`lost`]).
-//! - **A static** would start again in every cell. Each is exported under a name that is its own
-//!   until its cell is run again, and the loader gives all cells the first one loaded
-//!   ([`statics`]).
-//! - **What has no name**, or is made by a macro, is kept twice or not at all ([`rewrite`]).
+//!   be misread. Before the cell runs, the definitions' text shows which variables have a type that
+//!   the cell changes (`changed_types`); the cell itself reports them ([`lost`]).
+//! - **A static** would be initialised again in every cell. Each is exported under a name that
+//!   stays the same until its cell runs again, and the loader binds all cells to the first one
+//!   loaded ([`statics`]).
+//! - **An item without a name**, or made by a macro, would be kept twice or not at all
+//!   ([`rewrite`]).
 //!
-//! [`Definitions::prepare`] tells what a cell changes. It takes effect when the cell has succeeded.
+//! [`Definitions::prepare`] returns what a cell changes. That takes effect once the cell has
+//! succeeded.
 
 mod changed_types;
 pub(crate) mod generated;
@@ -31,13 +33,13 @@ use changed_types::Type;
 use lost::Lost;
 use statics::Numbered;
 
-/// The items of a session, as far as what follows depends on them.
+/// The items of a session, as far as later cells depend on them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Definitions {
-    /// By name: what is a type, or what types are made of.
+    /// By name: types, and items that types consist of.
     types: HashMap<String, Type>,
     statics: Vec<Numbered>,
-    /// Numbers are never used twice: what failed may still be loaded.
+    /// Numbers are never reused: the object of a failed cell may still be loaded.
     n_numbered: u64,
     table: rewrite::Table,
 }
@@ -45,21 +47,21 @@ pub(crate) struct Definitions {
 /// A cell, and what it changes.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// The cell as evcxr gets it, where that differs from what was written.
+    /// The cell's text for evcxr, if it differs from what the user wrote.
     pub(crate) rewritten: Option<String>,
     /// The definitions once the cell has succeeded.
     pub(crate) after: Definitions,
     /// The variables that the cell loses.
     pub(crate) lost: Vec<Lost>,
-    /// Earlier cells' statics that start again, each with the item on account of which.
+    /// Earlier cells' statics that are initialised again, each with the item that causes it.
     pub(crate) restarted: Vec<(String, String)>,
-    /// Whether the cell has nothing to run: it only defines.
+    /// Whether the cell only defines items and runs nothing.
     pub(crate) only_defines: bool,
 }
 
 impl Definitions {
-    /// What `code`, which has no commands in front, changes where these variables with these types
-    /// exist, and items with these names.
+    /// What `code`, without leading commands, changes, given these variables with these types, and
+    /// items with these names.
     pub(crate) fn prepare(
         &mut self,
         code: &str,
@@ -98,13 +100,13 @@ impl Definitions {
         }
     }
 
-    /// What the last cell has replaced without defining it again: the header of an `impl`, and a
-    /// name in it.
+    /// What the last cell has replaced without redefining it: the header of an `impl`, and a name
+    /// in it.
     pub(crate) fn dropped(&self) -> &[(String, String)] {
         &self.table.dropped
     }
 
-    /// What follows the last cell as it was written, so that nothing is there twice.
+    /// Text to append to the last cell in its original form, so that no item exists twice.
     pub(crate) fn clearing(&self) -> String {
         let modules = self
             .table
@@ -114,7 +116,7 @@ impl Definitions {
         std::iter::once("\n".to_owned()).chain(modules).collect()
     }
 
-    /// Forgets how the last cell was rewritten: it succeeded as it was.
+    /// Forgets how the last cell was rewritten, because it succeeded unchanged.
     pub(crate) fn written_after(mut self, before: &Definitions) -> Definitions {
         self.table = before.table.clone();
         self
@@ -125,7 +127,7 @@ impl Definitions {
         &self.statics
     }
 
-    /// Statics of a type that has changed cannot be shared with the cells before.
+    /// Statics of a changed type cannot be shared with earlier cells.
     fn restart_statics(&mut self, changed: &changed_types::Changed) -> Vec<(String, String)> {
         let mut restarted = Vec::new();
         for item in &mut self.statics {
@@ -140,7 +142,7 @@ impl Definitions {
         restarted
     }
 
-    /// A cell that is run again makes its statics again.
+    /// Running a cell again makes new statics.
     fn number_statics(&mut self, items: &[ast::Item]) {
         for item in items {
             let names = statics::names(item.syntax());

@@ -1,9 +1,8 @@
-//! Items of one name that are not the same thing: a module, a function and a macro may all be
-//! called `a`.
+//! Different items with the same name: a module, a function and a macro may all be called `a`.
 //!
-//! evcxr keeps one item of a name. So what has the name of another item, and does not stand in its
-//! way, is kept under a name of the kernel's: in a module, from which everything is imported. That
-//! is for evcxr and rust-analyzer; what is compiled has the item at the top (see
+//! evcxr keeps one item per name. So an item that shares another's name without a conflict is kept
+//! under a name that the kernel chooses: in a module, from which everything is imported. That is
+//! for evcxr and rust-analyzer; the compiled text has the item at the top level (see
 //! `rewrite::unwrap`).
 //!
 //! ```text
@@ -18,7 +17,7 @@ use ra_ap_syntax::{AstNode, NodeOrToken, ast};
 
 use super::generated::MADE;
 
-/// Where a name is looked up: as a type, as a value, as a macro.
+/// Rust's namespaces: types, values, macros.
 type Spaces = u8;
 const TYPE: Spaces = 1;
 const VALUE: Spaces = 2;
@@ -59,8 +58,8 @@ impl Named {
         })
     }
 
-    /// Macros, types and values, in the order in which they get a name: evcxr has to see a macro
-    /// itself, and what is known of a type is known by its name.
+    /// The order in which items get a name: macros, types, then values. evcxr must see a macro
+    /// itself, and types are tracked by name.
     pub(super) fn rank(&self) -> u8 {
         match self.spaces {
             MACRO => 0,
@@ -74,25 +73,25 @@ impl Named {
 #[derive(Debug, Clone)]
 struct Holder {
     spaces: Spaces,
-    /// The module that it is in; evcxr keeps what is in none.
+    /// The module that the item is in; without one, evcxr itself keeps the item.
     module: Option<String>,
 }
 
-/// Who holds which name.
+/// Which item holds which name.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
     holders: HashMap<String, Vec<Holder>>,
 }
 
 impl Names {
-    /// Takes note of an item. Gives the module that it has to be in, if evcxr would take it for
-    /// another one, and adds the modules of those that it replaces to `emptied`.
+    /// Records an item. Returns the module that it must be in, if evcxr would confuse it with
+    /// another one, and adds the modules of the items that it replaces to `emptied`.
     pub(super) fn place(&mut self, item: &Named, emptied: &mut Vec<String>) -> Option<String> {
         let holders = self.holders.entry(item.name.clone()).or_default();
         let is_replaced = |holder: &Holder| holder.spaces & item.spaces != 0;
         let replaced = holders.iter().filter(|holder| is_replaced(holder));
         emptied.extend(replaced.filter_map(|holder| holder.module.clone()));
-        // evcxr has only one of a name, and takes a macro in its place.
+        // evcxr has only one item per name, and a macro replaces it.
         holders.retain(|holder| {
             !(is_replaced(holder) || item.spaces == MACRO && holder.module.is_none())
         });
@@ -108,7 +107,7 @@ impl Names {
         module
     }
 
-    /// An import of these names takes the place of every item that has one of them.
+    /// An import of these names replaces every item that has one of them.
     pub(super) fn import<'a>(
         &mut self,
         names: impl Iterator<Item = &'a str>,
@@ -121,7 +120,7 @@ impl Names {
     }
 }
 
-/// Where `pub(crate)` has to stand in an item's text, unless it says itself who may see it.
+/// The offset for `pub(crate)` in an item's text, unless the item has its own visibility.
 pub(super) fn place_of_visibility(item: &ast::Item) -> Option<ra_ap_syntax::TextSize> {
     let visibility = match item {
         ast::Item::Const(item) => item.visibility(),
@@ -158,7 +157,7 @@ mod tests {
         file.items().next().unwrap()
     }
 
-    /// The modules that these items are placed in, and those that they empty.
+    /// The modules of these items, and the modules that they empty.
     fn placed(items: &[&str]) -> (Vec<Option<String>>, Vec<String>) {
         let (mut names, mut emptied) = (Names::default(), Vec::new());
         let place = |code: &&str| names.place(&Named::of(&item(code)).unwrap(), &mut emptied);
@@ -186,7 +185,7 @@ mod tests {
         let (modules, emptied) = placed(&["mod a {}", "fn a() {}", "const a: u8 = 1;"]);
         assert_eq!(modules[2].as_deref(), Some("forklore_made_const_a"));
         assert_eq!(emptied, ["forklore_made_fn_a"]);
-        // The same once more takes its own place.
+        // The same item again replaces itself.
         let (modules, emptied) = placed(&["mod a {}", "fn a() {}", "fn a() { }", "mod a { }"]);
         assert_eq!(modules[2].as_deref(), Some("forklore_made_fn_a"));
         assert!(modules[3].is_none() && emptied.is_empty());

@@ -1,18 +1,19 @@
-//! Items that evcxr takes for statements, or keeps when they come again, in a form in which it does
-//! neither.
+//! Rewrites items that evcxr would mistake for statements, or keep twice.
 //!
-//! evcxr keeps an item under its name, and another of that name takes its place. What has no name
-//! is kept for good, so a cell with an `impl` could not be run twice; and a macro that makes items
-//! is a statement to it, whose items are gone with the cell. So the cell's text changes, within its
-//! lines:
+//! evcxr keeps an item under its name, and another with that name replaces it. It keeps an item
+//! without a name forever, so a cell with an `impl` could not run twice; and it treats a macro that
+//! makes items as a statement, whose items are lost after the cell. So the cell's text is
+//! rewritten, without moving lines:
 //!
-//! | in the cell | as evcxr gets it |
+//! | in the cell | for evcxr |
 //! | --- | --- |
 //! | `impl S { … }`, `extern "C" { … }` | an empty module in front, which gives it a name |
-//! | `mod a { … } fn a() { … }` | what has the name of another item in a module of its own (see `names`) |
+//! | `mod a { … } fn a() { … }` | an item that shares its name with another, in a separate module
+//! (see `names`) |
 //! | `thread_local! { static X: T = e; }` | `static X: Key<T> = { thread_local! { static X: T = e; } Key::new(X) };` |
 //! | `lazy_static! { static ref X: T = e; }` | `static X: LazyLock<T> = LazyLock::new(\|\| e);` |
-//! | `make!(Widget);` | a module with the call, and `use` of what it may make: for rust-analyzer. What is compiled has the call at the top ([`unwrap`]) |
+//! | `make!(Widget);` | a module with the call, and `use` of the items that it may make, for
+//! rust-analyzer. The compiled text has the call at the top level ([`unwrap`]) |
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
@@ -25,18 +26,17 @@ use super::macros::{self, Macros};
 use super::names::{self, Named, Names};
 use crate::cell::Body;
 
-/// What has to be known of earlier cells for the next one.
+/// What the rewriting of the next cell needs from earlier cells.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Table {
     names: Names,
-    /// What is kept without a name of its own, by the one that it was given.
+    /// Items without their own name, by the name that the kernel gave them.
     unnamed: HashMap<String, Unnamed>,
-    /// Names that were given, and are those of empty modules now.
+    /// Given names that now belong to empty modules.
     free: Vec<String>,
     /// The modules that the last cell has filled or emptied.
     pub(super) used: Vec<String>,
-    /// What the last cell has replaced without defining it again: a block's header, and a name in
-    /// it.
+    /// What the last cell has replaced without redefining it: a block's header, and a name in it.
     pub(super) dropped: Vec<(String, String)>,
     macros: Macros,
     n_named: u64,
@@ -45,12 +45,12 @@ pub(super) struct Table {
 /// An `impl` or a block of foreign items.
 #[derive(Debug, Clone)]
 struct Unnamed {
-    /// What it is for: two of another header have nothing to do with each other.
+    /// The block's header: blocks with different headers are independent.
     header: String,
     names: BTreeSet<String>,
-    /// Whether a second one is a conflict whatever is in it.
+    /// Whether a second block with this header conflicts whatever it contains.
     is_whole: bool,
-    /// The items that it is for, of its own cell: where one of them is defined again, it is gone.
+    /// The items of its own cell that it belongs to: redefining one of them removes the block.
     owners: Vec<String>,
 }
 
@@ -97,8 +97,7 @@ impl Unnamed {
     }
 }
 
-/// The code as evcxr gets it; `None` if it is unchanged. `defined` are the names of all earlier
-/// items.
+/// The code for evcxr; `None` if it is unchanged. `defined` are the names of all earlier items.
 pub(super) fn rewrite(table: &mut Table, code: &str, defined: &HashSet<String>) -> Option<String> {
     table.dropped.clear();
     table.used.clear();
@@ -163,8 +162,7 @@ pub(super) fn rewrite(table: &mut Table, code: &str, defined: &HashSet<String>) 
 }
 
 impl Table {
-    /// Takes note of a cell's items that have names. Gives them with the modules that some of them
-    /// have to be in.
+    /// Records a cell's named items. Returns them with the modules that some of them must be in.
     fn place(
         &mut self,
         items: &[ast::Item],
@@ -190,7 +188,7 @@ impl Table {
             .collect()
     }
 
-    /// An item is defined again: what had come with it is gone.
+    /// Removes the blocks that belong to a redefined item.
     fn disown(&mut self, name: &str) {
         let is_its = |unnamed: &Unnamed| unnamed.owners.iter().any(|owner| owner == name);
         let gone = self.unnamed.extract_if(|_, unnamed| is_its(unnamed));
@@ -198,7 +196,7 @@ impl Table {
         self.free.sort();
     }
 
-    /// Gives it a name, and the place of what it conflicts with. `own` are the items of its cell.
+    /// Names a block, and replaces those that it conflicts with. `own` are the items of its cell.
     fn name(&mut self, mut unnamed: Unnamed, own: &[&str]) -> String {
         let is_in_header = |name: &&str| unnamed.header.split(' ').any(|word| word == *name);
         unnamed.owners = own
@@ -237,8 +235,8 @@ impl Table {
     }
 }
 
-/// The text that is compiled: macros that make items stand at the top, where what they make is
-/// known to everything.
+/// The compiled text: macros that make items are at the top level, where all code can see the
+/// items.
 pub(crate) fn unwrap(text: &str) -> Option<String> {
     if !text.contains(MADE) {
         return None;
@@ -256,7 +254,7 @@ pub(crate) fn unwrap(text: &str) -> Option<String> {
                     continue;
                 };
                 let mut items = list.items();
-                // One of which something else has taken the place.
+                // A module whose item was replaced.
                 let Some(first) = items.next() else { continue };
                 let mut own = first.syntax().text_range();
                 if let Some(maker @ ast::Item::MacroRules(_)) = items.next() {
@@ -321,7 +319,7 @@ mod tests {
             run(both),
             format!("mod forklore_unnamed_1 {{}} mod forklore_unnamed_2 {{}} {both}")
         );
-        // With its struct, in whose cell it is from now on.
+        // Together with its struct, whose cell it belongs to from now on.
         let cell = "struct S; impl S { fn a(&self) {} }";
         let named = "struct S; mod forklore_unnamed_2 {} impl S { fn a(&self) {} }";
         assert_eq!(run(cell), named);

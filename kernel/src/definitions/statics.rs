@@ -1,8 +1,8 @@
 //! One instance of each static for all cells.
 //!
-//! Every cell has its own copy of the items before it, and so of their statics. A static that is
-//! exported from the cell's shared object is reached through the loader, which gives the first one
-//! of a name that it has loaded. So each gets a name of its own while the cell is compiled:
+//! Every cell has its own copy of the earlier items, and so of their statics. A static that is
+//! exported from the cell's shared object is resolved by the loader, which binds to the first
+//! loaded one of a name. So each static gets a unique name when the cell is compiled:
 //!
 //! ```text
 //! static HITS: AtomicUsize = …        as the session has it
@@ -11,16 +11,16 @@
 //! static HITS: AtomicUsize = …                         cell's stays where it was, for the compiler's messages
 //! ```
 //!
-//! The number is the session's: a cell that is run again makes its statics again, and one that
-//! failed leaves none. Statics that a macro makes are not seen here; `thread_local!` is (see
-//! [`crate::cell`]).
+//! The number is unique in the session: running a cell again makes new statics, and a failed cell
+//! leaves none. This module does not see statics that a macro makes, except those of
+//! `thread_local!` (see [`crate::cell`]).
 //!
-//! The statics of a crate that cells have added are one for all cells too (see `evcxr::crates`).
+//! All cells also share the statics of crates that cells have added (see `evcxr::crates`).
 //!
-//! Another process has its own. A worker that is forked has the values that the owner had at that
-//! moment; one that is started by a fork server or by spawn begins with the initial ones, and so
-//! does any for a static of a cell that ran after the worker had started. What processes are to
-//! share is in `forklore::Value` or `SharedArray`.
+//! Other processes have their own statics. A forked worker has the owner's values as of the fork; a
+//! worker from a fork server or spawn starts with the initial values, and so does any worker for a
+//! static of a cell that ran after the worker had started. To share data between processes, use
+//! `forklore::Value` or `SharedArray`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -31,16 +31,16 @@ use ra_ap_syntax::ast::{HasAttrs, HasName};
 use ra_ap_syntax::{AstNode, Edition, NodeOrToken, SourceFile, SyntaxNode, ast};
 use serde::{Deserialize, Serialize};
 
-/// The numbers, in a session's tools.
+/// The file with the numbers, in a session's tools.
 const FILE: &str = "statics";
-/// What is written before a static, and so at the end of the line before it, with its number
-/// between the two.
+/// The attribute's parts, with the static's number in between. It is inserted before a static, at
+/// the end of the previous line.
 pub(crate) const EXPORT_BEGINS: &str = " #[unsafe(export_name = \"forklore.static.";
 pub(crate) const EXPORT_ENDS: &str = "\")] ";
 /// Exported by a cell that exports statics.
 pub(crate) const MARK: &str = "FORKLORE_STATICS";
 
-/// An item with statics in it.
+/// An item that contains statics.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Numbered {
     /// The item's text.
@@ -49,11 +49,11 @@ pub(crate) struct Numbered {
     pub(super) item: Option<String>,
     /// The statics in it.
     pub(super) names: Vec<String>,
-    /// Part of the names under which they are exported.
+    /// The number in their exported names.
     pub(super) number: u64,
 }
 
-/// Tells what compiles the cells about the statics.
+/// Writes the statics for the compile of the cells.
 pub(crate) fn write(tools: &Path, statics: &[Numbered]) -> io::Result<()> {
     let file = tools.join(FILE);
     if statics.is_empty() && !file.exists() {
@@ -62,8 +62,8 @@ pub(crate) fn write(tools: &Path, statics: &[Numbered]) -> io::Result<()> {
     fs::write(file, serde_json::to_vec(statics)?)
 }
 
-/// An item's text without the comments before it, which in another file may be those of the item
-/// before.
+/// An item's text without the comments before it, which in another file may belong to the previous
+/// item.
 pub(super) fn text(item: &SyntaxNode) -> String {
     let mut tokens = item
         .descendants_with_tokens()
@@ -87,7 +87,7 @@ fn statics_in(item: &SyntaxNode) -> impl Iterator<Item = ast::Static> {
         .filter(|item| item.body().is_some() && !has_own_name(item))
 }
 
-/// Whether it is exported as it is.
+/// Whether it is already exported.
 fn has_own_name(item: &ast::Static) -> bool {
     item.attrs().any(|attribute| {
         let text = attribute.syntax().text().to_string();
@@ -95,7 +95,7 @@ fn has_own_name(item: &ast::Static) -> bool {
     })
 }
 
-/// The text of a cell with its statics exported; `None` where there are none.
+/// The text of a cell with its statics exported; `None` if there are none.
 pub(crate) fn export(tools: &Path, text: &str) -> Option<String> {
     if !text.contains("static ") {
         return None;
@@ -133,8 +133,8 @@ fn exported(statics: &[Numbered], text: &str) -> Option<String> {
     (!places.is_empty()).then_some(text)
 }
 
-/// Where an attribute for what begins at `start` moves nothing: at the end of the line before, if
-/// nothing but space is between, and that does not end with a comment.
+/// Where an attribute for the item at `start` moves nothing: at the end of the previous line, if
+/// only white space is in between, and that line does not end with a comment.
 fn before(text: &str, start: usize) -> usize {
     let Some(line_end) = text[..start].rfind('\n') else {
         return start;

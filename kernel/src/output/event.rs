@@ -1,44 +1,44 @@
-//! What a front end shows.
+//! Output events for a front end.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// One of the two streams that front ends tell apart.
+/// One of the two streams that front ends distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
-    /// What a cell prints.
+    /// Standard output.
     Stdout,
-    /// What a cell prints to standard error.
+    /// Standard error.
     Stderr,
 }
 
-/// Something to show.
+/// An output event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Text of one stream.
     Text(Stream, String),
     /// A MIME bundle.
     Rich(Rich),
-    /// Clear what this cell has shown so far; if `wait`, only when the next output comes.
+    /// Clear this cell's output so far; if `wait`, only when the next output arrives.
     Clear {
         /// Wait for the next output.
         wait: bool,
     },
     /// The cell is about to read a line from standard input.
     Prompt {
-        /// What is asked.
+        /// The prompt.
         text: String,
-        /// Whether the answer must not be seen.
+        /// Whether the input must be hidden.
         is_password: bool,
     },
 }
 
-/// A MIME bundle, and where it goes.
+/// A MIME bundle, and where to show it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rich {
-    /// Shown below, in place of an earlier one, or as the cell's result.
+    /// Where to show it: below, in place of an earlier one, or as the cell's result.
     pub kind: RichKind,
-    /// By which a later update finds it.
+    /// Identifies it for later updates.
     pub id: Option<String>,
     /// Content by MIME type: a string, or JSON for JSON types.
     pub data: Map<String, Value>,
@@ -47,7 +47,7 @@ pub struct Rich {
 }
 
 impl Rich {
-    /// Something to show below what is there, by MIME type.
+    /// Output to show below earlier output, by MIME type.
     pub fn display(data: impl IntoIterator<Item = (String, String)>) -> Rich {
         let data = data.into_iter();
         Rich {
@@ -61,14 +61,14 @@ impl Rich {
     }
 }
 
-/// What becomes of a MIME bundle.
+/// Where to show a MIME bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RichKind {
-    /// Shown below what is there.
+    /// Below earlier output.
     Display,
-    /// Shown in place of what has the same id.
+    /// In place of the output with the same id.
     Update,
-    /// The value of the cell.
+    /// As the value of the cell.
     Result,
 }

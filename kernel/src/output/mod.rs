@@ -1,16 +1,15 @@
-//! What a cell writes, turned into what a front end shows: text and rich output, in order, as it
-//! comes.
+//! Turns a cell's output into what a front end shows: text and rich output, in order, as it
+//! arrives.
 //!
-//! The user process writes bytes. Three things may be in them: text, framed escape sequences of the
-//! library's `display` module, and the `EVCXR_BEGIN_CONTENT … EVCXR_END_CONTENT` blocks that other
-//! crates print. [`Parser`] takes the bytes in pieces of any size, as a pipe delivers them, and
-//! gives [`Event`]s. It is pure (no clock, no sockets) and holds back as little as it can: text
-//! that may yet become the start of a frame is shown as soon as the caller says that nothing more
-//! has come for a while ([`Parser::idle`]).
+//! The user process writes bytes, which may contain text, framed escape sequences of the library's
+//! `display` module, and the `EVCXR_BEGIN_CONTENT … EVCXR_END_CONTENT` blocks that other crates
+//! print. [`Parser`] takes the bytes in pieces of any size, as a pipe delivers them, and returns
+//! [`Event`]s. It is pure (no clock, no sockets) and holds back as little as possible: text that
+//! may still become the start of a frame is shown as soon as the caller reports that nothing more
+//! has arrived for a while ([`Parser::idle`]).
 //!
-//! Nothing that a cell writes is an error here. What looks like a frame and is not one is text;
-//! what is not UTF-8 is replaced; what was begun and never ended is shown as text when the cell
-//! ends ([`Parser::finish`]).
+//! Nothing that a cell writes is an error here. An invalid frame is text; invalid UTF-8 is
+//! replaced; an unfinished frame or block is shown as text when the cell ends ([`Parser::finish`]).
 //!
 //! # The frame
 //!
@@ -18,11 +17,11 @@
 //! ESC ] 7717 ; <id> ; <more> ; <base64> ESC \
 //! ```
 //!
-//! An operating system command, as terminals call it: one that does not know the number shows
+//! An operating system command, in terminals' terms: a terminal that does not know the number shows
 //! nothing. `<id>` names the message (letters, digits, `-`, `.`), `<more>` is `1` if more pieces of
 //! it follow and `0` on the last one. A piece has at most [`PIECE_MAX_BYTES`] bytes, the size up to
 //! which a write to a pipe is not mixed with those of other processes, so pieces of several
-//! messages may come in turns. The decoded pieces of a message together are a JSON object:
+//! messages may interleave. The decoded pieces of a message together are a JSON object:
 //!
 //! ```text
 //! {"kind": "display" | "update" | "result", "id": "…"?, "data": {MIME: content}, "metadata": {…}?}
@@ -47,17 +46,16 @@ const INTRODUCER: &[u8] = b"\x1b]7717;";
 const TERMINATOR: &[u8] = b"\x1b\\";
 /// `PIPE_BUF` on Linux: the longest write to a pipe that no other process's write can split.
 pub const PIECE_MAX_BYTES: usize = 4096;
-/// What evcxr's convention for rich output begins with; the MIME type and a newline follow.
+/// The start of evcxr's convention for rich output; the MIME type and a newline follow.
 const BLOCK_BEGIN: &[u8] = b"EVCXR_BEGIN_CONTENT ";
 /// The line that ends such a block.
 const BLOCK_END: &[u8] = b"EVCXR_END_CONTENT";
-/// What evcxr is told to put before a value that it shows itself, so that it is known for the
-/// cell's result: no frame, because it has no fields.
+/// evcxr puts this before a value that it shows itself, which marks the value as the cell's result.
+/// It is not a frame, because it has no fields.
 const VALUE_MARK: &str = "\x1b]7717;value\x1b\\";
-/// More than this without an end is not taken for a block any more, and no message may grow beyond
-/// it.
+/// An unfinished block longer than this is text, and no message may be longer.
 const MESSAGE_MAX_BYTES: usize = 64 << 20;
-/// Messages begun and not ended at the same time: beyond this, the writers are not ours.
+/// Maximum number of unfinished messages: with more, the writers are not ours.
 const N_OPEN_MESSAGES_MAX: usize = 64;
 
 #[derive(Deserialize)]
@@ -94,29 +92,29 @@ pub struct Parser {
     /// Bytes not yet decided: at most one candidate (a frame, a block, or the beginning of one) and
     /// what follows it.
     undecided: Vec<u8>,
-    /// How many of them were shown as text already, because nothing more came for a while.
+    /// How many of them were already shown as text, because nothing more arrived for a while.
     n_shown: usize,
-    /// Where in `undecided` the search for the end of a block goes on, so that a long block costs
+    /// Where in `undecided` the search for the end of a block continues, so that a long block costs
     /// one pass.
     n_searched: usize,
-    /// Messages of which some pieces have come.
+    /// Messages of which some pieces have arrived.
     open: HashMap<String, Vec<u8>>,
-    /// Whether frames and blocks are looked for at all (on stdout they are).
+    /// Whether to look for frames and blocks (only on stdout).
     rich: bool,
 }
 
-/// What the front of the undecided bytes is.
+/// The kind of the undecided bytes' front.
 enum Front {
-    /// This many bytes are text for certain.
+    /// This many bytes are certainly text.
     Text(usize),
-    /// A whole frame or block of this length, and what it says, if it says anything.
+    /// A whole frame or block of this length, with its event, if any.
     Whole(usize, Option<Event>),
     /// More bytes are needed.
     Partial,
 }
 
 impl Parser {
-    /// A parser for what comes on `stream`. Rich output is recognised on stdout only.
+    /// A parser for `stream`. It recognises rich output only on stdout.
     pub fn new(stream: Stream) -> Parser {
         Parser {
             text: Text {
@@ -131,7 +129,7 @@ impl Parser {
         }
     }
 
-    /// Takes the next bytes and appends to `events` what is certain.
+    /// Takes the next bytes and appends all certain events to `events`.
     pub fn push(&mut self, bytes: &[u8], events: &mut Vec<Event>) {
         if !self.rich {
             self.text.push(bytes, events);
@@ -160,8 +158,8 @@ impl Parser {
         self.undecided.drain(..at);
     }
 
-    /// Nothing more has come for a while: shows text that was held back because it could be the
-    /// beginning of a frame.
+    /// Call this when nothing has arrived for a while: shows text that was held back because it
+    /// could be the start of a frame.
     ///
     /// If it turns out to be one after all, it is still treated as one; its first bytes have then
     /// been seen as text.
@@ -172,13 +170,13 @@ impl Parser {
         }
     }
 
-    /// Whether [`idle`](Parser::idle) would show something.
+    /// Whether [`idle`](Parser::idle) would show any text.
     pub fn holds_text(&self) -> bool {
         let begins = |whole: &[u8]| whole.starts_with(&self.undecided);
         self.n_shown < self.undecided.len() && (begins(INTRODUCER) || begins(BLOCK_BEGIN))
     }
 
-    /// The cell has ended: what is still undecided is text.
+    /// Call this when the cell has ended: all undecided bytes are text.
     pub fn finish(&mut self, events: &mut Vec<Event>) {
         let rest = mem::take(&mut self.undecided);
         let shown = mem::take(&mut self.n_shown);
@@ -191,7 +189,7 @@ impl Parser {
         self.text.finish(events);
     }
 
-    /// Decides what `undecided[at..]` begins with.
+    /// Determines what `undecided[at..]` begins with.
     fn front(&mut self, at: usize) -> Front {
         let bytes = &self.undecided[at..];
         match bytes[0] {
@@ -221,7 +219,7 @@ impl Parser {
         }
     }
 
-    /// Adds a piece to its message and decodes the message if it was the last one.
+    /// Adds a piece to its message and decodes the message if the piece is the last one.
     fn take_piece(&mut self, id: String, more: bool, payload: &[u8]) -> Option<Event> {
         if self.open.len() >= N_OPEN_MESSAGES_MAX && !self.open.contains_key(&id) {
             self.open.clear();
@@ -245,7 +243,7 @@ impl Parser {
         }
     }
 
-    /// An evcxr block begins at `at`.
+    /// Handles an evcxr block that begins at `at`.
     fn block(&mut self, at: usize) -> Front {
         let bytes = &self.undecided[at..];
         let Some(header) = bytes.iter().position(|&b| b == b'\n') else {
@@ -258,7 +256,8 @@ impl Parser {
         let Some(mime) = mime_of(&bytes[BLOCK_BEGIN.len()..header]) else {
             return Front::Text(BLOCK_BEGIN.len());
         };
-        // The end is a line of its own; begin the search one line's length before where it stopped.
+        // The end is a separate line; continue the search one line's length before where it
+        // stopped.
         let from = self
             .n_searched
             .saturating_sub(BLOCK_END.len() + 2)
@@ -277,7 +276,7 @@ impl Parser {
     }
 }
 
-/// A format for evcxr's `:fmt`, marked as that of a cell's value.
+/// A format for evcxr's `:fmt` that marks a cell's value.
 pub fn value_format(format: &str) -> String {
     VALUE_MARK.escape_default().to_string() + format
 }
@@ -360,7 +359,7 @@ fn event_of(message: Message) -> Event {
     })
 }
 
-/// The MIME type in a block's first line, if it is one.
+/// The MIME type in a block's first line, if it is valid.
 fn mime_of(header: &[u8]) -> Option<&str> {
     let mime = str::from_utf8(header).ok()?.trim_end();
     let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$&^_.+-/;=".contains(c);
@@ -386,7 +385,7 @@ fn find_block_end(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
     }
 }
 
-/// A block whose last line has no newline, because the cell ended there.
+/// A block whose last line has no newline, because the cell's output ended there.
 fn whole_block_at_end(rest: &[u8]) -> Option<Event> {
     let body = rest.strip_prefix(BLOCK_BEGIN)?;
     let content = body.strip_suffix(BLOCK_END)?.strip_suffix(b"\n")?;
@@ -397,10 +396,10 @@ fn whole_block_at_end(rest: &[u8]) -> Option<Event> {
     block_event(mime_of(header)?, content)
 }
 
-/// What a block shows. The value `()` is not shown.
+/// The event of a block. The value `()` is not shown.
 fn block_event(mime: &str, content: &[u8]) -> Option<Event> {
     let text = String::from_utf8_lossy(content);
-    // evcxr puts the type first, if that is asked for.
+    // evcxr puts the type first, if types are on.
     let is_value = text.contains(VALUE_MARK);
     let text = text.replacen(VALUE_MARK, "", 1);
     if is_value && text == "()" {
@@ -423,11 +422,11 @@ fn block_event(mime: &str, content: &[u8]) -> Option<Event> {
     }))
 }
 
-/// Bytes to text: joins what a read has split, replaces what is not UTF-8.
+/// Decodes bytes to text: joins characters that a read has split, and replaces invalid UTF-8.
 #[derive(Debug)]
 struct Text {
     stream: Stream,
-    /// The first bytes of a character whose rest has not come; at most three.
+    /// The first bytes of a character whose rest has not arrived; at most three.
     incomplete: Vec<u8>,
 }
 
@@ -472,7 +471,7 @@ impl Text {
     }
 }
 
-/// Whether `bytes`, which end the input and are not a character, could be the beginning of one.
+/// Whether `bytes`, at the end of the input, could be the start of a character.
 fn may_go_on(bytes: &[u8]) -> bool {
     match str::from_utf8(bytes) {
         Ok(_) => false,

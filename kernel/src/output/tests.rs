@@ -1,4 +1,5 @@
-//! Tests of the output parser: any split of any bytes gives the same events, and nothing wedges it.
+//! Tests of the output parser: any split of any bytes gives the same events, and no input wedges
+//! it.
 
 use data_encoding::BASE64;
 use proptest::prelude::*;
@@ -6,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 
-/// The events of `pieces`, with neighbouring texts joined.
+/// The events of `pieces`, with adjacent texts joined.
 fn events_of<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Event> {
     let mut parser = Parser::new(Stream::Stdout);
     let mut events = Vec::new();
@@ -245,7 +246,7 @@ fn a_long_block_costs_one_pass() {
     assert_eq!(events.len(), 1);
 }
 
-/// Bytes in which markers, whole and broken, are frequent.
+/// Bytes with frequent markers, whole and broken.
 fn hostile_bytes() -> impl Strategy<Value = Vec<u8>> {
     let fragment = prop_oneof![
         any::<Vec<u8>>().prop_map(|mut bytes| {

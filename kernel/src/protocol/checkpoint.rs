@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 pub enum Checkpoint {
     /// After every cell.
     On,
-    /// Never: a cell that crashes takes all variables with it.
+    /// Never: a cell that crashes loses all variables.
     Off,
     /// While the user process uses at most this much memory. Copying the page tables of a large
     /// process takes milliseconds, and a cell that then writes to old memory pays for copies of the
     /// pages.
     Auto {
-        /// The most that it may use.
+        /// The memory limit for snapshots.
         limit_bytes: u64,
     },
 }

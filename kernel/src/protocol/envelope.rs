@@ -5,20 +5,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 const HEADER_BYTES: usize = 5;
-/// The kind of a payload in JSON. The other kinds are a message type's own.
+/// The kind of a JSON payload. Each message type defines the other kinds.
 const JSON: u8 = 0;
 
-/// Something that travels in an envelope.
+/// A message that travels in an envelope.
 ///
-/// Most messages are short and rare, and travel as JSON. One that carries bytes carries them as
-/// they are.
+/// Most messages are short and rare, and travel as JSON. A message with bytes sends them unencoded.
 pub trait Message: Serialize + DeserializeOwned {
-    /// The message as its own kind (not 0) and plain bytes, if it has such a form.
+    /// The message's kind (not 0) and bytes, if it has that form.
     fn as_bytes(&self) -> Option<(u8, &[u8])> {
         None
     }
 
-    /// The message of such a kind again; `None` for a kind that this type does not have.
+    /// Decodes a message of such a kind; `None` for a kind that this type does not have.
     fn from_bytes(_kind: u8, _bytes: &[u8]) -> Option<Self> {
         None
     }
@@ -31,7 +30,7 @@ pub trait Message: Serialize + DeserializeOwned {
         }
     }
 
-    /// Takes the message out; `None` for one that this program does not know.
+    /// Takes the message out; `None` for an unknown one.
     fn open(kind: u8, payload: &[u8]) -> Option<Self> {
         match kind {
             JSON => serde_json::from_slice(payload).ok(),
@@ -48,19 +47,19 @@ fn seal(kind: u8, payload: &[u8]) -> Vec<u8> {
     envelope
 }
 
-/// Collects bytes as they come and gives out whole messages.
+/// Collects bytes as they arrive and returns whole messages.
 #[derive(Debug, Default)]
 pub struct Reader {
     bytes: Vec<u8>,
 }
 
 impl Reader {
-    /// Takes what was read.
+    /// Adds bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Forgets a message of which only the beginning has come.
+    /// Discards an incomplete message.
     pub fn clear(&mut self) {
         self.bytes.clear();
     }
@@ -70,7 +69,7 @@ impl Reader {
         self.bytes.is_empty()
     }
 
-    /// The messages that are complete by now. One of an unknown kind is passed over.
+    /// The complete messages so far. Messages of an unknown kind are skipped.
     pub fn messages<M: Message>(&mut self) -> Vec<M> {
         let mut messages = Vec::new();
         let mut from = 0;

@@ -1,19 +1,19 @@
-//! Why a cell failed, what that has cost, and how it is said.
+//! Why a cell failed, what it cost, and the text for both.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a cell did not reach its end.
+/// Why a cell failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The kind, such as `StackOverflow`.
     pub name: String,
     /// What happened, in a sentence.
     pub message: String,
-    /// What that is due to, and what each of these is due to.
+    /// The chain of causes.
     pub causes: Vec<String>,
-    /// Where, if it is known.
+    /// Where, if known.
     pub place: Option<Place>,
     /// The calls in cells that led there, the innermost first.
     pub frames: Vec<Frame>,
@@ -21,10 +21,10 @@ pub struct Failure {
     pub aftermath: Aftermath,
 }
 
-/// A place in a source file.
+/// A location in a source file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// As the compiler calls it: `src/lib.rs` for a cell.
+    /// The compiler's name for it: `src/lib.rs` for a cell.
     pub file: String,
     /// From 1.
     pub line: u32,
@@ -41,14 +41,14 @@ impl fmt::Display for Place {
 /// A call in a cell's code that had not returned when a cell failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frame {
-    /// The number in the name of the shared object: evcxr counts them.
+    /// The number in the name of the shared object, which evcxr counts.
     pub object: u32,
-    /// How far from the object's beginning the call is.
+    /// The call's offset in the object.
     pub offset: u32,
 }
 
 impl Frame {
-    /// A call in the object at this path, if that is a cell's.
+    /// A call in the object at this path, if it is a cell's.
     pub fn of(path: &str, offset: usize) -> Option<Frame> {
         Some(Frame {
             object: object_number(path)?,
@@ -66,21 +66,22 @@ pub fn object_number(path: &str) -> Option<u32> {
         .ok()
 }
 
-/// What became of the variables, and of what earlier cells had started. Shown as a line of the
-/// cell's error.
+/// What happened to the variables, and to what earlier cells had started. A line of the cell's
+/// error shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Aftermath {
     /// All variables have their values from before the cell. These threads of earlier cells have
     /// ended.
     RolledBack(Vec<Ended>),
-    /// The cell was unwound in its process, so all that earlier cells had started still runs.
+    /// The cell was unwound in its process, so everything that earlier cells had started is still
+    /// running.
     Unwound {
         /// Variables that the cell may have changed.
         changed: Vec<String>,
         /// Variables that the cell had moved away.
         lost: Vec<String>,
     },
-    /// The cell was unwound in its process, and nothing is known about the variables.
+    /// The cell was unwound in its process, and the state of the variables is unknown.
     Unguarded,
     /// The process is gone, and there was no snapshot.
     Lost,
@@ -89,11 +90,11 @@ pub enum Aftermath {
 /// Threads that ended with a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// The cell that had started them.
+    /// The cell that started them.
     pub cell: u32,
-    /// How many.
+    /// The number of threads.
     pub n_threads: usize,
-    /// The names that some of them had.
+    /// The names of those that had one.
     pub names: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! All messages, by who sends them to whom.
+//! All messages, by sender and receiver.
 
 use std::collections::HashMap;
 
@@ -8,17 +8,17 @@ use super::envelope::Message;
 use super::{Checkpoint, Failure};
 use crate::sys::procs::Pid;
 
-/// What a cell shows and asks, in the order in which it came: bytes as the user's processes wrote
-/// them, and what the kernel shows in the cell's place.
+/// A cell's output and input requests, in order: bytes as the user's processes wrote them, and
+/// output that the kernel adds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
     /// Written to standard output.
     Stdout(Vec<u8>),
     /// Written to standard error.
     Stderr(Vec<u8>),
-    /// Shown by the kernel: one thing, as content by MIME type.
+    /// Shown by the kernel: one output, by MIME type.
     Display(HashMap<String, String>),
-    /// The cell waits for input, after it was given this many answers.
+    /// The cell waits for input, after it has received this many lines.
     Waits(u64),
 }
 
@@ -29,11 +29,11 @@ pub enum ToKernel {
     Hello(Pid),
     /// What the cell shows.
     Output(Output),
-    /// The code that evcxr sent has run; its output is in the messages before this one.
+    /// The code that evcxr sent has run; its output is in the earlier messages.
     Ended(Option<Failure>),
-    /// Everything that was asked for before the question with this number has been answered.
+    /// All requests before the one with this number have been answered.
     Synced(u64),
-    /// The processes' state: comes before the `Synced` of its question.
+    /// The processes' state: sent before the `Synced` of its request.
     Status(Status),
 }
 
@@ -42,7 +42,7 @@ pub enum ToKernel {
 pub enum ToSupervisor {
     /// To be answered with `Synced`.
     Sync(u64),
-    /// Ends the cell that runs, if any. To be answered with `Synced`.
+    /// Ends the running cell, if any. Answered with `Synced`.
     Interrupt(u64),
     /// When snapshots are taken.
     Checkpoint(Checkpoint),
@@ -50,24 +50,24 @@ pub enum ToSupervisor {
     Shutdown,
     /// Whether the next cell may wait for input. If not, it finds the end of file.
     AllowInput(bool),
-    /// What it was waiting for. Answers are counted from each `AllowInput`.
+    /// The input that it was waiting for. Lines are counted from each `AllowInput`.
     Input(Vec<u8>),
-    /// Runs a program where the cells are: `NAME=VALUE` for its environment, its name, its
-    /// arguments. To be answered with `Ended`.
+    /// Runs a program in the cells' folder: `NAME=VALUE` for its environment, its name, its
+    /// arguments. Answered with `Ended`.
     Script(Vec<String>),
-    /// How much memory the cells may use. `None` for what the environment gives.
+    /// Limits the cells' memory. `None` for what the environment allows.
     Limit(Option<Limit>),
-    /// To be answered with `Status`, then `Synced`.
+    /// Answered with `Status`, then `Synced`.
     AskStatus(u64),
-    /// The next code is of this cell, as the user counts them.
+    /// The next code belongs to this cell, in the user's numbering.
     Cell(u32),
 }
 
 /// From the supervisor to the user process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToUser {
-    /// Loads the shared object and calls the function. To be answered with `Done` or `Failed`; if
-    /// the cell is guarded, with `Returned` before that.
+    /// Loads the shared object and calls the function. Answered with `Done` or `Failed`; if the
+    /// cell is guarded, with `Returned` before that.
     Run {
         /// Where the snapshot after the cell sleeps.
         slot: usize,
@@ -76,7 +76,7 @@ pub enum ToUser {
         /// The function's name.
         function: String,
     },
-    /// Takes a snapshot in this slot. To be answered with `Ready`.
+    /// Takes a snapshot in this slot. Answered with `Ready`.
     Snapshot {
         /// Where it sleeps.
         slot: usize,
@@ -86,12 +86,12 @@ pub enum ToUser {
     Guard(String),
     /// The answer to `Returned`.
     Settle {
-        /// Whether the copies take the place of what the cell has left.
+        /// Whether to restore the variables from the copies.
         restores: bool,
-        /// Children that were killed, and for which only the user process can wait.
+        /// Killed children, which only the user process can reap.
         killed: Vec<Pid>,
     },
-    /// As [`ToSupervisor::Script`]. To be answered with `Scripted` or `Failed`.
+    /// As [`ToSupervisor::Script`]. Answered with `Scripted` or `Failed`.
     Script(Vec<String>),
 }
 
@@ -108,23 +108,23 @@ pub enum ToSnapshot {
 /// From the user process to the supervisor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromUser {
-    /// It can run cells.
+    /// The user process can run cells.
     Ready(Saved),
-    /// The cell has run, and is over.
+    /// The cell has run.
     Done(Saved),
     /// A guarded cell's function has returned, and these variables can be restored, separated by
-    /// spaces. To be answered with `Settle`.
+    /// spaces. Answered with `Settle`.
     Returned(String),
-    /// The script has ended with this status of `wait`.
+    /// The script has ended, with this `wait` status.
     Scripted(i32),
-    /// The cell or script could not be started; why.
+    /// Why the cell or script could not be started.
     Failed(String),
 }
 
-/// What a rollback starts from.
+/// What a rollback needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
-    /// The snapshot of what the user process is now, if one was taken.
+    /// The snapshot of the user process's current state, if one was taken.
     pub snapshot: Option<Snapshot>,
     /// The process that keeps its descriptors, if there is one.
     pub keeper: Option<Pid>,
@@ -139,12 +139,12 @@ pub struct Snapshot {
     pub slot: usize,
 }
 
-/// How much memory the user process, and all that cells start, may use together.
+/// A limit on the memory of the user process and all processes that cells start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
-    /// The most; `None` for as much as there is.
+    /// The limit; `None` for no limit.
     pub bytes: Option<u64>,
-    /// Where the limit comes from, in words.
+    /// The source of the limit, as text.
     pub origin: String,
 }
 
@@ -155,15 +155,15 @@ pub struct Status {
     pub user_pid: Pid,
     /// When snapshots are taken.
     pub checkpoint: Checkpoint,
-    /// Whether there is a snapshot of what the last cell left.
+    /// Whether there is a snapshot of the state after the last cell.
     pub has_snapshot: bool,
-    /// How long the last one held up the user process.
+    /// How long the last snapshot delayed the user process.
     pub snapshot_micros: u32,
     /// Memory that the user process uses.
     pub resident_bytes: u64,
     /// Memory that all processes of the session's cells use together, snapshots included.
     pub used_bytes: u64,
-    /// The limit for it.
+    /// The limit on that.
     pub limit: Limit,
 }
 

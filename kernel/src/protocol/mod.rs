@@ -1,4 +1,4 @@
-//! What the processes of a session say to each other.
+//! The messages between the processes of a session.
 //!
 //! ```text
 //!             ToSupervisor              ToUser            ToSnapshot
@@ -7,11 +7,11 @@
 //!              ToKernel                  FromUser
 //! ```
 //!
-//! Every message travels in the same envelope, and one [`Reader`] opens it. All ends are the same
-//! program in the same version, so the format may change with every version.
+//! Every message travels in the same envelope, which one [`Reader`] opens. All ends are the same
+//! version of the same program, so the format may change with every version.
 //!
-//! Output takes the shortest way: what a cell writes is an [`Output`] from the supervisor to the
-//! front end's door, and is never encoded as text on its way.
+//! Output takes the shortest path: a cell's output stays an [`Output`] from the supervisor to the
+//! server, and is never encoded as text in between.
 
 mod checkpoint;
 mod envelope;

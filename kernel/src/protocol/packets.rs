@@ -1,9 +1,8 @@
-//! Messages over a socket that keeps packets apart, between processes that may be killed at any
-//! moment.
+//! Messages over a packet socket, between processes that may be killed at any moment.
 //!
-//! A snapshot reads on where the user process that was killed has stopped. So a packet arrives
-//! whole or not at all, and the first one of a message says so: what is left of a message that was
-//! cut is passed over.
+//! A snapshot continues to read where the killed user process stopped. So a packet arrives whole or
+//! not at all, and the first packet of a message is marked: the rest of a truncated message is
+//! skipped.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -13,20 +12,20 @@ use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::envelope::{Message, Reader};
 
-/// The longest packet. Linux takes some 200 KB in one; a longer message travels in several.
+/// The maximum packet size. Linux takes about 200 KB in one; a longer message travels in several.
 const PACKET_BYTES: usize = 32 << 10;
-/// The first byte of a packet: whether a message begins with it.
+/// The first byte of a packet that begins a message.
 const BEGINS: u8 = 1;
 const CONTINUES: u8 = 0;
 
-/// One end of a wire. It is read and written by one process at a time.
+/// One end of a wire. One process at a time reads and writes it.
 pub struct Wire {
     socket: OwnedFd,
     reader: Reader,
 }
 
 impl Wire {
-    /// The end of a wire that is this socket, of the kind `SOCK_SEQPACKET`.
+    /// A wire's end on this socket, of the kind `SOCK_SEQPACKET`.
     pub fn new(socket: OwnedFd) -> Wire {
         Wire {
             socket,
@@ -34,7 +33,8 @@ impl Wire {
         }
     }
 
-    /// Sends a message. An error means that the other end is gone, which `receive` will tell.
+    /// Sends a message. Ignores errors: they mean that the other end is gone, which `receive` will
+    /// notice.
     pub fn send(&self, message: &impl Message) {
         let mut first = BEGINS;
         for piece in message.seal().chunks(PACKET_BYTES - 1) {
@@ -57,7 +57,7 @@ impl Wire {
         }
     }
 
-    /// Waits for the next packet. Gives the message that it completes, if it does.
+    /// Waits for the next packet. Returns the message if the packet completes one.
     ///
     /// # Errors
     ///
@@ -133,7 +133,7 @@ mod tests {
         sender.send(&cut);
         sender.send(&whole);
         assert!(receiver.take::<ToUser>().unwrap().is_none());
-        // The process that read the first packet is gone, and another one reads on.
+        // The process that read the first packet is gone, and another one continues.
         receiver.reader.clear();
         assert_eq!(receiver.receive(), Some(whole));
         drop(sender);

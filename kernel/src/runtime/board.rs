@@ -1,8 +1,8 @@
 //! A page that supervisor, user process, snapshots and their forked children share.
 //!
-//! A process that dies cannot send a message. What is worth knowing about its end (the panic, the
-//! faulting address) it leaves here, where the supervisor reads it after the death was noticed;
-//! until then the supervisor only reads counters.
+//! A dying process cannot send a message. It leaves details of its end (the panic, the faulting
+//! address) here, and the supervisor reads them after it has noticed the death; until then the
+//! supervisor only reads counters.
 
 use std::cell::UnsafeCell;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::sys::sharing::map_shared;
 use crate::sys::trap::Fault;
 
 const PANIC_BYTES: usize = 8192;
-/// A recursion's calls are one place again and again.
+/// Further calls are usually a recursion at the same place.
 const N_FRAMES: usize = 128;
 
 /// See the module's text. All atomics are relaxed: a message, a death or a write to a pipe always
@@ -27,8 +27,8 @@ pub struct Board {
     /// panic hooks and signal handlers, which also run in its forked children and must know the
     /// difference.
     user_pid: AtomicI32,
-    /// A new snapshot's pid. Written by the process between (see [`crate::runtime::snapshot`]),
-    /// read by the user process.
+    /// A new snapshot's pid. Written by the intermediate process (see
+    /// [`crate::runtime::snapshot`]), read by the user process.
     snapshot_pid: AtomicI32,
     /// How long the user process waited for its last snapshot. Written by it, read by the
     /// supervisor.
@@ -36,13 +36,14 @@ pub struct Board {
     /// Whether the panic hook is installed. Written by the user process when it starts, read by the
     /// supervisor.
     has_hook: AtomicBool,
-    /// Panics in the user process during this cell, caught ones included. Written by the user
-    /// process.
+    /// The number of panics in the user process during this cell, including caught ones. Written by
+    /// the user process.
     panics: AtomicU32,
-    /// Whether the last panic has not been shown: it may be the one that ends the cell, whose error
-    /// shows it. Set by the user process' panic hook, taken by that and by the supervisor.
+    /// Whether the last panic has not been shown yet, because it may end the cell, whose error then
+    /// shows it. Set by the user process's panic hook, taken by the hook and the supervisor.
     is_panic_held: AtomicBool,
-    /// Panics in forked children of the user process during this cell. Written by those.
+    /// The number of panics in forked children of the user process during this cell. Written by the
+    /// children.
     child_panics: AtomicU32,
     /// The signal of a fault, 0 if there was none. Written by the user process' signal handler.
     fault_signal: AtomicI32,
@@ -57,28 +58,29 @@ pub struct Board {
     /// The file's name, then the message. Written by the hook while the user process is the only
     /// writer; read by the supervisor when the cell has ended.
     panic_text: UnsafeCell<[u8; PANIC_BYTES]>,
-    /// How many calls in cells led to the last panic, and these: the object above the offset.
-    /// Written by the hook, read by the supervisor when the cell has ended.
+    /// The calls in cells that led to the last panic, and their number; each has the object in the
+    /// upper half, the offset in the lower. Written by the hook, read by the supervisor when the
+    /// cell has ended.
     n_frames: AtomicUsize,
     frames: [AtomicU64; N_FRAMES],
-    /// Where the shared object of the cell that runs begins and ends in memory. Written by the user
-    /// process before it calls the cell, read by its panic hook.
+    /// The address range of the running cell's shared object. Written by the user process before it
+    /// calls the cell, read by its panic hook.
     cell_object: [AtomicUsize; 2],
 }
 
-// SAFETY: all fields are atomic, but for the panic's text: only the user process writes it, and who
-// reads it at the same time could only read garbled bytes, which are shown.
+// SAFETY: all fields are atomic, except the panic's text: only the user process writes it, and a
+// concurrent reader could only read garbled bytes, which are merely shown.
 unsafe impl Sync for Board {}
 
 impl Board {
-    /// Maps a new one, which all processes that are forked from now on share.
+    /// Maps a new board, which all processes forked from now on share.
     pub fn map() -> std::io::Result<&'static Board> {
-        // SAFETY: zeroed fields are valid, and all are atomic but for a text, whose writer and
-        // readers say what may happen to it.
+        // SAFETY: zeroed fields are valid, and all are atomic except the text, for which the
+        // accessing code states the conditions.
         unsafe { map_shared() }
     }
 
-    /// Forgets the last cell. Called by the supervisor while no cell runs.
+    /// Clears what the last cell left. Called by the supervisor while no cell runs.
     pub fn clear(&self) {
         self.panics.store(0, Ordering::Relaxed);
         self.child_panics.store(0, Ordering::Relaxed);
@@ -88,17 +90,18 @@ impl Board {
         self.is_panic_held.store(false, Ordering::Relaxed);
     }
 
-    /// The last panic is not shown before it is known whether the cell catches it.
+    /// Holds the last panic back until it is known whether the cell catches it.
     pub(super) fn hold_panic(&self) {
         self.is_panic_held.store(true, Ordering::Relaxed);
     }
 
-    /// What a panic that was held says, as the standard library would have shown it. Only once.
+    /// The message of a held panic, as the standard library would have shown it. Returned only
+    /// once.
     pub fn take_held_panic(&self) -> Option<String> {
         let is_held = self.is_panic_held.swap(false, Ordering::Relaxed);
         let (message, place) = self.last_panic().filter(|_| is_held)?;
         Some(match place.file.as_str() {
-            // The panic of a closure that an earlier cell made has no place.
+            // A panic in a closure that an earlier cell made has no location.
             "" => format!("thread 'main' panicked: {message}\n"),
             _ => format!("thread 'main' panicked at {place}:\n{message}\n"),
         })
@@ -110,7 +113,7 @@ impl Board {
             .store(std::process::id() as i32, Ordering::Relaxed);
     }
 
-    /// Whether this process is the one that runs cells, and not a child that it forked.
+    /// Whether this process is the one that runs cells, not a child that it forked.
     pub fn is_user(&self) -> bool {
         self.user_pid.load(Ordering::Relaxed) == std::process::id() as i32
     }
@@ -160,12 +163,12 @@ impl Board {
         self.snapshot_micros.store(micros, Ordering::Relaxed);
     }
 
-    /// How long the user process was held up by its last snapshot.
+    /// How long the last snapshot delayed the user process.
     pub fn snapshot_micros(&self) -> u32 {
         self.snapshot_micros.load(Ordering::Relaxed)
     }
 
-    /// The shared object of the cell that comes is here.
+    /// Sets the address range of the next cell's shared object.
     pub(super) fn set_cell_object(&self, object: &Range<usize>) {
         self.cell_object[0].store(object.start, Ordering::Relaxed);
         self.cell_object[1].store(object.end, Ordering::Relaxed);
@@ -176,7 +179,7 @@ impl Board {
         start.load(Ordering::Relaxed)..end.load(Ordering::Relaxed)
     }
 
-    /// Notes a panic, to which these calls in cells have led. Called by the panic hook.
+    /// Records a panic and the calls in cells that led to it. Called by the panic hook.
     pub(super) fn note_panic(
         &self,
         message: &[u8],
@@ -188,8 +191,8 @@ impl Board {
             return;
         }
         let first = self.panics.fetch_add(1, Ordering::Relaxed) == 0;
-        // The second panic of one that leaves a function that cannot unwind says less than the
-        // first.
+        // If a panic leaves a function that cannot unwind, the second panic's message says less
+        // than the first.
         if !first && message == b"panic in a function that cannot unwind" {
             return;
         }
@@ -221,7 +224,7 @@ impl Board {
             .store((file.len() + message.len()) as u32, Ordering::Relaxed);
     }
 
-    /// How many panics the user process, and its forked children, had in this cell.
+    /// The numbers of panics in this cell, in the user process and in its forked children.
     pub fn panics(&self) -> (u32, u32) {
         (
             self.panics.load(Ordering::Relaxed),
@@ -270,7 +273,7 @@ impl Board {
         self.frames[..n_frames].iter().map(unpacked).collect()
     }
 
-    /// Notes a fault. Called by a signal handler: it only stores numbers.
+    /// Records a fault. Called by a signal handler, so it only stores numbers.
     pub(super) fn note_fault(&self, fault: Fault) {
         self.fault_address.store(fault.address, Ordering::Relaxed);
         self.fault_is_overflow

@@ -1,15 +1,15 @@
-//! Faults of the cells: noted on the board before they have their way.
+//! Faults of the cells: recorded on the board before they end the process.
 
 use std::sync::OnceLock;
 
 use super::board::Board;
 use crate::sys::trap::{self, Fault};
 
-/// A signal handler has nothing else to reach it by. Written once, before the handlers are
-/// installed.
+/// A static, because a signal handler has no other access to the board. Written once, before the
+/// handlers are installed.
 static BOARD: OnceLock<&Board> = OnceLock::new();
 
-/// Notes the faults of this process, and of what takes over from it, on the board.
+/// Records the faults of this process, and of snapshots that take over from it, on the board.
 pub(super) fn install(board: &'static Board) {
     let _ = BOARD.set(board);
     // SAFETY: `note` asks for this process' id and stores numbers.

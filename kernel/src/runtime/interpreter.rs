@@ -1,12 +1,12 @@
-//! Programs in other languages, run where the cells are: in their folder, with their environment,
-//! their input and their output.
+//! Programs in other languages, which run like the cells: in their folder, with their environment,
+//! input and output.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
 use crate::protocol::FromUser;
 
-/// Runs the program that these words name (see `ToSupervisor::Script`), and gives the report.
+/// Runs the program that these words name (see `ToSupervisor::Script`), and returns the report.
 pub(super) fn run(words: &[String]) -> FromUser {
     let mut words = words.iter().peekable();
     let mut environment = Vec::new();

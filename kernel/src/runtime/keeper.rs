@@ -1,19 +1,19 @@
 //! Pipes and sockets of earlier cells, across a rollback.
 //!
-//! A snapshot that held a copy of them would keep them open after the cell that closed them: a
-//! reader at the other end would wait forever for the end of the stream. So a sleeping snapshot has
-//! none, and gets them back when it takes over, from a process that shares the *table* of
-//! descriptors with the user process: what is closed there is closed, and what was open when the
-//! user process died still is.
+//! A snapshot with copies of them would keep them open after a cell has closed them: a reader at
+//! the other end would wait forever for the end of the stream. So a sleeping snapshot has none.
+//! When it takes over, it gets them from a process that shares the *table* of descriptors with the
+//! user process: a descriptor that the user process closed is closed there, and one that was open
+//! when the user process died is still open.
 //!
 //! ```text
 //!  user process ──clone(CLONE_FILES)──▶ keeper: sleeps until a snapshot asks
 //!       └── fork ──▶ snapshot: closes its copies ·TakeOver· ──numbers──▶ keeper ──descriptors──▶ goes on
 //! ```
 //!
-//! There is a keeper only where there is such a descriptor. What the failed cell itself has closed
-//! is not rolled back (it lies outside of the process): in its place comes one whose other end is
-//! gone.
+//! There is a keeper only if there is such a descriptor. A descriptor that the failed cell itself
+//! closed is not rolled back (it is outside the process): a descriptor whose other end is gone
+//! replaces it.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -31,19 +31,19 @@ use crate::sys::fork::{exit_now, fork_sibling_with_descriptors};
 use crate::sys::procs::Pid;
 use crate::sys::this_process;
 
-/// How many numbers are asked for at once.
+/// The number of descriptors in one request.
 const N_AT_ONCE: usize = 1024;
-/// A keeper that was killed does not answer.
+/// How long to wait for a reply: a killed keeper does not reply.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// The process that keeps the table, and the wire to it.
+/// The keeper process, and the wire to it.
 pub(super) struct Keeper {
     pub(super) pid: Pid,
     ask: OwnedFd,
     answer: OwnedFd,
 }
 
-/// Pipes and sockets that are open in this process, without those in `private` and the first three.
+/// The open pipes and sockets of this process, except those in `private` and the first three.
 pub(super) fn delicate(private: &[RawFd], keeper: Option<&Keeper>) -> Vec<Open> {
     let wire = keeper.map(|keeper| [keeper.ask.as_raw_fd(), keeper.answer.as_raw_fd()]);
     let is_ours = |number: &RawFd| {
@@ -57,8 +57,8 @@ pub(super) fn delicate(private: &[RawFd], keeper: Option<&Keeper>) -> Vec<Open> 
 }
 
 impl Keeper {
-    /// Starts one for this process' table. A child of this process' parent, so that no cell's
-    /// `wait` meets it.
+    /// Starts a keeper for this process's table. It is a child of this process's parent, so that no
+    /// cell's `wait` finds it.
     pub(super) fn start() -> Option<Keeper> {
         let (ask, answer) = packet_pair().ok()?;
         let ask = out_of_the_way(&ask).ok()?;
@@ -70,16 +70,16 @@ impl Keeper {
         }
     }
 
-    /// In a new snapshot: lets go of what it must not hold.
+    /// In a new snapshot: closes the descriptors that it must not hold.
     pub(super) fn let_go(delicate: &[Open]) {
         for open in delicate {
-            // SAFETY: whatever of the cells' owns this number sleeps until `take_back` has filled
-            // it again.
+            // SAFETY: all code of the cells that owns this number sleeps until `take_back` has
+            // filled it again.
             unsafe { descriptors::close(open.number) };
         }
     }
 
-    /// In a snapshot that takes over: gets everything back.
+    /// In a snapshot that takes over: gets all descriptors back.
     pub(super) fn take_back(self, delicate: &[Open]) {
         let timeout = TimeVal::new(ANSWER.as_secs() as i64, 0);
         let _ = setsockopt(&self.ask, sockopt::ReceiveTimeout, &timeout);
@@ -93,20 +93,20 @@ impl Keeper {
     }
 }
 
-/// Puts a descriptor in its place, or one whose other end is gone.
+/// Restores a descriptor under its number, or one whose other end is gone.
 fn put_back(open: &Open, kept: Option<OwnedFd>) {
     let is_same = |kept: &OwnedFd| {
         Open::at(kept.as_raw_fd()).is_some_and(|found| found.identity == open.identity)
     };
     let kept = kept.filter(is_same);
     if let Some(descriptor) = kept.or_else(|| descriptors::dead_end().ok()) {
-        // The number was closed when the snapshot went to sleep, and a descriptor that came to lie
-        // there since has been moved away before this one came.
+        // The number was closed when the snapshot went to sleep, and any descriptor that has taken
+        // it since has been moved before this one arrived.
         open.put_back(descriptor);
     }
 }
 
-/// The keeper: answers each number with its descriptor, until the supervisor ends it.
+/// The keeper's loop: replies to each number with its descriptor, until the supervisor kills it.
 fn keep(wire: RawFd) -> ! {
     this_process::lead_group();
     this_process::set_name(c"forklore-keep");
@@ -157,7 +157,7 @@ fn receive_descriptor(wire: RawFd) -> Option<OwnedFd> {
     let mut found = None;
     for control in message.cmsgs().ok()? {
         if let ControlMessageOwned::ScmRights(descriptors) = control {
-            // SAFETY: the system has just opened them for this message.
+            // SAFETY: the OS has just opened them for this message.
             found = descriptors
                 .first()
                 .map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) });

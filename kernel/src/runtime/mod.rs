@@ -1,10 +1,10 @@
 //! The user process: loads the shared objects that evcxr compiled and runs the cells' functions in
 //! them.
 //!
-//! The supervisor forks it, so it starts with one thread and little memory. It speaks with the
-//! supervisor over a socket that cells do not see ([`ToUser`] in, [`FromUser`] out); its standard
-//! input, output and error are the cells' alone. It never decides what a death means: the
-//! supervisor does.
+//! The supervisor forks it, so it starts with one thread and little memory. It communicates with
+//! the supervisor over a socket that cells do not see ([`ToUser`] in, [`FromUser`] out); its
+//! standard input, output and error belong to the cells alone. It never decides what a death means:
+//! the supervisor does.
 
 pub mod board;
 mod fault;
@@ -29,14 +29,14 @@ use crate::sys::{procs, this_process};
 
 pub use prelude::SOURCE as PRELUDE_SOURCE;
 
-/// Names the shared object that [`PRELUDE_SOURCE`] was compiled to.
+/// Names the shared object compiled from [`PRELUDE_SOURCE`].
 pub const PRELUDE_VARIABLE: &str = "FORKLORE_PRELUDE";
 
-/// The user process' ends of the wires to the supervisor.
+/// The user process's ends of the wires to the supervisor.
 pub struct Wires {
-    /// Commands come in here and answers go out.
+    /// Receives commands and sends replies.
     pub control: Wire,
-    /// Where snapshots sleep, each on one of the two.
+    /// Snapshots sleep on these, each on one of the two.
     pub slots: [Wire; 2],
 }
 
@@ -51,10 +51,10 @@ struct Runtime {
     prelude: Option<prelude::Prelude>,
     /// evcxr's store of variables: made, read and written by the cells' own code.
     variables: Store,
-    /// The variables that the cell which comes may change, where its failure may have to be undone
-    /// in this process.
+    /// The variables that the next cell may change, if its failure may have to be undone in this
+    /// process.
     guard: Option<String>,
-    /// Keeps the cells' pipes and sockets for a snapshot, once there is one of these.
+    /// Keeps the cells' pipes and sockets for a snapshot, once there are any.
     keeper: Option<Keeper>,
 }
 
@@ -78,14 +78,14 @@ pub fn run(board: &'static Board, wires: Wires) -> ! {
     exit_now(0)
 }
 
-/// Makes this process the one that runs cells, and its life depend on the supervisor's.
+/// Makes this process the one that runs cells, and ties its life to the supervisor's.
 fn attach(board: &Board) {
     board.become_user();
     this_process::lead_group();
     this_process::set_name(c"forklore-cells");
     this_process::die_with_parent();
-    // A supervisor that died before the call above closed the control socket, which `receive` will
-    // tell.
+    // If the supervisor died before the call above, the control socket is closed, and `receive`
+    // will notice.
 }
 
 impl Runtime {
@@ -102,7 +102,7 @@ impl Runtime {
                 Err(error) => self.answer(&FromUser::Failed(error)),
             },
             ToUser::Snapshot { slot } => self.save(slot, FromUser::Ready),
-            // Comes only as an answer, which `call` waits for.
+            // Arrives only as a reply, which `call` waits for.
             ToUser::Settle { .. } => {}
         }
     }
@@ -111,8 +111,7 @@ impl Runtime {
         self.wires.control.send(message);
     }
 
-    /// Runs a cell: where it is guarded, the supervisor decides what becomes of what it has
-    /// changed.
+    /// Runs a cell. If it is guarded, the supervisor decides whether to undo its changes.
     fn call(&mut self, path: &str, function: &str) -> Result<(), String> {
         let Some(names) = self.guard.take() else {
             return self.call_unguarded(path, function);
@@ -136,7 +135,7 @@ impl Runtime {
     fn call_unguarded(&mut self, path: &str, function: &str) -> Result<(), String> {
         let own_pid = this_process::pid();
         let function = CString::new(function).map_err(|error| error.to_string())?;
-        // SAFETY: the object is a cell's, whose initialisers are the cell's own code.
+        // SAFETY: the object is a cell's, and its initialisers are the cell's own code.
         let object = unsafe { Object::load(path, Binding::Lazy) };
         let object = object.map_err(|error| format!("could not load the cell: {error}"))?;
         let address = object.symbol(&function);
@@ -144,8 +143,7 @@ impl Runtime {
         self.board
             .set_cell_object(&object_of(address.as_ptr() as usize));
         if object.symbol(STATICS).is_ok() {
-            // The first instance of a static whose object shares its names is the one of all later
-            // cells.
+            // Later cells bind to the first instance of a static whose object shares its names.
             object.share_names();
         }
         // SAFETY: evcxr generates this function with this type, for the store that it returned
@@ -156,7 +154,7 @@ impl Runtime {
         };
         self.flush();
         if this_process::pid() != own_pid {
-            // A child that the cell forked has run out of the cell: the commands are not for it.
+            // A child that the cell forked has returned from the cell: the commands are not for it.
             exit_now(0);
         }
         Ok(())

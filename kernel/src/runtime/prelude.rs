@@ -1,9 +1,9 @@
-//! The prelude: a small shared object that reaches the standard library which the cells use.
+//! The prelude: a small shared object with access to the standard library that the cells use.
 //!
-//! Cells are linked to the toolchain's shared `libstd`, this program has its own. So a panic in a
-//! cell runs the panic hook of *that* library, and `print!` fills *its* buffer. The prelude,
-//! compiled by the same compiler, installs a hook there that notes message and place on the board,
-//! and flushes that buffer after a cell.
+//! Cells are linked to the toolchain's shared `libstd`, while this program has its own. So a panic
+//! in a cell runs the panic hook of *that* library, and `print!` fills *its* buffer. The prelude,
+//! compiled by the same compiler, installs a hook there that records message and location on the
+//! board, and flushes that buffer after a cell.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -21,7 +21,8 @@ pub const SOURCE: &str = include_str!("prelude_source.rs");
 
 type OnPanic = extern "C" fn(*const u8, usize, *const u8, usize, u32, u32) -> u8;
 
-// The hook has nothing else to reach it by. Written once, before the hook is installed.
+// A static, because the hook has no other access to the board. Written once, before the hook is
+// installed.
 static BOARD: OnceLock<&Board> = OnceLock::new();
 
 pub(super) struct Prelude {
@@ -29,8 +30,8 @@ pub(super) struct Prelude {
 }
 
 impl Prelude {
-    /// Loads the prelude that the environment names and installs its hook. Without one, panics have
-    /// no message.
+    /// Loads the prelude that the environment names and installs its hook. Without a prelude,
+    /// panics have no message.
     pub(super) fn load(board: &'static Board) -> Option<Prelude> {
         let path = std::env::var(super::PRELUDE_VARIABLE).ok()?;
         // SAFETY: the object was compiled from SOURCE, which has no initialisers.
@@ -49,33 +50,33 @@ impl Prelude {
         }
     }
 
-    /// Writes out what the cells' `print!` left in its buffer.
+    /// Flushes the buffer of the cells' `print!`.
     pub(super) fn flush(&self) {
         (self.flush)();
     }
 }
 
-/// What the compiler calls each cell.
+/// The file name of each cell for the compiler.
 const FILE: &str = "src/lib.rs";
-/// Added to whose panic it is, where its place is in code that an earlier cell has compiled.
+/// Added to the kind of a panic whose location is in code that an earlier cell compiled.
 const UNPLACED: u8 = 4;
 
-/// How many calls are looked at, machinery included.
+/// The maximum number of calls inspected, including the runtime's own.
 const N_CALLS: usize = 256;
 
-/// Whose panic it is, in the numbers that the prelude knows.
+/// The kind of a panic, as numbered in the prelude.
 #[derive(Clone, Copy)]
 enum Panicked {
-    /// A thread's. The cell goes on, so it is shown.
+    /// A thread's panic. The cell continues, so it is shown.
     Thread = 0,
-    /// The main thread's of a process that the cell forked. Its name the cells' library does not
-    /// know.
+    /// The main thread's panic in a process that the cell forked. The cells' library does not know
+    /// that thread's name.
     Child = 1,
-    /// The cell's own. Not shown, as the cell's error may be about to.
+    /// The cell's own panic. Not shown, because the cell's error may show it.
     Cell = 2,
 }
 
-/// Notes the panic, and says whose it is.
+/// Records a panic, and returns its kind.
 extern "C" fn on_panic(
     message: *const u8,
     message_bytes: usize,
@@ -102,11 +103,11 @@ extern "C" fn on_panic(
     if !matches!(panicked, Panicked::Child)
         && let Some(caught) = board.take_held_panic()
     {
-        // The cell went on after it, and the board has room for one.
+        // The cell continued after the previous panic, and the board has room for only one.
         write_standard_error(caught.as_bytes());
     }
     let cell = board.cell_object();
-    // All cells are compiled under one name. Only the lines of the one that runs are known.
+    // All cells are compiled under one file name. Only the running cell's lines are known.
     let is_placed = file != FILE.as_bytes() || cell.contains(&(file.as_ptr() as usize));
     let file = if is_placed { file } else { b"" };
     let mut addresses = [0; N_CALLS];

@@ -1,4 +1,4 @@
-//! Compiled apart, by the compiler that compiles the cells, and loaded into the user process.
+//! Compiled separately, by the compiler that compiles the cells, and loaded into the user process.
 
 use std::io::Write;
 use std::panic::PanicHookInfo;
@@ -7,9 +7,9 @@ type OnPanic = extern "C" fn(*const u8, usize, *const u8, usize, u32, u32) -> u8
 
 /// The main thread of a process that a cell has forked.
 const CHILD: u8 = 1;
-/// The cell itself: its error shows the panic, or the kernel, where the cell catches it.
+/// The cell itself: its error shows the panic, or the kernel does, if the cell catches it.
 const CELL: u8 = 2;
-/// Added to these where the place means nothing.
+/// Added to these if the location is meaningless.
 const UNPLACED: u8 = 4;
 
 #[unsafe(no_mangle)]
@@ -26,9 +26,9 @@ pub extern "C" fn forklore_prelude_install(on_panic: OnPanic) {
             CHILD => "main",
             _ => "<unnamed>",
         };
-        // Not as the standard library shows it: its backtrace, which RUST_BACKTRACE asks for, is
-        // one of the kernel's own functions. A place in a cell becomes one of the cell's lines on
-        // its way to the front end.
+        // Unlike the standard library, this prints no backtrace for RUST_BACKTRACE, because it
+        // would consist of the kernel's own functions. A location in a cell is translated to the
+        // cell's line on its way to the front end.
         let thread = std::thread::current();
         let name = thread.name().unwrap_or(unnamed);
         let text = match panicked >= UNPLACED {

@@ -1,17 +1,17 @@
-//! Snapshots: a forked copy of the user process that sleeps, and is there when a cell goes wrong.
+//! Snapshots: a forked copy of the user process that sleeps until a cell fails.
 //!
 //! ```text
 //!  user process ──fork──▶ process between ──fork──▶ snapshot: sleeps on its slot until TakeOver or the end of file
 //!       └── waits for it ──────┘ ends at once           (a child of the supervisor from now on)
 //! ```
 //!
-//! The process between makes the snapshot an orphan that the supervisor adopts. So a cell that
-//! calls `wait` for any child does not meet it, and it lives when the user process dies.
+//! The intermediate process makes the snapshot an orphan, which the supervisor adopts. So a cell
+//! that calls `wait` for any child does not find it, and it survives the user process.
 //!
-//! There is one snapshot of every state that evcxr has committed. The next one is taken when a
-//! cell's function has returned, and the supervisor decides which of the two is kept: the new one
-//! when the cell is done, the old one when it panicked. So also a user process that is killed
-//! between two cells loses nothing.
+//! There is a snapshot of the last state that evcxr has committed. The next one is taken when a
+//! cell's function has returned, and the supervisor decides which of the two to keep: the new one
+//! if the cell succeeded, the old one if it panicked. So even a user process that is killed between
+//! two cells loses nothing.
 
 use std::os::fd::AsRawFd;
 use std::time::Instant;
@@ -26,9 +26,9 @@ use crate::sys::{procs, this_process};
 
 /// Which side of a snapshot this process is on.
 pub(super) enum Side {
-    /// The one that goes on. The snapshot's pid, if one was taken.
+    /// The process that continues, with the snapshot's pid, if one was taken.
     User(Option<i32>),
-    /// The copy, which was asked to take over, and the slot for the next snapshot.
+    /// The copy, which has taken over, and the slot for the next snapshot.
     Restored {
         /// Where the next snapshot sleeps.
         next_slot: usize,
@@ -63,14 +63,14 @@ pub(super) fn take(
     if keeper.is_none() {
         delicate.clear();
     }
-    // SAFETY: the child only forks, stores a number and ends. If other threads of the user process
-    // hold locks now, they are held forever in the snapshot: fork of libc takes care of its own
-    // (malloc's), not of the cell's.
+    // SAFETY: the child only forks, stores a number and exits. Locks that other threads of the user
+    // process hold now stay locked forever in the snapshot: libc's fork handles its own locks
+    // (malloc's), not the cell's.
     match unsafe { fork() } {
         Err(_) => Side::User(None),
         Ok(0) => between(board, &mut wires.slots[slot], &delicate, keeper),
         Ok(pid) => {
-            // Should the cell's own SIGCHLD handler have reaped it, that is fine too.
+            // If the cell's own SIGCHLD handler has already reaped it, that is fine.
             procs::wait(pid);
             board.note_snapshot_took(started.elapsed());
             let snapshot = board.announced_snapshot();
@@ -79,14 +79,14 @@ pub(super) fn take(
     }
 }
 
-/// The process between: forks the snapshot, says its pid and ends.
+/// The intermediate process: forks the snapshot, stores its pid and exits.
 fn between(
     board: &'static Board,
     slot: &mut Wire,
     delicate: &[Open],
     keeper: &mut Option<Keeper>,
 ) -> Side {
-    // SAFETY: this process has one thread; the child goes on in `sleep`.
+    // SAFETY: this process has one thread; the child continues in `sleep`.
     let pid = unsafe { fork() }.unwrap_or(-1);
     if pid != 0 {
         board.announce_snapshot(pid);
@@ -94,16 +94,16 @@ fn between(
     }
     Keeper::let_go(delicate);
     let side = sleep(slot);
-    // The keeper's table is that of the process which has died.
+    // The keeper has the table of the process that died.
     if let Some(keeper) = keeper.take() {
         keeper.take_back(delicate);
     }
     side
 }
 
-/// The snapshot: sleeps until it is told to take over, and ends with its supervisor.
+/// The snapshot: sleeps until it receives the command to take over, and ends with its supervisor.
 fn sleep(slot: &mut Wire) -> Side {
-    // A process group of its own: `kill(0, …)` in a cell does not mean the snapshot.
+    // A separate process group, so that `kill(0, …)` in a cell does not kill the snapshot.
     this_process::lead_group();
     this_process::set_name(c"forklore-snap");
     let Some(ToSnapshot::TakeOver { next_slot }) = slot.receive() else {
