@@ -17,7 +17,7 @@ pub struct Failure {
     pub place: Option<Place>,
     /// The calls in cells that led there, the innermost first.
     pub frames: Vec<Frame>,
-    /// What became of the variables, and of what earlier cells had started.
+    /// What happened to the variables, and to what earlier cells had started.
     pub aftermath: Aftermath,
 }
 

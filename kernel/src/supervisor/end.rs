@@ -1,4 +1,4 @@
-//! How a cell ends, and what is done about one that failed.
+//! The end of a cell, and the rollback of a failed one.
 //!
 //! ```text
 //!  no threads of earlier cells      ──▶ Done     ── failed ──▶ roll back: the snapshot takes over
@@ -6,9 +6,8 @@
 //!  died, interrupted, out of memory ───────────────────────▶ roll back
 //! ```
 //!
-//! A snapshot is exact, but it is a copy of one thread: other threads are not in it. So a panic or
-//! a failed `?` is undone in the process itself where there are such, as far as [`Touched`] knows
-//! how.
+//! A snapshot is exact, but copies only one thread. So if there are other threads, a panic or a
+//! failed `?` is undone in the process itself, as far as [`Touched`] allows.
 
 use std::time::Duration;
 
@@ -27,7 +26,8 @@ use crate::sys::procs::{self, Pid};
 use crate::sys::signals::{Death, SIGKILL};
 
 impl Watch {
-    /// A cell begins: has what it may change copied, if its failure must not cost the process.
+    /// At the start of a cell: has the variables that it may change copied, if its failure must not
+    /// cost the process.
     pub(super) fn guard(&mut self, run: &mut Run) {
         if !threads::has_several(self.user.pid) {
             return;
@@ -44,8 +44,8 @@ impl Watch {
         run.touched = Some(touched);
     }
 
-    /// Keeps the text of the program that a cell was compiled from, as long as the session: code of
-    /// this cell may run in later ones, and a panic there is traced back to it.
+    /// Keeps the source that a cell was compiled from for the whole session: code of this cell may
+    /// run in later ones, and a panic there is traced back to it.
     pub(super) fn keep_source(object: &str) {
         let (Some(folder), Some(number)) = (
             std::env::var_os(super::FOLDER_VARIABLE),
@@ -53,11 +53,11 @@ impl Watch {
         ) else {
             return;
         };
-        // Without it, a panic has one place and no calls.
+        // Without it, a panic has one location and no calls.
         let _ = retrace::keep(std::path::Path::new(&folder), number);
     }
 
-    /// A guarded cell's function has returned, and these variables can be put back.
+    /// Handles the return of a guarded cell's function; these variables can be restored.
     pub(super) fn settle(&mut self, guarded: &str) {
         self.drain();
         let failure = self.failure();
@@ -89,9 +89,9 @@ impl Watch {
         self.user.control.send(&command);
     }
 
-    /// Ends the processes that the failed cell has started, whose process goes on. (Those that a
-    /// thread of an earlier cell started meanwhile are not its own.) Gives the children that the
-    /// user process has to wait for.
+    /// Kills the processes that the failed cell started, while the user process continues.
+    /// (Processes that a thread of an earlier cell started in the meantime are not the cell's.)
+    /// Returns the children that the user process must reap.
     fn end_what_the_cell_started(&self) -> Vec<Pid> {
         let Phase::Running(run) = &self.phase else {
             return Vec::new();
@@ -108,14 +108,13 @@ impl Watch {
         let mut children = procs::children_of_main_thread(self.user.pid);
         children.retain(is_new);
         let children = children.into_iter().map(end).collect();
-        // Orphans, those of the children among them. They are reaped when the system says that they
-        // have ended.
+        // Orphans, including the children's. They are reaped when the OS reports their end.
         let orphans = procs::children(std::process::id() as Pid);
         orphans.into_iter().filter(is_new).map(end).for_each(drop);
         children
     }
 
-    /// Why the cell failed whose function has returned, if it did.
+    /// Why a cell failed whose function has returned, if it failed.
     fn failure(&self) -> Option<Failure> {
         let Phase::Running(run) = &self.phase else {
             return None;
@@ -135,7 +134,7 @@ impl Watch {
         })
     }
 
-    /// Shows the last panic if it is not what the cell ended with: the cell has caught it.
+    /// Shows the last panic if the cell has caught it, so that it did not end the cell.
     fn show_caught_panic(&mut self, failure: Option<&Failure>) {
         let caught = self.board.take_held_panic();
         let is_shown = failure.is_some_and(|failure| ["Panic", "Abort"].contains(&&*failure.name));
@@ -144,7 +143,7 @@ impl Watch {
         }
     }
 
-    /// The cell's function has returned: decides which of the two snapshots is kept.
+    /// After the cell's function has returned: decides which of the two snapshots to keep.
     pub(super) fn finish_cell(&mut self, new: Option<Snapshot>) {
         self.drain();
         let failure = self.failure();
@@ -163,7 +162,7 @@ impl Watch {
             self.roll_back(failure);
             return;
         }
-        // Without a snapshot evcxr does what it can: it drops the variables that the cell took or
+        // Without a snapshot, evcxr does what it can: it drops the variables that the cell took or
         // made.
         let failure = failure.map(|failure| Failure {
             aftermath: Aftermath::Unguarded,
@@ -176,14 +175,14 @@ impl Watch {
         self.go_on(new);
     }
 
-    /// The cell failed and was undone in its process, which goes on.
+    /// The cell failed and was undone in its process, which continues.
     fn stay(&mut self, failure: Failure, new: Option<Snapshot>) {
         let loses =
             matches!(&failure.aftermath, Aftermath::Unwound { lost, .. } if !lost.is_empty());
         self.phase = Phase::Idle;
         self.tell(&ToKernel::Ended(Some(failure)));
         if loses {
-            // evcxr is to forget the variables that the cell moved, as it does after a panic.
+            // Makes evcxr forget the variables that the cell moved, as it does after a panic.
             answer_evcxr(ended(&[Control::Panic]));
         } else {
             answer_evcxr(NOT_UTF8);
@@ -191,7 +190,7 @@ impl Watch {
         self.go_on(new);
     }
 
-    /// The process stays, with this snapshot of what it is now.
+    /// Keeps the process, with this snapshot of its current state.
     fn go_on(&mut self, new: Option<Snapshot>) {
         if let Some(old) = std::mem::replace(&mut self.snapshot, new) {
             end(old.pid);
@@ -199,7 +198,8 @@ impl Watch {
         self.threads.note(self.user.pid, self.cell);
     }
 
-    /// Ends the user process and what the cell started, wakes the snapshot and reports the failure.
+    /// Kills the user process and the processes that the cell started, wakes the snapshot and
+    /// reports the failure.
     pub(super) fn roll_back(&mut self, failure: Failure) {
         let Phase::Running(run) = &self.phase else {
             return;
@@ -224,8 +224,8 @@ impl Watch {
         }
     }
 
-    /// Wakes the snapshot; gives the threads that have ended. Without one the session's variables
-    /// are lost: the supervisor leaves, and evcxr starts another one.
+    /// Wakes the snapshot; returns the threads that have ended. Without a snapshot, the session's
+    /// variables are lost: the supervisor exits, and evcxr starts another one.
     fn restore(&mut self) -> Option<Vec<Ended>> {
         let Some(snapshot) = self.snapshot.take() else {
             self.phase = Phase::Leaving;

@@ -1,4 +1,4 @@
-//! The supervisor's loop: who sent what, and what it means.
+//! The supervisor's event loop.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -28,7 +28,7 @@ use crate::sys::descriptors::read_standard_input;
 use crate::sys::procs::{self, Pid};
 use crate::sys::signals::{Death, SIGCHLD, SIGKILL};
 
-/// A tail that may become a control line is held back so long.
+/// How long a tail that may become a control line is held back.
 const HOLD: u16 = 10;
 pub(super) enum Phase {
     /// The user process is new, or was restored, and takes its first snapshot.
@@ -45,9 +45,9 @@ pub(super) struct Watch {
     evcxr_in: Vec<u8>,
     signals: SignalFd,
     pub(super) user: User,
-    /// The copy of what evcxr has committed.
+    /// The snapshot of the state that evcxr has committed.
     pub(super) snapshot: Option<Snapshot>,
-    /// The process that keeps the user process' descriptors for the snapshot, if there are such.
+    /// The process that keeps the user process's descriptors for the snapshot, if there are any.
     pub(super) keeper: Option<Pid>,
     pub(super) filter: Filter,
     pub(super) phase: Phase,
@@ -56,15 +56,15 @@ pub(super) struct Watch {
     /// A script that was sent before the user process was ready.
     script: Option<Vec<String>>,
     was_asked_to_leave: bool,
-    /// Variables that evcxr was told to forget in the runs just before, in which nothing else
-    /// happened.
+    /// Variables that evcxr was instructed to forget in the immediately preceding runs, in which
+    /// nothing else happened.
     pub(super) forgotten: Vec<String>,
     pub(super) threads: Threads,
-    /// The cell that comes or runs, as the user counts them.
+    /// The next or running cell, in the user's numbering.
     pub(super) cell: u32,
 }
 
-/// What can be read from, or written to.
+/// Which ends are readable or writable.
 #[derive(Default)]
 struct Ready {
     signals: bool,
@@ -76,7 +76,7 @@ struct Ready {
     input: bool,
 }
 
-/// Serves until kernel or evcxr are gone, then ends every process of the session.
+/// Serves until the kernel or evcxr is gone, then ends every process of the session.
 pub fn run(socket: &Path) -> io::Result<()> {
     let kernel = Kernel::call(socket).inspect_err(|error| {
         // The kernel was killed while it started this process.
@@ -121,7 +121,7 @@ pub fn run(socket: &Path) -> io::Result<()> {
 }
 
 impl Watch {
-    /// Waits until something happens; `None` if it was only time that passed.
+    /// Waits for an event; `None` if only time passed.
     fn wait(&mut self) -> io::Result<Option<Ready>> {
         let stdin = io::stdin();
         let takes_output = self.kernel.has_room();
@@ -176,7 +176,7 @@ impl Watch {
         }
     }
 
-    /// Waits until something happens and handles it.
+    /// Waits for an event and handles it.
     fn turn(&mut self) -> io::Result<()> {
         let Some(ready) = self.wait()? else {
             let late = self.filter.flush();
@@ -254,7 +254,7 @@ impl Watch {
         }
     }
 
-    /// Tells the kernel if the cell waits for input, after all that it has written before.
+    /// Notifies the kernel if the cell waits for input, after all its earlier output.
     fn look_for_reader(&mut self) {
         if !matches!(self.phase, Phase::Running(_)) {
             return;
@@ -293,7 +293,7 @@ impl Watch {
             return;
         };
         self.evcxr_in.extend_from_slice(&buffer[..n]);
-        // evcxr waits for the answer to each line, so there is never more than one.
+        // evcxr waits for the reply to each line, so there is never more than one.
         let Some(end) = self.evcxr_in.iter().position(|byte| *byte == b'\n') else {
             return;
         };
@@ -329,8 +329,7 @@ impl Watch {
 
     fn pass_on_stdout(&mut self) {
         let bytes = self.user.stdout.read();
-        // What evcxr's code says of a variable, it says on standard error first, and that is looked
-        // at below.
+        // evcxr's code reports on variables on standard error first, which is handled below.
         if may_have_control(&bytes) && self.user.stderr.available_bytes() > 0 {
             self.pass_on_stderr();
         }
@@ -366,8 +365,8 @@ impl Watch {
         self.tell(&ToKernel::Output(Output::Stderr(bytes)));
     }
 
-    /// Passes on all that has been written until now. (Not until nothing comes any more: what
-    /// earlier cells left running may write forever.)
+    /// Forwards all output so far. (It does not wait for silence: threads of earlier cells may
+    /// write forever.)
     pub(super) fn drain(&mut self) {
         let mut n_bytes = self.user.stderr.available_bytes();
         while n_bytes > 0 {
@@ -390,7 +389,7 @@ impl Watch {
     // ---- the user process ----
 
     fn hear_user(&mut self) {
-        // If it is gone, its death tells.
+        // If it is gone, its death is handled elsewhere.
         let Ok(Some(message)) = self.user.control.take() else {
             return;
         };
@@ -428,7 +427,7 @@ impl Watch {
         }
     }
 
-    /// The user process has another keeper: after a rollback the one before is not needed.
+    /// Replaces the keeper: after a rollback, the previous one is not needed.
     fn set_keeper(&mut self, keeper: Option<Pid>) {
         if self.keeper == keeper {
             return;
@@ -469,7 +468,8 @@ pub(super) fn end(pid: Pid) {
     procs::wait(pid);
 }
 
-/// Writes a line to evcxr, which waits for it. If evcxr is gone, its input tells.
+/// Writes a line to evcxr, which waits for it. Ignores errors: if evcxr is gone, the end of its
+/// input shows it.
 pub(super) fn answer_evcxr(line: impl AsRef<[u8]>) {
     let mut stdout = io::stdout().lock();
     let _ = stdout

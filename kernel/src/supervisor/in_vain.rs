@@ -1,12 +1,12 @@
-//! A cell that waits for what no longer comes.
+//! Detects a cell that waits in vain.
 //!
 //! A rollback ends the threads of earlier cells, and a later cell may wait for one of them: for a
-//! message, a lock, a task of a tokio runtime. Nothing can end such a wait but an interrupt, and
-//! nothing tells the user so. So where threads have ended, the supervisor looks every second at
-//! what a cell waits for. If all its threads and processes have been waiting without a time limit,
-//! each in the same place, the cell is told once what it waits for in vain.
+//! message, a lock, a task of a tokio runtime. Only an interrupt can end such a wait, but the user
+//! would not know. So if threads have ended, the supervisor checks every second what a cell waits
+//! for. If all its threads and processes keep waiting without a time limit, each in the same place,
+//! the cell shows one message that says so.
 //!
-//! What comes from outside (a message on a socket) could still wake it, so the cell goes on.
+//! An external event (a message on a socket) could still wake it, so the cell continues.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::sys::thread::{EndlessWait, threads};
 const LOOK: Duration = Duration::from_secs(1);
 
 impl Watch {
-    /// How long until it is time to look; `None` where nothing was lost.
+    /// How long until the next check; `None` if no threads were lost.
     pub(super) fn wedge_wait(&self) -> Option<Duration> {
         match &self.phase {
             Phase::Running(run) if self.threads.were_lost() && run.wedge.n_seen < N_LOOKS => {
@@ -29,7 +29,7 @@ impl Watch {
         }
     }
 
-    /// Looks, if it is time, and says what the cell waits for in vain.
+    /// Checks, if it is time, and shows the message if the cell waits in vain.
     pub(super) fn look_for_wedge(&mut self) {
         if self.wedge_wait() != Some(Duration::ZERO) {
             return;
@@ -49,8 +49,8 @@ impl Watch {
     }
 }
 
-/// Where each thread of the process and of its descendants waits, if all wait without a limit, and
-/// the main thread for other threads.
+/// Where each thread of the process and of its descendants waits, if all wait without a time limit,
+/// and the main thread for other threads.
 fn waits(user: Pid) -> Option<String> {
     let mut text = String::new();
     for pid in [vec![user], procs::descendants(user)].concat() {

@@ -1,16 +1,15 @@
-//! The user process' standard input: a pipe of the supervisor's, and whether a cell waits at its
-//! other end.
+//! The user process's standard input: a pipe from the supervisor, which detects whether a cell
+//! waits at the other end.
 //!
-//! A cell asks for input by reading, which nothing announces. So while a cell may ask, the
-//! supervisor looks every [`LOOK_EVERY`] whether a thread of the cell's processes sleeps in a
-//! `read` of this pipe, which `/proc` knows. (Where the system hides that, with Yama's strictest
-//! settings, only the library's `input` asks, and an interrupt ends any other read.) A cell that
-//! may not ask finds the end of file, because the pipe then has no writer. (It can get one again: a
-//! pipe can be opened through `/proc` like a file.)
+//! A cell asks for input by reading, which no event announces. So while a cell may ask, the
+//! supervisor checks every [`LOOK_EVERY`], in `/proc`, whether a thread of the cell's processes
+//! sleeps in a `read` of this pipe. (If the OS hides that, with Yama's strictest settings, only the
+//! library's `input` asks, and an interrupt ends any other read.) A cell that may not ask finds the
+//! end of file, because the pipe then has no writer. (It can get one again: a pipe can be opened
+//! through `/proc` like a file.)
 //!
-//! A terminal says with Ctrl-D that its input ends. A front end's field has no such key, so an
-//! answer does: see
-//! [`Input::answer`].
+//! In a terminal, Ctrl-D ends the input. A front end's field has no such key, so a reply can do it:
+//! see [`Input::answer`].
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -24,14 +23,12 @@ use crate::sys::descriptors::{self, Open, reopen};
 use crate::sys::procs::{self, Pid};
 use crate::sys::thread::{Activity, threads};
 
-/// An answer that ends the input: Ctrl-D, as a terminal sends it, and as one can type it into any
-/// field.
+/// A reply that ends the input: Ctrl-D, as a terminal sends it, or as typed into a field.
 const ENDS: [&[u8]; 2] = [b"\x04", b"^D"];
-/// What the standard library reads at once where lines are wanted. What reads to the end asks for
-/// other amounts.
+/// The size of the standard library's reads of lines. Code that reads to the end uses other sizes.
 const LINES: u64 = 8192;
 
-/// How long a cell may wait until it is noticed.
+/// How long a cell may wait for input before the supervisor notices.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The supervisor's side of the pipe.
@@ -40,21 +37,21 @@ pub struct Input {
     reader: File,
     /// Never waits. `None`: a read finds the end of file.
     writer: Option<File>,
-    /// What the pipe has not taken yet.
+    /// Input that the pipe has not taken yet.
     pending: Vec<u8>,
-    /// Since input was last allowed.
+    /// The number of replies since input was last allowed.
     n_answers: u64,
-    /// For which number of answers the kernel has been told that the cell waits.
+    /// The number of replies at which the kernel was last notified that the cell waits.
     told: Option<u64>,
-    /// Whether what waits reads until the input ends.
+    /// Whether the waiting reader reads until the input ends.
     reads_to_end: bool,
-    /// Whether the input ends behind what is pending.
+    /// Whether the input ends after the pending bytes.
     is_ended: bool,
     looked_at: Instant,
 }
 
 impl Input {
-    /// Makes the pipe; gives the user process' end of it.
+    /// Makes the pipe; returns it with the user process's end.
     pub fn open() -> io::Result<(Input, OwnedFd)> {
         let (its_reader, _writer) = pipe2(OFlag::O_CLOEXEC)?;
         let input = Input {
@@ -70,7 +67,7 @@ impl Input {
         Ok((input, its_reader))
     }
 
-    /// A cell begins, or has ended: what the one before left unread is dropped.
+    /// At the start or end of a cell: drops input that the previous cell left unread.
     pub fn allow(&mut self, is_allowed: bool) {
         let mut buffer = [0; 4096];
         while matches!(self.reader.read(&mut buffer), Ok(1..)) {}
@@ -86,8 +83,8 @@ impl Input {
         };
     }
 
-    /// Takes an answer for the cell. One that is, or ends with, Ctrl-D or `^D` ends the input for
-    /// this cell; so does an empty one, for a read that goes on until the input ends.
+    /// Takes a reply for the cell. A reply that is, or ends with, Ctrl-D or `^D` ends the input for
+    /// this cell; so does an empty one, for a reader that reads until the input ends.
     pub fn answer(&mut self, bytes: &[u8]) {
         self.n_answers += 1;
         let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
@@ -116,20 +113,20 @@ impl Input {
         }
     }
 
-    /// The pipe, where something still has to be written to it.
+    /// The pipe, if there is still pending input.
     pub fn to_write(&self) -> Option<BorrowedFd<'_>> {
         let writer = self.writer.as_ref()?;
         (!self.pending.is_empty()).then(|| writer.as_fd())
     }
 
-    /// How long until it is time to look; `None` where no cell can ask.
+    /// How long until the next check; `None` if no cell may ask.
     pub fn look_in(&self) -> Option<Duration> {
         let may_ask = self.writer.is_some() && self.told != Some(self.n_answers);
         may_ask.then(|| LOOK_EVERY.saturating_sub(self.looked_at.elapsed()))
     }
 
-    /// Looks, if it is time: the number of answers that were not enough, if the cell waits for
-    /// another one.
+    /// Checks, if it is time: returns the number of replies so far if the cell waits for another
+    /// one.
     pub fn look(&mut self, user: Pid) -> Option<u64> {
         if self.look_in() != Some(Duration::ZERO) {
             return None;
@@ -148,8 +145,8 @@ impl Input {
         descriptors::available_bytes(self.reader.as_fd()) == 0
     }
 
-    /// How much the user process, or a process that it waits for, wants to read, if it sleeps in a
-    /// read of the pipe.
+    /// The size of the read of the pipe in which the user process, or a process that it waits for,
+    /// sleeps, if any.
     fn reader_of(&self, user: Pid) -> Option<u64> {
         let reads = |process: Pid, thread: Pid| match Activity::of(process, thread) {
             Activity::ReadsInput(n_bytes) if self.is_standard_input(process) => Some(n_bytes),
@@ -160,7 +157,7 @@ impl Input {
             Activity::ReadsInput(_) => reads(user, user),
             Activity::WaitsForChild => procs::descendants(user)
                 .into_iter()
-                // Other programs read lines in any amounts.
+                // Other programs read lines with any size.
                 .find_map(|pid| reads(pid, pid).map(|_| LINES)),
             Activity::Sleeps => {
                 let mut others = threads(user).into_iter().filter(|thread| *thread != user);
@@ -169,7 +166,7 @@ impl Input {
         }
     }
 
-    /// Whether a process has this pipe where standard input is.
+    /// Whether a process has this pipe as standard input.
     fn is_standard_input(&self, pid: Pid) -> bool {
         let own = Open::at(self.reader.as_raw_fd()).map(|open| open.identity);
         own.is_some() && own == procs::standard_input_of(pid)

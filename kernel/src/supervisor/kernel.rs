@@ -1,5 +1,5 @@
-//! The kernel as the supervisor holds it: the socket on which it waits, and what it has not taken
-//! yet.
+//! The supervisor's connection to the kernel: the socket, and messages that the kernel has not
+//! taken yet.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use crate::protocol::{Message, Reader, ToKernel, ToSupervisor};
 
-/// Output that the kernel has not taken yet is kept up to here; then it stays in the cell's pipes.
+/// Maximum amount of output queued for the kernel; beyond it, output stays in the cell's pipes.
 const OUTBOX_BYTES: usize = 1 << 20;
-/// How long a kernel that takes nothing is waited for at the end.
+/// How long to wait, at the end, for a kernel that takes nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a kernel may take to say that it ends on purpose.
+/// How long a kernel may take to announce that it exits on purpose.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// See the module's text.
@@ -21,12 +21,12 @@ pub(super) struct Kernel {
     stream: UnixStream,
     reader: Reader,
     outbox: Vec<u8>,
-    /// Whether it takes messages, as far as is known.
+    /// Whether the kernel still takes messages, as far as known.
     pub(super) is_there: bool,
 }
 
 impl Kernel {
-    /// Calls the kernel on its socket.
+    /// Connects to the kernel's socket.
     pub(super) fn call(socket: &Path) -> io::Result<Kernel> {
         let stream = UnixStream::connect(socket)?;
         stream.set_nonblocking(true)?;
@@ -43,12 +43,12 @@ impl Kernel {
         !self.outbox.is_empty()
     }
 
-    /// Whether it may be sent more output.
+    /// Whether there is room for more output.
     pub(super) fn has_room(&self) -> bool {
         self.outbox.len() < OUTBOX_BYTES
     }
 
-    /// Sends a message, now or when the kernel takes it.
+    /// Sends a message, now or when the kernel can take it.
     pub(super) fn tell(&mut self, message: &ToKernel) {
         self.outbox.extend(message.seal());
         self.write();
@@ -78,7 +78,7 @@ impl Kernel {
         let _ = self.stream.write_all(&self.outbox);
     }
 
-    /// What it has sent.
+    /// The messages that it has sent.
     pub(super) fn hear(&mut self) -> Vec<ToSupervisor> {
         let mut buffer = [0; 4096];
         match self.stream.read(&mut buffer) {
@@ -94,8 +94,8 @@ impl Kernel {
         self.reader.messages()
     }
 
-    /// Whether it has died: it asks before it goes on purpose. (Its process may still be there for
-    /// a while after its end of the socket was closed.)
+    /// Whether it has died: before it exits on purpose, it sends a message. (Its process may still
+    /// exist for a while after its end of the socket was closed.)
     pub(super) fn has_died(&mut self) -> bool {
         let _ = self.stream.set_nonblocking(false);
         let _ = self.stream.set_read_timeout(Some(LAST_WORDS));

@@ -1,5 +1,4 @@
-//! How the supervisor comes to stand on its own, and what it does when the kernel has gone before
-//! it.
+//! How the supervisor detaches from the kernel, and what it does after the kernel's death.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::sys::signals::{SIGKILL, ignore_interrupts};
 use crate::sys::{procs, this_process, variables};
 
-/// Leaves the kernel's process group and session, and makes orphans and signals come here.
+/// Leaves the kernel's process group and session, adopts orphans, and receives signals.
 pub(super) fn detach() -> io::Result<SignalFd> {
     this_process::lead_session();
     this_process::set_name(c"forklore-super");
@@ -27,11 +26,11 @@ pub(super) fn detach() -> io::Result<SignalFd> {
     )?)
 }
 
-/// Takes out what is meant for this process, or for the compiler, before the user's process
-/// inherits it.
+/// Removes variables that are meant for this process, or for the compiler, before the user process
+/// inherits them.
 ///
-/// Also `RUST_BACKTRACE`, which evcxr always sets: the frames of a cell are few and those of the
-/// kernel many. A cell can set it for itself.
+/// This includes `RUST_BACKTRACE`, which evcxr always sets: a cell has few frames and the kernel
+/// many. A cell can set it itself.
 pub(super) fn clean_environment() {
     let ours = [
         super::EVCXR_VARIABLE,
@@ -51,7 +50,7 @@ pub(super) fn clean_environment() {
     variables::set(super::PID_VARIABLE, Some(pid.as_ref()));
 }
 
-/// The kernel died and could not do it itself: ends its compilers and removes its folder.
+/// Cleans up for a kernel that died: ends its compilers and removes its folder.
 pub(super) fn clean_up_after_kernel() {
     let Some(folder) = std::env::var_os(super::FOLDER_VARIABLE) else {
         return;

@@ -1,10 +1,10 @@
 //! The memory limit: a greedy cell is rolled back before the scheduler ends the whole session.
 //!
-//! Two guards, because neither is enough. `RLIMIT_DATA` makes the allocation fail that would take
-//! one process past the limit, at once and by name; it counts private memory that may be written,
-//! so neither the pool's reservations (shared) nor stacks and code. And while a cell runs, the
-//! supervisor adds up what all processes have in use: many workers below the limit may be above it
-//! together, and shared memory is no process's own.
+//! There are two guards, because neither is sufficient. `RLIMIT_DATA` makes an allocation fail that
+//! would take a single process past the limit, at once and with a clear error; it counts private
+//! writable memory, so neither the pool's reservations (shared) nor stacks and code. And while a
+//! cell runs, the supervisor adds up the memory of all processes: many workers below the limit may
+//! exceed it together, and shared memory belongs to no single process.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -16,21 +16,20 @@ use crate::cell::bytes_in_words;
 use crate::protocol::{Limit, Status};
 use crate::sys::procs::{self, Pid};
 
-/// How often memory is looked at while a cell runs. In between, a cell can take about 0.1 GB that
-/// it touches.
+/// How often memory is checked while a cell runs. In between, a cell can touch about 0.1 GB.
 const LOOK: Duration = Duration::from_millis(50);
-/// What an earlier cell has left above the limit is not this cell's fault; this much more is.
+/// If earlier cells already exceed the limit, a cell may still use this much more.
 const SLACK_BYTES: u64 = 32 << 20;
 
-/// What these processes have in use together, or a cheap number that is too large but still below
+/// The memory that these processes use together, or a cheap overestimate if that is already below
 /// `enough`.
 fn used_bytes(pids: &HashSet<Pid>, enough: u64) -> u64 {
     let with_shared: u64 = pids.iter().map(|pid| procs::resident_bytes(*pid)).sum();
     if with_shared < enough {
         return with_shared;
     }
-    // Pages that several of them have are counted once. Without that file (Linux before 4.14) they
-    // are not.
+    // Shared pages are counted once. Without that file (before Linux 4.14) they are counted for
+    // each process.
     let shares = pids
         .iter()
         .map(|pid| procs::proportional_bytes(*pid).unwrap_or_else(|| procs::resident_bytes(*pid)));
@@ -44,7 +43,7 @@ impl Watch {
             .collect()
     }
 
-    /// Puts a limit in force for all processes that there are, and those that they will start.
+    /// Applies a limit to all existing processes, and to those that they will start.
     pub(super) fn set_limit(&mut self, limit: Option<Limit>) {
         self.limit = limit.unwrap_or_else(detect);
         impose(self.everything(), self.limit.bytes);
@@ -62,7 +61,7 @@ impl Watch {
         }
     }
 
-    /// A cell begins: what is in use now is not its fault.
+    /// At the start of a cell: memory that is already in use does not count against it.
     pub(super) fn begin_memory(&mut self) {
         let Some(limit) = self.limit.bytes else {
             return;
@@ -74,7 +73,7 @@ impl Watch {
         }
     }
 
-    /// How long until memory has to be looked at.
+    /// How long until the next check of memory.
     pub(super) fn memory_wait(&self) -> Option<Duration> {
         match &self.phase {
             Phase::Running(run) if self.limit.bytes.is_some() => {
@@ -84,7 +83,7 @@ impl Watch {
         }
     }
 
-    /// Looks at the memory in use, if it is time, and ends a cell that has taken too much.
+    /// Checks the memory in use, if it is time, and ends a cell that uses too much.
     pub(super) fn look_at_memory(&mut self) {
         if self.memory_wait() != Some(Duration::ZERO) {
             return;

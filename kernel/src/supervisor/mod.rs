@@ -7,20 +7,19 @@
 //!    └── messages: output, verdicts ─────┘  └── adopts: snapshots (asleep), orphans of cells
 //! ```
 //!
-//! - It owns evcxr's standard input and output. Nothing that a cell writes gets there: evcxr reads
-//!   lines of UTF-8 and believes them.
-//! - It owns the pipes of the user process and passes on what comes, raw and at once, to the
-//!   kernel.
-//! - It is the child subreaper and the leader of a session of its own: it survives a signal to the
-//!   kernel's process group, adopts every orphan, and ends all of them when the kernel goes,
-//!   however it goes.
-//! - It decides what the end of a cell means. When a cell is rolled back it kills the user process
-//!   and what the cell started, wakes the snapshot, and answers evcxr with a line that is not
-//!   UTF-8: evcxr then returns an error, commits nothing, and keeps both the process and its idea
-//!   of the variables.
+//! - It owns evcxr's standard input and output. Nothing that a cell writes reaches them, because
+//!   evcxr trusts every line of UTF-8 that it reads.
+//! - It owns the pipes of the user process and forwards their bytes immediately to the kernel.
+//! - It is a child subreaper and the leader of its own session: it survives a signal to the
+//!   kernel's process group, adopts every orphan, and kills all of them when the kernel ends,
+//!   however it ends.
+//! - It decides what the end of a cell means. To roll a cell back, it kills the user process and
+//!   the processes that the cell started, wakes the snapshot, and replies to evcxr with a line that
+//!   is not UTF-8: evcxr then returns an error, commits nothing, and keeps both the process and its
+//!   state of the variables.
 //!
 //! It has one thread and never blocks for long: output that the kernel does not take stays in the
-//! pipes, so a slow front end slows the cell down, while an interrupt is still heard.
+//! pipes, so a slow front end slows the cell down, but interrupts still work.
 
 mod end;
 mod event_loop;
@@ -43,20 +42,20 @@ use std::path::Path;
 pub const SOCKET_VARIABLE: &str = "FORKLORE_SOCKET";
 /// Whether snapshots are taken: `on`, `off`, `auto` or `auto:BYTES`.
 pub const CHECKPOINT_VARIABLE: &str = "FORKLORE_CHECKPOINT";
-/// Tells the library that it runs under this kernel.
+/// Shows the library that it runs under this kernel.
 pub const KERNEL_VARIABLE: &str = "FORKLORE_KERNEL";
-/// Names the session's folder; every process of a session has it in its environment.
+/// Names the session's folder; it is in the environment of every process of a session.
 pub const FOLDER_VARIABLE: &str = "EVCXR_TMPDIR";
 
-/// Set where the folder is the session's own, to be removed with it.
+/// Set if the folder belongs to the session, which then removes it at its end.
 pub const OWNED_VARIABLE: &str = "FORKLORE_OWNS_FOLDER";
-/// The supervisor's process id, in the environment of everything that cells start.
+/// The supervisor's process id, in the environment of all programs that cells start.
 pub const PID_VARIABLE: &str = "FORKLORE_SUPERVISOR";
 
-/// Set by evcxr for what it takes for its runtime.
+/// evcxr sets this for its runtime.
 pub const EVCXR_VARIABLE: &str = "EVCXR_IS_RUNTIME";
 
-/// Serves as supervisor for the kernel that waits on `socket`; gives the exit status.
+/// Serves as supervisor for the kernel that waits on `socket`; returns the exit status.
 pub fn run(socket: &Path) -> u8 {
     match event_loop::run(socket) {
         Ok(()) => 0,

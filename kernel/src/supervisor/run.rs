@@ -1,4 +1,4 @@
-//! A cell that runs, as far as the supervisor has to remember it.
+//! The supervisor's state of a running cell.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -12,41 +12,41 @@ use crate::runtime::board::Board;
 use crate::sys::control_groups::out_of_memory_kills;
 use crate::sys::procs::Pid;
 
-/// How much of the end of standard error is kept to find the reason of a failure.
+/// How much of the end of standard error is kept, to find the reason for a failure.
 const TAIL_BYTES: usize = 4096;
 
-/// A cell that runs.
+/// A running cell.
 pub(super) struct Run {
-    /// Processes that earlier cells left: they outlive a rollback.
+    /// Processes of earlier cells: they survive a rollback.
     pub(super) earlier: HashSet<Pid>,
     kills_before: u64,
     pub(super) found: Vec<Control>,
-    /// Variables that evcxr has just been told to forget: it cannot have to be told again.
+    /// Variables that evcxr was just instructed to forget, which must not be reported again.
     pub(super) forgotten: Vec<String>,
     n_panics_believed: u32,
     n_child_panics_hidden: u32,
     pub(super) stderr_tail: Vec<u8>,
-    /// What the cell may change, where its failure can be undone in its process.
+    /// What the cell may change, if its failure can be undone in its process.
     pub(super) touched: Option<Touched>,
-    /// The failure that has been undone so.
+    /// The failure that was undone that way.
     pub(super) unwound: Option<Failure>,
-    /// Whether it is a program in another language.
+    /// Whether it is a script in another language.
     pub(super) is_script: bool,
     /// Why the script was ended, if it was.
     pub(super) ended_because: Option<Failure>,
-    /// The memory that may be in use, and when it was looked at last.
+    /// The memory that may be in use, and the time of the last check.
     pub(super) memory_allowed_bytes: u64,
     pub(super) memory_seen: Instant,
-    /// Whether it waits in vain.
+    /// Detects whether it waits in vain.
     pub(super) wedge: Wedge,
-    /// Standard error since standard output was last written to.
+    /// Standard error since the last write to standard output.
     pub(super) last_stderr: Vec<u8>,
-    /// What that was when a `?` met an error: the error's text.
+    /// Its content when a `?` returned an error: the error's text.
     pub(super) user_error: Vec<u8>,
 }
 
 impl Run {
-    /// A cell begins, while the processes in `earlier` run.
+    /// A new cell, while the processes in `earlier` run.
     pub(super) fn new(earlier: HashSet<Pid>, forgotten: Vec<String>) -> Run {
         Run {
             earlier,
@@ -76,7 +76,7 @@ impl Run {
         }
     }
 
-    /// What there is to know about the end of the user process.
+    /// The evidence about the end of the user process.
     pub(super) fn evidence(
         &self,
         board: &Board,
@@ -98,10 +98,10 @@ impl Run {
         }
     }
 
-    /// Whether a control line that was found comes from the code around the cell.
+    /// Whether a control line really comes from the code around the cell.
     pub(super) fn believe(&mut self, control: Control, board: &Board) -> bool {
         if control == Control::Panic && board.has_hook() {
-            // The panic hook knows: a cell may print what it likes.
+            // Trust only the panic hook: a cell may print any text.
             let (n_panics, n_child_panics) = board.panics();
             if n_child_panics > self.n_child_panics_hidden {
                 self.n_child_panics_hidden += 1;
@@ -118,7 +118,7 @@ impl Run {
                 .iter()
                 .any(|what| said.contains(&format!("variable {name} {what}")));
             if !is_said || self.forgotten.contains(name) {
-                // The cell prints it itself; evcxr would forget the variable and run the cell
+                // The cell itself prints it; evcxr would forget the variable and run the cell
                 // again, forever.
                 return false;
             }
@@ -131,7 +131,8 @@ impl Run {
     }
 }
 
-/// The variables that evcxr forgets before it runs the same cell again; none if it does not.
+/// The variables that evcxr forgets before it runs the same cell again; none if it does not run it
+/// again.
 pub(super) fn forgotten_by(before: &[String], found: &[Control]) -> Vec<String> {
     let names: Vec<String> = found
         .iter()

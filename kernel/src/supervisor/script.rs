@@ -1,8 +1,8 @@
-//! Scripts: cells in another language. The user process starts them and waits, so that they are
-//! where the cells are.
+//! Scripts: cells in another language. The user process starts them and waits, so that they share
+//! the cells' folder and environment.
 //!
-//! A script cannot change a variable, so nothing is rolled back: what ends it early ends its
-//! processes, and the user process reports.
+//! A script cannot change a variable, so nothing is rolled back: ending it early kills its
+//! processes, and the user process reports its end.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -14,11 +14,11 @@ use crate::protocol::{Failure, Output, ToKernel, ToUser};
 use crate::sys::procs::{self, Pid};
 use crate::sys::signals::{Death, SIGKILL};
 
-/// How long the processes that a script left are given to be gone after they were killed.
+/// How long to wait until the remaining processes of a script are gone after they were killed.
 const END: Duration = Duration::from_millis(500);
 
 impl Watch {
-    /// Starts a script, if the user process is there to run it.
+    /// Starts a script, if the user process can run it.
     pub(super) fn start_script(&mut self, words: Vec<String>) {
         self.board.clear();
         self.filter.clear();
@@ -36,7 +36,7 @@ impl Watch {
         all.filter(|pid| !ours.contains(pid)).collect()
     }
 
-    /// The user process and what belongs to it.
+    /// The user process and its helpers.
     pub(super) fn ours(&self) -> HashSet<Pid> {
         let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.pid);
         [Some(self.user.pid), snapshot, self.keeper]
@@ -45,7 +45,7 @@ impl Watch {
             .collect()
     }
 
-    /// Ends the script that runs, with this reason. The user process reports its end.
+    /// Ends the running script, with this reason. The user process reports its end.
     pub(super) fn end_script(&mut self, failure: Failure) {
         if let Phase::Running(run) = &mut self.phase {
             run.ended_because.get_or_insert(failure);
@@ -53,7 +53,7 @@ impl Watch {
         }
     }
 
-    /// The script has ended, with this status of `wait`.
+    /// Handles the end of the script, with this `wait` status.
     pub(super) fn finish_script(&mut self, status: i32) {
         let n_left = self.end_processes_of_script();
         self.drain();
@@ -77,7 +77,7 @@ impl Watch {
         self.tell(&ToKernel::Ended(failure));
     }
 
-    /// Ends what the script has started and is still there; gives how many that were.
+    /// Kills the remaining processes of the script; returns their number.
     fn end_processes_of_script(&self) -> usize {
         let Phase::Running(run) = &self.phase else {
             return 0;

@@ -1,11 +1,11 @@
-//! The threads of the user process, and the cells that started them: a rollback names what it
-//! costs.
+//! The threads of the user process, and the cells that started them, so that a rollback can name
+//! what it ends.
 
 use crate::protocol::Ended;
 use crate::sys::procs::{Pid, Stat};
 use crate::sys::thread::{name, threads};
 
-/// The threads that the cells have started and that still ran after the last one.
+/// The threads that cells started and that were still running after the last cell.
 #[derive(Default)]
 pub(super) struct Threads {
     known: Vec<Thread>,
@@ -15,7 +15,7 @@ pub(super) struct Threads {
 
 struct Thread {
     id: Pid,
-    /// Empty for one without a name of its own.
+    /// Empty for a thread without its own name.
     name: String,
     cell: u32,
 }
@@ -26,7 +26,7 @@ pub(super) fn has_several(pid: Pid) -> bool {
 }
 
 impl Threads {
-    /// Whether some have ended with their process.
+    /// Whether any have ended with their process.
     pub(super) fn were_lost(&self) -> bool {
         !self.lost.is_empty()
     }
@@ -36,7 +36,7 @@ impl Threads {
         &self.lost
     }
 
-    /// A cell has ended: what runs now and did not before is its own.
+    /// After a cell: attributes the new threads to it.
     pub(super) fn note(&mut self, pid: Pid, cell: u32) {
         if !has_several(pid) {
             return self.known.clear();
@@ -49,7 +49,7 @@ impl Threads {
                 Some(at) => known.swap_remove(at),
                 None => Thread {
                     id,
-                    // A thread that is given no name has that of the one that started it.
+                    // An unnamed thread inherits the name of the thread that started it.
                     name: Some(name(pid, id))
                         .filter(|name| *name != main)
                         .unwrap_or_default(),
@@ -60,7 +60,7 @@ impl Threads {
         self.known.sort_by_key(|thread| thread.id);
     }
 
-    /// The process is another one now: these threads have ended with it, cell by cell.
+    /// After the process was replaced: returns the threads that have ended with it, by cell.
     pub(super) fn take(&mut self) -> Vec<Ended> {
         let mut ended: Vec<Ended> = Vec::new();
         for thread in std::mem::take(&mut self.known) {
@@ -93,7 +93,7 @@ mod tests {
     fn threads_are_counted_by_the_cells_that_started_them() {
         let pid = std::process::id() as Pid;
         let mut threads = Threads::default();
-        // The test's own thread is none of the main thread, whatever else runs here.
+        // The test's own thread is not the main thread, whatever else runs here.
         threads.note(pid, 1);
         let (stop, stopped) = mpsc::channel::<()>();
         let (ready, is_ready) = mpsc::channel();

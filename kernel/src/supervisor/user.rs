@@ -1,4 +1,4 @@
-//! The user process as the supervisor holds it: its pid and the other ends of its descriptors.
+//! The supervisor's view of the user process: its pid and the other ends of its descriptors.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,16 +17,17 @@ use crate::sys::fork::exit_now;
 use crate::sys::procs::Pid;
 use crate::sys::sharing::write_no_core_files;
 
-/// Enough for bursts of lines, little enough to be passed on at once when a cell is interrupted.
+/// Enough for bursts of lines, but little enough to be forwarded at once when a cell is
+/// interrupted.
 const PIPE_BYTES: i32 = 256 * 1024;
 
-/// The reading end of one of the user process' pipes.
+/// The read end of one of the user process's pipes.
 pub struct Output {
     pipe: File,
 }
 
 impl Output {
-    /// What is there, at most a buffer full: empty when there is nothing, or no writer.
+    /// Reads the available bytes, at most one buffer: empty if there are none, or no writer.
     pub fn read(&mut self) -> Vec<u8> {
         let mut buffer = vec![0; 64 * 1024];
         let n_bytes = self.pipe.read(&mut buffer).unwrap_or(0);
@@ -34,7 +35,7 @@ impl Output {
         buffer
     }
 
-    /// How much is there.
+    /// The number of available bytes.
     pub fn available_bytes(&self) -> usize {
         descriptors::available_bytes(self.pipe.as_fd())
     }
@@ -48,9 +49,9 @@ impl AsFd for Output {
 
 /// See the module's text.
 pub struct User {
-    /// The process that runs cells now: another one after a rollback.
+    /// The process that runs cells now; it changes with a rollback.
     pub pid: Pid,
-    /// Commands go out here and answers come in.
+    /// Sends commands and receives replies.
     pub control: Wire,
     /// Where the snapshots sleep.
     pub slots: [Wire; 2],
@@ -95,7 +96,7 @@ impl User {
 fn output_pipe() -> io::Result<(Output, OwnedFd)> {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    // Not allowed beyond the user's limit for pipes: the usual size does too.
+    // This may exceed the user's limit for pipes; then the default size is sufficient.
     let _ = fcntl(&reader, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
     Ok((
         Output {
@@ -105,7 +106,7 @@ fn output_pipe() -> io::Result<(Output, OwnedFd)> {
     ))
 }
 
-/// In the new process: puts every descriptor in its place and closes all others.
+/// In the new process: moves every descriptor to its number and closes all others.
 fn prepare(standard: &[OwnedFd; 3], private: [OwnedFd; 3]) -> io::Result<[Wire; 3]> {
     let [control, slot_0, slot_1] = &private;
     let moved = [
@@ -120,7 +121,7 @@ fn prepare(standard: &[OwnedFd; 3], private: [OwnedFd; 3]) -> io::Result<[Wire; 
         |number: &RawFd| *number <= 2 || moved.iter().any(|fd| fd.as_raw_fd() == *number);
     for number in descriptors::open_numbers()? {
         if !is_needed(&number) {
-            // SAFETY: what owned it in the supervisor never runs in this process.
+            // SAFETY: the supervisor's code that owned it never runs in this process.
             unsafe { descriptors::close(number) };
         }
     }

@@ -1,4 +1,4 @@
-//! What a cell's end means, in words.
+//! Explains a cell's end in words.
 
 use crate::cell::bytes_in_words;
 use crate::evcxr::control_lines::UserError;
@@ -6,16 +6,16 @@ use crate::protocol::{Aftermath, Failure, Frame, Place};
 use crate::sys::signals::{Death, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV};
 use crate::sys::trap::Fault;
 
-/// What there is to know besides the death itself.
+/// Evidence besides the death itself.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    /// The user process' last memory fault.
+    /// The user process's last fault.
     pub fault: Option<Fault>,
     /// Its last panic.
     pub panic: Option<(String, Place)>,
     /// The calls in cells that led to it, the innermost first.
     pub frames: Vec<Frame>,
-    /// How many panics it had.
+    /// The number of its panics.
     pub n_panics: u32,
     /// The end of what it wrote to standard error.
     pub stderr_tail: String,
@@ -23,11 +23,11 @@ pub struct Evidence {
     pub limit: Option<(u64, String)>,
     /// Whether threads of earlier cells have ended in a rollback.
     pub has_lost_threads: bool,
-    /// Whether the system counted a process of ours that was killed for want of memory.
+    /// Whether Linux counted one of our processes as killed for lack of memory.
     pub was_out_of_memory: bool,
 }
 
-/// Says why the cell failed whose process died.
+/// Why a cell failed whose process died.
 pub fn of_death(death: Death, evidence: &Evidence) -> Failure {
     let (name, message) = match death {
         Death::Exited(code) => ("Exit", format!("the cell ended its process with exit({code})")),
@@ -95,7 +95,7 @@ fn of_signal(signal: i32, fault: Option<Fault>) -> (&'static str, String) {
 pub fn of_panic(evidence: &Evidence) -> Failure {
     match &evidence.panic {
         Some((message, place)) => {
-            // A worker that died for want of memory is all that the panic knows.
+            // The panic says only that a worker died for lack of memory.
             let want = allocation_failure(&evidence.stderr_tail).map(|bytes| {
                 format!(
                     "; a process asked for {} of memory at once{}",
@@ -114,9 +114,9 @@ pub fn of_panic(evidence: &Evidence) -> Failure {
     }
 }
 
-/// A panic's message, with what libraries cannot know of a notebook.
+/// A panic's message, reworded where libraries cannot know about notebooks.
 fn in_other_words(message: &str, place: &Place, evidence: &Evidence) -> String {
-    // A handle's result comes from its thread.
+    // The result of joining a thread's handle.
     let is_join = place.file.contains("library/std/src/thread") && message.contains("`None`");
     if is_join && evidence.has_lost_threads {
         return "the thread of this `JoinHandle` ended without a result when a cell was rolled back; \
@@ -137,7 +137,7 @@ fn in_other_words(message: &str, place: &Place, evidence: &Evidence) -> String {
     message.to_owned()
 }
 
-/// What the last panic says that the prelude has shown (see `prelude_source.rs`).
+/// The message of the last panic that the prelude has shown (see `prelude_source.rs`).
 fn last_panic_in(stderr: &str) -> Option<&str> {
     let (_, told) = stderr.rsplit_once("' panicked")?;
     let text = match told.strip_prefix(": ") {
@@ -147,8 +147,8 @@ fn last_panic_in(stderr: &str) -> Option<&str> {
     text.lines().next().filter(|line| !line.is_empty())
 }
 
-/// A `?` of the cell met an error. Where the library did not tell it, its text is what came last on
-/// standard error.
+/// A `?` of the cell returned an error. If the library did not report it, its text is the last
+/// output on standard error.
 pub fn of_user_error(told: Option<&UserError>, stderr: &[u8]) -> Failure {
     let stderr = String::from_utf8_lossy(stderr);
     let text = told.map_or(&*stderr, |error| &error.text).trim();
@@ -164,7 +164,7 @@ pub fn of_user_error(told: Option<&UserError>, stderr: &[u8]) -> Failure {
     }
 }
 
-/// A failure of this kind, with nothing more known. To be rolled back.
+/// A failure of this kind without further details, which leads to a rollback.
 pub fn failure(name: &str, message: String) -> Failure {
     Failure {
         name: name.to_owned(),
@@ -187,7 +187,7 @@ fn why_not(evidence: &Evidence) -> String {
     }
 }
 
-/// The number in std's "memory allocation of N bytes failed".
+/// The number in std's message "memory allocation of N bytes failed".
 fn allocation_failure(stderr: &str) -> Option<u64> {
     let (_, rest) = stderr.rsplit_once("memory allocation of ")?;
     let (bytes, _) = rest.split_once(" bytes failed")?;

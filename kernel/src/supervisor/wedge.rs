@@ -1,11 +1,11 @@
-//! What has been seen of a cell that waits: pure, and so tested without one.
+//! Observations of a waiting cell: pure, and so tested without a cell.
 
 use std::time::Instant;
 
-/// How many looks in a row have to see the same.
+/// The number of identical observations in a row that are required.
 pub(super) const N_LOOKS: u32 = 3;
 
-/// What has been seen of a cell.
+/// The observations of a cell.
 pub(super) struct Wedge {
     pub(super) looked_at: Instant,
     /// Where its threads wait.
@@ -22,7 +22,7 @@ impl Wedge {
         }
     }
 
-    /// Takes note of where the threads wait, if all do; gives whether that is the moment to speak.
+    /// Records where the threads wait, if all do; returns whether to show the message now.
     pub(super) fn see(&mut self, waits: Option<String>) -> bool {
         self.looked_at = Instant::now();
         let is_same = waits.is_some() && self.seen == waits;

@@ -1,33 +1,32 @@
-//! Where this program has its memory from: a kernel from mimalloc, all else from the C library.
+//! This program's allocator: mimalloc in a kernel, the C library's in all other processes.
 //!
-//! rust-analyzer takes and gives back many small pieces of memory: with mimalloc, a cell with a
-//! variable takes up to a quarter less time than with the C library's allocator, and a session some
-//! 70 MB more. But the processes that run cells are this program, too. They are forked, and they
-//! live under a memory limit, for which mimalloc, which reserves a gigabyte at once, is not made.
-//! What a process is, its command line says, and it says so before the first piece of memory.
+//! rust-analyzer allocates and frees many small pieces of memory: with mimalloc, a cell with a
+//! variable takes up to a quarter less time than with the C library's allocator, and a session
+//! about 70 MB more. But the processes that run cells are this program, too. They are forked and
+//! have a memory limit, which does not suit mimalloc, because it reserves a gigabyte at once. The
+//! command line says what a process is, and it is available before the first allocation.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use mimalloc::MiMalloc;
 
-/// The words behind the program's name that start a kernel: ours, or the stock one, which has
-/// mimalloc from its makers.
+/// The first arguments that start a kernel: ours, or the stock one, which uses mimalloc upstream
+/// too.
 const KERNELS: [&[u8]; 2] = [b"kernel", b"evcxr"];
 
-/// The allocator that fits the process.
+/// The allocator that suits the process.
 pub struct Allocator;
 
 const UNKNOWN: u8 = 0;
 const C_LIBRARY: u8 = 1;
 const MIMALLOC: u8 = 2;
 
-/// What this process has. It is found out with the first piece of memory, always with the same
-/// result, and a forked process is what its parent was: so all memory is given back to where it was
-/// taken from.
+/// This process's choice. The first allocation determines it, always with the same result, and a
+/// forked process keeps its parent's: so all memory is freed by the allocator that it came from.
 static CHOICE: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-// SAFETY: both allocators keep the rules, and a process has only one of them.
+// SAFETY: both allocators follow the rules, and a process uses only one of them.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the rules of `GlobalAlloc`, which are those of either allocator.
@@ -94,10 +93,10 @@ fn is_kernel(line: &[u8]) -> bool {
     word.is_some_and(|word| KERNELS.contains(&word))
 }
 
-/// Reads the beginning of this process' command line. It must not ask for memory, as the standard
-/// library might.
+/// Reads the start of this process's command line. It must not allocate, as the standard library
+/// might.
 fn read_command_line(line: &mut [u8]) -> usize {
-    // SAFETY: the path is a C string, and what is read fits into the slice.
+    // SAFETY: the path is a C string, and the read fits into the slice.
     let n_bytes = unsafe {
         let file = libc::open(
             c"/proc/self/cmdline".as_ptr(),
@@ -137,8 +136,7 @@ mod tests {
         let is_aligned = |pointer: *mut u8| pointer.addr().is_multiple_of(64);
         for n_bytes in [1, 24, 5000, 3_000_000] {
             let layout = Layout::from_size_align(n_bytes, 64).unwrap();
-            // SAFETY: the layout is not empty, and each piece is given back with the layout that it
-            // has.
+            // SAFETY: the layout is not empty, and each piece is freed with its own layout.
             unsafe {
                 let zeroed = Allocator.alloc_zeroed(layout);
                 assert!(is_aligned(zeroed) && *zeroed.add(n_bytes - 1) == 0);

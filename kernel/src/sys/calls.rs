@@ -1,8 +1,8 @@
-//! The calls that lead to where a thread is.
+//! The call stack of a thread.
 
 use std::ffi::{c_int, c_void};
 
-// Of the unwinder that std is linked with, as are the cells.
+// From the unwinder that std and the cells are linked with.
 unsafe extern "C" {
     fn _Unwind_Backtrace(
         visit: extern "C" fn(*mut c_void, *mut c_void) -> c_int,
@@ -11,9 +11,9 @@ unsafe extern "C" {
     fn _Unwind_GetIP(frame: *mut c_void) -> usize;
 }
 
-/// Go on with the next frame.
+/// Continue with the next frame.
 const GO_ON: c_int = 0;
-/// There is no room for another one.
+/// Stop: there is no room for another frame.
 const STOP: c_int = 5;
 
 /// Calls, the innermost first.
@@ -22,18 +22,18 @@ struct Found<'a> {
     n: usize,
 }
 
-/// Fills `addresses` with where this thread's calls are, the innermost first, and gives how many
-/// there are. Allocates nothing. Each address is in the instruction that calls, not behind it.
+/// Fills `addresses` with the addresses of this thread's calls, the innermost first, and returns
+/// their number. Allocates nothing. Each address is inside the call instruction, not after it.
 pub(crate) fn addresses(addresses: &mut [usize]) -> usize {
     let mut found = Found { addresses, n: 0 };
-    // SAFETY: `visit` gets what is passed here, which outlives the call.
+    // SAFETY: `visit` gets the pointer passed here, whose target outlives the call.
     unsafe { _Unwind_Backtrace(visit, (&raw mut found).cast()) };
     found.n
 }
 
 extern "C" fn visit(frame: *mut c_void, found: *mut c_void) -> c_int {
-    // SAFETY: the unwinder calls this with a frame of its own, and with what `addresses` has
-    // passed, which nothing else uses meanwhile.
+    // SAFETY: the unwinder calls this with its own frame, and with the pointer from `addresses`,
+    // whose target nothing else uses in the meantime.
     let (address, found) = unsafe { (_Unwind_GetIP(frame), &mut *found.cast::<Found<'_>>()) };
     if address == 0 {
         // The stack's outermost end.
@@ -55,7 +55,7 @@ mod tests {
     fn deep(n: usize, room: &mut [usize]) -> usize {
         match n {
             0 => addresses(room),
-            // What is done with it keeps this from being a loop.
+            // Using the result prevents the compiler from turning this into a loop.
             _ => std::hint::black_box(deep(n - 1, room)),
         }
     }
@@ -66,7 +66,7 @@ mod tests {
         let n = deep(5, &mut room);
         assert!((6..=64).contains(&n), "{n}");
         assert!(room[..n].iter().all(|address| *address > 0));
-        // The recursion's calls are one place.
+        // The recursion's calls are all at the same address.
         let again = room[..n].windows(2).filter(|pair| pair[0] == pair[1]);
         assert!(again.count() >= 4, "{room:x?}");
         assert_eq!(deep(100, &mut room), 64);

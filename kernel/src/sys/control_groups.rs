@@ -2,13 +2,13 @@
 
 use std::fs;
 
-/// The text of `/proc/self/cgroup`, one group a line: `number:controllers:path`. Empty where there
+/// The text of `/proc/self/cgroup`, one group per line: `number:controllers:path`. Empty if there
 /// are none.
 fn own() -> String {
     fs::read_to_string("/proc/self/cgroup").unwrap_or_default()
 }
 
-/// How many processes of these control groups the system has killed for want of memory.
+/// How many processes of these control groups Linux has killed for lack of memory.
 pub(crate) fn out_of_memory_kills() -> u64 {
     let groups = own();
     let files = groups.lines().filter_map(|line| {

@@ -1,4 +1,4 @@
-//! Open files by their numbers, where those matter: cells take what numbers they like.
+//! Open files by their numbers, which matter here: cells may use any number.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -9,16 +9,16 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
-/// Private descriptors of processes in which cells run are moved up here, out of the way of those
+/// Private descriptors of processes that run cells are moved above this number, away from those
 /// that cells open.
 const FIRST_PRIVATE: RawFd = 200;
 
-/// A number that the process has open.
+/// An open descriptor of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Open {
     /// The number.
     pub(crate) number: RawFd,
-    /// Device and inode: whether a descriptor of this number is still the same.
+    /// Device and inode, to detect whether the number still refers to the same file.
     pub(crate) identity: (u64, u64),
     /// Whether it is a pipe or a socket.
     pub(crate) is_stream: bool,
@@ -26,9 +26,9 @@ pub(crate) struct Open {
 }
 
 impl Open {
-    /// What is open under this number, if anything is.
+    /// The open descriptor with this number, if any.
     pub(crate) fn at(number: RawFd) -> Option<Open> {
-        // SAFETY: a zeroed structure is valid, and is filled in where the call succeeds.
+        // SAFETY: a zeroed structure is valid, and a successful call fills it in.
         let status = unsafe {
             let mut status: libc::stat = std::mem::zeroed();
             if libc::fstat(number, &raw mut status) != 0 {
@@ -36,7 +36,7 @@ impl Open {
             }
             status
         };
-        // SAFETY: only reads the flags of a number, which may also be none.
+        // SAFETY: only reads the flags of a number, which need not be open.
         let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
         Some(Open {
             number,
@@ -49,8 +49,8 @@ impl Open {
         })
     }
 
-    /// Puts a descriptor under this number, with the flags that the one before had. The number has
-    /// to be free, or the descriptor's own.
+    /// Puts a descriptor under this number, with the previous one's flags. The number must be free,
+    /// or the descriptor's own.
     pub(crate) fn put_back(&self, descriptor: OwnedFd) {
         use std::os::fd::IntoRawFd;
         if descriptor.as_raw_fd() == self.number {
@@ -60,7 +60,7 @@ impl Open {
                 0
             };
             let number = descriptor.into_raw_fd();
-            // SAFETY: the number is open and belongs to the cells from here on.
+            // SAFETY: the number is open and from here on belongs to the cells.
             unsafe { libc::fcntl(number, libc::F_SETFD, flags) };
         } else {
             let flags = if self.is_closed_by_exec {
@@ -68,14 +68,14 @@ impl Open {
             } else {
                 0
             };
-            // SAFETY: the number is free, as the caller promises; at worst another file takes its
-            // place, which is no matter of memory.
+            // SAFETY: the number is free, as the caller promises; at worst this replaces another
+            // file, which does not affect memory safety.
             unsafe { libc::dup3(descriptor.as_raw_fd(), self.number, flags) };
         }
     }
 }
 
-/// The numbers that this process has open. One of them was open only while they were read.
+/// The open descriptor numbers of this process. One of them was open only for this call.
 pub(crate) fn open_numbers() -> io::Result<Vec<RawFd>> {
     let open = std::fs::read_dir("/proc/self/fd")?;
     let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -86,33 +86,33 @@ pub(crate) fn open_numbers() -> io::Result<Vec<RawFd>> {
 ///
 /// # Safety
 ///
-/// No code of this process that still runs owns it.
+/// No running code of this process owns it.
 pub(crate) unsafe fn close(number: RawFd) {
     // SAFETY: the caller's promise.
     unsafe { libc::close(number) };
 }
 
-/// Makes standard input, output or error (0, 1, 2) another open file.
+/// Replaces standard input, output or error (0, 1, 2) by another open file.
 pub(crate) fn replace_standard(number: RawFd, with: &impl AsFd) -> io::Result<()> {
     assert!(
         (0..=2).contains(&number),
         "only the standard three are replaced"
     );
-    // SAFETY: nothing owns the standard three as values, so what they were may go.
+    // SAFETY: no value owns the standard three, so the call may close what they were.
     match unsafe { libc::dup2(with.as_fd().as_raw_fd(), number) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
 }
 
-/// A copy of a descriptor, out of the way of what cells open.
+/// A copy of a descriptor with a number away from those that cells open.
 pub(crate) fn out_of_the_way(descriptor: &impl AsFd) -> io::Result<OwnedFd> {
     let moved = fcntl(descriptor.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(FIRST_PRIVATE))?;
-    // SAFETY: the call has just made it, for no other owner.
+    // SAFETY: the call has just made it, so it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
-/// How many bytes can be read at once.
+/// The number of bytes that can be read without waiting.
 pub(crate) fn available_bytes(pipe: BorrowedFd<'_>) -> usize {
     let mut n_bytes: libc::c_int = 0;
     // SAFETY: FIONREAD writes one int.
@@ -120,18 +120,18 @@ pub(crate) fn available_bytes(pipe: BorrowedFd<'_>) -> usize {
     n_bytes.max(0) as usize
 }
 
-/// Opens a pipe once more, as a description of its own that never waits.
+/// Opens a pipe again, with a separate description that never waits.
 pub(crate) fn reopen(pipe: &impl AsFd, options: &mut OpenOptions) -> io::Result<File> {
     let path = format!("/proc/self/fd/{}", pipe.as_fd().as_raw_fd());
     options.custom_flags(libc::O_NONBLOCK).open(path)
 }
 
-/// Two ends of a socket that keeps packets apart.
+/// The two ends of a packet socket.
 pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     pair(SockType::SeqPacket)
 }
 
-/// Reads as the end of the stream, and is a broken pipe to write to.
+/// A descriptor that reads as the end of the stream, and is a broken pipe for writes.
 pub(crate) fn dead_end() -> io::Result<OwnedFd> {
     Ok(pair(SockType::Stream)?.0)
 }
@@ -141,13 +141,13 @@ fn pair(kind: SockType) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::Unix, kind, None, flags)?)
 }
 
-/// Reads standard input as it comes: the standard library's buffer would hide from `poll` what it
-/// holds.
+/// Reads standard input unbuffered: the standard library's buffer would hide its content from
+/// `poll`.
 pub(crate) fn read_standard_input(buffer: &mut [u8]) -> io::Result<usize> {
     Ok(nix::unistd::read(io::stdin().as_fd(), buffer)?)
 }
 
-/// Writes to standard error without a lock and without memory, for panic hooks.
+/// Writes to standard error without a lock and without allocation, for panic hooks.
 pub(crate) fn write_standard_error(bytes: &[u8]) {
     // SAFETY: standard error is not closed by this program; if a cell has closed it, the call
     // fails.

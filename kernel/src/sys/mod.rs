@@ -1,5 +1,5 @@
-//! What the kernel needs of the OS, with a safe interface where there can be one. Nothing else
-//! calls `libc` or reads `/proc`.
+//! The kernel's interface to the OS, safe where possible. No other module calls `libc` or reads
+//! `/proc`.
 
 pub mod allocator;
 pub(crate) mod calls;

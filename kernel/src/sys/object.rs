@@ -5,24 +5,25 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::NonNull;
 
-/// A shared object of this process. It is never unloaded: what it has made may hold pointers into
-/// it.
+/// A shared object of this process. It is never unloaded, because values that it made may hold
+/// pointers into it.
 pub(crate) struct Object {
     handle: NonNull<c_void>,
     path: CString,
 }
 
-/// When the loader looks up the names that an object uses.
+/// When the loader resolves the names that an object uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Binding {
-    /// When they are first used: less work where few are.
+    /// On first use: less work if few are used.
     Lazy,
-    /// At once: no use of the object waits for the loader's lock, which a fork may have left taken.
+    /// At once, so that no use of the object waits for the loader's lock, which a fork may have
+    /// left locked.
     Now,
 }
 
 impl Object {
-    /// Loads the object at this path, with names that no other object sees.
+    /// Loads the object at this path, and hides its names from other objects.
     ///
     /// # Safety
     ///
@@ -30,7 +31,7 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// What the loader says.
+    /// The loader's message.
     pub(crate) unsafe fn load(path: &str, binding: Binding) -> Result<Object, String> {
         let path = CString::new(path).map_err(|error| error.to_string())?;
         // SAFETY: the path ends with a zero; the rest is the caller's promise.
@@ -43,7 +44,7 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// What the loader says where the object has no such name.
+    /// The loader's message if the object has no such name.
     pub(crate) fn symbol(&self, name: &CStr) -> Result<NonNull<c_void>, String> {
         // SAFETY: the object is loaded and the name ends with a zero.
         let address = unsafe { libc::dlsym(self.handle.as_ptr(), name.as_ptr()) };
@@ -68,7 +69,7 @@ impl Binding {
 }
 
 fn last_error() -> String {
-    // SAFETY: gives null or a string that lives until the next call.
+    // SAFETY: returns null or a string that lives until the next call.
     let error = unsafe { libc::dlerror() };
     if error.is_null() {
         return String::new();
@@ -87,26 +88,25 @@ fn information(address: usize) -> libc::Dl_info {
     }
 }
 
-/// In the shared object with this address: the object's path, and how far from its beginning the
-/// address is.
+/// The path of the shared object that contains this address, and the address's offset in it.
 pub(crate) fn path_and_offset(address: usize) -> Option<(&'static CStr, usize)> {
     let found = information(address);
     if found.dli_fname.is_null() {
         return None;
     }
-    // SAFETY: the loader's own name of an object, and objects are never unloaded here.
+    // SAFETY: the loader owns the name, and objects are never unloaded here.
     let path = unsafe { CStr::from_ptr(found.dli_fname) };
     Some((path, address - found.dli_fbase as usize))
 }
 
-/// Where the shared object with this address is in memory; empty if there is none.
+/// The address range of the shared object that contains this address; empty if there is none.
 pub(crate) fn object_of(address: usize) -> Range<usize> {
     let base = information(address).dli_fbase;
     if base.is_null() {
         return 0..0;
     }
-    // SAFETY: an object that is loaded begins with its header, which says where the table of its
-    // segments is; both are mapped.
+    // SAFETY: a loaded object begins with its header, which locates the table of its segments; both
+    // are mapped.
     let segments = unsafe {
         let header = &*base.cast::<libc::Elf64_Ehdr>();
         let table = base

@@ -1,8 +1,8 @@
-//! What `/proc` knows: whose child a process is, and how to end a whole tree of them.
+//! Processes in `/proc`: their parents, and how to kill a whole tree of them.
 //!
-//! A cell may fork, spawn, double-fork and call `setsid`. Process groups and sessions do not hold
-//! such processes together, parenthood does, as long as an ancestor is a child subreaper: an
-//! orphan is then handed to that ancestor and not to `init`.
+//! A cell may fork, spawn, double-fork and call `setsid`. Process groups and sessions do not keep
+//! such processes together, but parenthood does, as long as an ancestor is a child subreaper: that
+//! ancestor, not `init`, then adopts orphans.
 
 use std::collections::HashSet;
 use std::fs;
@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 /// A process id.
 pub type Pid = i32;
 
-/// The user that this process acts as.
+/// The effective user of this process.
 pub fn own_uid() -> u32 {
     // SAFETY: has no preconditions, and always succeeds.
     unsafe { libc::geteuid() }
 }
 
-/// One line of `/proc/PID/stat`, as far as it is needed.
+/// The needed fields of `/proc/PID/stat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
     /// The process.
@@ -29,23 +29,24 @@ pub struct Stat {
     pub parent: Pid,
     /// The leader of its session.
     pub session: Pid,
-    /// Its state letter: `Z` for one that ended and was not waited for.
+    /// Its state letter: `Z` for a zombie.
     pub state: u8,
-    /// How many threads it has.
+    /// The number of its threads.
     pub n_threads: u32,
-    /// When it started, in clock ticks since boot: tells a process from a later one with its pid.
+    /// When it started, in clock ticks since boot: distinguishes it from a later process with the
+    /// same pid.
     pub started_ticks: u64,
 }
 
 impl Stat {
-    /// What is known of `pid`, unless it is gone.
+    /// The fields of `pid`, unless it is gone.
     pub fn of(pid: Pid) -> Option<Stat> {
         parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 }
 
 fn parse_stat(line: &str) -> Option<Stat> {
-    // The name stands in parentheses and may hold spaces and parentheses itself.
+    // The name is in parentheses and may itself contain spaces and parentheses.
     let pid = line.split(' ').next()?.parse().ok()?;
     let after_name = &line[line.rfind(')')? + 2..];
     let fields: Vec<&str> = after_name.split(' ').collect();
@@ -59,7 +60,7 @@ fn parse_stat(line: &str) -> Option<Stat> {
     })
 }
 
-/// Every process that can be seen.
+/// All visible processes.
 pub fn all() -> Vec<Stat> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -68,7 +69,7 @@ pub fn all() -> Vec<Stat> {
     pids.filter_map(Stat::of).collect()
 }
 
-/// The children of `pid`, of all its threads, also those that ended and were not waited for.
+/// The children of all threads of `pid`, including zombies.
 pub fn children(pid: Pid) -> Vec<Pid> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
@@ -80,7 +81,7 @@ pub fn children(pid: Pid) -> Vec<Pid> {
                 line.split_whitespace()
                     .filter_map(|pid| pid.parse::<Pid>().ok()),
             ),
-            // The thread has ended: its children have another parent thread now.
+            // The thread has ended, and its children now have another parent thread.
             Err(_) if !thread.path().exists() => {}
             // Linux without CONFIG_PROC_CHILDREN.
             Err(_) => {
@@ -95,8 +96,8 @@ pub fn children(pid: Pid) -> Vec<Pid> {
     found
 }
 
-/// The children that the main thread of `pid` has started; of all its threads, where Linux does not
-/// tell.
+/// The children that the main thread of `pid` has started; those of all its threads if Linux does
+/// not distinguish.
 pub fn children_of_main_thread(pid: Pid) -> Vec<Pid> {
     match fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) {
         Ok(line) => line
@@ -107,7 +108,7 @@ pub fn children_of_main_thread(pid: Pid) -> Vec<Pid> {
     }
 }
 
-/// Children, grandchildren and so on of `pid`: parents before their children.
+/// All descendants of `pid`: parents before their children.
 pub fn descendants(pid: Pid) -> Vec<Pid> {
     let mut found = children(pid);
     let mut next = 0;
@@ -123,7 +124,7 @@ pub fn descendants(pid: Pid) -> Vec<Pid> {
     found
 }
 
-/// The processes, apart from this one, whose environment holds `entry` (`NAME=value`).
+/// The processes, except this one, whose environment contains `entry` (`NAME=value`).
 pub fn with_environment(entry: &str) -> Vec<Pid> {
     let own = std::process::id() as Pid;
     let holds = |pid: Pid| {
@@ -142,15 +143,15 @@ pub fn with_environment(entry: &str) -> Vec<Pid> {
         .collect()
 }
 
-/// Sends `signal` to `pid`. A process that is gone already is no error.
+/// Sends `signal` to `pid`. It is not an error if the process is gone.
 pub fn kill(pid: Pid, signal: i32) {
     assert!(pid > 0, "a process group is never meant here");
     // SAFETY: kill only takes numbers.
     unsafe { libc::kill(pid, signal) };
 }
 
-/// Waits for the child `pid` without blocking: its raw wait status when it has ended,
-/// `None` while it runs or when it is no child of this process.
+/// Reaps the child `pid` without blocking: returns its raw wait status if it has ended, `None`
+/// while it runs or if it is not a child of this process.
 pub fn reap(pid: Pid) -> Option<i32> {
     let mut status = 0;
     // SAFETY: `status` outlives the call.
@@ -158,7 +159,7 @@ pub fn reap(pid: Pid) -> Option<i32> {
     (reaped > 0).then_some(status)
 }
 
-/// Waits for any child without blocking: its pid and raw wait status, if one has ended.
+/// Reaps any child without blocking: returns its pid and raw wait status, if one has ended.
 pub(crate) fn reap_any() -> Option<(Pid, i32)> {
     let mut status = 0;
     // SAFETY: `status` outlives the call.
@@ -166,28 +167,28 @@ pub(crate) fn reap_any() -> Option<(Pid, i32)> {
     (reaped > 0).then_some((reaped, status))
 }
 
-/// A descriptor of a process, which can be read from when it has ended. `None` before Linux 5.3, or
-/// without such a process.
+/// A descriptor of a process that becomes readable when the process has ended. `None` before Linux
+/// 5.3, or if there is no such process.
 pub(crate) fn descriptor_of(pid: Pid) -> Option<OwnedFd> {
-    // SAFETY: pidfd_open takes two integers and gives a new descriptor or -1.
+    // SAFETY: pidfd_open takes two integers and returns a new descriptor or -1.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     let fd = RawFd::try_from(fd).ok().filter(|fd| *fd >= 0)?;
     // SAFETY: the call has just made it, for no other owner.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The folder that a process is in.
+/// The working directory of a process.
 pub(crate) fn current_folder(pid: Pid) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
-/// Device and inode of what a process has as standard input.
+/// Device and inode of a process's standard input.
 pub(crate) fn standard_input_of(pid: Pid) -> Option<(u64, u64)> {
     let its = fs::metadata(format!("/proc/{pid}/fd/0")).ok()?;
     Some((its.dev(), its.ino()))
 }
 
-/// Waits until the child `pid` has ended. Returns at once if it is no child of this process.
+/// Waits until the child `pid` has ended. Returns at once if it is not a child of this process.
 pub fn wait(pid: Pid) {
     let mut status = 0;
     if pid <= 0 {
@@ -199,10 +200,10 @@ pub fn wait(pid: Pid) {
     {}
 }
 
-/// Ends every descendant of this process but those in `spared` and their descendants, reaps those
-/// that are (or become) its children, and returns whether none was left in time.
+/// Kills every descendant of this process except those in `spared` and their descendants, reaps
+/// those that are (or become) its children, and returns whether all were gone in time.
 ///
-/// The caller has to be a child subreaper for this to be complete.
+/// This is complete only if the caller is a child subreaper.
 pub fn end_descendants(spared: &HashSet<Pid>, limit: Duration) -> bool {
     let own = std::process::id() as Pid;
     let deadline = Instant::now() + limit;
@@ -237,7 +238,7 @@ fn descendants_sparing(root: Pid, spared: &HashSet<Pid>) -> Vec<Pid> {
     found
 }
 
-/// How much memory a process has in use, shared pages included; 0 when it is gone.
+/// The memory that a process has in use, including shared pages; 0 if it is gone.
 pub fn resident_bytes(pid: Pid) -> u64 {
     let pages = fs::read_to_string(format!("/proc/{pid}/statm"))
         .ok()
@@ -245,8 +246,8 @@ pub fn resident_bytes(pid: Pid) -> u64 {
     pages.unwrap_or(0) * page_bytes()
 }
 
-/// A process's share of the memory that it has in use: a page that n processes have counts an nth
-/// for each. To find out takes the system milliseconds where the process is large.
+/// A process's share of the memory that it has in use: a page of n processes counts an nth for
+/// each. For a large process, this takes milliseconds.
 pub fn proportional_bytes(pid: Pid) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
@@ -258,7 +259,7 @@ fn page_bytes() -> u64 {
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
-/// How much of the machine's memory a new program can have.
+/// How much of the machine's memory is available to a new program.
 pub(crate) fn available_bytes() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let (_, rest) = text.split_once("MemAvailable:")?;

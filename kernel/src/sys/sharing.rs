@@ -1,4 +1,4 @@
-//! Memory that processes share, and how much of it they may have.
+//! Shared memory, and limits on memory.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use super::procs::Pid;
 ///
 /// A zeroed `T` is valid, and may be used by several processes at once.
 pub(crate) unsafe fn map_shared<T: Sync>() -> io::Result<&'static T> {
-    // SAFETY: a new mapping at an address of the system's choice overlaps nothing.
+    // SAFETY: a new mapping at an address that Linux chooses overlaps nothing.
     let address = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
@@ -29,8 +29,8 @@ pub(crate) unsafe fn map_shared<T: Sync>() -> io::Result<&'static T> {
     Ok(unsafe { &*address.cast::<T>() })
 }
 
-/// Makes allocations fail that would take a process past this many bytes of private memory; `None`
-/// for its hard limit. A process that is gone needs no limit.
+/// Makes allocations fail that would exceed this many bytes of private memory in a process; `None`
+/// for its hard limit. It ignores a process that is gone.
 pub(crate) fn limit_data(pid: Pid, bytes: Option<u64>) {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -47,12 +47,13 @@ pub(crate) fn limit_data(pid: Pid, bytes: Option<u64>) {
     }
 }
 
-/// This process and its children write no core files: that of a large process takes seconds.
+/// Disables core files for this process and its children: that of a large process takes seconds to
+/// write.
 pub(crate) fn write_no_core_files() {
     let limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: libc::RLIM_INFINITY,
     };
-    // SAFETY: the structure is valid; where the hard limit may not be raised nothing changes.
+    // SAFETY: the structure is valid; a refused call changes nothing.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) };
 }

@@ -1,8 +1,8 @@
-//! Signals by their names, and how a process ended.
+//! Signal names, and how a process ended.
 
 pub use libc::{SIGABRT, SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGINT, SIGKILL, SIGSEGV};
 
-/// How a process came to its end.
+/// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Death {
     /// With this exit code.
@@ -12,7 +12,7 @@ pub enum Death {
 }
 
 impl Death {
-    /// From what `waitpid` said.
+    /// From the status of `waitpid`.
     pub fn from_wait_status(status: i32) -> Death {
         if libc::WIFEXITED(status) {
             Death::Exited(libc::WEXITSTATUS(status))
@@ -22,7 +22,7 @@ impl Death {
     }
 }
 
-/// From now on this process ignores an interrupt from a terminal.
+/// Makes this process ignore interrupts from a terminal.
 pub(crate) fn ignore_interrupts() {
     // SAFETY: only changes this process' own attribute; no handler is installed.
     unsafe { libc::signal(SIGINT, libc::SIG_IGN) };

@@ -17,29 +17,30 @@ pub(crate) fn set_name(name: &CStr) {
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
-/// Becomes the leader of a new process group: `kill(0, …)` in a cell means the cell's group only.
+/// Becomes the leader of a new process group, so that `kill(0, …)` in a cell affects only the
+/// cell's group.
 pub(crate) fn lead_group() {
     // SAFETY: only changes this process' own attribute.
     unsafe { libc::setpgid(0, 0) };
 }
 
-/// Becomes the leader of a new session: signals to the group that it was in do not reach it.
+/// Becomes the leader of a new session, so that signals to its previous group do not reach it.
 pub(crate) fn lead_session() {
     // SAFETY: only changes this process' own attribute.
     unsafe { libc::setsid() };
 }
 
-/// The OS kills this process when its parent dies. Async-signal-safe.
+/// Makes Linux kill this process when its parent dies. Async-signal-safe.
 pub(crate) fn die_with_parent() {
     // SAFETY: only changes this process' own attribute.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
-/// Orphans below this process become its children.
+/// Makes orphaned descendants children of this process.
 ///
 /// # Errors
 ///
-/// What the OS says.
+/// The OS's error.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     // SAFETY: only changes this process' own attribute.
     match unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) } {
@@ -48,22 +49,22 @@ pub(crate) fn adopt_orphans() -> io::Result<()> {
     }
 }
 
-/// Writes a text to the standard error of this process' parent, which may not be its own.
+/// Writes a text to the standard error of this process's parent, which may differ from its own.
 pub(crate) fn tell_parent(text: &str) {
     let path = format!("/proc/{}/fd/2", std::os::unix::process::parent_id());
     let there = File::options().append(true).open(path);
-    // It may be another user's by now, or closed: then there is no one to read it.
+    // It may now belong to another user, or be closed: then nothing reads it.
     let _ = there.and_then(|mut file| file.write_all(text.as_bytes()));
 }
 
-/// Whether the calling thread is the main one. (By number, because glibc has had a function for it
-/// since 2.30 only.)
+/// Whether the calling thread is the main one. (The call is made by number, because glibc has a
+/// function for it only since 2.30.)
 pub(crate) fn is_main_thread() -> bool {
     // SAFETY: both have no preconditions.
     unsafe { libc::syscall(libc::SYS_gettid) == i64::from(libc::getpid()) }
 }
 
-/// Writes out what C code left in its streams' buffers.
+/// Flushes the buffers of C code's streams.
 pub(crate) fn flush_c_streams() {
     // SAFETY: null means every stream.
     unsafe { libc::fflush(std::ptr::null_mut()) };
@@ -71,6 +72,6 @@ pub(crate) fn flush_c_streams() {
 
 /// The version of this system's C library.
 pub(crate) fn c_library_version() -> &'static [u8] {
-    // SAFETY: the function gives a string that is a constant of the C library.
+    // SAFETY: the function returns a constant string of the C library.
     unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) }.to_bytes()
 }

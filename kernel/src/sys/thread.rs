@@ -1,13 +1,13 @@
-//! What `/proc` knows of a process' threads.
+//! The threads of a process, from `/proc`.
 
 use std::fs;
 
 use super::procs::Pid;
 
-/// What a thread does.
+/// What a thread is doing.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Activity {
-    /// It runs, or is gone.
+    /// It is running, or gone.
     Busy,
     /// It waits in a system call.
     Sleeps,
@@ -18,7 +18,7 @@ pub(crate) enum Activity {
 }
 
 impl Activity {
-    /// What a thread of a process does now.
+    /// What a thread of a process is doing now.
     pub(crate) fn of(process: Pid, thread: Pid) -> Activity {
         fs::read_to_string(format!("/proc/{process}/task/{thread}/syscall"))
             .map_or(Activity::Busy, |line| parse(&line))
@@ -45,12 +45,13 @@ fn parse(line: &str) -> Activity {
 pub(crate) enum EndlessWait {
     /// For another thread or process: a lock, a channel, a condition.
     ForThread,
-    /// For what comes on descriptors.
+    /// For events on descriptors.
     ForEvent,
 }
 
 impl EndlessWait {
-    /// What a thread waits for, and where; `None` if it does something else, or waits with a limit.
+    /// What a thread waits for, and where; `None` if it does something else, or waits with a time
+    /// limit.
     pub(crate) fn of(process: Pid, thread: Pid) -> Option<(EndlessWait, String)> {
         let call = fs::read_to_string(format!("/proc/{process}/task/{thread}/syscall")).ok()?;
         Some((parse_endless(&call)?, call))

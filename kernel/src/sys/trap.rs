@@ -1,14 +1,13 @@
-//! Faults of this process' own instructions: seen by a function of the caller's before they have
-//! their way.
+//! Faults of this process's own instructions, reported to a callback before they take effect.
 //!
-//! A stack overflow is a SIGSEGV like any other to the OS. Its address, just below the stack, tells
-//! it apart, and it can only be handled on a stack of its own.
+//! To the OS, a stack overflow is a SIGSEGV like any other. Its address, just below the stack,
+//! identifies it, and its handler needs a separate stack.
 
 use std::sync::OnceLock;
 
 use super::signals::{SIGBUS, SIGFPE, SIGILL, SIGSEGV};
 
-/// Signals that an instruction itself raises.
+/// Signals that instructions raise.
 const FAULTS: [i32; 4] = [SIGSEGV, SIGBUS, SIGILL, SIGFPE];
 const HANDLER_STACK_BYTES: usize = 64 * 1024;
 /// Linux keeps a gap of 1 MiB free below a stack that grows, and a large frame may skip over some
@@ -16,21 +15,21 @@ const HANDLER_STACK_BYTES: usize = 64 * 1024;
 const REACH_BYTES: usize = 2 * 1024 * 1024;
 const SLACK_BYTES: usize = 64 * 1024;
 
-/// A memory fault, as a signal handler saw it.
+/// A fault, as seen by a signal handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
     /// The signal.
     pub signal: i32,
-    /// The address that was touched.
+    /// The accessed address.
     pub address: usize,
     /// Whether it lies just below the stack.
     pub is_overflow: bool,
 }
 
-/// Takes note of a fault. It runs in a signal handler, and does only what signal-safety(7) allows.
+/// Records a fault. It runs in a signal handler, and does only what signal-safety(7) allows.
 pub(crate) type Note = fn(Fault);
 
-/// What a handler needs, which nothing else can give it. Written once, before the handlers are
+/// What a handler needs; a static is its only access. Written once, before the handlers are
 /// installed.
 static WATCH: OnceLock<Watch> = OnceLock::new();
 
@@ -70,11 +69,11 @@ pub(crate) unsafe fn watch(note: Note) {
 }
 
 extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: with SA_SIGINFO the system passes a valid pointer.
+    // SAFETY: with SA_SIGINFO the OS passes a valid pointer.
     let was_sent = unsafe { (*info).si_code } <= 0;
-    // A signal that was sent has its sender where a fault has its address.
+    // A sent signal has its sender where a fault has its address.
     if let (Some(watch), false) = (WATCH.get(), was_sent) {
-        // SAFETY: with SA_SIGINFO the system passes valid pointers.
+        // SAFETY: with SA_SIGINFO the OS passes valid pointers.
         let (address, stack_pointer) =
             unsafe { ((*info).si_addr() as usize, stack_pointer(context)) };
         let is_below = |low| is_below(address, low) || is_below(stack_pointer, low);
@@ -84,9 +83,9 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
             is_overflow: signal == SIGSEGV && watch.stack_low.is_some_and(is_below),
         });
     }
-    // The default action gives the parent the true signal. It comes when the instruction is run
-    // again; a signal that was sent and not raised needs to be sent again.
-    // SAFETY: both are on signal-safety(7)'s list.
+    // The default action reports the real signal to the parent. It takes effect when the
+    // instruction runs again; a signal that was sent and not raised must be sent again. SAFETY:
+    // both calls are on signal-safety(7)'s list.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
         libc::raise(signal);
@@ -97,7 +96,7 @@ fn is_below(address: usize, low: usize) -> bool {
     (low.saturating_sub(REACH_BYTES)..low + SLACK_BYTES).contains(&address)
 }
 
-/// Where the calling thread's stack may grow down to.
+/// The lowest address of the calling thread's stack.
 fn stack_low() -> Option<usize> {
     // SAFETY: the attributes are initialised by the first call, read by the second and destroyed by
     // the third.
@@ -116,7 +115,7 @@ fn stack_low() -> Option<usize> {
 
 /// # Safety
 ///
-/// `context` is what the system passed to a handler with SA_SIGINFO.
+/// `context` is what the OS passed to a handler with SA_SIGINFO.
 unsafe fn stack_pointer(context: *mut libc::c_void) -> usize {
     // SAFETY: the caller's promise.
     let context = unsafe { &*context.cast::<libc::ucontext_t>() };
