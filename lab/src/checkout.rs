@@ -17,7 +17,7 @@ use crate::steps::Step;
 use crate::workbench::Workbench;
 use crate::{confine, lesson, pages, places, prerequisites, python, wheel};
 
-/// What `cargo lab` can be asked.
+/// The options of `cargo lab`.
 #[derive(Debug, Args)]
 pub struct Options {
     /// Run lessons without a browser (06, or several: 06 07, or all), then exit: with 1 if a cell
@@ -79,11 +79,11 @@ pub struct Options {
     check: bool,
 }
 
-/// Does what the options ask, in the checkout with this root.
+/// Runs `cargo lab` with these options, in the checkout with this root.
 ///
 /// # Errors
 ///
-/// When something is missing, a port is taken, a lesson is unknown, or a cell failed.
+/// If something is missing, a port is taken, a lesson is unknown, or a cell failed.
 pub fn run(root: &Path, options: &Options) -> Result<()> {
     let course = Course::of_checkout(root);
     if options.list {
@@ -96,7 +96,7 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
         Some((name, arguments)) => Some((program(root, name)?, arguments)),
         None => None,
     };
-    // Everything that can be refused is refused before the first minute of building.
+    // Reject every invalid option before the minutes of building.
     let lessons = course.lessons_named(&options.run)?;
     if options.offline && !confine::can_take_network() {
         bail!(
@@ -125,7 +125,7 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
     }
 }
 
-/// What JupyterLab is to show: the course or a copy of it, from the first lesson on.
+/// What JupyterLab shows: the course or a copy of it, from the first lesson on.
 fn place(course: &Course, options: &Options) -> Result<Place> {
     let port = free_port(options.port)?;
     let folder = match &options.folder {
@@ -148,8 +148,8 @@ fn place(course: &Course, options: &Options) -> Result<Place> {
 ///
 /// # Errors
 ///
-/// When the machine lacks something, cargo fails (its messages are on stderr), or the kernel's
-/// `install` or `warm` do.
+/// If the machine lacks something, or if cargo (whose messages are on stderr), or the kernel's
+/// `install` or `warm`, fails.
 pub fn workbench(root: &Path) -> Result<Workbench> {
     require(root)?;
     let environment = python::ensure()?;
@@ -247,7 +247,7 @@ fn run_all(
     }
 }
 
-/// How long a lesson took, and whether a learner had to wait without a word about it.
+/// How long a lesson took, and whether a learner had to wait without an announcement.
 fn row(lesson: &Lesson, times: &lesson::Times) -> String {
     let remark = if times.slowest_seconds > 60.0 {
         "a cell took over 60 s".to_owned()
@@ -262,8 +262,9 @@ fn row(lesson: &Lesson, times: &lesson::Times) -> String {
     )
 }
 
-/// Fetches what the library depends on for every platform: the stock kernel's `:dep` asks `cargo
-/// metadata`, which wants to see all of it, and lessons run offline. Ours does without.
+/// Fetches the library's dependencies for every platform: the stock kernel's `:dep` runs
+/// `cargo metadata`, which needs all of them, and lessons run offline. Our kernel does not need
+/// them.
 fn fetch(root: &Path) {
     let step = Step::start("Crates that the stock kernel looks at");
     let mut command = cargo(root);
@@ -289,8 +290,8 @@ struct Target {
     name: String,
 }
 
-/// Builds the program `forklore`, with the features that `cargo test --workspace` gives its
-/// dependencies, so that the two commands share one build.
+/// Builds the program `forklore`, with the dependency features of `cargo test --workspace`, so that
+/// the two commands share one build.
 fn build(root: &Path) -> Result<PathBuf> {
     let mut command = cargo(root);
     command

@@ -1,5 +1,5 @@
-//! `forklore lessons`: what there is, what was solved, and everything that can be done with a
-//! lesson.
+//! `forklore lessons`: lists lessons, shows which exercises are solved, and runs, checks and
+//! converts lessons.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -101,11 +101,11 @@ enum Action {
     },
 }
 
-/// Does what is asked.
+/// Runs the command.
 ///
 /// # Errors
 ///
-/// When there are no lessons, one is unknown, something is missing on this machine, or a cell or an
+/// If there are no lessons, one is unknown, something is missing on this machine, or a cell or an
 /// exercise failed.
 pub fn run(options: &Lessons) -> Result<()> {
     let course = Course::find(options.folder.as_deref())?;
@@ -162,7 +162,7 @@ fn list(course: &Course) -> Result<()> {
     print(&text)
 }
 
-/// Writes to stdout. A reader may have seen enough, as `head` has after some lines.
+/// Writes to stdout. It ignores a reader that closes the pipe early, as `head` does.
 fn print(text: &str) -> Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
@@ -193,8 +193,8 @@ fn open(course: &Course, wanted: Option<&str>, no_browser: bool) -> Result<()> {
     jupyterlab::serve(&bench, &place)
 }
 
-/// Copies the notebooks and what they link to into a folder of the learner's. A notebook that is
-/// there stays as it is.
+/// Copies the notebooks and the files that they link to into the learner's folder. It does not
+/// overwrite existing notebooks.
 fn copy_to_write_in(course: &Course, folder: &Path) -> Result<PathBuf> {
     let cannot = || format!("cannot copy the lessons to {}", folder.display());
     std::fs::create_dir_all(folder).with_context(cannot)?;
@@ -206,7 +206,7 @@ fn copy_to_write_in(course: &Course, folder: &Path) -> Result<PathBuf> {
             .iter()
             .any(|ending| from.to_string_lossy().ends_with(ending));
         if is_read && !to.exists() {
-            // Not `fs::copy`, which would keep that an installed file is read-only.
+            // Not `fs::copy`, which would copy the read-only permission of an installed file.
             let bytes = std::fs::read(&from).with_context(cannot)?;
             std::fs::write(&to, bytes).with_context(cannot)?;
             n_copied += 1;
@@ -223,7 +223,7 @@ fn copy_to_write_in(course: &Course, folder: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// How lessons are run from here.
+/// The settings for running lessons.
 fn how(course: &Course, kernel: &str, prove: bool) -> Result<How> {
     if ![OURS, "rust-evcxr"].contains(&kernel) {
         bail!("no kernel `{kernel}`: there are `{OURS}`, and `rust-evcxr`, the stock one");
@@ -241,9 +241,9 @@ fn how(course: &Course, kernel: &str, prove: bool) -> Result<How> {
     })
 }
 
-/// Runs lessons, all of them even if some fail, and answers with what they left behind.
+/// Runs all lessons, even if some fail, and returns what they left behind.
 fn execute(course: &Course, lessons: &[Lesson], how: &How, output: &Path) -> Result<Vec<Executed>> {
-    // Before the first lesson is run, and once for all of them.
+    // Once for all lessons, before the first one runs.
     std::fs::create_dir_all(output).with_context(|| {
         format!(
             "cannot make the folder {}; name another with --output FOLDER",

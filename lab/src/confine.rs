@@ -1,5 +1,4 @@
-//! What a lesson that is run gets of the machine: some CPUs, no network, or CPUs that others keep
-//! busy.
+//! Confines a lesson's run: to some CPUs, without a network, or with busy CPUs.
 
 use std::hint::spin_loop;
 use std::io;
@@ -22,10 +21,10 @@ pub fn allowed_cpus() -> Vec<usize> {
         .collect()
 }
 
-/// Lets the child, and all that it starts, use only these CPUs.
+/// Restricts the child and its descendants to these CPUs.
 pub fn pin(command: &mut Command, cpus: Vec<usize>) {
-    // SAFETY: between fork and exec the closure only makes one system call, `sched_setaffinity`,
-    // on memory of its own.
+    // SAFETY: between fork and exec the closure makes only one system call, `sched_setaffinity`, on
+    // its own memory.
     unsafe {
         command.pre_exec(move || {
             let mut set = CpuSet::new();
@@ -37,11 +36,10 @@ pub fn pin(command: &mut Command, cpus: Vec<usize>) {
     }
 }
 
-/// Gives the child, and all that it starts, a network of its own, in which there is nothing but the
-/// loopback interface. That takes the right to make namespaces, which root has outside of most
-/// containers.
+/// Gives the child and its descendants a separate network that has only the loopback interface.
+/// This requires the right to make namespaces, which root has outside of most containers.
 pub fn take_network(command: &mut Command) {
-    // SAFETY: between fork and exec the closure only makes system calls on memory of its own.
+    // SAFETY: between fork and exec the closure makes only system calls on its own memory.
     unsafe {
         command.pre_exec(|| {
             unshare(CloneFlags::CLONE_NEWNET)?;
@@ -58,15 +56,15 @@ pub fn can_take_network() -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-/// A new network's interfaces are down, and Jupyter talks to its kernels through this one.
+/// A new network's interfaces are down, and Jupyter needs this one to reach its kernels.
 fn raise_loopback() -> io::Result<()> {
     // SAFETY: all zeros is a valid `ifreq`: numbers and an empty name.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     request.ifr_name[0] = b'l' as libc::c_char;
     request.ifr_name[1] = b'o' as libc::c_char;
     request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
-    // SAFETY: the three calls get a descriptor that the first has made, and `request`, which
-    // outlives them.
+    // SAFETY: the calls get a descriptor that the first one made, and `request`, which outlives
+    // them.
     let result = unsafe {
         let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
         let result = libc::ioctl(socket, libc::SIOCSIFFLAGS as _, &raw const request);
@@ -77,14 +75,14 @@ fn raise_loopback() -> io::Result<()> {
     result.map(drop).map_err(io::Error::from)
 }
 
-/// One busy loop for each CPU, until it is dropped.
+/// Runs one busy loop for each CPU until it is dropped.
 pub struct Load {
     enough: Arc<AtomicBool>,
     loops: Vec<JoinHandle<()>>,
 }
 
 impl Load {
-    /// Begins to keep all CPUs of this process busy.
+    /// Starts to keep all CPUs of this process busy.
     pub fn start() -> Load {
         let enough = Arc::new(AtomicBool::new(false));
         let busy = |_| {

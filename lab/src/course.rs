@@ -15,17 +15,17 @@ const FOLDER: &str = "lessons";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Course {
     folder: PathBuf,
-    /// The root of the checkout that it belongs to, if it does.
+    /// The root of the checkout that it belongs to, if any.
     checkout: Option<PathBuf>,
 }
 
 impl Course {
-    /// Finds the course: in the folder that was asked for, else in the checkout around the current
-    /// folder, else where the installation of this program has it.
+    /// Finds the course: in the requested folder, else in the checkout around the current folder,
+    /// else in this program's installation.
     ///
     /// # Errors
     ///
-    /// When there are no lessons there; the message names the folders that were looked at.
+    /// If there are no lessons; the message names the folders that were searched.
     pub fn find(asked: Option<&Path>) -> Result<Course> {
         let here = std::env::current_dir().context("the current folder is gone")?;
         Self::look(asked, &here, &places::data_folder()?.join(FOLDER))
@@ -61,7 +61,7 @@ impl Course {
     ///
     /// # Errors
     ///
-    /// When the folder cannot be opened or has no lessons.
+    /// If the folder cannot be opened or has no lessons.
     pub fn in_folder(folder: &Path) -> Result<Course> {
         let found = folder
             .canonicalize()
@@ -79,23 +79,23 @@ impl Course {
         })
     }
 
-    /// The folder that the notebooks are in.
+    /// The folder with the notebooks.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The root of the checkout that the course belongs to, if it does.
+    /// The root of the checkout that the course belongs to, if any.
     pub fn checkout(&self) -> Option<&Path> {
         self.checkout.as_deref()
     }
 
-    /// Whether it came with the installation of this program, and is not for a learner to write in.
+    /// Whether it belongs to this program's installation, where a learner must not write.
     pub fn is_installed(&self) -> bool {
         places::data_folder().is_ok_and(|data| self.folder.starts_with(data))
     }
 
-    /// Where executed lessons go if nothing else is said: a checkout has a folder for what is made;
-    /// elsewhere it is below the current folder, where a user looks for it.
+    /// The default folder for executed lessons: in a checkout, the one for build output; elsewhere,
+    /// one below the current folder, where a user looks for it.
     pub fn output(&self) -> PathBuf {
         match &self.checkout {
             Some(root) => root.join("target/lab"),
@@ -103,13 +103,13 @@ impl Course {
         }
     }
 
-    /// The words that the lessons use, as Markdown.
+    /// The glossary, as Markdown.
     pub fn glossary(&self) -> PathBuf {
         self.folder.join("glossary.md")
     }
 
-    /// The folder with the exercises' solutions and typical wrong answers. It is not the notebooks'
-    /// own: a learner would find them before looking for them.
+    /// The folder with the exercises' solutions and typical wrong answers. It is separate from the
+    /// notebooks, so that learners do not stumble on it.
     fn answers(&self) -> PathBuf {
         self.folder.join("answers")
     }
@@ -118,7 +118,7 @@ impl Course {
     ///
     /// # Errors
     ///
-    /// When the folder cannot be read.
+    /// If the folder cannot be read.
     pub fn lessons(&self) -> Result<Vec<Lesson>> {
         let entries = std::fs::read_dir(&self.folder)
             .with_context(|| format!("cannot read the lessons in {}", self.folder.display()))?;
@@ -139,8 +139,8 @@ impl Course {
         })
     }
 
-    /// The lessons that are wanted, each as [`lesson_named`](Self::lesson_named) finds it; `all`
-    /// means all of them.
+    /// The requested lessons, each as [`lesson_named`](Self::lesson_named) finds it; `all` means
+    /// all of them.
     ///
     /// # Errors
     ///
@@ -155,12 +155,12 @@ impl Course {
             .collect()
     }
 
-    /// Finds a lesson by its number (`06` or `6`) or its name; a notebook that is not one of the
-    /// course's by its path.
+    /// Finds a lesson by its number (`06` or `6`) or its name, or a notebook outside the course by
+    /// its path.
     ///
     /// # Errors
     ///
-    /// When there is none; the message names the ones there are.
+    /// If there is none; the message lists the lessons.
     pub fn lesson_named(&self, wanted: &str) -> Result<Lesson> {
         let lessons = self.lessons()?;
         let path = Path::new(wanted);
@@ -215,7 +215,7 @@ impl Course {
     }
 }
 
-/// Whether a folder is the root of a checkout: the kernel's sources and the lessons are there.
+/// Whether a folder is the root of a checkout: it has the kernel's sources and the lessons.
 fn is_checkout(folder: &Path) -> bool {
     folder.join("kernel/Cargo.toml").is_file() && has_lessons(&folder.join(FOLDER))
 }
@@ -244,17 +244,17 @@ pub struct Lesson {
     pub name: String,
     /// The notebook.
     pub path: PathBuf,
-    /// The file with its exercises' solutions and typical wrong answers, whether or not there is
-    /// one.
+    /// The path of the file with its exercises' solutions and typical wrong answers, which need not
+    /// exist.
     pub exercises: PathBuf,
 }
 
-/// What a notebook says about its lesson.
+/// A notebook's metadata about its lesson.
 #[derive(Debug, Clone, Deserialize)]
 pub struct About {
     /// Its title, without the number.
     pub title: String,
-    /// How long it takes a learner.
+    /// How many minutes it takes a learner.
     pub minutes: u32,
     /// What it needs of the machine.
     pub needs: Needs,
@@ -263,18 +263,18 @@ pub struct About {
 /// What a lesson needs of the machine.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Needs {
-    /// Cores, to see what it is about.
+    /// The number of cores at which its effects show.
     pub cores: u32,
     /// Memory in megabytes.
     pub memory_mb: u32,
 }
 
 impl Lesson {
-    /// Reads what the notebook says about its lesson.
+    /// Reads the notebook's metadata about its lesson.
     ///
     /// # Errors
     ///
-    /// When it cannot be read, or says nothing.
+    /// If it cannot be read, or has no such metadata.
     pub fn about(&self) -> Result<About> {
         #[derive(Deserialize)]
         struct Notebook {
@@ -295,7 +295,7 @@ impl Lesson {
     ///
     /// # Errors
     ///
-    /// When the file with the exercises cannot be read.
+    /// If the file with the exercises cannot be read.
     pub fn exercise_ids(&self) -> Result<Vec<String>> {
         #[derive(Deserialize)]
         struct File {

@@ -1,4 +1,4 @@
-//! JupyterLab on a course, for this user alone, until this program is told to end.
+//! Runs JupyterLab on a course, for this user only, until a signal ends this program.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -21,13 +21,13 @@ pub struct Place {
     pub folder: PathBuf,
     /// The notebook in it that it shows first.
     pub first: Option<String>,
-    /// The port that it listens on, of this machine alone.
+    /// The port that it listens on, on this machine only.
     pub port: u16,
-    /// Whether only its address is printed.
+    /// Whether to print only its address.
     pub no_browser: bool,
 }
 
-/// The port to use: the one that was asked for, or the first free one from 8888 on.
+/// The port to use: the requested one, or the first free one from 8888 on.
 pub fn free_port(asked: Option<u16>) -> Result<u16> {
     let free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     match asked {
@@ -55,7 +55,7 @@ pub fn serve(bench: &Workbench, place: &Place) -> Result<()> {
         first.unwrap_or_default()
     );
 
-    // From here on signals are waited for, so that Ctrl-C ends JupyterLab in order.
+    // From here on this program waits for signals, so that Ctrl-C ends JupyterLab cleanly.
     let signals: SigSet = [
         Signal::SIGINT,
         Signal::SIGTERM,
@@ -112,22 +112,22 @@ fn start(bench: &Workbench, place: &Place, token: &str) -> Result<Child> {
             "--KernelSpecManager.ensure_native_kernel=False",
         ])
         .args(["--Application.log_level=ERROR"])
-        // In the environment and not on the command line, which every user of the machine can read.
+        // In the environment, not on the command line, which every user of the machine can read.
         .env("JUPYTER_TOKEN", token)
         .stdin(Stdio::null())
-        // Its log goes where this program's messages go: stdout holds the address alone.
+        // Its log goes to stderr, like this program's messages: stdout has only the address.
         .stdout(std::io::stderr())
-        // A group of its own: Ctrl-C reaches this program only, which then ends it in order.
+        // A separate group: Ctrl-C reaches only this program, which then ends JupyterLab cleanly.
         .process_group(0);
     end_with_parent(&mut command);
     command.spawn().context("cannot start JupyterLab")
 }
 
-/// Lets the child get SIGTERM when this program is killed, and hear it: it would inherit the
-/// signals that are blocked here.
+/// Sends the child SIGTERM when this program is killed, and unblocks the signals that it would
+/// inherit as blocked.
 fn end_with_parent(command: &mut Command) {
-    // SAFETY: between fork and exec the closure only makes two system calls, `prctl` and
-    // `rt_sigprocmask`, on memory of its own.
+    // SAFETY: between fork and exec the closure makes only two system calls, `prctl` and
+    // `rt_sigprocmask`, on its own memory.
     unsafe {
         command.pre_exec(|| {
             SigSet::empty().thread_set_mask()?;
@@ -136,7 +136,7 @@ fn end_with_parent(command: &mut Command) {
     }
 }
 
-/// Waits until the server answers; `false` when it has ended instead.
+/// Waits until the server responds; `false` if it has ended instead.
 fn wait_until_ready(server: &mut Child, port: u16) -> Result<bool> {
     const LIMIT: Duration = Duration::from_secs(120);
     let started = Instant::now();
@@ -170,12 +170,12 @@ fn answers(port: u16) -> bool {
         && start.starts_with(b"HTTP/1.")
 }
 
-/// Ends JupyterLab in order, and what is left of its group by force after a while.
+/// Ends JupyterLab cleanly, and after a while kills what is left of its group.
 fn stop(server: &mut Child) -> Result<()> {
     const PATIENCE: Duration = Duration::from_secs(20);
     eprintln!("\n  Ending JupyterLab and its kernels …");
     let group = Pid::from_raw(i32::try_from(server.id())?);
-    // Only the server: it shuts the kernels down through their own protocol.
+    // Signal only the server: it shuts the kernels down through their own protocol.
     let _ = nix::sys::signal::kill(group, Signal::SIGTERM);
     let started = Instant::now();
     while server.try_wait()?.is_none() {
@@ -204,7 +204,7 @@ fn has_display() -> bool {
 }
 
 fn open(environment: &Environment, address: &str) {
-    // The address was printed: a browser that does not start is no reason to stop.
+    // The address was printed, so continue even if the browser does not start.
     let _ = environment
         .command("python")
         .args(["-m", "webbrowser", address])

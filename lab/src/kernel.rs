@@ -1,6 +1,6 @@
-//! The kernel that lessons are run on, with kernelspecs of its own.
+//! The kernel that lessons run on, with its own kernelspecs.
 //!
-//! They go into a folder of the program's own, found by Jupyter through `JUPYTER_PATH`: several
+//! They are in the program's own folder, which Jupyter finds through `JUPYTER_PATH`: several
 //! programs may share a Python environment, and each must run its own kernel.
 
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::python::Environment;
 use crate::steps::Step;
 
-/// The kernel's program and where its kernelspecs are.
+/// The kernel's program and its kernelspecs' folder.
 #[derive(Debug, Clone)]
 pub struct Kernel {
     /// The program `forklore`.
@@ -26,7 +26,7 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// When the program's `install` or `warm` fails.
+    /// If the program's `install` or `warm` fails.
     pub fn install(program: PathBuf, prefix: PathBuf, environment: &Environment) -> Result<Kernel> {
         let kernel = Kernel { program, prefix };
         let mut install = Command::new(&kernel.program);
@@ -43,18 +43,18 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// Adds to a command's environment what Jupyter needs to find the kernelspecs, and takes
-    /// away what cargo added for this program: cells are compiled by a cargo of their own.
+    /// Adds to a command's environment what Jupyter needs to find the kernelspecs, and removes what
+    /// cargo added for this program, because a separate cargo compiles the cells.
     pub fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         forget_cargo(command)
             .env("JUPYTER_PATH", self.prefix.join("share/jupyter"))
             .env("JUPYTER_CONFIG_PATH", self.prefix.join("etc/jupyter"))
-            // Offline is a promise to the learner: what a lesson needs was fetched before.
+            // Lessons promise to run offline: everything that they need was fetched earlier.
             .env("CARGO_NET_OFFLINE", "true")
     }
 }
 
-/// Turns off JupyterLab's question about news from the network, which covers the lesson.
+/// Turns off JupyterLab's question about news, which would cover the lesson.
 fn quiet_jupyterlab(prefix: &Path) -> Result<()> {
     let folder = prefix.join("etc/jupyter/labconfig");
     let path = folder.join("page_config.json");
@@ -93,7 +93,7 @@ fn say(title: &str, environment: &Environment, command: &mut Command) -> Result<
     bail!("`{line}` failed ({}): {said}", output.status);
 }
 
-/// Takes away what `cargo run` and `cargo test` put into the environment of what they start.
+/// Removes the variables that `cargo run` and `cargo test` set for the programs that they start.
 pub(crate) fn forget_cargo(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

@@ -1,4 +1,4 @@
-//! Running a lesson without a browser, as a notebook and a page.
+//! Runs a lesson without a browser, into a notebook and a page.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,20 +10,20 @@ use crate::confine;
 use crate::course::Lesson;
 use crate::workbench::Workbench;
 
-/// How a lesson is run.
+/// The settings for running a lesson.
 #[derive(Debug, Clone)]
 pub struct How {
     /// The kernelspec: `forklore`, or `rust-evcxr`, the stock one.
     pub kernel: String,
-    /// Whether the exercises are tried too: unsolved, wrong and solved.
+    /// Whether to try the exercises too: unsolved, wrong and solved.
     pub prove: bool,
-    /// The CPUs that it may use; none named means all of them.
+    /// The CPUs that it may use; an empty list means all.
     pub cpus: Vec<usize>,
-    /// Whether it runs without a network, and not only without using one.
+    /// Whether to remove the network, not only avoid it.
     pub offline: bool,
 }
 
-/// What a run leaves behind.
+/// The results of a run.
 #[derive(Debug, Clone)]
 pub struct Executed {
     /// The notebook with its outputs.
@@ -34,20 +34,20 @@ pub struct Executed {
     pub times: Times,
 }
 
-/// How long a run took, as the driver notes it in the notebook.
+/// How long a run took, as the driver records it in the notebook.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Times {
     /// All cells, without the kernel's start.
     pub seconds: f64,
     /// The cell that took longest.
     pub slowest: String,
-    /// How long that took.
+    /// How long that cell took.
     pub slowest_seconds: f64,
-    /// Cells that took over 10 s, and no text in front of them says that they take a while.
+    /// Cells that took over 10 s although no text before them announces that.
     pub unannounced: Vec<String>,
 }
 
-/// Reads how long a run took; nothing where it was not noted.
+/// Reads how long a run took; zero if it was not recorded.
 fn times(notebook: &Path) -> Times {
     #[derive(Deserialize)]
     struct Notebook {
@@ -67,8 +67,8 @@ fn times(notebook: &Path) -> Times {
 ///
 /// # Errors
 ///
-/// When a cell failed; which one and why was said on stderr. The two files are written anyway.
-/// With `how.prove` also when an exercise is not answered as its file says.
+/// If a cell failed; stderr has shown which one and why. Both files are written anyway. With
+/// `how.prove`, also if a judge's verdict on an exercise differs from its file.
 pub fn run(bench: &Workbench, lesson: &Lesson, how: &How, output: &Path) -> Result<Executed> {
     let kernel_name = how.kernel.as_str();
     if how.prove && !lesson.exercises.is_file() {
@@ -120,7 +120,7 @@ fn script(bench: &Workbench, how: &How) -> Command {
     command
         .arg("-B")
         .arg(bench.scripts.path("lesson.py"))
-        // A lesson that runs by itself has learned nothing.
+        // A lesson that runs by itself records no progress.
         .env("FORKLORE_PROGRESS", "")
         .stdin(Stdio::null());
     if !how.cpus.is_empty() {

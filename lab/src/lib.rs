@@ -1,4 +1,4 @@
-//! Runs, proves and shows the course, for `forklore lessons` and for `cargo lab`.
+//! Runs, tests and shows the course, for `forklore lessons` and `cargo lab`.
 //!
 //! ```text
 //! Course ── Lesson ──▶ lesson::run ──▶ executed notebook, page ──▶ pages, slides
@@ -6,9 +6,9 @@
 //!   checkout or wheel   Workbench: Environment (Python), Kernel (kernelspecs), Scripts
 //! ```
 //!
-//! `cargo lab` has to start within seconds on a fresh machine, so this package depends on
-//! neither the library nor the kernel. It ships inside the kernel, so it knows no path of the
-//! build: a course is found by [`course::Course::find`], and a checkout is an argument.
+//! `cargo lab` must start within seconds on a fresh machine, so this package depends on neither the
+//! library nor the kernel. It ships inside the kernel, so it knows no path of the build: a course
+//! is found by [`course::Course::find`], and a checkout is an argument.
 
 pub mod checkout;
 pub mod command;

@@ -1,9 +1,8 @@
-//! The course as pages: what leads from one lesson's page to the others, and the page that leads to
-//! all.
+//! The course as pages: the links between lessons' pages, and the index.
 //!
-//! A lesson's page is written when the lesson is run (`lab/python/page.py`). Which others there are
-//! is known only later, so what leads to them is put into the page's marks then, as often as a page
-//! is added.
+//! A lesson's page is written when the lesson runs (`lab/python/page.py`). The other pages are
+//! known only later, so the links to them are filled into the page's marks then, whenever a page is
+//! added.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -15,9 +14,9 @@ use crate::course::Lesson;
 /// Light and dark, as on the lessons' pages.
 const STYLE: &str = include_str!("../python/templates/forklore-page/static/course.css");
 const END: &str = "<!-- course: end -->";
-/// The name of the page that leads to all.
+/// The name of the index page.
 pub const INDEX: &str = "index.html";
-/// The page with the words of all lessons, which is written with each lesson's.
+/// The glossary page, which is written with each lesson's page.
 const GLOSSARY: &str = "glossary.html";
 
 /// A lesson's page in a folder.
@@ -29,19 +28,19 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// The page's name, by which pages of one folder lead to each other.
+    /// The page's file name, for links within the folder.
     fn file(&self) -> String {
         let name = self.page.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
     }
 }
 
-/// Writes the page that leads to the lessons' pages, and into each of these what leads to the one
-/// before, to the one behind, and to all.
+/// Writes the index of the lessons' pages, and into each of these the links to the previous one,
+/// the next one, and the index.
 ///
 /// # Errors
 ///
-/// When a page cannot be read or written, or a notebook does not say what lesson it is.
+/// If a page cannot be read or written, or a notebook has no metadata about its lesson.
 pub fn write_index(folder: &Path, lessons: &[Lesson], pages: &[PathBuf]) -> Result<PathBuf> {
     let mut entries = Vec::new();
     let mut rows = String::new();
@@ -92,7 +91,7 @@ pub fn write_index(folder: &Path, lessons: &[Lesson], pages: &[PathBuf]) -> Resu
     Ok(index)
 }
 
-/// The same for the pages of these lessons that a folder has, whenever they were written.
+/// The same for all existing pages of these lessons in a folder.
 ///
 /// # Errors
 ///
@@ -108,7 +107,7 @@ pub fn lead_to_each_other(folder: &Path, lessons: &[Lesson]) -> Result<PathBuf> 
     write_index(folder, &there, &pages)
 }
 
-/// Fills a page's marks. A page without them stays as it is.
+/// Fills a page's marks. A page without marks stays unchanged.
 fn lead(text: String, before: Option<&Entry>, behind: Option<&Entry>) -> String {
     let link = |entry: Option<&Entry>, rel: &str, left: &str, right: &str| match entry {
         Some(entry) => format!(
@@ -116,7 +115,7 @@ fn lead(text: String, before: Option<&Entry>, behind: Option<&Entry>) -> String 
             entry.file(),
             entry.title
         ),
-        // Keeps the others in their places.
+        // Keeps the layout of the other links.
         None => "<span></span>".to_owned(),
     };
     let links = format!(
@@ -140,7 +139,7 @@ fn lead(text: String, before: Option<&Entry>, behind: Option<&Entry>) -> String 
     text
 }
 
-/// A notebook's links to others become links to their pages, where these are.
+/// Links to other notebooks become links to their pages, if these exist.
 fn link_lessons(text: String, entries: &[Entry]) -> String {
     entries.iter().fold(text, |text, entry| {
         let notebook = format!("href=\"{}.ipynb", entry.lesson.name);

@@ -1,8 +1,8 @@
-//! What a machine must have before anything is built.
+//! Checks what a machine must have before anything is built.
 //!
-//! The kernel takes minutes to build, so everything that would stop the work later is looked
-//! for first, and everything that is missing is said at once, each with the command that
-//! installs it.
+//! The kernel takes minutes to build, so these checks look first for everything that would stop the
+//! work later, and report everything that is missing at once, each with the command that installs
+//! it.
 
 use std::fmt;
 use std::path::Path;
@@ -28,12 +28,12 @@ impl fmt::Display for Missing {
     }
 }
 
-/// What was found: with anything in `missing` the work cannot go on, with `warnings` it can.
+/// The result of the checks: anything in `missing` stops the work, `warnings` do not.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What stops the work.
+    /// Missing items that stop the work.
     pub missing: Vec<Missing>,
-    /// What only makes the lessons less comfortable.
+    /// Missing items that only make the lessons less comfortable.
     pub warnings: Vec<Missing>,
 }
 
@@ -43,7 +43,7 @@ const TARGET_BYTES: u64 = 3 << 30;
 const CACHE_BYTES: u64 = 1 << 30;
 const AGAIN_BYTES: u64 = 1 << 28;
 
-/// Looks for what cells need. Tries to add `rust-src` where it is missing.
+/// Checks for everything that cells need. Tries to add `rust-src` if it is missing.
 pub fn check_cells() -> Report {
     let mut report = Report::default();
     if !cfg!(target_os = "linux") {
@@ -68,7 +68,7 @@ pub fn check_cells() -> Report {
 }
 
 impl Report {
-    /// Looks for a Python that can make an environment.
+    /// Checks for a Python that can make an environment.
     #[must_use]
     pub fn with_python(mut self) -> Report {
         if let Err(error) = python::find_interpreter() {
@@ -81,7 +81,7 @@ impl Report {
         self
     }
 
-    /// Looks for what a build of the kernel needs besides.
+    /// Checks for what a build of the kernel needs in addition.
     #[must_use]
     pub fn with_build(mut self, target: &Path) -> Report {
         let built = target.join("debug/forklore").exists();
@@ -105,11 +105,11 @@ impl Report {
         }
     }
 
-    /// Says what the machine lacks.
+    /// Prints what the machine lacks.
     ///
     /// # Errors
     ///
-    /// When it lacks something without which nothing works.
+    /// If it lacks something that stops the work.
     pub fn require(&self) -> Result<()> {
         for warning in &self.warnings {
             eprintln!("  Missing, and not needed: {warning}");
@@ -193,14 +193,14 @@ fn check_linker(report: &mut Report) {
     }
 }
 
-/// Free bytes for this user where `folder` is, or will be.
+/// The free bytes for this user at `folder`, which need not exist yet.
 fn free_bytes(folder: &Path) -> Option<u64> {
     let there = folder.ancestors().find(|ancestor| ancestor.exists())?;
     let stat = nix::sys::statvfs::statvfs(there).ok()?;
     Some(stat.blocks_available() * stat.fragment_size())
 }
 
-/// The command that installs a package, for the package manager that is here.
+/// The command that installs a package with this machine's package manager.
 fn remedy(debian: &str, fedora: &str, arch: &str) -> String {
     let has = |program: &str| first_line(program, &["--version"]).is_some();
     if has("dnf") {

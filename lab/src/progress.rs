@@ -1,37 +1,37 @@
-//! What a learner has tried and solved: reads the file that the lessons' `check` appends to.
+//! A learner's progress: reads the file that the lessons' `check` appends to.
 //!
 //! A line per check: seconds since 1970, the exercise, `solved` or `tried`, separated by tabs (see
-//! `lessons/src/progress.rs`). Lines that are something else are passed over.
+//! `lessons/src/progress.rs`). Other lines are skipped.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// The library's own file: this package does not depend on the library, and must not differ from
-/// it.
+/// The course's own file: this package does not depend on the course's crate, and must use the same
+/// path.
 #[path = "../../lessons/src/place.rs"]
 mod place;
 
-/// What became of one exercise.
+/// The record of one exercise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Record {
-    /// How often an answer was not right.
+    /// The number of wrong answers.
     pub n_tried: usize,
-    /// Whether one was.
+    /// Whether an answer was right.
     pub is_solved: bool,
 }
 
-/// Where the file is, whether or not it exists; none where nothing is to be kept.
+/// The file's path, whether or not it exists; none if no progress should be kept.
 pub fn place() -> Option<PathBuf> {
     place::place(|name| std::env::var_os(name))
 }
 
-/// All records of a file, by exercise. A file that is not there has none.
+/// All records of a file, by exercise. A missing file has none.
 ///
 /// # Errors
 ///
-/// When the file is there and cannot be read.
+/// If the file exists and cannot be read.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Record>> {
     if !path.exists() {
         return Ok(BTreeMap::new());
@@ -56,12 +56,12 @@ fn parse(text: &str) -> BTreeMap<String, Record> {
     records
 }
 
-/// Forgets the records of one lesson, or all of them. What was there is kept beside it, with the
-/// ending `.old`. Answers with the place of that.
+/// Removes the records of one lesson, or all of them. Keeps the old file beside it, with the ending
+/// `.old`, and returns its path.
 ///
 /// # Errors
 ///
-/// When the files cannot be written.
+/// If the files cannot be written.
 pub fn reset(path: &Path, lesson: Option<&str>) -> Result<PathBuf> {
     let old = path.with_extension("tsv.old");
     std::fs::copy(path, &old)

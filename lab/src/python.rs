@@ -1,9 +1,9 @@
 //! The Python environment: JupyterLab and the tests' packages, at pinned versions.
 //!
 //! It is made once per machine and shared by all clones and worktrees of one user: its folder
-//! is named after a hash of the pinned requirements and of the interpreter, so a change of
-//! either makes a new one beside the old. A lock keeps two commands from making it at the same
-//! time, and a marker, written last, tells a whole environment from one that was interrupted.
+//! is named after a hash of the pinned requirements and of the interpreter, so a change of either
+//! makes a new one beside the old. A lock prevents two commands from making it at the same time,
+//! and a marker, written last, distinguishes a complete environment from an interrupted one.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -42,7 +42,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The environment in this folder, if it has Jupyter and what runs notebooks.
+    /// The environment in this folder, if it has Jupyter and the packages that run notebooks.
     pub fn with_jupyter(root: &Path) -> Option<Environment> {
         const QUESTION: &str = "import jupyterlab, nbclient, nbconvert";
         let environment = Environment {
@@ -69,11 +69,11 @@ impl Environment {
         self.script("python")
     }
 
-    /// Where its packages are.
+    /// The folder of its packages.
     ///
     /// # Errors
     ///
-    /// When the environment has been spoilt.
+    /// If the environment is damaged.
     pub fn packages(&self) -> Result<PathBuf> {
         let lib = self.root.join("lib");
         fs::read_dir(&lib)
@@ -88,8 +88,8 @@ impl Environment {
         self.root.join("bin").join(name)
     }
 
-    /// A command for one of the environment's programs, as if the environment were active,
-    /// and deaf to packages that the user has installed elsewhere.
+    /// A command for one of the environment's programs, as if the environment were active, and
+    /// without packages that the user has installed elsewhere.
     pub fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.script(name));
         let mut path = OsString::from(self.root.join("bin"));
@@ -107,7 +107,7 @@ impl Environment {
     }
 }
 
-/// Makes the lessons' environment, or finds the one that was made before.
+/// Makes the lessons' environment, or finds the existing one.
 ///
 /// # Errors
 ///
@@ -116,21 +116,20 @@ pub fn ensure() -> Result<Environment> {
     ensure_for(scripts::LESSONS)
 }
 
-/// Makes an environment with the pinned requirements of one of the [`scripts`], or finds the one
-/// that was made before.
+/// Makes an environment with the pinned requirements of one of the [`scripts`], or finds the
+/// existing one.
 ///
 /// # Errors
 ///
-/// When there is no Python that can make environments, when pip cannot install the pinned
-/// packages (the end of its output is part of the error), or when the cache folder cannot be
-/// written.
+/// If there is no Python that can make environments, if pip cannot install the pinned packages (the
+/// error contains the end of its output), or if the cache folder cannot be written.
 pub fn ensure_for(requirements: &str) -> Result<Environment> {
     let interpreter = find_interpreter()?;
     let requirements = Scripts::unpack()?.path(requirements);
     ensure_in(&places::cache_folder()?, &interpreter, &requirements)
 }
 
-/// As [`ensure`], with everything that it would look up given.
+/// As [`ensure`], with everything given that it would look up.
 ///
 /// # Errors
 ///
@@ -152,8 +151,8 @@ pub fn ensure_in(
     let lock_path = root.with_extension("lock");
     let lock = File::create(&lock_path)
         .with_context(|| format!("cannot write {}", lock_path.display()))?;
-    // Some network file systems have no locks. Then two first runs at the same moment may
-    // disturb each other, and running again repairs it: the marker is written last.
+    // Some network file systems have no locks. Then two simultaneous first runs may disturb each
+    // other; running again repairs that, because the marker is written last.
     let _ = lock.lock();
     if !root.join(MARKER).exists() {
         if root.exists() {
@@ -171,7 +170,7 @@ pub fn ensure_in(
 ///
 /// # Errors
 ///
-/// When there is none; the message says what was found in its place, and what to install.
+/// If there is none; the message says what was found instead, and what to install.
 pub fn find_interpreter() -> Result<Interpreter> {
     let candidates: Vec<OsString> = match std::env::var_os("FORKLORE_PYTHON") {
         Some(chosen) => vec![chosen],
@@ -300,13 +299,13 @@ fn make_venv(root: &Path, interpreter: &Interpreter) -> Result<()> {
     Ok(())
 }
 
-/// Runs pip and turns its output into a count: it says `Collecting NAME` once per package.
+/// Runs pip and turns its output into a count: it prints `Collecting NAME` once per package.
 fn install(root: &Path, requirements: &Path, step: &mut Step) -> Result<()> {
     const KEPT_LINES: usize = 12;
     let expected = expected_packages(requirements)?;
     let mut pip = Command::new(root.join("bin/python"))
         .args(["-m", "pip", "install", "--require-hashes", "--no-input"])
-        // A file names everything that is to be installed.
+        // The file names everything to install.
         .arg("--no-deps")
         .args(["--disable-pip-version-check", "--progress-bar", "off", "-r"])
         .arg(requirements)
@@ -318,7 +317,7 @@ fn install(root: &Path, requirements: &Path, step: &mut Step) -> Result<()> {
         .spawn()
         .context("cannot run pip")?;
     let errors = pip.stderr.take().context("pip has no stderr")?;
-    // Read beside stdout, or pip blocks when that pipe is full.
+    // Read in parallel to stdout; otherwise pip blocks when that pipe is full.
     let errors = std::thread::spawn(move || {
         let lines = BufReader::new(errors).lines().map_while(Result::ok);
         lines.collect::<Vec<String>>()

@@ -1,7 +1,7 @@
 //! The Python programs that run lessons and make pages and slides, and the pinned packages that
 //! they need.
 //!
-//! They are part of this program, so that it runs without its sources, and are unpacked into the
+//! They are embedded in this program, so that it runs without its sources, and unpacked into the
 //! cache folder, once for each version of them.
 
 use std::fs;
@@ -12,9 +12,10 @@ use sha2::{Digest, Sha256};
 
 use crate::places;
 
-/// The packages of the lessons: JupyterLab, and what runs notebooks. Binder uses the same file.
+/// The packages of the lessons: JupyterLab, and those that run notebooks. Binder uses the same
+/// file.
 pub const LESSONS: &str = "requirements/lessons.txt";
-/// What slides need besides: reveal.js.
+/// What slides need in addition: reveal.js.
 pub const SLIDES: &str = "requirements/slides.txt";
 
 /// Name and content of each file.
@@ -61,7 +62,7 @@ impl Scripts {
     ///
     /// # Errors
     ///
-    /// When there is no cache folder, or it cannot be written.
+    /// If there is no cache folder, or it cannot be written.
     pub fn unpack() -> Result<Scripts> {
         Self::unpack_into(&places::cache_folder()?)
     }
@@ -79,13 +80,13 @@ impl Scripts {
         Ok(Scripts { folder })
     }
 
-    /// A file of them.
+    /// The path of one of the files.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 }
 
-/// Changes whenever a file does.
+/// A key that changes whenever a file does.
 fn key() -> String {
     let mut hash = Sha256::new();
     for (name, text) in FILES {
@@ -97,7 +98,8 @@ fn key() -> String {
     places::key(hash)
 }
 
-/// Writes all files beside their place and renames the whole: two commands may do this at once.
+/// Writes all files into a temporary folder and renames it, because two commands may do this at
+/// once.
 fn write(folder: &Path) -> std::io::Result<()> {
     let draft = folder.with_extension(std::process::id().to_string());
     for (name, text) in FILES {

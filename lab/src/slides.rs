@@ -8,12 +8,12 @@ use anyhow::{Context, Result, bail};
 use crate::python::{self, Environment};
 use crate::scripts::{self, Scripts};
 
-/// Makes slides of a notebook, run or not, and writes them to `page`. What becomes a slide is said
-/// in `lab/python/slides.py`.
+/// Makes slides of a notebook, executed or not, and writes them to `page`. `lab/python/slides.py`
+/// defines what becomes a slide.
 ///
 /// # Errors
 ///
-/// When reveal.js cannot be installed, the notebook cannot be read, or the page cannot be written.
+/// If reveal.js cannot be installed, the notebook cannot be read, or the page cannot be written.
 pub fn make(environment: &Environment, notebook: &Path, page: &Path) -> Result<()> {
     let reveal = python::ensure_for(scripts::SLIDES)?
         .packages()?
@@ -22,7 +22,7 @@ pub fn make(environment: &Environment, notebook: &Path, page: &Path) -> Result<(
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
-    // Said here, in one line: a script would say it with its traceback.
+    // Check here, for an error in one line: a script would print a traceback.
     std::fs::write(page, "").with_context(|| format!("cannot write {}", page.display()))?;
     let status = environment
         .command("python")

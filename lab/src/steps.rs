@@ -1,7 +1,7 @@
 //! Progress on the terminal: one line per step, with a count that moves while the step runs.
 //!
-//! Everything goes to stderr, so that stdout holds only what a caller may want to keep. On a
-//! terminal the line is rewritten in place; in a log each tenth of the way gets a line.
+//! Everything goes to stderr, so that stdout has only what a caller may want to keep. On a terminal
+//! the line is rewritten in place; in a log there is a line for each tenth.
 
 use std::io::{IsTerminal, Write};
 use std::sync::mpsc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_secs(1);
 
-/// One thing that takes a while, announced when it starts and closed with its time.
+/// A step that takes a while, announced when it starts and closed with its time.
 #[derive(Debug)]
 pub struct Step {
     title: String,
@@ -36,7 +36,7 @@ impl Step {
         step
     }
 
-    /// Shows that `done` of about `total` parts are done, and which one is under way.
+    /// Shows that `done` of about `total` parts are done, and which one is running.
     pub fn progress(&mut self, done: usize, total: usize, what: &str) {
         let tenths = done * 10 / total.max(1);
         if self.in_place {
@@ -48,7 +48,7 @@ impl Step {
         }
     }
 
-    /// Does the step's work while the terminal shows for how long.
+    /// Does the step's work while the terminal shows the elapsed time.
     pub fn while_doing<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         if !self.in_place {
             return work();
@@ -88,7 +88,7 @@ impl Step {
     }
 }
 
-/// A duration as a person would say it: `0.4 s`, `38 s`, `7 min 20 s`.
+/// Formats a duration for people: `0.4 s`, `38 s`, `7 min 20 s`.
 pub fn readable(time: Duration) -> String {
     let seconds = time.as_secs();
     if seconds >= 60 {
@@ -101,7 +101,7 @@ pub fn readable(time: Duration) -> String {
 }
 
 fn flush() {
-    // A terminal that is gone is no reason to stop the work.
+    // The work continues even if the terminal is gone.
     let _ = std::io::stderr().flush();
 }
 

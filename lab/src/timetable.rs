@@ -6,14 +6,14 @@ use std::fmt::Write;
 const LONGEST_SITTING: u32 = 95;
 const BREAK: u32 = 15;
 const LUNCH: u32 = 60;
-/// Lunch is taken at the first break after three hours.
+/// Lunch is at the first break after about three hours.
 const BEFORE_LUNCH: u32 = 165;
-/// Courses begin at nine.
+/// Courses start at nine.
 const START: u32 = 9 * 60;
 
-/// What an afternoon can hold: the session that all need, and the core of it.
+/// The lessons that fit into half a day: the set-up that all need, and the core.
 pub const HALF_DAY: [&str; 5] = ["00", "02", "04", "06", "07"];
-/// What a day can hold: all of the core, and which pool to take.
+/// The lessons that fit into a day: all of the core, and which pool to choose.
 pub const FULL_DAY: [&str; 9] = ["00", "01", "02", "03", "04", "05", "06", "07", "08"];
 
 /// The timetable of some lessons, given as number, title and minutes, as rows of a Markdown table.

@@ -1,4 +1,4 @@
-//! The kernel out of a wheel, in the place of one that a checkout would compile for minutes.
+//! The kernel from a wheel, instead of one that a checkout would compile for minutes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,13 @@ use crate::steps::Step;
 /// The program in the wheel.
 const PROGRAM: &str = "bin/forklore";
 
-/// Unpacks a wheel into the folder `cache`, unless it is there, and gives the path of its program.
+/// Unpacks a wheel into the folder `cache`, unless it is already there, and returns the path of its
+/// program.
 ///
 /// # Errors
 ///
-/// When the wheel cannot be read, is for another machine, or holds no kernel, and when `cache`
-/// cannot be written.
+/// If the wheel cannot be read, is for another machine, or contains no kernel, or if `cache` cannot
+/// be written.
 pub(crate) fn program(wheel: &Path, cache: &Path, environment: &Environment) -> Result<PathBuf> {
     let shown = wheel.display();
     let bytes = fs::read(wheel)
@@ -29,7 +30,8 @@ pub(crate) fn program(wheel: &Path, cache: &Path, environment: &Environment) -> 
     if folder.join(PROGRAM).exists() {
         return Ok(folder.join(PROGRAM));
     }
-    // Whole or not there: another command may look at the same moment.
+    // The folder appears complete or not at all, because another command may look at the same
+    // moment.
     let making = cache.join(format!("building-{}-wheel", std::process::id()));
     let step = Step::start(format!("The kernel from {shown}"));
     let installed = install(wheel, &making, environment).and_then(|()| {
@@ -103,7 +105,7 @@ mod tests {
         let found = program(&ours, &cache, &environment).unwrap();
         let said = std::process::Command::new(&found).output().unwrap().stdout;
         assert_eq!(said, b"small\n");
-        // It is the same file the second time, not one that is made again.
+        // The second call finds the same file and does not unpack it again.
         fs::write(found.parent().unwrap().join("mine"), "").unwrap();
         assert_eq!(program(&ours, &cache, &environment).unwrap(), found);
         assert!(found.parent().unwrap().join("mine").exists());

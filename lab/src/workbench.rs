@@ -1,4 +1,4 @@
-//! What a lesson is run with: a Python environment, and a kernel that Jupyter can find.
+//! What a lesson needs to run: a Python environment, and a kernel that Jupyter can find.
 
 use anyhow::{Context, Result, bail};
 
@@ -11,22 +11,22 @@ use crate::scripts::Scripts;
 /// What every run of a lesson needs.
 #[derive(Debug, Clone)]
 pub struct Workbench {
-    /// With JupyterLab, and what runs notebooks.
+    /// With JupyterLab, and the packages that run notebooks.
     pub environment: Environment,
     /// With its kernelspecs.
     pub kernel: Kernel,
-    /// What runs the notebooks, and makes pages and slides of them.
+    /// The scripts that run the notebooks, and make pages and slides of them.
     pub scripts: Scripts,
 }
 
 impl Workbench {
-    /// Runs lessons on the kernel that this program is. Its own Python environment is used where
-    /// that has what lessons need, so that an image needs no network; otherwise one with pinned
-    /// packages is made in the cache folder.
+    /// A workbench with this program as the kernel. It uses this program's own Python environment
+    /// if that has what lessons need, so that an image needs no network; otherwise it makes one
+    /// with pinned packages in the cache folder.
     ///
     /// # Errors
     ///
-    /// When the machine lacks something, or the cache folder cannot be written.
+    /// If the machine lacks something, or the cache folder cannot be written.
     pub fn of_this_program() -> Result<Workbench> {
         prerequisites::check_cells().require()?;
         let environment = Self::python()?;
@@ -37,7 +37,7 @@ impl Workbench {
                 program.display()
             );
         };
-        // Two installations have kernelspecs of their own.
+        // Each installation has its own kernelspecs.
         let prefix = places::cache_folder()?
             .join("jupyter-of")
             .join(stem.trim_start_matches('/').replace('/', "-"));
@@ -53,7 +53,7 @@ impl Workbench {
     ///
     /// # Errors
     ///
-    /// When its own lacks what lessons need, and none can be made.
+    /// If its own lacks what lessons need, and none can be made.
     pub fn python() -> Result<Environment> {
         match Environment::with_jupyter(&places::prefix()?) {
             Some(own) => Ok(own),

@@ -1,5 +1,5 @@
-//! What the program `forklore-node` consists of: the [link](MpiLink) between a relay and its agent.
-//! The two themselves are in the library, `forklore::cluster`.
+//! The content of the program `forklore-node`: the [link](MpiLink) between a relay and its agent.
+//! Relay and agent are in the library, `forklore::cluster`.
 
 mod link;
 mod sys;
@@ -9,10 +9,10 @@ use std::io;
 pub use link::MpiLink;
 pub use sys::exit_now;
 
-/// This program's version, the library's, and that of the MPI library that it runs with, a line each.
+/// The versions of this program, the library, and the MPI library that it runs with, one per line.
 ///
 /// # Errors
-/// If the MPI library does not say its version.
+/// If the MPI library does not report its version.
 pub fn version() -> io::Result<String> {
     Ok(format!(
         "forklore-node {}\nlibrary: forklore {}\nmpi: {}\n",

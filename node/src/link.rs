@@ -7,33 +7,34 @@ use forklore::cluster::{Link, MAX_FRAME};
 
 use crate::sys::{Transfer, World};
 
-/// How many messages MPI has at once, each way: while one is on its way, the next is announced.
+/// The number of messages that MPI has at once, in each direction: while one travels, the next is
+/// announced.
 const MAX_TRANSFERS: usize = 4;
 
 /// The other rank of this process's job of two.
 ///
-/// Sending and receiving never block: MPI gets a message when it has room for it, and is asked
-/// whether it is done. A blocking send would wait for the other rank's receive above a few kilobytes,
-/// so that two ranks that send to each other would wait forever.
+/// Sending and receiving never block: MPI gets a message when it has room for it, and is polled for
+/// completion. A blocking send of more than a few kilobytes would wait for the other rank's
+/// receive, so two ranks that send to each other would wait forever.
 pub struct MpiLink {
     world: World,
-    /// Not with MPI yet.
+    /// Messages that MPI does not have yet.
     queue: VecDeque<Vec<u8>>,
     sending: VecDeque<Transfer>,
     receiving: VecDeque<Transfer>,
     n_queued_bytes: usize,
-    /// What broke the link.
+    /// The error that broke the link.
     broken: Option<String>,
 }
 
 impl MpiLink {
-    /// Initialises MPI, and so connects the two ranks. Once in a process, and after all forks: MPI
-    /// starts threads.
+    /// Initialises MPI, which connects the two ranks. Call it once per process, and after all
+    /// forks, because MPI starts threads.
     ///
     /// # Errors
-    /// If this process is no rank of a job of two.
+    /// If this process is not a rank of a job of two.
     pub fn open() -> io::Result<MpiLink> {
-        // Without a launcher, Open MPI makes a job of this process alone, with a daemon of its own.
+        // Without a launcher, Open MPI makes a job of this process alone, with its own daemon.
         match std::env::var_os("OMPI_COMM_WORLD_SIZE") {
             Some(n_ranks) if n_ranks == "2" => {}
             Some(n_ranks) => {
@@ -61,7 +62,7 @@ impl MpiLink {
         self.world.rank()
     }
 
-    /// Lets MPI have what there is room for, and forgets what it is done with.
+    /// Passes messages to MPI while there is room, and drops completed ones.
     fn progress(&mut self) -> io::Result<()> {
         loop {
             while let Some(first) = self.sending.front_mut() {
@@ -99,7 +100,7 @@ impl MpiLink {
         Ok(self.receiving.pop_front().map(Transfer::into_message))
     }
 
-    /// Runs a step of a link that is not broken, and notes what breaks it.
+    /// Runs a step of an unbroken link, and records the error that breaks it.
     fn unbroken<T>(&mut self, step: impl FnOnce(&mut MpiLink) -> io::Result<T>) -> io::Result<T> {
         if let Some(message) = &self.broken {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, message.clone()));

@@ -1,4 +1,4 @@
-//! `forklore-node`: what a cluster of forklore's runs, by `mpirun`, on its nodes.
+//! `forklore-node`: the program that a forklore cluster runs on its nodes, through `mpirun`.
 
 use std::io;
 use std::process::ExitCode;
@@ -31,8 +31,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ends a rank. Without `MPI_Finalize`, which waits for the other rank, and hangs if that is lost:
-/// the launcher ends the job when one of its ranks ends like this.
+/// Ends a rank without `MPI_Finalize`, which waits for the other rank, and hangs if that is lost.
+/// The launcher ends the job when one of its ranks ends like this.
 fn end(carried: io::Result<()>) -> ! {
     if let Err(error) = carried
         && error.kind() != io::ErrorKind::UnexpectedEof

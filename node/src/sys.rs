@@ -1,8 +1,8 @@
-//! MPI, with a safe face: the only place that calls it.
+//! A safe interface to MPI: the only module that calls it.
 //!
-//! One communicator, two ranks, messages of bytes. Nothing here blocks but [`World::begin`]. MPI is
-//! never finalised: `MPI_Finalize` waits for the other rank, which may be gone. The process just
-//! exits, and the launcher ends the other rank.
+//! One communicator, two ranks, messages of bytes. Only [`World::begin`] blocks. MPI is never
+//! finalised: `MPI_Finalize` waits for the other rank, which may be gone. The process just exits,
+//! and the launcher ends the other rank.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io;
@@ -15,7 +15,7 @@ use mpi_sys as ffi;
 /// All messages have this tag.
 const TAG: c_int = 0;
 
-/// The ranks of this process's job. There is one at most in a process, on one thread.
+/// The ranks of this process's job. A process has at most one `World`, on one thread.
 pub(crate) struct World {
     rank: c_int,
     /// MPI was initialised for one thread.
@@ -26,7 +26,7 @@ impl World {
     /// Initialises MPI, and waits for the other rank to do so.
     ///
     /// # Errors
-    /// If MPI was initialised before, cannot be, or the job has not two ranks.
+    /// If MPI was initialised before, cannot be initialised, or the job does not have two ranks.
     pub(crate) fn begin() -> io::Result<World> {
         let mut is_initialized = 0;
         // SAFETY: may be called at any time; writes one number.
@@ -36,8 +36,8 @@ impl World {
                 "MPI is initialised in this process already",
             ));
         }
-        // SAFETY: the first call in this process, as was just looked up, on the thread that will make
-        // all others (`World` stays on it). MPI may do without the arguments of `main`.
+        // SAFETY: the first call in this process, as just checked, on the thread that will make all
+        // others (`World` stays on it). MPI does not need the arguments of `main`.
         check(unsafe { ffi::MPI_Init(ptr::null_mut(), ptr::null_mut()) })?;
 
         let (mut rank, mut n_ranks) = (0, 0);
@@ -71,11 +71,11 @@ impl World {
         1 - self.rank
     }
 
-    /// Begins to send a message to the other rank.
+    /// Starts to send a message to the other rank.
     pub(crate) fn send(&self, message: Vec<u8>) -> io::Result<Transfer> {
         let mut transfer = Transfer::of(message);
         let n_bytes = transfer.count()?;
-        // SAFETY: MPI is initialised. The transfer keeps the buffer where it is, and unchanged, until
+        // SAFETY: MPI is initialised. The transfer keeps the buffer in place and unchanged until
         // the request is complete, or forever.
         check(unsafe {
             ffi::MPI_Isend(
@@ -91,7 +91,7 @@ impl World {
         Ok(transfer)
     }
 
-    /// Begins to receive the next message, if there is one.
+    /// Starts to receive the next message, if there is one.
     pub(crate) fn receive(&self) -> io::Result<Option<Transfer>> {
         let mut is_there = 0;
         let mut status = MaybeUninit::<ffi::MPI_Status>::uninit();
@@ -118,7 +118,7 @@ impl World {
         let mut transfer = Transfer::of(vec![0; n_bytes]);
         let n_bytes = transfer.count()?;
         // SAFETY: the message was found above and is received once. The transfer keeps the buffer,
-        // which has room for it, where it is, and shows it to no code until the request is complete.
+        // which has room for it, in place, and no code accesses it until the request is complete.
         check(unsafe {
             ffi::MPI_Imrecv(
                 transfer.buffer.as_mut_ptr().cast(),
@@ -132,10 +132,10 @@ impl World {
     }
 }
 
-/// A message on its way, and the memory that MPI reads or writes meanwhile.
+/// A message in transfer, and the memory that MPI reads or writes in the meantime.
 pub(crate) struct Transfer {
     buffer: Vec<u8>,
-    /// Null before the beginning and after the end.
+    /// Null before the start and after the end.
     request: ffi::MPI_Request,
 }
 
@@ -156,11 +156,11 @@ impl Transfer {
         c_int::try_from(self.buffer.len()).map_err(io::Error::other)
     }
 
-    /// Whether the message has arrived, or MPI needs its memory no longer; makes progress.
+    /// Whether the message has arrived, or MPI no longer needs its memory; makes progress.
     pub(crate) fn is_done(&mut self) -> io::Result<bool> {
         let mut is_done = 0;
-        // SAFETY: the request is one of MPI's own, or null, which counts as done. MPI makes it null
-        // when it is.
+        // SAFETY: the request comes from MPI, or is null, which counts as done. MPI sets it to null
+        // when it is done.
         check(unsafe { ffi::MPI_Test(&mut self.request, &mut is_done, ffi::RSMPI_STATUS_IGNORE) })?;
         Ok(is_done != 0)
     }
@@ -168,7 +168,7 @@ impl Transfer {
     /// The message.
     ///
     /// # Panics
-    /// If [`is_done`](Self::is_done) was not.
+    /// If [`is_done`](Self::is_done) has not returned true.
     pub(crate) fn into_message(mut self) -> Vec<u8> {
         assert!(self.is_at_rest(), "the message is on its way");
         std::mem::take(&mut self.buffer)
@@ -183,7 +183,7 @@ impl Transfer {
 impl Drop for Transfer {
     fn drop(&mut self) {
         if !self.is_at_rest() {
-            // MPI still uses the memory, and cannot be asked to stop while the other rank may be gone.
+            // MPI still uses the memory, and cannot be stopped while the other rank may be gone.
             std::mem::forget(std::mem::take(&mut self.buffer));
         }
     }
@@ -195,7 +195,7 @@ pub(crate) fn library_version() -> io::Result<String> {
     let max_bytes = unsafe { ffi::RSMPI_MAX_LIBRARY_VERSION_STRING };
     let mut text = vec![0u8; usize::try_from(max_bytes).map_err(io::Error::other)? + 1];
     let mut n_bytes = 0;
-    // SAFETY: may be called at any time; the buffer is as long as MPI's constant says it must be.
+    // SAFETY: may be called at any time; the buffer has the length that MPI's constant requires.
     check(unsafe {
         ffi::MPI_Get_library_version(text.as_mut_ptr().cast::<c_char>(), &mut n_bytes)
     })?;
@@ -205,7 +205,7 @@ pub(crate) fn library_version() -> io::Result<String> {
         .join(" "))
 }
 
-/// An error code of MPI's as an error.
+/// Turns an MPI error code into an error.
 fn check(code: c_int) -> io::Result<()> {
     if code == 0 {
         return Ok(());
@@ -218,7 +218,7 @@ fn check(code: c_int) -> io::Result<()> {
     Err(io::Error::other(format!("MPI: {}", text_of(&text))))
 }
 
-/// What stands before the first zero.
+/// The text before the first zero.
 fn text_of(bytes: &[u8]) -> String {
     let text = CStr::from_bytes_until_nul(bytes).unwrap_or_default();
     text.to_string_lossy().into_owned()
@@ -229,7 +229,7 @@ unsafe extern "C" {
     fn _exit(code: i32) -> !;
 }
 
-/// Ends the process at once, and runs nothing at its end.
+/// Ends the process at once, without running exit handlers.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: the call takes a number, and does not return.
     unsafe { _exit(code) }
