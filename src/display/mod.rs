@@ -20,6 +20,9 @@
 #[cfg(feature = "notebook")]
 #[doc(hidden)]
 pub mod cell;
+#[cfg(feature = "notebook")]
+#[doc(hidden)]
+pub mod look;
 
 use std::fmt::Write as _;
 use std::io;

@@ -26,6 +26,9 @@ pub(super) enum Form {
     Rust(fn(&str, &str, &str) -> Result<String, Mistake>),
     /// The lines below are something else. Gets them last.
     Text(fn(&str, &str, &str) -> Result<Step, Mistake>),
+    /// The lines below are a cell of their own, magics included, with something done before it and
+    /// after.
+    Around(fn(&str, &str) -> Result<[Step; 2], Mistake>),
 }
 
 #[rustfmt::skip]
@@ -38,11 +41,15 @@ static MAGICS: &[Magic] = &[
     Magic { name: "%warnings", arguments: "on|off", what: "whether the compiler's warnings about a cell are shown (the default)", form: Form::Line(warnings) },
     Magic { name: "%explain", arguments: "[ERROR]", what: "what the compiler has to say of an error such as E0382, or of the last one", form: Form::Line(explain) },
     Magic { name: "%who", arguments: "", what: "list the variables with their types", form: Form::Line(who) },
+    Magic { name: "%ps", arguments: "", what: "list the processes and threads of the session, with the cells that started them", form: Form::Line(processes) },
     Magic { name: "%reset", arguments: "", what: "forget all variables and definitions", form: Form::Line(reset) },
     Magic { name: "%env", arguments: "[NAME[=VALUE]]", what: "show the environment of the cells, or set a variable in it", form: Form::Code(environment) },
     Magic { name: "%checkpoint", arguments: "on|off|auto|auto:SIZE|status", what: "whether a cell that fails is rolled back: always, never, or while at most 256 MiB (or SIZE) of memory are in use (the default)", form: Form::Line(checkpoint) },
     Magic { name: "%limit", arguments: "[memory SIZE|off|auto]", what: "roll a cell back that uses more memory than SIZE, such as 1G or 512M; by default the limit is what the scheduler or container gives", form: Form::Line(limit) },
     Magic { name: "%export", arguments: "FOLDER", what: "write the cells that have run so far as a cargo project", form: Form::Line(export) },
+    Magic { name: "%lock", arguments: "", what: "put the versions of the notebook's crates into this cell, as a `%%lock`", form: Form::Line(lock) },
+    Magic { name: "%%lock", arguments: "", what: "pin the crates to come to these versions, one a line", form: Form::Text(pin) },
+    Magic { name: "%%capture", arguments: "[NAME]", what: "run the cell and show nothing of it; what it prints becomes the variable NAME", form: Form::Around(capture) },
     Magic { name: "%%bash", arguments: "[OPTIONS]", what: "run the cell with bash", form: Form::Text(script) },
     Magic { name: "%%python", arguments: "[OPTIONS]", what: "run the cell with the machine's python3", form: Form::Text(script) },
     Magic { name: "%%writefile", arguments: "[-a] FILE", what: "write the cell to a file, or append it with -a", form: Form::Text(write_file) },
@@ -171,6 +178,34 @@ fn explain(name: &str, arguments: &str) -> Result<Step, Mistake> {
 
 fn who(name: &str, arguments: &str) -> Result<Step, Mistake> {
     alone(name, arguments, Step::Do(Action::Variables))
+}
+
+fn processes(name: &str, arguments: &str) -> Result<Step, Mistake> {
+    alone(name, arguments, Step::Do(Action::Processes))
+}
+
+fn lock(name: &str, arguments: &str) -> Result<Step, Mistake> {
+    alone(name, arguments, Step::Do(Action::Lock))
+}
+
+fn pin(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> {
+    alone(name, arguments, Step::Do(Action::Pin(text.to_owned())))
+}
+
+fn capture(name: &str, arguments: &str) -> Result<[Step; 2], Mistake> {
+    let is_name = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let variable = match arguments {
+        "" => None,
+        variable if is_name(variable) => Some(variable.to_owned()),
+        _ => return Err(misused(name)),
+    };
+    Ok([
+        Step::Do(Action::Capture),
+        Step::Do(Action::Captured(variable)),
+    ])
 }
 
 fn reset(name: &str, arguments: &str) -> Result<Step, Mistake> {

@@ -28,6 +28,7 @@ mod lines;
 mod literals;
 mod locals;
 mod magics;
+mod place;
 mod program;
 mod steps;
 mod timed;
@@ -43,6 +44,7 @@ pub(crate) use file::{HIDDEN_ERRORS, doubtful_items, without_own_crates};
 pub(crate) use lines::{commands_end, is_command, shield_negation};
 pub(crate) use locals::{as_locals, closures, once_more, with_drops};
 pub use magics::{bytes_in_words, magic_help, magics_with_prefix, words_for};
+pub use place::Place;
 pub use steps::{Action, MemoryLimit, Mistake, Plan, Profile, Script, Step};
 pub use timed::PRELUDE;
 
@@ -70,6 +72,16 @@ pub fn plan(text: &str) -> Result<Plan, Mistake> {
                 let body = cell.split_once('\n').map_or("", |(_, body)| body);
                 let steps = vec![step(name, arguments, body)?];
                 return Ok(Plan { steps });
+            }
+            Some(Form::Around(steps)) => {
+                let [before, after] = steps(name, arguments)?;
+                let mut rust = text.to_owned();
+                let line_end = blank_lines.len() + cell.find('\n').unwrap_or(cell.len());
+                blank(&mut rust, blank_lines.len(), line_end);
+                let mut plan = plan_lines(rust)?;
+                plan.steps.insert(0, before);
+                plan.steps.push(after);
+                return Ok(plan);
             }
             _ => return Err(unknown(name)),
         },
@@ -210,7 +222,7 @@ pub fn without_magics(text: &str) -> String {
         // What the other cell magics take is not Rust.
         let is_rust = matches!(
             magics::find(name).map(|magic| &magic.form),
-            Some(Form::Rust(_))
+            Some(Form::Rust(_) | Form::Around(_))
         );
         let end = if is_rust { line_end } else { text.len() };
         blank(&mut code, 0, end);

@@ -45,6 +45,8 @@ pub enum Profile {
 pub enum Action {
     /// `%who`: lists the variables.
     Variables,
+    /// `%ps`: lists the session's processes.
+    Processes,
     /// `%reset`: forgets all variables and definitions.
     Reset,
     /// `%checkpoint`: puts a policy in force, or says which is.
@@ -84,6 +86,14 @@ pub enum Action {
         /// What is shown.
         text: String,
     },
+    /// `%lock`: has the front end put the versions of the notebook's crates into the cell.
+    Lock,
+    /// `%%lock`: pins the versions that stand in the cell, one a line.
+    Pin(String),
+    /// `%%capture`: what is written from now on is not shown.
+    Capture,
+    /// The end of that; what was printed becomes the value of this variable.
+    Captured(Option<String>),
     /// `?name`: says what is known about a name.
     Describe(String),
 }

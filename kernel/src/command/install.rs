@@ -28,6 +28,8 @@ struct Spec {
     display_name: &'static str,
     /// The subcommand that serves it.
     subcommand: &'static str,
+    /// Whether JupyterLab's debugger, which lists the variables, can be switched on.
+    lists_variables: bool,
     /// File names and contents.
     files: &'static [(&'static str, &'static [u8])],
 }
@@ -37,6 +39,7 @@ const SPECS: [Spec; 2] = [
         name: "forklore",
         display_name: "Rust (forklore)",
         subcommand: "kernel",
+        lists_variables: true,
         files: &[
             ("logo-svg.svg", include_bytes!("../../logo/forklore.svg")),
             (
@@ -53,6 +56,7 @@ const SPECS: [Spec; 2] = [
         name: "rust-evcxr",
         display_name: "Rust (evcxr)",
         subcommand: "evcxr",
+        lists_variables: false,
         files: &[
             ("logo-svg.svg", include_bytes!("../../logo/evcxr.svg")),
             ("logo-64x64.png", include_bytes!("../../logo/evcxr-64.png")),
@@ -77,7 +81,7 @@ impl Spec {
             // A signal would reach the compiler and the programs of a cell too, in whatever order.
             "interrupt_mode": "message",
             "metadata": {
-                "debugger": false,
+                "debugger": self.lists_variables,
                 "language_info": {
                     "name": "rust",
                     "mimetype": "text/rust",

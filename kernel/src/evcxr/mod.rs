@@ -9,6 +9,7 @@ mod crates;
 mod engine;
 pub(crate) mod manifest;
 pub(crate) mod other_sessions;
+pub(crate) mod pins;
 pub(crate) mod refusal;
 pub(crate) mod retrace;
 mod text;

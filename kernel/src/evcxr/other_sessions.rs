@@ -12,6 +12,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use super::pins;
 use crate::library::compiled::{self, Fetched, Store, Stores};
 use crate::library::kept::without_mark;
 use crate::sys::this_process::tell_parent;
@@ -65,6 +66,7 @@ impl Exchange {
         if fs::read(&mark).is_ok_and(|before| before == cause) {
             return None;
         }
+        pins::seed(tools, Path::new(LOCK));
         let stores = Stores::read(tools)?.current();
         choose_versions(cargo);
         let lock = fs::read(LOCK).ok()?;

@@ -6,6 +6,7 @@ pub(crate) mod compiled;
 mod copy;
 mod embedded;
 pub(crate) mod kept;
+pub(crate) mod registry;
 pub mod shared_cache;
 mod sources;
 pub(crate) mod toolchain;

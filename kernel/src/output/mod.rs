@@ -30,6 +30,7 @@
 //! ```
 
 mod event;
+mod parts;
 
 use std::collections::HashMap;
 use std::mem;
@@ -39,6 +40,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use event::{Event, Rich, RichKind, Stream};
+pub use parts::{Part, parts, without_paths};
 
 /// What opens a frame.
 const INTRODUCER: &[u8] = b"\x1b]7717;";

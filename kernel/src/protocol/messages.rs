@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::envelope::Message;
-use super::{Checkpoint, Failure};
+use super::{Checkpoint, Ended, Failure};
 use crate::sys::procs::Pid;
 
 /// A cell's output and input requests, in order: bytes as the user's processes wrote them, and
@@ -61,6 +61,8 @@ pub enum ToSupervisor {
     AskStatus(u64),
     /// The next code belongs to this cell, in the user's numbering.
     Cell(u32),
+    /// The next code only looks at the variables: it runs in a copy of the user process.
+    Look,
 }
 
 /// From the supervisor to the user process.
@@ -93,6 +95,14 @@ pub enum ToUser {
     },
     /// As [`ToSupervisor::Script`]. Answered with `Scripted` or `Failed`.
     Script(Vec<String>),
+    /// Calls the function in a copy of the process, and changes nothing in this one. To be answered
+    /// with `Looked`.
+    Look {
+        /// The shared object's path.
+        object: String,
+        /// The function's name.
+        function: String,
+    },
 }
 
 /// From the supervisor to a snapshot.
@@ -117,6 +127,8 @@ pub enum FromUser {
     Returned(String),
     /// The script has ended, with this `wait` status.
     Scripted(i32),
+    /// The copy that looked has ended.
+    Looked,
     /// Why the cell or script could not be started.
     Failed(String),
 }
@@ -165,6 +177,10 @@ pub struct Status {
     pub used_bytes: u64,
     /// The limit on that.
     pub limit: Limit,
+    /// The processes that cells have started and that run, each with its cell's number.
+    pub started: Vec<(Pid, u32)>,
+    /// The threads that they have started and that run.
+    pub threads: Vec<Ended>,
 }
 
 const STDOUT: u8 = 1;

@@ -10,6 +10,7 @@ pub mod board;
 mod fault;
 mod interpreter;
 mod keeper;
+mod onlooker;
 mod prelude;
 mod snapshot;
 mod store;
@@ -102,6 +103,14 @@ impl Runtime {
                 Err(error) => self.answer(&FromUser::Failed(error)),
             },
             ToUser::Snapshot { slot } => self.save(slot, FromUser::Ready),
+            ToUser::Look { object, function } => {
+                let cell = self.board.cell_object();
+                onlooker::in_copy(|| {
+                    let _ = self.call_unguarded(&object, &function);
+                });
+                self.board.set_cell_object(&cell);
+                self.answer(&FromUser::Looked);
+            }
             // Arrives only as a reply, which `call` waits for.
             ToUser::Settle { .. } => {}
         }

@@ -13,11 +13,14 @@
 //! ends a loop. A slow front end slows the cell (every channel between the two is bounded), and
 //! loses nothing.
 
+mod candidates;
 mod cargo_progress;
 mod control;
+mod debug;
 mod history;
 mod iopub;
 mod lifeline;
+mod listing;
 mod lock;
 mod log;
 mod read;
@@ -100,6 +103,7 @@ async fn serve(info: &ConnectionInfo) -> Result<()> {
         control: Mutex::default(),
         start: session_start::Start::default(),
         history: Mutex::default(),
+        listing: Mutex::default(),
         n_received: AtomicU64::new(0),
         abort_up_to: AtomicU64::new(0),
         closing: AtomicBool::new(false),
@@ -118,6 +122,7 @@ async fn serve(info: &ConnectionInfo) -> Result<()> {
         control_recv,
         shared.clone(),
         control_replies.clone(),
+        worker.jobs.clone(),
     ));
     lifeline::watch(shared.clone());
 

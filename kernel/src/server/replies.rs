@@ -8,12 +8,19 @@ use serde_json::{Value, json};
 
 use crate::cell::complete::{Completeness, completeness};
 use crate::output::Rich;
-use crate::session::{CellError, Inspection};
+use crate::session::{CellError, Told};
 
 /// The newest version of the protocol of which everything is here.
 const PROTOCOL: &str = "5.4";
 
-pub(super) fn kernel_info() -> KernelInfoReply {
+pub(super) fn kernel_info(request: &JupyterMessage) -> JupyterMessage {
+    let mut content = json!(kernel_info_reply());
+    // What the protocol has had since 5.5 in the place of `debugger`.
+    content["supported_features"] = json!(["debugger"]);
+    message("kernel_info_reply", content, request)
+}
+
+fn kernel_info_reply() -> KernelInfoReply {
     let link = |text: &str, url: &str| HelpLink {
         text: text.to_owned(),
         url: url.to_owned(),
@@ -43,7 +50,8 @@ pub(super) fn kernel_info() -> KernelInfoReply {
             link("The Rust book", "https://doc.rust-lang.org/book/"),
             link("Rust's standard library", "https://doc.rust-lang.org/std/"),
         ],
-        debugger: false,
+        // It lists the variables: see `debug`.
+        debugger: true,
         error: None,
     }
 }
@@ -56,20 +64,23 @@ pub(super) fn is_complete(code: &str) -> Value {
     }
 }
 
-/// The reply to a cell that ran to its end; `told` is for the front end's pager.
+/// The reply to a cell that ran to its end.
 pub(super) fn executed(
     execution_count: usize,
     user_expressions: Value,
-    told: Option<&Inspection>,
+    told: Option<&Told>,
 ) -> Value {
-    let page = told.map(|told| {
-        let data = json!({"text/plain": told.plain, "text/html": told.html});
-        json!({"source": "page", "data": data, "start": 0})
+    let payload = told.map(|told| match told {
+        Told::Page(told) => {
+            let data = json!({"text/plain": told.plain, "text/html": told.html});
+            json!({"source": "page", "data": data, "start": 0})
+        }
+        Told::Cell(text) => json!({"source": "set_next_input", "text": text, "replace": true}),
     });
     json!({
         "status": "ok",
         "execution_count": execution_count,
-        "payload": page.into_iter().collect::<Vec<_>>(),
+        "payload": payload.into_iter().collect::<Vec<_>>(),
         "user_expressions": user_expressions,
     })
 }

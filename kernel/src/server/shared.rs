@@ -8,6 +8,8 @@ use tokio::sync::mpsc;
 
 use super::history::History;
 use super::iopub::IoPub;
+use super::listing::Listing;
+use super::lock::lock;
 use super::session_start::Start;
 use super::stdin::Stdin;
 use crate::session;
@@ -25,6 +27,8 @@ pub(super) struct Shared {
     /// The session's start, which requests may wait for.
     pub(super) start: Start,
     pub(super) history: Mutex<History>,
+    /// The variables, for the front end's list of them.
+    pub(super) listing: Mutex<Listing>,
     /// How many execute requests have come. Written by the shell task, read by what aborts the
     /// queued ones.
     pub(super) n_received: AtomicU64,
@@ -35,6 +39,17 @@ pub(super) struct Shared {
     pub(super) closing: AtomicBool,
     /// Asks the kernel to end.
     pub(super) stop: mpsc::Sender<Stop>,
+}
+
+impl Shared {
+    /// After an aside: a front end that shows the latest state has to go on to show that a cell
+    /// runs.
+    pub(super) async fn say_busy_again(&self) {
+        let running = lock(&self.running).clone();
+        if let Some(running) = running {
+            self.iopub.busy(&running).await;
+        }
+    }
 }
 
 /// Why the kernel ends, and what is still to be said.

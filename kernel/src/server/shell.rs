@@ -60,7 +60,7 @@ pub(super) async fn serve(
 async fn answer(shared: &Shared, request: &JupyterMessage) {
     shared.iopub.busy(request).await;
     let reply = match &request.content {
-        Content::KernelInfoRequest(_) => Some(replies::kernel_info().as_child_of(request)),
+        Content::KernelInfoRequest(_) => Some(replies::kernel_info(request)),
         Content::IsCompleteRequest(cell) => {
             let content = replies::is_complete(&cell.code);
             Some(message("is_complete_reply", content, request))
@@ -98,10 +98,5 @@ async fn answer(shared: &Shared, request: &JupyterMessage) {
         let _ = shared.replies.send(reply).await;
     }
     shared.iopub.idle(request).await;
-    // That was an aside: a front end which shows the latest state has to go on to show that a cell
-    // runs.
-    let running = lock(&shared.running).clone();
-    if let Some(running) = running {
-        shared.iopub.busy(&running).await;
-    }
+    shared.say_busy_again().await;
 }

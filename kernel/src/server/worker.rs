@@ -11,16 +11,17 @@ use serde_json::{Map, Value, json};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
+use super::candidates::{complete_magic, complete_place, complete_word, completed, is_internal};
 use super::cargo_progress::Progress;
 use super::lock::lock;
 use super::relay::{Cell, Feeder, Shows};
 use super::replies::{self, message};
 use super::session_start::{STACK_BYTES, Start};
 use super::shared::Shared;
-use crate::cell;
 use crate::cell::complete::{byte_of_cursor, cursor_of_byte};
 use crate::cell::cursor;
-use crate::session::{self, CellError, Completions, Inspection, Session};
+use crate::cell::{self, Place};
+use crate::session::{self, CellError, Inspection, Session, Told};
 use crate::sys::procs;
 
 /// How long the session's thread may go on, when its processes have ended, before the kernel goes
@@ -52,6 +53,11 @@ pub(super) enum Work {
         code: String,
         /// In characters.
         cursor: usize,
+    },
+    /// Looks at the variables, unless that has been done since the last cell.
+    Look {
+        /// Sent to when they are in the listing.
+        looked: oneshot::Sender<()>,
     },
 }
 
@@ -168,6 +174,11 @@ impl Worker {
 
     fn work_on(&mut self, job: Job) {
         let parent = job.parent;
+        if let Work::Look { looked } = job.work {
+            self.look();
+            let _ = looked.send(());
+            return;
+        }
         self.shared
             .iopub
             .send_blocking(Status::busy().as_child_of(&parent));
@@ -183,6 +194,7 @@ impl Worker {
             Work::Inspect { code, cursor } => {
                 message("inspect_reply", self.inspect(&code, cursor), &parent)
             }
+            Work::Look { .. } => return,
         };
         *lock(&self.shared.running) = None;
         let _ = self.shared.replies.blocking_send(reply);
@@ -250,7 +262,7 @@ impl Worker {
         &mut self,
         request: &ExecuteRequest,
         parent: &Arc<JupyterMessage>,
-    ) -> Result<Option<Inspection>, CellError> {
+    ) -> Result<Option<Told>, CellError> {
         // A session that has not started yet has no pipe for it.
         self.session()?;
         self.progress.session_is_there();
@@ -261,8 +273,20 @@ impl Worker {
         self.run_cell(&request.code)
     }
 
-    fn run_cell(&mut self, code: &str) -> Result<Option<Inspection>, CellError> {
+    fn look(&mut self) {
+        // Where there is no session yet, there are no variables.
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        if !lock(&self.shared.listing).is_fresh() {
+            let variables = session.look();
+            lock(&self.shared.listing).renew(variables);
+        }
+    }
+
+    fn run_cell(&mut self, code: &str) -> Result<Option<Told>, CellError> {
         let number = self.execution_count as u32;
+        lock(&self.shared.listing).expire();
         let session = self.session()?;
         session.count(number);
         session.run_cell(code)
@@ -289,7 +313,7 @@ impl Worker {
     /// Completes at a cursor. What cannot be completed has no completions; that is no error.
     fn complete(&mut self, code: &str, cursor: usize) -> Value {
         let at = byte_of_cursor(code, cursor);
-        if let Some((start, matches)) = complete_magic(code, at) {
+        if let Some((start, matches)) = self.complete_words(code, at) {
             let start = cursor_of_byte(code, start);
             return completed(&matches, start, cursor, Value::Array(Vec::new()));
         }
@@ -320,6 +344,17 @@ impl Worker {
             matches.push(text);
         }
         completed(&matches, start, end, Value::Array(types))
+    }
+
+    /// What is no Rust: what may stand at byte `at`, and where it begins.
+    fn complete_words(&self, code: &str, at: usize) -> Option<(usize, Vec<String>)> {
+        let Some(place) = Place::at(code, at) else {
+            return complete_magic(code, at);
+        };
+        // Before the session has started, its cells will be where the kernel is.
+        let folder = self.session.as_ref().map(Session::cells_folder);
+        let matches = complete_place(place, &folder.unwrap_or_default());
+        Some((at - place.word().len(), matches))
     }
 
     fn inspect(&mut self, code: &str, cursor: usize) -> Value {
@@ -354,61 +389,4 @@ impl Worker {
         }
         best
     }
-}
-
-/// Where the cursor is in a magic's line: what may stand there, and where it begins.
-fn complete_magic(code: &str, at: usize) -> Option<(usize, Vec<String>)> {
-    let line = code[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    let magic = code[line..at].trim_start();
-    if !magic.starts_with('%') {
-        return None;
-    }
-    let Some((name, _)) = magic.split_once(|c: char| c.is_whitespace()) else {
-        let matches = cell::magics_with_prefix(magic).map(str::to_owned);
-        return Some((at - magic.len(), matches.collect()));
-    };
-    let start = cursor::word_start(code, at);
-    let words = cell::words_for(name)?.into_iter();
-    let matches = words.filter(|word| word.starts_with(&code[start..at]));
-    Some((start, matches.map(str::to_owned).collect()))
-}
-
-/// Completes the word before byte `at`. A word that analysis takes for something else, as `enum` in
-/// `list.enum`, is left out, and the candidates are those that begin with it.
-fn complete_word(session: &mut Session, code: &str, at: usize) -> Completions {
-    let start = cursor::word_start(code, at);
-    let word = &code[start..at];
-    if !cursor::is_keyword(word) {
-        let found = session.complete(code, at).unwrap_or_default();
-        if word.is_empty() || !found.candidates.is_empty() {
-            return found;
-        }
-    }
-    let without_word = format!("{}{}", &code[..start], &code[at..]);
-    let mut found = session.complete(&without_word, start).unwrap_or_default();
-    found
-        .candidates
-        .retain(|candidate| candidate.text.starts_with(word));
-    Completions {
-        start_bytes: start,
-        end_bytes: at,
-        ..found
-    }
-}
-
-fn is_internal(name: &str) -> bool {
-    let is_macro = ["_t!", "_ti!", "_l!"]
-        .iter()
-        .any(|macro_name| name.starts_with(macro_name));
-    name.starts_with("evcxr_") || name == "_clock" || is_macro
-}
-
-fn completed(matches: &[String], start: usize, end: usize, types: Value) -> Value {
-    json!({
-        "status": "ok",
-        "matches": matches,
-        "cursor_start": start,
-        "cursor_end": end,
-        "metadata": {"_jupyter_types_experimental": types},
-    })
 }

@@ -28,6 +28,7 @@ impl Session {
     pub(super) fn act(&mut self, action: Action) -> Result<(), CellError> {
         match action {
             Action::Variables => self.say(&self.list_variables()),
+            Action::Processes => self.say(&self.list_processes()?),
             Action::Reset => return self.reset(),
             Action::Checkpoint(policy) => {
                 if let Some(policy) = &policy {
@@ -62,7 +63,10 @@ impl Session {
                 let contents = HashMap::from([(mime_type.to_owned(), text)]);
                 self.link.show(Output::Display(contents));
             }
-            Action::Describe(_) => {}
+            Action::Pin(text) => return self.pin(&text),
+            Action::Capture => self.link.capture(),
+            Action::Captured(variable) => return self.captured(variable),
+            Action::Describe(_) | Action::Lock => {}
         }
         Ok(())
     }
@@ -71,7 +75,7 @@ impl Session {
         self.link.show(Output::Stdout(text.as_bytes().to_vec()));
     }
 
-    fn status(&self) -> Result<Status, CellError> {
+    pub(super) fn status(&self) -> Result<Status, CellError> {
         let gone = || {
             CellError::new(
                 SUPERVISOR_LOST,
@@ -265,11 +269,17 @@ impl Session {
             (Some(rest), Some(home)) => Path::new(&home).join(rest),
             _ => PathBuf::from(path),
         };
-        let user_folder = || procs::current_folder(self.link.status()?.user_pid);
         match path.is_absolute() {
             true => path,
-            false => user_folder().unwrap_or_default().join(path),
+            false => self.cells_folder().join(path),
         }
+    }
+
+    /// The folder in which the cells are.
+    pub fn cells_folder(&self) -> PathBuf {
+        let status = self.link.status();
+        let folder = status.and_then(|status| procs::current_folder(status.user_pid));
+        folder.unwrap_or_default()
     }
 
     pub(super) fn describe_name(&mut self, name: &str) -> Result<Inspection, CellError> {

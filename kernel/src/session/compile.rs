@@ -60,7 +60,7 @@ impl Session {
     }
 
     /// Tells `evcxr::build` what it cannot see of the next cell.
-    fn tell_compiler(&mut self, prepared: &Prepared) -> Result<(), CellError> {
+    pub(super) fn tell_compiler(&mut self, prepared: &Prepared) -> Result<(), CellError> {
         let tools = self.folder.path().join(TOOLS);
         let mut told = lost::write(&tools, &prepared.lost);
         if prepared.after.statics() != self.told_statics {

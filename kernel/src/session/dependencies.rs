@@ -2,6 +2,7 @@
 //! fail.
 
 use super::{CellError, Session};
+use crate::evcxr::pins;
 use crate::library::compiled::Stores;
 
 /// What cargo says where it was not allowed to look for a crate in the network.
@@ -25,7 +26,12 @@ impl Session {
             let mut stores = stores.iter().flatten();
             stores.any(|store| store.knows(of))
         };
-        if !asked.is_empty() && asked.iter().all(is_known) {
+        let is_there = match self.pins.as_slice() {
+            [] => !asked.is_empty() && asked.iter().all(is_known),
+            // Without the network, cargo would take other versions.
+            pins => pins.iter().all(pins::is_there),
+        };
+        if is_there {
             self.set_offline(true);
             match self.or_as_before(code, &work) {
                 Err(error) if error.is_before_running() && is_about_network(&error) => {}
@@ -36,8 +42,10 @@ impl Session {
             true => self.online(|session| session.or_as_before(code, &work)),
             false => self.or_as_before(code, &work),
         };
-        if result.is_ok() {
+        if result.is_ok() && self.pins.is_empty() {
             self.note(&asked);
+        } else if result.is_ok() {
+            self.check_pins();
         }
         result
     }

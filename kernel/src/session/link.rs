@@ -32,6 +32,8 @@ pub(super) struct Link {
     output: Box<dyn Fn(Output) + Send + Sync>,
     /// The session's folder, if it is to be removed with the session.
     folder: Option<PathBuf>,
+    /// What `%%capture` keeps from being shown, while there is one.
+    captured: Mutex<Option<Vec<Output>>>,
     /// No user asked for what the session's own first cells write.
     is_silent: AtomicBool,
     /// What the cells' programs say of their own places.
@@ -92,6 +94,7 @@ impl Link {
         let link = Arc::new(Link {
             output,
             folder: folder.is_owned().then(|| folder.path().to_owned()),
+            captured: Mutex::default(),
             is_silent: AtomicBool::new(true),
             places: Places::default(),
             state: Mutex::default(),
@@ -311,9 +314,29 @@ impl Link {
         // Standard error may have nothing yet that is complete.
         let is_empty =
             matches!(&output, Output::Stdout(bytes) | Output::Stderr(bytes) if bytes.is_empty());
-        if !is_empty && !self.is_silent.load(Ordering::Relaxed) {
-            (self.output)(output);
+        if is_empty || self.is_silent.load(Ordering::Relaxed) {
+            return;
         }
+        let mut captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *captured {
+            // A cell that waits for input is not kept waiting.
+            Some(captured) if !matches!(output, Output::Waits(_)) => captured.push(output),
+            _ => {
+                drop(captured);
+                (self.output)(output);
+            }
+        }
+    }
+
+    /// From now on, nothing is shown.
+    pub(super) fn capture(&self) {
+        *self.captured.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+    }
+
+    /// What was not shown since then, if that was so.
+    pub(super) fn end_capture(&self) -> Option<Vec<Output>> {
+        let mut captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
+        captured.take()
     }
 
     /// Tells the user something that is not a cell's.

@@ -9,6 +9,7 @@
 //! A [`Session`] lives on one thread; its [`Control`] may be used on any.
 
 mod act;
+mod captured;
 mod compile;
 mod compiler;
 mod dependencies;
@@ -19,13 +20,16 @@ mod export;
 mod link;
 mod look;
 mod outcome;
+mod pinning;
 mod places;
 mod plan;
+mod processes;
 mod remains;
 mod run_cell;
 pub(crate) mod start;
 mod unkept;
 mod unread;
+mod values;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -36,6 +40,7 @@ use crate::definitions::Definitions;
 use crate::definitions::statics::Numbered;
 use crate::evcxr::Evcxr;
 use crate::evcxr::analysis::CellsOnly;
+use crate::evcxr::pins::Pin;
 use crate::evcxr::refusal::Why;
 use crate::library::compiled::Stores;
 use crate::protocol::Output;
@@ -44,9 +49,11 @@ pub use link::Control;
 use link::Link;
 pub use look::{Candidate, Completions, Inspection};
 pub use outcome::CellError;
+pub use run_cell::Told;
 use start::folder::Folder;
 pub(crate) use start::folder::remove_own as remove_folders;
 use start::home::Home;
+pub use values::{Seen, Variable};
 
 /// What a session is started with.
 pub struct Options {
@@ -101,6 +108,8 @@ pub struct Session {
     last_error: Option<String>,
     /// The number of the cell that runs, as the user counts them.
     number: u32,
+    /// The versions that the notebook asks for.
+    pins: Vec<Pin>,
     /// The code that has run and was not rolled back, cell by cell.
     committed: Vec<String>,
     /// Their numbers, as the user counts them.

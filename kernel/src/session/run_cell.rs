@@ -22,6 +22,15 @@ const CAN_BE_NEGATED: [&str; 13] = [
     "bool", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize",
 ];
 
+/// What a cell that has run is to be answered with, beside what it has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// What was asked about a name, for the front end's pager.
+    Page(Inspection),
+    /// What the front end is to put into the cell.
+    Cell(String),
+}
+
 impl Session {
     /// The next cell has this number: messages about what it starts name it so.
     pub fn count(&mut self, number: u32) {
@@ -36,14 +45,18 @@ impl Session {
     /// When the cell does not compile, ended in any other way than by reaching its end, or has a
     /// magic that does not exist or cannot be done. Then the variables have their values from
     /// before, or the error names those that do not; steps behind the one that failed are left out.
-    pub fn run_cell(&mut self, code: &str) -> Result<Option<Inspection>, CellError> {
+    pub fn run_cell(&mut self, code: &str) -> Result<Option<Told>, CellError> {
         self.link.set_at_work(true);
         let ran = self.run_steps(code);
+        if let Some(output) = self.link.end_capture() {
+            // The cell failed: what it has written may say why.
+            output.into_iter().for_each(|output| self.link.show(output));
+        }
         self.link.set_at_work(false);
         ran
     }
 
-    fn run_steps(&mut self, code: &str) -> Result<Option<Inspection>, CellError> {
+    fn run_steps(&mut self, code: &str) -> Result<Option<Told>, CellError> {
         let mut told = None;
         let negation = cell::shield_negation(code, |name, is_whole| self.negates(name, is_whole));
         for step in cell::plan(negation.as_deref().unwrap_or(code))?.steps {
@@ -58,7 +71,10 @@ impl Session {
                     }
                     ran?;
                 }
-                Step::Do(Action::Describe(name)) => told = Some(self.describe_name(&name)?),
+                Step::Do(Action::Describe(name)) => {
+                    told = Some(Told::Page(self.describe_name(&name)?));
+                }
+                Step::Do(Action::Lock) => told = Some(Told::Cell(self.pinning_cell()?)),
                 Step::Do(action) => self.act(action)?,
             }
         }
@@ -75,7 +91,7 @@ impl Session {
     }
 
     /// Runs a cell's Rust, which differs from what was written within lines only.
-    fn run_rust(&mut self, rust: &str) -> Result<(), CellError> {
+    pub(super) fn run_rust(&mut self, rust: &str) -> Result<(), CellError> {
         if self.is_analysis_stale {
             // Completion loads the manifest again when it differs from what was loaded last.
             let _ = self.context.completions("", 0);

@@ -249,7 +249,8 @@ impl Watch {
                 let evidence = run.evidence(self.board, &self.limit, self.threads.were_lost());
                 self.roll_back(verdict::of_death(death, &evidence));
             }
-            Phase::Idle => {
+            Phase::Idle | Phase::Looking => {
+                let was_looking = matches!(self.phase, Phase::Looking);
                 let why = verdict::of_death(death, &Evidence::default()).name;
                 let outcome = match self.restore() {
                     Some(ended) if ended.is_empty() => "all variables were kept.".to_owned(),
@@ -262,6 +263,9 @@ impl Watch {
                     "forklore: the process of your cells ended between two cells ({why}): {outcome}\n"
                 );
                 self.tell(&ToKernel::Output(Output::Stderr(text.into_bytes())));
+                if was_looking && matches!(self.phase, Phase::Settling) {
+                    answer_evcxr(NOT_UTF8);
+                }
             }
             Phase::Settling | Phase::Leaving => self.phase = Phase::Leaving,
         }

@@ -13,6 +13,7 @@ use nix::sys::signalfd::SignalFd;
 use super::kernel::Kernel;
 use super::lifetime::{clean_environment, clean_up_after_kernel, detach};
 use super::limit;
+use super::origins::Origins;
 use super::run::Run;
 use super::threads::Threads;
 use super::user::User;
@@ -35,6 +36,8 @@ pub(super) enum Phase {
     Settling,
     Idle,
     Running(Box<Run>),
+    /// A copy of the user process looks at the variables, for a moment.
+    Looking,
     /// Everything ends.
     Leaving,
 }
@@ -60,8 +63,13 @@ pub(super) struct Watch {
     /// nothing else happened.
     pub(super) forgotten: Vec<String>,
     pub(super) threads: Threads,
+    pub(super) origins: Origins,
     /// The next or running cell, in the user's numbering.
     pub(super) cell: u32,
+    /// The cell that ran last.
+    pub(super) ran: u32,
+    /// Whether the code that comes only looks.
+    pub(super) looks: bool,
 }
 
 /// Which ends are readable or writable.
@@ -105,7 +113,10 @@ pub fn run(socket: &Path) -> io::Result<()> {
         was_asked_to_leave: false,
         forgotten: Vec::new(),
         threads: Threads::default(),
+        origins: Origins::default(),
         cell: 0,
+        ran: 0,
+        looks: false,
     };
     limit::impose([watch.user.pid], watch.limit.bytes);
     watch.tell(&ToKernel::Hello(std::process::id() as i32));
@@ -249,7 +260,8 @@ impl Watch {
                 }
                 ToSupervisor::AllowInput(is_allowed) => self.user.input.allow(is_allowed),
                 ToSupervisor::Input(bytes) => self.user.input.answer(&bytes),
-                ToSupervisor::Cell(number) => self.cell = number,
+                ToSupervisor::Cell(number) => (self.cell, self.looks) = (number, false),
+                ToSupervisor::Look => self.looks = true,
             }
         }
     }
@@ -300,6 +312,7 @@ impl Watch {
         let line: Vec<u8> = self.evcxr_in.drain(..=end).collect();
         let line = String::from_utf8_lossy(&line[..end]).into_owned();
         match request(&line) {
+            Some((object, function)) if self.looks => self.start_look(object, function),
             Some((object, function)) => self.start_cell(object, function),
             None => answer_evcxr(NOT_UTF8),
         }
@@ -309,7 +322,10 @@ impl Watch {
         self.board.clear();
         self.filter.clear();
         let forgotten = std::mem::take(&mut self.forgotten);
-        let mut run = Run::new(self.others(), forgotten);
+        let others = self.others();
+        self.origins.note(&others, self.ran);
+        self.ran = self.cell;
+        let mut run = Run::new(others, forgotten);
         self.guard(&mut run);
         Self::keep_source(object);
         self.phase = Phase::Running(Box::new(run));
@@ -410,6 +426,7 @@ impl Watch {
             }
             FromUser::Returned(guarded) if is_running => self.settle(&guarded),
             FromUser::Scripted(status) if is_running => self.finish_script(status),
+            FromUser::Looked => self.finish_look(),
             FromUser::Failed(why) => self.give_up(why),
             FromUser::Returned(_) | FromUser::Scripted(_) => {}
         }

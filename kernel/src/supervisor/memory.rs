@@ -49,8 +49,12 @@ impl Watch {
         impose(self.everything(), self.limit.bytes);
     }
 
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&mut self) -> Status {
+        let others = self.others();
+        self.origins.note(&others, self.ran);
         Status {
+            started: self.origins.known(),
+            threads: self.threads.by_cell(),
             user_pid: self.user.pid,
             checkpoint: self.board.checkpoint(),
             has_snapshot: self.snapshot.is_some(),

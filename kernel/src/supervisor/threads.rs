@@ -62,8 +62,16 @@ impl Threads {
 
     /// After the process was replaced: returns the threads that have ended with it, by cell.
     pub(super) fn take(&mut self) -> Vec<Ended> {
+        let ended = self.by_cell();
+        self.known.clear();
+        self.lost.extend(ended.iter().cloned());
+        ended
+    }
+
+    /// Those that run, cell by cell.
+    pub(super) fn by_cell(&self) -> Vec<Ended> {
         let mut ended: Vec<Ended> = Vec::new();
-        for thread in std::mem::take(&mut self.known) {
+        for thread in &self.known {
             let found = ended.iter().position(|ended| ended.cell == thread.cell);
             let at = found.unwrap_or_else(|| {
                 ended.push(Ended {
@@ -75,10 +83,9 @@ impl Threads {
             });
             ended[at].n_threads += 1;
             if !thread.name.is_empty() && !ended[at].names.contains(&thread.name) {
-                ended[at].names.push(thread.name);
+                ended[at].names.push(thread.name.clone());
             }
         }
-        self.lost.extend(ended.iter().cloned());
         ended
     }
 }

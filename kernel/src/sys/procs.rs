@@ -33,6 +33,8 @@ pub struct Stat {
     pub state: u8,
     /// The number of its threads.
     pub n_threads: u32,
+    /// How long it has run on processors, in clock ticks.
+    pub cpu_ticks: u64,
     /// When it started, in clock ticks since boot: distinguishes it from a later process with the
     /// same pid.
     pub started_ticks: u64,
@@ -42,6 +44,13 @@ impl Stat {
     /// The fields of `pid`, unless it is gone.
     pub fn of(pid: Pid) -> Option<Stat> {
         parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// How long it has run on processors, its threads together.
+    pub fn cpu_time(&self) -> Duration {
+        // SAFETY: has no preconditions.
+        let per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100);
+        Duration::from_secs_f64(self.cpu_ticks as f64 / per_second.max(1) as f64)
     }
 }
 
@@ -56,6 +65,7 @@ fn parse_stat(line: &str) -> Option<Stat> {
         parent: fields.get(1)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         n_threads: fields.get(17)?.parse().ok()?,
+        cpu_ticks: fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?,
         started_ticks: fields.get(19)?.parse().ok()?,
     })
 }
@@ -177,6 +187,13 @@ pub(crate) fn descriptor_of(pid: Pid) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// The command line of a process, with spaces between its words; empty when it is gone.
+pub(crate) fn command_line(pid: Pid) -> String {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = String::from_utf8_lossy(&words).replace('\0', " ");
+    words.trim().to_owned()
+}
+
 /// The working directory of a process.
 pub(crate) fn current_folder(pid: Pid) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/cwd")).ok()
@@ -280,6 +297,7 @@ mod tests {
             session: 41,
             state: b'S',
             n_threads: 3,
+            cpu_ticks: 11,
             started_ticks: 99,
         };
         assert_eq!(parse_stat(line), Some(expected));

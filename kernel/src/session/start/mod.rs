@@ -139,6 +139,7 @@ impl Session {
             shows_warnings: true,
             last_error: None,
             number: 0,
+            pins: Vec::new(),
             committed: Vec::new(),
             numbers: Vec::new(),
             unkept: Vec::new(),
