@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::pins;
 use crate::library::compiled::{self, Fetched, Store, Stores};
-use crate::library::kept::without_mark;
+use crate::library::kept::{is_the_library_s, without_mark};
 use crate::sys::this_process::tell_parent;
 
 /// How often what is compiled is kept while cargo runs: of a compile that is killed, no more is
@@ -63,7 +63,8 @@ impl Exchange {
     fn begin(tools: &Path, cargo: &Command, what: &str) -> Option<Exchange> {
         let cause = without_mark(fs::read("Cargo.toml").ok()?);
         let mark = tools.join(format!("exchanged-{what}"));
-        if fs::read(&mark).is_ok_and(|before| before == cause) {
+        let is_as_before = || fs::read(&mark).is_ok_and(|before| before == cause);
+        if is_the_library_s(tools, &cause) || is_as_before() {
             return None;
         }
         pins::seed(tools, Path::new(LOCK));

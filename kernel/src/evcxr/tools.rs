@@ -6,9 +6,9 @@
 //! are newest: the library would be compiled again, and its types would be others, so that a pool
 //! in a variable would be lost. So the list is kept meanwhile.
 //!
-//! evcxr asks `rustup` where cargo is, and asks once. In the folder that is first on the `PATH`
-//! while it asks is a `rustup` that answers with the other file there, and hands all other
-//! questions on.
+//! evcxr asks `rustup` where cargo and rustc are, and asks once. In the folder that is first on the
+//! `PATH` while it asks is a `rustup` that answers with the other file there, and with the compiler
+//! that the session has found already. It hands all other questions on.
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,16 +22,27 @@ use crate::library::kept;
 use crate::library::warm::Warm;
 use crate::sys::variables;
 
+/// The path of the compiler.
+const COMPILER: &str = "compiler";
+
 const RUSTUP: &str = r#"#!/bin/sh
 tools=${0%/*}
 PATH=${PATH#"$tools":}
-if [ "$*" = "which cargo" ]; then
-    real=$(rustup which cargo 2>/dev/null) || real=$(command -v cargo) || exit 1
+compiler=
+[ ! -e "$tools/compiler" ] || IFS= read -r compiler <"$tools/compiler"
+case "$*" in
+"which rustc")
+    [ -n "$compiler" ] || exec rustup which rustc
+    printf '%s\n' "$compiler"
+    ;;
+"which cargo")
+    real=${compiler%/*}/cargo
+    [ -x "$real" ] || real=$(rustup which cargo 2>/dev/null) || real=$(command -v cargo) || exit 1
     printf '%s\n' "$real" >"$tools/real"
     printf '%s\n' "$tools/cargo"
-else
-    exec rustup "$@"
-fi
+    ;;
+*) exec rustup "$@" ;;
+esac
 "#;
 
 /// What cargo says while it tries a dependency goes to evcxr, which shows it in an error. What it
@@ -88,6 +99,9 @@ impl Tools {
             symlink(program, link)?;
         }
         if let Some(warm) = warm {
+            // In a line: a path that is none leads to the other way.
+            let compiler = warm.rustc().as_os_str().as_bytes();
+            fs::write(tools.join(COMPILER), [compiler, b"\n"].concat())?;
             fs::write(tools.join(LIBRARY), warm.library().as_os_str().as_bytes())?;
             kept::install(&tools, warm.kept().as_deref())?;
             if let Some(stores) = warm.stores() {

@@ -10,6 +10,8 @@
 //! warm-KEY-RUSTC/kept/HASH/asked    text, manifest, flags, C library
 //!                          said     what rustc wrote
 //!                          made     what it made, unless there were errors
+//! warm-KEY-RUSTC/kept/manifest      the manifest of the library and all these: a session whose own is the same looks for no
+//!                                   other crates
 //! ```
 //!
 //! In a session's tools, `kept` is a link to that folder; in those of the session that builds the
@@ -41,6 +43,8 @@ pub(crate) fn without_mark(manifest: Vec<u8>) -> Vec<u8> {
     }
 }
 
+/// The manifest of what is kept, and of the library beside it.
+const MANIFEST: &str = "manifest";
 const ASKED: &str = "asked";
 const SAID: &str = "said";
 const MADE: &str = "made";
@@ -55,6 +59,14 @@ pub(crate) fn install(tools: &Path, of: Option<&Path>) -> io::Result<()> {
     }
 }
 
+/// Whether crates for this manifest were compiled with the library, and no others are wanted.
+pub(crate) fn is_the_library_s(tools: &Path, manifest: &[u8]) -> bool {
+    let kept = tools.join(KEPT);
+    // While the library is compiled, this is a folder, and all that is compiled is kept.
+    let library_s = kept.is_symlink().then(|| fs::read(kept.join(MANIFEST)));
+    library_s.is_some_and(|read| read.is_ok_and(|library_s| library_s == manifest))
+}
+
 /// What came of a compile.
 pub(crate) struct Compiled {
     /// What rustc wrote.
@@ -67,6 +79,7 @@ pub(crate) struct Compiled {
 pub(crate) struct Kept {
     folder: PathBuf,
     asked: Vec<u8>,
+    manifest: Vec<u8>,
     /// Whether this is to be kept for others.
     pub(crate) is_wanted: bool,
 }
@@ -86,13 +99,15 @@ impl Kept {
             asked.push(b'\n');
             asked.extend_from_slice(word);
         }
-        asked.extend_from_slice(&without_mark(fs::read("Cargo.toml")?));
+        let manifest = without_mark(fs::read("Cargo.toml")?);
+        asked.extend_from_slice(&manifest);
         let mut hasher = DefaultHasher::new();
         asked.hash(&mut hasher);
         let kept = tools.join(KEPT);
         Ok(Kept {
             folder: kept.join(format!("{:016x}", hasher.finish())),
             asked,
+            manifest,
             is_wanted: kept.is_dir() && !kept.is_symlink(),
         })
     }
@@ -119,6 +134,7 @@ impl Kept {
             return Ok(());
         }
         fs::create_dir_all(&self.folder)?;
+        fs::write(self.folder.with_file_name(MANIFEST), &self.manifest)?;
         fs::write(self.folder.join(SAID), &compiled.said)?;
         if let Some(made) = &compiled.made {
             fs::copy(made, self.folder.join(MADE))?;
@@ -163,6 +179,13 @@ mod tests {
             (b"good".to_vec(), Some(copy.clone()))
         );
         assert_eq!(fs::read_to_string(&copy).unwrap(), "object");
+        let manifest = fs::read("Cargo.toml").unwrap();
+        assert!(is_the_library_s(&second, &without_mark(manifest.clone())));
+        assert!(!is_the_library_s(
+            &second,
+            &[&manifest[..], b"rand = \"*\""].concat()
+        ));
+        assert!(!is_the_library_s(&root, &manifest));
         let bad = found("bad", &["build"]).unwrap();
         assert_eq!((bad.said, bad.made), (b"bad".to_vec(), None));
         for (text, words) in [("good", "check"), ("other", "build")] {

@@ -108,9 +108,16 @@ impl Compiler {
             }
             anyhow::Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         };
+        // Each takes as long as it takes to load the compiler.
+        let (version, sysroot) = std::thread::scope(|scope| {
+            let version = scope.spawn(|| ask(&["-vV"]));
+            let sysroot = ask(&["--print", "sysroot"]);
+            (version.join(), sysroot)
+        });
+        let version = version.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok(Compiler {
-            version: ask(&["-vV"])?,
-            sysroot: PathBuf::from(ask(&["--print", "sysroot"])?.trim()),
+            version: version?,
+            sysroot: PathBuf::from(sysroot?.trim()),
             rustc,
         })
     }

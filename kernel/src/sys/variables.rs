@@ -6,8 +6,9 @@ use std::ffi::OsStr;
 ///
 /// The standard library's readers and writers share a lock. C code reads without it, so while other
 /// threads run, this program calls no C code that reads the environment: the supervisor and the
-/// commands that call this have one thread, and the kernel calls it only while a session starts and
-/// when a cell adds its first dependency, while its other threads run only Rust.
+/// commands that call this have one thread. The kernel calls it only while a session starts, when a
+/// cell adds its first dependency, and when rust-analyzer is first given more than the cells to
+/// read, while its other threads run only Rust.
 pub(crate) fn set(name: impl AsRef<OsStr>, value: Option<&OsStr>) {
     // SAFETY: no thread reads the environment through C at the same time, see above.
     unsafe {
