@@ -9,6 +9,7 @@
 //! | where an exercise is judged | `judges/mod.rs` for the table, `judges/lesson_NN.rs` for the judges |
 //! | how cases are measured against each other | `compare/mod.rs` |
 //! | whether the machine was quiet | `quiet.rs` |
+//! | how forks are watched, and what a schedule of two threads comes to | `forks/mod.rs`, `scheduler/mod.rs` |
 //! | where a learner's progress is kept | `place.rs` |
 //!
 //! ```
