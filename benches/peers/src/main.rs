@@ -12,6 +12,8 @@
 // The same workloads as `cargo bench --bench maps`.
 #[path = "../../common/mod.rs"]
 mod common;
+#[path = "../../common/environment.rs"]
+mod environment;
 mod idle;
 mod load;
 mod procspawn_side;

@@ -1,0 +1,64 @@
+//! What all processes of a cluster of namespaces use.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// What is to settle before it counts as idle, and how long it is looked at.
+const SETTLES_WITHIN: Duration = Duration::from_secs(3);
+const LOOKED_AT: Duration = Duration::from_secs(10);
+
+/// How much of a core all processes of this namespace use while nothing is to be done, in percent.
+pub fn idle() -> f64 {
+    std::thread::sleep(SETTLES_WITHIN);
+    let (started, before) = (Instant::now(), processor_ms(|_| true));
+    std::thread::sleep(LOOKED_AT);
+    let used_ms = processor_ms(|_| true) - before;
+    used_ms / started.elapsed().as_secs_f64() / 1e3 * 100.0
+}
+
+/// The processor time of all processes of this namespace whose name and command line a filter takes.
+pub fn processor_ms(filter: impl Fn(&str) -> bool) -> f64 {
+    // Of 10 ms each (proc_pid_stat(5)).
+    let ticks = processes(filter).filter_map(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let words = stat.rsplit(')').next()?.split_whitespace();
+        let words: Vec<&str> = words.collect();
+        let word = |index: usize| words.get(index)?.parse::<u64>().ok();
+        Some(word(11)? + word(12)?)
+    });
+    ticks.sum::<u64>() as f64 * 10.0
+}
+
+/// How many calls of write(2) processes have made.
+pub fn n_writes(filter: impl Fn(&str) -> bool) -> u64 {
+    let writes = processes(filter).filter_map(|pid| {
+        let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+        io.lines()
+            .find_map(|line| line.strip_prefix("syscw: ")?.parse::<u64>().ok())
+    });
+    writes.sum()
+}
+
+/// What processes hold of memory, what they share divided among them.
+pub fn memory_mb(filter: impl Fn(&str) -> bool) -> f64 {
+    let kilobytes = processes(filter).filter_map(|pid| {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    kilobytes.sum::<u64>() as f64 / 1e3
+}
+
+fn processes(filter: impl Fn(&str) -> bool) -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").expect("/proc is there").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(move |pid| filter(&title(*pid)))
+}
+
+/// A process's name, and its command line behind that.
+fn title(pid: u32) -> String {
+    let read = |name| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let name = String::from_utf8_lossy(&read("comm")).trim().to_owned();
+    let line = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
+    format!("{name}: {line}")
+}
