@@ -45,7 +45,7 @@ fn ask(prompt: &str, is_password: bool) -> Result<String> {
     let mut line = String::new();
     if io::stdin().read_line(&mut line).map_err(failed)? == 0 {
         return Err(Error::closed_channel(format!(
-            "no answer to {prompt:?}: standard input is at its end; a notebook asks only where a person runs it"
+            "no answer to {prompt:?}: standard input has ended; a notebook can ask only when a person runs it"
         )));
     }
     line.truncate(line.trim_end_matches(['\n', '\r']).len());

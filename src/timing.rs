@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn the_spread_of_runs_is_told() {
+    fn the_spread_of_runs_is_reported() {
         let measured = Timeit {
             loops: 10,
             runs: vec![1.0, 1.0, 4.0],

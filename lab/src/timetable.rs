@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_sits_too_long_and_everybody_has_lunch_once() {
+    fn no_sitting_is_too_long_and_there_is_one_lunch() {
         let lessons = (0..9).map(|_| ("01", "a lesson", 40));
         let text = timetable(lessons);
         assert!(text.contains("| 09:00 | 09:40 | 01 · a lesson |"), "{text}");

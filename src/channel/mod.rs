@@ -6,8 +6,8 @@
 //! Messages lie in shared memory, in a ring guarded by a robust lock:
 //!
 //! ```text
-//!  send: encode ─▶ lock ─▶ wake who sleeps ─▶ write the slot ─▶ tail + 1 ─▶ unlock
-//!  recv:           lock ─▶ wake who sleeps ─▶ read the slot  ─▶ head + 1 ─▶ unlock ─▶ decode
+//!  send: encode ─▶ lock ─▶ wake sleepers ─▶ write the slot ─▶ tail + 1 ─▶ unlock
+//!  recv:           lock ─▶ wake sleepers ─▶ read the slot  ─▶ head + 1 ─▶ unlock ─▶ decode
 //! ```
 //!
 //! Each line takes effect in one step, when the number is stored. A process killed before that step

@@ -204,7 +204,7 @@ impl fmt::Display for Cause {
                 if *is_ended {
                     "and was ended"
                 } else {
-                    "and may not be ended by this process, which has given up privileges; the pool is closed"
+                    "and cannot be killed by this process, which has given up privileges; the pool is closed"
                 }
             ),
             Cause::Interrupted => f.write_str("was interrupted"),

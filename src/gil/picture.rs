@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_lock_nobody_waits() {
+    fn without_a_lock_no_thread_waits() {
         let mut report = GilReport::new(false, Duration::from_millis(20));
         let thread = ThreadReport {
             held: vec![span(0, 20)],

@@ -246,7 +246,7 @@ impl Builder {
     pub(super) fn settings(self) -> Result<Settings> {
         if self.max_tasks == Some(0) {
             return Err(Error::invalid_input(
-                "a worker that makes room after 0 tasks never runs one; give at least 1",
+                "a worker that retires after 0 tasks never runs one; give at least 1",
             ));
         }
         check_limit(self.timeout)?;

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_iterator_has_no_total_unless_told() {
+    fn an_endless_iterator_has_no_total_unless_set() {
         assert_eq!(progress(0..).total, None);
         assert_eq!(progress(0..).total(7).total, Some(7));
         assert_eq!(progress(vec![(); 5]).total, Some(5));

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_is_not_told() {
+    fn unknown_totals_are_not_shown() {
         let endless = Line {
             done: 1_234,
             ..Line::new("", None)

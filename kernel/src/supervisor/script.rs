@@ -62,8 +62,9 @@ impl Watch {
         };
         let mut failure = run.ended_because.take();
         if n_left > 0 && failure.is_none() {
-            let text =
-                format!("forklore: {n_left} process(es) of the script still ran and were ended\n");
+            let text = format!(
+                "forklore: {n_left} process(es) of the script were still running and were killed\n"
+            );
             self.tell(&ToKernel::Output(Output::Stderr(text.into_bytes())));
         }
         if status != 0 && failure.is_none() {

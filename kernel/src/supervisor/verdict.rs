@@ -47,7 +47,7 @@ pub fn of_death(death: Death, evidence: &Evidence) -> Failure {
 fn of_abort(evidence: &Evidence) -> Failure {
     if let Some(bytes) = allocation_failure(&evidence.stderr_tail) {
         let message = format!(
-            "the cell asked for {} of memory at once{}",
+            "the cell requested {} of memory at once{}",
             bytes_in_words(bytes),
             why_not(evidence)
         );
@@ -82,11 +82,11 @@ fn of_signal(signal: i32, fault: Option<Fault>) -> (&'static str, String) {
         }
         (SIGSEGV, fault) => {
             let at = fault.map(|fault| format!(" (address {:#x})", fault.address)).unwrap_or_default();
-            ("SegmentationFault", format!("the cell touched memory that is not its own{at}"))
+            ("SegmentationFault", format!("the cell accessed memory that is not its own{at}"))
         }
-        (SIGBUS, _) => ("BusError", "the cell touched mapped memory with nothing behind it (SIGBUS)".to_owned()),
-        (SIGILL, _) => ("IllegalInstruction", "the cell ran an instruction that this processor does not know (SIGILL)".to_owned()),
-        (SIGFPE, _) => ("ArithmeticFault", "the cell made an arithmetic fault, such as a division by zero in C (SIGFPE)".to_owned()),
+        (SIGBUS, _) => ("BusError", "the cell accessed mapped memory without backing, such as beyond the end of a file (SIGBUS)".to_owned()),
+        (SIGILL, _) => ("IllegalInstruction", "the cell ran an instruction that this processor does not support (SIGILL)".to_owned()),
+        (SIGFPE, _) => ("ArithmeticFault", "the cell caused an arithmetic fault, such as a division by zero in C (SIGFPE)".to_owned()),
         (signal, _) => ("Killed", format!("the cell's process was killed by signal {signal} ({})", signal_name(signal))),
     }
 }
@@ -98,7 +98,7 @@ pub fn of_panic(evidence: &Evidence) -> Failure {
             // The panic says only that a worker died for lack of memory.
             let want = allocation_failure(&evidence.stderr_tail).map(|bytes| {
                 format!(
-                    "; a process asked for {} of memory at once{}",
+                    "; a process requested {} of memory at once{}",
                     bytes_in_words(bytes),
                     why_not(evidence)
                 )

@@ -49,7 +49,11 @@ fn scripts(cells: &mut Cells) {
     cells
         .magic("%%bash\nsleep 600 & setsid sleep 600 & (setsid sleep 600 &) ; echo started")
         .unwrap();
-    assert!(cells.stderr().contains("still ran"), "{}", cells.stderr());
+    assert!(
+        cells.stderr().contains("still running"),
+        "{}",
+        cells.stderr()
+    );
     wait_until(|| procs::descendants(supervisor).len() == 2);
     let python = "%%python\nimport multiprocessing, os\ndef f(x): return x * x\nif __name__ == '__main__':\n    with multiprocessing.Pool(2) as pool: print(pool.map(f, range(4)))";
     assert_eq!(cells.magic(python).unwrap(), "[0, 1, 4, 9]\n");

@@ -3,8 +3,8 @@
 //! Both sides do the same two steps in opposite order, all sequentially consistent:
 //!
 //! ```text
-//!  who sleeps: says so      ─▶ looks whether it is over ─▶ sleeps, unless the word has changed
-//!  who wakes:  makes it so  ─▶ looks who has said so    ─▶ changes the word, wakes
+//!  sleeper: announces itself         ─▶ checks the condition ─▶ sleeps, unless the word has changed
+//!  waker:   makes the condition true ─▶ looks for sleepers   ─▶ changes the word, wakes
 //! ```
 //!
 //! So either the sleeper sees that the wait is over, or the waker sees the sleeper. `tests/loom`

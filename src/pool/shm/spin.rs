@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_spins_where_more_want_to_run_than_there_are_processors() {
+    fn no_process_spins_on_a_crowded_machine() {
         let (mut spinner, clock) = spinner_and_clock();
         let (alone, n_asked) = wait_in_vain(&mut spinner, &clock, false);
         assert!(
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_at_once_asks_nobody() {
+    fn a_wait_that_is_over_at_once_checks_nothing() {
         let (mut spinner, clock) = spinner_and_clock();
         let not_asked = || unreachable!("it is over at once");
         assert!(is_there(&mut spinner, &clock, not_asked));
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_spins_on_one_processor() {
+    fn no_process_spins_on_one_processor() {
         let (_, clock) = spinner_and_clock();
         let (time, n_asked) = wait_in_vain(&mut Spinner::new(1), &clock, false);
         assert_eq!((time, n_asked), (Duration::ZERO, 0));
