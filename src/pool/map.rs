@@ -190,7 +190,7 @@ pub trait Map: Sealed {
     }
 }
 
-/// Seals [`Map`]: no other crate can implement it.
+/// Seals `Map`: no other crate can implement it.
 pub trait Sealed {}
 
 /// The results, or a panic with the first error.
