@@ -2,28 +2,28 @@
 //!
 //! | `multiprocessing` | forklore | |
 //! | --- | --- | --- |
-//! | `Pool()` | [`Pool::new()?`](crate::Pool::new) | counts the processors that you may use, not those of the machine |
+//! | `Pool()` | [`Pool::new()?`](crate::Pool::new) | counts the CPUs that you may use, not those of the machine |
 //! | `Pool(4, initializer=f, maxtasksperchild=100)` | [`Pool::builder()`](crate::Pool::builder)`.workers(4).initializer(f).max_tasks_per_worker(100).build()?` | |
 //! | `Pool(initializer=f, initargs=(table,))`, and `table` a global | [`pool.map_with(&table, f, xs)`](crate::Pool::map_with) | `f(&table, x)`; a [`Context`](crate::Context) stays with the workers over many maps |
 //! | `pool.map(f, xs)` | [`pool.map(f, xs)`](crate::Pool::map) | `f` may be a closure, and may be newer than the pool |
 //! | `pool.map(f, xs, chunksize=8)` | [`pool.map_chunked(f, xs, 8)`](crate::Pool::map_chunked) | without a size, chunks shrink towards the end |
 //! | `pool.starmap(f, pairs)` | [`pool.starmap(f, pairs)`](crate::Pool::starmap) | |
-//! | `pool.imap(f, xs)` | [`pool.imap(f, xs)`](crate::Pool::imap) | takes arguments only a little ahead, so they may be endless |
-//! | `pool.imap_unordered(f, xs)` | [`pool.imap_unordered(f, xs)`](crate::Pool::imap_unordered) | gives each result's item too |
+//! | `pool.imap(f, xs)` | [`pool.imap(f, xs)`](crate::Pool::imap) | takes arguments only a little ahead, so they may be infinite |
+//! | `pool.imap_unordered(f, xs)` | [`pool.imap_unordered(f, xs)`](crate::Pool::imap_unordered) | yields each result's item too |
 //! | `pool.apply(f, (x,))` | [`pool.apply(f, x)`](crate::Pool::apply) | |
 //! | `pool.apply_async(f, (x,))`, `map_async` | [`pool.apply_async(f, x)`](crate::Pool::apply_async), [`map_async`](crate::Pool::map_async) | `.ready()`, `.wait(timeout)`, `.get()?`; no callbacks: they would need a thread |
 //! | `result.get(timeout)`, `TimeoutError` | `.wait(timeout)`, then `.get()?` | to end a task that takes too long: [`Pool::builder().timeout(limit)`](crate::pool::Builder::timeout), or [`pool.timeout(limit)`](crate::Pool::timeout) for one call |
 //! | `multiprocessing.dummy.Pool`, `pool.ThreadPool` | [`ThreadPool`](crate::ThreadPool) | with `Pool` behind the trait [`Map`](crate::Map) |
 //! | `pool.close()`, `join()`, `terminate()` | the same | dropping a pool closes and joins it |
-//! | `Process(target=f)`, `start()`, `join()` | [`Process::spawn(f)?`](crate::Process::spawn), `join()?` | brings the value back |
+//! | `Process(target=f)`, `start()`, `join()` | [`Process::spawn(f)?`](crate::Process::spawn), `join()?` | returns the value |
 //! | `p.pid`, `p.is_alive()`, `p.terminate()`, `p.kill()` | the same, as methods | |
-//! | `p.exitcode` | [`TaskError`](crate::TaskError)`.exit_code()`, `.signal()` | in the error that `join` gives |
-//! | `daemon=True` | as it is | a child dies with its parent, however that ends |
-//! | `os.fork()` | [`fork()?`](crate::fork()) | the child cannot fall out of its branch |
-//! | `set_start_method("forkserver")` | `Pool::builder().start_method(StartMethod::Forkserver)` | for one pool, not for the program; without it, a pool in a program with threads has one |
+//! | `p.exitcode` | [`TaskError`](crate::TaskError)`.exit_code()`, `.signal()` | in the error that `join` returns |
+//! | `daemon=True` | always | a child dies with its parent, however that ends |
+//! | `os.fork()` | [`fork()?`](crate::fork()) | the child cannot leave its branch |
+//! | `set_start_method("forkserver")` | `Pool::builder().start_method(StartMethod::Forkserver)` | for one pool, not for the whole program; by default, only a pool in a program with threads uses one |
 //! | `Queue(n)`, `Pipe()` | [`Queue::bounded(n)?`](crate::Queue::bounded), [`pipe()?`](crate::pipe) | no feeder thread |
 //! | `queue.get(timeout=t)`, `get_nowait()` | `queue.recv_timeout(t)?`, `queue.try_recv()?` | |
-//! | `Value("d", x)`, `Array("d", n)` | [`Value::new(x)?`](crate::Value::new), [`SharedArray::zeroed(n)?`](crate::SharedArray::zeroed) | `update` is one step, without a lock beside it |
+//! | `Value("d", x)`, `Array("d", n)` | [`Value::new(x)?`](crate::Value::new), [`SharedArray::zeroed(n)?`](crate::SharedArray::zeroed) | `update` is atomic, without a lock |
 //! | `shared_memory.SharedMemory(create=True, size=n)` | [`SharedArray`](crate::SharedArray) | has no name, so there is nothing to `unlink`, and nothing is left after a crash |
 //! | `Manager().dict()`, `.list()` | [`Lock`](crate::Lock)`<HashMap<K, V>>`, `Lock<Vec<T>>` | no server process |
 //! | `Lock`, `RLock`, `Semaphore`, `Event`, `Condition`, `Barrier` | [`sync`](crate::sync) | a holder that dies is an error and not a hang; a `Lock` holds its value |
@@ -38,17 +38,17 @@
 //! | `as_completed(futures)` | [`pool.imap_unordered(f, xs)`](crate::Pool::imap_unordered) | each result with its item |
 //! | `wait(futures)` | [`pool.map_async(f, xs)`](crate::Pool::map_async)`.get()?` | all of them, or the first error |
 //! | `future.done()`, `future.exception()` | `pending.ready()`, the error of `.get()` | |
-//! | `future.cancel()` | drop the [`Pending`](crate::Pending) | what was not begun is not run |
+//! | `future.cancel()` | drop the [`Pending`](crate::Pending) | cancels everything not yet started |
 //! | `executor.shutdown()`, `shutdown(cancel_futures=True)` | `pool.join()`, `pool.terminate()` | |
-//! | `BrokenProcessPool` | [`TaskError::is_died`](crate::TaskError::is_died) | of one item; the others' results arrive, and the pool works on |
+//! | `BrokenProcessPool` | [`TaskError::is_died`](crate::TaskError::is_died) | of one item; the others' results arrive, and the pool continues |
 //! | `ThreadPoolExecutor(4)` | [`ThreadPool::with_workers(4)?`](crate::ThreadPool::with_workers) | runs at the same time; [`Gil::new().pool(4)?`](crate::Gil::pool) takes turns |
 //!
 //! | joblib | forklore | |
 //! | --- | --- | --- |
 //! | `Parallel(n_jobs=-1)(delayed(f)(x) for x in xs)` | [`Parallel::jobs(-1)`](crate::Parallel)`.map(f, xs)` | |
-//! | `with Parallel(n_jobs=2) as parallel:` | a [`Pool`](crate::Pool), used again | |
+//! | `with Parallel(n_jobs=2) as parallel:` | a [`Pool`](crate::Pool), reused | |
 //! | `return_as="generator"`, `"generator_unordered"` | `.imap(f, xs)`, [`Pool::imap_unordered`](crate::Pool::imap_unordered) | |
-//! | `pre_dispatch`, `timeout` | `.imap` is lazy by itself, [`Pool::builder().timeout(limit)`](crate::pool::Builder::timeout) | |
+//! | `pre_dispatch`, `timeout` | `.imap` is always lazy, [`Pool::builder().timeout(limit)`](crate::pool::Builder::timeout) | |
 //! | `joblib.cpu_count()` | [`cpu_count()`](crate::cpu_count) | |
 //! | `backend="threading"`, `"sequential"` | `.backend(Backend::Threads)`, `Backend::Serial` | one job is a worker process too, unless you ask for `Serial` |
 //! | `batch_size=8`, `verbose=10` | `.batch_size(BatchSize::Fixed(8))`, `.verbose(10)` | |
@@ -57,14 +57,14 @@
 //! | elsewhere | forklore | |
 //! | --- | --- | --- |
 //! | `tqdm(xs)` | [`progress(xs)`](crate::progress()), [`pool.with_progress()`](crate::Pool::with_progress) | no monitor thread |
-//! | `%time f()`, `%timeit f()` | [`time`](crate::time()), [`timeit`](crate::timeit) | with the children's processor time |
+//! | `%time f()`, `%timeit f()` | [`time`](crate::time()), [`timeit`](crate::timeit) | with the children's CPU time |
 //! | `sys.setswitchinterval(s)` | [`Gil::with_switch_interval(d)`](crate::Gil::with_switch_interval) | |
 //!
 //! # Rules that do not apply here
 //!
 //! - **Define before the pool is made, at the top of a module, under `if __name__ == "__main__"`**:
-//!   Python sends a function's name, and the worker looks it up in what it has imported. Here its
-//!   offset in its shared object is sent.
+//!   Python sends a function's name, and the worker looks it up in what it has imported. Forklore
+//!   sends its offset in its shared object.
 //! - **Arguments must pickle.** Here: `serde`; and what a closure captures need not even do that.
 //! - **A worker that dies hangs `multiprocessing.Pool`**, and breaks the executors. Here it is an
 //!   error of one item.

@@ -128,8 +128,7 @@
 //! | level | events | fields |
 //! | --- | --- | --- |
 //! | error | a worker could not be started | `slot`, `error` |
-//! | warn | a worker died; a task exceeded a time limit, and its worker was killed | `slot`, `pid`,
-//! `cause`, `reason`, `item` if it ran one |
+//! | warn | a worker died; a task exceeded a time limit, and its worker was killed | `slot`, `pid`, `cause`, `reason`, `item` if it ran one |
 //! | info | an item is retried | `slot`, `item` |
 //! | debug | a pool started, was closed, was terminated; a worker started, retired | `n_workers`, `method`, `slot`, `pid` |
 //!

@@ -142,8 +142,7 @@ unsafe impl Sync for LocalCall {}
 ///
 /// | | a worker is | may the process have threads? | pool of 2 to first result |
 /// | --- | --- | --- | --- |
-/// | `Auto` | `Fork` while this process has one thread, `Forkserver` otherwise | yes | as the
-/// method it resolves to |
+/// | `Auto` | `Fork` while this process has one thread, `Forkserver` otherwise | yes | as the method it resolves to |
 /// | `Fork` | a copy of this process as it is now | no | 0.25 ms; 12 ms if it has touched 256 MiB |
 /// | `Forkserver` | a copy of a server that was started with the pool | yes | 1.2 ms, whatever it has touched |
 /// | `Spawn` | the same program, started afresh by such a server | yes | 2.2 ms, whatever it has touched |

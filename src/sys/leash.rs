@@ -3,12 +3,9 @@
 //!
 //! | by | notices | misses |
 //! | --- | --- | --- |
-//! | a *leash*: a socket without messages. Linux kills its holder when the other end is closed |
-//! exit, kill and exec; even while the holder is stopped | an end that a forked child of the owner
-//! holds open |
+//! | a *leash*: a socket without messages. Linux kills its holder when the other end is closed | exit, kill and exec; even while the holder is stopped | an end that a forked child of the owner holds open |
 //! | a pidfd | exit and kill | exec; does not exist before Linux 5.3 |
-//! | a lock of the owner on a file that both have open | exit, kill and exec | nothing, but must be
-//! polled |
+//! | a lock of the owner on a file that both have open | exit, kill and exec | nothing, but must be polled |
 //!
 //! `PR_SET_PDEATHSIG` is not among them: it is tied to the thread that forked or launched a
 //! process, and forgotten when credentials change.

@@ -8,12 +8,10 @@
 //! | in the cell | for evcxr |
 //! | --- | --- |
 //! | `impl S { … }`, `extern "C" { … }` | an empty module in front, which gives it a name |
-//! | `mod a { … } fn a() { … }` | an item that shares its name with another, in a separate module
-//! (see `names`) |
+//! | `mod a { … } fn a() { … }` | an item that shares its name with another, in a separate module (see `names`) |
 //! | `thread_local! { static X: T = e; }` | `static X: Key<T> = { thread_local! { static X: T = e; } Key::new(X) };` |
 //! | `lazy_static! { static ref X: T = e; }` | `static X: LazyLock<T> = LazyLock::new(\|\| e);` |
-//! | `make!(Widget);` | a module with the call, and `use` of the items that it may make, for
-//! rust-analyzer. The compiled text has the call at the top level ([`unwrap`]) |
+//! | `make!(Widget);` | a module with the call, and `use` of the items that it may make, for rust-analyzer. The compiled text has the call at the top level ([`unwrap`]) |
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
