@@ -32,7 +32,7 @@ impl KeptVariables {
         // cores of the job are free. Slurm before 20.11 has no need of it, and takes no notice.
         if all.contains_key(OsStr::new("SLURM_JOB_ID")) {
             all.entry("SLURM_OVERLAP".into()).or_insert("1".into());
-            // What `sbatch --export=NONE` kept away from the job is no matter of the steps: a daemon
+            // `sbatch --export=NONE` filters the job's environment, not that of its steps: a daemon
             // needs the job's PATH and LD_LIBRARY_PATH.
             all.remove(OsStr::new("SLURM_EXPORT_ENV"));
         }
