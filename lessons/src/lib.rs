@@ -32,6 +32,7 @@ mod calls;
 mod compare;
 mod forks;
 mod judges;
+mod nodes;
 mod pages;
 mod pictures;
 mod place;
@@ -55,11 +56,12 @@ pub use pages::use_ordinary_pages;
 pub use pictures::{amdahl_bars, chunks_on_a_board, circle_of_locks, copy_on_write, memories};
 pub use predict::{Judged, Measured, Prediction, predict};
 pub use processes::{RunBy, by_children, by_workers, run_by};
-pub use race::{Race, race};
+pub use race::{Race, Races, race};
 pub use scheduler::{Replay, ScheduleEnd, TwoThreads};
 pub use session::{Session, session};
 pub use shares::{Shares, shares};
 pub use sliders::{
-    chunk_slider, noted_timeline, pays_slider, schedule_slider, serial_share_slider, turns_slider,
+    chunk_slider, nodes_timeline, noted_timeline, pays_slider, schedule_slider,
+    serial_share_slider, turns_slider,
 };
 pub use sweep::{Sweep, sweep};

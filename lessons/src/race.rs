@@ -141,39 +141,113 @@ impl Race {
         }
     }
 
-    /// How many times as fast, by work per item.
-    pub fn figure(&self) -> Figure {
-        let points: Vec<(f64, f64, f64, f64)> = self
-            .points
-            .iter()
-            .map(|(grain, ratios)| {
-                let mut sorted = ratios.clone();
-                sorted.sort_by(f64::total_cmp);
-                let (low, high) = (sorted[1], sorted[sorted.len() - 2]);
-                (grain.as_secs_f64(), low, show::median(ratios), high)
-            })
-            .collect();
-        let ends = [points[0].0, points[points.len() - 1].0].map(|x| (x, 1.0));
-        Line::new(&self.title)
-            .x("work per item", Unit::Seconds)
-            .y(
-                &format!("{}, times as fast as {}", self.names[1], self.names[0]),
-                Unit::Times,
-            )
-            .log_log()
-            .series_between("measured", &points)
-            .reference("equally fast", &ends)
-            .figure()
+    /// Puts another race against the same first way beside this one, to see how the point moves
+    /// from which on it pays.
+    ///
+    /// # Example
+    /// ```
+    /// use forklore_course::race;
+    /// use std::time::Duration;
+    ///
+    /// let nap = |times: u32| move |work: Duration| std::thread::sleep(work / times);
+    /// let grains = [Duration::from_micros(10), Duration::from_millis(1)];
+    /// let halves = race("two", &grains, ("one by one", &mut nap(1)), ("two at once", &mut nap(2)));
+    /// let fourths = race("four", &grains, ("one by one", &mut nap(1)), ("four at once", &mut nap(4)));
+    /// println!("{:?}", halves.beside(&fourths));
+    /// ```
+    #[must_use]
+    pub fn beside(&self, other: &Race) -> Races {
+        Races([self.clone(), other.clone()])
     }
 
-    /// Called by evcxr to show a cell's value.
-    pub fn evcxr_display(&self) {
+    /// How many times as fast, by work per item.
+    pub fn figure(&self) -> Figure {
+        let y = format!("{}, times as fast as {}", self.names[1], self.names[0]);
+        drawn(&self.title, &y, &[("measured", self)])
+    }
+
+    /// Work per item, and how many times as fast: the range of the rounds but for one at either
+    /// end, and the median.
+    fn ranges(&self) -> Vec<(f64, f64, f64, f64)> {
+        let range = |(grain, ratios): &(Duration, Vec<f64>)| {
+            let mut sorted = ratios.clone();
+            sorted.sort_by(f64::total_cmp);
+            let (low, high) = (sorted[1], sorted[sorted.len() - 2]);
+            (grain.as_secs_f64(), low, show::median(ratios), high)
+        };
+        self.points.iter().map(range).collect()
+    }
+
+    fn boxed_sentence(&self) -> String {
         let (colour, mark) = match self.interval() {
             Some(_) => (GREEN, "Measured:"),
             None => (ORANGE, "Careful:"),
         };
-        let body = show::boxed(colour, mark, &show::code(&show::escape(&self.sentence())));
-        show::show(format!("{}{body}", self.figure().html()), self);
+        show::boxed(colour, mark, &show::code(&show::escape(&self.sentence())))
+    }
+
+    /// Called by evcxr to show a cell's value.
+    pub fn evcxr_display(&self) {
+        let found = self.boxed_sentence();
+        show::show(format!("{}{found}", self.figure().html()), self);
+    }
+}
+
+/// A figure with a curve for each race.
+fn drawn(title: &str, y: &str, races: &[(&str, &Race)]) -> Figure {
+    let grains = races.iter().flat_map(|(_, race)| &race.points);
+    let seconds = grains.map(|(grain, _)| grain.as_secs_f64());
+    let (least, most) = seconds.fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), x| {
+        (least.min(x), most.max(x))
+    });
+    let chart = Line::new(title)
+        .x("work per item", Unit::Seconds)
+        .y(y, Unit::Times)
+        .log_log();
+    let chart = races.iter().fold(chart, |chart, (name, race)| {
+        chart.series_between(name, &race.ranges())
+    });
+    chart
+        .reference("equally fast", &[(least, 1.0), (most, 1.0)])
+        .figure()
+}
+
+/// Two races in one figure. The last expression of a cell: shows it.
+#[derive(Clone, PartialEq)]
+pub struct Races([Race; 2]);
+
+impl Races {
+    /// How many times as much work per item the second needs as the first before it pays; `None`
+    /// unless it is known from which work on each of them does.
+    pub fn moved_by(&self) -> Option<f64> {
+        let middle = |race: &Race| {
+            let (low, high) = race.interval()?;
+            // Halfway on a logarithmic axis.
+            Some((low.as_secs_f64() * high.as_secs_f64()).sqrt())
+        };
+        let [one, other] = &self.0;
+        Some(middle(other)? / middle(one)?)
+    }
+
+    /// How many times as fast, by work per item, with a curve for each.
+    pub fn figure(&self) -> Figure {
+        let [one, other] = &self.0;
+        let y = format!("times as fast as {}", one.names[0]);
+        let curves = [one, other].map(|race| (race.names[1].as_str(), race));
+        drawn(&format!("{}, {}", one.title, other.title), &y, &curves)
+    }
+
+    /// Called by evcxr to show a cell's value.
+    pub fn evcxr_display(&self) {
+        let found: String = self.0.iter().map(Race::boxed_sentence).collect();
+        show::show(format!("{}{found}", self.figure().html()), self);
+    }
+}
+
+impl fmt::Debug for Races {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [one, other] = &self.0;
+        write!(f, "{one:?}\n{other:?}")
     }
 }
 
@@ -234,6 +308,22 @@ mod tests {
         assert_eq!(found.interval(), None);
         assert!(format!("{found:?}").contains("one core only"));
         assert_eq!(raced(&[0.1, 1.9, 0.5]).interval(), None);
+    }
+
+    #[test]
+    fn two_races_show_how_far_the_crossover_moved() {
+        let (near, far) = (raced(&[0.1, 1.5, 1.9, 1.9]), raced(&[0.1, 0.5, 0.9, 1.9]));
+        let both = near.beside(&far);
+        // From between 1 and 10 µs to between 100 µs and 1 ms.
+        assert!((both.moved_by().unwrap() - 100.0).abs() < 1e-6);
+        assert_eq!(near.beside(&raced(&[0.1, 0.5, 1.0, 1.0])).moved_by(), None);
+        let (figure, text) = (both.figure(), format!("{both:?}"));
+        let heads = figure.table().heads();
+        assert_eq!(heads.len(), 3, "{heads:?}");
+        assert!(
+            text.contains("from 10.0 µs on") && text.contains("from 1.00 ms on"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use forklore::Cpus;
 use forklore::memory::Memory;
 
+use crate::nodes::JobNodes;
 use crate::show::{self, GREEN, ORANGE};
 
 const GIB: f64 = (1_u64 << 30) as f64;
@@ -29,6 +30,7 @@ pub fn session(asked_cores: usize, asked_gb_per_core: f64) -> Session {
         slurm_cpus: number("SLURM_CPUS_PER_TASK"),
         slurm_tasks: number("SLURM_NTASKS"),
         usable: cpus.usable(),
+        nodes: JobNodes::detect(),
         memory_gb: memory.job_limit().map(|(bytes, _)| gb(bytes)),
         machine_gb: memory.machine_bytes().map(gb),
     };
@@ -57,6 +59,8 @@ struct Given {
     slurm_cpus: Option<usize>,
     slurm_tasks: Option<usize>,
     usable: usize,
+    /// None outside a job.
+    nodes: Option<JobNodes>,
     /// What container or scheduler gives; none where there is no limit.
     memory_gb: Option<f64>,
     machine_gb: Option<f64>,
@@ -106,6 +110,9 @@ impl Session {
         if given.slurm_tasks.is_some() {
             rows.push(("SLURM_NTASKS", or_nothing(given.slurm_tasks)));
         }
+        if let Some(nodes) = &given.nodes {
+            rows.push(("nodes of the job", format!("{}: {}", nodes.n, nodes.which)));
+        }
         rows.push((
             "so you may use",
             format!(
@@ -149,7 +156,22 @@ impl Session {
                 self.given.usable
             ));
         }
+        findings.extend(self.further_nodes());
         findings
+    }
+
+    /// What a session on several nodes has beside this one.
+    fn further_nodes(&self) -> Option<String> {
+        let nodes = self.given.nodes.as_ref().filter(|nodes| nodes.n > 1)?;
+        let slots = match nodes.has_common_slots {
+            true => " `NSLOTS` counts the slots of all of them.",
+            false => "",
+        };
+        Some(format!(
+            "The job has {} nodes: {}.{slots} A `Pool` has workers on this one alone, a `Cluster` on all of \
+             them (lesson 12).",
+            nodes.n, nodes.which
+        ))
     }
 
     /// The tightest limit is the cause; of several equal ones, the one that a job script sets.
@@ -319,6 +341,34 @@ mod tests {
             ..node()
         };
         says(per_job, "4.00 GB of memory in all and may use 1.00");
+    }
+
+    #[test]
+    fn a_session_on_several_nodes_says_which_and_who_uses_them() {
+        let on = |n: usize, has_common_slots: bool| {
+            let which = "node[1-2] with 4(x2) CPUs".to_owned();
+            let nodes = JobNodes {
+                n,
+                which,
+                has_common_slots,
+            };
+            let given = Given {
+                nodes: Some(nodes),
+                ..node()
+            };
+            format!("{:?}", four_cores(given))
+        };
+        let slurm = on(2, false);
+        assert!(
+            slurm.contains("nodes of the job             2: node[1-2] with 4(x2) CPUs"),
+            "{slurm}"
+        );
+        assert!(
+            slurm.contains("a `Cluster` on all of them (lesson 12)")
+                && !slurm.contains("NSLOTS` counts")
+        );
+        assert!(on(2, true).contains("`NSLOTS` counts the slots of all of them"));
+        assert!(!on(1, false).contains("Cluster"));
     }
 
     #[test]

@@ -226,6 +226,69 @@ pub fn noted_timeline(title: &str, pids: &[i32], noted: &[(u32, Duration, Durati
     chart.figure()
 }
 
+/// Which node computed which item when, as the tasks have noted it: the process that runs a node's
+/// workers, the worker, beginning and end for each item. `agents` are the nodes' processes as they
+/// were before; one that is not among them has been started since.
+///
+/// # Example
+/// ```
+/// use forklore_course::nodes_timeline;
+/// use std::time::Duration;
+///
+/// let ms = Duration::from_millis;
+/// let noted = [(7, 70, ms(100), ms(120)), (9, 90, ms(101), ms(103)), (11, 110, ms(130), ms(140))];
+/// let figure = nodes_timeline("Three items", &[7, 9], &noted);
+/// assert!(figure.description().contains("started again"));
+/// ```
+pub fn nodes_timeline(
+    title: &str,
+    agents: &[u32],
+    noted: &[(u32, u32, Duration, Duration)],
+) -> Figure {
+    let first = noted.iter().map(|note| note.2).min().unwrap_or_default();
+    let mut nodes: Vec<u32> = Vec::new();
+    for agent in agents {
+        if !nodes.contains(agent) {
+            nodes.push(*agent);
+        }
+    }
+    let node_of = |agent: u32| match nodes.iter().position(|node| *node == agent) {
+        Some(index) => format!("node {}", index + 1),
+        None => "started again".to_owned(),
+    };
+    // A row for each worker: those of a node one below the other, in the order of the nodes.
+    let mut workers: Vec<(u32, u32)> = noted.iter().map(|note| (note.0, note.1)).collect();
+    workers.sort_unstable_by_key(|&(agent, worker)| {
+        let node = nodes.iter().position(|node| *node == agent);
+        (node.unwrap_or(nodes.len()), worker)
+    });
+    workers.dedup();
+    let row_of = |agent: u32, worker: u32| {
+        let mut of_node = workers.iter().filter(|(other, _)| *other == agent);
+        let is_alone = of_node.clone().count() == 1;
+        let index = of_node.position(|(_, other)| *other == worker).unwrap_or(0);
+        match is_alone {
+            true => node_of(agent),
+            false => format!("{}, worker {index}", node_of(agent)),
+        }
+    };
+    let chart = workers
+        .iter()
+        .fold(Timeline::new(title), |chart, &(agent, worker)| {
+            chart.row(&row_of(agent, worker))
+        });
+    let items = noted.iter().enumerate();
+    let chart = items.fold(chart, |chart, (item, &(agent, worker, begin, end))| {
+        let kind = match nodes.contains(&agent) {
+            true => "run",
+            false => "run by a new process",
+        };
+        let row = row_of(agent, worker);
+        chart.span(&row, kind, &item.to_string(), begin - first, end - first)
+    });
+    chart.figure()
+}
+
 /// When each of two threads had the lock and when it waited for it, for several switch intervals:
 /// the first thread computes, the second answers.
 ///
@@ -285,6 +348,27 @@ mod tests {
         let works = [1e-9, 1e-7, 1e-5, 1e-3];
         let gains = works.map(|work| gain(30e-6, 25e-9, 24.0, 4.0, work));
         assert!(gains.is_sorted() && gains[3] < 4.0, "{gains:?}");
+    }
+
+    #[test]
+    fn a_nodes_workers_have_rows_one_below_the_other() {
+        let ms = Duration::from_millis;
+        let noted = [
+            (9, 90, ms(5), ms(6)),
+            (7, 71, ms(1), ms(3)),
+            (7, 70, ms(2), ms(3)),
+        ];
+        let text = nodes_timeline("t", &[7, 7, 9], &noted).text();
+        let at = |row: &str| {
+            text.find(row)
+                .unwrap_or_else(|| panic!("no {row} in {text}"))
+        };
+        assert!(
+            at("node 1, worker 0") < at("node 1, worker 1")
+                && at("node 1, worker 1") < at("node 2"),
+            "{text}"
+        );
+        assert!(!text.contains("again"), "{text}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod lesson_08;
 mod lesson_09;
 mod lesson_10;
 mod lesson_11;
+mod lesson_12;
 
 use std::any::Any;
 use std::fmt;
@@ -106,6 +107,9 @@ const EXERCISES: &[(&str, Judge)] = &[
     ("10.3", |answer| judge_all(answer, lesson_10::lock_order)),
     ("11.1", |answer| judge_all(answer, lesson_11::chunk_sizes)),
     ("11.2", |answer| judge_all(answer, lesson_11::shares)),
+    ("12.1", |answer| judge_all(answer, lesson_12::nodes_to_use)),
+    ("12.2", |answer| judge(answer, lesson_12::scaled)),
+    ("12.3", |answer| judge_all(answer, lesson_12::choices)),
 ];
 
 type Judge = fn(&dyn Any) -> Finding;
