@@ -1,6 +1,6 @@
 //! Lesson 12: how many nodes, what a function needs there, and which tool does it.
 
-use super::finding::{Finding, NotYet, untouched, word, wrong};
+use super::finding::{Finding, untouched, word, wrong};
 use crate::calls::Called;
 
 /// A call of `nodes_to_use`: items, microseconds of work per item and of a message, workers on a
@@ -248,6 +248,7 @@ pub(crate) fn choices(answers: &[&'static str]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judges::finding::NotYet;
     use crate::judges::finding::tests::said;
 
     #[test]
