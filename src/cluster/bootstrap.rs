@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::VERSION;
 use crate::error::{Error, Result};
 
-/// From a relay to its agent: the first message. What follows is for the station alone.
+/// From a relay to its agent: the first messages. What follows is for the station alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToAgent {
+    /// The first of all, in every version: the [version](super::VERSION) of the owner's library, and
+    /// of [what is said here](PROTOCOL).
+    Hello { library: String, protocol: u32 },
     /// Start the station: a fresh process of this program, in which the library's mark is at `mark`
     /// of `object`, or of the program itself.
     Start {
@@ -21,6 +25,9 @@ pub(crate) enum ToAgent {
     Bytes,
 }
 
+/// Changes whenever one of these messages does, or what carries them.
+pub(crate) const PROTOCOL: u32 = 1;
+
 /// From an agent to its relay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum FromAgent {
@@ -30,6 +37,35 @@ pub(crate) enum FromAgent {
     Missing { path: PathBuf },
     /// There is no station, and why.
     Failed { why: String },
+}
+
+impl ToAgent {
+    /// What this library says first.
+    pub(crate) fn hello() -> ToAgent {
+        ToAgent::Hello {
+            library: VERSION.to_owned(),
+            protocol: PROTOCOL,
+        }
+    }
+
+    /// Checks that the owner's library is this one.
+    ///
+    /// # Errors
+    /// `is_invalid_input()` if it is another, which says what to do.
+    pub(crate) fn check_hello(&self) -> Result<()> {
+        let other = match self {
+            ToAgent::Hello { library, protocol } if library != VERSION || *protocol != PROTOCOL => {
+                format!("{library} (messages {protocol})")
+            }
+            ToAgent::Hello { .. } => return Ok(()),
+            ToAgent::Start { .. } | ToAgent::Bytes => "an earlier version".to_owned(),
+        };
+        Err(Error::invalid_input(format!(
+            "its forklore-node is of forklore {VERSION} (messages {PROTOCOL}), and the program that \
+             needs it of {other}; build forklore-node again from that version (cargo install \
+             --path node)"
+        )))
+    }
 }
 
 /// A program's file, or that of an object with code, by its path and by what is in it.

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl::set_timerslack;
 
 use super::bootstrap::{FromAgent, ObjectFile, ToAgent};
 use crate::error::Result;
@@ -39,9 +40,8 @@ const MAX_QUEUED_BYTES: usize = 8 << 20;
 const SPIN: Duration = Duration::from_micros(50);
 /// How long it sleeps at first, and at most, while something is on its way.
 const NAPS: (Duration, Duration) = (Duration::from_micros(40), Duration::from_millis(1));
-
 /// Within that, it sleeps for a share of the time in which nothing was carried.
-const NAPS_PER_TIME: u32 = 8;
+const NAPS_PER_TIME: u32 = 32;
 /// How long it sleeps while nothing is.
 const ASLEEP: Duration = Duration::from_secs(3600);
 
@@ -108,6 +108,8 @@ fn wait_for_relay(station: &SocketLink, longest: Duration) -> io::Result<()> {
 
 /// Starts the station, and gives the socket that leads to it.
 fn start_station<L: Link>(relay: &mut Talk<L>) -> io::Result<UnixStream> {
+    let hello = receive(relay)?.0.check_hello();
+    hello.map_err(|error| io::Error::other(error.to_string()))?;
     let ToAgent::Start {
         program,
         object,
@@ -185,11 +187,19 @@ fn wait_for_end<L: Link>(relay: &mut Talk<L>) {
     }
 }
 
+/// Has this thread wake when its naps are over, and not up to 50 µs later. Those that it starts
+/// from here on inherit it.
+pub(crate) fn nap_precisely() {
+    // Without it, naps are longer.
+    let _ = set_timerslack(1);
+}
+
 /// How a side sleeps that may: on its socket, and on what else wakes it, no longer than this.
 type Sleep<'s> = dyn FnMut(&SocketLink, Duration) -> io::Result<()> + 's;
 
 /// Carries frames both ways until one side is gone.
 fn carry<L: Link>(socket: &mut SocketLink, mpi: &mut L, sleep: &mut Sleep<'_>) -> io::Result<()> {
+    nap_precisely();
     let mut is_quiet = false;
     let mut moved = Instant::now();
     loop {
@@ -213,11 +223,52 @@ fn carry<L: Link>(socket: &mut SocketLink, mpi: &mut L, sleep: &mut Sleep<'_>) -
             if is_quiet {
                 sleep(socket, Duration::ZERO)?;
             }
-        } else if is_quiet && mpi.n_queued_bytes() == 0 && socket.is_drained() {
+        } else if is_quiet && mpi.n_queued_bytes() == 0 && socket.n_queued_bytes() == 0 {
             sleep(socket, ASLEEP)?;
             (is_quiet, moved) = (false, Instant::now());
         } else if moved.elapsed() > SPIN {
             socket.wait((moved.elapsed() / NAPS_PER_TIME).clamp(NAPS.0, NAPS.1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an agent says to a first message.
+    fn said_to(first: ToAgent) -> FromAgent {
+        let (here, there) = UnixStream::pair().unwrap();
+        let agent = std::thread::spawn(move || run_agent(|| SocketLink::new(there)));
+        let mut talk = Talk::new(SocketLink::new(here).unwrap());
+        talk.send(&first, &[]).unwrap();
+        let said = loop {
+            match talk.receive::<FromAgent>().unwrap() {
+                Some(message) => break message.split().0,
+                None => talk.link().wait(Duration::from_secs(60)),
+            }
+        };
+        drop(talk);
+        assert!(agent.join().unwrap().is_err());
+        said
+    }
+
+    #[test]
+    fn an_agent_of_another_version_says_what_to_do() {
+        let hello = |library: &str, protocol| ToAgent::Hello {
+            library: library.to_owned(),
+            protocol,
+        };
+        for (first, part) in [
+            (hello("9.9.9", 1), "of 9.9.9"),
+            (hello(super::super::VERSION, 99), "(messages 99)"),
+            (ToAgent::Bytes, "of an earlier version"),
+        ] {
+            let FromAgent::Failed { why } = said_to(first) else {
+                panic!("the agent goes on");
+            };
+            assert!(why.contains(part), "{why}");
+            assert!(why.contains("cargo install"), "{why}");
         }
     }
 }

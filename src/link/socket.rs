@@ -1,7 +1,8 @@
 //! A Unix socket as a [`Link`].
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -11,24 +12,25 @@ use nix::sys::signal::SigSet;
 use nix::sys::time::TimeSpec;
 
 use super::{Link, MAX_FRAME};
+use crate::sys::socket;
 
 /// Before each frame: its length.
 const LENGTH_BYTES: usize = size_of::<u32>();
-/// How much is read at once.
-const READ_BYTES: usize = 1 << 18;
+/// How much is read at once, of frames that are not long.
+const READ_BYTES: usize = 1 << 16;
 
 /// One end of a socket; each frame goes behind its length.
 pub(crate) struct SocketLink {
     stream: UnixStream,
-    /// Frames with their lengths; of the first, `n_written` bytes are gone.
     queue: VecDeque<Vec<u8>>,
+    /// Of the first frame and its length, this many bytes are gone.
     n_written: usize,
     n_queued: usize,
-    /// What was read: frames from `start` on.
-    input: Vec<u8>,
-    start: usize,
-    /// What is read at once.
-    buffer: Box<[u8]>,
+    /// What was read at once and not handed out: frames, with their lengths.
+    input: Box<[u8]>,
+    unread: Range<usize>,
+    /// A frame of which some has come, and how long it is: the rest is read to where it stays.
+    coming: Option<(Vec<u8>, usize)>,
     /// The last read has taken all that there was: the next look reads nothing.
     is_dry: bool,
 }
@@ -45,9 +47,9 @@ impl SocketLink {
             queue: VecDeque::new(),
             n_written: 0,
             n_queued: 0,
-            input: Vec::new(),
-            start: 0,
-            buffer: vec![0; READ_BYTES].into(),
+            input: vec![0; READ_BYTES].into(),
+            unread: 0..0,
+            coming: None,
             is_dry: false,
         })
     }
@@ -68,18 +70,17 @@ impl SocketLink {
         );
     }
 
-    /// Whether everything was handed over.
-    pub(crate) fn is_drained(&self) -> bool {
-        self.queue.is_empty()
-    }
-
     fn flush(&mut self) -> io::Result<()> {
         while let Some(frame) = self.queue.front() {
-            match self.stream.write(&frame[self.n_written..]) {
+            let length = (frame.len() as u32).to_le_bytes();
+            let head = &length[self.n_written.min(LENGTH_BYTES)..];
+            let body = &frame[self.n_written.saturating_sub(LENGTH_BYTES)..];
+            let parts = [IoSlice::new(head), IoSlice::new(body)];
+            match socket::send(self.stream.as_fd(), &parts) {
                 Ok(n) => {
                     self.n_written += n;
                     self.n_queued -= n;
-                    if self.n_written == frame.len() {
+                    if self.n_written == LENGTH_BYTES + frame.len() {
                         self.queue.pop_front();
                         self.n_written = 0;
                     }
@@ -92,10 +93,13 @@ impl SocketLink {
         Ok(())
     }
 
-    /// The next whole frame among what was read.
+    /// The next frame, if it has come whole.
     fn next_frame(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let rest = &self.input[self.start..];
-        let Some((length, rest)) = rest.split_first_chunk::<LENGTH_BYTES>() else {
+        if let Some((frame, _)) = self.coming.take_if(|(frame, n)| frame.len() == *n) {
+            return Ok(Some(frame));
+        }
+        let unread = &self.input[self.unread.clone()];
+        let Some((length, rest)) = unread.split_first_chunk::<LENGTH_BYTES>() else {
             return Ok(None);
         };
         let n_bytes = u32::from_le_bytes(*length) as usize;
@@ -103,16 +107,16 @@ impl SocketLink {
             let what = format!("a frame of {n_bytes} bytes has arrived, and none is that long");
             return Err(io::Error::new(ErrorKind::InvalidData, what));
         }
-        let Some(frame) = rest.get(..n_bytes) else {
-            return Ok(None);
-        };
-        let frame = frame.to_vec();
-        self.start += LENGTH_BYTES + n_bytes;
-        if self.start == self.input.len() {
-            self.input.clear();
-            self.start = 0;
+        if let Some(frame) = rest.get(..n_bytes) {
+            let frame = frame.to_vec();
+            self.unread.start += LENGTH_BYTES + n_bytes;
+            return Ok(Some(frame));
         }
-        Ok(Some(frame))
+        let mut frame = Vec::with_capacity(n_bytes);
+        frame.extend_from_slice(rest);
+        self.coming = Some((frame, n_bytes));
+        self.unread = 0..0;
+        Ok(None)
     }
 
     /// Reads what has arrived; false if nothing has.
@@ -120,16 +124,28 @@ impl SocketLink {
         if std::mem::take(&mut self.is_dry) {
             return Ok(false);
         }
-        if self.start > 0 {
-            self.input.drain(..self.start);
-            self.start = 0;
-        }
+        // Less than a length is left.
+        self.input.copy_within(self.unread.clone(), 0);
+        self.unread = 0..self.unread.len();
         loop {
-            match self.stream.read(&mut self.buffer) {
+            let (read, n_wanted) = match &mut self.coming {
+                Some((frame, n_bytes)) => {
+                    let n_wanted = *n_bytes - frame.len();
+                    let read = socket::receive_behind(self.stream.as_fd(), frame, n_wanted);
+                    (read, n_wanted)
+                }
+                None => {
+                    let room = &mut self.input[self.unread.end..];
+                    let n_wanted = room.len();
+                    let read = self.stream.read(room);
+                    self.unread.end += *read.as_ref().unwrap_or(&0);
+                    (read, n_wanted)
+                }
+            };
+            match read {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(n) => {
-                    self.input.extend_from_slice(&self.buffer[..n]);
-                    self.is_dry = n < self.buffer.len();
+                    self.is_dry = n < n_wanted;
                     return Ok(true);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
@@ -141,10 +157,8 @@ impl SocketLink {
 }
 
 impl Link for SocketLink {
-    fn send(&mut self, mut frame: Vec<u8>) -> io::Result<()> {
-        let length = (frame.len() as u32).to_le_bytes();
-        frame.splice(..0, length);
-        self.n_queued += frame.len();
+    fn send(&mut self, frame: Vec<u8>) -> io::Result<()> {
+        self.n_queued += LENGTH_BYTES + frame.len();
         self.queue.push_back(frame);
         self.flush()
     }
@@ -181,6 +195,8 @@ impl From<SocketLink> for OwnedFd {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     fn pair() -> (SocketLink, SocketLink) {

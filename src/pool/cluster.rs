@@ -1,6 +1,6 @@
 //! The same map on many nodes.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cluster::hosts::{self, Host};
-use crate::cluster::mpirun::{Job, Launcher, Network};
+use crate::cluster::mpirun::Network;
 use crate::cpus::cpu_count;
 use crate::error::{Error, Outcome, Result};
 use crate::wire;
@@ -20,12 +20,12 @@ use super::Builder;
 use super::call::run::{self, Call};
 use super::call::shared::Shared;
 use super::map::all_or_panic;
-use super::nodes::{NodePlan, Nodes, Reach};
+use super::nodes::{NodePlan, Nodes, Reach, Reaching, numbered};
 use super::plan::Schedule;
 use super::settings::Settings;
 use super::stats::Stats;
 use super::view::{lazy_view_methods, view_methods};
-use super::workers::nodes::Terms;
+use super::workers::nodes::{Terms, start_of_agents};
 
 /// Workers on several nodes that run functions on arguments, as a [`Pool`](crate::Pool) does on
 /// one.
@@ -131,7 +131,9 @@ impl Cluster {
         run::broadcast(&self.shared, &f)
     }
 
-    /// As [`Pool::stats`](crate::Pool::stats), for the workers of all nodes.
+    /// As [`Pool::stats`](crate::Pool::stats), for the workers of all nodes. What happens to one on
+    /// its node is counted when results come from there. A slot's process is the one that stands in
+    /// for the worker on this machine.
     pub fn stats(&self) -> Stats {
         self.shared.stats()
     }
@@ -257,6 +259,29 @@ impl ClusterBuilder {
         self
     }
 
+    /// As [`Builder::nice`].
+    pub fn nice(mut self, n: i32) -> ClusterBuilder {
+        self.pool = self.pool.nice(n);
+        self
+    }
+
+    /// As [`Builder::environment`]; may be called several times. Workers have the environment of
+    /// their own node beside it.
+    pub fn environment(
+        mut self,
+        name: impl Into<OsString>,
+        value: impl Into<OsString>,
+    ) -> ClusterBuilder {
+        self.pool = self.pool.environment(name, value);
+        self
+    }
+
+    /// As [`Builder::current_dir`]: a folder that this machine and all nodes have.
+    pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> ClusterBuilder {
+        self.pool = self.pool.current_dir(folder);
+        self
+    }
+
     /// Reaches all nodes, and has each start its workers.
     ///
     /// # Errors
@@ -286,9 +311,12 @@ impl ClusterBuilder {
             workers: plan.n_workers,
         };
         let nodes = plans.iter().map(node).collect();
+        let is_remote = |plan: &NodePlan| plan.reach != Reach::Here;
+        let start = plans.iter().any(is_remote).then(start_of_agents);
         let plan = Nodes {
             nodes: plans,
             terms,
+            start: start.transpose()?,
         };
         let n_workers = plan.n_slots();
         let settings = Settings {
@@ -332,86 +360,4 @@ impl ClusterBuilder {
         hosts::refuse_unknown(&hosts)?;
         Ok(hosts)
     }
-}
-
-/// A name that says which of several nodes on one host it is.
-fn numbered(name: &str, hosts: &[Host], index: usize) -> String {
-    let same = |hosts: &[Host]| hosts.iter().filter(|host| host.name == name).count();
-    match same(hosts) {
-        1 => name.to_owned(),
-        _ => format!("{name}#{}", same(&hosts[..index]) + 1),
-    }
-}
-
-/// How the stations of other machines are started, once it was found out.
-#[derive(Default)]
-struct Reaching {
-    found: Option<(Launcher, PathBuf)>,
-}
-
-impl Reaching {
-    /// How a host's station is started.
-    ///
-    /// # Errors
-    /// `is_invalid_input()` if another machine is to be reached and something for it is not
-    /// installed.
-    fn to(&mut self, host: &Host, network: &Network) -> Result<Reach> {
-        if hosts::is_local(&host.name) {
-            return Ok(Reach::Here);
-        }
-        let path = std::env::var_os("PATH");
-        if self.found.is_none() {
-            let program = node_program(path.as_deref())?;
-            self.found = Some((Launcher::find(path.as_deref())?, program));
-        }
-        let Some((launcher, program)) = &self.found else {
-            return Ok(Reach::Here);
-        };
-        let job = Job {
-            host: &host.name,
-            program,
-            relay: &[],
-            agent: &[],
-            exported: &[],
-        };
-        let line = launcher.command_line(&job, network, std::env::vars_os());
-        let mut arguments = vec![launcher.program().as_os_str().to_owned()];
-        arguments.extend(line.arguments);
-        Ok(Reach::By {
-            arguments,
-            environment: line.environment,
-        })
-    }
-}
-
-/// Names `forklore-node`, in place of what `PATH` has.
-const NODE_PROGRAM: &str = "FORKLORE_NODE";
-
-/// The program that carries a cluster's messages over MPI.
-fn node_program(path: Option<&OsStr>) -> Result<PathBuf> {
-    if let Some(program) = std::env::var_os(NODE_PROGRAM) {
-        let program = PathBuf::from(program);
-        return match program.is_absolute() && program.is_file() {
-            true => Ok(program),
-            false => Err(Error::invalid_input(format!(
-                "{NODE_PROGRAM} is {}, which is not the absolute path of a program; give that of \
-                 forklore-node",
-                program.display()
-            ))),
-        };
-    }
-    let mut folders: Vec<PathBuf> = Vec::new();
-    let own = std::env::current_exe().ok();
-    folders.extend(own.and_then(|program| Some(program.parent()?.to_owned())));
-    folders.extend(path.iter().flat_map(std::env::split_paths));
-    let mut programs = folders
-        .into_iter()
-        .map(|folder| folder.join("forklore-node"));
-    programs.find(|program| program.is_absolute() && program.is_file()).ok_or_else(|| {
-        Error::invalid_input(format!(
-            "there is no forklore-node in PATH, which carries a cluster's messages over MPI; build it with \
-             this machine's MPI (cargo install --path node, in forklore's repository), or say where \
-             it is in {NODE_PROGRAM}"
-        ))
-    })
 }

@@ -1,9 +1,15 @@
-//! The nodes of a pool whose workers are on several.
+//! The nodes of a pool whose workers are on several, and how they are reached.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::ops::Range;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::cluster::bootstrap::ToAgent;
+use crate::cluster::hosts::{self, Host};
+use crate::cluster::mpirun::{Job, Launcher, Network};
+use crate::error::{Error, Result};
 
 /// Which nodes there are, and what their pools are like.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +17,9 @@ pub(super) struct Nodes {
     pub(super) nodes: Vec<NodePlan>,
     /// The terms of their pools, encoded: relays only pass them on.
     pub(super) terms: Vec<u8>,
+    /// What agents are to start, if some node is reached by a program. To know a program by what is
+    /// in it takes reading it.
+    pub(super) start: Option<ToAgent>,
 }
 
 /// One node: its name, its slots on the owner's board, and how it is reached.
@@ -51,4 +60,86 @@ impl NodePlan {
     pub(super) fn slots(&self) -> Range<usize> {
         self.first_slot..self.first_slot + self.n_workers
     }
+}
+
+/// A name that says which of several nodes on one host it is.
+pub(super) fn numbered(name: &str, hosts: &[Host], index: usize) -> String {
+    let same = |hosts: &[Host]| hosts.iter().filter(|host| host.name == name).count();
+    match same(hosts) {
+        1 => name.to_owned(),
+        _ => format!("{name}#{}", same(&hosts[..index]) + 1),
+    }
+}
+
+/// How the stations of other machines are started, once it was found out.
+#[derive(Default)]
+pub(super) struct Reaching {
+    found: Option<(Launcher, PathBuf)>,
+}
+
+impl Reaching {
+    /// How a host's station is started.
+    ///
+    /// # Errors
+    /// `is_invalid_input()` if another machine is to be reached and something for it is not
+    /// installed.
+    pub(super) fn to(&mut self, host: &Host, network: &Network) -> Result<Reach> {
+        if hosts::is_local(&host.name) {
+            return Ok(Reach::Here);
+        }
+        let path = std::env::var_os("PATH");
+        if self.found.is_none() {
+            let program = node_program(path.as_deref())?;
+            self.found = Some((Launcher::find(path.as_deref())?, program));
+        }
+        let Some((launcher, program)) = &self.found else {
+            return Ok(Reach::Here);
+        };
+        let job = Job {
+            host: &host.name,
+            program,
+            relay: &[],
+            agent: &[],
+            exported: &[],
+        };
+        let line = launcher.command_line(&job, network, std::env::vars_os());
+        let mut arguments = vec![launcher.program().as_os_str().to_owned()];
+        arguments.extend(line.arguments);
+        Ok(Reach::By {
+            arguments,
+            environment: line.environment,
+        })
+    }
+}
+
+/// Names `forklore-node`, in place of what `PATH` has.
+const NODE_PROGRAM: &str = "FORKLORE_NODE";
+
+/// The program that carries a cluster's messages over MPI.
+fn node_program(path: Option<&OsStr>) -> Result<PathBuf> {
+    if let Some(program) = std::env::var_os(NODE_PROGRAM) {
+        let program = PathBuf::from(program);
+        return match program.is_absolute() && program.is_file() {
+            true => Ok(program),
+            false => Err(Error::invalid_input(format!(
+                "{NODE_PROGRAM} is {}, which is not the absolute path of a program; give that of \
+                 forklore-node",
+                program.display()
+            ))),
+        };
+    }
+    let mut folders: Vec<PathBuf> = Vec::new();
+    let own = std::env::current_exe().ok();
+    folders.extend(own.and_then(|program| Some(program.parent()?.to_owned())));
+    folders.extend(path.iter().flat_map(std::env::split_paths));
+    let mut programs = folders
+        .into_iter()
+        .map(|folder| folder.join("forklore-node"));
+    programs.find(|program| program.is_absolute() && program.is_file()).ok_or_else(|| {
+        Error::invalid_input(format!(
+            "there is no forklore-node in PATH, which carries a cluster's messages over MPI; build it with \
+             this machine's MPI (cargo install --path node, in forklore's repository), or say where \
+             it is in {NODE_PROGRAM}"
+        ))
+    })
 }

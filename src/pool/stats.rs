@@ -89,7 +89,7 @@ impl fmt::Display for Stats {
 #[non_exhaustive]
 pub struct Tally {
     pub(super) pid: Option<i32>,
-    counts: [u64; N_COUNTS],
+    counts: Counts,
 }
 
 impl Tally {
@@ -144,6 +144,16 @@ impl Tally {
 
     fn count(&self, what: Count) -> u64 {
         self.counts[what.index()]
+    }
+
+    /// What has happened beside tasks: what a node's owner cannot count for itself.
+    #[cfg(feature = "cluster")]
+    pub(super) fn beside_tasks(&self) -> Counts {
+        let mut counts = self.counts;
+        for what in [Count::Tasks, Count::Panicked] {
+            counts[what.index()] = 0;
+        }
+        counts
     }
 
     pub(super) fn add(&mut self, what: Count, n: u64) {
@@ -270,6 +280,9 @@ pub(super) enum Count {
 
 const N_COUNTS: usize = 5 + DeathCause::ALL.len();
 
+/// How often each was counted, by [`Count::index`].
+pub(super) type Counts = [u64; N_COUNTS];
+
 impl Count {
     fn index(self) -> usize {
         match self {
@@ -283,8 +296,10 @@ impl Count {
     }
 }
 
-/// A tally that several engines add to: those of a pool's closures.
+/// A tally that several processes or engines write: those of a pool's closures, or a node's relays,
+/// one after the other. Relaxed, because it is only displayed.
 #[derive(Default)]
+#[repr(transparent)]
 pub(super) struct SharedTally([AtomicU64; N_COUNTS]);
 
 impl SharedTally {
@@ -298,6 +313,14 @@ impl SharedTally {
         Tally {
             pid: None,
             counts: std::array::from_fn(|index| self.0[index].load(Ordering::Relaxed)),
+        }
+    }
+
+    /// What was counted on a node since its relay began, beside what was before.
+    #[cfg(feature = "cluster")]
+    pub(super) fn set(&self, before: &Tally, since: &Counts) {
+        for (index, sum) in self.0.iter().enumerate() {
+            sum.store(before.counts[index] + since[index], Ordering::Relaxed);
         }
     }
 

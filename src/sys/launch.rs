@@ -97,14 +97,20 @@ pub(crate) fn forget_launch(variable: &str, object: &Path) {
         if object.as_os_str().is_empty() {
             return;
         }
-        let Some(list) = preload else { return };
-        let rest = list.as_bytes().strip_prefix(object.as_os_str().as_bytes());
-        match rest.map(|rest| rest.strip_prefix(b":").unwrap_or(rest)) {
+        match preload.as_deref().map(behind_first) {
             None => {}
-            Some([]) => std::env::remove_var(PRELOAD),
-            Some(rest) => std::env::set_var(PRELOAD, OsStr::from_bytes(rest)),
+            Some(None) => std::env::remove_var(PRELOAD),
+            Some(Some(rest)) => std::env::set_var(PRELOAD, rest),
         }
     }
+}
+
+/// What follows the first object of the loader's list, which is the one that [`environment`] has
+/// put there: the loader may know it by another path, as in `/proc/self/fd/3`.
+fn behind_first(list: &OsStr) -> Option<&OsStr> {
+    let bytes = list.as_bytes();
+    let end = bytes.iter().position(|&byte| byte == b':')?;
+    Some(OsStr::from_bytes(&bytes[end + 1..]))
 }
 
 /// This process's environment with the variable and the object to load first.
@@ -248,6 +254,13 @@ mod tests {
         assert!(error.to_string().contains("replaced"), "{error}");
         let error = check_is_loaded(Path::new("/a b.so"), address).unwrap_err();
         assert!(error.to_string().contains("blank"), "{error}");
+    }
+
+    #[test]
+    fn the_first_object_goes_off_the_list_whatever_its_path() {
+        let rest = |list: &str| behind_first(OsStr::new(list)).map(OsStr::to_owned);
+        assert_eq!(rest("/proc/self/fd/3"), None);
+        assert_eq!(rest("/a.so:/b.so:/c.so"), Some("/b.so:/c.so".into()));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) mod pthread;
 pub(crate) mod region;
 pub(crate) mod robust;
 pub(crate) mod shortage;
+#[cfg(feature = "cluster")]
+pub(crate) mod socket;
 pub(crate) mod thread;
 mod thread_bound;
 #[cfg(feature = "async")]

@@ -101,7 +101,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// The worker's name: `worker 0`.
+    /// The worker's name: `worker 0`, or `node1: worker 0` on a node of a
+    /// [`Cluster`](crate::Cluster).
     pub fn name(&self) -> &str {
         &self.name
     }

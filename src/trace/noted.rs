@@ -1,6 +1,7 @@
 //! What the workers of a map recorded, and which workers they were. Notes are stored as they arrive
 //! while the map is timed, and sorted on first use.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(crate) struct Noted {
     /// Each with the number of spans noted up to its end.
     visits: Vec<(Visit, usize)>,
     spans: Vec<Span>,
+    /// The nodes of a cluster, each with the `tid` of its workers; none on one machine.
+    nodes: Vec<(u64, String)>,
     workers: OnceLock<Vec<Worker>>,
 }
 
@@ -32,6 +35,23 @@ impl Noted {
     pub(crate) fn add(&mut self, visit: Visit, spans: impl IntoIterator<Item = Span>) {
         self.spans.extend(spans);
         self.visits.push((visit, self.spans.len()));
+    }
+
+    /// Names the nodes that the workers are on, each with the `tid` of its workers.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn are_on_nodes(&mut self, nodes: Vec<(u64, String)>) {
+        self.nodes = nodes;
+    }
+
+    /// The visits, each with its spans, as they came.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn visits(&self) -> impl Iterator<Item = (Visit, &[Span])> {
+        let mut start = 0;
+        self.visits.iter().map(move |&(visit, end)| {
+            let spans = &self.spans[start..end];
+            start = end;
+            (visit, spans)
+        })
     }
 
     /// The workers, each with its spans in chronological order.
@@ -53,9 +73,17 @@ impl Noted {
             workers[index].add(visit, &self.spans[start..end]);
             start = end;
         }
-        workers.sort_by_key(|worker| (worker.pid, worker.tid));
-        for (index, worker) in workers.iter_mut().enumerate() {
-            worker.name = format!("worker {index}");
+        let node_of = |worker: &Worker| self.nodes.iter().position(|node| node.0 == worker.tid);
+        workers.sort_by_key(|worker| (node_of(worker), worker.pid, worker.tid));
+        let mut n_before = HashMap::new();
+        for worker in &mut workers {
+            let node = node_of(worker);
+            let index = n_before.entry(node).or_insert(0);
+            worker.name = match node {
+                Some(node) => format!("{}: worker {index}", self.nodes[node].1),
+                None => format!("worker {index}"),
+            };
+            *index += 1;
             worker.spans.sort_by_key(|span| span.start);
         }
         workers
@@ -139,6 +167,22 @@ mod tests {
         assert_eq!(four.finding, [us(1)..us(3), us(40)..us(41)]);
         assert_eq!((four.arrived, four.left()), (us(1), us(43)));
         assert_eq!((nine.n_items(), nine.left()), (1, us(8)));
+    }
+
+    #[cfg(feature = "cluster")]
+    #[test]
+    fn rows_have_the_names_of_their_nodes() {
+        let on = |tid, pid| Visit {
+            tid,
+            ..visit(pid, 1, 1)
+        };
+        let mut noted = Noted::default();
+        for (tid, pid) in [(2, 7), (0, 8), (0, 9)] {
+            noted.add(on(tid, pid), [span(0, 1, 2)]);
+        }
+        noted.are_on_nodes(vec![(0, "a".to_owned()), (2, "b".to_owned())]);
+        let names: Vec<&str> = noted.workers().iter().map(Worker::name).collect();
+        assert_eq!(names, ["a: worker 0", "a: worker 1", "b: worker 0"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Duration;
 
+use forklore::pool::DeathCause;
 use forklore::{Backend, Cluster, Context, Parallel, Serial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -17,6 +18,8 @@ use crate::support::{
 tests![
     a_cluster_maps_as_one_machine_does,
     all_ways_to_call_a_cluster,
+    a_trace_has_a_row_for_each_worker_of_each_node,
+    a_trace_shows_a_death_on_a_node,
     arguments_and_results_of_all_kinds,
     a_task_that_fails_costs_its_item_and_names_its_node,
     a_lost_node_costs_no_result,
@@ -25,6 +28,7 @@ tests![
     a_closure_with_state_is_told_the_way,
     hosts_that_make_no_cluster,
     a_time_limit_holds_on_each_node,
+    workers_of_all_nodes_have_what_was_asked_for,
     a_parallel_map_has_a_cluster_behind_it,
     random_kills_lose_nothing,
     a_cluster_works_in_a_program_with_threads,
@@ -85,22 +89,72 @@ fn all_ways_to_call_a_cluster() {
         cluster.starmap(|x: u64, y: u64| x * y, [(2, 3), (4, 5)]),
         [6, 20]
     );
-    let nap = |x: u64| {
-        std::thread::sleep(Duration::from_millis(5));
-        x
-    };
-    let traced = cluster.map_traced(nap, 0..40);
-    assert_eq!(traced.value, (0..40).collect::<Vec<_>>());
-    let workers = traced.workers();
-    assert_eq!(workers.len(), 4, "a row for each slot");
-    let spans: Vec<_> = workers.iter().flat_map(|worker| worker.spans()).collect();
-    assert_eq!(spans.iter().map(|span| span.n_items).sum::<usize>(), 40);
-    // A node's two workers may run a slot's tasks side by side.
-    let traced: Duration = spans.iter().map(|span| span.end - span.start).sum();
-    assert!(traced >= 40 * Duration::from_millis(5) / 2, "{traced:?}");
     let pids = cluster.broadcast(std::process::id);
     assert_eq!(pids.iter().collect::<HashSet<_>>().len(), 4);
     assert!(!pids.contains(&std::process::id()));
+}
+
+fn a_trace_has_a_row_for_each_worker_of_each_node() {
+    let cluster = two_nodes();
+    const NAP: Duration = Duration::from_millis(5);
+    let nap = |x: u64| {
+        std::thread::sleep(NAP);
+        (x, std::process::id() as i32)
+    };
+    let traced = cluster.map_traced(nap, 0..40);
+    let workers = traced.workers();
+    let names: Vec<&str> = workers.iter().map(|worker| worker.name()).collect();
+    let expected = [1, 2].map(|node| [0, 1].map(|n| format!("localhost#{node}: worker {n}")));
+    assert_eq!(names, expected.concat());
+    for worker in workers {
+        let spans = worker.spans();
+        for pair in spans.windows(2) {
+            assert!(pair[0].end <= pair[1].start, "{pair:?} of one worker");
+        }
+        for span in spans {
+            assert!(
+                span.end - span.start >= NAP * span.n_items as u32,
+                "{span:?}"
+            );
+            assert!(span.end <= traced.wall(), "{span:?}");
+            for item in span.first_item..span.first_item + span.n_items {
+                assert_eq!(traced.value[item], (item as u64, worker.pid()));
+            }
+        }
+    }
+    let n_items: usize = workers.iter().map(|worker| worker.n_items()).sum();
+    assert_eq!(n_items, traced.value.len());
+    assert!(traced.to_chrome_json().contains("localhost#2: worker 1"));
+}
+
+/// The row of a worker that died ends with its death; the task is tried again by another.
+fn a_trace_shows_a_death_on_a_node() {
+    let cluster = Cluster::builder()
+        .hosts(["localhost:1,localhost:1"])
+        .retries(1)
+        .build()
+        .unwrap();
+    let _quiet = Quiet::new();
+    let was_there = std::env::temp_dir().join(format!("forklore-it-death-{}", std::process::id()));
+    let die_once = |was_there: &String, x: u32| {
+        if x == 5 && std::fs::File::create_new(was_there).is_ok() {
+            std::process::abort();
+        }
+        x
+    };
+    let path = was_there.to_str().unwrap().to_owned();
+    let traced = cluster.map_traced_with(&path, die_once, 0..12);
+    std::fs::remove_file(&was_there).unwrap();
+    assert_eq!(traced.value, (0..12).collect::<Vec<_>>());
+    let spans = traced.workers().iter().flat_map(|worker| worker.spans());
+    let cut_short: Vec<usize> = spans
+        .filter(|span| span.is_cut_short)
+        .map(|span| span.first_item + span.n_items - 1)
+        .collect();
+    assert_eq!(cut_short, [5]);
+    let total = cluster.stats().total();
+    assert_eq!(total.n_deaths_by(DeathCause::Aborted), 1, "{total:?}");
+    assert_eq!((total.n_deaths(), total.n_retries()), (1, 1), "{total:?}");
 }
 
 fn arguments_and_results_of_all_kinds() {
@@ -257,6 +311,36 @@ fn a_time_limit_holds_on_each_node() {
     let error = results[3].as_ref().unwrap_err();
     assert!(error.is_timed_out() && error.node().is_some(), "{error}");
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 5);
+    let total = cluster.stats().total();
+    assert_eq!((total.n_timeouts(), total.n_deaths()), (1, 1), "{total:?}");
+}
+
+fn workers_of_all_nodes_have_what_was_asked_for() {
+    let cluster = Cluster::builder()
+        .hosts(["localhost:1,localhost:1"])
+        .environment("FORKLORE_IT_WORD", "fork")
+        .current_dir("/")
+        .nice(1)
+        .build()
+        .unwrap();
+    let found = cluster.broadcast(|| {
+        let word = std::env::var("FORKLORE_IT_WORD").unwrap_or_default();
+        (word, std::env::current_dir().unwrap())
+    });
+    assert_eq!(
+        found,
+        [
+            ("fork".to_owned(), "/".into()),
+            ("fork".to_owned(), "/".into())
+        ]
+    );
+    let builder = Cluster::builder().hosts(["localhost:1"]);
+    let error = builder.current_dir("/no/such folder").build().unwrap_err();
+    let text = error.to_string();
+    assert!(
+        error.is_invalid_input() && text.contains("/no/such folder"),
+        "{text}"
+    );
 }
 
 fn a_parallel_map_has_a_cluster_behind_it() {

@@ -16,7 +16,7 @@ use super::copied::Copied;
 #[cfg(feature = "async")]
 use super::futures::Polled;
 #[cfg(feature = "cluster")]
-use super::harvest::Harvest;
+use super::harvest::{self, Harvest};
 use super::notes::Notes;
 use super::options::Options;
 use super::shared::{Batch, Load, Shared, State, Watch};
@@ -142,6 +142,11 @@ impl Flight {
                 .map(|(results, _)| results.task_ns)
                 .max()
                 .unwrap_or(0);
+            let mut notes = Notes::by_the_clock();
+            for (part, items) in batch.results() {
+                part.gather(items, batch.deaths(), &mut notes);
+            }
+            harvest.visits = harvest::visits(&notes.noted());
             batch.collect(&mut harvest);
         }
         Some(harvest)
@@ -247,6 +252,10 @@ impl Flight {
         };
         for (part, items) in batch.results() {
             part.gather(items, batch.deaths(), notes);
+        }
+        #[cfg(feature = "cluster")]
+        if let Some(nodes) = &self.shared.settings().nodes {
+            notes.are_of(nodes);
         }
         batch.collect(results);
     }

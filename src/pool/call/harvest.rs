@@ -1,8 +1,11 @@
 //! What has come of a batch, as it is sent on to another process.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Cause, TaskError};
+use crate::trace::{self, Noted, Span};
 
 use super::collate::{Collect, Landed, Visit};
 use super::transport::{CommittedRun, EncodedValues, Items, Values};
@@ -15,6 +18,8 @@ pub(in crate::pool) struct Harvest {
     pub(in crate::pool) values: Vec<u8>,
     /// How long a task took, as far as that was measured; 0 if it was not.
     pub(in crate::pool) task_ns: u64,
+    /// What the workers have noted, by the clock of this machine, if the batch is traced.
+    pub(in crate::pool) visits: Vec<NotedVisit>,
 }
 
 /// Consecutive items, and what has come of them.
@@ -34,6 +39,38 @@ pub(in crate::pool) enum Gathered {
     Encoded { lengths: Vec<u64> },
     /// Why the one task has no result: in which process, and after how many tries.
     Failure { pid: i32, tries: u32, cause: Cause },
+}
+
+/// What one worker has noted of a batch. All times are by the clock of its node, in ns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::pool) struct NotedVisit {
+    pub(in crate::pool) pid: i32,
+    pub(in crate::pool) arrived_ns: u64,
+    pub(in crate::pool) found_ns: u64,
+    pub(in crate::pool) spans: Vec<NotedSpan>,
+}
+
+/// Consecutive tasks that a worker ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::pool) struct NotedSpan {
+    pub(in crate::pool) first: u64,
+    pub(in crate::pool) n_tasks: u64,
+    pub(in crate::pool) began_ns: u64,
+    pub(in crate::pool) ended_ns: u64,
+    pub(in crate::pool) decoding_ns: u64,
+    pub(in crate::pool) encoding_ns: u64,
+    /// Whether the worker died at the last.
+    pub(in crate::pool) is_cut_short: bool,
+}
+
+impl Gathered {
+    /// The lengths of encoded values; none of others.
+    pub(in crate::pool) fn lengths(&self) -> &[u64] {
+        match self {
+            Gathered::Encoded { lengths } => lengths,
+            Gathered::Plain { .. } | Gathered::Failure { .. } => &[],
+        }
+    }
 }
 
 impl Harvest {
@@ -157,4 +194,25 @@ impl Collect for Harvest {
             self.take_error(item, error);
         }
     }
+}
+
+/// What workers have noted, as it is sent on.
+pub(super) fn visits(noted: &Noted) -> Vec<NotedVisit> {
+    let ns = |time: Duration| time.as_nanos() as u64;
+    let span = |span: &Span| NotedSpan {
+        first: span.first_item as u64,
+        n_tasks: span.n_items as u64,
+        began_ns: ns(span.start),
+        ended_ns: ns(span.end),
+        decoding_ns: ns(span.decoding),
+        encoding_ns: ns(span.encoding),
+        is_cut_short: span.is_cut_short,
+    };
+    let visit = |(visit, spans): (trace::Visit, &[Span])| NotedVisit {
+        pid: visit.pid,
+        arrived_ns: ns(visit.arrived),
+        found_ns: ns(visit.found),
+        spans: spans.iter().map(span).collect(),
+    };
+    noted.visits().map(visit).collect()
 }

@@ -6,6 +6,9 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::process_id;
 use crate::trace::{self, Trace, Traced};
 
+#[cfg(feature = "cluster")]
+use crate::pool::nodes::Nodes;
+
 /// The caller's notes about a map; a map that is not traced has empty ones.
 #[derive(Default)]
 pub(in crate::pool) struct Notes(Option<Caller>);
@@ -22,6 +25,29 @@ impl Notes {
         let mut trace = Trace::default();
         trace.caller.pid = process_id() as i32;
         Notes(Some(Caller { began_ns, trace }))
+    }
+
+    /// Takes notes of times as the clock has them, for an owner elsewhere.
+    #[cfg(feature = "cluster")]
+    pub(super) fn by_the_clock() -> Notes {
+        let trace = Trace::default();
+        Notes(Some(Caller { began_ns: 0, trace }))
+    }
+
+    /// What workers have noted.
+    #[cfg(feature = "cluster")]
+    pub(super) fn noted(self) -> trace::Noted {
+        self.0.map(|caller| caller.trace.noted).unwrap_or_default()
+    }
+
+    /// The workers are on several nodes: their rows have the nodes' names.
+    #[cfg(feature = "cluster")]
+    pub(super) fn are_of(&mut self, nodes: &Nodes) {
+        if let Some((_, trace)) = self.trace_mut() {
+            let nodes = nodes.nodes.iter();
+            let names = nodes.map(|node| (node.first_slot as u64, node.name.clone()));
+            trace.noted.are_on_nodes(names.collect());
+        }
     }
 
     pub(super) fn is_on(&self) -> bool {

@@ -26,6 +26,8 @@ use crate::sys::robust::Lifeline;
 use crate::caught::last_panic::LastPanic;
 use crate::pool::call::transport::FUTURES;
 use crate::pool::plan::Schedule;
+#[cfg(feature = "cluster")]
+use crate::pool::stats::SharedTally;
 
 /// The length of the queue; if it is full, the owner waits until the oldest job has ended.
 pub(super) const N_JOBS: usize = 1 << 16;
@@ -55,6 +57,10 @@ pub(in crate::pool) struct Board {
     jobs: [Job; N_JOBS],
     /// For each slot, the messages of its worker's panics.
     pub(in crate::pool) last_panics: [LastPanic; MAX_WORKERS],
+    /// For each slot that stands for a worker on another node, what has happened to that beside its
+    /// tasks. Relays write, the owner reads.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) elsewhere: [SharedTally; MAX_WORKERS],
 }
 
 /// Where threads of the owner sleep until their jobs are done.
@@ -363,7 +369,7 @@ impl Job {
     }
 
     /// Whether the job is traced.
-    pub(super) fn is_traced(&self) -> bool {
+    pub(in crate::pool) fn is_traced(&self) -> bool {
         self.traced.load(Ordering::Relaxed) != 0
     }
 

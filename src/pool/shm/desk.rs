@@ -86,51 +86,47 @@ impl<'a> Desk<'a> {
         })
     }
 
-    /// Marks the desk as that of a worker elsewhere, for which this process stands in.
+    /// The arguments of some tasks from `first` on, of a job whose arguments are plain numbers, and
+    /// whose items are its tasks.
     #[cfg(feature = "cluster")]
-    pub(in crate::pool) fn stand_in_for(&mut self, slot: usize) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.stand_in_for(slot);
+    pub(in crate::pool) fn numbers_of(&self, first: u64, n: u64) -> &[u8] {
+        let stride = self.job.stride.load(Ordering::Relaxed);
+        // SAFETY: the owner wrote a number of this size for each item, and they stay until the job
+        // is collected; what was claimed are items of the job.
+        unsafe {
+            let numbers = self.numbers().add((first * stride) as usize);
+            std::slice::from_raw_parts(numbers, (n * stride) as usize)
         }
     }
 
-    /// Commits plain numbers of `stride` bytes that another node computed, for tasks from `first`
-    /// on, which were sent at `sent_ns`.
+    /// The tasks run elsewhere, and are noted there.
     #[cfg(feature = "cluster")]
-    pub(in crate::pool) fn put_plain(
-        &mut self,
-        (first, sent_ns): (u64, u64),
-        stride: usize,
-        numbers: &[u8],
-    ) {
-        let n_at_once = if self.claims_singly {
-            1
-        } else {
-            numbers.len() / stride.max(1)
-        };
-        let mut task = first;
-        for part in numbers.chunks(n_at_once.max(1) * stride.max(1)) {
-            let n_tasks = (part.len() / stride) as u64;
-            self.begin_elsewhere((task, sent_ns), n_tasks, stride);
-            let Outputs { first, n_committed } = self.outputs();
-            // SAFETY: the run was begun with room for this many numbers.
-            unsafe { std::ptr::copy_nonoverlapping(part.as_ptr(), first, part.len()) };
-            let n_before = n_committed.load(Ordering::Relaxed);
-            n_committed.store(n_before + n_tasks, Ordering::Release);
-            self.end_elsewhere(n_tasks);
-            task += n_tasks;
-        }
+    pub(in crate::pool) fn notes_nothing(&mut self) {
+        self.recorder = None;
+    }
+
+    /// Commits plain numbers of `stride` bytes that another node computed, for tasks from `first`
+    /// on.
+    #[cfg(feature = "cluster")]
+    pub(in crate::pool) fn put_plain(&mut self, first: u64, stride: usize, numbers: &[u8]) {
+        let n_tasks = (numbers.len() / stride.max(1)) as u64;
+        self.begin_elsewhere(first, n_tasks, stride);
+        let Outputs { first, n_committed } = self.outputs();
+        // SAFETY: the run was begun with room for this many numbers.
+        unsafe { std::ptr::copy_nonoverlapping(numbers.as_ptr(), first, numbers.len()) };
+        n_committed.store(n_tasks, Ordering::Release);
+        self.end(n_tasks);
     }
 
     /// Commits values that were encoded elsewhere.
     #[cfg(feature = "cluster")]
     pub(in crate::pool) fn put_encoded<'v>(
         &mut self,
-        (first, sent_ns): (u64, u64),
+        first: u64,
         values: impl ExactSizeIterator<Item = &'v [u8]>,
     ) {
         let n_tasks = values.len() as u64;
-        self.begin_elsewhere((first, sent_ns), n_tasks, 0);
+        self.begin_elsewhere(first, n_tasks, 0);
         for value in values {
             let put = &mut |sink: &mut dyn Sink| {
                 sink.put(value);
@@ -140,31 +136,23 @@ impl<'a> Desk<'a> {
                 self.end_without_room();
             }
         }
-        self.end_elsewhere(n_tasks);
+        self.end(n_tasks);
     }
 
     /// Commits why a task that was sent elsewhere has no result.
     #[cfg(feature = "cluster")]
-    pub(in crate::pool) fn put_failure(&mut self, (task, sent_ns): (u64, u64), cause: &Cause) {
-        self.begin_elsewhere((task, sent_ns), 1, 0);
+    pub(in crate::pool) fn put_failure(&mut self, task: u64, cause: &Cause) {
+        self.begin_elsewhere(task, 1, 0);
         self.fail(task, cause);
-        self.end_elsewhere(1);
+        self.end(1);
     }
 
     /// Begins a run whose tasks were sent to another node earlier.
     #[cfg(feature = "cluster")]
-    fn begin_elsewhere(&mut self, (first, sent_ns): (u64, u64), n_tasks: u64, stride: usize) {
-        self.begin(first, n_tasks, stride);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.began_at(sent_ns);
+    fn begin_elsewhere(&mut self, first: u64, n_tasks: u64, stride: usize) {
+        if self.lane.begin(first, n_tasks, stride).is_err() {
+            self.end_without_room();
         }
-    }
-
-    /// Ends a run, without timing it: the time in this process says nothing about its tasks.
-    #[cfg(feature = "cluster")]
-    fn end_elsewhere(&mut self, n_run: u64) {
-        self.timed_since = None;
-        self.end(n_run);
     }
 
     /// Ends the process: without memory, it can report only through this one word. The owner sees

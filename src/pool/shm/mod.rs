@@ -13,7 +13,7 @@ pub(super) mod function;
 mod growing;
 pub(super) mod lane;
 pub(super) mod record;
-mod recorder;
+pub(super) mod recorder;
 pub(super) mod results;
 pub(super) mod sleep;
 pub(super) mod spin;

@@ -25,6 +25,8 @@ use crate::trace::{Span, Visit};
 
 use super::board::Job;
 use super::growing::block_bytes;
+#[cfg(feature = "cluster")]
+use crate::pool::call::harvest::NotedSpan;
 use crate::pool::call::notes::Notes;
 use crate::pool::call::transport::{Death, Items};
 
@@ -58,6 +60,9 @@ struct Run {
     ended_ns: AtomicU64,
     decoding_ns: AtomicU64,
     encoding_ns: AtomicU64,
+    /// Not zero if the worker died at the last of these tasks, on another node: the owner finds out
+    /// for itself of those on this one.
+    is_cut_short: AtomicU64,
 }
 
 const HEAD_BYTES: u64 = size_of::<Head>() as u64;
@@ -74,15 +79,12 @@ pub(super) struct Recorder<'a> {
     job: &'a Job,
     block: Offset,
     n_runs: u64,
-    tid: u64,
     /// Set when there is no memory for more notes; the worker then stops taking notes.
     is_full: bool,
     arrived_ns: u64,
     found_ns: u64,
     /// When the current run started, and with which task.
     began_ns: u64,
-    /// When the last run ended.
-    ended_ns: u64,
     first: u64,
     /// How many values pass before the next timed one; 0 while one is being timed.
     n_to_pass: Cell<u64>,
@@ -104,12 +106,10 @@ impl<'a> Recorder<'a> {
             job,
             block: 0,
             n_runs: 0,
-            tid: u64::from(process_id()),
             is_full: false,
             arrived_ns: monotonic_ns(),
             found_ns: 0,
             began_ns: 0,
-            ended_ns: 0,
             first: 0,
             n_to_pass: Cell::new(0),
             turn_ns: 0,
@@ -142,19 +142,6 @@ impl<'a> Recorder<'a> {
         self.decoding_ns.set(0);
         self.encoding_ns = 0;
         self.n_timed = 0;
-    }
-
-    /// Attributes the notes to a worker that this process stands in for.
-    #[cfg(feature = "cluster")]
-    pub(super) fn stand_in_for(&mut self, slot: usize) {
-        self.tid = slot as u64;
-    }
-
-    /// Moves the start of this run back to when it started elsewhere, but not before the end of the
-    /// last one.
-    #[cfg(feature = "cluster")]
-    pub(super) fn began_at(&mut self, began_ns: u64) {
-        self.began_ns = began_ns.max(self.ended_ns);
     }
 
     /// Notes that an argument was decoded.
@@ -194,7 +181,6 @@ impl<'a> Recorder<'a> {
     /// Notes the end of the run.
     pub(in crate::pool) fn end(&mut self, n_values: u64) {
         let ended_ns = monotonic_ns();
-        self.ended_ns = ended_ns;
         if self.is_full {
             return;
         }
@@ -212,6 +198,7 @@ impl<'a> Recorder<'a> {
         let encoding_ns = in_all(self.encoding_ns).min(spent_ns - decoding_ns);
         run.decoding_ns.store(decoding_ns, Ordering::Relaxed);
         run.encoding_ns.store(encoding_ns, Ordering::Relaxed);
+        run.is_cut_short.store(0, Ordering::Relaxed);
         self.n_runs += 1;
         self.head().n_runs.store(self.n_runs, Ordering::Release);
     }
@@ -228,7 +215,7 @@ impl<'a> Recorder<'a> {
         self.n_runs = 0;
         let head = self.head();
         head.pid.store(u64::from(process_id()), Ordering::Relaxed);
-        head.tid.store(self.tid, Ordering::Relaxed);
+        head.tid.store(u64::from(process_id()), Ordering::Relaxed);
         head.arrived_ns.store(self.arrived_ns, Ordering::Relaxed);
         head.found_ns.store(self.found_ns, Ordering::Relaxed);
         head.n_runs.store(0, Ordering::Relaxed);
@@ -249,6 +236,50 @@ impl<'a> Recorder<'a> {
 /// How many values to pass after one that took `took_ns`, so that timing stays within its share.
 fn n_worth_passing(took_ns: u64) -> u64 {
     TIMING_NS * TIMING_SHARE / took_ns.max(1)
+}
+
+/// A worker on another node, and when it came and had found the function, by this machine's clock.
+#[cfg(feature = "cluster")]
+pub(in crate::pool) struct Elsewhere {
+    pub(in crate::pool) pid: i32,
+    /// Which node.
+    pub(in crate::pool) tid: u64,
+    pub(in crate::pool) arrived_ns: u64,
+    pub(in crate::pool) found_ns: u64,
+}
+
+/// Notes what a worker on another node has noted; spans count a job's tasks, and their times are
+/// those of this machine's clock. Nothing, if there is no memory for it.
+#[cfg(feature = "cluster")]
+pub(in crate::pool) fn note_elsewhere(
+    heap: &Heap,
+    job: &Job,
+    worker: &Elsewhere,
+    spans: &[NotedSpan],
+) {
+    let bytes = HEAD_BYTES + spans.len() as u64 * RUN_BYTES;
+    let Ok(block) = heap.take(bytes as usize) else {
+        return;
+    };
+    for (index, span) in (0..).zip(spans) {
+        let run = run(heap, block, index);
+        run.first.store(span.first, Ordering::Relaxed);
+        run.n_values.store(span.n_tasks, Ordering::Relaxed);
+        run.began_ns.store(span.began_ns, Ordering::Relaxed);
+        run.ended_ns.store(span.ended_ns, Ordering::Relaxed);
+        run.decoding_ns.store(span.decoding_ns, Ordering::Relaxed);
+        run.encoding_ns.store(span.encoding_ns, Ordering::Relaxed);
+        let is_cut_short = u64::from(span.is_cut_short);
+        run.is_cut_short.store(is_cut_short, Ordering::Relaxed);
+    }
+    let head = head(heap, block);
+    head.pid.store(worker.pid as u64, Ordering::Relaxed);
+    head.tid.store(worker.tid, Ordering::Relaxed);
+    head.arrived_ns.store(worker.arrived_ns, Ordering::Relaxed);
+    head.found_ns.store(worker.found_ns, Ordering::Relaxed);
+    head.open_ns.store(0, Ordering::Relaxed);
+    head.n_runs.store(spans.len() as u64, Ordering::Release);
+    job.push_record(block, &head.next);
 }
 
 fn head(heap: &Heap, block: Offset) -> &Head {
@@ -340,7 +371,7 @@ impl Block<'_> {
                 end: self.since(word(&run.ended_ns)),
                 decoding: Duration::from_nanos(word(&run.decoding_ns)),
                 encoding: Duration::from_nanos(word(&run.encoding_ns)),
-                is_cut_short: false,
+                is_cut_short: word(&run.is_cut_short) != 0,
             }
         })
     }

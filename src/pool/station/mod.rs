@@ -23,6 +23,7 @@ use crate::error::{Cause, Error, Result};
 use crate::link::{SocketLink, Talk};
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::child::{self, Branch};
+use crate::sys::clock::monotonic_ns;
 use crate::sys::descriptor;
 use crate::sys::launch::forget_launch;
 use crate::sys::letter::Letter;
@@ -39,9 +40,10 @@ use super::context::{ContextMemory, Source, Written};
 use super::plan::Schedule;
 use super::settings::{Settings, StartMethod};
 use super::shm::args::{Arguments, Layout};
+use super::stats::{Counts, Stats, Tally};
 use super::workers::entry;
 use super::workers::nodes::Terms;
-use super::workers::nodes::message::{Args, Block, ToRelay, ToStation};
+use super::workers::nodes::message::{Args, Block, Results, ToRelay, ToStation};
 
 /// What the loader runs before `main`, also in every process that is no station.
 #[used]
@@ -71,6 +73,7 @@ extern "C" fn enter() {
             objects: Objects::default(),
             contexts: HashMap::new(),
             open: Vec::new(),
+            counts: Vec::new(),
         };
         // However the link ends, nothing is left to do.
         let _ = station.serve();
@@ -110,12 +113,15 @@ struct Station {
     objects: Objects,
     contexts: HashMap<(u64, u64), Result<Arc<Written>, Arc<Error>>>,
     open: Vec<Underway>,
+    /// What has happened to each worker beside its tasks, as the relay knows it.
+    counts: Vec<Counts>,
 }
 
 /// A block whose tasks run.
 struct Underway {
     block: u64,
     n_tasks: u64,
+    received_ns: u64,
     flight: Result<Flight, Arc<Error>>,
 }
 
@@ -152,8 +158,10 @@ impl Station {
                         None
                     }
                     ToStation::Block(ref block) => {
+                        let received_ns = monotonic_ns();
                         let flight = self.launch(block, payload);
                         self.open.push(Underway {
+                            received_ns,
                             block: block.block,
                             n_tasks: block.n_tasks,
                             flight,
@@ -248,6 +256,7 @@ impl Station {
             args: Arguments::copied(&pool.heap()?, layout, payload)?,
             n_items: block.n_tasks as usize,
             context,
+            traced: block.is_traced,
             ..Load::default()
         };
         let options = Options {
@@ -262,6 +271,19 @@ impl Station {
             options,
             block.only_worker,
         )?)
+    }
+
+    /// What has happened to each worker beside its tasks; nothing if the relay knows that.
+    fn new_counts(&mut self) -> Vec<Counts> {
+        let stats = self.pool.as_ref().map(|pool| pool.stats());
+        let workers = stats.iter().flat_map(Stats::workers);
+        let counts: Vec<Counts> = workers.map(Tally::beside_tasks).collect();
+        let has_changed = counts != self.counts && counts.iter().flatten().any(|&n| n > 0);
+        if !has_changed {
+            return Vec::new();
+        }
+        self.counts.clone_from(&counts);
+        counts
     }
 
     /// Sends the results of blocks whose tasks have ended.
@@ -280,11 +302,15 @@ impl Station {
                 index += 1;
                 continue;
             };
-            let results = ToRelay::Results {
+            let results = ToRelay::Results(Results {
                 block: underway.block,
                 task_ns: harvest.task_ns,
                 runs: harvest.runs,
-            };
+                received_ns: underway.received_ns,
+                visits: harvest.visits,
+                counts: self.new_counts(),
+                sent_ns: monotonic_ns(),
+            });
             self.open.swap_remove(index);
             self.talk.send(&results, &[&harvest.values])?;
             has_sent = true;

@@ -26,6 +26,10 @@ impl Crew {
         let tally = |slot| {
             let mut tally = self.noted(slot);
             tally += self.counted_now(slot);
+            #[cfg(feature = "cluster")]
+            {
+                tally += Board::of(&self.heap).elsewhere[slot].get();
+            }
             tally.pid = self.pids.get(slot).copied().flatten();
             tally
         };

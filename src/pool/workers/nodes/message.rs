@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pool::call::harvest::Run;
+use crate::pool::call::harvest::{NotedVisit, Run};
+use crate::pool::stats::Counts;
 
 /// From the relay. What a message's payload is, if it has one, stands behind each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +48,8 @@ pub(in crate::pool) struct Block {
     /// The worker that alone may run them, counted from the node's first.
     pub(in crate::pool) only_worker: Option<usize>,
     pub(in crate::pool) time_limit: Option<Duration>,
+    /// Whether workers note what happens when.
+    pub(in crate::pool) is_traced: bool,
 }
 
 /// How arguments lie in a payload.
@@ -66,12 +69,24 @@ pub(in crate::pool) enum ToRelay {
     /// There is no pool, and never will be.
     Failed { why: String },
     /// What became of a block's tasks. Payload: the values of the runs, one behind the other.
-    Results {
-        block: u64,
-        /// How long a task took, in ns, as far as that was measured; 0 if it was not.
-        task_ns: u64,
-        runs: Vec<Run>,
-    },
+    Results(Results),
     /// I am.
     Pong,
+}
+
+/// What became of a block's tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::pool) struct Results {
+    pub(in crate::pool) block: u64,
+    /// How long a task took, in ns, as far as that was measured; 0 if it was not.
+    pub(in crate::pool) task_ns: u64,
+    pub(in crate::pool) runs: Vec<Run>,
+    /// When the block had come, and when this was sent, by the station's clock.
+    pub(in crate::pool) received_ns: u64,
+    pub(in crate::pool) sent_ns: u64,
+    /// What workers have noted, if the block is traced.
+    pub(in crate::pool) visits: Vec<NotedVisit>,
+    /// What has happened to each worker beside its tasks, since the station began; empty if nothing
+    /// has since the last results.
+    pub(in crate::pool) counts: Vec<Counts>,
 }

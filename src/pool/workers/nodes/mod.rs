@@ -10,6 +10,7 @@
 //! with a pool of its own. So all that a map does about schedules, deaths and retries is done where
 //! it is done on one machine, and a node that is lost is a relay that dies.
 
+mod clock;
 pub(in crate::pool) mod message;
 mod reach;
 pub(super) mod relay;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::conditions::Conditions;
 use crate::pool::settings::Settings;
+pub(in crate::pool) use reach::start_of_agents;
 
 /// What a station's pool is like.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -64,6 +64,7 @@ struct Output {
 /// Why there is no station, as the end of a sentence about the node.
 pub(super) fn reach(
     reach: &Reach,
+    start: Option<&ToAgent>,
     is_over: &dyn Fn() -> bool,
 ) -> Result<(Reached, SocketLink), String> {
     match reach {
@@ -83,7 +84,7 @@ pub(super) fn reach(
                 .map_err(|error| format!("cannot be reached: {name} does not start: {error}"))?;
             let reached = Reached::by(name, child);
             let link = listener.accept(&reached, is_over)?;
-            let link = start_station(link, &reached, is_over)?;
+            let link = start_station((link, start), &reached, is_over)?;
             reached.begin_to_pass_on();
             Ok((reached, link))
         }
@@ -102,30 +103,39 @@ fn reach_here() -> Result<(Reached, SocketLink), String> {
     Ok((reached, link))
 }
 
+/// What an agent is to start.
+///
+/// # Errors
+/// `is_os()` if no process can be started that would be a station.
+pub(in crate::pool) fn start_of_agents() -> Result<ToAgent, Error> {
+    let (mark, object) = entry::check_can_launch()?;
+    let object = match object.as_os_str().is_empty() {
+        true => None,
+        false => Some(ObjectFile::of_object(&object)?),
+    };
+    Ok(ToAgent::Start {
+        program: ObjectFile::of_program()?,
+        object,
+        mark,
+    })
+}
+
 /// Has the agent start the station.
 fn start_station(
-    link: SocketLink,
+    (link, start): (SocketLink, Option<&ToAgent>),
     reached: &Reached,
     is_over: &dyn Fn() -> bool,
 ) -> Result<SocketLink, String> {
-    let fail = |error: Error| format!("has no station: {error}");
-    let (mark, object) = entry::check_can_launch().map_err(fail)?;
-    let program = ObjectFile::of_program().map_err(fail)?;
-    let object = match object.as_os_str().is_empty() {
-        true => None,
-        false => Some(ObjectFile::of_object(&object).map_err(fail)?),
-    };
-    let start = ToAgent::Start {
-        program: program.clone(),
-        object,
-        mark,
+    let Some(start @ ToAgent::Start { program, .. }) = start else {
+        return Err("has no station: it is not known what to start there".to_owned());
     };
     let mut talk = Talk::new(link);
     let lost = |error: std::io::Error| match reached.ends_soon() {
         true => reached.how_it_ended(),
         false => format!("is lost: {error}"),
     };
-    talk.send(&start, &[]).map_err(lost)?;
+    talk.send(&ToAgent::hello(), &[]).map_err(lost)?;
+    talk.send(start, &[]).map_err(lost)?;
     let deadline = Instant::now() + REACHED_WITHIN;
     loop {
         match talk

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::cluster::node::nap_precisely;
 use crate::link::{Link, Payload, SocketLink, Talk};
 use crate::shared::heap::{Heap, Offset};
 use crate::symbol::Symbol;
@@ -11,13 +12,15 @@ use crate::sys::atomic::Ordering;
 use crate::sys::child;
 use crate::wire;
 
+use super::clock::Clock;
 use super::message::{Code, ToRelay, ToStation};
 use super::reach::{Reached, reach};
-use super::seat::{Claimed, Parcel, Seat};
+use super::seat::{Claimed, Paces, Parcel, Seat};
 use crate::pool::call::transport::ContextId;
 use crate::pool::nodes::{NodePlan, Nodes, Reach};
 use crate::pool::shm::base::Base;
 use crate::pool::shm::{contexts, record, sleep};
+use crate::pool::stats::{Counts, SharedTally, Tally};
 use crate::pool::workers::worker::{Duty, NODE_LOST};
 
 /// A station that was silent for this long is asked whether it is there.
@@ -97,6 +100,18 @@ impl<'a> Seats<'a> {
         self.seats.iter().filter(|seat| seat.is_taken())
     }
 
+    /// What has happened to the node's workers beside their tasks.
+    fn tallies(&self) -> impl Iterator<Item = &SharedTally> {
+        self.base.board().elsewhere[self.node.slots()].iter()
+    }
+
+    /// Notes what has happened to them since their station began.
+    fn count(&self, before: &[Tally], since: &[Counts]) {
+        for ((tally, before), since) in self.tallies().zip(before).zip(since) {
+            tally.set(before, since);
+        }
+    }
+
     /// Whether the owner is gone, or will have nothing to do.
     fn are_needless(&self) -> bool {
         let board = self.base.board();
@@ -133,6 +148,10 @@ struct Relay<'a> {
     /// The blocks that are on their way.
     open: HashMap<u64, Claimed>,
     n_blocks: u64,
+    paces: Paces,
+    clock: Clock,
+    /// What had happened to the node's workers before this relay began.
+    before: Vec<Tally>,
     /// The functions, objects and contexts that the station has.
     functions: HashSet<Offset>,
     objects: HashSet<(PathBuf, [u64; 5])>,
@@ -151,17 +170,22 @@ impl<'a> Relay<'a> {
         nodes: &Nodes,
         seats: Seats<'a>,
     ) -> Result<Relay<'a>, (Seats<'a>, String)> {
-        let (reached, link) = match reach(&node.reach, &|| seats.are_needless()) {
-            Ok(reached) => reached,
-            Err(_) if seats.are_needless() => seats.retire(),
-            Err(why) => return Err((seats, why)),
-        };
+        let (reached, link) =
+            match reach(&node.reach, nodes.start.as_ref(), &|| seats.are_needless()) {
+                Ok(reached) => reached,
+                Err(_) if seats.are_needless() => seats.retire(),
+                Err(why) => return Err((seats, why)),
+            };
+        let before = seats.tallies().map(SharedTally::get).collect();
         let mut relay = Relay {
             seats,
+            before,
             talk: Talk::new(link),
             reached,
             open: HashMap::new(),
             n_blocks: 0,
+            paces: Paces::default(),
+            clock: Clock::of_node(node.reach == Reach::Here),
             functions: HashSet::new(),
             objects: HashSet::new(),
             contexts: HashSet::new(),
@@ -202,6 +226,7 @@ impl<'a> Relay<'a> {
 
     /// Serves the owner's board until it is closed.
     fn work(&mut self) -> Result<(), String> {
+        nap_precisely();
         let mut nap = NAPS.0;
         loop {
             let mut did_any = self.receive_all()?;
@@ -221,20 +246,19 @@ impl<'a> Relay<'a> {
         let mut did_any = false;
         while let Some((message, values)) = self.receive()? {
             did_any = true;
-            let ToRelay::Results {
-                block,
-                task_ns,
-                runs,
-            } = message
-            else {
+            let ToRelay::Results(results) = message else {
                 continue;
             };
-            let Some(claimed) = self.open.remove(&block) else {
+            let Some(claimed) = self.open.remove(&results.block) else {
                 return Err("has sent results that were not asked for".to_owned());
             };
-            let node = &self.seats.node.name;
+            let there = (results.received_ns, results.sent_ns);
+            self.clock.note(claimed.sent_ns, there);
+            self.seats.count(&self.before, &results.counts);
+            let about_node = (&mut self.paces, &self.clock);
             let seat = &mut self.seats.seats[claimed.seat];
-            seat.commit(&claimed, (runs, &values), task_ns, node);
+            let node = self.seats.node;
+            seat.commit(&claimed, (&results, &values), node, about_node);
         }
         Ok(did_any)
     }
@@ -246,7 +270,7 @@ impl<'a> Relay<'a> {
             while self.seats.seats[index].is_taken()
                 && self.talk.link().n_queued_bytes() < MAX_QUEUED_BYTES
             {
-                let did_advance = self.seats.seats[index].advance();
+                let did_advance = self.seats.seats[index].advance(&self.paces);
                 let did_send = self.send_next(index)?;
                 did_any |= did_advance || did_send;
                 if !(did_advance || did_send) {
@@ -312,7 +336,7 @@ impl<'a> Relay<'a> {
     /// Sleeps until there is something to do, and says how long to sleep next.
     fn rest(&mut self, nap: Duration) -> Result<Duration, String> {
         self.reached.pass_on_output();
-        if self.open.is_empty() && self.talk.link().is_drained() {
+        if self.open.is_empty() && self.talk.link().n_queued_bytes() == 0 {
             self.forget_dead_contexts()?;
             self.sleep()?;
             return Ok(NAPS.0);

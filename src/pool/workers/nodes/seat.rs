@@ -1,19 +1,23 @@
 //! A slot of the owner's board that a relay holds for a worker on its node.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::error::Cause;
-use crate::shared::heap::Offset;
+use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::monotonic_ns;
 
-use super::message::{Args, Block};
-use crate::pool::call::harvest::{Gathered, Run};
+use super::clock::Clock;
+use super::message::{Args, Block, Results};
+use crate::pool::call::harvest::{Gathered, NotedSpan, NotedVisit};
 use crate::pool::call::transport::{ContextId, Port};
+use crate::pool::nodes::NodePlan;
 use crate::pool::shm::base::Base;
 use crate::pool::shm::board::{Job, Slot};
 use crate::pool::shm::desk::Desk;
+use crate::pool::shm::recorder::{self, Elsewhere};
 
 /// A block is to take this long: more than what a message costs, and less than a learner notices.
 const WORTH: Duration = Duration::from_millis(1);
@@ -35,23 +39,28 @@ pub(super) struct Seat<'a> {
 /// A seat's part in a job.
 struct Stay<'a> {
     id: u64,
+    heap: &'a Heap,
     job: &'a Job,
     desk: Desk<'a>,
     /// How many tasks have their results.
     n_done: u64,
     /// How many blocks are on their way.
     n_open: usize,
-    /// How many tasks the next block is to have at least, if there are as many.
-    n_wanted: u64,
-    /// Whether tasks take little time.
-    is_quick: bool,
+    /// How long a task takes, in ns, as far as is known; 0 while that is nothing.
+    task_ns: u64,
+    /// How many tasks the next block has at most.
+    n_most: u64,
 }
+
+/// How long tasks took that are known by their functions, in ns.
+#[derive(Default)]
+pub(super) struct Paces(HashMap<Offset, u64>);
 
 /// The tasks of a block, as they were claimed: ranges, one behind the other.
 pub(super) struct Claimed {
     pub(super) seat: usize,
     /// When they were sent.
-    sent_ns: u64,
+    pub(super) sent_ns: u64,
     ranges: Vec<(u64, u64)>,
 }
 
@@ -100,7 +109,7 @@ impl<'a> Seat<'a> {
     }
 
     /// Comes to its next job, or leaves the one that it is at; false if neither was to be done.
-    pub(super) fn advance(&mut self) -> bool {
+    pub(super) fn advance(&mut self, paces: &Paces) -> bool {
         let board = self.base.board();
         if let Some(stay) = self.stay.take_if(|stay| stay.is_over()) {
             self.base.leave(self.slot, stay.id, stay.n_done);
@@ -113,15 +122,16 @@ impl<'a> Seat<'a> {
         let job = board.job(id);
         let last_panic = &board.last_panics[self.slot_index];
         let mut desk = Desk::new(self.base.heap, job, (self.slot, last_panic), u64::MAX);
-        desk.stand_in_for(self.slot_index);
+        desk.notes_nothing();
         let stay = Stay {
             id,
+            heap: self.base.heap,
             job,
             desk,
             n_done: 0,
             n_open: 0,
-            n_wanted: 1,
-            is_quick: true,
+            task_ns: paces.of(job),
+            n_most: u64::MAX,
         };
         match job.is_for(self.slot_index) && !job.is_exhausted() {
             true => self.stay = Some(stay),
@@ -134,7 +144,7 @@ impl<'a> Seat<'a> {
     pub(super) fn claim(&mut self, block: u64) -> Option<Parcel<'_>> {
         let index = self.index;
         let stay = self.stay.as_mut()?;
-        if stay.n_open > usize::from(stay.is_quick) {
+        if stay.n_open > usize::from(stay.is_quick()) {
             return None;
         }
         let ranges = stay.claim_ranges();
@@ -160,6 +170,7 @@ impl<'a> Seat<'a> {
                 args,
                 only_worker: stay.job.is_for_one().then_some(index),
                 time_limit: (time_limit_ns > 0).then(|| Duration::from_nanos(time_limit_ns)),
+                is_traced: stay.job.is_traced(),
             },
             arguments,
             claimed: Claimed {
@@ -176,19 +187,25 @@ impl<'a> Seat<'a> {
     pub(super) fn commit(
         &mut self,
         claimed: &Claimed,
-        (runs, values): (Vec<Run>, &[u8]),
-        task_ns: u64,
-        node: &str,
+        (results, values): (&Results, &[u8]),
+        node: &NodePlan,
+        (paces, clock): (&mut Paces, &Clock),
     ) {
         let Some(stay) = &mut self.stay else { return };
         stay.n_open -= 1;
         let n_tasks = claimed.n_tasks();
-        let mut values = values;
-        for run in runs {
-            stay.put(claimed, run, &mut values, node);
+        let mut values = Values(values);
+        for visit in &results.visits {
+            stay.note(claimed, visit, node.first_slot, clock);
+        }
+        for run in &results.runs {
+            let mut lengths = run.values.lengths().iter();
+            for tasks in claimed.tasks(run.first, run.n_tasks) {
+                stay.put(tasks, &run.values, &mut lengths, &mut values, &node.name);
+            }
         }
         stay.n_done += n_tasks;
-        stay.pace(n_tasks, task_ns);
+        stay.pace(n_tasks, results.task_ns, paces);
         // A relay that is lost from here on was running none of these.
         self.slot.run.store(0, Ordering::Release);
     }
@@ -201,8 +218,8 @@ impl<'a> Stay<'a> {
 
     fn claim_ranges(&mut self) -> Vec<(u64, u64)> {
         let mut ranges = Vec::new();
-        let mut n_claimed = 0;
-        while n_claimed < self.n_wanted
+        let (mut n_claimed, n_wanted) = (0, self.n_wanted());
+        while n_claimed < n_wanted
             && let Some((first, end)) = self.desk.claim()
         {
             n_claimed += end - first;
@@ -216,11 +233,14 @@ impl<'a> Stay<'a> {
 
     /// Those of some tasks whose argument was encoded; the others have failed.
     fn fail_unencoded(&mut self, ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+        if self.stride() > 0 {
+            return ranges;
+        }
         let mut encoded: Vec<(u64, u64)> = Vec::new();
         for task in ranges.into_iter().flat_map(|(first, end)| first..end) {
             if let Err(error) = self.desk.argument_bytes(self.item(task)) {
                 let cause = Cause::Argument(error.to_string());
-                self.desk.put_failure((task, monotonic_ns()), &cause);
+                self.desk.put_failure(task, &cause);
                 self.n_done += 1;
                 continue;
             }
@@ -237,7 +257,17 @@ impl<'a> Stay<'a> {
         items.map_or(task, |items| items[task as usize]) as usize
     }
 
+    /// The size of an argument that is a plain number; 0 if they are none.
+    fn stride(&self) -> u64 {
+        self.job.stride.load(Ordering::Relaxed)
+    }
+
     fn arguments(&self, ranges: &[(u64, u64)]) -> (Args, Vec<&[u8]>) {
+        let stride = self.stride();
+        if stride > 0 && self.desk.items().is_none() {
+            let numbers = |&(first, end): &(u64, u64)| self.desk.numbers_of(first, end - first);
+            return (Args::Plain { stride }, ranges.iter().map(numbers).collect());
+        }
         let tasks = ranges.iter().flat_map(|&(first, end)| first..end);
         let bytes = |task| {
             self.desk
@@ -245,7 +275,7 @@ impl<'a> Stay<'a> {
                 .unwrap_or_default()
         };
         let arguments: Vec<&[u8]> = tasks.map(bytes).collect();
-        let args = match self.job.stride.load(Ordering::Relaxed) {
+        let args = match stride {
             0 => Args::Encoded {
                 lengths: arguments.iter().map(|bytes| bytes.len() as u64).collect(),
             },
@@ -254,58 +284,126 @@ impl<'a> Stay<'a> {
         (args, arguments)
     }
 
-    /// Commits a run of a block.
-    fn put(&mut self, claimed: &Claimed, run: Run, values: &mut &[u8], node: &str) {
-        let mut take = |n_bytes: usize| -> &[u8] {
-            let (taken, rest) = values.split_at(n_bytes.min(values.len()));
-            *values = rest;
-            taken
-        };
-        match run.values {
+    /// Commits what has come of consecutive tasks, which are a part of a run.
+    fn put(
+        &mut self,
+        (first, end): (u64, u64),
+        gathered: &Gathered,
+        lengths: &mut std::slice::Iter<'_, u64>,
+        values: &mut Values<'_>,
+        node: &str,
+    ) {
+        match gathered {
             Gathered::Plain { stride } => {
-                for (first, end) in claimed.tasks(run.first, run.n_tasks) {
-                    let numbers = take(((end - first) * stride) as usize);
-                    self.desk
-                        .put_plain((first, claimed.sent_ns), stride as usize, numbers);
-                }
+                let numbers = values.take((end - first) * stride);
+                self.desk.put_plain(first, *stride as usize, numbers);
             }
-            Gathered::Encoded { lengths } => {
-                let mut lengths = lengths.iter();
-                for (first, end) in claimed.tasks(run.first, run.n_tasks) {
-                    let values: Vec<&[u8]> = lengths
-                        .by_ref()
-                        .take((end - first) as usize)
-                        .map(|&n_bytes| take(n_bytes as usize))
-                        .collect();
-                    self.desk
-                        .put_encoded((first, claimed.sent_ns), values.into_iter());
-                }
+            Gathered::Encoded { .. } => {
+                let lengths = lengths.take((end - first) as usize);
+                let values: Vec<&[u8]> = lengths.map(|&n_bytes| values.take(n_bytes)).collect();
+                self.desk.put_encoded(first, values.into_iter());
             }
             Gathered::Failure { pid, tries, cause } => {
-                for (task, _) in claimed.tasks(run.first, 1) {
-                    let cause = Cause::OnNode {
-                        node: node.to_owned(),
-                        pid,
-                        tries,
-                        cause: Box::new(cause.clone()),
-                    };
-                    self.desk.put_failure((task, claimed.sent_ns), &cause);
-                }
+                let cause = Cause::OnNode {
+                    node: node.to_owned(),
+                    pid: *pid,
+                    tries: *tries,
+                    cause: Box::new(cause.clone()),
+                };
+                self.desk.put_failure(first, &cause);
             }
         }
     }
 
-    /// Chooses how many tasks the next block has, by how long those of the last took.
-    fn pace(&mut self, n_tasks: u64, task_ns: u64) {
+    /// Notes what a worker of the node has noted of a block, by this machine's clock.
+    fn note(&self, claimed: &Claimed, visit: &NotedVisit, first_slot: usize, clock: &Clock) {
+        let began = claimed.sent_ns;
+        let here = |ns: u64| clock.here(ns, began);
+        let mut spans = Vec::new();
+        for span in &visit.spans {
+            let ns_for = |ns: u64, n: u64| {
+                (u128::from(ns) * u128::from(n) / u128::from(span.n_tasks.max(1))) as u64
+            };
+            let lasted_ns = span.ended_ns.saturating_sub(span.began_ns);
+            // What the worker claimed at once may have been claimed here in several parts.
+            let mut n_before = 0;
+            for (first, end) in claimed.tasks(span.first, span.n_tasks) {
+                let n_tasks = end - first;
+                spans.push(NotedSpan {
+                    first,
+                    n_tasks,
+                    began_ns: here(span.began_ns + ns_for(lasted_ns, n_before)),
+                    ended_ns: here(span.began_ns + ns_for(lasted_ns, n_before + n_tasks)),
+                    decoding_ns: ns_for(span.decoding_ns, n_tasks),
+                    encoding_ns: ns_for(span.encoding_ns, n_tasks),
+                    is_cut_short: span.is_cut_short && n_before + n_tasks == span.n_tasks,
+                });
+                n_before += n_tasks;
+            }
+        }
+        let worker = Elsewhere {
+            pid: visit.pid,
+            tid: first_slot as u64,
+            arrived_ns: here(visit.arrived_ns),
+            found_ns: here(visit.found_ns),
+        };
+        recorder::note_elsewhere(self.heap, self.job, &worker, &spans);
+    }
+
+    /// How many tasks the next block is to have at least: as many as are worth a message, but no
+    /// more than an even share of what is left.
+    fn n_wanted(&self) -> u64 {
+        let Some(n_worth) = (WORTH.as_nanos() as u64).checked_div(self.task_ns) else {
+            return 1;
+        };
+        let n_fair = self.job.n_unclaimed().div_ceil(self.job.n_workers());
+        n_worth.min(self.n_most).min(n_fair).max(1)
+    }
+
+    /// Whether tasks take little time, as far as is known.
+    fn is_quick(&self) -> bool {
+        self.task_ns < QUICK.as_nanos() as u64
+    }
+
+    /// Notes how long the tasks of a block took.
+    fn pace(&mut self, n_tasks: u64, task_ns: u64, paces: &mut Paces) {
         if task_ns == 0 {
             return;
         }
         self.job.tell_task_time(task_ns);
-        self.is_quick = task_ns < QUICK.as_nanos() as u64;
-        let n_worth = WORTH.as_nanos() as u64 / task_ns;
-        // No more at once than four times as many, and than a fair share of what is left.
-        let n_fair = self.job.n_unclaimed() / (2 * self.job.n_workers());
-        self.n_wanted = n_worth.min(4 * n_tasks).min(n_fair).max(1);
+        self.task_ns = task_ns;
+        // The next may take longer.
+        self.n_most = 4 * n_tasks;
+        paces.note(self.job, task_ns);
+    }
+}
+
+impl Paces {
+    /// How long a task of this job's function took; 0 if that is unknown.
+    fn of(&self, job: &Job) -> u64 {
+        let function = job.function.load(Ordering::Relaxed);
+        self.0.get(&function).copied().unwrap_or(0)
+    }
+
+    /// A function that was slow once is not taken for a quick one at once: other arguments may have
+    /// made it so.
+    fn note(&mut self, job: &Job, task_ns: u64) {
+        let known = self
+            .0
+            .entry(job.function.load(Ordering::Relaxed))
+            .or_default();
+        *known = task_ns.max(*known / 2);
+    }
+}
+
+/// The values of a block's results that were not taken yet, one behind the other.
+struct Values<'v>(&'v [u8]);
+
+impl<'v> Values<'v> {
+    fn take(&mut self, n_bytes: u64) -> &'v [u8] {
+        let (taken, rest) = self.0.split_at(self.0.len().min(n_bytes as usize));
+        self.0 = rest;
+        taken
     }
 }
 

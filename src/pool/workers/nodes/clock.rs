@@ -1,0 +1,111 @@
+//! How a node's clock goes beside this machine's.
+
+use std::collections::VecDeque;
+
+use crate::sys::clock::monotonic_ns;
+
+/// How many round trips are remembered: clocks drift, some microseconds in a second.
+const N_TRIPS: usize = 16;
+
+/// The node's clock, estimated from round trips: a block goes there, and its results come back.
+///
+/// ```text
+///  here   sent ────────────────────────────────────▶ came back
+///  there        ──▶ received ── tasks ── sent ──▶
+/// ```
+///
+/// As in NTP (RFC 5905, section 8): if both ways took the same time, the middle of the one clock's
+/// times is the middle of the other's. That is wrong by half of the time on the way at most, so the
+/// trip counts that was shortest.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    is_own: bool,
+    trips: VecDeque<Trip>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Trip {
+    on_the_way_ns: i64,
+    /// How far the node's clock is ahead.
+    ahead_ns: i64,
+}
+
+impl Clock {
+    /// The clock of a node; one on this machine has this machine's.
+    pub(super) fn of_node(is_here: bool) -> Clock {
+        Clock {
+            is_own: is_here,
+            trips: VecDeque::new(),
+        }
+    }
+
+    /// Notes a round trip, which has just ended: when it began here, and when what was sent came
+    /// there and went back, by the clock there.
+    pub(super) fn note(&mut self, sent_ns: u64, there_ns: (u64, u64)) {
+        self.note_at(monotonic_ns(), sent_ns, there_ns);
+    }
+
+    fn note_at(&mut self, now_ns: u64, sent_ns: u64, (came_ns, went_ns): (u64, u64)) {
+        let (now, sent) = (now_ns as i64, sent_ns as i64);
+        let (came, went) = (came_ns as i64, went_ns as i64);
+        self.trips.truncate(N_TRIPS - 1);
+        self.trips.push_front(Trip {
+            on_the_way_ns: (now - sent) - (went - came),
+            ahead_ns: came.midpoint(went) - sent.midpoint(now),
+        });
+    }
+
+    /// A time of the node's clock, by this machine's. Nothing that comes of a block was before it
+    /// was sent, or will be.
+    pub(super) fn here(&self, there_ns: u64, sent_ns: u64) -> u64 {
+        let shortest = self.trips.iter().min_by_key(|trip| trip.on_the_way_ns);
+        let ahead_ns = match shortest {
+            Some(trip) if !self.is_own => trip.ahead_ns,
+            _ => 0,
+        };
+        let here_ns = there_ns.saturating_add_signed(-ahead_ns);
+        here_ns.clamp(sent_ns, monotonic_ns().max(sent_ns))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_trip_says_how_far_the_clocks_are_apart() {
+        let mut clock = Clock::of_node(false);
+        // The node's clock is 1,000,000 ahead. A trip with a queue on its way there, and one
+        // without.
+        clock.note_at(2_000, 1_000, (1_001_800, 1_001_900));
+        clock.note_at(3_200, 3_000, (1_003_050, 1_003_150));
+        clock.note_at(9_000, 4_000, (1_004_100, 1_004_200));
+        assert_eq!(clock.here(1_003_100, 0), 3_100);
+        assert_eq!(
+            clock.here(1_003_100, 3_110),
+            3_110,
+            "not before it was sent"
+        );
+        assert!(
+            clock.here(u64::MAX, 0) <= monotonic_ns(),
+            "not in the future"
+        );
+    }
+
+    #[test]
+    fn a_node_on_this_machine_has_its_clock() {
+        let mut clock = Clock::of_node(true);
+        clock.note_at(2_000, 1_000, (1_001_800, 1_001_900));
+        assert_eq!(clock.here(1_500, 1_000), 1_500);
+    }
+
+    #[test]
+    fn old_trips_are_forgotten() {
+        let mut clock = Clock::of_node(false);
+        clock.note_at(100, 0, (50, 50));
+        for _ in 0..N_TRIPS {
+            clock.note_at(1_000, 0, (510, 510));
+        }
+        assert_eq!(clock.here(110, 0), 100);
+    }
+}
