@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 /// From a relay to its agent: the first messages. What follows is for the station alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToAgent {
-    /// The first of all, in every version: the [version](super::VERSION) of the owner's library, and
-    /// of [what is said here](PROTOCOL).
+    /// The first of all, in every version: the [version](super::VERSION) of the owner's library,
+    /// and of [what is said here](PROTOCOL).
     Hello { library: String, protocol: u32 },
     /// Start the station: a fresh process of this program, in which the library's mark is at `mark`
     /// of `object`, or of the program itself.
