@@ -34,7 +34,8 @@ impl JobNodes {
         })
     }
 
-    /// `sge_pe`(5): a line for each queue that gives slots on a host, `node1 2 all.q@node1 UNDEFINED`.
+    /// `sge_pe`(5): a line for each queue that gives slots on a host,
+    /// `node1 2 all.q@node1 UNDEFINED`.
     fn of_grid_engine(hostfile: &str) -> Option<JobNodes> {
         let mut hosts: Vec<(&str, usize)> = Vec::new();
         for line in hostfile.lines() {
