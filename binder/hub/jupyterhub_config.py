@@ -17,7 +17,8 @@ configure(
     c,
     profile=os.environ.get("FORKLORE_HUB_PROFILE", "local"),
     # What one session may ask for. Projects and queues are names that your scheduler knows; none: the form does not ask.
-    limits=Limits(cores=4, memory_gb_per_core=4, hours=8, projects=(), queues=()),
+    # More than one node needs MPI: see "Sessions of several nodes" in README.md.
+    limits=Limits(nodes=1, cores=4, memory_gb_per_core=4, hours=8, projects=(), queues=()),
 )
 
 # Everybody who has an account on this machine may log in (PAM). See JupyterHub's documentation for others.

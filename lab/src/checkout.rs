@@ -15,7 +15,7 @@ use crate::kernel::{Kernel, forget_cargo};
 use crate::scripts::Scripts;
 use crate::steps::Step;
 use crate::workbench::Workbench;
-use crate::{confine, lesson, pages, places, prerequisites, python, wheel};
+use crate::{confine, lesson, nodes, pages, places, prerequisites, python, wheel};
 
 /// The options of `cargo lab`.
 #[derive(Debug, Args)]
@@ -64,6 +64,10 @@ pub struct Options {
     /// Take the kernel from this wheel; nothing is compiled then but the library for the cells
     #[arg(long, value_name = "FILE")]
     wheel: Option<PathBuf>,
+
+    /// Build forklore-node with this machine's MPI, so that forklore::Cluster reaches other machines
+    #[arg(long, conflicts_with_all = ["list", "check"])]
+    cluster: bool,
 
     /// Run a program of `benches/` that needs kernels (`conformance`, `survival`, `kernel`,
     /// `kernel_phases`), with its arguments behind it
@@ -114,10 +118,13 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
         return Ok(());
     }
 
-    let workbench = match &options.wheel {
+    let mut workbench = match &options.wheel {
         Some(wheel) => workbench_of_wheel(root, wheel)?,
         None => workbench(root)?,
     };
+    if options.cluster {
+        workbench.kernel.node_program = nodes::build(root)?;
+    }
     match (place, bench) {
         (Some(place), _) => serve(&workbench, &place),
         (None, Some((program, arguments))) => measure(&workbench, &program, arguments),
@@ -319,7 +326,14 @@ fn build(root: &Path) -> Result<PathBuf> {
             output.status
         );
     }
-    let program = String::from_utf8_lossy(&output.stdout)
+    let program = built_program(&output.stdout, "forklore")?;
+    step.done();
+    Ok(program)
+}
+
+/// The program of this name that cargo has built, by what it said in JSON.
+pub(crate) fn built_program(said: &[u8], name: &str) -> Result<PathBuf> {
+    String::from_utf8_lossy(said)
         .lines()
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
         .filter(|message| message.reason == "compiler-artifact")
@@ -327,16 +341,14 @@ fn build(root: &Path) -> Result<PathBuf> {
             message
                 .target
                 .as_ref()
-                .is_some_and(|target| target.name == "forklore")
+                .is_some_and(|target| target.name == name)
         })
         .filter_map(|message| message.executable)
         .next_back()
-        .context("cargo built no program named `forklore`")?;
-    step.done();
-    Ok(program)
+        .with_context(|| format!("cargo built no program named `{name}`"))
 }
 
-fn cargo(root: &Path) -> Command {
+pub(crate) fn cargo(root: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     forget_cargo(&mut command).current_dir(root);
     command

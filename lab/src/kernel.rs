@@ -19,6 +19,8 @@ pub struct Kernel {
     pub program: PathBuf,
     /// The folder given to `forklore install --prefix`.
     pub prefix: PathBuf,
+    /// The program `forklore-node`, if this session's cells are to find it where it was built.
+    pub node_program: Option<PathBuf>,
 }
 
 impl Kernel {
@@ -28,7 +30,11 @@ impl Kernel {
     ///
     /// If the program's `install` or `warm` fails.
     pub fn install(program: PathBuf, prefix: PathBuf, environment: &Environment) -> Result<Kernel> {
-        let kernel = Kernel { program, prefix };
+        let kernel = Kernel {
+            program,
+            prefix,
+            node_program: None,
+        };
         let mut install = Command::new(&kernel.program);
         install.arg("install").arg("--prefix").arg(&kernel.prefix);
         say("Kernelspecs", environment, &mut install)?;
@@ -46,6 +52,9 @@ impl Kernel {
     /// Adds to a command's environment what Jupyter needs to find the kernelspecs, and removes what
     /// cargo added for this program, because a separate cargo compiles the cells.
     pub fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        if let Some(program) = &self.node_program {
+            command.env("FORKLORE_NODE", program);
+        }
         forget_cargo(command)
             .env("JUPYTER_PATH", self.prefix.join("share/jupyter"))
             .env("JUPYTER_CONFIG_PATH", self.prefix.join("etc/jupyter"))

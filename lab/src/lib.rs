@@ -17,6 +17,7 @@ pub mod course;
 pub mod jupyterlab;
 pub mod kernel;
 pub mod lesson;
+pub mod nodes;
 pub mod pages;
 pub mod places;
 pub mod prerequisites;

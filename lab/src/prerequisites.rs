@@ -201,7 +201,7 @@ fn free_bytes(folder: &Path) -> Option<u64> {
 }
 
 /// The command that installs a package with this machine's package manager.
-fn remedy(debian: &str, fedora: &str, arch: &str) -> String {
+pub(crate) fn remedy(debian: &str, fedora: &str, arch: &str) -> String {
     let has = |program: &str| first_line(program, &["--version"]).is_some();
     if has("dnf") {
         format!("sudo dnf install {fedora}")
