@@ -152,7 +152,7 @@
 //! | --- | --- | --- |
 //! | `auto-init` (default) | fresh workers [before `main`](#what-runs-before-main) | |
 //! | `async` | [`Pending`] as a future, [`Pool::stream`], [`Pool::wakes`] | futures-core |
-//! | `cluster` | [`Cluster`], [`Backend::Cluster`] | Open MPI, for other machines |
+//! | `cluster` | [`Cluster`], [`Backend::Cluster`] | `auto-init`; Open MPI, for other machines |
 //! | `threads` | [`ThreadPool`], [`Backend::Threads`], [`Gil`] | rayon |
 //! | `progress` | [`progress()`], [`Pool::with_progress`], [`Parallel::progress`] | indicatif, `figure` |
 //! | `figure` | [`figure`], [`display`], [`Trace::timeline`], [`Overheads::figure`] | |
@@ -231,7 +231,8 @@
 //! To have nothing run before `main`, leave out the default feature `auto-init`, and call [`init`]
 //! as the first line of `main` if you use those start methods or have threads.
 //! [`StartMethod::Fork`] needs neither. With the feature, [`init`] is optional, and makes pools in
-//! a program with threads start faster.
+//! a program with threads start faster. The feature `cluster` includes `auto-init`: a node's own
+//! process is a fresh process of the program, too, and never gets to `main`.
 //!
 //! # In tests
 //!

@@ -47,8 +47,9 @@ class Sge:
 
 class Slurm:
     def submit(self, name, log, *words, seconds=300):
-        script = f"#!/bin/bash\nexec {' '.join(words)}\n"
-        shape = ["--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=2", "--mem-per-cpu=1G", f"--time=0:{seconds}"]
+        # As the hub does: nothing of the environment in which it was submitted.
+        script = f"#!/bin/bash\nexport PATH={os.environ['PATH']}\nexec {' '.join(words)}\n"
+        shape = ["--export=NONE", "--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=2", "--mem-per-cpu=1G", f"--time=0:{seconds}"]
         return submitted(name, script, "sbatch", "--parsable", f"--output={log}", *shape)
 
     def jobs(self):

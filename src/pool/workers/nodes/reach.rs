@@ -132,7 +132,11 @@ fn start_station(
     let mut talk = Talk::new(link);
     let lost = |error: std::io::Error| match reached.ends_soon() {
         true => reached.how_it_ended(),
-        false => format!("is lost: {error}"),
+        // A launcher takes its time to end, and may have passed on why.
+        false => match reached.what_it_said().as_str() {
+            "" => format!("is lost: {error}"),
+            said => format!("is lost: {error}, after this was said: {said}"),
+        },
     };
     talk.send(&ToAgent::hello(), &[]).map_err(lost)?;
     talk.send(start, &[]).map_err(lost)?;
@@ -230,18 +234,22 @@ impl Reached {
         let Some(program) = &self.program else {
             return format!("is lost: its station {how}");
         };
-        program.read_output();
         let name = &program.name;
-        let said = String::from_utf8_lossy(&program.output.borrow().tail).into_owned();
-        let lines: Vec<&str> = said
-            .lines()
-            .map(str::trim)
-            .filter(|line| is_telling(line))
-            .collect();
-        match lines.as_slice() {
-            [] => format!("is lost: {name} {how}"),
-            lines => format!("is lost: {name} {how}, and said: {}", lines.join(" ")),
+        match self.what_it_said().as_str() {
+            "" => format!("is lost: {name} {how}"),
+            said => format!("is lost: {name} {how}, and said: {said}"),
         }
+    }
+
+    /// The last telling lines of what the program has printed, as one.
+    fn what_it_said(&self) -> String {
+        let Some(program) = &self.program else {
+            return String::new();
+        };
+        program.read_output();
+        let said = String::from_utf8_lossy(&program.output.borrow().tail).into_owned();
+        let lines = said.lines().map(str::trim).filter(|line| is_telling(line));
+        lines.collect::<Vec<_>>().join(" ")
     }
 
     /// Passes on what the program has printed since.
