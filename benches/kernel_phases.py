@@ -3,7 +3,8 @@
     ~/.cache/forklore/python-*/bin/python benches/kernel_phases.py [SESSIONS]
 
 The kernel is started with small scripts first on its PATH that note when cargo, rustc and the linker start and end;
-what they themselves cost, some milliseconds each, counts with cargo. Medians over the sessions.
+what they themselves cost, some milliseconds each, counts with cargo. Medians over the sessions. The last row is the
+floor: a library without code, compiled with the flags of a cell by rustc alone.
 """
 
 import os
@@ -75,6 +76,25 @@ def measure(log):
     return rows
 
 
+FLOOR = "a library without code"
+FLAGS = "--crate-name floor --edition 2024 --crate-type cdylib -Copt-level=2 -Ccodegen-units=1 -Cembed-bitcode=no"
+FLAGS += " -Cstrip=debuginfo -Cprefer-dynamic -Clink-arg=-Wl,-O0"
+
+
+def measure_floor(folder, log):
+    """What the compiler takes for nothing at all."""
+    source = folder / "floor.rs"
+    source.write_text("")
+    command = [real_path("rustc"), *FLAGS.split(), f"-Clinker={folder}/cc", "--out-dir", folder, source]
+    log.write_text("")
+    started = time.time()
+    subprocess.run(command, check=True)
+    ended = time.time()
+    with log.open("a") as notes:
+        notes.write(f"rustc {started * 1e9:.0f} {ended * 1e9:.0f}\n")
+    return {FLOOR: spent(log, started, ended)}
+
+
 def main():
     n_sessions = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     with tempfile.TemporaryDirectory() as name:
@@ -82,10 +102,10 @@ def main():
         log = folder / "log"
         write_scripts(folder, log)
         os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
-        runs = [measure(log) for _ in range(n_sessions)]
+        runs = [measure(log) | measure_floor(folder, log) for _ in range(n_sessions)]
     print("| cell, ms | " + " | ".join(PHASES) + " | total |")
     print("| --- |" + " ---: |" * (len(PHASES) + 1))
-    for cell in CELLS:
+    for cell in [*CELLS, FLOOR]:
         medians = [1000 * statistics.median(run[cell][phase] for run in runs) for phase in PHASES]
         print(f"| {cell} | " + " | ".join(f"{ms:.0f}" for ms in medians) + f" | {sum(medians):.0f} |")
 

@@ -16,7 +16,7 @@ mod caught;
 mod copy;
 #[path = "../../src/error/mod.rs"]
 mod error;
-#[path = "../../src/wire.rs"]
+#[path = "../../src/wire/mod.rs"]
 mod wire;
 mod sys {
     pub(crate) use super::copy;

@@ -16,6 +16,7 @@ use crate::error::{Outcome, Result};
 use super::call::flight::{Flight, Function};
 #[cfg(feature = "async")]
 use super::call::futures::Polled;
+use super::call::input::Args;
 use super::call::options::Options;
 use super::call::run::Call;
 use super::call::shared::Shared;
@@ -105,7 +106,7 @@ where
         let chunk = self.window.remove(which)?;
         let results = match chunk.flight.land() {
             Ok(results) => results.into_iter().map(Ok).collect(),
-            Err(results) => results,
+            Err(failed) => failed.into_outcomes(),
         };
         if chunk.launched.elapsed() < WORTH_ITS_WAY {
             self.chunk_items = (2 * self.chunk_items).min(LARGEST_CHUNK);
@@ -126,7 +127,9 @@ where
                 args,
                 panic: &mut self.panic,
             };
-            let mut encoded = self.shared.encode(args, &mut Spent::dropped())?;
+            let mut encoded = self
+                .shared
+                .encode(&mut Args::of(args, &mut Spent::dropped()))?;
             let n_items = encoded.n_items;
             if n_items == 0 {
                 return Ok(());

@@ -70,7 +70,7 @@ impl Arrived {
             Arrived::Flight(flight) => flight.land(),
             Arrived::Copied(copied) => copied.results(),
         };
-        results.map_err(|results| Failed::Items(results).first_error())
+        results.map_err(Failed::first_error)
     }
 }
 

@@ -30,7 +30,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use super::{crates, other_sessions, text};
+use super::{crates, other_sessions, text, units};
 use crate::library::kept::{Compiled, Kept, without_mark};
 
 /// The folder of the tools, in a session's folder.
@@ -187,7 +187,9 @@ fn cargo(tools: &Path, arguments: &[OsString]) -> io::Result<Command> {
 /// of it, if cargo could do no better.
 fn compile(rustc: &Rustc, said: &Path) -> io::Result<Option<Compiled>> {
     crates::import(&rustc.words, SOURCE)?;
-    let ended = rustc.command().stderr(fs::File::create(said)?).status()?;
+    let mut command = rustc.command();
+    command.args(units::argument(&rustc.words, SOURCE));
+    let ended = command.stderr(fs::File::create(said)?).status()?;
     let text = fs::read(said)?;
     if ended.success() {
         let made = rustc.value_of("--out-dir").map(Path::new);
@@ -250,6 +252,7 @@ fn wrapped(tools: &Path, words: Vec<OsString>) -> io::Result<Command> {
     }
     let mut command = Command::new(program);
     command.args(&rustc.words[1..]).env(WRAPS, "1");
+    command.args(units::argument(&rustc.words, SOURCE)); // not recorded: the next cell may be larger
     Ok(command)
 }
 

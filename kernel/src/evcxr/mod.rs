@@ -15,5 +15,6 @@ pub(crate) mod retrace;
 mod text;
 pub(crate) mod tools;
 pub(crate) mod touched;
+mod units;
 
 pub(crate) use engine::{CompilationError, Error, EvalOutputs, Evcxr, serve_if_asked};

@@ -17,6 +17,7 @@ use addr2line::gimli::{self, Dwarf, EndianSlice, NativeEndian};
 use object::{Object, ObjectSection};
 
 use super::build::{Rustc, SOURCE, TOOLS};
+use super::units;
 
 /// The folder with the programs' texts, in the session's tools.
 const PROGRAMS: &str = "programs";
@@ -78,7 +79,9 @@ pub(crate) fn trace(folder: &Path, number: u32, offsets: &[u32]) -> Option<Trace
     let source = scratch.canonicalize().ok()?.join(SOURCE);
     fs::write(&source, &program).ok()?;
     // The path of the source and the folder of the result are part of what is made: both stay.
+    let undivided = units::argument(&rustc.words, &source);
     rustc.words.extend(FLAGS.map(Into::into));
+    rustc.words.extend(undivided);
     let mut compiler = rustc.command();
     compiler
         .current_dir(&scratch)

@@ -32,6 +32,21 @@ impl Bits {
         true
     }
 
+    /// Takes an item out; false if it was not there.
+    pub(super) fn unset(&mut self, item: usize) -> bool {
+        let had = self.has(item);
+        if had {
+            self.words[item / 64] &= !(1 << (item % 64));
+            self.n_set -= 1;
+        }
+        had
+    }
+
+    /// How many items there could be.
+    pub(super) fn len(&self) -> usize {
+        self.n
+    }
+
     /// Adds `first .. first + n`; false, and nothing is added, if one was there or is none.
     pub(super) fn set_range(&mut self, first: usize, n: usize) -> bool {
         let Some(end) = first.checked_add(n).filter(|&end| end <= self.n) else {
@@ -104,5 +119,7 @@ mod tests {
         assert!(bits.set_range(65, 65));
         assert!(bits.set_range(0, 64));
         assert!(bits.is_full());
+        assert!(bits.unset(129) && !bits.unset(129) && !bits.unset(130));
+        assert!(!bits.has(129) && !bits.is_full());
     }
 }

@@ -1,15 +1,12 @@
 //! Results back in order: every item has its own slot, and completeness is asserted once.
 
 use std::collections::HashMap;
-use std::mem::MaybeUninit;
-
-use serde::de::DeserializeOwned;
 
 use crate::caught;
 use crate::error::{Cause, Error, Outcome, TaskError};
 use crate::wire;
 
-use super::bits::Bits;
+use super::slots::Slots;
 use super::spent::LARGE_BYTES;
 use super::transport::{CommittedRun, Items, Values, Visitor};
 
@@ -35,53 +32,94 @@ pub(super) struct Landed<'b> {
     pub(in crate::pool) visit: &'b Visit<'b>,
 }
 
-/// The results of a batch, each in its item's slot.
-pub(super) struct Collector<'m, R> {
-    slots: Slots<R>,
+/// Puts the results of a batch into their items' slots.
+pub(in crate::pool) struct Collector<'m> {
+    slots: Slots,
     failures: Vec<(usize, TaskError)>,
     n_deaths: HashMap<usize, u32>,
     /// Is called before each large result is made, with whether all tasks have ended.
     make_way: &'m mut dyn FnMut(bool),
 }
 
-impl<'m, R: DeserializeOwned> Collector<'m, R> {
-    pub(in crate::pool) fn new(n_items: usize, make_way: &'m mut dyn FnMut(bool)) -> Self {
+/// The results of a batch in which some item has none: then every item has a result or an error.
+pub(in crate::pool) struct Partial {
+    slots: Slots,
+    errors: Vec<Option<TaskError>>,
+}
+
+impl Partial {
+    /// Each item's result or error.
+    ///
+    /// # Safety
+    /// The slots were made for this type.
+    pub(super) unsafe fn into_outcomes<R>(mut self) -> Vec<Outcome<R>> {
+        let errors = std::mem::take(&mut self.errors).into_iter();
+        let outcomes = errors.enumerate().map(|(item, error)| match error {
+            Some(error) => Err(error),
+            // SAFETY: the caller vouches for the type; an item without an error has its value.
+            None => Ok(unsafe { self.slots.take(item) }),
+        });
+        outcomes.collect()
+    }
+
+    /// The error of the first item that has one.
+    pub(super) fn first_error(self) -> TaskError {
+        let first = self.errors.into_iter().flatten().next();
+        first.unwrap_or_else(|| TaskError::not_run(0, "no item has an error; please report this"))
+    }
+}
+
+impl<'m> Collector<'m> {
+    pub(super) fn new(slots: Slots, make_way: &'m mut dyn FnMut(bool)) -> Self {
         Collector {
-            slots: Slots::new(n_items),
+            slots,
             failures: Vec::new(),
             n_deaths: HashMap::new(),
             make_way,
         }
     }
 
-    /// All results. `Err` holds what there is when some item has none: then every item has a result
-    /// or an error.
-    pub(in crate::pool) fn finish(self) -> Result<Vec<R>, Vec<Outcome<R>>> {
-        let results = self.slots.finish(self.failures);
-        results.map_err(|results| with_tries(results, &self.n_deaths))
+    /// The slots, each with its value; or what there is when some item has none.
+    pub(super) fn finish(self) -> Result<Slots, Box<Partial>> {
+        let Collector {
+            slots,
+            failures,
+            n_deaths,
+            ..
+        } = self;
+        if slots.is_full() {
+            return Ok(slots);
+        }
+        let mut errors = vec![None; slots.len()];
+        for (item, error) in failures {
+            if !slots.has(item) {
+                errors[item].get_or_insert(error);
+            }
+        }
+        let lost = |item| TaskError::not_run(item, "its result was lost; please report this");
+        for (item, error) in errors.iter_mut().enumerate() {
+            if !slots.has(item) {
+                error.get_or_insert_with(|| lost(item));
+            }
+        }
+        set_tries(&mut errors, &n_deaths);
+        Err(Box::new(Partial { slots, errors }))
     }
 
     fn take(&mut self, items: Items<'_>, run: CommittedRun<'_>) {
         match run.values {
             Values::Plain { stride, bytes } => {
-                assert_eq!(
-                    Some(stride),
-                    wire::plain_size::<R>(),
-                    "a run of another type"
-                );
-                self.slots.put_plain(items, run.first, run.n_values, bytes);
+                assert_eq!(Some(stride), self.slots.stride(), "a run of another type");
+                // SAFETY: the values are plain numbers, and of this size.
+                unsafe { self.slots.put_plain(items, run.first, run.n_values, bytes) };
             }
             Values::Singles(singles) => {
-                assert_eq!(
-                    Some(singles.stride()),
-                    wire::plain_size::<R>(),
-                    "a run of another type"
-                );
+                let stride = Some(singles.stride());
+                assert_eq!(stride, self.slots.stride(), "a run of another type");
                 for (task, bytes) in singles {
                     if let Some(item) = items.at(task) {
                         // SAFETY: these are the bytes of one plain number of this size.
-                        self.slots
-                            .put(item, unsafe { bytes.as_ptr().cast::<R>().read_unaligned() });
+                        unsafe { self.slots.put_number(item, bytes) };
                     }
                 }
             }
@@ -127,7 +165,7 @@ impl<'m, R: DeserializeOwned> Collector<'m, R> {
 
     /// Puts an encoded value in its slot, unless it is there already; says whether it did.
     fn put(&mut self, item: Option<usize>, bytes: &[u8], has_ended: bool) -> bool {
-        let Some(item) = item.filter(|&item| !self.slots.filled.has(item)) else {
+        let Some(item) = item.filter(|&item| !self.slots.has(item)) else {
             return false;
         };
         if bytes.len() >= LARGE_BYTES {
@@ -137,11 +175,8 @@ impl<'m, R: DeserializeOwned> Collector<'m, R> {
             }
             (self.make_way)(has_ended);
         }
-        match wire::decode(bytes) {
-            Ok(value) => {
-                self.slots.put(item, value);
-                true
-            }
+        match self.slots.decode(item, bytes) {
+            Ok(()) => true,
             Err(error) => {
                 self.fail(item, &error);
                 false
@@ -150,7 +185,7 @@ impl<'m, R: DeserializeOwned> Collector<'m, R> {
     }
 }
 
-impl<R: DeserializeOwned> Collect for Collector<'_, R> {
+impl Collect for Collector<'_> {
     fn take_large(&mut self, visit: &Visit<'_>) -> bool {
         let mut took_any = false;
         visit(&mut |items, run| {
@@ -172,120 +207,17 @@ impl<R: DeserializeOwned> Collect for Collector<'_, R> {
 
 /// Says in each error how often its item was tried. What ended a first try may not have ended the
 /// last.
-fn with_tries<R>(mut results: Vec<Outcome<R>>, n_deaths: &HashMap<usize, u32>) -> Vec<Outcome<R>> {
+fn set_tries(errors: &mut [Option<TaskError>], n_deaths: &HashMap<usize, u32>) {
     for (&item, &n_deaths) in n_deaths {
-        if let Err(error) = &mut results[item] {
+        if let Some(error) = &mut errors[item] {
             let ended_otherwise = !error.is_died() && !error.is_timed_out();
             error.set_tries(n_deaths + u32::from(ended_otherwise));
         }
     }
-    results
 }
 
 fn task_error(item: usize, pid: Option<i32>, cause: Cause) -> TaskError {
     TaskError::new(Some(item), pid, cause)
-}
-
-/// A vector that is filled in any order.
-struct Slots<R> {
-    /// `filled` says which are initialised.
-    slots: Vec<MaybeUninit<R>>,
-    filled: Bits,
-}
-
-impl<R> Slots<R> {
-    fn new(n: usize) -> Self {
-        let mut slots = Vec::with_capacity(n);
-        // SAFETY: the capacity is `n`, and uninitialised is a value of `MaybeUninit`.
-        unsafe { slots.set_len(n) };
-        Slots {
-            slots,
-            filled: Bits::new(n),
-        }
-    }
-
-    /// Puts a value in its slot; one for a slot that is taken, or that is none, is dropped.
-    #[inline]
-    fn put(&mut self, item: usize, value: R) {
-        if self.filled.set(item) {
-            self.slots[item].write(value);
-        }
-    }
-
-    /// Puts plain numbers in their slots; consecutive items are copied in one piece.
-    fn put_plain(&mut self, items: Items<'_>, first: u64, n: u64, bytes: &[u8]) {
-        assert_eq!(bytes.len(), n as usize * size_of::<R>());
-        let values = bytes.as_ptr().cast::<R>();
-        if n == 1 {
-            if let Some(item) = items.at(first) {
-                // SAFETY: there is one value in `bytes`.
-                self.put(item, unsafe { values.read_unaligned() });
-            }
-            return;
-        }
-        let ends = (items.at(first), items.at(first + n.saturating_sub(1)));
-        if let (Some(start), Some(last)) = ends
-            && n > 0
-            // A list of items ascends, so that its ends tell whether it has gaps.
-            && last.checked_sub(start) == Some(n as usize - 1)
-            && self.filled.set_range(start, n as usize)
-        {
-            // SAFETY: `set_range` has checked that the items exist; `bytes` holds as many plain
-            // numbers, of which any bytes are a value.
-            unsafe {
-                let slots = self.slots.as_mut_ptr().add(start).cast::<R>();
-                std::ptr::copy_nonoverlapping(values.cast::<u8>(), slots.cast(), bytes.len());
-            }
-            return;
-        }
-        for index in 0..n {
-            if let Some(item) = items.at(first + index) {
-                // SAFETY: `index` is below the number of values in `bytes`.
-                self.put(item, unsafe { values.add(index as usize).read_unaligned() });
-            }
-        }
-    }
-
-    fn finish(mut self, failures: Vec<(usize, TaskError)>) -> Result<Vec<R>, Vec<Outcome<R>>> {
-        let slots = std::mem::take(&mut self.slots);
-        if self.filled.is_full() {
-            let mut slots = std::mem::ManuallyDrop::new(slots);
-            let (start, length, capacity) = (slots.as_mut_ptr(), slots.len(), slots.capacity());
-            // SAFETY: all slots are initialised, and the vector they were in is not dropped.
-            return Ok(unsafe { Vec::from_raw_parts(start.cast::<R>(), length, capacity) });
-        }
-        let mut errors: Vec<Option<TaskError>> = vec![None; slots.len()];
-        for (item, error) in failures {
-            errors[item].get_or_insert(error);
-        }
-        let results = slots
-            .into_iter()
-            .zip(errors)
-            .enumerate()
-            .map(|(item, (slot, error))| {
-                if self.filled.has(item) {
-                    // SAFETY: the slot is initialised, and read once.
-                    Ok(unsafe { slot.assume_init() })
-                } else {
-                    Err(error.unwrap_or_else(|| {
-                        TaskError::not_run(item, "its result was lost; please report this")
-                    }))
-                }
-            });
-        Err(results.collect())
-    }
-}
-
-impl<R> Drop for Slots<R> {
-    /// A value's own decoder may panic half way: what is there is dropped.
-    fn drop(&mut self) {
-        for (item, slot) in self.slots.iter_mut().enumerate() {
-            if self.filled.has(item) {
-                // SAFETY: the slot is initialised, and is not used any more.
-                unsafe { slot.assume_init_drop() };
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -293,44 +225,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_vector_comes_back_in_order() {
-        let mut slots = Slots::new(3);
-        for item in [2, 0, 1] {
-            slots.put(item, item.to_string());
-        }
-        assert_eq!(slots.finish(Vec::new()).unwrap(), ["0", "1", "2"]);
-    }
-
-    #[test]
-    fn a_hole_is_an_error_and_the_others_are_kept() {
-        let mut slots = Slots::new(3);
-        slots.put(0, "zero".to_owned());
-        slots.put(2, "two".to_owned());
-        slots.put(2, "again".to_owned());
-        slots.put(3, "outside".to_owned());
+    fn what_has_no_result_has_an_error() {
         let error = TaskError::not_run(1, "because");
-        let results = slots.finish(vec![(1, error.clone())]).unwrap_err();
-        assert_eq!(
-            results,
-            [Ok("zero".to_owned()), Err(error), Ok("two".to_owned())]
-        );
-    }
-
-    #[test]
-    fn numbers_are_placed_by_their_items() {
-        let mut slots = Slots::<u32>::new(4);
-        let bytes: Vec<u8> = [7u32, 8].iter().flat_map(|n| n.to_le_bytes()).collect();
-        slots.put_plain(Items::Same, 1, 2, &bytes);
-        slots.put_plain(Items::Listed(&[0, 3]), 0, 2, &bytes);
-        assert_eq!(slots.finish(Vec::new()).unwrap(), [7, 7, 8, 8]);
-    }
-
-    #[test]
-    fn an_abandoned_vector_drops_what_it_has() {
-        let value = std::rc::Rc::new(());
-        let mut slots = Slots::new(2);
-        slots.put(1, std::rc::Rc::clone(&value));
-        drop(slots);
-        assert_eq!(std::rc::Rc::strong_count(&value), 1);
+        for (item, error) in [(1, Some(error.clone())), (2, None)] {
+            let make_way = &mut |_| ();
+            let mut results = Collector::new(Slots::new::<u32>(3), make_way);
+            for item in (0..3).filter(|other| *other != item) {
+                // SAFETY: these are the bytes of such a number.
+                unsafe {
+                    results
+                        .slots
+                        .put_number(item, &u32::try_from(item).unwrap().to_ne_bytes())
+                };
+            }
+            results.take_rest(Landed {
+                failures: error
+                    .clone()
+                    .map(|error| (item, error))
+                    .into_iter()
+                    .collect(),
+                n_deaths: HashMap::new(),
+                visit: &|_| (),
+            });
+            let Err(partial) = results.finish() else {
+                panic!("item {item} has no result");
+            };
+            // SAFETY: the slots are for this type.
+            let outcomes = unsafe { partial.into_outcomes::<u32>() };
+            for (at, outcome) in outcomes.into_iter().enumerate() {
+                match (outcome, &error) {
+                    (Ok(value), _) => assert!(at != item && value as usize == at),
+                    (Err(found), Some(error)) => assert!(at == item && found == *error),
+                    (Err(found), None) => assert!(found.to_string().contains("was lost")),
+                }
+            }
+        }
     }
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::error::{Cause, Outcome, TaskError};
+use crate::error::{Cause, TaskError};
 
-use super::collate::{Collect, Collector, Landed, Visit};
+use super::collate::{Collect, Collector, Landed, Partial, Visit};
+use super::outcome::{Failed, landed_as};
+use super::slots::Slots;
 use super::transport::{CommittedRun, EncodedValues, Items, Single, SingleValues, Values};
 
 /// The results of a batch, still encoded: to decode them is their taker's business, whose code that
@@ -46,17 +48,16 @@ impl Copied {
     }
 
     /// The results: all, or each item's result or error.
-    pub(in crate::pool) fn results<R: DeserializeOwned>(
-        mut self,
-    ) -> Result<Vec<R>, Vec<Outcome<R>>> {
-        let make_way = &mut |_| ();
-        let mut results = Collector::new(self.n_items, make_way);
-        self.collect(&mut results);
-        results.finish()
+    pub(in crate::pool) fn results<R: DeserializeOwned>(mut self) -> Result<Vec<R>, Failed<R>> {
+        let landed = self.collate(Slots::new::<R>(self.n_items));
+        // SAFETY: the slots were made for this type.
+        unsafe { landed_as(landed) }
     }
 
     #[inline(never)]
-    fn collect(&mut self, results: &mut dyn Collect) {
+    fn collate(&mut self, slots: Slots) -> Result<Slots, Box<Partial>> {
+        let make_way = &mut |_| ();
+        let mut results = Collector::new(slots, make_way);
         results.take_rest(Landed {
             failures: std::mem::take(&mut self.failures),
             n_deaths: std::mem::take(&mut self.n_deaths),
@@ -67,6 +68,7 @@ impl Copied {
                 }
             },
         });
+        results.finish()
     }
 }
 

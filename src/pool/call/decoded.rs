@@ -36,7 +36,7 @@ struct Entry {
 }
 
 impl Held {
-    fn new<V>(value: V) -> Held {
+    pub(super) fn new<V>(value: V) -> Held {
         unsafe fn drop_box<V>(value: NonNull<()>) {
             // SAFETY: the caller vouches that this is the box's, and not used any more.
             drop(unsafe { Box::from_raw(value.cast::<V>().as_ptr()) });

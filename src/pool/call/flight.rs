@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use crate::error::{Outcome, Result, TaskError};
+use crate::error::{Result, TaskError};
 use crate::sys::process_id;
 
 use super::batch::Terms;
-use super::collate::{Collect, Collector, Landed};
+use super::collate::{Collect, Collector, Landed, Partial};
 use super::copied::Copied;
 #[cfg(feature = "async")]
 use super::futures::Polled;
@@ -19,7 +19,9 @@ use super::futures::Polled;
 use super::harvest::{self, Harvest};
 use super::notes::Notes;
 use super::options::Options;
+use super::outcome::{Failed, landed_as};
 use super::shared::{Batch, Load, Shared, State, Watch};
+use super::slots::Slots;
 use super::transport::Look;
 use super::turns::Underway;
 use super::work::Trampoline;
@@ -219,24 +221,29 @@ impl Flight {
     /// Waits for the results and takes them: all, or each item's result or error.
     pub(in crate::pool) fn land<R: DeserializeOwned>(
         &self,
-    ) -> std::result::Result<Vec<R>, Vec<Outcome<R>>> {
-        self.collate(&mut |_| (), &mut Notes::default())
+    ) -> std::result::Result<Vec<R>, Failed<R>> {
+        let slots = Slots::new::<R>(self.n_items);
+        let landed = self.collate(slots, &mut |_| (), &mut Notes::default());
+        // SAFETY: the slots were made for this type.
+        unsafe { landed_as(landed) }
     }
 
-    /// As [`land`](Flight::land); `make_way` is called before each large result is made, with
-    /// whether all tasks have ended, and `notes` are taken of where the time goes.
-    pub(super) fn collate<R: DeserializeOwned>(
+    /// Waits for the results and puts each into its item's slot; `make_way` is called before each
+    /// large result is made, with whether all tasks have ended, and `notes` are taken of where the
+    /// time goes.
+    #[inline(never)]
+    pub(super) fn collate(
         &self,
+        slots: Slots,
         make_way: &mut dyn FnMut(bool),
         notes: &mut Notes,
-    ) -> std::result::Result<Vec<R>, Vec<Outcome<R>>> {
-        let mut results = Collector::new(self.n_items(), make_way);
+    ) -> std::result::Result<Slots, Box<Partial>> {
+        let mut results = Collector::new(slots, make_way);
         self.collect(&mut results, notes);
         results.finish()
     }
 
-    /// Waits for the results and has them collected. What does not depend on their type is here.
-    #[inline(never)]
+    /// Waits for the results and has them collected.
     fn collect(&self, results: &mut dyn Collect, notes: &mut Notes) {
         let batch = self.wait_and_take(results);
         notes.returned();

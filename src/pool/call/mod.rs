@@ -16,6 +16,7 @@ pub(super) mod flight;
 pub(super) mod futures;
 #[cfg(feature = "cluster")]
 pub(super) mod harvest;
+pub(super) mod input;
 #[cfg(test)]
 mod messages;
 pub(super) mod notes;
@@ -24,6 +25,7 @@ pub(super) mod outcome;
 mod panics;
 pub(super) mod run;
 pub(super) mod shared;
+mod slots;
 pub(super) mod spent;
 pub(super) mod transport;
 pub(super) mod turns;

@@ -1,6 +1,11 @@
 //! What comes of a map: all results, or why some are missing.
 
+use std::marker::PhantomData;
+
 use crate::error::{Error, Outcome, TaskError};
+
+use super::collate::Partial;
+use super::slots::Slots;
 
 /// What a map gives.
 #[must_use]
@@ -41,46 +46,97 @@ impl From<NotRun> for Error {
     }
 }
 
-impl<R> From<NotRun> for Failed<R> {
-    fn from(not_run: NotRun) -> Self {
-        Failed::Call(not_run)
-    }
-}
-
 /// Why a map has no plain vector of results.
-pub(in crate::pool) enum Failed<R> {
+pub(in crate::pool) enum WhyFailed {
     /// The call itself failed; nothing was run.
     Call(NotRun),
     /// Some items have no result.
-    Items(Vec<Outcome<R>>),
+    Items(Box<Partial>),
 }
 
-impl<R> Failed<R> {
-    /// Every item's result or error.
-    pub(super) fn into_outcomes(self) -> Vec<Outcome<R>> {
+impl From<NotRun> for WhyFailed {
+    fn from(not_run: NotRun) -> Self {
+        WhyFailed::Call(not_run)
+    }
+}
+
+impl WhyFailed {
+    /// The first error.
+    #[inline(never)]
+    fn first_error(self) -> TaskError {
         match self {
-            Failed::Call(NotRun { error, n_items }) => (0..n_items)
-                .map(|item| Err(TaskError::of_call(item, &error)))
-                .collect(),
-            Failed::Items(results) => results,
+            WhyFailed::Call(NotRun { error, .. }) => TaskError::of_call(0, &error),
+            WhyFailed::Items(partial) => partial.first_error(),
         }
     }
 
-    /// The first error; `None` if the call failed without an item to tell of.
-    pub(in crate::pool) fn first_error(self) -> TaskError {
-        if let Failed::Call(NotRun { error, .. }) = self {
-            return TaskError::of_call(0, &error);
+    #[track_caller]
+    #[inline(never)]
+    fn raise(self) -> ! {
+        match self {
+            WhyFailed::Call(NotRun { error, .. }) => panic!("{error}"),
+            WhyFailed::Items(_) => panic!("{}", self.first_error()),
         }
-        let first = self.into_outcomes().into_iter().find_map(Result::err);
-        first.unwrap_or_else(|| TaskError::not_run(0, "no item has an error; please report this"))
+    }
+}
+
+/// The same of a map with results of this type.
+pub(in crate::pool) struct Failed<R> {
+    why: WhyFailed,
+    _results: PhantomData<R>,
+}
+
+impl<R> From<NotRun> for Failed<R> {
+    fn from(not_run: NotRun) -> Self {
+        // SAFETY: there are no slots.
+        unsafe { Failed::of(WhyFailed::Call(not_run)) }
+    }
+}
+
+impl<R> Failed<R> {
+    /// # Safety
+    /// If there are slots, they are for this type.
+    pub(super) unsafe fn of(why: WhyFailed) -> Failed<R> {
+        Failed {
+            why,
+            _results: PhantomData,
+        }
+    }
+
+    /// Every item's result or error.
+    pub(in crate::pool) fn into_outcomes(self) -> Vec<Outcome<R>> {
+        match self.why {
+            WhyFailed::Call(NotRun { error, n_items }) => (0..n_items)
+                .map(|item| Err(TaskError::of_call(item, &error)))
+                .collect(),
+            // SAFETY: who made this has vouched for the type.
+            WhyFailed::Items(partial) => unsafe { partial.into_outcomes() },
+        }
+    }
+
+    /// The first error.
+    pub(in crate::pool) fn first_error(self) -> TaskError {
+        self.why.first_error()
     }
 
     /// Panics with the first error.
     #[track_caller]
     fn raise(self) -> ! {
-        match self {
-            Failed::Call(NotRun { error, .. }) => panic!("{error}"),
-            Failed::Items(_) => panic!("{}", self.first_error()),
-        }
+        self.why.raise()
+    }
+}
+
+/// Results of this type: all, or why some are missing.
+///
+/// # Safety
+/// The slots were made for this type.
+pub(super) unsafe fn landed_as<R>(
+    landed: Result<Slots, Box<Partial>>,
+) -> Result<Vec<R>, Failed<R>> {
+    match landed {
+        // SAFETY: the caller vouches for the type, and each slot has its value.
+        Ok(slots) => Ok(unsafe { slots.into_vec() }),
+        // SAFETY: the caller vouches for the type.
+        Err(partial) => Err(unsafe { Failed::of(WhyFailed::Items(partial)) }),
     }
 }

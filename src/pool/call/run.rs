@@ -14,10 +14,12 @@ use crate::trace::Traced;
 
 use super::callable::{Nullary, is_non_capturing, why_not_shipped};
 use super::flight::{Flight, Function};
+use super::input::{Args, Input};
 use super::notes::Notes;
 use super::options::Options;
-use super::outcome::{Failed, Mapped, NotRun};
+use super::outcome::{Failed, Mapped, NotRun, WhyFailed};
 use super::shared::{Load, Shared};
+use super::slots::Slots;
 use super::spent::Spent;
 use super::turns::{Start, Underway};
 use super::way::{self, Kept, Mappable, Sent, Way, sent};
@@ -102,35 +104,59 @@ impl<'p> Call<'p> {
         C::Output: DeserializeOwned,
         W: Way<C, A>,
     {
-        let (mut way, load) = W::encode(self, f, args)?;
+        let mut journey = Typed::<C, _, W> {
+            f,
+            args: Some(args),
+            way: None,
+        };
+        match self.carry(&mut journey) {
+            // SAFETY: the journey has made slots for this type, and each has its value.
+            Ok(slots) => Ok(unsafe { slots.into_vec() }),
+            // SAFETY: the journey has made slots for this type.
+            Err(why) => Err(unsafe { Failed::of(why) }),
+        }
+    }
+
+    /// A map's way, as the pool's diagram has it. What does not depend on its types is compiled
+    /// here, once, and not into every notebook cell that maps.
+    #[inline(never)]
+    fn carry(&mut self, journey: &mut dyn Journey) -> Result<Slots, WhyFailed> {
+        let load = journey.encode(self)?;
         let n_items = load.n_items;
         if n_items == 0 {
-            return Ok(Vec::new());
+            return Ok(journey.slots(0));
         }
-        let published = way.publish(self, load);
+        let published = journey.publish(self, load);
         let flight = published.map_err(|error| NotRun { error, n_items })?;
         self.wait(&flight);
-        let make_way = &mut |has_ended| way.make_way(has_ended);
-        self.collate(flight, make_way).map_err(Failed::Items)
+        let slots = journey.slots(n_items);
+        let forked = (!flight.is_of(self.pool)).then(|| flight.shared());
+        let make_way = &mut |has_ended| journey.make_way(has_ended);
+        let results = flight.collate(slots, make_way, &mut self.notes);
+        // Workers that were forked for this call end with it.
+        if let Some(workers) = forked {
+            workers.join();
+        }
+        results.map_err(WhyFailed::Items)
     }
 
     /// Encodes arguments into the pool's memory, and the context of the call, unless there are
     /// none. `notes` say how long it took.
-    pub(super) fn encode<A: Serialize>(
+    #[inline(never)]
+    pub(super) fn encode(
         &mut self,
-        mut args: impl Iterator<Item = A>,
-        spent: &mut Spent<A>,
+        input: &mut dyn Input,
         context: Option<&dyn Source>,
     ) -> Result<Load, NotRun> {
         let checked = self.options.check();
         let checked = checked.map_err(|error| NotRun { error, n_items: 0 });
-        let mut load = checked.and_then(|()| self.pool.encode(&mut args, spent));
+        let mut load = checked.and_then(|()| self.pool.encode(input));
         if let Err(not_run) = &mut load {
             // Each item has the error.
-            not_run.n_items += args.by_ref().count();
+            not_run.n_items += input.count();
         }
         // The iterator's destructor is the user's, and the arguments have no owner yet.
-        let dropped = caught::run(|| drop(args));
+        let dropped = caught::run(|| input.end());
         let mut load = load?;
         let n_items = load.n_items;
         if let Err(payload) = dropped {
@@ -172,21 +198,6 @@ impl<'p> Call<'p> {
         }
     }
 
-    /// Waits for the results and puts each into its item's slot. Workers that were forked for this
-    /// call end with it.
-    fn collate<R: DeserializeOwned>(
-        &mut self,
-        flight: Flight,
-        make_way: &mut dyn FnMut(bool),
-    ) -> Result<Vec<R>, Vec<Outcome<R>>> {
-        let forked = (!flight.is_of(self.pool)).then(|| flight.shared());
-        let results = flight.collate(make_way, &mut self.notes);
-        if let Some(workers) = forked {
-            workers.join();
-        }
-        results
-    }
-
     pub(super) fn pool(&self) -> &'p Arc<Shared> {
         self.pool
     }
@@ -204,6 +215,63 @@ impl<'p> Call<'p> {
     /// A value with the trace of the map that it came from.
     pub(in crate::pool) fn finish<T>(self, value: T) -> Traced<T> {
         self.notes.finish(value)
+    }
+}
+
+/// What a map does that depends on its types.
+trait Journey {
+    /// Takes the arguments, and puts them where workers find them.
+    fn encode(&mut self, call: &mut Call<'_>) -> Result<Load, NotRun>;
+
+    /// Lets workers begin.
+    fn publish(&mut self, call: &mut Call<'_>, load: Load) -> Result<Flight>;
+
+    /// Slots for the results.
+    fn slots(&self, n_items: usize) -> Slots;
+
+    /// A large result is about to be made.
+    fn make_way(&mut self, has_ended: bool);
+}
+
+/// A function and its arguments, on one of the two ways.
+struct Typed<'f, C, I, W> {
+    f: &'f C,
+    args: Option<I>,
+    /// Once the arguments are encoded.
+    way: Option<W>,
+}
+
+impl<C, A, I, W> Journey for Typed<'_, C, I, W>
+where
+    C: Mappable<A>,
+    C::Output: DeserializeOwned,
+    I: Iterator<Item = A>,
+    W: Way<C, A>,
+{
+    fn encode(&mut self, call: &mut Call<'_>) -> Result<Load, NotRun> {
+        let Some(args) = self.args.take() else {
+            return Ok(Load::default());
+        };
+        let (way, load) = W::encode(call, self.f, args)?;
+        self.way = Some(way);
+        Ok(load)
+    }
+
+    fn publish(&mut self, call: &mut Call<'_>, load: Load) -> Result<Flight> {
+        match &self.way {
+            Some(way) => way.publish(call, load),
+            None => Err(Error::closed()),
+        }
+    }
+
+    fn slots(&self, n_items: usize) -> Slots {
+        Slots::new::<C::Output>(n_items)
+    }
+
+    fn make_way(&mut self, has_ended: bool) {
+        if let Some(way) = &mut self.way {
+            way.make_way(has_ended);
+        }
     }
 }
 
@@ -229,7 +297,7 @@ impl Call<'_> {
         C::Output: Serialize,
     {
         if C::IS_SHIPPED {
-            let load = self.encode(args, &mut Spent::dropped(), f.context())?;
+            let load = self.encode(&mut Args::of(args, &mut Spent::dropped()), f.context())?;
             return Ok(self.launch(sent::<C, A>(), load)?);
         }
         let f = Box::new(f);
@@ -310,11 +378,11 @@ where
             why_not_shipped::<F>()
         ));
         let n_items = n_slots;
-        return Failed::Call(NotRun { error, n_items }).into_outcomes();
+        return Failed::from(NotRun { error, n_items }).into_outcomes();
     }
     let options = Options::of(pool.settings()).scheduled(Schedule::Dynamic);
     let launch = |slot| -> Result<Flight> {
-        let encoded = pool.encode(std::iter::once(()), &mut Spent::dropped())?;
+        let encoded = pool.encode(&mut Args::of(std::iter::once(()), &mut Spent::dropped()))?;
         let function = sent::<Nullary<F>, ()>();
         Flight::launch_for(
             pool,
@@ -330,7 +398,7 @@ where
         let mut results = flight
             .map_err(|error| TaskError::not_run(slot, error))?
             .land()
-            .map_err(|results| Failed::Items(results).first_error().at(slot))?;
+            .map_err(|failed| failed.first_error().at(slot))?;
         results
             .pop()
             .ok_or_else(|| TaskError::not_run(slot, "it has no result; please report this"))

@@ -9,8 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::{PerProcess, ThreadBound};
@@ -18,8 +16,8 @@ use crate::sys::{PerProcess, ThreadBound};
 use super::batch;
 #[cfg(feature = "async")]
 use super::futures::Futures;
+use super::input::Input;
 use super::outcome::NotRun;
-use super::spent::Spent;
 use super::transport::Encoded;
 use super::turns::Turns;
 use crate::pool::context::{Source, Written};
@@ -210,14 +208,10 @@ impl Shared {
 
     /// Encodes arguments into the pool's memory. Their iterator may use the pool itself. An error
     /// says how many of them were taken.
-    pub(in crate::pool) fn encode<A: Serialize>(
-        &self,
-        args: impl Iterator<Item = A>,
-        spent: &mut Spent<A>,
-    ) -> Result<Load, NotRun> {
+    pub(in crate::pool) fn encode(&self, input: &mut dyn Input) -> Result<Load, NotRun> {
         let fail = |error| NotRun { error, n_items: 0 };
         let heap = Arc::clone(self.lock_open().map_err(fail)?.engine.heap());
-        Encoder::encode(&heap, args, spent)
+        Encoder::encode(&heap, input)
     }
 
     /// A context in the pool's memory, to go with a call's arguments.

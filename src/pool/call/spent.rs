@@ -1,8 +1,9 @@
 //! Arguments that wait to make way for results.
 
 use std::collections::VecDeque;
+use std::marker::PhantomData;
 
-use crate::caught;
+use super::decoded::Held;
 
 /// Arguments that were encoded and are still held, so that the results take over their memory.
 ///
@@ -10,9 +11,10 @@ use crate::caught;
 /// costs some ten times what copying into it does. An argument that is dropped just before a result
 /// of its size is made leaves pages that are there already.
 pub(in crate::pool) struct Spent<A> {
-    args: VecDeque<A>,
+    args: VecDeque<Held>,
     /// How many more bytes may be held.
     room_bytes: usize,
+    _args: PhantomData<A>,
 }
 
 /// Smaller values are not made of fresh pages.
@@ -26,6 +28,7 @@ impl<A> Spent<A> {
         Spent {
             args: VecDeque::new(),
             room_bytes: MOST_HELD_BYTES,
+            _args: PhantomData,
         }
     }
 
@@ -34,19 +37,25 @@ impl<A> Spent<A> {
         Spent {
             args: VecDeque::new(),
             room_bytes: 0,
+            _args: PhantomData,
         }
     }
 
     pub(in crate::pool) fn put(&mut self, arg: A, bytes: usize) {
         if (LARGE_BYTES..=self.room_bytes).contains(&bytes) {
-            self.room_bytes -= bytes;
-            self.args.push_back(arg);
+            self.hold(Held::new(arg), bytes);
         }
+    }
+
+    #[inline(never)]
+    fn hold(&mut self, arg: Held, bytes: usize) {
+        self.room_bytes -= bytes;
+        self.args.push_back(arg);
     }
 
     /// Drops the argument that was held longest. Its destructor is the user's, and results are
     /// being collected.
     pub(super) fn drop_one(&mut self) {
-        caught::drop_quietly(self.args.pop_front());
+        drop(self.args.pop_front());
     }
 }

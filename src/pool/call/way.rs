@@ -12,6 +12,7 @@ use crate::error::Result;
 
 use super::callable::{self, Bound, Callable, Nullary, Star, Unary, how_to_ship, is_non_capturing};
 use super::flight::{Flight, Function};
+use super::input::Args;
 use super::outcome::NotRun;
 use super::run::Call;
 use super::shared::{Inheritance, Load, Shared};
@@ -113,7 +114,7 @@ where
         args: impl Iterator<Item = A>,
     ) -> Result<(Self, Load), NotRun> {
         let mut spent = Spent::held();
-        let load = call.encode(args, &mut spent, f.context())?;
+        let load = call.encode(&mut Args::of(args, &mut spent), f.context())?;
         Ok((Sent { spent }, load))
     }
 

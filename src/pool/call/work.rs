@@ -247,15 +247,13 @@ fn run_on_encoded<C, A, T>(
                 unsafe { step_plain(work, &f, numbers) }
             });
         }
-        (Some(_), None) => T::drive(work, 0, &mut |work| {
+        (stride, _) => T::drive(work, 0, &mut |work| {
             let f = get(work)?;
-            // SAFETY: as above.
-            step_values(work, &f, |_, item| Ok(unsafe { numbers.add(item).read() }))
-        }),
-        (None, _) => T::drive(work, 0, &mut |work| {
-            let f = get(work)?;
-            step_values(work, &f, |port, item| {
-                port.argument(item).and_then(wire::decode)
+            // One loop for both: each is compiled into every cell that maps.
+            step_values(work, &f, |port, item| match stride {
+                // SAFETY: as above.
+                Some(_) => Ok(unsafe { numbers.add(item).read() }),
+                None => port.argument(item).and_then(wire::decode),
             })
         }),
     }

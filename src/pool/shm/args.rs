@@ -3,18 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use crate::error::{Error, Result};
 use crate::shared::heap::{Heap, Offset};
 use crate::sys::atomic::Ordering;
 use crate::sys::process_id;
-use crate::wire::{self, Sink};
 
 use super::board::{ArgSpan, Job, NO_BYTES};
 use super::growing::{Growing, block_bytes};
+use crate::pool::call::input::{Encode, Input};
 use crate::pool::call::outcome::NotRun;
-use crate::pool::call::spent::Spent;
 use crate::pool::call::transport::Encoded;
 
 /// Arguments in shared memory.
@@ -151,32 +148,37 @@ pub(in crate::pool) struct Encoder<'a> {
 }
 
 impl<'a> Encoder<'a> {
-    /// Encodes all of `args`; large ones are kept in `spent`.
+    /// Encodes all arguments of `input`.
     ///
     /// # Errors
     /// `is_os()` if the shared memory does not hold them, with how many were taken. A single
     /// argument that cannot be encoded is not an error here, but goes into `failures`.
-    pub(in crate::pool) fn encode<A: Serialize>(
+    pub(in crate::pool) fn encode(
         heap: &'a Arc<Heap>,
-        args: impl Iterator<Item = A>,
-        spent: &mut Spent<A>,
+        input: &mut dyn Input,
     ) -> Result<Encoded<Arguments>, NotRun> {
-        if wire::plain_size::<A>().is_some() {
-            return PlainEncoder::encode(heap, args);
+        if let Some(stride) = input.stride() {
+            return PlainEncoder::encode(heap, stride, input);
         }
         let mut encoder = Encoder {
             heap,
-            spans: Vec::with_capacity(args.size_hint().0.min(1 << 16)),
+            spans: Vec::with_capacity(input.announced().min(1 << 16)),
             failures: Vec::new(),
             blocks: Blocks::new(heap),
             room: 0..0,
         };
-        for arg in args {
-            let encoded = encoder.argument(&mut |sink| wire::encode(&arg, sink));
-            let bytes = encoded.map_err(|error| encoder.not_run(error))?;
-            spent.put(arg, bytes);
+        let mut not_run = None;
+        input.encode(&mut |encode| match encoder.argument(encode) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                not_run = Some(encoder.not_run(error));
+                None
+            }
+        });
+        match not_run {
+            Some(not_run) => Err(not_run),
+            None => encoder.finish(),
         }
-        encoder.finish()
     }
 
     /// The error if there is no room for the argument that was taken last.
@@ -186,7 +188,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// Writes one argument and returns its length.
-    fn argument(&mut self, encode: &mut dyn FnMut(&mut dyn Sink) -> Result<()>) -> Result<usize> {
+    fn argument(&mut self, encode: &mut Encode<'_>) -> Result<usize> {
         let Encoder {
             heap, blocks, room, ..
         } = self;
@@ -270,38 +272,29 @@ struct PlainEncoder {
 }
 
 impl PlainEncoder {
-    fn encode<A>(
+    fn encode(
         heap: &Arc<Heap>,
-        args: impl Iterator<Item = A>,
+        stride: usize,
+        input: &mut dyn Input,
     ) -> Result<Encoded<Arguments>, NotRun> {
         let mut encoder = PlainEncoder {
             blocks: Blocks::new(heap),
             n_items: 0,
             capacity: 0,
-            stride: size_of::<A>(),
+            stride,
         };
         // The size hint is only a hint: infinite ranges announce the largest possible number.
-        let announced = args.size_hint().0.clamp(1, 1 << 24);
-        let fail = |error| NotRun { error, n_items: 0 };
-        let mut slots = encoder.grow(announced).map_err(fail)?.cast::<A>();
-        let mut args = args.peekable();
-        while args.peek().is_some() {
-            if encoder.n_items == encoder.capacity {
-                // The loop took one more, to see whether there is one.
-                let n_items = encoder.n_items + 1;
-                let fail = |error| NotRun { error, n_items };
-                slots = encoder.grow(2 * encoder.n_items).map_err(fail)?.cast::<A>();
-            }
-            // Check for room once for many items, and count them in a register, so that the loop
-            // over a range is short.
+        let (mut room, mut is_more) = (input.announced().clamp(1, 1 << 24), true);
+        while is_more {
+            // After the first round, one more was taken, to see whether there is one.
+            let n_items = encoder.n_items + usize::from(encoder.n_items > 0);
+            let fail = |error| NotRun { error, n_items };
+            let slots = encoder.grow(room).map_err(fail)?;
             let n_free = encoder.capacity - encoder.n_items;
-            let mut n_items = encoder.n_items;
-            args.by_ref().take(n_free).for_each(|arg| {
-                // SAFETY: the block has room for `capacity` numbers, aligned for any of them.
-                unsafe { slots.add(n_items).write(arg) };
-                n_items += 1;
-            });
-            encoder.n_items = n_items;
+            // SAFETY: the block has room for `capacity` numbers, aligned for any of them.
+            let (n, has_more) = unsafe { input.fill(slots.add(encoder.n_items * stride), n_free) };
+            encoder.n_items += n;
+            (room, is_more) = (2 * encoder.n_items, has_more);
         }
         if encoder.n_items == 0 {
             // Dropping the encoder frees its blocks.
@@ -343,14 +336,17 @@ impl PlainEncoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::call::input::Args;
+    use crate::pool::call::spent::Spent;
 
     #[test]
     fn no_arguments_take_no_memory() {
         let heap = Arc::new(Heap::new(64).unwrap());
         let block = heap.take(64).unwrap();
         heap.give_back(block);
-        let plain = Encoder::encode(&heap, std::iter::empty::<u64>(), &mut Spent::dropped());
-        let others = Encoder::encode(&heap, std::iter::empty::<String>(), &mut Spent::dropped());
+        let (mut numbers, mut texts) = (Spent::<u64>::dropped(), Spent::<String>::dropped());
+        let plain = Encoder::encode(&heap, &mut Args::of(std::iter::empty(), &mut numbers));
+        let others = Encoder::encode(&heap, &mut Args::of(std::iter::empty(), &mut texts));
         assert!(plain.unwrap().args._blocks.is_none());
         assert!(others.unwrap().args._blocks.is_none());
         assert_eq!(heap.take(64).unwrap(), block);

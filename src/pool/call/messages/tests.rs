@@ -14,6 +14,7 @@ use super::super::batch::{Batch, Terms};
 use super::super::callable::Unary;
 use super::super::collate::{Collect, Collector};
 use super::super::options::Options;
+use super::super::slots::Slots;
 use super::super::transport::Encoded;
 use super::super::work::{Trampoline, run_shipped, run_with_context};
 use super::worker::IS_LOST;
@@ -64,7 +65,7 @@ fn run<R: DeserializeOwned>(
     let n_items = encoded.n_items as u64;
     let mut batch = Batch::publish(messages, function, encoded, terms).unwrap();
     let mut make_way = |_| ();
-    let mut results = Collector::new(n_items as usize, &mut make_way);
+    let mut results = Collector::new(Slots::new::<R>(n_items as usize), &mut make_way);
     while !batch.advance(messages) {
         messages.wait(batch.job(), Instant::now() + Duration::from_millis(1));
         if let Some(so_far) = batch.so_far(messages) {
@@ -75,8 +76,13 @@ fn run<R: DeserializeOwned>(
     batch.collect(&mut results);
     assert!(messages.jobs.borrow().is_empty());
     match results.finish() {
-        Ok(results) => results.into_iter().map(Ok).collect(),
-        Err(results) => results,
+        // SAFETY: the slots are for this type, and full.
+        Ok(slots) => unsafe { slots.into_vec::<R>() }
+            .into_iter()
+            .map(Ok)
+            .collect(),
+        // SAFETY: the slots are for this type.
+        Err(partial) => unsafe { partial.into_outcomes() },
     }
 }
 

@@ -6,7 +6,8 @@
 //!
 //! The generic functions are thin, because every notebook cell that maps compiles them again.
 
-use std::any::TypeId;
+mod plain;
+
 use std::mem::ManuallyDrop;
 
 use bincode::config::{Config, Configuration, Fixint, Limit, LittleEndian};
@@ -19,7 +20,6 @@ use serde::de::DeserializeOwned;
 
 use crate::caught::Payload;
 use crate::error::{Cause, Error, NO_NAMES, Result};
-use crate::sys::copy;
 
 /// bincode allocates an announced length before it checks the bytes, unless the length exceeds a
 /// limit, which can be set only at compile time. So each value is decoded with this limit, of which
@@ -153,165 +153,6 @@ impl bincode::enc::write::Writer for Writer<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::result::Result<(), EncodeError> {
         self.0.put(bytes);
         Ok(())
-    }
-}
-
-/// The unsafe island: it distinguishes types at run time, and reads memory as bytes.
-mod plain {
-    use super::*;
-
-    /// A value that can be copied: how many elements it has, and their bytes.
-    pub(super) struct OnePiece<'a> {
-        pub(super) length: usize,
-        pub(super) content: &'a [u8],
-    }
-
-    macro_rules! numbers {
-        ($visit:ident) => {
-            $visit!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128 f32 f64)
-        };
-    }
-
-    /// Whether the type is a number without padding, for which any bytes are a value. `usize` is
-    /// excluded: its encoding has 64 bits everywhere.
-    pub(super) fn is_number(id: TypeId) -> bool {
-        macro_rules! any_of {
-            ($($number:ty)*) => { $(id == TypeId::of::<$number>())||* };
-        }
-        numbers!(any_of)
-    }
-
-    pub(super) fn as_one_piece<T>(value: &T) -> Option<OnePiece<'_>> {
-        let id = typeid::of::<T>();
-        if id == TypeId::of::<String>() {
-            // SAFETY: `T` is `String`.
-            let text = unsafe { &*std::ptr::from_ref(value).cast::<String>() };
-            return Some(OnePiece {
-                length: text.len(),
-                content: text.as_bytes(),
-            });
-        }
-        macro_rules! vectors {
-            ($($number:ty)*) => { $(
-                if id == TypeId::of::<Vec<$number>>() {
-                    // SAFETY: `T` is this vector.
-                    let vector = unsafe { &*std::ptr::from_ref(value).cast::<Vec<$number>>() };
-                    // SAFETY: numbers have no padding, so all of the vector's memory is bytes.
-                    let content = unsafe {
-                        std::slice::from_raw_parts(
-                            vector.as_ptr().cast::<u8>(),
-                            size_of_val(vector.as_slice()),
-                        )
-                    };
-                    return Some(OnePiece { length: vector.len(), content });
-                }
-            )* };
-        }
-        numbers!(vectors);
-        None
-    }
-
-    pub(super) fn from_one_piece<T>(bytes: &[u8]) -> Option<Result<T>> {
-        let id = typeid::of::<T>();
-        if id == TypeId::of::<String>() {
-            let text = content(bytes, 1).and_then(|content| {
-                String::from_utf8(content.to_vec())
-                    .map_err(|error| Error::decode_message(format!("cannot decode: {error}")))
-            });
-            return Some(text.map(into::<String, T>));
-        }
-        macro_rules! vectors {
-            ($($number:ty)*) => { $(
-                if id == TypeId::of::<Vec<$number>>() {
-                    return Some(content(bytes, size_of::<$number>()).map(|content| {
-                        let length = content.len() / size_of::<$number>();
-                        let mut vector = Vec::<$number>::with_capacity(length);
-                        // SAFETY: the capacity is `length` numbers, which is all of `content`, and
-                        // any bytes are numbers.
-                        unsafe {
-                            copy::copy_nonoverlapping(
-                                content.as_ptr(),
-                                vector.as_mut_ptr().cast::<u8>(),
-                                content.len(),
-                            );
-                            vector.set_len(length);
-                        }
-                        into::<Vec<$number>, T>(vector)
-                    }));
-                }
-            )* };
-        }
-        numbers!(vectors);
-        None
-    }
-
-    /// # Safety
-    /// As [`view`].
-    pub(super) unsafe fn view_of_one_piece<T>(bytes: &[u8]) -> Option<Result<ManuallyDrop<T>>> {
-        let id = typeid::of::<T>();
-        if id == TypeId::of::<String>() {
-            let text = content(bytes, 1).and_then(|content| {
-                std::str::from_utf8(content)
-                    .map_err(|error| Error::decode_message(format!("cannot decode: {error}")))
-            });
-            // SAFETY: this is text, and its capacity is its length. The allocator does not know its
-            // memory, which matters only when it is freed or grows: it is only read.
-            return Some(text.map(|text| unsafe {
-                let start = text.as_ptr().cast_mut();
-                same(ManuallyDrop::new(String::from_raw_parts(
-                    start,
-                    text.len(),
-                    text.len(),
-                )))
-            }));
-        }
-        macro_rules! vectors {
-            ($($number:ty)*) => { $(
-                if id == TypeId::of::<Vec<$number>>() {
-                    let content = match content(bytes, size_of::<$number>()) {
-                        Ok(content) => content,
-                        Err(error) => return Some(Err(error)),
-                    };
-                    let start = content.as_ptr().cast::<$number>().cast_mut();
-                    let length = content.len() / size_of::<$number>();
-                    // SAFETY: these are that many aligned numbers, and any bytes are a number; for
-                    // the memory, see above.
-                    return start.is_aligned().then(|| Ok(unsafe {
-                        same(ManuallyDrop::new(Vec::from_raw_parts(start, length, length)))
-                    }));
-                }
-            )* };
-        }
-        numbers!(vectors);
-        None
-    }
-
-    /// The bytes after a length, which must match them exactly.
-    fn content(bytes: &[u8], element_bytes: usize) -> Result<&[u8]> {
-        let wrong = || {
-            Error::decode_message(format!(
-                "cannot decode: {} bytes are not a length and that many elements of {element_bytes}",
-                bytes.len()
-            ))
-        };
-        let (length, content) = bytes.split_first_chunk::<8>().ok_or_else(wrong)?;
-        let announced = u64::from_le_bytes(*length).checked_mul(element_bytes as u64);
-        if announced != Some(content.len() as u64) {
-            return Err(wrong());
-        }
-        Ok(content)
-    }
-
-    /// `Same` and `T` are the same type; the caller has compared their ids.
-    fn into<Same: 'static, T>(value: Same) -> T {
-        ManuallyDrop::into_inner(same(ManuallyDrop::new(value)))
-    }
-
-    /// As [`into`], for a value that is not dropped.
-    fn same<Same: 'static, T>(value: ManuallyDrop<Same>) -> ManuallyDrop<T> {
-        assert_eq!(typeid::of::<T>(), TypeId::of::<Same>());
-        // SAFETY: the types are the same, and the original is not dropped.
-        unsafe { std::ptr::from_ref(&value).cast::<ManuallyDrop<T>>().read() }
     }
 }
 
