@@ -198,6 +198,10 @@ mod tests {
     }
 
     #[test]
+    #[expect(
+        clippy::needless_borrow,
+        reason = "as the kernel writes it: the references choose the trait that a type has"
+    )]
     fn each_variable_shows_what_its_type_lets_it() {
         let folder = std::env::temp_dir();
         let path = folder.join(format!("forklore-look-{}", std::process::id()));
