@@ -5,9 +5,11 @@
 //! lately, or when more threads want to run than there are processors, so that another thread needs
 //! the time.
 //!
-//! While more of the pool's own processes are awake than there are processors, a spinning process
+//! While more of the pool's own processes are awake than there are processors, a spinning owner
 //! yields (`sched_yield`) between looks: it might otherwise keep the very worker that it waits for
-//! off its processor. A yield takes half a microsecond, and nothing has to be woken.
+//! off its processor. A yield takes half a microsecond, and nothing has to be woken. Workers do not
+//! yield: where several threads of the owner want to run, a worker that gives its processor to one
+//! of them gets it back only after all of them, and a call of such a thread takes twice as long.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -40,6 +42,8 @@ const FEW_CPUS: usize = 8;
 pub(in crate::pool) struct Spinner {
     n_cpus: usize,
     begun: Instant,
+    /// Whether it gives way to the pool's other processes.
+    yields: bool,
     /// It has not waited yet.
     is_new: bool,
     /// The number of waits in a row in which spinning did not help.
@@ -55,9 +59,18 @@ impl Spinner {
         Spinner {
             n_cpus,
             begun: Instant::now(),
+            yields: false,
             is_new: true,
             n_fruitless: 0,
             looked: None,
+        }
+    }
+
+    /// As [`new`](Spinner::new), for the owner: it gives way to the pool's other processes.
+    pub(in crate::pool) fn yielding(n_cpus: usize) -> Spinner {
+        Spinner {
+            yields: true,
+            ..Spinner::new(n_cpus)
         }
     }
 
@@ -83,8 +96,9 @@ impl Spinner {
         is_over: impl Fn() -> bool,
     ) -> bool {
         let n_cpus = self.n_cpus;
+        let may_yield = self.yields && n_cpus <= FEW_CPUS;
         let pause = || {
-            if n_cpus <= FEW_CPUS && n_own() > n_cpus {
+            if may_yield && n_own() > n_cpus {
                 give_way();
             }
         };
@@ -234,8 +248,8 @@ mod tests {
     }
 
     /// How often a waiter yields while `n_own` of the pool's processes are awake.
-    fn n_times_given_way(n_cpus: usize, n_own: usize) -> u32 {
-        let (mut spinner, clock) = (Spinner::new(n_cpus), Clock(Cell::new(Duration::ZERO)));
+    fn n_times_given_way(mut spinner: Spinner, n_own: usize) -> u32 {
+        let clock = Clock(Cell::new(Duration::ZERO));
         let n_times = Cell::new(0);
         let give_way = || n_times.set(n_times.get() + 1);
         let clock = || clock.read();
@@ -244,16 +258,19 @@ mod tests {
     }
 
     #[test]
-    fn who_looks_gives_way_to_the_pools_other_processes_where_processors_are_few() {
-        assert_eq!(n_times_given_way(2, 2), 0);
-        assert!(n_times_given_way(2, 3) > 1);
-        assert!(n_times_given_way(FEW_CPUS, FEW_CPUS + 1) > 1);
-        assert_eq!(n_times_given_way(FEW_CPUS + 1, FEW_CPUS + 2), 0);
+    fn a_spinning_owner_yields_to_the_pools_other_processes_where_processors_are_few() {
+        let owner = Spinner::yielding;
+        assert_eq!(n_times_given_way(owner(2), 2), 0);
+        assert!(n_times_given_way(owner(2), 3) > 1);
+        assert!(n_times_given_way(owner(FEW_CPUS), FEW_CPUS + 1) > 1);
+        assert_eq!(n_times_given_way(owner(FEW_CPUS + 1), FEW_CPUS + 2), 0);
+        assert_eq!(n_times_given_way(Spinner::new(2), 3), 0, "a worker");
     }
 
     #[test]
     fn what_is_awaited_ends_the_looking_also_when_it_comes_while_giving_way() {
-        let (mut spinner, clock) = spinner_and_clock();
+        let clock = Clock(Cell::new(Duration::ZERO));
+        let mut spinner = Spinner::yielding(2);
         let is_there = Cell::new(false);
         let give_way = || is_there.set(true);
         let clock = || clock.read();

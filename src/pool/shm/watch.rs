@@ -34,7 +34,7 @@ pub(in crate::pool) struct Looks(Mutex<Spinner>);
 
 impl Looks {
     pub(in crate::pool) fn new(n_cpus: usize) -> Looks {
-        Looks(Mutex::new(Spinner::new(n_cpus)))
+        Looks(Mutex::new(Spinner::yielding(n_cpus)))
     }
 
     /// Spins until a job has ended, for as long as that is worthwhile.
