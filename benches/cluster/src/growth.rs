@@ -1,4 +1,4 @@
-//! What each further node costs: messages, and processor time and memory on the owner's machine.
+//! What each further node costs: packets, and processor time and memory on the owner's machine.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ pub fn print_table() {
         "nodes",
         "start, ms",
         "efficiency",
-        "messages per item",
+        "packets per item",
         "owner's CPU per item, µs",
         "CPU of the owner's machine per item, µs",
         "its memory per node, MB",
@@ -68,7 +68,7 @@ pub fn measure(n_nodes: usize) {
     println!(
         "| {n_nodes} | {start_ms:.0} | {:.3} | {:.2} | {:.0} | {:.0} | {:.1} |",
         milliseconds(NAP) * f64::from(N_NAPS_PER_NODE) / elapsed_ms,
-        per_item(used.n_messages, before.n_messages),
+        per_item(used.n_packets, before.n_packets),
         per_item(used.owner_us, before.owner_us),
         per_item(used.head_us, before.head_us),
         usage::memory_mb(is_relays) / n_nodes as f64
@@ -77,7 +77,7 @@ pub fn measure(n_nodes: usize) {
 
 /// What was used so far.
 struct Used {
-    n_messages: f64,
+    n_packets: f64,
     owner_us: f64,
     head_us: f64,
 }
@@ -86,14 +86,8 @@ impl Used {
     fn now() -> Used {
         let own = getrusage(UsageWho::RUSAGE_SELF).expect("the process has a usage");
         let owner_us = (own.user_time() + own.system_time()).num_microseconds() as f64;
-        // Each message is a frame, and each frame a write into a socket.
-        let says = |title: &str| {
-            ["forklore-relay:", "forklore-statio:"]
-                .iter()
-                .any(|name| title.starts_with(name))
-        };
         Used {
-            n_messages: usage::n_writes(says) as f64,
+            n_packets: usage::n_packets() as f64,
             owner_us,
             head_us: owner_us + usage::processor_ms(is_relays) * 1e3,
         }

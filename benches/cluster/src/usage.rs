@@ -29,14 +29,21 @@ pub fn processor_ms(filter: impl Fn(&str) -> bool) -> f64 {
     ticks.sum::<u64>() as f64 * 10.0
 }
 
-/// How many calls of write(2) processes have made.
-pub fn n_writes(filter: impl Fn(&str) -> bool) -> u64 {
-    let writes = processes(filter).filter_map(|pid| {
-        let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
-        io.lines()
-            .find_map(|line| line.strip_prefix("syscw: ")?.parse::<u64>().ok())
-    });
-    writes.sum()
+/// How many packets have passed between the head of a cluster of namespaces and its nodes, in both
+/// directions.
+pub fn n_packets() -> u64 {
+    let devices = fs::read_to_string("/proc/net/dev").expect("/proc is there");
+    let switch = devices
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("switch0:"))
+        .expect("the head's interface");
+    // proc_pid_net(5): 8 columns for what came, of which the second counts packets, then 8 for what
+    // went.
+    let columns: Vec<u64> = switch
+        .split_whitespace()
+        .map(|column| column.parse().expect("a count"))
+        .collect();
+    columns[1] + columns[9]
 }
 
 /// What processes hold of memory, what they share divided among them.
