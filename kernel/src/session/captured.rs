@@ -56,10 +56,13 @@ mod tests {
 
     #[test]
     fn text_is_kept_in_order_and_nothing_else() {
+        // {"kind":"result","data":{"text/html":"2"}}
+        let picture =
+            b"\x1b]7717;1;0;eyJraW5kIjoicmVzdWx0IiwiZGF0YSI6eyJ0ZXh0L2h0bWwiOiIyIn19\x1b\\";
         let output = vec![
             Output::Stdout(b"a\n\xc3".to_vec()),
             Output::Stderr(b"error".to_vec()),
-            Output::Stdout(b"\xa4 \x1b]7717;1;0;e30=\x1b\\b".to_vec()),
+            Output::Stdout([&b"\xa4 "[..], picture, b"b"].concat()),
             Output::Waits(1),
         ];
         assert_eq!(text_of(output), "a\n\u{e4} b");

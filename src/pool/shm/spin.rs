@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use crate::cpus;
 
-/// How long to spin on any machine: less than sleeping and being woken costs all processes together.
+/// How long to spin on any machine: less than sleeping and being woken costs all processes
+/// together.
 const GLANCE: Duration = Duration::from_micros(20);
 /// How long to spin on a machine that has a processor to spare.
 const SPIN: Duration = Duration::from_micros(50);
