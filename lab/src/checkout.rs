@@ -65,7 +65,8 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     wheel: Option<PathBuf>,
 
-    /// Build forklore-node with this machine's MPI, so that forklore::Cluster reaches other machines
+    /// Build forklore-node with this machine's MPI, so that forklore::Cluster reaches other
+    /// machines
     #[arg(long, conflicts_with_all = ["list", "check"])]
     cluster: bool,
 

@@ -1,4 +1,5 @@
-//! A program for a job of several nodes, as `sbatch` or `qsub` starts it. It takes the nodes that it was given.
+//! A program for a job of several nodes, as `sbatch` or `qsub` starts it. It takes the nodes that
+//! it was given.
 //!
 //! - `job`: maps over them, and compares with the same map in this process; then a task aborts.
 //! - `job N`: N tasks of 50 ms, and a line as soon as all nodes have worked on them.

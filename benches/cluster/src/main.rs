@@ -7,9 +7,9 @@
 //! ```
 //!
 //! Both print Markdown. The nodes are namespaces on this machine (`tests/cluster/run`), so it needs
-//! root or user namespaces, and Open MPI with what `node/README.md` names. It builds `forklore-node`, and
-//! makes a Python environment of its own under `target/` the first time. All sides take about ten
-//! minutes, most of them Python's; growth takes one.
+//! root or user namespaces, and Open MPI with what `node/README.md` names. It builds
+//! `forklore-node`, and makes a Python environment of its own under `target/` the first time. All
+//! sides take about ten minutes, most of them Python's; growth takes one.
 
 #[path = "../../common/environment.rs"]
 mod environment;

@@ -16,7 +16,8 @@ pub fn idle() -> f64 {
     used_ms / started.elapsed().as_secs_f64() / 1e3 * 100.0
 }
 
-/// The processor time of all processes of this namespace whose name and command line a filter takes.
+/// The processor time of all processes of this namespace whose name and command line a filter
+/// takes.
 pub fn processor_ms(filter: impl Fn(&str) -> bool) -> f64 {
     // Of 10 ms each (proc_pid_stat(5)).
     let ticks = processes(filter).filter_map(|pid| {

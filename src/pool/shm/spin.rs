@@ -25,8 +25,8 @@ const SPIN: Duration = Duration::from_micros(50);
 /// 120 µs, and a new process needs about 80 µs to its first result. Whether the machine is crowded
 /// is not checked then: in a new process, the check alone takes half of this time.
 const SPIN_AT_START: Duration = Duration::from_micros(150);
-/// How long the last check for a crowded machine stays valid. A check takes 4 µs, and more with cold
-/// caches.
+/// How long the last check for a crowded machine stays valid. A check takes 4 µs, and more with
+/// cold caches.
 const BELIEVED: Duration = Duration::from_millis(1);
 /// After this many waits in which spinning did not help, the next ones sleep at once; one of every
 /// `TRY_AGAIN` spins again.
