@@ -31,7 +31,9 @@ def test_warnings_of_a_cell_are_shown_once(kernel):
     ran = kernel.ok("fn wanting(x: u8) -> Result<u8, u8> { Ok(7) }\n\nwanting(1);")
     shown = plain(warnings(ran))
     assert shown.count("unused variable: `x`") == 1 and "cell:1:12" in shown, shown
-    assert shown.count("unused `Result` that must be used") == 1 and "cell:3:1" in shown
+    # rustc writes the whole path once a crate of the session has a `Result` of its own.
+    unused = re.findall("unused `(?:std::result::)?Result` that must be used", shown)
+    assert len(unused) == 1 and "cell:3:1" in shown, shown
     assert "\x1b[" in warnings(ran) and ran.stderr == "", ran
     # The function is compiled again with every later cell.
     assert warnings(kernel.ok("wanting(2)?")) == ""
