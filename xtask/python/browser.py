@@ -235,7 +235,9 @@ class Learner:
         return self.page.locator(".jp-Notebook .jp-CodeCell").filter(has_text=text).first
 
     def wait_until_idle(self):
-        self.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+        # On a narrow page it is in the toolbar's menu.
+        indicator = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
+        self.page.wait_for_selector(indicator, state="attached")
 
     def open(self, address):
         self.page.goto(address)
