@@ -74,7 +74,8 @@ fn show_value(type_name: &str, value: &dyn Debug) {
 }
 
 /// `Vec<Option<i32>>` of `alloc::vec::Vec<core::option::Option<i32>>`.
-fn without_paths(type_name: &str) -> String {
+#[doc(hidden)]
+pub fn without_paths(type_name: &str) -> String {
     let mut short = String::new();
     for part in type_name.split("::") {
         let name_start = short
@@ -91,6 +92,8 @@ fn without_paths(type_name: &str) -> String {
 fn types_are_shown_without_their_paths() {
     let name = std::any::type_name::<(&str, Vec<Option<i32>>)>();
     assert_eq!(without_paths(name), "(&str, Vec<Option<i32>>)");
+    let name = "&alloc::vec::Vec<core::option::Option<(i32, my_crate::T)>>";
+    assert_eq!(without_paths(name), "&Vec<Option<(i32, T)>>");
 }
 
 /// What a program's `main` may return.

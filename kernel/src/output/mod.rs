@@ -40,7 +40,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use event::{Event, Rich, RichKind, Stream};
-pub use parts::{Part, parts, without_paths};
+pub use parts::{Part, parts};
 
 /// What opens a frame.
 const INTRODUCER: &[u8] = b"\x1b]7717;";

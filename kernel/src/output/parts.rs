@@ -113,19 +113,6 @@ fn split_key(entry: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// `Vec<Option<i32>>` of `alloc::vec::Vec<core::option::Option<i32>>`.
-pub fn without_paths(type_name: &str) -> String {
-    let mut short = String::new();
-    for part in type_name.split("::") {
-        let name_start = short
-            .trim_end_matches(|c: char| c.is_alphanumeric() || c == '_')
-            .len();
-        short.truncate(name_start);
-        short.push_str(part);
-    }
-    short
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -194,11 +181,5 @@ mod tests {
         let texts: Vec<String> = parts(cut).iter().map(Part::line).collect();
         assert_eq!(texts, ["Point { x: 1 }", "Poi…"]);
         assert_eq!(shown(&vec![0; 1000]).len(), N_PARTS);
-    }
-
-    #[test]
-    fn types_are_shown_without_their_paths() {
-        let name = "&alloc::vec::Vec<core::option::Option<(i32, my_crate::T)>>";
-        assert_eq!(without_paths(name), "&Vec<Option<(i32, T)>>");
     }
 }

@@ -9,7 +9,6 @@ use std::fs;
 use serde::Deserialize;
 
 use super::Session;
-use crate::output;
 use crate::protocol::ToSupervisor;
 
 /// Where the copy writes what it has seen, in the session's folder.
@@ -51,7 +50,7 @@ impl Session {
         let seen_of = |name: &str| seen.iter().find(|seen| seen.name == name).cloned();
         let variables = variables.into_iter().map(|(name, type_name)| Variable {
             seen: seen_of(&name),
-            type_name: output::without_paths(&type_name),
+            type_name: forklore::display::cell::without_paths(&type_name),
             name,
         });
         variables.collect()
