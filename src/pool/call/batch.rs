@@ -1,4 +1,4 @@
-//! One call of the pool: its arguments, the jobs that serve it, and what became of each item.
+//! One call of the pool: its arguments, the jobs that serve it, and the state of each item.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,49 +11,49 @@ use super::options::Options;
 use super::transport::{Death, Encoded, Items, Look, NewJob, Results, Transport, Visitor};
 use crate::pool::context::Written;
 
-/// After this many rounds in which workers died and nothing was answered, the rest is given up.
+/// After this many rounds in which workers died and no task finished, the remaining items fail.
 const MAX_STRIKES: u32 = 3;
 
-/// A number of items to run a function on, published as one job, and as further ones for what
-/// workers that died had claimed and not run.
+/// A number of items to run a function on. They are published as one job; tasks that dead workers
+/// had claimed and not run are published as further jobs.
 pub(super) struct Batch<T: Transport> {
     function: T::Function,
     args: T::Args,
     context: Option<Arc<Written>>,
     terms: Terms,
     n_items: usize,
-    /// Whether workers note what happens when.
+    /// Whether workers record when each step happens.
     traced: bool,
     parts: Vec<Part<T::Results>>,
-    /// The items whose fate is known without a result.
+    /// The items that have an error and no result.
     failures: Vec<(usize, TaskError)>,
-    /// How many workers died of an item, for those of which one did.
+    /// The number of workers that died of an item, for items with at least one such death.
     n_deaths: HashMap<usize, u32>,
     /// The workers that died, if the batch is traced.
     deaths: Vec<Death>,
     strikes: u32,
-    /// Every item has a result or an error.
+    /// Whether every item has a result or an error.
     is_complete: bool,
-    /// The results are no longer wanted: nothing is made up for.
+    /// Whether the results are no longer wanted: then lost tasks are not published again.
     is_cancelled: bool,
 }
 
-/// How a batch is to be run.
+/// How to run a batch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     pub(in crate::pool) options: Options,
-    /// The worker that alone may run it.
+    /// The only worker that may run it.
     pub(in crate::pool) only_slot: Option<usize>,
-    /// How often a task whose worker died is tried again.
+    /// The number of retries for a task whose worker died.
     pub(in crate::pool) retries: u32,
 }
 
 /// A job that serves a batch.
 struct Part<R> {
     job: u64,
-    /// The item for each task; `None`: they are the same.
+    /// The item of each task; `None` if task and item numbers are equal.
     items: Option<Arc<[u64]>>,
-    /// What has come of it, once it has ended.
+    /// Its results, once it has ended.
     results: Option<R>,
 }
 
@@ -67,14 +67,14 @@ impl<R> Part<R> {
     }
 }
 
-/// What has come so far of a batch that runs.
+/// The results so far of a running batch.
 pub(super) struct SoFar<R> {
     items: Option<Arc<[u64]>>,
     results: R,
 }
 
 impl<R: Results> SoFar<R> {
-    /// Visits each run with the items that its tasks stand for.
+    /// Visits each run together with the items of its tasks.
     pub(super) fn visit(&self, visitor: &mut Visitor<'_>) {
         let items = Items::of(self.items.as_deref());
         self.results.visit(&mut |run| visitor(items, run));
@@ -116,7 +116,7 @@ impl<T: Transport> Batch<T> {
         Ok(batch)
     }
 
-    /// Publishes all items, or those that are listed.
+    /// Publishes all items, or only the listed ones.
     fn publish_part(&mut self, transport: &mut T, items: Option<Arc<[u64]>>) -> Result<()> {
         let job = transport.publish(&NewJob {
             function: self.function,
@@ -139,25 +139,25 @@ impl<T: Transport> Batch<T> {
         Ok(())
     }
 
-    /// The job that serves the batch now.
+    /// The job that currently serves the batch.
     pub(in crate::pool) fn job(&self) -> u64 {
         self.parts.last().map_or(0, |part| part.job)
     }
 
-    /// Has other threads of the owner's wait for what is published from now on; false if they do
-    /// already.
+    /// Sets which of the owner's threads wait for jobs published from now on; false if that changes
+    /// nothing.
     #[cfg(feature = "async")]
     pub(in crate::pool) fn set_waiters(&mut self, waiters: usize) -> bool {
         std::mem::replace(&mut self.terms.options.waiters, waiters) != waiters
     }
 
-    /// Whether a part of it was published again.
+    /// Whether some of its items were published again.
     #[cfg(feature = "async")]
     pub(in crate::pool) fn was_made_up_for(&self) -> bool {
         self.parts.len() > 1
     }
 
-    /// Whether every item has a result or an error. Makes up for workers that were lost.
+    /// Whether every item has a result or an error. Publishes again what lost workers left.
     pub(in crate::pool) fn advance(&mut self, transport: &mut T) -> bool {
         while !self.is_complete {
             let job = self.job();
@@ -176,7 +176,7 @@ impl<T: Transport> Batch<T> {
         true
     }
 
-    /// How far it is. What workers are writing at this moment may be counted or not.
+    /// The batch's progress. Results that workers are writing now may or may not be counted.
     pub(in crate::pool) fn look(&self, transport: &T) -> Look {
         let Some(part) = self.parts.last() else {
             return Look::default();
@@ -198,7 +198,7 @@ impl<T: Transport> Batch<T> {
         }
     }
 
-    /// What has come so far of the job that serves the batch now, if it runs.
+    /// The results so far of the job that currently serves the batch, if it runs.
     pub(in crate::pool) fn so_far(&self, transport: &T) -> Option<SoFar<T::Results>> {
         let part = self.parts.last().filter(|part| part.results.is_none())?;
         Some(SoFar {
@@ -207,16 +207,14 @@ impl<T: Transport> Batch<T> {
         })
     }
 
-    /// Visits what has come of jobs that have ended, each run with the items that its tasks stand
-    /// for.
+    /// Visits the results of jobs that have ended, each run together with the items of its tasks.
     fn visit(&self, visitor: &mut Visitor<'_>) {
         for (results, items) in self.results() {
             results.visit(&mut |run| visitor(items, run));
         }
     }
 
-    /// What has come of the jobs that have served the batch and ended, with the items that their
-    /// tasks stand for.
+    /// The results of the batch's jobs that have ended, with the items of their tasks.
     pub(in crate::pool) fn results(&self) -> impl Iterator<Item = (&T::Results, Items<'_>)> {
         let ended = |part| Option::zip(Part::results(part), Some(Part::items(part)));
         self.parts.iter().filter_map(ended)
@@ -227,7 +225,7 @@ impl<T: Transport> Batch<T> {
         &self.deaths
     }
 
-    /// Has what has come of it taken. Its memory is given back, also when results are not taken to
+    /// Passes the results to `results`. The batch's memory is freed even if they are not taken to
     /// the end.
     pub(in crate::pool) fn collect(mut self, results: &mut dyn Collect) {
         results.take_rest(Landed {
@@ -237,7 +235,8 @@ impl<T: Transport> Batch<T> {
         });
     }
 
-    /// Publishes what is missing after workers died; false if nothing is, or nothing can be done.
+    /// Publishes the tasks that died with their workers again; false if there are none, or none can
+    /// run.
     fn make_up_for(&mut self, transport: &mut T, deaths: &[Death]) -> bool {
         let answered = self.answered();
         let Some(part) = self.parts.last().filter(|_| !self.is_cancelled) else {
@@ -284,7 +283,7 @@ impl<T: Transport> Batch<T> {
         }
     }
 
-    /// No worker can run the rest: workers die as soon as they are started, or cannot be started.
+    /// Fails the remaining items: workers die as soon as they start, or cannot be started.
     fn give_up(&mut self, missing: &[u64], last_death: Option<&Death>, reason: &str) {
         self.fail(missing, |item| match last_death {
             Some(death) => TaskError::new(Some(item), Some(death.pid), death.cause.clone()),

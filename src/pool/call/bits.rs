@@ -1,4 +1,4 @@
-//! A set of items, one bit for each.
+//! A set of items, with one bit for each.
 
 /// Which of `n` items are in the set.
 pub(super) struct Bits {
@@ -21,7 +21,7 @@ impl Bits {
         item < self.n && self.words[item / 64] & (1 << (item % 64)) != 0
     }
 
-    /// Adds an item; false if it was there already or is none of the items.
+    /// Adds an item; false if the set has it already or it is out of range.
     #[inline]
     pub(in crate::pool) fn set(&mut self, item: usize) -> bool {
         if item >= self.n || self.has(item) {
@@ -32,7 +32,7 @@ impl Bits {
         true
     }
 
-    /// Takes an item out; false if it was not there.
+    /// Removes an item; false if the set did not have it.
     pub(super) fn unset(&mut self, item: usize) -> bool {
         let had = self.has(item);
         if had {
@@ -42,12 +42,13 @@ impl Bits {
         had
     }
 
-    /// How many items there could be.
+    /// The number of items that could be in the set.
     pub(super) fn len(&self) -> usize {
         self.n
     }
 
-    /// Adds `first .. first + n`; false, and nothing is added, if one was there or is none.
+    /// Adds `first .. first + n`; false, and nothing is added, if the set has one of them already
+    /// or one is out of range.
     pub(super) fn set_range(&mut self, first: usize, n: usize) -> bool {
         let Some(end) = first.checked_add(n).filter(|&end| end <= self.n) else {
             return false;
@@ -55,7 +56,7 @@ impl Bits {
         if n == 0 {
             return true;
         }
-        // Part of a word, words that are full, and part of another, which may be the same.
+        // A partial word, full words, and another partial word, which may be the same as the first.
         let (start, last) = (first / 64, (end - 1) / 64);
         let mut from_first = u64::MAX << (first % 64);
         let mut to_last = u64::MAX >> (63 - (end - 1) % 64);

@@ -1,5 +1,5 @@
-//! What a pool can call: a function of one argument, or one over whose parameters a tuple is
-//! spread.
+//! The functions that a pool can call: of one argument, or with a tuple spread over their
+//! parameters.
 
 use crate::pool::context::AsContext;
 use crate::pool::star::StarFn;
@@ -7,7 +7,7 @@ use crate::pool::star::StarFn;
 /// A function as the pool's inner loops call it. A non-capturing function stays one: these wrappers
 /// add nothing to its size.
 pub(crate) trait Callable<A> {
-    /// What a call gives.
+    /// The type of a call's result.
     type Output;
 
     /// Calls the function.
@@ -16,21 +16,21 @@ pub(crate) trait Callable<A> {
 
 /// Whether a function has no state, so that any process that has its code may call it.
 ///
-/// A value without size can still be a proof of something that holds here alone: that a lock is
-/// held, that a thread is the main one. The type system does not tell a closure that has captured
-/// such a value from one that has captured nothing, except where the value has a destructor, as
-/// guards have, or an alignment. Those are inherited by a fork, as state is.
+/// A value without size can still prove something that holds only in this process: that a lock is
+/// held, or that a thread is the main one. The type system cannot distinguish a closure that
+/// captured such a value from a non-capturing one, unless the value has a destructor, as guards
+/// have, or an alignment. Closures with such values are inherited by a fork, as state is.
 pub(in crate::pool) const fn is_non_capturing<F>() -> bool {
     size_of::<F>() == 0 && !std::mem::needs_drop::<F>() && align_of::<F>() == 1
 }
 
-/// What is wrong with a closure that cannot be sent.
+/// The reason why a closure cannot be sent.
 const HAS_CAPTURED: &str = "this function has captured something";
 
-/// The same of one that has a context.
+/// The same for a closure that has a context.
 const HAS_CAPTURED_MORE: &str = "this function has captured something beside its context";
 
-/// What to do about a function that cannot be sent for this reason.
+/// What the user can do about a function that cannot be sent for this reason.
 pub(in crate::pool) fn how_to_ship(why: &str) -> &'static str {
     if why == HAS_CAPTURED_MORE {
         "put that into the context as well: pool.map_with(&(context, captured), \
@@ -43,7 +43,7 @@ pub(in crate::pool) fn how_to_ship(why: &str) -> &'static str {
     }
 }
 
-/// As [`why_not_shipped`], of a function that has a context.
+/// As [`why_not_shipped`], for a function that has a context.
 pub(in crate::pool) fn why_not_shipped_with_context<F>() -> String {
     let why = why_not_shipped::<F>();
     match why == HAS_CAPTURED {
@@ -52,11 +52,11 @@ pub(in crate::pool) fn why_not_shipped_with_context<F>() -> String {
     }
 }
 
-/// Why a function of this type (a `C`, or the `F` in it) has a size, in words: it has captured
+/// The reason why a function of this type (a `C`, or the `F` in it) has a size: it captures
 /// something, or it is a pointer and not the function that it points to.
 pub(in crate::pool) fn why_not_shipped<F>() -> String {
     let name = std::any::type_name::<F>();
-    // What the user wrote is inside of one of the wrappers below.
+    // The user's type is inside one of the wrappers below.
     let wrapped = name.split_once("callable::").and_then(|(_, wrapper)| {
         let (_, inner) = wrapper.split_once('<')?;
         inner.strip_suffix('>')
@@ -113,7 +113,7 @@ where
     }
 }
 
-/// The same in a worker, to which the function and the context were sent.
+/// The same in a worker that received the function and the context.
 pub(super) struct SentBound<'c, F, V> {
     pub(super) f: &'c F,
     pub(super) value: &'c V,
@@ -127,7 +127,7 @@ impl<F: Fn(&V, A) -> R, V, A, R> Callable<A> for SentBound<'_, F, V> {
     }
 }
 
-/// A function of no argument.
+/// A function without arguments.
 #[derive(Clone, Copy)]
 pub(crate) struct Nullary<F>(pub(crate) F);
 
@@ -139,7 +139,7 @@ impl<F: Fn() -> R, R> Callable<()> for Nullary<F> {
     }
 }
 
-/// A function over whose parameters each tuple is spread.
+/// A function whose parameters a tuple is spread over.
 #[derive(Clone, Copy)]
 pub(crate) struct Star<F>(pub(crate) F);
 

@@ -1,4 +1,4 @@
-//! Results back in order: every item has its own slot, and completeness is asserted once.
+//! Puts results in order: every item has its own slot, and completeness is asserted once.
 
 use std::collections::HashMap;
 
@@ -10,24 +10,24 @@ use super::slots::Slots;
 use super::spent::LARGE_BYTES;
 use super::transport::{CommittedRun, Items, Values, Visitor};
 
-/// Makes results of what the workers of a batch commit, whatever their type.
+/// Collects the values that the workers of a batch commit, of any type.
 pub(super) trait Collect {
-    /// Takes the large results that `visit` finds while the batch runs, and says whether there were
+    /// Takes the large results that `visit` finds while the batch runs; returns whether there were
     /// new ones.
     fn take_large(&mut self, visit: &Visit<'_>) -> bool;
 
-    /// Takes all others when the batch has ended.
+    /// Takes all remaining results when the batch has ended.
     fn take_rest(&mut self, landed: Landed<'_>);
 }
 
 /// Shows each run of a batch to a visitor.
 pub(in crate::pool) type Visit<'b> = dyn Fn(&mut Visitor<'_>) + 'b;
 
-/// What has come of a batch.
+/// The results and errors of a batch that has ended.
 pub(super) struct Landed<'b> {
-    /// The errors of items that have no result, as far as the owner knows them.
+    /// The errors of items without a result, as far as the owner knows them.
     pub(in crate::pool) failures: Vec<(usize, TaskError)>,
-    /// How many workers died of an item, for those of which one did.
+    /// The number of workers that died of an item, for items with at least one such death.
     pub(super) n_deaths: HashMap<usize, u32>,
     pub(in crate::pool) visit: &'b Visit<'b>,
 }
@@ -37,11 +37,11 @@ pub(in crate::pool) struct Collector<'m> {
     slots: Slots,
     failures: Vec<(usize, TaskError)>,
     n_deaths: HashMap<usize, u32>,
-    /// Is called before each large result is made, with whether all tasks have ended.
+    /// Called before each large result is made, with whether all tasks have ended.
     make_way: &'m mut dyn FnMut(bool),
 }
 
-/// The results of a batch in which some item has none: then every item has a result or an error.
+/// The slots of a batch in which an item has no result: every item has a result or an error.
 pub(in crate::pool) struct Partial {
     slots: Slots,
     errors: Vec<Option<TaskError>>,
@@ -79,7 +79,7 @@ impl<'m> Collector<'m> {
         }
     }
 
-    /// The slots, each with its value; or what there is when some item has none.
+    /// The slots, each with its value; or a `Partial` if some item has no result.
     pub(super) fn finish(self) -> Result<Slots, Box<Partial>> {
         let Collector {
             slots,
@@ -136,8 +136,8 @@ impl<'m> Collector<'m> {
         }
     }
 
-    /// Puts encoded values in their slots, and says whether one was new. Where the type's own
-    /// decoder panics, that is the item's error, and the next value follows.
+    /// Puts encoded values in their slots, and returns whether one was new. If the type's own
+    /// decoder panics, that becomes the item's error, and the next value follows.
     fn put_all<'v>(
         &mut self,
         items: Items<'_>,
@@ -163,13 +163,13 @@ impl<'m> Collector<'m> {
         self.failures.push((item, task_error(item, None, cause)));
     }
 
-    /// Puts an encoded value in its slot, unless it is there already; says whether it did.
+    /// Puts an encoded value in its slot, unless it is there already; returns whether it did.
     fn put(&mut self, item: Option<usize>, bytes: &[u8], has_ended: bool) -> bool {
         let Some(item) = item.filter(|&item| !self.slots.has(item)) else {
             return false;
         };
         if bytes.len() >= LARGE_BYTES {
-            // It may have been looked at before the batch had ended.
+            // An earlier look, before the batch had ended, may have failed it already.
             if self.failures.iter().any(|(failed, _)| *failed == item) {
                 return false;
             }
@@ -205,8 +205,8 @@ impl Collect for Collector<'_> {
     }
 }
 
-/// Says in each error how often its item was tried. What ended a first try may not have ended the
-/// last.
+/// Sets in each error how often its item was tried. The error of the last try may differ from that
+/// of the first.
 fn set_tries(errors: &mut [Option<TaskError>], n_deaths: &HashMap<usize, u32>) {
     for (&item, &n_deaths) in n_deaths {
         if let Some(error) = &mut errors[item] {

@@ -1,5 +1,5 @@
-//! What has come of a batch, in memory of this process alone: its workers, and the memory that they
-//! shared, can go.
+//! The results of a batch, copied to private memory of this process, so that its workers and their
+//! shared memory can be freed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use super::outcome::{Failed, landed_as};
 use super::slots::Slots;
 use super::transport::{CommittedRun, EncodedValues, Items, Single, SingleValues, Values};
 
-/// The results of a batch, still encoded: to decode them is their taker's business, whose code that
-/// may run.
+/// The results of a batch, still encoded: decoding may run user code, so the caller that takes them
+/// decodes them.
 #[derive(Default)]
 pub(in crate::pool) struct Copied {
     n_items: usize,
@@ -24,7 +24,7 @@ pub(in crate::pool) struct Copied {
 }
 
 struct Run {
-    /// The items of its job's tasks; `None`: they are the same.
+    /// The items of its job's tasks; `None` if task and item numbers are equal.
     items: Option<Arc<[u64]>>,
     first: u64,
     n_values: u64,
@@ -39,7 +39,7 @@ enum OwnedValues {
 }
 
 impl Copied {
-    /// Room for a batch of `n_items`.
+    /// Allocates space for a batch of `n_items`.
     pub(super) fn new(n_items: usize) -> Copied {
         Copied {
             n_items,
@@ -47,7 +47,7 @@ impl Copied {
         }
     }
 
-    /// The results: all, or each item's result or error.
+    /// All results, or each item's result or error.
     pub(in crate::pool) fn results<R: DeserializeOwned>(mut self) -> Result<Vec<R>, Failed<R>> {
         let landed = self.collate(Slots::new::<R>(self.n_items));
         // SAFETY: the slots were made for this type.
@@ -88,7 +88,7 @@ impl Collect for Copied {
 }
 
 impl Copied {
-    /// A list of items, which the runs of one job share.
+    /// A list of items, shared by the runs of one job.
     fn list(&self, items: Items<'_>) -> Option<Arc<[u64]>> {
         let Items::Listed(items) = items else {
             return None;

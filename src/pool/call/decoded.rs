@@ -1,4 +1,4 @@
-//! The contexts that a worker has decoded, each once, until they are forgotten.
+//! The contexts that a worker has decoded. Each is decoded once and kept until it is forgotten.
 
 use std::cell::RefCell;
 use std::ptr::NonNull;
@@ -10,28 +10,28 @@ use crate::caught;
 use crate::error::{Cause, Error, Result};
 use crate::wire;
 
-/// Makes a value of a context's bytes.
+/// Decodes a context's bytes.
 ///
 /// # Safety
-/// If the bytes [stay](Arrived::stay), the value is read no longer than that.
+/// If the bytes [stay](Arrived::stay), the value is read only as long as they do.
 pub(super) type Decode = unsafe fn(&Arrived<'_>) -> Result<Held>;
 
-/// A value of a type that its user knows.
+/// A value whose type its user knows.
 pub(super) struct Held {
     value: NonNull<()>,
     drop: unsafe fn(NonNull<()>),
 }
 
-/// What a worker has decoded.
+/// The contexts that a worker has decoded.
 #[derive(Default)]
 pub(in crate::pool) struct Decoded {
-    /// Few: contexts that are in use at the same time.
+    /// Only a few: the contexts that are in use at the same time.
     entries: RefCell<Vec<Entry>>,
 }
 
 struct Entry {
     id: ContextId,
-    /// The value, or why there is none: that is not tried again for each item.
+    /// The value, or why decoding failed: it is not tried again for each item.
     outcome: std::result::Result<Held, Cause>,
 }
 
@@ -50,13 +50,13 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // The destructor is the user's, and its panic is no task's.
+        // The destructor is user code, and its panic belongs to no task.
         // SAFETY: the value is a box of the type that `drop` knows, and dropped once.
         let _ = caught::call(&mut || unsafe { (self.drop)(self.value) });
     }
 }
 
-/// Decodes a context that is a `V`. One that is a single large piece of plain numbers, or text, is
+/// Decodes a context of type `V`. One that is a single large piece of plain numbers, or text, is
 /// not copied: the value is a view of the bytes.
 ///
 /// # Safety
@@ -74,7 +74,7 @@ pub(super) unsafe fn decode<V: DeserializeOwned>(arrived: &Arrived<'_>) -> Resul
 }
 
 impl Decoded {
-    /// The value of a context, which `decode` makes at the first call. It stays until the context
+    /// The value of a context. The first call decodes it with `decode`; it stays until the context
     /// is forgotten.
     ///
     /// # Safety
@@ -88,7 +88,7 @@ impl Decoded {
         if let Some(outcome) = self.known(arrived.id) {
             return outcome;
         }
-        // Not borrowed meanwhile: what is decoded is the user's code.
+        // Not borrowed during this call: decoding runs user code.
         // SAFETY: the caller vouches for both.
         let outcome = unsafe { decode(arrived) }.map_err(not_decoded);
         self.put(arrived.id, outcome);
@@ -96,18 +96,18 @@ impl Decoded {
             .unwrap_or_else(|| Err(not_decoded(Error::decode_message("it was forgotten"))))
     }
 
-    /// Notes that a context cannot be decoded.
+    /// Records that a context cannot be decoded.
     pub(super) fn fail(&self, id: ContextId, cause: &Cause) {
         self.put(id, Err(cause.clone()));
     }
 
-    /// Whether some context is not there any more.
+    /// Whether some context no longer exists.
     pub(in crate::pool) fn has_dead(&self, is_alive: impl Fn(ContextId) -> bool) -> bool {
         let entries = self.entries.borrow();
         entries.iter().any(|entry| !is_alive(entry.id))
     }
 
-    /// Drops what is not there any more.
+    /// Drops the contexts that no longer exist.
     pub(in crate::pool) fn forget_dead(&self, is_alive: impl Fn(ContextId) -> bool) {
         let mut entries = self.entries.borrow_mut();
         if entries.is_empty() {
@@ -116,7 +116,7 @@ impl Decoded {
         let dead: Vec<Entry> = entries
             .extract_if(.., |entry| !is_alive(entry.id))
             .collect();
-        // Their destructors are the user's.
+        // Their destructors are user code.
         drop(entries);
         drop(dead);
     }
@@ -144,11 +144,11 @@ mod tests {
     use std::rc::Rc;
 
     thread_local! {
-        /// What is counted of the values below.
+        /// Counts the values below.
         static COUNTED: RefCell<(u32, Rc<()>)> = RefCell::default();
     }
 
-    /// A value that counts how often it is decoded, and how many there are.
+    /// A value that counts how often it is decoded, and how many copies are alive.
     struct Counted {
         value: u64,
         _alive: Rc<()>,
@@ -209,7 +209,7 @@ mod tests {
         }
         assert_eq!(n_decoded_and_alive(), (2, 2));
         assert!(!decoded.has_dead(|_| true));
-        // The name is another context's now.
+        // Another context has this name now.
         let is_alive = |dead: ContextId| dead != id(1, 0);
         assert!(decoded.has_dead(is_alive));
         decoded.forget_dead(is_alive);

@@ -1,4 +1,4 @@
-//! What is on its way: a batch, by its number in the pool that serves it.
+//! A batch in flight, named by its number in the pool that serves it.
 
 use std::sync::Arc;
 #[cfg(feature = "async")]
@@ -29,31 +29,31 @@ use crate::pool::shm::desk::Shm;
 #[cfg(feature = "cluster")]
 use crate::shared::heap::Offset;
 
-/// When a map that runs is first looked at for large results; and the next time, if there were
-/// some.
+/// The delay before a running map is first checked for large results, and before the next check if
+/// there were some.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
-/// How long a thread waits for room in a full queue before it looks after the workers.
+/// How long a thread waits for space in a full queue before it checks the workers.
 const QUEUE_NAP: Duration = Duration::from_millis(1);
 
-/// What is to be called.
+/// The function to call.
 #[derive(Clone, Copy)]
 pub(in crate::pool) enum Function {
     /// A non-capturing function, by its offset in its shared object.
     Shipped(Trampoline<Shm>),
-    /// What the engine's workers have inherited.
+    /// The function that the engine's workers have inherited.
     Inherited,
-    /// A function that was named by another process, by where its name is written.
+    /// A function named by another process, by the offset at which its name is written.
     #[cfg(feature = "cluster")]
     Written(Offset),
 }
 
-/// A batch that was published and not collated.
+/// A batch that is published and not yet collated.
 pub(in crate::pool) struct Flight {
     shared: Arc<Shared>,
     /// The batch's number.
     number: u64,
     n_items: usize,
-    /// What to look at first.
+    /// What to watch first.
     watch: Watch,
     owner: u32,
 }
@@ -69,7 +69,7 @@ impl Flight {
         Flight::launch_for(shared, function, encoded, options, None)
     }
 
-    /// As [`launch`](Flight::launch), for the worker on one slot alone.
+    /// As [`launch`](Flight::launch), for the worker on one slot only.
     #[inline(never)]
     pub(in crate::pool) fn launch_for(
         shared: &Arc<Shared>,
@@ -130,8 +130,8 @@ impl Flight {
         (!is_complete).then(|| engine.watch(&[batch.job()]))
     }
 
-    /// Takes what has come of every item, as it is sent on to another process; `None` if some has
-    /// neither a result nor an error yet.
+    /// Takes the results and errors of all items, in the form in which they are sent to another
+    /// process; `None` if some item has neither yet.
     #[cfg(feature = "cluster")]
     pub(in crate::pool) fn harvest(&self) -> Option<Harvest> {
         if !self.wait(Some(Instant::now())) {
@@ -154,8 +154,7 @@ impl Flight {
         Some(harvest)
     }
 
-    /// Whether every item has a result or an error. If not, the task of `waker` is woken when that
-    /// is so.
+    /// Whether every item has a result or an error. If not, `waker` wakes its task when they have.
     #[cfg(feature = "async")]
     pub(in crate::pool) fn poll(&self, waker: &Waker, polled: &mut Polled) -> bool {
         self.is_lost() || self.shared.poll(self.number, waker, polled)
@@ -165,7 +164,7 @@ impl Flight {
         self.n_items
     }
 
-    /// Whether a pool's own workers serve it, and not some that were forked for it.
+    /// Whether the pool's own workers serve it, rather than workers forked for it.
     pub(in crate::pool) fn is_of(&self, shared: &Arc<Shared>) -> bool {
         Arc::ptr_eq(&self.shared, shared)
     }
@@ -175,8 +174,8 @@ impl Flight {
         Arc::clone(&self.shared)
     }
 
-    /// How far it is.
-    // Progress alone looks.
+    /// The batch's progress.
+    // Only the `progress` feature uses this.
     #[cfg_attr(not(feature = "progress"), allow(dead_code))]
     pub(in crate::pool) fn look(&self) -> Look {
         if self.is_lost() {
@@ -228,9 +227,8 @@ impl Flight {
         unsafe { landed_as(landed) }
     }
 
-    /// Waits for the results and puts each into its item's slot; `make_way` is called before each
-    /// large result is made, with whether all tasks have ended, and `notes` are taken of where the
-    /// time goes.
+    /// Waits for the results and puts each into its item's slot. `make_way` is called before each
+    /// large result is made, with whether all tasks have ended; `notes` record where the time goes.
     #[inline(never)]
     pub(super) fn collate(
         &self,
@@ -243,7 +241,7 @@ impl Flight {
         results.finish()
     }
 
-    /// Waits for the results and has them collected.
+    /// Waits for the results and passes them to `results`.
     fn collect(&self, results: &mut dyn Collect, notes: &mut Notes) {
         let batch = self.wait_and_take(results);
         notes.returned();
@@ -267,9 +265,8 @@ impl Flight {
         batch.collect(results);
     }
 
-    /// Waits until every item has a result or an error, and takes the batch off the pool's books.
-    /// Takes large results meanwhile: to make them takes as long as it takes the workers to send
-    /// them.
+    /// Waits until every item has a result or an error, and removes the batch from the pool. Takes
+    /// large results during the wait: making them takes as long as the workers take to send them.
     fn wait_and_take(&self, results: &mut dyn Collect) -> Option<Batch> {
         if self.is_lost() {
             return None;
@@ -300,7 +297,7 @@ impl Flight {
         }
     }
 
-    /// Whether another process published this batch, and its memory is not ours.
+    /// Whether another process published this batch, so that its memory is not ours.
     fn is_lost(&self) -> bool {
         self.owner != process_id()
     }
@@ -319,7 +316,7 @@ impl Underway for Flight {
 }
 
 impl Drop for Flight {
-    /// Cancels everything not yet started; what runs is let go.
+    /// Cancels everything not yet started; running tasks continue.
     fn drop(&mut self) {
         if self.is_lost() {
             return;
@@ -333,7 +330,7 @@ impl Drop for Flight {
         }
         #[cfg(feature = "async")]
         {
-            // A waker is dropped without the lock: it is the user's.
+            // A waker is user code, so it is dropped without the lock.
             let waker = state.futures.forget(self.number);
             drop(state);
             drop(waker);

@@ -7,17 +7,17 @@
 //!  one thread           sleeps for a moment, or returns  itself
 //! ```
 //!
-//! A **reactor** is the user's: it waits for one descriptor (`sys::wake_set`) until a worker says
-//! that a future's job may be complete, one has ended, or it is time to look at their progress.
-//! Then it is as if a thread that slept for all futures had woken up.
+//! A **reactor** belongs to the user: it waits for one descriptor (`sys::wake_set`) until a worker
+//! signals that a future's job may be complete, a worker has exited, or it is time to check the
+//! workers' progress. It then acts as a thread that slept for all futures and has woken up.
 //!
-//! The jobs of all futures have one place to sleep at, which the other threads of the owner do not
-//! share. The **helper** is there while futures wait, and shortly after; it ends with the pool. In
-//! a process with one thread there is none, so that it may still fork. There, the future wakes
-//! itself at each poll, so that other tasks of its thread go on; and of all that wait for one pool,
-//! one sleeps while it is polled, so that the thread is not busy meanwhile: the one that finds that
-//! no other has slept since it was last polled. So it does not matter how many they are, nor
-//! whether one is dropped or not polled any more.
+//! The jobs of all futures share one wait group, which the owner's other threads do not use. The
+//! **helper** exists while futures wait, and shortly after; it ends with the pool. A process with
+//! one thread gets no helper, so that it may still fork. There, the future wakes itself at each
+//! poll, so that other tasks of its thread make progress. To keep that thread from being busy, one
+//! of the futures that wait for a pool sleeps while it is polled: the one that finds that no other
+//! has slept since its own last poll. This works for any number of futures, even if one is dropped
+//! or not polled any more.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -34,29 +34,29 @@ use crate::sys::{child, process_id};
 
 /// How long a poll may take in a process with one thread.
 const NAP: Duration = Duration::from_millis(1);
-/// How long the helper stays when no future waits; and when it looks at all batches, also those
-/// that no worker seems to have come to.
+/// How long the helper stays when no future waits; also the interval at which it checks all
+/// batches, even those that no worker seems to have reached.
 const LINGERS: Duration = Duration::from_millis(100);
 
-/// The futures of a pool that wait, in one process.
+/// The waiting futures of a pool, in one process.
 pub(in crate::pool) struct Futures {
-    /// Their wakers, by their batches' numbers.
+    /// Their wakers, by batch number.
     waiting: BTreeMap<u64, Waker>,
     helper: Option<JoinHandle<()>>,
-    /// Whether the helper is at work: it may have left, and be about to end.
+    /// Whether the helper runs. Its thread may have decided to leave and be about to end.
     is_helped: bool,
-    /// Whether the helper is to leave.
+    /// Whether the helper must leave.
     is_dismissed: bool,
-    /// Whether a reactor wakes the tasks, and no helper.
+    /// Whether a reactor wakes the tasks instead of a helper.
     has_reactor: bool,
-    /// When all batches were last looked at for the reactor.
+    /// When all batches were last checked for the reactor.
     last_thorough: Option<Instant>,
-    /// How often a future has slept while it was polled.
+    /// How often a future has slept during a poll.
     n_naps: u64,
     owner: u32,
 }
 
-/// What a future remembers from one poll to the next: how often others had slept by then.
+/// What a future remembers between polls: how often others had slept by then.
 #[derive(Default)]
 pub(in crate::pool) struct Polled(Option<u64>);
 
@@ -76,7 +76,7 @@ impl Default for Futures {
 }
 
 impl Drop for Futures {
-    /// A forked child leaves alone what it has copies of: its parent's tasks and thread.
+    /// A forked child must not touch its copies of the parent's tasks and thread.
     fn drop(&mut self) {
         if self.owner != process_id() {
             std::mem::forget(std::mem::take(&mut self.waiting));
@@ -86,14 +86,14 @@ impl Drop for Futures {
 }
 
 impl Futures {
-    /// Notes a future's waker, and gives back the one that was noted before.
+    /// Stores a future's waker, and returns the one that was stored before.
     fn note(&mut self, batch: u64, waker: &mut Option<Waker>) {
         *waker = waker
             .take()
             .and_then(|waker| self.waiting.insert(batch, waker));
     }
 
-    /// Forgets a future. Its waker is dropped by the caller, without the lock: it is the user's.
+    /// Forgets a future. The caller drops its waker without the lock, because a waker is user code.
     pub(super) fn forget(&mut self, batch: u64) -> Option<Waker> {
         self.waiting.remove(&batch)
     }
@@ -103,7 +103,7 @@ impl Futures {
         std::mem::take(&mut self.waiting).into_values().collect()
     }
 
-    /// Whether the future that `polled` is about is to sleep.
+    /// Whether the future of `polled` must sleep.
     fn is_to_nap(&mut self, polled: &mut Polled) -> bool {
         let is_to_nap = polled.0 == Some(self.n_naps);
         self.n_naps += u64::from(is_to_nap);
@@ -120,7 +120,8 @@ impl State {
         batch.is_none_or(|batch| batch.advance(engine))
     }
 
-    /// Has a future wait for a batch, and wakes the workers that it needs; false if it has ended.
+    /// Makes a future wait for a batch, and wakes the workers that it needs; false if the batch has
+    /// ended.
     fn awaits(&mut self, number: u64) -> bool {
         if self.has_ended(number) {
             return false;
@@ -136,8 +137,8 @@ impl State {
         !self.has_ended(number)
     }
 
-    /// The wakers of futures whose batches have ended. Without `thorough`, it does not look at
-    /// those that no worker has come to yet.
+    /// The wakers of futures whose batches have ended. Without `thorough`, it skips batches that no
+    /// worker has reached yet.
     fn ended(&mut self, thorough: bool) -> Vec<Waker> {
         let State {
             engine,
@@ -157,7 +158,8 @@ impl State {
                 continue;
             };
             if batch.job() > last_begun && !batch.was_made_up_for() {
-                // So are all behind it: batches are numbered as their first jobs are.
+                // Nor has any batch after it: batches are numbered in the order of their first
+                // jobs.
                 break;
             }
             if batch.advance(engine) {
@@ -172,7 +174,7 @@ impl State {
 }
 
 impl Shared {
-    /// Whether a batch has ended. If not, the task of `waker` is woken when it has.
+    /// Whether a batch has ended. If not, `waker` wakes its task when it has.
     #[inline(never)]
     pub(super) fn poll(
         self: &Arc<Shared>,
@@ -180,7 +182,7 @@ impl Shared {
         waker: &Waker,
         polled: &mut Polled,
     ) -> bool {
-        // Wakers are the user's: they are cloned and dropped without the lock.
+        // Wakers are user code: they are cloned and dropped without the lock.
         let mut noted = Some(waker.clone());
         let naps = {
             let Ok(mut state) = self.lock() else {
@@ -207,7 +209,7 @@ impl Shared {
         is_over
     }
 
-    /// Whether the future that `polled` is about is to sleep while it waits for its turn.
+    /// When the future of `polled` must stop sleeping while it waits for its turn.
     pub(in crate::pool) fn nap_before(&self, polled: &mut Polled) -> Instant {
         let naps = self
             .lock()
@@ -215,7 +217,7 @@ impl Shared {
         Instant::now() + if naps { NAP } else { Duration::ZERO }
     }
 
-    /// Sleeps until a future's batch may have ended, but not for long; true if it is this one.
+    /// Sleeps briefly until a future's batch may have ended; true if it is this one.
     fn nap(&self, number: u64) -> bool {
         let Ok(watch) = self.lock().map(|state| state.engine.watch_futures()) else {
             return true;
@@ -231,9 +233,9 @@ impl Shared {
         is_over
     }
 
-    /// Whether a thread sleeps for the pool's futures. It is started where the process has threads.
+    /// Whether a thread sleeps for the pool's futures. Starts one if the process has other threads.
     fn has_helper(self: &Arc<Shared>, state: &mut State) -> bool {
-        // Workers of one call end with it, and no later.
+        // Workers forked for one call end with it, so the helper must not outlive it.
         let may_start = || self.settings().local.is_none() && child::n_threads() > 1;
         if state.futures.is_helped || !may_start() {
             return state.futures.is_helped;
@@ -241,7 +243,7 @@ impl Shared {
         let shared = Arc::clone(self);
         let watch = state.engine.watch_futures();
         let named = thread::Builder::new().name("forklore-waker".to_owned());
-        // Without a thread, futures wake themselves.
+        // Without a helper, futures wake themselves.
         let started = named.spawn(move || shared.help(&watch)).ok();
         state.futures.is_helped = started.is_some();
         state.futures.is_dismissed = false;
@@ -249,8 +251,8 @@ impl Shared {
         state.futures.is_helped
     }
 
-    /// What the helper does: wakes the tasks whose batches have ended, until no future waits or it
-    /// is dismissed.
+    /// The helper's loop: wakes the tasks whose batches have ended, until no future waits or it is
+    /// dismissed.
     fn help(&self, watch: &Watch) {
         let mut last_look = Instant::now();
         let mut idle_since = last_look;
@@ -281,13 +283,13 @@ impl Shared {
         }
     }
 
-    /// Ends the helper, and waits for its end. The pool has ended, so that no future waits in vain.
+    /// Ends the helper, and waits for its end. The pool has ended, so no future waits any more.
     pub(super) fn end_helper(&self) {
         let Some(mut state) = self.lock_own() else {
             return;
         };
         state.futures.is_dismissed = true;
-        // It may be all that an event loop waits for, whose tasks are woken here.
+        // An event loop may wait only for the reactor's descriptor, and its tasks are woken here.
         state.engine.wake_reactor();
         let left_to_reactor = match state.futures.has_reactor {
             true => state.futures.all(),
@@ -299,8 +301,8 @@ impl Shared {
         await_end(helper);
     }
 
-    /// Has a reactor wake the tasks of futures from now on, and no helper. Returns the descriptor
-    /// that the reactor is to wait for.
+    /// From now on a reactor wakes the tasks of futures, and no helper does. Returns the descriptor
+    /// that the reactor waits for.
     ///
     /// # Errors
     /// `is_invalid_input()` if there is one, `is_closed()`, or `is_os()` if this process or the
@@ -322,7 +324,7 @@ impl Shared {
         Ok(descriptor)
     }
 
-    /// Leaves the futures to a helper again, or to themselves: their tasks are woken for that.
+    /// Returns the futures to a helper, or to themselves, and wakes their tasks for that.
     pub(in crate::pool) fn end_reactor(&self) {
         let Some(mut state) = self.lock_own() else {
             return;
@@ -334,8 +336,8 @@ impl Shared {
         wake_all(wakers);
     }
 
-    /// What a reactor does when its descriptor is readable: looks after the workers, and wakes the
-    /// tasks whose batches have ended.
+    /// Called by a reactor when its descriptor is readable: checks the workers, and wakes the tasks
+    /// whose batches have ended.
     pub(in crate::pool) fn wake_from_reactor(&self) {
         let Some(mut state) = self.lock_own() else {
             return;
@@ -359,16 +361,16 @@ impl Shared {
 /// Wakes tasks, without the pool's lock.
 fn wake_all(wakers: Vec<Waker>) {
     for waker in wakers {
-        // A panic is its task's business, and the other tasks are to be woken.
+        // A panic belongs to its task; the other tasks must still be woken.
         drop(caught::run(|| waker.wake()));
     }
 }
 
-/// Waits for the end of the helper, unless it is the calling thread: a waker may do anything.
+/// Waits for the helper's end, unless the helper is the calling thread: a waker may do anything.
 fn await_end(helper: Option<JoinHandle<()>>) {
     let others = helper.filter(|helper| helper.thread().id() != thread::current().id());
     if let Some(helper) = others {
-        // It cannot have panicked: it runs the user's code behind a net.
+        // It cannot have panicked: it catches panics of user code.
         let _ = helper.join();
     }
 }

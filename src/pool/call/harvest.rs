@@ -1,4 +1,4 @@
-//! What has come of a batch, as it is sent on to another process.
+//! The results of a batch in the form in which they are sent to another process.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use super::transport::{CommittedRun, EncodedValues, Items, Values};
 #[derive(Debug, Default)]
 pub(in crate::pool) struct Harvest {
     pub(in crate::pool) runs: Vec<Run>,
-    /// The values of the runs, one behind the other.
+    /// The values of the runs, concatenated.
     pub(in crate::pool) values: Vec<u8>,
     /// How long a task took, as far as that was measured; 0 if it was not.
     pub(in crate::pool) task_ns: u64,
-    /// What the workers have noted, by the clock of this machine, if the batch is traced.
+    /// What the workers recorded, by this machine's clock, if the batch is traced.
     pub(in crate::pool) visits: Vec<NotedVisit>,
 }
 
-/// Consecutive items, and what has come of them.
+/// Consecutive items and their results.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) struct Run {
     pub(in crate::pool) first: u64,
@@ -37,11 +37,11 @@ pub(in crate::pool) enum Gathered {
     Plain { stride: u64 },
     /// Encoded values of these lengths.
     Encoded { lengths: Vec<u64> },
-    /// Why the one task has no result: in which process, and after how many tries.
+    /// Why the only task has no result: in which process, and after how many tries.
     Failure { pid: i32, tries: u32, cause: Cause },
 }
 
-/// What one worker has noted of a batch. All times are by the clock of its node, in ns.
+/// What one worker recorded of a batch. All times are by its node's clock, in ns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) struct NotedVisit {
     pub(in crate::pool) pid: i32,
@@ -59,12 +59,12 @@ pub(in crate::pool) struct NotedSpan {
     pub(in crate::pool) ended_ns: u64,
     pub(in crate::pool) decoding_ns: u64,
     pub(in crate::pool) encoding_ns: u64,
-    /// Whether the worker died at the last.
+    /// Whether the worker died at the last task.
     pub(in crate::pool) is_cut_short: bool,
 }
 
 impl Gathered {
-    /// The lengths of encoded values; none of others.
+    /// The lengths of encoded values; empty for other runs.
     pub(in crate::pool) fn lengths(&self) -> &[u64] {
         match self {
             Gathered::Encoded { lengths } => lengths,
@@ -74,7 +74,7 @@ impl Gathered {
 }
 
 impl Harvest {
-    /// Why none of some tasks has a result.
+    /// The harvest in which all of these tasks failed.
     pub(in crate::pool) fn failed(n_tasks: u64, cause: &Cause) -> Harvest {
         let mut harvest = Harvest::default();
         for task in 0..n_tasks {
@@ -91,7 +91,7 @@ impl Harvest {
         });
     }
 
-    /// Adds a plain number behind those of the last run, if it is the next item's.
+    /// Appends a plain number to the last run, if it belongs to the next item.
     fn put_number(&mut self, item: u64, number: &[u8]) {
         self.values.extend_from_slice(number);
         let stride = number.len() as u64;
@@ -196,7 +196,7 @@ impl Collect for Harvest {
     }
 }
 
-/// What workers have noted, as it is sent on.
+/// What the workers recorded, in the form in which it is sent.
 pub(super) fn visits(noted: &Noted) -> Vec<NotedVisit> {
     let ns = |time: Duration| time.as_nanos() as u64;
     let span = |span: &Span| NotedSpan {

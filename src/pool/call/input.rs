@@ -1,4 +1,4 @@
-//! Arguments on their way from the caller's iterator to what carries them.
+//! Takes arguments from the caller's iterator and passes them to the transport.
 
 use serde::Serialize;
 
@@ -7,41 +7,42 @@ use crate::wire::{self, Sink};
 
 use super::spent::Spent;
 
-/// Writes a value's bytes.
+/// Writes the bytes of one value.
 pub(in crate::pool) type Encode<'e> = dyn FnMut(&mut dyn Sink) -> Result<()> + 'e;
 
-/// Arguments that are taken from their iterator and encoded, whatever their type.
+/// Arguments of any type, taken from their iterator and encoded.
 pub(in crate::pool) trait Input {
     /// Their size, if they are plain numbers.
     fn stride(&self) -> Option<usize>;
 
-    /// How many there are, as far as the iterator says.
+    /// The lower bound on their number that the iterator gives.
     fn announced(&self) -> usize;
 
-    /// Writes plain numbers. Gives how many there were, and whether there are more.
+    /// Writes plain numbers. Returns how many, and whether more are left.
     ///
     /// # Safety
-    /// They are plain numbers, and there is room for `n_free` of them, aligned.
+    /// They are plain numbers, and `slots` has aligned space for `n_free` of them.
     unsafe fn fill(&mut self, slots: *mut u8, n_free: usize) -> (usize, bool);
 
-    /// Encodes one after the other by `put`, which says how many bytes that took; `None` where
-    /// there is no room.
+    /// Encodes one value after another through `put`, which returns the number of bytes that it
+    /// took, or `None` if there is no space.
     fn encode(&mut self, put: &mut dyn FnMut(&mut Encode<'_>) -> Option<usize>);
 
-    /// Takes all that are left, and counts them.
+    /// Takes all remaining arguments, and counts them.
     fn count(&mut self) -> usize;
 
-    /// Drops the iterator, whose destructor is the user's.
+    /// Drops the iterator, whose destructor is user code.
     fn end(&mut self);
 }
 
-/// An iterator's arguments. What has its type is here, and compiled into every cell that maps.
+/// An iterator's arguments. Only code that depends on their type is here: every cell that maps
+/// compiles it.
 pub(in crate::pool) struct Args<'s, A, I> {
-    /// Until it has ended.
+    /// `None` once it has ended.
     iterator: Option<I>,
-    /// One that was taken, and for which there was no room.
+    /// An argument that was taken and did not fit.
     next: Option<A>,
-    /// What holds large ones.
+    /// Holds the large ones.
     spent: &'s mut Spent<A>,
 }
 
@@ -75,13 +76,13 @@ impl<A: Serialize, I: Iterator<Item = A>> Input for Args<'_, A, I> {
             unsafe { slots.write(arg) };
             n = 1;
         }
-        // Counted in a register, so that the loop over a range is a short one.
+        // Counted in a register, so that the loop over a range is short.
         iterator.by_ref().take(n_free - n).for_each(|arg| {
             // SAFETY: the caller vouches for the room, of which no more is used.
             unsafe { slots.add(n).write(arg) };
             n += 1;
         });
-        // One more is taken, to see whether there is one.
+        // Takes one more to see whether any is left.
         if n == n_free {
             self.next = iterator.next();
         }

@@ -1,9 +1,9 @@
-//! One call of a pool, whatever carries it: from a function and its arguments to each item's
-//! result.
+//! One call of a pool, over any transport: from a function and its arguments to each item's result.
 //!
-//! `run` has the journey, `way` the two ways of a function to workers; `transport` is the seam to
-//! what carries it. Above the seam are `batch`, which publishes again what a lost worker has left,
-//! and `collate` in the owner, and `task`, in which functions run, in a worker.
+//! `run` follows the whole path, `way` has the two ways in which a function reaches workers, and
+//! `transport` is the interface to what carries jobs. Above that interface are `batch`, which
+//! publishes again what a lost worker left, and `collate`, both in the owner, and `work`, which
+//! runs functions in a worker.
 
 pub(super) mod batch;
 mod bits;

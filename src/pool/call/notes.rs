@@ -1,4 +1,4 @@
-//! What the calling process notes about a map that is traced: when each step ended.
+//! The calling process's notes about a traced map: when each step ended.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::trace::{self, Trace, Traced};
 #[cfg(feature = "cluster")]
 use crate::pool::nodes::Nodes;
 
-/// The caller's notes about a map; a map that is not traced has empty ones.
+/// The caller's notes about a map; empty if the map is not traced.
 #[derive(Default)]
 pub(in crate::pool) struct Notes(Option<Caller>);
 
@@ -19,7 +19,7 @@ struct Caller {
 }
 
 impl Notes {
-    /// Begins to take notes, at the beginning of the map.
+    /// Starts taking notes, when the map begins.
     pub(in crate::pool) fn begin() -> Notes {
         let began_ns = monotonic_ns();
         let mut trace = Trace::default();
@@ -27,20 +27,20 @@ impl Notes {
         Notes(Some(Caller { began_ns, trace }))
     }
 
-    /// Takes notes of times as the clock has them, for an owner elsewhere.
+    /// Takes notes in times of the system's clock, for an owner in another process.
     #[cfg(feature = "cluster")]
     pub(super) fn by_the_clock() -> Notes {
         let trace = Trace::default();
         Notes(Some(Caller { began_ns: 0, trace }))
     }
 
-    /// What workers have noted.
+    /// What the workers recorded.
     #[cfg(feature = "cluster")]
     pub(super) fn noted(self) -> trace::Noted {
         self.0.map(|caller| caller.trace.noted).unwrap_or_default()
     }
 
-    /// The workers are on several nodes: their rows have the nodes' names.
+    /// Names the rows after the nodes: the workers are on several.
     #[cfg(feature = "cluster")]
     pub(super) fn are_of(&mut self, nodes: &Nodes) {
         if let Some((_, trace)) = self.trace_mut() {
@@ -54,8 +54,8 @@ impl Notes {
         self.0.is_some()
     }
 
-    /// The arguments are encoded, or collected. Without any, nothing comes between this and the
-    /// results.
+    /// Records that the arguments are encoded, or collected. Without arguments, no step comes
+    /// between this and the results.
     pub(in crate::pool) fn encoded(&mut self) {
         self.mark(|caller| &mut caller.encoded);
         if let Some(caller) = &mut self.0 {
@@ -64,17 +64,17 @@ impl Notes {
         }
     }
 
-    /// Workers were forked for this call.
+    /// Records that workers were forked for this call.
     pub(in crate::pool) fn forked(&mut self) {
         self.mark(|caller| &mut caller.forked);
     }
 
-    /// All is done.
+    /// Records that all tasks have ended.
     pub(in crate::pool) fn returned(&mut self) {
         self.mark(|caller| &mut caller.returned);
     }
 
-    /// The time since the beginning, if it is noted.
+    /// The time since the map began, if notes are taken.
     pub(in crate::pool) fn now(&self) -> Option<Duration> {
         let caller = self.0.as_ref()?;
         Some(Duration::from_nanos(monotonic_ns() - caller.began_ns))
@@ -86,14 +86,14 @@ impl Notes {
         }
     }
 
-    /// When the map began, and the trace to which a carrier adds what its workers have noted;
-    /// `None` if nothing is noted.
+    /// When the map began, and the trace to which the transport adds what its workers recorded;
+    /// `None` if no notes are taken.
     pub(in crate::pool) fn trace_mut(&mut self) -> Option<(u64, &mut Trace)> {
         let caller = self.0.as_mut()?;
         Some((caller.began_ns, &mut caller.trace))
     }
 
-    /// The results are in order: their trace is complete.
+    /// Completes the trace: the results are in order.
     pub(in crate::pool) fn finish<T>(mut self, value: T) -> Traced<T> {
         self.mark(|caller| &mut caller.collated);
         let trace = self.0.map(|caller| caller.trace).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What may differ from call to call of one pool.
+//! The options that may differ between the calls of one pool.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use super::transport::N_WAITERS;
 use crate::pool::plan::Schedule;
 use crate::pool::settings::{Settings, check_limit};
 
-/// How a call's tasks are run.
+/// How to run the tasks of a call.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::pool) struct Options {
     /// How items are cut into chunks.
     pub(in crate::pool) schedule: Schedule,
-    /// How long each task may take, beside the pool's own limit.
+    /// The time limit of each task, in addition to the pool's own.
     pub(in crate::pool) time_limit: Option<Duration>,
     /// Which of the owner's threads wait for the results: below [`N_WAITERS`], or
     /// [`FUTURES`](super::transport::FUTURES).
     pub(in crate::pool) waiters: usize,
-    /// Which item of the user's call the first argument is: some calls are sent in parts.
+    /// The item number of the first argument in the user's call: some calls are sent in parts.
     pub(in crate::pool) first_item: usize,
 }
 
 impl Options {
-    /// The pool's own choices.
+    /// The pool's own settings.
     pub(in crate::pool) fn of(settings: &Settings) -> Options {
         Options {
             schedule: settings.schedule,
@@ -40,12 +40,12 @@ impl Options {
         Options { waiters, ..self }
     }
 
-    /// The same, cut into other chunks.
+    /// The same, cut into chunks by another schedule.
     pub(in crate::pool) fn scheduled(self, schedule: Schedule) -> Options {
         Options { schedule, ..self }
     }
 
-    /// The same, with another limit.
+    /// The same, with another time limit.
     pub(in crate::pool) fn limited(self, limit: Duration) -> Options {
         let time_limit = Some(limit);
         Options { time_limit, ..self }
@@ -56,10 +56,10 @@ impl Options {
         Options { first_item, ..self }
     }
 
-    /// Looks for what no call can have.
+    /// Rejects options that no call can have.
     ///
     /// # Errors
-    /// `is_invalid_input()` for a limit of no time.
+    /// `is_invalid_input()` for a time limit of zero.
     pub(in crate::pool) fn check(&self) -> Result<()> {
         check_limit(self.time_limit)
     }

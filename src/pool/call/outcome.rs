@@ -1,4 +1,4 @@
-//! What comes of a map: all results, or why some are missing.
+//! The outcome of a map: all results, or why some are missing.
 
 use std::marker::PhantomData;
 
@@ -7,7 +7,7 @@ use crate::error::{Error, Outcome, TaskError};
 use super::collate::Partial;
 use super::slots::Slots;
 
-/// What a map gives.
+/// A map's outcome.
 #[must_use]
 pub(in crate::pool) struct Mapped<R>(pub(super) Result<Vec<R>, Failed<R>>);
 
@@ -15,7 +15,7 @@ impl<R> Mapped<R> {
     /// The results.
     ///
     /// # Panics
-    /// With what went wrong.
+    /// With the first error, if some item has no result.
     #[track_caller]
     pub(in crate::pool) fn results(self) -> Vec<R> {
         match self.0 {
@@ -33,7 +33,7 @@ impl<R> Mapped<R> {
     }
 }
 
-/// Why no item of a call was run, and how many there were.
+/// Why no item of a call was run, and the number of items.
 #[derive(Debug)]
 pub(in crate::pool) struct NotRun {
     pub(in crate::pool) error: Error,
@@ -46,7 +46,7 @@ impl From<NotRun> for Error {
     }
 }
 
-/// Why a map has no plain vector of results.
+/// Why a map cannot return a plain vector of results.
 pub(in crate::pool) enum WhyFailed {
     /// The call itself failed; nothing was run.
     Call(NotRun),
@@ -80,7 +80,7 @@ impl WhyFailed {
     }
 }
 
-/// The same of a map with results of this type.
+/// The same for a map with results of this type.
 pub(in crate::pool) struct Failed<R> {
     why: WhyFailed,
     _results: PhantomData<R>,
@@ -109,7 +109,7 @@ impl<R> Failed<R> {
             WhyFailed::Call(NotRun { error, n_items }) => (0..n_items)
                 .map(|item| Err(TaskError::of_call(item, &error)))
                 .collect(),
-            // SAFETY: who made this has vouched for the type.
+            // SAFETY: the caller of `of` vouched for the type.
             WhyFailed::Items(partial) => unsafe { partial.into_outcomes() },
         }
     }

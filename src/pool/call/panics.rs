@@ -1,4 +1,4 @@
-//! Listens to the panics of tasks, so that the map's caller gets them, and not a terminal that the
+//! Captures the panics of tasks, so that they reach the map's caller instead of a terminal that the
 //! user does not see.
 
 use std::panic::{PanicHookInfo, set_hook, take_hook};
@@ -10,19 +10,19 @@ use crate::error::Cause;
 
 use crate::caught::last_panic::LastPanic;
 
-/// Listens while a job runs. Other threads' panics are printed.
+/// Captures panics while a job runs. Panics of other threads are printed.
 pub(super) struct PanicNotes {
     last: Arc<Mutex<Option<Cause>>>,
-    /// Where panics are noted that this process may not survive.
+    /// Where to record panics that this process may not survive.
     shared: Option<&'static LastPanic>,
-    /// The hook that was there before, to be put back.
+    /// The previous hook, to be restored.
     before: Option<Arc<Hook>>,
 }
 
 type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send + 'static>;
 
 impl PanicNotes {
-    /// Listens from now on, and notes each panic in `shared` too.
+    /// Starts capturing; each panic is also recorded in `shared`.
     pub(super) fn listen(shared: Option<&'static LastPanic>) -> PanicNotes {
         let last = Arc::new(Mutex::new(None));
         let before = Arc::new(take_hook());
@@ -48,7 +48,7 @@ impl PanicNotes {
         }
     }
 
-    /// What a panic that was caught said, and where.
+    /// The message and location of a caught panic.
     pub(super) fn explain(&self, payload: &Payload) -> Cause {
         if let Some(shared) = self.shared {
             shared.clear();
@@ -65,7 +65,7 @@ impl Drop for PanicNotes {
             return;
         }
         drop(take_hook());
-        // With our hook gone, this is the only reference to the one before.
+        // Our hook is gone, so this is the only reference to the previous one.
         if let Some(hook) = self.before.take().and_then(Arc::into_inner) {
             set_hook(hook);
         }

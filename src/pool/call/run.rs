@@ -1,5 +1,5 @@
-//! A map's way from its function and arguments to its results, as the diagram of the
-//! [pool](super::super) has it.
+//! A map's path from its function and arguments to its results, as in the diagram of the
+//! [pool](super::super).
 
 use std::any::Any;
 use std::sync::Arc;
@@ -27,25 +27,25 @@ use crate::pool::context::Source;
 use crate::pool::plan::Schedule;
 use crate::pool::settings::LocalCall;
 
-/// A call as it was asked for: where it runs, how its tasks are run, and who looks on.
+/// A call with its options: where it runs, how its tasks are run, and who watches it.
 pub(in crate::pool) struct Call<'p> {
     pool: &'p Arc<Shared>,
     options: Options,
-    /// Where the time goes, if the map is traced.
+    /// Records where the time goes, if the map is traced.
     notes: Notes,
-    /// Shows how far the workers are until they have ended, if the map is watched.
+    /// Shows the workers' progress until they have ended, if the map is watched.
     progress: Option<Progress<'p>>,
 }
 
 type Progress<'p> = Box<dyn FnMut(&Flight) + 'p>;
 
 impl<'p> Call<'p> {
-    /// A call by the pool's own choices.
+    /// A call with the pool's own options.
     pub(in crate::pool) fn of(pool: &'p Arc<Shared>) -> Call<'p> {
         Call::with(pool, Options::of(pool.settings()))
     }
 
-    /// A call by other choices.
+    /// A call with other options.
     pub(in crate::pool) fn with(pool: &'p Arc<Shared>, options: Options) -> Call<'p> {
         Call {
             pool,
@@ -55,7 +55,7 @@ impl<'p> Call<'p> {
         }
     }
 
-    /// The same, cut into other chunks.
+    /// The same, cut into chunks by another schedule.
     pub(in crate::pool) fn scheduled(self, schedule: Schedule) -> Call<'p> {
         let options = self.options.scheduled(schedule);
         Call { options, ..self }
@@ -67,8 +67,8 @@ impl<'p> Call<'p> {
         Call { notes, ..self }
     }
 
-    /// The same; `progress` is called once everything is on its way, and may wait for it.
-    // Progress alone looks.
+    /// The same, watched: `progress` is called once all jobs are published, and may wait for them.
+    // Only the `progress` feature calls this.
     #[cfg_attr(not(feature = "progress"), allow(dead_code))]
     pub(in crate::pool) fn watched(self, progress: Progress<'p>) -> Call<'p> {
         let progress = Some(progress);
@@ -110,14 +110,14 @@ impl<'p> Call<'p> {
             way: None,
         };
         match self.carry(&mut journey) {
-            // SAFETY: the journey has made slots for this type, and each has its value.
+            // SAFETY: the journey made slots for this type, and each has its value.
             Ok(slots) => Ok(unsafe { slots.into_vec() }),
-            // SAFETY: the journey has made slots for this type.
+            // SAFETY: the journey made slots for this type.
             Err(why) => Err(unsafe { Failed::of(why) }),
         }
     }
 
-    /// A map's way, as the pool's diagram has it. What does not depend on its types is compiled
+    /// Runs the steps of the pool's diagram. What does not depend on the map's types is compiled
     /// here, once, and not into every notebook cell that maps.
     #[inline(never)]
     fn carry(&mut self, journey: &mut dyn Journey) -> Result<Slots, WhyFailed> {
@@ -133,15 +133,15 @@ impl<'p> Call<'p> {
         let forked = (!flight.is_of(self.pool)).then(|| flight.shared());
         let make_way = &mut |has_ended| journey.make_way(has_ended);
         let results = flight.collate(slots, make_way, &mut self.notes);
-        // Workers that were forked for this call end with it.
+        // Workers forked for this call end with it.
         if let Some(workers) = forked {
             workers.join();
         }
         results.map_err(WhyFailed::Items)
     }
 
-    /// Encodes arguments into the pool's memory, and the context of the call, unless there are
-    /// none. `notes` say how long it took.
+    /// Encodes the arguments into the pool's memory, and the call's context if there are arguments.
+    /// `notes` record how long it took.
     #[inline(never)]
     pub(super) fn encode(
         &mut self,
@@ -152,10 +152,10 @@ impl<'p> Call<'p> {
         let checked = checked.map_err(|error| NotRun { error, n_items: 0 });
         let mut load = checked.and_then(|()| self.pool.encode(input));
         if let Err(not_run) = &mut load {
-            // Each item has the error.
+            // Each item gets the error.
             not_run.n_items += input.count();
         }
-        // The iterator's destructor is the user's, and the arguments have no owner yet.
+        // The iterator's destructor is user code, and the arguments have no owner yet.
         let dropped = caught::run(|| input.end());
         let mut load = load?;
         let n_items = load.n_items;
@@ -174,7 +174,7 @@ impl<'p> Call<'p> {
         Ok(load)
     }
 
-    /// Arguments that workers inherit where they are.
+    /// Keeps arguments in this process's memory, for workers to inherit.
     pub(super) fn keep(&mut self, n_items: usize) -> Result<Load, NotRun> {
         self.notes.encoded();
         let fail = |error| NotRun { error, n_items };
@@ -186,12 +186,12 @@ impl<'p> Call<'p> {
         })
     }
 
-    /// Workers were forked for this call.
+    /// Records that workers were forked for this call.
     pub(super) fn forked(&mut self) {
         self.notes.forked();
     }
 
-    /// Shows how far it is, if that was asked for. Collating waits for the rest.
+    /// Shows the progress, if the call is watched. Collating waits for the rest.
     fn wait(&mut self, flight: &Flight) {
         if let Some(progress) = &mut self.progress {
             progress(flight);
@@ -206,19 +206,19 @@ impl<'p> Call<'p> {
         self.options
     }
 
-    /// Looks whether such a call can be made now.
+    /// Checks that such a call can be made now.
     fn check(&self) -> Result<()> {
         self.options.check()?;
         self.pool.check_open()
     }
 
-    /// A value with the trace of the map that it came from.
+    /// A value with the trace of its map.
     pub(in crate::pool) fn finish<T>(self, value: T) -> Traced<T> {
         self.notes.finish(value)
     }
 }
 
-/// What a map does that depends on its types.
+/// The steps of a map that depend on its types.
 trait Journey {
     /// Takes the arguments, and puts them where workers find them.
     fn encode(&mut self, call: &mut Call<'_>) -> Result<Load, NotRun>;
@@ -229,15 +229,15 @@ trait Journey {
     /// Slots for the results.
     fn slots(&self, n_items: usize) -> Slots;
 
-    /// A large result is about to be made.
+    /// Called when a large result is about to be made.
     fn make_way(&mut self, has_ended: bool);
 }
 
-/// A function and its arguments, on one of the two ways.
+/// A function and its arguments, which reach workers in one of the two ways.
 struct Typed<'f, C, I, W> {
     f: &'f C,
     args: Option<I>,
-    /// Once the arguments are encoded.
+    /// `Some` once the arguments are encoded.
     way: Option<W>,
 }
 
@@ -275,17 +275,18 @@ where
     }
 }
 
-/// What came of beginning a call.
+/// The outcome of beginning a call.
 pub(in crate::pool) enum Begun {
     /// There were no arguments.
     Empty,
     Flying(Flight),
-    /// It takes its turn.
+    /// The call waits for its turn.
     InTurn(Arc<Shared>, Start),
 }
 
 impl Call<'_> {
-    /// Begins to run `f` over `args`, which live on with the flight, or lets it wait for its turn.
+    /// Begins to run `f` over `args`, which live as long as the flight, or queues the call for its
+    /// turn.
     pub(in crate::pool) fn begin<C, A>(
         mut self,
         f: C,
@@ -326,7 +327,7 @@ impl Call<'_> {
             .map_err(|error| NotRun { error, n_items })
     }
 
-    /// What forks workers for a call and launches it. What does not depend on the function is here.
+    /// Forks workers for a call and launches it. This part does not depend on the function.
     fn begin_inherited(
         &self,
         local_call: LocalCall,
@@ -344,7 +345,7 @@ impl Call<'_> {
         })
     }
 
-    /// What will call `f` on arguments that come one by one: the pool itself, or workers forked for
+    /// What calls `f` on arguments that arrive one by one: the pool itself, or workers forked for
     /// this stream, which inherit `f`. The caller keeps `f` alive as long as the workers.
     pub(in crate::pool) fn stream<C, A>(&self, f: &C) -> Result<(Arc<Shared>, Function)>
     where
@@ -392,7 +393,7 @@ where
             Some(slot),
         )
     };
-    // All begin before the first is waited for.
+    // All begin before this thread waits for the first.
     let flights: Vec<Result<Flight>> = (0..n_slots).map(launch).collect();
     let results = flights.into_iter().enumerate().map(|(slot, flight)| {
         let mut results = flight

@@ -1,8 +1,8 @@
-//! A pool as its threads share it: the engine, and what is on its way.
+//! A pool as its threads share it: the engine and the batches in flight.
 //!
-//! One lock guards both. It is held while something is published, looked at or taken, and by no
-//! thread that waits, encodes or decodes, so that any number of threads map over a pool at the same
-//! time. No code of the user's runs with it.
+//! One lock guards both. A thread holds it to publish, inspect or take something, and never while
+//! it waits, encodes or decodes, so any number of threads can map over a pool at the same time. No
+//! user code runs under the lock.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -32,58 +32,58 @@ use crate::pool::stats::Stats;
 #[cfg(feature = "cluster")]
 use crate::shared::heap::Heap;
 
-/// How long a pool that is closed waits for tasks whose results are not wanted.
+/// How long a closed pool waits for tasks whose results are not wanted.
 const LEFT_WITHIN: Duration = Duration::from_millis(100);
 
-/// How long a thread looks at most before it sleeps, as far as it is let.
+/// The longest time that a thread spins before it sleeps, where spinning is allowed.
 const LOOKS_FOR: Duration = Duration::from_millis(1);
 
-/// How often workers are looked at that are starting.
+/// How often starting workers are checked.
 #[cfg(feature = "cluster")]
 const START_INTERVAL: Duration = Duration::from_micros(500);
 
-/// What outlives a call of the pool's work: all threads that use the pool have it.
+/// The part of a pool that outlives a call: all threads that use the pool share it.
 pub(in crate::pool) struct Shared {
     state: PerProcess<State>,
     settings: Arc<Settings>,
     n_workers: AtomicUsize,
-    /// Whether the pool takes no more tasks, in this process and in those that are forked from it.
+    /// Whether the pool takes no more tasks, in this process and in processes forked from it.
     is_closed: AtomicBool,
     looks: Looks,
-    /// Calls that have workers forked for them.
+    /// Calls for which workers are forked.
     turns: Turns,
-    /// What the workers have inherited and the owner must keep for those that it starts later.
+    /// What the workers inherited; the owner must keep it for workers that it starts later.
     _inherited: Option<Inheritance>,
 }
 
-/// What a call has captured, and its arguments: its thread's alone.
+/// The captured state of a call and its arguments, which only its own thread may use.
 pub(super) type Inheritance = ThreadBound<Box<dyn Any>>;
 
 /// A map's arguments on their way to a pool's workers.
 pub(in crate::pool) type Load = Encoded<Arguments>;
 
-/// What all maps of pools travel by.
+/// A batch on the transport that all pools use.
 pub(super) type Batch = batch::Batch<Engine>;
 
-/// What one thread at a time has.
+/// The state that only one thread at a time may use.
 pub(super) struct State {
     /// Dropped first: it ends the workers, which use the batches' memory.
     pub(super) engine: Engine,
     /// Batches whose results are wanted, by number; closing waits for them.
     pub(super) wanted: BTreeMap<u64, Batch>,
-    /// How many batches there have been.
+    /// The number of batches so far.
     pub(super) n_batches: u64,
     /// Batches whose results are no longer wanted and that have not ended yet.
     pub(super) orphans: Vec<Batch>,
-    /// When the workers are next looked at thoroughly, by any thread: each may wait for a moment
-    /// only, again and again.
+    /// When the next thorough check of the workers is due. Any thread does it, because each may
+    /// wait only for a moment, again and again.
     next_thorough_look: Instant,
-    /// Futures that wait for batches.
+    /// The futures that wait for batches.
     #[cfg(feature = "async")]
     pub(super) futures: Futures,
 }
 
-/// The lock of a pool, held. What happens meanwhile is told when it is let go.
+/// The held lock of a pool. Events that happen under it are reported when it is released.
 pub(super) type Guard<'s> = Telling<MutexGuard<'s, State>>;
 
 impl Eventful for State {
@@ -105,7 +105,7 @@ impl State {
         }
     }
 
-    /// Makes up for workers that have died, and ends those that are over their limits.
+    /// Replaces dead workers, and ends those that exceed their limits.
     pub(super) fn look_after_workers(&mut self) {
         let now = Instant::now();
         let is_thorough = now >= self.next_thorough_look;
@@ -115,7 +115,7 @@ impl State {
         self.engine.look_after_workers(is_thorough);
     }
 
-    /// Forgets batches that are not wanted, as far as they have ended.
+    /// Forgets unwanted batches that have ended.
     pub(super) fn sweep(&mut self) {
         if !self.orphans.is_empty() {
             self.engine.look_after_workers(false);
@@ -161,7 +161,7 @@ impl Shared {
         self.n_workers.load(Ordering::Relaxed)
     }
 
-    /// How many tasks were ever finished on each slot.
+    /// The number of tasks ever finished on each slot.
     pub(in crate::pool) fn n_tasks(&self) -> Vec<u64> {
         let state = self.lock();
         state
@@ -169,7 +169,7 @@ impl Shared {
             .unwrap_or_default()
     }
 
-    /// What has happened to the workers.
+    /// The statistics of the workers.
     pub(in crate::pool) fn stats(&self) -> Stats {
         let state = self.lock();
         state
@@ -177,7 +177,7 @@ impl Shared {
             .unwrap_or_default()
     }
 
-    /// The pids of the workers that live.
+    /// The pids of the live workers.
     pub(in crate::pool) fn pids(&self) -> Vec<i32> {
         let state = self.lock();
         state
@@ -188,7 +188,7 @@ impl Shared {
     /// Waits until all workers are ready to run tasks.
     ///
     /// # Errors
-    /// Why one never will be.
+    /// Why some worker will never be ready.
     #[cfg(feature = "cluster")]
     pub(in crate::pool) fn await_workers(&self) -> Result<()> {
         while !self.lock_open()?.engine.are_up()? {
@@ -207,20 +207,20 @@ impl Shared {
     }
 
     /// Encodes arguments into the pool's memory. Their iterator may use the pool itself. An error
-    /// says how many of them were taken.
+    /// contains the number of arguments that were taken.
     pub(in crate::pool) fn encode(&self, input: &mut dyn Input) -> Result<Load, NotRun> {
         let fail = |error| NotRun { error, n_items: 0 };
         let heap = Arc::clone(self.lock_open().map_err(fail)?.engine.heap());
         Encoder::encode(&heap, input)
     }
 
-    /// A context in the pool's memory, to go with a call's arguments.
+    /// A context in the pool's memory, used with the arguments of a call.
     pub(in crate::pool) fn written(&self, context: &dyn Source) -> Result<Arc<Written>> {
         let memory = self.lock_open()?.engine.contexts();
         context.written(&memory)
     }
 
-    /// The engine of a pool that takes tasks.
+    /// Locks the engine of a pool that takes tasks.
     pub(super) fn lock_open(&self) -> Result<Guard<'_>> {
         let state = self.lock()?;
         match state.engine.is_closed() {
@@ -234,7 +234,7 @@ impl Shared {
         self.lock_open().map(drop)
     }
 
-    /// The engine of this process: one that was inherited from another process is replaced.
+    /// Locks the engine of this process; replaces one inherited from another process.
     #[inline(never)]
     pub(super) fn lock(&self) -> Result<Guard<'_>> {
         let locked = self.state.lock(|| {
@@ -248,9 +248,9 @@ impl Shared {
         locked.map(Telling::after)
     }
 
-    /// Waits until `step` finds that it is over, and gives nothing more to watch; false if the
-    /// deadline came first. `step` has the lock, which is not held while this thread looks at
-    /// `watch`, or sleeps.
+    /// Waits until `step` returns `None`, nothing more to watch; false if the deadline came first.
+    /// `step` runs under the lock, which this thread does not hold while it spins on `watch` or
+    /// sleeps.
     #[inline(never)]
     pub(super) fn wait(
         &self,
@@ -265,11 +265,11 @@ impl Shared {
         {
             return true;
         }
-        // A process may be stopped while it looks, too.
+        // A process may be stopped while it spins, too.
         self.sleep_after(Some((began, LOOKS_FOR)), watch, deadline, step)
     }
 
-    /// As [`wait`](Shared::wait), without looking before it sleeps.
+    /// As [`wait`](Shared::wait), without spinning before it sleeps.
     #[cfg(feature = "async")]
     pub(super) fn sleep(
         &self,
@@ -280,7 +280,7 @@ impl Shared {
         self.sleep_after(None, watch, deadline, step)
     }
 
-    /// Sleeps after something else, which began at a time and was to take no longer than a
+    /// Sleeps after a wait that began at a known time and was meant to take no longer than a
     /// duration.
     fn sleep_after(
         &self,
@@ -320,7 +320,8 @@ impl Shared {
         }
     }
 
-    /// Looks for a while whether it is over, and wakes the workers that are needed for it.
+    /// Spins until the batch seems complete, for a limited time, and wakes the workers that it
+    /// needs.
     fn seems_done_soon(&self, watch: &Watch, deadline: Option<Instant>) -> bool {
         if watch.is_done_at_once() {
             return true;
@@ -346,7 +347,7 @@ impl Shared {
         first.is_none_or(|watch| self.wait(&watch, deadline, &mut step))
     }
 
-    /// The pool's memory, for what another process has encoded.
+    /// The pool's memory, for data that another process encoded.
     ///
     /// # Errors
     /// As for a call.
@@ -355,7 +356,7 @@ impl Shared {
         Ok(Arc::clone(self.lock()?.engine.heap()))
     }
 
-    /// Lets the workers end when the queue is empty.
+    /// Lets the workers exit when the queue is empty.
     pub(in crate::pool) fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
         if let Some(mut state) = self.lock_own() {
@@ -363,8 +364,8 @@ impl Shared {
         }
     }
 
-    /// Closes, and waits until what is wanted is there and every worker has ended. Those that are
-    /// at something that is not wanted any more are killed.
+    /// Closes the pool, and waits until all wanted results are there and every worker has ended.
+    /// Workers that run unwanted tasks are killed.
     pub(in crate::pool) fn join(&self) {
         self.close();
         self.turns.finish(self.n_workers());
@@ -377,7 +378,7 @@ impl Shared {
             let open = wanted.find_map(|batch| (!batch.advance(engine)).then_some(batch));
             open.map(|batch| batch.job())
         });
-        // The workers may just be about to leave these.
+        // The workers may be about to finish these.
         let deadline = Some(Instant::now() + LEFT_WITHIN);
         let have_left = self.wait_for_jobs(deadline, |state| {
             let State {
@@ -407,8 +408,8 @@ impl Shared {
         self.end_helper();
     }
 
-    /// The engine that this process has; one that was forked since and has used no pool has none,
-    /// and will not get any for being closed.
+    /// Locks the engine that this process has. A process that was forked since and has used no pool
+    /// has none, and closing does not create one.
     pub(super) fn lock_own(&self) -> Option<Guard<'_>> {
         let is_here = self.state.is_here();
         is_here.then(|| self.lock().ok()).flatten()

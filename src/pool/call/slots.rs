@@ -1,6 +1,6 @@
-//! A vector that is filled in any order, of values whose type is known by a few functions alone.
+//! A vector that is filled in any order; only a few functions know the type of its values.
 //!
-//! Each of a notebook's cells that maps compiles what is generic. That is little here: all
+//! Every notebook cell that maps compiles the generic code. There is little of it here: all
 //! bookkeeping is compiled into the library.
 
 use std::mem::ManuallyDrop;
@@ -14,10 +14,10 @@ use crate::wire;
 use super::bits::Bits;
 use super::transport::Items;
 
-/// Slots for values of one type, which their maker knows.
+/// Slots for values of one type, which the creator of the slots knows.
 pub(super) struct Slots {
     start: NonNull<u8>,
-    /// As the vector has it that the memory belongs to.
+    /// The capacity of the vector that owns the memory.
     capacity: usize,
     /// Which slots are initialised.
     filled: Bits,
@@ -29,11 +29,11 @@ struct Values {
     size: usize,
     /// Their size, if they are plain numbers.
     stride: Option<usize>,
-    /// Makes a value of bytes, in a slot.
+    /// Decodes a value into a slot.
     decode: unsafe fn(&[u8], NonNull<u8>) -> Result<()>,
     /// Drops the value in a slot.
     drop: unsafe fn(NonNull<u8>),
-    /// Gives back the memory of this many slots.
+    /// Frees the memory of this many slots.
     free: unsafe fn(NonNull<u8>, usize),
 }
 
@@ -50,7 +50,7 @@ impl Values {
             unsafe { slot.cast::<R>().drop_in_place() };
         }
         unsafe fn free<R>(start: NonNull<u8>, capacity: usize) {
-            // SAFETY: the caller vouches that the memory was such a vector's.
+            // SAFETY: the caller vouches that the memory came from such a vector.
             std::mem::drop(unsafe { Vec::<R>::from_raw_parts(start.cast().as_ptr(), 0, capacity) });
         }
         Values {
@@ -101,16 +101,16 @@ impl Slots {
     /// The slot of an item, or the end of all slots.
     fn slot(&self, item: usize) -> NonNull<u8> {
         assert!(item <= self.len());
-        // SAFETY: it is within the memory, or its end.
+        // SAFETY: the slot is within the memory, or at its end.
         unsafe { self.start.add(item * self.values.size) }
     }
 
-    /// Makes a value of its bytes in its slot, which is empty.
+    /// Decodes a value into its slot, which is empty.
     ///
     /// # Errors
     /// `is_decode()`.
     pub(super) fn decode(&mut self, item: usize, bytes: &[u8]) -> Result<()> {
-        // A value that was there already would be leaked.
+        // Overwriting a value would leak it.
         assert!(item < self.len());
         let slot = self.slot(item);
         // SAFETY: the slot is empty, and for such a value.
@@ -119,10 +119,10 @@ impl Slots {
         Ok(())
     }
 
-    /// Puts a plain number in its slot; one for a slot that is taken, or that is none, is dropped.
+    /// Puts a plain number in its slot; drops it if the slot is full or does not exist.
     ///
     /// # Safety
-    /// The values are plain numbers, and these are the bytes of one.
+    /// The values are plain numbers, and `bytes` is one of them.
     pub(super) unsafe fn put_number(&mut self, item: usize, bytes: &[u8]) {
         assert_eq!(bytes.len(), self.values.size);
         if self.filled.set(item) {
@@ -140,14 +140,14 @@ impl Slots {
     /// Puts plain numbers in their slots; consecutive items are copied in one piece.
     ///
     /// # Safety
-    /// The values are plain numbers, and these are the bytes of `n`.
+    /// The values are plain numbers, and `bytes` holds `n` of them.
     pub(super) unsafe fn put_plain(&mut self, items: Items<'_>, first: u64, n: u64, bytes: &[u8]) {
         let size = self.values.size;
         assert_eq!(bytes.len(), n as usize * size);
         let ends = (items.at(first), items.at(first + n.saturating_sub(1)));
         if let (Some(start), Some(last)) = ends
             && n > 1
-            // A list of items ascends, so that its ends tell whether it has gaps.
+            // A list of items ascends, so its first and last item show whether it has gaps.
             && last.checked_sub(start) == Some(n as usize - 1)
             && self.filled.set_range(start, n as usize)
         {
@@ -176,10 +176,10 @@ impl Slots {
         unsafe { Vec::from_raw_parts(start.cast().as_ptr(), length, capacity) }
     }
 
-    /// Where the slots are, how many, and the memory's capacity. Nothing drops them any more.
+    /// The start of the slots, their number, and the memory's capacity. The caller must drop them.
     fn leak(self) -> (NonNull<u8>, usize, usize) {
         let mut slots = ManuallyDrop::new(self);
-        // What else there is to drop.
+        // The set is the only other thing to drop.
         let n = std::mem::replace(&mut slots.filled, Bits::new(0)).len();
         (slots.start, n, slots.capacity)
     }
@@ -195,7 +195,7 @@ impl Slots {
     }
 }
 
-/// Copies a number of bytes that is known when this is compiled.
+/// Copies a number of bytes that is known at compile time.
 ///
 /// # Safety
 /// As of [`std::ptr::copy_nonoverlapping`].
@@ -206,7 +206,7 @@ unsafe fn copy<const N: usize>(from: *const u8, to: *mut u8) {
 }
 
 impl Drop for Slots {
-    /// A value's own decoder may panic half way: what is there is dropped.
+    /// A value's own decoder may panic half way: the values so far are dropped.
     fn drop(&mut self) {
         for item in 0..self.len() {
             if self.has(item) {
@@ -214,7 +214,7 @@ impl Drop for Slots {
                 unsafe { (self.values.drop)(self.slot(item)) };
             }
         }
-        // SAFETY: the memory is such a vector's, and no value is in it.
+        // SAFETY: the memory came from such a vector, and holds no value.
         unsafe { (self.values.free)(self.start, self.capacity) };
     }
 }
@@ -251,7 +251,7 @@ mod tests {
         slots.decode(2, &encoded(&"two")).unwrap();
         assert!(slots.decode(0, b"no text").is_err());
         assert!(!slots.has(0) && slots.has(2));
-        // SAFETY: the slot is not empty, and the type is this.
+        // SAFETY: the slot is full, and the type is this.
         assert_eq!(unsafe { slots.take::<String>(2) }, "two");
         assert!(!slots.has(2));
     }
@@ -260,8 +260,8 @@ mod tests {
     fn numbers_are_placed_by_their_items() {
         let mut slots = Slots::new::<u32>(4);
         let bytes: Vec<u8> = [7u32, 8].iter().flat_map(|n| n.to_le_bytes()).collect();
-        // SAFETY: these are the bytes of two such numbers, of one for an item that is none, and of
-        // one for a slot that is taken.
+        // SAFETY: these are the bytes of two such numbers, of one for an item that does not exist,
+        // and of one for a slot that is full.
         unsafe {
             slots.put_plain(Items::Same, 1, 2, &bytes);
             slots.put_plain(Items::Listed(&[0, 3]), 0, 2, &bytes);
@@ -287,7 +287,7 @@ mod tests {
         static ALIVE: Rc<()> = Rc::default();
     }
 
-    /// A value of which those that are alive are counted.
+    /// A value whose live copies are counted.
     struct Counted(#[expect(dead_code, reason = "it counts")] Rc<()>);
 
     impl<'de> Deserialize<'de> for Counted {
@@ -304,7 +304,7 @@ mod tests {
             slots.decode(item, &[]).unwrap();
         }
         assert_eq!(n_alive(), 2);
-        // SAFETY: the slot is not empty, and the type is this.
+        // SAFETY: the slot is full, and the type is this.
         drop(unsafe { slots.take::<Counted>(0) });
         assert_eq!(n_alive(), 1);
         drop(slots);

@@ -1,15 +1,15 @@
-//! Arguments that wait to make way for results.
+//! Encoded arguments that are kept to free memory for results.
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 
 use super::decoded::Held;
 
-/// Arguments that were encoded and are still held, so that the results take over their memory.
+/// Arguments that were encoded and are still held, so that the results can reuse their memory.
 ///
-/// What the allocator hands out for large results are fresh pages, and the first touch of each
-/// costs some ten times what copying into it does. An argument that is dropped just before a result
-/// of its size is made leaves pages that are there already.
+/// For large results the allocator hands out fresh pages, and the first touch of each page costs
+/// about ten times as much as copying into it. Dropping an argument just before a result of its
+/// size is made leaves pages that are already mapped.
 pub(in crate::pool) struct Spent<A> {
     args: VecDeque<Held>,
     /// How many more bytes may be held.
@@ -17,9 +17,9 @@ pub(in crate::pool) struct Spent<A> {
     _args: PhantomData<A>,
 }
 
-/// Smaller values are not made of fresh pages.
+/// Smaller values do not get fresh pages.
 pub(super) const LARGE_BYTES: usize = 1 << 17;
-/// No more than this is held beyond its time.
+/// The maximum that is held after encoding.
 const MOST_HELD_BYTES: usize = 1 << 28;
 
 impl<A> Spent<A> {
@@ -53,8 +53,8 @@ impl<A> Spent<A> {
         self.args.push_back(arg);
     }
 
-    /// Drops the argument that was held longest. Its destructor is the user's, and results are
-    /// being collected.
+    /// Drops the argument that was held longest. Its destructor is user code, which must not
+    /// disturb the collection of results.
     pub(super) fn drop_one(&mut self) {
         drop(self.args.pop_front());
     }

@@ -1,14 +1,13 @@
-//! Calls that workers are forked for take turns: no more of these workers are at work at once than
-//! the pool has.
+//! Takes turns between the calls for which workers are forked: together they have no more workers
+//! at once than the pool has.
 //!
-//! A call whose turn has not come costs no process. Without a thread that could start it when
-//! another one ends, this process does so whenever it is in the pool: when it begins a call, waits
-//! for one, or closes the pool. The results of a call that has ended are copied at once, so that
-//! what it had (processes, addresses) is there for the next.
+//! A call that waits for its turn costs no process. There is no thread that could start it when
+//! another call ends, so this process does so whenever it is in the pool: when it begins a call,
+//! waits for one, or closes the pool. The results of a call that has ended are copied at once, so
+//! that its processes and addresses are free for the next.
 //!
-//! Any thread looks after all calls, and none runs code of the user's for that. But only the thread
-//! that made a call begins it, with what it has captured; and workers are forked from a process
-//! with one thread anyway.
+//! Any thread serves all calls, and runs no user code for that. But only the thread that made a
+//! call can begin it, with its captured state; and only a process with one thread may fork workers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -20,12 +19,12 @@ use crate::sys::{PerProcess, process_id};
 
 use super::copied::Copied;
 
-/// How long one call is waited for before the others are looked at again.
+/// How long a thread waits for one call before it checks the others again.
 const LOOK_AROUND: Duration = Duration::from_millis(2);
 
 /// The calls of a pool that take turns.
 pub(in crate::pool) struct Turns {
-    /// A forked child has only copies of its parent's calls, and so a list of its own.
+    /// A forked child has only copies of its parent's calls, and therefore its own list.
     calls: PerProcess<Calls>,
 }
 
@@ -35,39 +34,39 @@ struct Calls {
     running: Vec<Weak<Turn>>,
 }
 
-/// What this needs of a call that runs. To drop it ends its workers.
+/// What this module needs of a running call. Dropping it ends its workers.
 pub(super) trait Underway: Send + Sync {
     /// Waits until every item has a result or an error; false if the deadline came first.
     fn wait(&self, deadline: Option<Instant>) -> bool;
 
-    /// Waits, and copies the results: the workers may go.
+    /// Waits, and copies the results: the workers can then exit.
     fn copy(&self) -> Copied;
 }
 
-/// A call that was not begun.
+/// A call that has not begun.
 pub(in crate::pool) struct Start {
-    /// How many workers are forked for it.
+    /// The number of workers to fork for it.
     pub(in crate::pool) n_workers: usize,
-    /// Forks them and launches the call, on the thread that has made it.
+    /// Forks them and launches the call, on the thread that made it.
     pub(super) begin: Box<dyn FnOnce() -> error::Result<Arc<dyn Underway>> + Send>,
 }
 
-/// A call that takes its turn, and what came of it.
+/// A call that takes its turn, and its results.
 pub(in crate::pool) struct Turn {
     n_workers: usize,
     phase: Mutex<Phase>,
     owner: u32,
-    /// The thread that has made it.
+    /// The thread that made the call.
     thread: ThreadId,
 }
 
-/// Where a call is; its lock is held for a moment only.
+/// The state of a call; its lock is held only for a moment.
 enum Phase {
     Waiting(Start),
-    /// Its thread forks the workers.
+    /// Its thread is forking the workers.
     Beginning,
     Running(Arc<dyn Underway>),
-    /// Its workers have ended, and a thread copies the results.
+    /// Its workers have ended, and a thread is copying the results.
     Ending,
     Ended(Result<Copied, TaskError>),
     /// The results were taken.
@@ -75,7 +74,7 @@ enum Phase {
 }
 
 impl Turn {
-    /// Begins a call, or lets it wait for its turn.
+    /// Begins a call, or queues it for its turn.
     pub(in crate::pool) fn take(turns: &Turns, limit: usize, start: Start) -> Arc<Turn> {
         let turn = Arc::new(Turn {
             n_workers: start.n_workers,
@@ -125,7 +124,8 @@ impl Turn {
     /// Waits for the results, and takes them.
     ///
     /// # Errors
-    /// If there are none: the call could not begin, was given up, or is another process's.
+    /// If there are no results: the call could not begin, was given up, or belongs to another
+    /// process.
     pub(in crate::pool) fn land(&self, turns: &Turns, limit: usize) -> Result<Copied, TaskError> {
         if self.is_lost() {
             return Err(TaskError::not_run(
@@ -147,7 +147,7 @@ impl Turn {
         taken.unwrap_or_else(lost)
     }
 
-    /// Whether the call is another process's, and perhaps locked there.
+    /// Whether the call belongs to another process, and may be locked there.
     fn is_lost(&self) -> bool {
         self.owner != process_id()
     }
@@ -162,7 +162,7 @@ impl Turn {
         matches!(*self.lock(), Phase::Ending | Phase::Ended(_) | Phase::Taken)
     }
 
-    /// Begins, if that was not done yet and is this thread's business.
+    /// Begins the call, unless another thread has begun it.
     fn begin(&self) {
         let start = self.leave(Phase::Beginning, |phase| match phase {
             Phase::Waiting(start) => Ok(start),
@@ -173,7 +173,7 @@ impl Turn {
             Ok(running) => Phase::Running(running),
             Err(error) => Phase::Ended(Err(TaskError::not_run(0, error))),
         };
-        // It may have been given up meanwhile: then its workers end with their flight.
+        // The call may have been given up in the meantime: then its workers end with their flight.
         self.leave(next, |phase| match phase {
             Phase::Beginning => Ok(()),
             phase => Err(phase),
@@ -181,7 +181,7 @@ impl Turn {
     }
 
     /// Waits for the workers' end, and copies the results; false if the deadline came first, or
-    /// another thread is still at it.
+    /// another thread is still copying.
     fn ends_by(&self, deadline: Instant) -> bool {
         let running = match &*self.lock() {
             Phase::Running(running) => Arc::clone(running),
@@ -198,20 +198,20 @@ impl Turn {
             return false;
         }
         let results = running.copy();
-        // The workers' memory goes with the last of these.
+        // Dropping the last of these frees the workers' memory.
         drop((left, running));
         *self.lock() = Phase::Ended(Ok(results));
         true
     }
 
-    /// Ends with an error, whatever it does.
+    /// Ends the call with an error, whatever its state.
     fn give_up(&self, reason: &str) {
         let ended = Phase::Ended(Err(TaskError::not_run(0, reason)));
         let given_up = self.leave(ended, |phase| match phase {
             Phase::Waiting(_) | Phase::Beginning | Phase::Running(_) => Ok(phase),
             phase => Err(phase),
         });
-        // Dropping a flight ends its workers, which takes a while: not under the lock.
+        // Dropping a flight ends its workers, which takes a while, so it happens without the lock.
         drop(given_up);
     }
 
@@ -219,13 +219,13 @@ impl Turn {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Goes on to the next phase, if the call is in one that `take` takes something from.
+    /// Enters the phase `next`, if `take` takes something from the current one.
     fn leave<S>(&self, next: Phase, take: impl FnOnce(Phase) -> Result<S, Phase>) -> Option<S> {
         let mut phase = self.lock();
         match take(std::mem::replace(&mut *phase, next)) {
             Ok(taken) => Some(taken),
             Err(before) => {
-                // What was to be next may be a flight, whose end takes a while.
+                // `next` may hold a flight, which takes a while to end.
                 let next = std::mem::replace(&mut *phase, before);
                 drop(phase);
                 drop(next);
@@ -235,7 +235,7 @@ impl Turn {
     }
 }
 
-/// Why a call is given up that another thread than its own waits for.
+/// Why a call is given up when a thread other than its own waits for it.
 const ANOTHERS: &str = "its function has captured something on another thread, which has not begun it; wait for it \
                         on the thread that has made the call";
 
@@ -255,8 +255,8 @@ impl Turns {
         }
     }
 
-    /// Ends what is complete, and begins what then has its turn, with at most `limit` workers, or
-    /// one call.
+    /// Ends the calls that are complete, and begins those whose turn has come: with at most `limit`
+    /// workers, or a single call.
     pub(super) fn advance(&self, limit: usize) {
         let running = {
             let calls = self.lock();
@@ -300,7 +300,7 @@ impl Turns {
         }
     }
 
-    /// Ends the calls that the calling thread cannot begin.
+    /// Gives up the calls that the calling thread cannot begin.
     fn give_up_anothers(&self) {
         let calls: Vec<Weak<Turn>> = self.lock().waiting.iter().cloned().collect();
         for call in calls.iter().filter_map(Weak::upgrade) {
@@ -316,15 +316,15 @@ impl Turns {
         calls.is_empty()
     }
 
-    /// The next call, which runs from now on, if `limit` allows for its workers, or if no other is
-    /// at work: then it has what it wants.
+    /// Takes the next call and marks it as running, if `limit` allows for its workers, or if no
+    /// other call runs: then it gets all the workers that it wants.
     fn next_within(&self, limit: usize) -> Option<Arc<Turn>> {
         let mut calls = self.lock();
         calls.forget_ended();
         let running = calls.running.iter().filter_map(Weak::upgrade);
         let n_at_work: usize = running.map(|call| call.n_workers).sum();
         let n_free = limit.saturating_sub(n_at_work);
-        // Those of other threads are left to them.
+        // Calls of other threads are left to those threads.
         let mut index = 0;
         loop {
             match calls.waiting.get(index)?.upgrade() {
@@ -346,7 +346,8 @@ impl Turns {
         }
     }
 
-    /// Waits for the call that has run longest, or for a moment if another thread is at it.
+    /// Waits for the call that has run longest, or only for a moment if another thread is ending
+    /// it.
     fn wait_for_one(&self, deadline: Instant) {
         let oldest = self.lock().running.iter().find_map(Weak::upgrade);
         let has_ended = oldest.is_some_and(|call| call.ends_by(deadline));
@@ -361,8 +362,8 @@ impl Calls {
         self.waiting.is_empty() && self.running.is_empty()
     }
 
-    /// A call that was just taken from those that wait counts as one that runs, though no thread
-    /// has begun it yet.
+    /// Removes the calls that have ended. A call that was just taken from the waiting ones counts
+    /// as running, even if no thread has begun it yet.
     fn forget_ended(&mut self) {
         let is_open = |call: &Weak<Turn>| call.upgrade().is_some_and(|call| !call.has_ended());
         self.running.retain(is_open);

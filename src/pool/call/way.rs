@@ -1,5 +1,5 @@
-//! The two ways of a function and its arguments to workers: sent to those that are there, or
-//! inherited by some that are forked.
+//! The two ways in which a function and its arguments reach workers: they are sent to running
+//! workers, or inherited by newly forked ones.
 
 use std::sync::Arc;
 use std::vec::IntoIter;
@@ -25,17 +25,17 @@ use crate::pool::settings::{LocalCall, Settings, StartMethod};
 use crate::pool::shm::desk::Shm;
 use crate::pool::star::StarFn;
 
-/// What can be mapped, and how the pool's own workers get it.
+/// A function that can be mapped, and how the pool's own workers get it.
 pub(in crate::pool) trait Mappable<A>: Callable<A> + Sized {
-    /// Whether workers that are there can run it; others are forked for it otherwise.
+    /// Whether running workers can run it; otherwise, workers are forked for it.
     const IS_SHIPPED: bool = is_non_capturing::<Self>();
 
-    /// Why it is not shipped, in words.
+    /// Why it is not shipped.
     fn why_not_shipped() -> String {
         callable::why_not_shipped::<Self>()
     }
 
-    /// What runs it in a worker.
+    /// The code that runs it in a worker.
     fn trampoline() -> Trampoline<Shm>
     where
         A: DeserializeOwned,
@@ -44,7 +44,7 @@ pub(in crate::pool) trait Mappable<A>: Callable<A> + Sized {
         run_shipped::<Self, A, Shm>
     }
 
-    /// What each of its calls gets beside the argument.
+    /// The context that each call gets in addition to the argument.
     fn context(&self) -> Option<&dyn Source> {
         None
     }
@@ -80,8 +80,8 @@ where
     }
 }
 
-/// How a map's function and arguments get to workers. Which way one takes is known when it is
-/// compiled, so that a notebook's cell compiles that one alone.
+/// How a map's function and arguments reach workers. The choice is made at compile time, so that a
+/// notebook cell compiles only the way that it uses.
 pub(super) trait Way<C, A>: Sized {
     /// Takes all arguments from their iterator, and puts them where workers find them.
     fn encode(
@@ -90,10 +90,10 @@ pub(super) trait Way<C, A>: Sized {
         args: impl Iterator<Item = A>,
     ) -> Result<(Self, Load), NotRun>;
 
-    /// Lets workers begin. The way must live until they have ended.
+    /// Publishes the call to workers. The way must live until they have ended.
     fn publish(&self, call: &mut Call<'_>, load: Load) -> Result<Flight>;
 
-    /// A large result is about to be made: drops an argument that is no longer needed.
+    /// Drops an argument that is no longer needed, because a large result is about to be made.
     fn make_way(&mut self, has_ended: bool);
 }
 
@@ -127,7 +127,7 @@ where
     }
 }
 
-/// A non-capturing function, as what the pool's own workers are to run.
+/// A non-capturing function, in the form that the pool's own workers run.
 pub(super) fn sent<C, A>() -> Function
 where
     C: Mappable<A>,
@@ -137,9 +137,9 @@ where
     Function::Shipped(C::trampoline())
 }
 
-/// The function has state: workers are forked for it, which inherit it and the arguments.
+/// The function has state: workers are forked for it, and inherit it and the arguments.
 pub(super) struct Kept<C, A> {
-    /// Where workers find both. Those that replace dead ones are forked later, and look here, too.
+    /// Where workers find both. Replacements for dead workers are forked later, and use it too.
     call: Box<Inherited<C, A>>,
     /// The workers move the arguments out of their own copies of this memory.
     args: IntoIter<A>,
@@ -172,7 +172,7 @@ where
         Flight::launch(&workers, Function::Inherited, load, call.options())
     }
 
-    /// A worker that replaces a dead one inherits the arguments again: they stay until all tasks
+    /// A worker that replaces a dead one inherits the arguments again, so they stay until all tasks
     /// have ended.
     fn make_way(&mut self, has_ended: bool) {
         caught::drop_quietly(has_ended.then(|| self.args.next()));
@@ -184,7 +184,7 @@ where
     C: Callable<A>,
     C::Output: Serialize,
 {
-    /// What workers run that are forked while this lives.
+    /// The call that workers run if they are forked while this lives.
     pub(super) fn local_call(&self) -> LocalCall {
         LocalCall {
             run: run_inherited::<C, A, Shm>,
@@ -193,8 +193,8 @@ where
     }
 }
 
-/// What workers run that inherit `f` alone, and to which arguments are sent. It must live as long
-/// as they do.
+/// A call for workers that inherit only `f` and receive their arguments. `f` must live as long as
+/// they do.
 pub(super) fn inherited<C, A>(f: &C) -> LocalCall
 where
     C: Callable<A>,
@@ -207,8 +207,8 @@ where
     }
 }
 
-/// Forks workers that inherit a call, no more than there are items. `why_not_shipped` says what
-/// made that necessary.
+/// Forks workers that inherit a call, at most one per item. `why_not_shipped` explains why that is
+/// necessary.
 pub(super) fn fork_for(
     pool: &Shared,
     call: LocalCall,

@@ -1,8 +1,7 @@
-//! What a worker does with a job: claim a chunk, read its arguments, run the function, commit
-//! results.
+//! A worker's part of a job: claim a chunk, read its arguments, run the function, commit results.
 //!
-//! What is generic, and so compiled again into every notebook cell that maps, is only the innermost
-//! loop (the "steps" at the end of this file); it reaches everything else through a [`Work`].
+//! Only the innermost loop (the "steps" at the end of this file) is generic, and compiled again
+//! into every notebook cell that maps; it reaches everything else through a [`Work`].
 
 use std::io::Write;
 use std::ptr::NonNull;
@@ -21,12 +20,12 @@ use super::decoded::{self, Decode, Decoded};
 use super::panics::PanicNotes;
 use super::transport::{ContextId, Outputs, Port};
 
-/// What a function's name leads to in a worker: code that runs a job to its end.
+/// What a function's name resolves to in a worker: code that runs a job to its end.
 ///
-/// The ABI is C's because the caller may have been compiled into another shared object.
+/// It uses the C ABI because the caller may have been compiled into another shared object.
 pub(in crate::pool) type Trampoline<T> = unsafe extern "C" fn(work: &mut Work<'_, T>);
 
-/// What carries jobs to tasks, as its workers see it.
+/// A transport as its workers see it.
 pub(in crate::pool) trait Carrier: Sized {
     /// A worker's side of one job.
     type Port<'a>: Port;
@@ -36,26 +35,27 @@ pub(in crate::pool) trait Carrier: Sized {
     fn drive(work: &mut Work<'_, Self>, stride: usize, step: &mut Step<'_, Self>);
 }
 
-/// Runs tasks from the next one on. It may stop short with why that one has no result.
+/// Runs tasks starting with the next one. It may stop early, with the reason why that task has no
+/// result.
 pub(in crate::pool) type Step<'s, T> =
     dyn FnMut(&mut Work<'_, T>) -> std::result::Result<(), Cause> + 's;
 
-/// A job as it is being done.
+/// A job that a worker is running.
 pub(in crate::pool) struct Work<'a, T: Carrier> {
     port: T::Port<'a>,
-    /// The claimed chunk's tasks that are still to be done.
+    /// The tasks of the claimed chunk that are still to be run.
     next: u64,
     end: u64,
-    /// Whether what runs belongs to no task: the one before `next` has its result, which is being
-    /// dropped.
+    /// Whether the running code belongs to no task: the task before `next` has its result, which is
+    /// being dropped.
     is_between: bool,
-    /// How many tasks were completed.
+    /// The number of completed tasks.
     n_done: u64,
-    /// The contexts that this worker has.
+    /// The contexts that this worker has decoded.
     contexts: &'a Decoded,
-    /// The context that is being decoded, which belongs to no task.
+    /// The context that is being decoded; its decoder belongs to no task.
     decoding: Option<ContextId>,
-    /// The process that runs it; what a task of it forks, and lets return, is another.
+    /// The process that runs the job. A task may fork a process and let it return: that is another.
     origin: Origin,
 }
 
@@ -73,17 +73,17 @@ impl<'a, T: Carrier> Work<'a, T> {
         }
     }
 
-    /// How many tasks this worker has completed.
+    /// The number of tasks that this worker has completed.
     pub(in crate::pool) fn n_done(&self) -> u64 {
         self.n_done
     }
 
-    /// Runs `step` on every chunk that can be claimed, until none is left. What a step stops short
-    /// with, or a panic of it, becomes the result of the task that it was at; the chunk then goes
-    /// on behind it.
+    /// Runs `step` on every chunk that can be claimed, until none is left. If a step stops early or
+    /// panics, its reason becomes the result of the current task, and the chunk continues after
+    /// that task.
     ///
-    /// A task that has its result gets no second one: a result whose destructor panics was sent all
-    /// the same.
+    /// A task that has its result gets no second one: if a result's destructor panics, the result
+    /// was still sent.
     pub(in crate::pool) fn run_chunks(&mut self, stride: usize, step: &mut Step<'_, T>) {
         let panics = PanicNotes::listen(self.port.last_panic());
         let mut has_told = false;
@@ -99,7 +99,7 @@ impl<'a, T: Carrier> Work<'a, T> {
                 let has_result = std::mem::take(&mut self.is_between);
                 match outcome {
                     Err(cause) if has_result => {
-                        // Told once: it is the same for each of a type's values.
+                        // Printed once: it is the same for all values of a type.
                         if !std::mem::replace(&mut has_told, true) {
                             tell_of_drop(&cause);
                         }
@@ -117,7 +117,7 @@ impl<'a, T: Carrier> Work<'a, T> {
         }
     }
 
-    /// Commits `cause` for every task that can be claimed: there is no function to run.
+    /// Commits `cause` for every task that can be claimed, because there is no function to run.
     pub(in crate::pool) fn fail_all(&mut self, cause: &Cause) {
         while let Some((first, end)) = self.port.claim() {
             (first..end).for_each(|task| self.port.fail(task, cause));
@@ -125,7 +125,7 @@ impl<'a, T: Carrier> Work<'a, T> {
         }
     }
 
-    /// What the context's own `Deserialize` has panicked with is not its task's.
+    /// A panic of the context's own `Deserialize` is not the fault of the task.
     fn blame(&mut self, cause: Cause) -> Cause {
         match self.decoding.take() {
             None => cause,
@@ -138,10 +138,10 @@ impl<'a, T: Carrier> Work<'a, T> {
         }
     }
 
-    /// The context of the job's tasks, a chunk of which was claimed.
+    /// The context of the job's tasks; called while one of its chunks is claimed.
     ///
     /// # Safety
-    /// It is of the type that `decode` makes, and read only while the job is run.
+    /// `decode` makes the context's type, and the value is read only while the job runs.
     unsafe fn context(&mut self, decode: Decode) -> std::result::Result<NonNull<()>, Cause> {
         let Some(arrived) = self.port.context() else {
             return Err(Cause::Decode(
@@ -149,8 +149,8 @@ impl<'a, T: Carrier> Work<'a, T> {
             ));
         };
         self.decoding = Some(arrived.id);
-        // SAFETY: the caller vouches for the type. While tasks that were claimed have no results,
-        // the job is open.
+        // SAFETY: the caller vouches for the type. The job is open as long as claimed tasks have no
+        // results.
         let outcome = unsafe { self.contexts.get(&arrived, decode) };
         self.decoding = None;
         outcome
@@ -174,17 +174,17 @@ where
     C::Output: Serialize,
     T: Carrier,
 {
-    // SAFETY: a type without size has no state to be invalid, and the mapper held such a value.
-    // What such a value may prove of the mapper's process, `is_non_capturing` and the pool's
-    // documentation say.
+    // SAFETY: a type without size has no state to be invalid, and the caller of the map held such a
+    // value. `is_non_capturing` and the pool's documentation explain what such a value may prove of
+    // the caller's process.
     let f: &C = unsafe { NonNull::dangling().as_ref() };
     run_on_encoded(|_| Ok(f), work);
 }
 
-/// Runs a non-capturing function of a context and an argument, which is found in the same way.
+/// Runs a non-capturing function of a context and an argument, found in the same way.
 ///
 /// # Safety
-/// As for [`run_shipped`], and the job's context is a `V` that was encoded.
+/// As for [`run_shipped`], and the job's context is an encoded `V`.
 pub(in crate::pool) unsafe extern "C" fn run_with_context<F, V, A, R, T>(work: &mut Work<'_, T>)
 where
     F: Fn(&V, A) -> R,
@@ -211,7 +211,7 @@ where
     run_on_encoded(with_context, work);
 }
 
-/// Runs a function that this process has inherited on arguments that come as bytes.
+/// Runs a function that this process inherited on arguments that arrive as bytes.
 ///
 /// # Safety
 /// `call` points to a `C` that is alive in this process; the arguments are as for [`run_shipped`].
@@ -227,8 +227,8 @@ where
     run_on_encoded(|_| Ok(f), work);
 }
 
-/// Runs what `get` gives, which is asked when a chunk of the job was claimed: that keeps the job
-/// open.
+/// Runs the function that `get` returns. `get` is called when a chunk of the job is claimed,
+/// because that keeps the job open.
 fn run_on_encoded<C, A, T>(
     mut get: impl FnMut(&mut Work<'_, T>) -> std::result::Result<C, Cause>,
     work: &mut Work<'_, T>,
@@ -249,7 +249,7 @@ fn run_on_encoded<C, A, T>(
         }
         (stride, _) => T::drive(work, 0, &mut |work| {
             let f = get(work)?;
-            // One loop for both: each is compiled into every cell that maps.
+            // One loop for both: every cell that maps compiles it.
             step_values(work, &f, |port, item| match stride {
                 // SAFETY: as above.
                 Some(_) => Ok(unsafe { numbers.add(item).read() }),
@@ -259,8 +259,8 @@ fn run_on_encoded<C, A, T>(
     }
 }
 
-/// What a worker that was forked for one call has inherited: the function with all that it
-/// captured, and the arguments.
+/// What a worker that was forked for one call inherits: the function with its captured state, and
+/// the arguments.
 pub(super) struct Inherited<C, A> {
     pub(in crate::pool) f: *const C,
     pub(in crate::pool) args: *const A,
@@ -282,21 +282,21 @@ where
         let call = &*call.cast::<Inherited<C, A>>();
         (&*call.f, call.args)
     };
-    // There is an argument for each item; each item is run once in all processes together, and a
-    // forked process never drops what it inherited: reading an argument is a move.
+    // There is an argument for each item, each item is run once over all processes, and a forked
+    // process never drops what it inherited: reading an argument is therefore a move.
     match wire::plain_size::<C::Output>() {
-        // SAFETY: as said above.
+        // SAFETY: as explained above.
         Some(stride) => T::drive(work, stride, &mut |work| unsafe {
             step_plain(work, f, args)
         }),
         None => T::drive(work, 0, &mut |work| {
-            // SAFETY: as said above.
+            // SAFETY: as explained above.
             step_values(work, f, |_, item| Ok(unsafe { args.add(item).read() }))
         }),
     }
 }
 
-/// Plain numbers as results: what is committed is the only bookkeeping per item.
+/// Runs tasks whose results are plain numbers: the commit is the only bookkeeping per item.
 ///
 /// # Safety
 /// `args` holds an argument for each item of the job, which may be moved out of it.
@@ -313,7 +313,7 @@ where
     let slots = first.cast::<C::Output>();
     let n_before = n_committed.load(Ordering::Relaxed);
     let (start, end, origin) = (work.next, work.end, work.origin);
-    // Only a job that makes up for another has to look its items up.
+    // Only a job that publishes lost tasks again has to look up its items.
     let items = work.port.items();
     let mut at = Counted {
         task: start,
@@ -333,8 +333,8 @@ where
     Ok(())
 }
 
-/// Counts tasks in a register: in memory, each would wait for the store of the one before. Notes
-/// how far it came when it is dropped, also where a task panics.
+/// Counts tasks in a register: in memory, each count would wait for the previous store. It saves
+/// its count when it is dropped, even if a task panics.
 struct Counted<'w> {
     task: u64,
     next: &'w mut u64,
@@ -371,7 +371,7 @@ where
     Ok(())
 }
 
-/// Prints what no item's error can say: the result has arrived.
+/// Prints a panic that no item's error can contain, because the result has arrived.
 #[cold]
 fn tell_of_drop(cause: &Cause) {
     let pid = std::process::id();
@@ -381,7 +381,7 @@ fn tell_of_drop(cause: &Cause) {
     );
 }
 
-/// Why a task was not run whose argument has not come through.
+/// Why a task was not run: its argument could not be read.
 fn no_argument(error: Error) -> Cause {
     if error.is_decode() {
         Cause::Decode(format!("its argument: {error}"))
@@ -390,7 +390,7 @@ fn no_argument(error: Error) -> Cause {
     }
 }
 
-/// Why a task has no result that was run.
+/// Why a task that was run has no result.
 fn not_sent(error: Error) -> Cause {
     Cause::Encode(error.to_string())
 }

@@ -1,5 +1,5 @@
-//! A second transport, for the tests of what stands on the seam: threads that send each other
-//! messages, and share nothing.
+//! A second transport, for tests of the code above the transport: threads that exchange messages
+//! and share nothing.
 //!
 //! ```text
 //!  owner ── Job ──────────────────────────▶ worker
@@ -7,9 +7,9 @@
 //!        ◀── Begun, Results, Left, Gone ──
 //! ```
 //!
-//! Encoded values are sent one by one, numbers when their run ends. So of a worker that is lost in
-//! a run of several numbers, the owner cannot know which it was at: it is blamed on none, and all
-//! of them are run again.
+//! Encoded values are sent one by one, numbers when their run ends. So if a worker is lost in a run
+//! of several numbers, the owner cannot know which task it was running: it blames none, and runs
+//! all of them again.
 
 mod tests;
 mod worker;
@@ -41,7 +41,7 @@ use worker::{Line, Remote};
 enum Args {
     /// In memory that is aligned for any number.
     Numbers(Vec<u128>),
-    /// `None`: it could not be encoded.
+    /// `None` if it could not be encoded.
     Values(Vec<Option<Vec<u8>>>),
 }
 
@@ -75,13 +75,13 @@ impl Args {
     }
 }
 
-/// What the owner tells every worker.
+/// The message that the owner sends to every worker.
 #[derive(Clone)]
 struct Job {
     id: u64,
     function: Trampoline<Messages>,
     args: Args,
-    /// The context's name and bytes, which go with each job that a worker gets.
+    /// The context's name and bytes, sent with each job to each worker.
     context: Option<(u64, Arc<Vec<u8>>)>,
     items: Option<Vec<u64>>,
 }
@@ -107,14 +107,14 @@ impl ContextMemory for Contexts {
     }
 }
 
-/// What a worker tells the owner, of a job.
+/// A worker's report to the owner about a job.
 enum Report {
     Ask,
-    /// A run; whether the owner will know of each task that is done.
+    /// A run has begun; the flag says whether the owner will hear of each finished task.
     Begun(bool),
     Results(Run),
     Left,
-    /// The line is down: nothing will come any more.
+    /// The line is down: no more messages will arrive.
     Gone,
 }
 
@@ -141,7 +141,7 @@ struct Messages {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Jobs, and what was asked for. Apart: the next job may be there before that.
+/// Jobs and granted chunks. Separate channels, because the next job may arrive before a grant.
 struct ToWorker {
     jobs: Sender<Job>,
     grants: Sender<Option<(u64, u64)>>,
@@ -155,8 +155,8 @@ struct Book {
     n_claimed: u64,
     n_answered: u64,
     runs: Vec<Arc<Run>>,
-    /// What each worker that is at it has been granted and not answered, and whether the first of
-    /// that is what it is at.
+    /// For each worker at work: the chunk that it was granted and has not answered, and whether it
+    /// runs the first task of that chunk.
     at_it: HashMap<usize, (u64, u64, bool)>,
     left: HashSet<usize>,
     deaths: Vec<Death>,
@@ -212,7 +212,7 @@ impl Messages {
             Report::Ask => {
                 let chunk = book.and_then(|book| book.grant(worker));
                 if let Some(line) = &self.lines[worker] {
-                    // One that is lost does not get it.
+                    // A lost worker does not receive it.
                     let _ = line.grants.send(chunk);
                 }
             }

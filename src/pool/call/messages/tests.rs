@@ -1,4 +1,4 @@
-//! Maps over messages: what is tested is what stands on the seam.
+//! Maps over messages: tests of the code above the transport.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -22,7 +22,7 @@ use super::{Args, Messages};
 use crate::pool::context::{AsContext, Context, ContextMemory};
 use crate::pool::plan::Schedule;
 
-/// As `try_map` of a pool.
+/// As a pool's `try_map`.
 fn map<F, A, R>(messages: &mut Messages, _f: F, args: Vec<A>, terms: Terms) -> Vec<Outcome<R>>
 where
     F: Fn(A) -> R,
@@ -34,7 +34,7 @@ where
     run(messages, function, Args::encode(args), terms)
 }
 
-/// As `try_map_with` of a pool.
+/// As a pool's `try_map_with`.
 fn map_with<X, F, A, R>(
     messages: &mut Messages,
     context: &X,
@@ -145,7 +145,7 @@ fn large_results_are_taken_while_others_are_made() {
 #[test]
 fn a_panic_is_the_answer_to_its_item_alone() {
     let mut messages = Messages::with_workers(2);
-    // Numbers before it in its run count, and those behind it are run.
+    // Numbers before it in its run keep their results, and those after it are run.
     let half = |x: i64| if x % 5 == 3 { panic!("not {x}") } else { x / 2 };
     let results = map(
         &mut messages,
@@ -169,7 +169,7 @@ fn a_panic_is_the_answer_to_its_item_alone() {
 
 #[test]
 fn what_cannot_be_encoded_or_decoded_is_an_error_of_its_item() {
-    /// A number that has no encoding if it is 1 and cannot be read if it is 2.
+    /// A number that cannot be encoded if it is 1, and cannot be decoded if it is 2.
     #[derive(Debug, PartialEq)]
     struct Odd(u8);
 
@@ -208,7 +208,7 @@ fn what_cannot_be_encoded_or_decoded_is_an_error_of_its_item() {
     assert_eq!(results[5], Ok(Odd(3)));
 }
 
-/// A worker is lost at item 4 of 12, of which it has a run of six.
+/// Loses a worker at item 4 of 12, in a run of six items.
 fn lose_one(retries: u32) -> (Vec<Outcome<String>>, Vec<u32>) {
     static CALLS: [AtomicU32; 12] = [const { AtomicU32::new(0) }; 12];
     let mut messages = Messages::with_workers(2);
@@ -239,7 +239,7 @@ fn what_a_lost_worker_has_answered_counts() {
             Err(error) => assert!(item == 4 && error.is_died(), "{error}"),
         }
     }
-    // It went on with item 5 in vain, and another did that again.
+    // The lost worker went on with item 5 without effect, and another worker ran that item again.
     assert_eq!(n_calls, [1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1]);
     let (results, n_calls) = lose_one(1);
     assert!(results.into_iter().eq((0..12).map(|x| Ok(x.to_string()))));
@@ -348,7 +348,7 @@ fn a_context_is_encoded_once_and_decoded_once_by_each_worker_also_when_some_are_
 
 #[test]
 fn a_context_that_cannot_be_decoded_is_each_items_error() {
-    /// Writes what it cannot read.
+    /// A type that encodes what it cannot decode.
     #[derive(Debug)]
     struct Wrong(bool);
     impl Serialize for Wrong {

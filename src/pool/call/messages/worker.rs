@@ -1,4 +1,4 @@
-//! A worker's side: a thread, its line to the owner, and a job as it comes over that.
+//! A worker's side: a thread, its line to the owner, and a job as it arrives over that line.
 
 use std::cell::Cell;
 use std::sync::mpsc::{Receiver, Sender};
@@ -14,7 +14,7 @@ use super::{Args, Content, Job, Report, Run};
 use crate::caught::last_panic::LastPanic;
 
 thread_local! {
-    /// Whether this worker is lost: what it does from now on has no effect.
+    /// Whether this worker is lost: whatever it does from now on has no effect.
     pub(super) static IS_LOST: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Line {
 impl Line {
     fn report(&self, job: u64, report: Report) {
         if !IS_LOST.get() {
-            // An owner that has gone needs to know nothing.
+            // An owner that is gone needs no report.
             let _ = self.owner.send((self.worker, job, report));
         }
     }
@@ -41,7 +41,7 @@ impl Drop for Line {
     }
 }
 
-/// Works until the owner has gone, or this worker.
+/// Works until the owner, or this worker, is gone.
 pub(super) fn work(line: &Line) {
     let contexts = Decoded::default();
     while let Ok(job) = line.jobs.recv() {
@@ -68,11 +68,11 @@ pub(super) fn work(line: &Line) {
 pub(in crate::pool) struct Remote<'a> {
     line: &'a Line,
     job: &'a Job,
-    /// The run that was begun: the first task that is not sent, and its numbers.
+    /// The run in progress: the first task that is not sent, and its numbers.
     first: u64,
     stride: usize,
     numbers: Vec<u128>,
-    /// Where those are.
+    /// Where those numbers are.
     slots: *mut u8,
     n_committed: AtomicU64,
 }
