@@ -1,4 +1,4 @@
-//! How a node gets the owner's program, before there is a station that runs it.
+//! How a node gets the owner's program, before it has a station to run it.
 
 use std::hash::Hasher;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::VERSION;
 use crate::error::{Error, Result};
 
-/// From a relay to its agent: the first messages. What follows is for the station alone.
+/// The first messages from a relay to its agent. Later messages are for the station.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToAgent {
-    /// The first of all, in every version: the [version](super::VERSION) of the owner's library,
-    /// and of [what is said here](PROTOCOL).
+    /// The first message, in every version: the [version](super::VERSION) of the owner's library,
+    /// and of [these messages](PROTOCOL).
     Hello { library: String, protocol: u32 },
-    /// Start the station: a fresh process of this program, in which the library's mark is at `mark`
-    /// of `object`, or of the program itself.
+    /// Start the station: a fresh process of this program, in which the library's mark is at offset
+    /// `mark` of `object`, or of the program itself.
     Start {
         program: ObjectFile,
         object: Option<ObjectFile>,
@@ -25,22 +25,22 @@ pub(crate) enum ToAgent {
     Bytes,
 }
 
-/// Changes whenever one of these messages does, or what carries them.
+/// Changes whenever one of these messages, or the framing below them, changes.
 pub(crate) const PROTOCOL: u32 = 1;
 
-/// From an agent to its relay.
+/// A message from an agent to its relay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum FromAgent {
     /// The station is started.
     Started,
-    /// The node has no such file at this path: send it.
+    /// The node has no such file at this path: the relay must send it.
     Missing { path: PathBuf },
-    /// There is no station, and why.
+    /// The station could not be started, and why.
     Failed { why: String },
 }
 
 impl ToAgent {
-    /// What this library says first.
+    /// The first message that this library sends.
     pub(crate) fn hello() -> ToAgent {
         ToAgent::Hello {
             library: VERSION.to_owned(),
@@ -48,10 +48,10 @@ impl ToAgent {
         }
     }
 
-    /// Checks that the owner's library is this one.
+    /// Checks that the owner has this version of the library.
     ///
     /// # Errors
-    /// `is_invalid_input()` if it is another, which says what to do.
+    /// `is_invalid_input()` if it has another; the message says what to do.
     pub(crate) fn check_hello(&self) -> Result<()> {
         let other = match self {
             ToAgent::Hello { library, protocol } if library != VERSION || *protocol != PROTOCOL => {
@@ -68,7 +68,7 @@ impl ToAgent {
     }
 }
 
-/// A program's file, or that of an object with code, by its path and by what is in it.
+/// The file of a program, or of an object with code, identified by its path and content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ObjectFile {
     pub(crate) path: PathBuf,
@@ -80,7 +80,7 @@ impl ObjectFile {
     /// The program of this process.
     ///
     /// # Errors
-    /// `is_os()` if it cannot be read: it takes a mounted `/proc`.
+    /// `is_os()` if it cannot be read: this needs a mounted `/proc`.
     pub(crate) fn of_program() -> Result<ObjectFile> {
         let fail = |error| Error::os("cannot read this program's file", error);
         let path = std::env::current_exe().map_err(fail)?;
@@ -106,13 +106,13 @@ impl ObjectFile {
         }
     }
 
-    /// Whether these bytes are its file's.
+    /// Whether these bytes are the content of its file.
     pub(crate) fn is(&self, bytes: &[u8]) -> bool {
         self.n_bytes == bytes.len() as u64 && self.digest == digest(bytes)
     }
 }
 
-/// Tells files apart that are not made to be confused: FNV-1a (RFC 9923) over words of 8 bytes.
+/// Distinguishes files that are not crafted to collide: FNV-1a (RFC 9923) over words of 8 bytes.
 fn digest(bytes: &[u8]) -> u64 {
     let mut digest = Fnv(0xcbf2_9ce4_8422_2325);
     digest.write(bytes);

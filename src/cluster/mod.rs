@@ -1,5 +1,5 @@
 //! The same map on many nodes, over MPI: which hosts there are, how they are reached, and what the
-//! program `forklore-node` does there. [`Cluster`](crate::Cluster) stands on this.
+//! program `forklore-node` does there. [`Cluster`](crate::Cluster) builds on this.
 
 pub(crate) mod bootstrap;
 pub(crate) mod hosts;
@@ -8,5 +8,5 @@ pub mod node;
 
 pub use crate::link::{Link, MAX_FRAME};
 
-/// The library's version: an agent must have its owner's.
+/// The library's version: an agent must have the same as its owner.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

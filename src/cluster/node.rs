@@ -1,11 +1,11 @@
-//! What `forklore-node` does on both sides of MPI: it carries frames, and starts the station.
+//! The two sides of `forklore-node`: it carries frames over MPI, and starts the station.
 //!
 //! ```text
 //!  relay ── socket ── carry ── MPI ── agent: carry ── socket ── station
 //! ```
 //!
-//! Neither side knows what the frames say. While nothing is on its way, both sleep: the relay says
-//! so, and wakes the agent by a byte through the launcher's input.
+//! Neither side interprets the frames. While no message is under way, both sleep: the relay
+//! announces that, and wakes the agent by a byte through the launcher's input.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -27,29 +27,30 @@ use crate::sys::letter;
 use crate::sys::line::line;
 use crate::sys::region;
 
-/// Where a relay's socket is that reaches its node through a program: an abstract name (unix(7)).
+/// The variable with the abstract name (unix(7)) of the socket on which a relay waits for the
+/// program that reaches its node.
 pub(crate) const RENDEZVOUS: &str = "FORKLORE_RELAY";
 
-/// Says where the letter is of a process that is to be a station: how far the library's mark is in
-/// its object.
+/// The variable that marks a process as a future station and says where its letter is: at the
+/// offset of the library's mark in its object.
 pub(crate) const STATION: &str = "FORKLORE_STATION";
 
-/// While more is queued on one side than this, nothing is taken from the other.
+/// While more than this is queued on one side, nothing is read from the other.
 const MAX_QUEUED_BYTES: usize = 8 << 20;
-/// How long a side looks without sleeping, after something was carried.
+/// How long a side spins after it carried something.
 const SPIN: Duration = Duration::from_micros(50);
-/// How long it sleeps at first, and at most, while something is on its way.
+/// How long a side sleeps at first, and at most, while a message is under way.
 const NAPS: (Duration, Duration) = (Duration::from_micros(40), Duration::from_millis(1));
-/// Within that, it sleeps for a share of the time in which nothing was carried.
+/// Between these limits, it sleeps for this fraction of the time since it last carried a frame.
 const NAPS_PER_TIME: u32 = 32;
-/// How long it sleeps while nothing is.
+/// How long it sleeps while no message is under way.
 const ASLEEP: Duration = Duration::from_secs(3600);
 
-/// The relay's side, in rank 0: carries frames between the relay's socket and the agent, which
-/// `connect` gives. Returns when either is gone, with the reason.
+/// The relay's side, in rank 0: carries frames between the relay's socket and the agent, to which
+/// `connect` opens a link. Returns when either is gone, with the reason.
 ///
 /// # Errors
-/// If the relay or the agent is gone, or was never there.
+/// If the relay or the agent is gone, or never connected.
 pub fn run_relay<L: Link>(connect: impl FnOnce() -> io::Result<L>) -> io::Result<()> {
     let name = std::env::var_os(RENDEZVOUS).ok_or_else(|| {
         io::Error::new(
@@ -67,11 +68,11 @@ pub fn run_relay<L: Link>(connect: impl FnOnce() -> io::Result<L>) -> io::Result
     carry(&mut SocketLink::new(stream)?, &mut agent, wait)
 }
 
-/// The agent's side, in rank 1: starts the station that the relay, which `connect` leads to, asks
-/// for, and carries frames between them. Returns when either is gone, with the reason.
+/// The agent's side, in rank 1: starts the station that the relay requests, over the link that
+/// `connect` opens, and carries frames between them. Returns when either is gone, with the reason.
 ///
 /// # Errors
-/// If the relay or the station is gone, or was never there.
+/// If the relay or the station is gone, or never connected.
 pub fn run_agent<L: Link>(connect: impl FnOnce() -> io::Result<L>) -> io::Result<()> {
     let mut relay = Talk::new(connect()?);
     let station = match start_station(&mut relay) {
@@ -88,8 +89,8 @@ pub fn run_agent<L: Link>(connect: impl FnOnce() -> io::Result<L>) -> io::Result
     carry(&mut station, &mut relay.into_link(), &mut wait_for_relay)
 }
 
-/// Waits until the relay wakes this side, or the station says something; or only takes what was
-/// left of a byte that woke it before.
+/// Waits until the relay wakes this side, or the station sends something. A zero timeout only reads
+/// what is left of an earlier wake-up byte.
 fn wait_for_relay(station: &SocketLink, longest: Duration) -> io::Result<()> {
     let input = io::stdin();
     let mut fds = [
@@ -106,7 +107,7 @@ fn wait_for_relay(station: &SocketLink, longest: Duration) -> io::Result<()> {
     }
 }
 
-/// Starts the station, and gives the socket that leads to it.
+/// Starts the station, and returns the socket that connects to it.
 fn start_station<L: Link>(relay: &mut Talk<L>) -> io::Result<UnixStream> {
     let hello = receive(relay)?.0.check_hello();
     hello.map_err(|error| io::Error::other(error.to_string()))?;
@@ -133,11 +134,11 @@ fn receive<L: Link>(relay: &mut Talk<L>) -> io::Result<(ToAgent, Payload)> {
     }
 }
 
-/// A file with code that this node has.
+/// A file with code on this node.
 struct Here {
     path: PathBuf,
-    /// It came from the relay, and is in memory of this node alone: no folder has to be writable,
-    /// or is left with anything in it.
+    /// The file, if the relay sent it. It is in this node's memory only: no folder needs to be
+    /// writable, and none has anything left in it.
     file: Option<File>,
 }
 
@@ -179,7 +180,7 @@ fn start(program: &Here, object: Option<&Here>, mark: u64) -> Result<UnixStream>
     Ok(UnixStream::from(OwnedFd::from(here)))
 }
 
-/// Lets the relay read what was said, and end this.
+/// Waits until the relay has read the last message and ends the link.
 fn wait_for_end<L: Link>(relay: &mut Talk<L>) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while Instant::now() < deadline && relay.receive::<ToAgent>().is_ok() {
@@ -187,17 +188,18 @@ fn wait_for_end<L: Link>(relay: &mut Talk<L>) {
     }
 }
 
-/// Has this thread wake when its naps are over, and not up to 50 µs later. Those that it starts
-/// from here on inherit it.
+/// Sets this thread's timer slack, so that it wakes when a nap is over and not up to 50 µs later.
+/// Threads that it starts from here on inherit the setting.
 pub(crate) fn nap_precisely() {
-    // Without it, naps are longer.
+    // If this fails, naps are longer.
     let _ = set_timerslack(1);
 }
 
-/// How a side sleeps that may: on its socket, and on what else wakes it, no longer than this.
+/// How a side sleeps while no message is under way: until its socket, or another source, wakes it,
+/// and at most for a duration.
 type Sleep<'s> = dyn FnMut(&SocketLink, Duration) -> io::Result<()> + 's;
 
-/// Carries frames both ways until one side is gone.
+/// Carries frames in both directions until one side is gone.
 fn carry<L: Link>(socket: &mut SocketLink, mpi: &mut L, sleep: &mut Sleep<'_>) -> io::Result<()> {
     nap_precisely();
     let mut is_quiet = false;
@@ -236,7 +238,7 @@ fn carry<L: Link>(socket: &mut SocketLink, mpi: &mut L, sleep: &mut Sleep<'_>) -
 mod tests {
     use super::*;
 
-    /// What an agent says to a first message.
+    /// An agent's reply to a first message.
     fn said_to(first: ToAgent) -> FromAgent {
         let (here, there) = UnixStream::pair().unwrap();
         let agent = std::thread::spawn(move || run_agent(|| SocketLink::new(there)));

@@ -14,24 +14,24 @@ use nix::sys::time::TimeSpec;
 use super::{Link, MAX_FRAME};
 use crate::sys::socket;
 
-/// Before each frame: its length.
+/// The length before each frame.
 const LENGTH_BYTES: usize = size_of::<u32>();
-/// How much is read at once, of frames that are not long.
+/// How much is read at once, if frames are short.
 const READ_BYTES: usize = 1 << 16;
 
-/// One end of a socket; each frame goes behind its length.
+/// One end of a socket; each frame is preceded by its length.
 pub(crate) struct SocketLink {
     stream: UnixStream,
     queue: VecDeque<Vec<u8>>,
-    /// Of the first frame and its length, this many bytes are gone.
+    /// How many bytes of the first frame, including its length, have been written.
     n_written: usize,
     n_queued: usize,
-    /// What was read at once and not handed out: frames, with their lengths.
+    /// Bytes that were read at once and not handed out: frames, with their lengths.
     input: Box<[u8]>,
     unread: Range<usize>,
-    /// A frame of which some has come, and how long it is: the rest is read to where it stays.
+    /// A frame of which some has arrived, and its length: the rest is read directly into it.
     coming: Option<(Vec<u8>, usize)>,
-    /// The last read has taken all that there was: the next look reads nothing.
+    /// The last read emptied the socket, so the next call reads nothing.
     is_dry: bool,
 }
 
@@ -54,7 +54,7 @@ impl SocketLink {
         })
     }
 
-    /// Sleeps until something can be received, or more of the queue handed over, or the time is
+    /// Sleeps until something can be received, more of the queue can be handed over, or the time is
     /// over.
     pub(crate) fn wait(&self, longest: Duration) {
         let mut events = PollFlags::POLLIN;
@@ -62,7 +62,7 @@ impl SocketLink {
             events |= PollFlags::POLLOUT;
         }
         let mut fds = [PollFd::new(self.stream.as_fd(), events)];
-        // An interruption is as good as an event: the caller looks again.
+        // An interruption is like an event: the caller checks again.
         let _ = ppoll(
             &mut fds,
             Some(TimeSpec::from_duration(longest)),
@@ -93,7 +93,7 @@ impl SocketLink {
         Ok(())
     }
 
-    /// The next frame, if it has come whole.
+    /// The next frame, if it has arrived completely.
     fn next_frame(&mut self) -> io::Result<Option<Vec<u8>>> {
         if let Some((frame, _)) = self.coming.take_if(|(frame, n)| frame.len() == *n) {
             return Ok(Some(frame));
@@ -169,7 +169,7 @@ impl Link for SocketLink {
             if let Some(frame) = self.next_frame()? {
                 return Ok(Some(frame));
             }
-            // What the other side had sent before it went is received first.
+            // Everything that the other side sent before it ended is received first.
             if !self.fill()? {
                 return flushed.map(|()| None);
             }
@@ -207,13 +207,13 @@ mod tests {
         )
     }
 
-    /// Receives frames of these lengths, filled with `fill` of each, and hands over what is queued.
+    /// Receives frames of these lengths, filled with `fill(length)`, and hands over queued data.
     fn exchange(mut link: SocketLink, lengths: &[usize], fill: impl Fn(usize) -> u8) {
         let mut lengths = lengths.iter();
         let mut next = lengths.next();
         while next.is_some() || link.n_queued_bytes() > 0 {
             let received = match link.receive() {
-                // The other side has taken the last of the queue, and is gone.
+                // The other side received the last of the queue, and is gone.
                 Err(error) if next.is_none() && error.kind() == ErrorKind::UnexpectedEof => break,
                 received => received.unwrap(),
             };

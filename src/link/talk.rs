@@ -1,4 +1,5 @@
-//! Messages over a link: a head, which is any value of serde's, and bytes.
+//! Messages over a link: a head, which is any value that serde can serialize, and a payload of
+//! bytes.
 
 use std::io::{self, ErrorKind};
 use std::ops::Deref;
@@ -9,17 +10,17 @@ use serde::de::DeserializeOwned;
 use super::{Link, MAX_FRAME};
 use crate::wire;
 
-/// Begins each frame.
+/// The first byte of a frame that is not the message's last.
 const MORE: u8 = 0;
-/// The message ends with this frame.
+/// The first byte of the message's last frame.
 const LAST: u8 = 1;
-/// No message: nothing is on its way, and those who carry frames may sleep until there is.
+/// No message: nothing is under way, and the processes that carry frames may sleep until the next.
 pub(crate) const QUIET: u8 = 2;
 
 /// Sends and receives messages over a link.
 pub(crate) struct Talk<L> {
     link: L,
-    /// What has come of the message that is arriving.
+    /// The received part of the message that is arriving.
     arriving: Vec<u8>,
 }
 
@@ -31,7 +32,7 @@ pub(crate) struct Received<H> {
 }
 
 impl<H> Received<H> {
-    /// The head, and the bytes.
+    /// The head, and the payload.
     pub(crate) fn split(self) -> (H, Payload) {
         let Received {
             head,
@@ -42,7 +43,7 @@ impl<H> Received<H> {
     }
 }
 
-/// The bytes that came with a message, from an offset on.
+/// The payload of a message, from an offset on.
 pub(crate) struct Payload(Vec<u8>, usize);
 
 impl Deref for Payload {
@@ -65,12 +66,12 @@ impl<L: Link> Talk<L> {
         &self.link
     }
 
-    /// The link alone. What has come of a message that is arriving is lost.
+    /// The link alone. The received part of an arriving message is lost.
     pub(crate) fn into_link(self) -> L {
         self.link
     }
 
-    /// Queues a message: the head, and the parts of the payload one behind the other.
+    /// Queues a message: the head, and the parts of the payload, concatenated.
     ///
     /// # Errors
     /// If the other side is gone.
@@ -81,7 +82,7 @@ impl<L: Link> Talk<L> {
         wire::encode(head, &mut frame).map_err(io::Error::other)?;
         let n_head = (frame.len() - 1 - size_of::<u32>()) as u32;
         frame[1..=size_of::<u32>()].copy_from_slice(&n_head.to_le_bytes());
-        // A head may be long: a list of items.
+        // A head may be long: it may hold a list of items.
         while frame.len() > MAX_FRAME {
             let rest = frame.split_off(MAX_FRAME - 1);
             frame = self.pass_on(frame, &rest)?;
@@ -101,7 +102,7 @@ impl<L: Link> Talk<L> {
         self.link.send(frame)
     }
 
-    /// Lets all that carry frames sleep until the next is sent.
+    /// Lets all processes that carry frames sleep until the next message is sent.
     ///
     /// # Errors
     /// If the other side is gone.
@@ -109,7 +110,7 @@ impl<L: Link> Talk<L> {
         self.link.send(vec![QUIET])
     }
 
-    /// Sends a frame that is not the last, and begins the next with some bytes.
+    /// Sends a frame that is not the last, and starts the next with some bytes.
     fn pass_on(&mut self, mut frame: Vec<u8>, next: &[u8]) -> io::Result<Vec<u8>> {
         frame[0] = MORE;
         self.link.send(frame)?;
@@ -119,10 +120,10 @@ impl<L: Link> Talk<L> {
         Ok(frame)
     }
 
-    /// The next message that has arrived whole, if one has.
+    /// The next message that has arrived completely, if any.
     ///
     /// # Errors
-    /// If the other side is gone, or has sent no message.
+    /// If the other side is gone, or has sent something other than a message.
     pub(crate) fn receive<H: DeserializeOwned>(&mut self) -> io::Result<Option<Received<H>>> {
         loop {
             let Some(mut frame) = self.link.receive()? else {
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
     use std::collections::VecDeque;
 
-    /// Frames come out at the end at which they were put in.
+    /// A link that returns the frames that are sent over it.
     #[derive(Default)]
     struct Echo(VecDeque<Vec<u8>>);
 

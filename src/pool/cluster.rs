@@ -30,17 +30,18 @@ use super::workers::nodes::{Terms, start_of_agents};
 /// Workers on several nodes that run functions on arguments, as a [`Pool`](crate::Pool) does on
 /// one.
 ///
-/// The same line does the same: any non-capturing function, results in order, an error for each
-/// item that has none. Each node has a pool of its own, in a fresh process of this program; the
-/// owner hands out the same chunks to all of them, so a slow node just takes fewer. What a function
-/// needs beside its argument is a context ([`map_with`](Cluster::map_with)), which goes to each
-/// node once.
+/// A map behaves as on a pool: any non-capturing function, results in order, an error for each item
+/// without a result. Each node has a pool of its own, in a fresh process of this program; the owner
+/// hands out the same chunks to all of them, so a slow node just takes fewer. Data that a function
+/// needs in addition to its argument is a context ([`map_with`](Cluster::map_with)), which is sent
+/// to each node once.
 ///
-/// A task that panics, aborts, is killed or runs out of memory costs its item, and the error names
-/// the [node](crate::TaskError::node). A node that is lost costs time: its items are run elsewhere.
+/// If a task panics, aborts, is killed or runs out of memory, only its item fails, and the error
+/// names the [node](crate::TaskError::node). If a node is lost, its items are run on other nodes.
 ///
 /// # Fork safety
-/// As for [`Pool`](crate::Pool). No process stays on any node when the owner ends, however it ends.
+/// As for [`Pool`](crate::Pool). When the owner ends, however it ends, no process stays on any
+/// node.
 ///
 /// # Example
 /// ```standalone_crate
@@ -62,9 +63,9 @@ pub struct Cluster {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Node {
-    /// Its host's name; with a number behind it, if the same host is there several times.
+    /// Its host's name; followed by a number if the same host is listed several times.
     pub name: String,
-    /// How many workers it has.
+    /// The number of its workers.
     pub workers: usize,
 }
 
@@ -74,7 +75,7 @@ impl fmt::Display for Node {
     }
 }
 
-/// Chooses what a [`Cluster`] is like.
+/// Configures a [`Cluster`] before building it.
 #[derive(Default)]
 #[must_use = "a builder makes a cluster only when `build` is called"]
 pub struct ClusterBuilder {
@@ -85,8 +86,8 @@ pub struct ClusterBuilder {
 }
 
 impl Cluster {
-    /// A cluster of the nodes that this job's scheduler (Slurm, Grid Engine) gave. Outside of a
-    /// job, this machine is its only node.
+    /// A cluster of the nodes that the scheduler (Slurm, Grid Engine) gave this job. Outside a job,
+    /// this machine is its only node.
     ///
     /// # Errors
     /// As [`ClusterBuilder::build`].
@@ -99,7 +100,7 @@ impl Cluster {
         ClusterBuilder::default()
     }
 
-    /// The nodes, in the order in which the scheduler or the list has them.
+    /// The nodes, in the order of the scheduler's or the user's list.
     pub fn nodes(&self) -> Vec<Node> {
         self.nodes.clone()
     }
@@ -122,7 +123,7 @@ impl Cluster {
         all_or_panic(self.try_broadcast(f))
     }
 
-    /// As [`broadcast`](Cluster::broadcast); each worker has its result or an error.
+    /// As [`broadcast`](Cluster::broadcast); returns each worker's result or error.
     pub fn try_broadcast<F, R>(&self, f: F) -> Vec<Outcome<R>>
     where
         F: Fn() -> R,
@@ -131,9 +132,9 @@ impl Cluster {
         run::broadcast(&self.shared, &f)
     }
 
-    /// As [`Pool::stats`](crate::Pool::stats), for the workers of all nodes. What happens to one on
-    /// its node is counted when results come from there. A slot's process is the one that stands in
-    /// for the worker on this machine.
+    /// As [`Pool::stats`](crate::Pool::stats), for the workers of all nodes. Events on a node are
+    /// counted when the node's next results arrive. A slot's process is the one that represents the
+    /// worker on this machine.
     pub fn stats(&self) -> Stats {
         self.shared.stats()
     }
@@ -143,7 +144,7 @@ impl Cluster {
         self.shared.close();
     }
 
-    /// As [`Pool::join`](crate::Pool::join): no process is left on any node then.
+    /// As [`Pool::join`](crate::Pool::join): afterwards, no process is left on any node.
     pub fn join(&self) {
         self.shared.join();
     }
@@ -185,7 +186,7 @@ impl fmt::Debug for Cluster {
 }
 
 impl ClusterBuilder {
-    /// The hosts, each with the number of its workers, in place of what the scheduler gave:
+    /// The hosts, each with the number of its workers, instead of those that the scheduler gave:
     /// `["node1:4", "node2:4"]`, or `["localhost:2,localhost:2"]` for two nodes on this machine.
     pub fn hosts(mut self, hosts: impl IntoIterator<Item = impl AsRef<str>>) -> ClusterBuilder {
         let hosts = hosts.into_iter().map(|host| host.as_ref().to_owned());
@@ -193,37 +194,37 @@ impl ClusterBuilder {
         self
     }
 
-    /// How many workers each node has for which neither the scheduler nor the list says it; without
-    /// this, as many as this process may use processors.
+    /// The number of workers on each node for which neither the scheduler nor the list gives one;
+    /// by default, the number of processors that this process may use.
     pub fn workers_per_node(mut self, n: usize) -> ClusterBuilder {
         self.workers_per_node = Some(n);
         self
     }
 
     /// The network interface, or subnet, that the nodes' connections use, as in `eth0` or
-    /// `10.0.0.0/16`. Without this, MPI chooses, which on a head node with several may take one
-    /// that the nodes do not have.
+    /// `10.0.0.0/16`. By default, MPI chooses; on a head node with several interfaces it may choose
+    /// one that the nodes cannot reach.
     ///
     /// # Errors
-    /// `is_invalid_input()` if that is the name of no interface and no subnet.
+    /// `is_invalid_input()` if it names no interface and no subnet.
     pub fn interface(mut self, name: &str) -> Result<ClusterBuilder> {
         self.network = self.network.interface(name)?;
         Ok(self)
     }
 
-    /// The ports that the nodes' connections use, where a firewall lets pass no others: 8 or more,
-    /// and at least 2 for each node.
+    /// The ports that the nodes' connections use, if a firewall blocks all others: 8 or more, and
+    /// at least 2 for each node.
     ///
     /// # Errors
-    /// `is_invalid_input()` if they are too few, or some are for the system alone;
-    /// [`build`](Self::build) says so if they are too few for all nodes.
+    /// `is_invalid_input()` if there are too few, or some are reserved for the system;
+    /// [`build`](Self::build) returns it if they are too few for all nodes.
     pub fn ports(mut self, ports: RangeInclusive<u16>) -> Result<ClusterBuilder> {
         self.network = self.network.ports(ports)?;
         Ok(self)
     }
 
-    /// The program that starts another on a node, as `ssh` does, by its absolute path. Without
-    /// this, the scheduler's own way, or else `ssh`.
+    /// The program that starts another program on a node, as `ssh` does, by its absolute path. By
+    /// default, the scheduler's own way, or else `ssh`.
     pub fn remote_shell(mut self, program: impl AsRef<Path>) -> ClusterBuilder {
         self.network = self.network.remote_shell(program.as_ref());
         self
@@ -235,7 +236,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// As [`Builder::retries`]. What a lost node was running is run elsewhere in any case.
+    /// As [`Builder::retries`]. Tasks that were running on a lost node are run elsewhere in any
+    /// case.
     pub fn retries(mut self, n: u32) -> ClusterBuilder {
         self.pool = self.pool.retries(n);
         self
@@ -265,8 +267,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// As [`Builder::environment`]; may be called several times. Workers have the environment of
-    /// their own node beside it.
+    /// As [`Builder::environment`]; may be called several times. Workers get these variables in
+    /// addition to the environment of their own node.
     pub fn environment(
         mut self,
         name: impl Into<OsString>,
@@ -276,17 +278,17 @@ impl ClusterBuilder {
         self
     }
 
-    /// As [`Builder::current_dir`]: a folder that this machine and all nodes have.
+    /// As [`Builder::current_dir`]: a folder that exists on this machine and on all nodes.
     pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> ClusterBuilder {
         self.pool = self.pool.current_dir(folder);
         self
     }
 
-    /// Reaches all nodes, and has each start its workers.
+    /// Connects to all nodes, and starts their workers.
     ///
     /// # Errors
-    /// `is_invalid_input()` if the hosts make no cluster; `is_os()` if a node cannot be reached,
-    /// which names it and the reason. No process is left then.
+    /// `is_invalid_input()` if the hosts cannot form a cluster; `is_os()` if a node cannot be
+    /// reached: the message names the node and the reason. No process is left in either case.
     pub fn build(self) -> Result<Cluster> {
         let hosts = self.found_hosts()?;
         let mut plans: Vec<NodePlan> = Vec::new();
@@ -320,7 +322,7 @@ impl ClusterBuilder {
         };
         let n_workers = plan.n_slots();
         let settings = Settings {
-            // All that is asked of the workers is the stations' business.
+            // The stations enforce everything that is required of the workers.
             max_tasks: u64::MAX,
             timeout: None,
             cpu_time_limit: None,
@@ -330,7 +332,7 @@ impl ClusterBuilder {
             ..settings
         };
         let shared = Shared::start(settings, n_workers, None)?;
-        // Dropped, it ends what has begun.
+        // Dropping it ends what has been started.
         let cluster = Cluster { shared, nodes };
         match cluster.shared.await_workers() {
             Ok(()) => Ok(cluster),

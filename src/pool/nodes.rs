@@ -1,4 +1,4 @@
-//! The nodes of a pool whose workers are on several, and how they are reached.
+//! The nodes of a pool whose workers are on several machines, and how they are reached.
 
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
@@ -11,18 +11,18 @@ use crate::cluster::hosts::{self, Host};
 use crate::cluster::mpirun::{Job, Launcher, Network};
 use crate::error::{Error, Result};
 
-/// Which nodes there are, and what their pools are like.
+/// The nodes, and the terms of their pools.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Nodes {
     pub(super) nodes: Vec<NodePlan>,
     /// The terms of their pools, encoded: relays only pass them on.
     pub(super) terms: Vec<u8>,
-    /// What agents are to start, if some node is reached by a program. To know a program by what is
-    /// in it takes reading it.
+    /// What agents start, if some node is reached by a program. It is set only then, because a
+    /// program is identified by its content, and must be read for that.
     pub(super) start: Option<ToAgent>,
 }
 
-/// One node: its name, its slots on the owner's board, and how it is reached.
+/// One node: its name, its slots on the owner's board, and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct NodePlan {
     pub(super) name: String,
@@ -36,7 +36,7 @@ pub(super) struct NodePlan {
 pub(crate) enum Reach {
     /// On this machine: its relay launches it.
     Here,
-    /// By a program that connects the station to a socket of its relay's, whose name is in the
+    /// By a program that connects the station to a socket of its relay; the socket's name is in the
     /// environment variable [`RENDEZVOUS`](crate::cluster::node::RENDEZVOUS).
     By {
         arguments: Vec<OsString>,
@@ -50,7 +50,7 @@ impl Nodes {
         self.nodes.iter().find(|node| node.slots().contains(&slot))
     }
 
-    /// How many slots there are.
+    /// The number of slots.
     pub(super) fn n_slots(&self) -> usize {
         self.nodes.iter().map(|node| node.n_workers).sum()
     }
@@ -62,7 +62,7 @@ impl NodePlan {
     }
 }
 
-/// A name that says which of several nodes on one host it is.
+/// A name that distinguishes several nodes on one host.
 pub(super) fn numbered(name: &str, hosts: &[Host], index: usize) -> String {
     let same = |hosts: &[Host]| hosts.iter().filter(|host| host.name == name).count();
     match same(hosts) {
@@ -71,7 +71,7 @@ pub(super) fn numbered(name: &str, hosts: &[Host], index: usize) -> String {
     }
 }
 
-/// How the stations of other machines are started, once it was found out.
+/// How the stations on other machines are started, once that has been determined.
 #[derive(Default)]
 pub(super) struct Reaching {
     found: Option<(Launcher, PathBuf)>,
@@ -81,7 +81,7 @@ impl Reaching {
     /// How a host's station is started.
     ///
     /// # Errors
-    /// `is_invalid_input()` if another machine is to be reached and something for it is not
+    /// `is_invalid_input()` if the host is another machine and something that reaches it is not
     /// installed.
     pub(super) fn to(&mut self, host: &Host, network: &Network) -> Result<Reach> {
         if hosts::is_local(&host.name) {
@@ -112,7 +112,7 @@ impl Reaching {
     }
 }
 
-/// Names `forklore-node`, in place of what `PATH` has.
+/// Names the `forklore-node` to use instead of the one in `PATH`.
 const NODE_PROGRAM: &str = "FORKLORE_NODE";
 
 /// The program that carries a cluster's messages over MPI.

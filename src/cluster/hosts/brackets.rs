@@ -1,12 +1,12 @@
-//! Slurm's short form of many names in full: `node[01-03,07]`, `rack[1-2]n[1-4]`.
+//! Expands Slurm's short form of many names: `node[01-03,07]`, `rack[1-2]n[1-4]`.
 //!
-//! After scontrol(1), "hostlist"; no program of Slurm's is asked.
+//! Follows scontrol(1), "hostlist"; no Slurm program is run.
 
 use std::ops::RangeInclusive;
 
 use super::host::{MAX_HOSTS, MAX_NAME_BYTES};
 
-/// A list's entries: what stands between the commas that are in no bracket.
+/// The entries of a list: the texts between the commas that are outside brackets.
 pub(super) fn entries(list: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0usize;
     list.split(move |c| {
@@ -20,8 +20,8 @@ pub(super) fn entries(list: &str) -> impl Iterator<Item = &str> {
     .map(str::trim)
 }
 
-/// All names that an entry stands for, in the order in which Slurm counts them: the last bracket
-/// first. At most `max` of them.
+/// All names that an entry stands for, in Slurm's order: the last bracket counts first. At most
+/// `max` names.
 ///
 /// # Errors
 /// What is wrong with the entry.
@@ -48,22 +48,22 @@ pub(super) fn names(entry: &str, max: usize) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// What a name is put together from.
+/// A part of a name.
 enum Part<'a> {
     /// The same in all names.
     Text(&'a str),
-    /// One of these numbers.
+    /// One number out of these ranges.
     Numbers(Vec<Numbers>),
 }
 
-/// Numbers of one bracket, with zeros in front up to a width.
+/// The range of numbers in a bracket, zero-padded to a width.
 struct Numbers {
     range: RangeInclusive<u64>,
     width: usize,
 }
 
 impl Part<'_> {
-    /// In how many ways the part can be written.
+    /// The number of texts that the part stands for.
     fn n_texts(&self) -> usize {
         match self {
             Part::Text(_) => 1,
@@ -80,7 +80,7 @@ impl Part<'_> {
         }
     }
 
-    /// The beginning of a name with each of the part's texts behind it.
+    /// The names that start with `name` and continue with each of the part's texts.
     fn after(&self, name: &str) -> Vec<String> {
         match self {
             Part::Text(text) => vec![format!("{name}{text}")],
@@ -107,7 +107,7 @@ impl Numbers {
         self.width.max(self.range.end().to_string().len())
     }
 
-    /// `07`, `1-3`: as wide as the first number is written.
+    /// Parses `07` or `1-3`; the width is that of the first number.
     fn parse(text: &str) -> Result<Numbers, String> {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let (start, end) = (number(first, text)?, number(last, text)?);

@@ -1,30 +1,30 @@
-//! One host, and what all lists of hosts are checked for.
+//! One host, and the checks for all lists of hosts.
 
 use std::fs;
 
-/// A machine that runs a part of a cluster's workers.
+/// A machine that runs some of a cluster's workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Host {
     /// As the user or the scheduler wrote it.
     pub(crate) name: String,
-    /// `None` if neither the user nor the scheduler said how many: then as many as the host has
+    /// `None` if neither the user nor the scheduler gave a number: then as many as the host has
     /// processors.
     pub(crate) n_workers: Option<usize>,
 }
 
-/// The most hosts that a list may name: Slurm itself has no more (`MAX_SLURM_NODES`, 65,533).
+/// The maximum number of hosts in a list: Slurm itself allows no more (`MAX_SLURM_NODES`, 65,533).
 pub(super) const MAX_HOSTS: usize = 65_536;
 
-/// The longest name that the DNS has (RFC 1035, 2.3.4), in bytes.
+/// The maximum length of a DNS name (RFC 1035, 2.3.4), in bytes.
 pub(super) const MAX_NAME_BYTES: usize = 253;
 
-/// Whether a name stands for the machine that this program runs on.
+/// Whether a name stands for the machine on which this program runs.
 pub(crate) fn is_local(name: &str) -> bool {
     let own = || fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     matches!(name, "localhost" | "127.0.0.1") || is_same(name, own().trim())
 }
 
-/// Whether two names are one host's, with its domain or without.
+/// Whether two names belong to one host, with or without its domain.
 fn is_same(one: &str, other: &str) -> bool {
     let is_short_for = |short: &str, long: &str| {
         let rest = long.strip_prefix(short);
@@ -33,8 +33,8 @@ fn is_same(one: &str, other: &str) -> bool {
     is_short_for(one, other) || is_short_for(other, one)
 }
 
-/// What is wrong with a host's name. What passes cannot be taken for an option of a launcher, nor
-/// for more than one word of its command line.
+/// What is wrong with a host's name. A valid name cannot be mistaken for an option of a launcher,
+/// or for several words of its command line.
 pub(super) fn problem_of_name(name: &str) -> Option<String> {
     let is_usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     let unusual = name.chars().find(|&c| !is_usual(c));
@@ -58,7 +58,7 @@ pub(super) fn problem_of_name(name: &str) -> Option<String> {
 
 /// The first host that a list has twice.
 ///
-/// This machine may be there several times: so a cluster is tried on a laptop.
+/// This machine may be listed several times, so that a cluster can be tried on a laptop.
 pub(super) fn listed_twice(hosts: &[Host]) -> Option<&str> {
     let mut names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
     names.sort_unstable();

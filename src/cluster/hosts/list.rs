@@ -5,12 +5,12 @@ use super::host::{Host, MAX_HOSTS, listed_twice, problem_of_name};
 use super::variable::shown;
 use crate::error::{Error, Result};
 
-/// Each text may list several hosts, with commas between them, and stand for several, as in
-/// `node[1-4]:8`. A host without a number has as many workers as it has processors.
+/// Each text may list several hosts, separated by commas, and may stand for several, as in
+/// `node[1-4]:8`. A host without a number has as many workers as processors.
 ///
 /// # Errors
 /// `is_invalid_input()` if there is no host, if a host has 0 workers or is listed twice, or if a
-/// text cannot be understood. This machine (`localhost`) may be there several times.
+/// text cannot be parsed. This machine (`localhost`) may be listed several times.
 pub(crate) fn from_list(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Vec<Host>> {
     let mut hosts = Vec::new();
     for text in texts {

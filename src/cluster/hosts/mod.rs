@@ -1,7 +1,7 @@
-//! Which hosts a cluster has: what the scheduler gave, or what the user listed.
+//! The hosts of a cluster: those that the scheduler gave, or that the user listed.
 //!
 //! Everything here is a pure function of the environment, of one file that it may name, and of the
-//! user's list; only [`refuse_unknown`] asks the resolver.
+//! user's list, except [`refuse_unknown`], which calls the resolver.
 
 mod brackets;
 mod host;
@@ -20,7 +20,7 @@ pub(crate) use host::{Host, is_local};
 pub(crate) use list::from_list;
 pub(crate) use resolve::refuse_unknown;
 
-/// What gave this job its hosts.
+/// The scheduler that gave this job its hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheduler {
     Slurm,
@@ -43,11 +43,11 @@ pub(crate) struct Allocation {
     pub(crate) hosts: Vec<Host>,
 }
 
-/// What a scheduler gave this job; `None` outside a job.
+/// The hosts that a scheduler gave this job; `None` outside a job.
 ///
 /// # Errors
-/// `is_invalid_input()` if a scheduler's variable or file cannot be understood, `is_os()` if the
-/// file cannot be read. Both name the variable and its value.
+/// `is_invalid_input()` if a scheduler's variable or file cannot be parsed, `is_os()` if the file
+/// cannot be read. Both messages name the variable and its value.
 pub(crate) fn from_scheduler(
     environment: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Option<Allocation>> {

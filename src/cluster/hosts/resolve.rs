@@ -1,14 +1,14 @@
-//! Do the hosts exist? A launcher would ask as well, and say it in its own words, later.
+//! Checks that the hosts exist. A launcher would check too, but later and in its own words.
 
 use std::net::ToSocketAddrs;
 
 use super::host::Host;
 use crate::error::{Error, Result};
 
-/// Refuses the first host that has no address.
+/// Rejects the first host that has no address.
 ///
 /// # Errors
-/// `is_invalid_input()`, with the host as it was written and the resolver's own words.
+/// `is_invalid_input()`, with the host as it was written and the resolver's message.
 pub(crate) fn refuse_unknown(hosts: &[Host]) -> Result<()> {
     for Host { name, .. } in hosts {
         if let Err(source) = (name.as_str(), 0u16).to_socket_addrs() {

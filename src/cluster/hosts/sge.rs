@@ -1,4 +1,4 @@
-//! A job's hosts in the file that `PE_HOSTFILE` names: Grid Engine's sge_pe(5).
+//! A job's hosts, from the file that `PE_HOSTFILE` names: Grid Engine's sge_pe(5).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,9 +8,10 @@ use super::host::{Host, MAX_HOSTS, problem_of_name};
 use super::variable::{Variable, shown};
 use crate::error::{Error, Result};
 
-/// The job's hosts, each with its slots as workers; `None` in no parallel job of Grid Engine's.
+/// The job's hosts, with their slots as workers; `None` outside a parallel job of Grid Engine.
 ///
-/// Grid Engine confines no job to the cores of its slots, so a host's own processors say nothing.
+/// Grid Engine does not confine a job to the cores of its slots, so the number of the host's
+/// processors is no guide.
 pub(super) fn hosts(environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Option<Vec<Host>>> {
     let Some(variable) = Variable::find("PE_HOSTFILE", environment)? else {
         return Ok(None);

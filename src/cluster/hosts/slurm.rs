@@ -1,4 +1,4 @@
-//! A job's hosts in Slurm's variables: sbatch(1), "OUTPUT ENVIRONMENT VARIABLES".
+//! A job's hosts, from Slurm's variables: sbatch(1), "OUTPUT ENVIRONMENT VARIABLES".
 
 use std::ffi::OsString;
 
@@ -7,10 +7,10 @@ use super::host::{Host, MAX_HOSTS, listed_twice, problem_of_name};
 use super::variable::Variable;
 use crate::error::Result;
 
-/// The job's hosts; `None` in no job of Slurm's.
+/// The job's hosts; `None` outside a Slurm job.
 ///
-/// A host has as many workers as the job asked for CPUs there: its tasks times the CPUs of a task,
-/// where those were asked for, and otherwise all CPUs that the job has on it.
+/// A host has as many workers as the job requested CPUs there: its tasks times the CPUs per task,
+/// if those were requested, and otherwise all CPUs that the job has on it.
 pub(super) fn hosts(environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Option<Vec<Host>>> {
     let find = |name| Variable::find(name, environment);
     let Some(list) = find("SLURM_JOB_NODELIST")? else {
@@ -71,7 +71,7 @@ fn counts(variable: &Variable, n_hosts: usize) -> Result<Vec<usize>> {
             let problem = format!("\"{entry}\" is no number above 0, such as 4 or 4(x2)");
             return Err(variable.error(&problem));
         };
-        // Not one more than needed to see that there are too many.
+        // One more than needed is enough to detect that there are too many.
         let n_times = n_times.min(n_hosts + 1 - counts.len().min(n_hosts + 1));
         counts.extend(std::iter::repeat_n(number, n_times));
     }

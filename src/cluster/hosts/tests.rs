@@ -1,4 +1,4 @@
-//! What schedulers and users write, and what they write wrongly.
+//! Tests of what schedulers and users write, valid and invalid.
 
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What stands in an environment of these variables: `n1:4 n2:2`, or the error.
+/// The hosts in an environment of these variables, as in `n1:4 n2:2`, or the error.
 fn found(variables: &[(&str, &str)]) -> Result<String, String> {
     let environment = |name: &str| {
         let mut all = variables.iter();
@@ -39,7 +39,7 @@ fn short(hosts: &[Host]) -> String {
     each.collect::<Vec<_>>().join(" ")
 }
 
-/// An error that has all of `parts` in its message.
+/// Asserts that the error's message contains all of `parts`.
 fn expect_error(result: Result<String, String>, parts: &[&str]) {
     let message = result.expect_err("an error");
     for part in parts {
@@ -133,7 +133,7 @@ fn counts_that_make_no_sense_are_errors() {
     expect_error(result, &["SLURM_CPUS_PER_TASK is \"0\""]);
 }
 
-/// A file that is removed with the test.
+/// A file that is removed at the end of the test.
 struct HostFile(PathBuf);
 
 impl HostFile {

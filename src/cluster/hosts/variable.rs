@@ -10,11 +10,11 @@ pub(super) struct Variable {
     pub(super) value: String,
 }
 
-/// The longest part of a value that an error shows: an environment may hold 128 KiB.
+/// The maximum length of a value in an error message: an environment may hold 128 KiB.
 const MAX_SHOWN_CHARS: usize = 200;
 
 impl Variable {
-    /// The variable, if it is set to anything but white space.
+    /// The variable, if it is set and not only white space.
     ///
     /// # Errors
     /// If it is not text.
@@ -35,7 +35,7 @@ impl Variable {
         }
     }
 
-    /// The variable as it is, what is wrong with it, and the way round it.
+    /// An error with the variable's value, what is wrong with it, and a workaround.
     pub(super) fn error(&self, problem: &str) -> Error {
         Error::invalid_input(format!(
             "{}, but {problem}; list the hosts yourself with Cluster::builder().hosts(…)",
@@ -49,7 +49,7 @@ impl Variable {
     }
 }
 
-/// A text in quotation marks, its end left out if it is very long.
+/// A quoted text, truncated if it is very long.
 pub(super) fn shown(text: &str) -> String {
     match text.char_indices().nth(MAX_SHOWN_CHARS) {
         Some((end, _)) => format!("{:?}…", &text[..end]),

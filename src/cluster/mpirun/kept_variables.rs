@@ -1,21 +1,21 @@
-//! The environment that a launcher gets: this process's, without what another launcher left in it.
+//! The environment for a launcher: that of this process, without what another launcher left in it.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-/// What a launcher leaves in the environment of its ranks. `mpirun` takes a process that has it for
-/// a rank, and refuses to start ("does not support recursive calls").
+/// Variables that a launcher sets for its ranks. `mpirun` takes a process that has them for a rank,
+/// and refuses to start ("does not support recursive calls").
 const OF_RANKS: [&str; 5] = ["OMPI_", "ORTE_", "PRTE_", "PMIX_", "PMI_"];
 
-/// Settings of an administrator or a user, in those same namespaces. A launcher adds some of its
-/// own, so where there is one above this process, none is kept.
+/// Settings of an administrator or a user, in the same namespaces. A launcher adds some of its own,
+/// so none are kept if this process runs under one.
 const SETTINGS: [&str; 3] = ["OMPI_MCA_", "PRTE_MCA_", "PMIX_MCA_"];
 
-/// Only a user sets these: MPI refuses to run as root without.
+/// Only a user sets these: without them, MPI refuses to run as root.
 const ROOT: [&str; 2] = ["_ALLOW_RUN_AS_ROOT", "_ALLOW_RUN_AS_ROOT_CONFIRM"];
 
-/// Where Linux before 5.12 copies a process whose memory a network adapter reads, the copy must not
-/// have the pages (`ibv_fork_init(3)`).
+/// When a process forks whose memory a network adapter reads, Linux before 5.12 must not copy those
+/// pages to the child (`ibv_fork_init(3)`).
 pub(super) const FORK_SAFE: [&str; 2] = ["RDMAV_FORK_SAFE", "IBV_FORK_SAFE"];
 
 pub(super) struct KeptVariables(BTreeMap<OsString, OsString>);
@@ -28,12 +28,12 @@ impl KeptVariables {
         for name in FORK_SAFE {
             all.entry(name.into()).or_insert("1".into());
         }
-        // Open MPI starts its daemons by srun(1), as a step; without this, a step waits until all
-        // cores of the job are free. Slurm before 20.11 has no need of it, and takes no notice.
+        // Open MPI starts its daemons through srun(1), as a step; without this, a step waits until
+        // all cores of the job are free. Slurm before 20.11 does not need it, and ignores it.
         if all.contains_key(OsStr::new("SLURM_JOB_ID")) {
             all.entry("SLURM_OVERLAP".into()).or_insert("1".into());
-            // `sbatch --export=NONE` filters the job's environment, not that of its steps: a daemon
-            // needs the job's PATH and LD_LIBRARY_PATH.
+            // `sbatch --export=NONE` is meant to filter the job's environment, not that of its
+            // steps: a daemon needs the job's PATH and LD_LIBRARY_PATH.
             all.remove(OsStr::new("SLURM_EXPORT_ENV"));
         }
         KeptVariables(all)

@@ -1,12 +1,12 @@
-//! MPI's launcher: which one is there, and the line that starts a node's two ranks.
+//! MPI's launcher: which one is installed, and the command line that starts a node's two ranks.
 //!
 //! ```text
 //!              this machine                                          the node
 //!  owner ──▶ mpirun ──▶ forklore-node relay (rank 0) ═══ MPI ═══ forklore-node agent (rank 1)
 //! ```
 //!
-//! A node has a job of its own, because Open MPI ends a whole job when one of its ranks or daemons
-//! ends: so the loss of a node is the loss of that job and of nothing else.
+//! Each node has a job of its own, because Open MPI ends a whole job when one of its ranks or
+//! daemons ends. So losing a node ends that job and nothing else.
 
 mod kept_variables;
 mod switches;
@@ -21,47 +21,50 @@ use kept_variables::KeptVariables;
 
 pub(crate) use version::Launcher;
 
-/// What one node's job consists of.
+/// The job of one node.
 pub(crate) struct Job<'a> {
-    /// Of a name that [`from_list`](super::hosts::from_list) or a scheduler's list has let pass.
+    /// A name that passed the checks of [`from_list`](super::hosts::from_list) or of a scheduler's
+    /// list.
     pub(crate) host: &'a str,
-    /// `forklore-node`, by an absolute path that is the same on the node.
+    /// The absolute path of `forklore-node`, which is the same on the node.
     pub(crate) program: &'a Path,
-    /// What follows `forklore-node relay`.
+    /// The arguments after `forklore-node relay`.
     pub(crate) relay: &'a [OsString],
-    /// What follows `forklore-node agent`.
+    /// The arguments after `forklore-node agent`.
     pub(crate) agent: &'a [OsString],
-    /// The variables that the agent gets beside those of its own machine, if they are set here.
+    /// The variables that the agent gets in addition to those of its own machine, if they are set
+    /// here.
     pub(crate) exported: &'a [&'a str],
 }
 
-/// How MPI uses the network, where its own choice does not do.
+/// How MPI uses the network, where its own choice does not work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Network {
-    /// The interface or subnet of all connections: `eth0`, `10.0.0.0/16`.
+    /// The interface or subnet for all connections: `eth0`, `10.0.0.0/16`.
     interface: Option<String>,
-    /// The ports that a firewall lets pass, on every machine.
+    /// The ports that a firewall allows, on every machine.
     ports: Option<Ports>,
-    /// What reaches a node, in place of `ssh`.
+    /// The program that reaches a node, instead of `ssh`.
     remote_shell: Option<PathBuf>,
 }
 
 /// Ports on every machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Ports {
-    /// Open MPI's launcher listens on all that it may use, so each node's needs some of its own.
+    /// Open MPI's launcher listens on every port that it may use, so each node's launcher needs
+    /// ports of its own.
     launcher: RangeInclusive<u16>,
-    /// A rank takes the first that is free.
+    /// A rank takes the first free port.
     ranks: RangeInclusive<u16>,
 }
 
-/// The fewest ports: a launcher and a rank need one each, and a port that was in use a moment ago
-/// is not free yet.
+/// The minimum number of ports: a launcher and a rank need one each, and a port that was in use a
+/// moment ago is not free yet.
 const MIN_PORTS: u16 = 8;
 
 impl Network {
     /// # Errors
-    /// `is_invalid_input()` if that is the name of no interface and no subnet.
+    /// `is_invalid_input()` if it names no interface and no subnet.
     pub(crate) fn interface(mut self, name: &str) -> Result<Network> {
         let is_usual = |c: char| c.is_ascii_alphanumeric() || "._-/,:@".contains(c);
         if name.is_empty() || name.starts_with('-') || !name.chars().all(is_usual) {
@@ -77,7 +80,7 @@ impl Network {
     /// One half is for launchers, the other for ranks.
     ///
     /// # Errors
-    /// `is_invalid_input()` if the ports are too few, or some are for the system alone.
+    /// `is_invalid_input()` if there are too few ports, or some are reserved for the system.
     pub(crate) fn ports(mut self, ports: RangeInclusive<u16>) -> Result<Network> {
         let (first, last) = (*ports.start(), *ports.end());
         if first < 1024 || last < first || last - first < MIN_PORTS - 1 {
@@ -94,7 +97,7 @@ impl Network {
         Ok(self)
     }
 
-    /// What is for one node, counted from 0, of `n_nodes`: its launcher has ports of its own.
+    /// The settings for one node, counted from 0, of `n_nodes`: its launcher gets ports of its own.
     ///
     /// # Errors
     /// `is_invalid_input()` if there are not enough ports for all nodes.
@@ -111,7 +114,7 @@ impl Network {
                     2 * n_nodes
                 )));
             };
-            // As many as there are ports, at the most.
+            // At most as many as there are ports.
             let first = first + n_each * index.min(n_nodes - 1) as u16;
             ports.launcher = first..=first + n_each - 1;
         }
@@ -132,9 +135,9 @@ pub(crate) struct CommandLine {
 }
 
 impl Launcher {
-    /// The line that starts a node's job from a process with this `environment`.
+    /// The command line that starts a node's job from a process with this `environment`.
     ///
-    /// The agent has the launcher's standard input: one byte wakes it.
+    /// The launcher's standard input goes to the agent: one byte wakes it.
     pub(crate) fn command_line(
         &self,
         job: &Job,
@@ -155,7 +158,7 @@ impl Launcher {
         arguments.extend(relay);
         arguments.push(":".into());
         arguments.extend(rank(job.host));
-        // A variable that is not set would be a warning.
+        // A variable that is not set would cause a warning.
         let exported = job.exported.iter().chain(&kept_variables::FORK_SAFE);
         for name in exported.filter(|name| kept.has(name)) {
             arguments.extend(["-x".into(), OsString::from(name)]);

@@ -1,4 +1,4 @@
-//! Open MPI's settings for a node's job, in the names of versions 4.1 and 5.
+//! Open MPI's settings for a node's job, under their names in versions 4.1 and 5.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::version::Launcher;
 use super::{Job, Network, Ports};
 use crate::cluster::hosts::is_local;
 
-/// What an administrator or a user chooses the remote shell with.
+/// Variables with which an administrator or a user chooses the remote shell.
 const SHELL_VARIABLES: [&str; 4] = [
     "OMPI_MCA_plm_rsh_agent",
     "PRTE_MCA_plm_ssh_agent",
@@ -16,11 +16,11 @@ const SHELL_VARIABLES: [&str; 4] = [
     "PE_HOSTFILE",
 ];
 
-/// What they give srun(1) more of, in versions 4.1 and 5.
+/// Variables with additional arguments for srun(1), in versions 4.1 and 5.
 const SRUN_VARIABLES: [&str; 2] = ["OMPI_MCA_plm_slurm_args", "PRTE_MCA_plm_slurm_args"];
 
-/// What `ssh` gets, so that it neither asks for a password that no user would see nor waits for a
-/// host that is off.
+/// Arguments for `ssh`, so that it does not ask for a password that no user would see, or wait for
+/// a host that is off.
 const SSH_SWITCHES: &str = "-o BatchMode=yes -o ConnectTimeout=10";
 
 /// All switches before the ranks.
@@ -32,23 +32,24 @@ pub(super) fn of(
 ) -> Vec<OsString> {
     let mut switches = Switches {
         words: Vec::new(),
-        // The names of the launcher's own settings changed when it became a project of its own.
+        // The launcher's own settings were renamed when it became a separate project.
         is_prte: launcher.major() >= 5,
     };
-    // Without it, all workers of an agent would share one core.
+    // Without this, all workers of an agent would share one core.
     switches.words(["--bind-to", "none"]);
-    // Both ranks may be on one machine, by one name or two.
+    // Both ranks may be on one machine, under one name or two.
     switches.words(["--map-by", ":OVERSUBSCRIBE"]);
-    // The line names its hosts. A scheduler's own list has no slot for the relay, whose machine may
-    // not even be in it (salloc(1) on a login node). The scheduler's way to a node stays in use.
+    // The command line names its hosts. A scheduler's own list has no slot for the relay, whose
+    // machine may not even be in it (salloc(1) on a login node). The scheduler's way to reach a
+    // node stays in use.
     switches.launcher(["ras"; 2], "^slurm,gridengine,tm,lsf");
-    // The agent, not the relay, is woken through the launcher's input.
+    // The launcher's input wakes the agent, not the relay.
     switches.words(["--stdin", "1"]);
-    // The same everywhere: no fabric's contexts are used up by relays, and no shared memory is read
-    // across processes, which containers refuse.
+    // The same on all networks: relays use up no contexts of a fabric, and no process reads
+    // another's memory, which containers forbid.
     switches.mpi("pml", "ob1");
     switches.mpi("btl", "tcp,self");
-    // All forks come before MPI begins.
+    // All forks happen before MPI starts.
     switches.mpi("mpi_warn_on_fork", "0");
     switches.keepalives();
     switches.network(job, network);
@@ -67,12 +68,12 @@ impl Switches {
         self.words.extend(words.map(OsString::from));
     }
 
-    /// A setting of the ranks.
+    /// Adds a setting of the ranks.
     fn mpi(&mut self, name: &str, value: &str) {
         self.words(["--mca", name, value]);
     }
 
-    /// A setting of the launcher, by its name in version 4.1 and in version 5.
+    /// Adds a setting of the launcher, under its names in versions 4.1 and 5.
     fn launcher(&mut self, [name_4, name_5]: [&str; 2], value: impl AsRef<OsStr>) {
         match self.is_prte {
             false => self.words(["--mca", name_4]),
@@ -81,7 +82,7 @@ impl Switches {
         self.words.push(value.as_ref().to_owned());
     }
 
-    /// A node whose link is down is noticed after some 5 seconds; by default, after 8 minutes.
+    /// Detects a node whose link is down after about 5 seconds instead of the default 8 minutes.
     fn keepalives(&mut self) {
         self.launcher(["oob_tcp_keepalive_time"; 2], "3");
         self.launcher(["oob_tcp_keepalive_intvl"; 2], "1");
@@ -89,7 +90,7 @@ impl Switches {
     }
 
     fn network(&mut self, job: &Job, network: &Network) {
-        // MPI leaves the loopback interface out, and a laptop may have no other.
+        // MPI excludes the loopback interface, and a laptop may have no other.
         let loopback = is_local(job.host).then_some("127.0.0.0/8");
         if let Some(interface) = loopback.or(network.interface.as_deref()) {
             self.launcher(["oob_tcp_if_include", "prte_if_include"], interface);
@@ -108,9 +109,9 @@ impl Switches {
         }
     }
 
-    /// Names the node to srun(1), which Open MPI does only where it has read Slurm's own list of
-    /// nodes. Otherwise a daemon would be started on the job's first node, whatever host is asked
-    /// for. What an administrator or a user has set stays.
+    /// Names the node to srun(1), which Open MPI does only if it has read Slurm's own list of
+    /// nodes. Otherwise srun would start a daemon on the job's first node, whichever host is
+    /// requested. Settings of an administrator or a user stay.
     fn slurm(&mut self, job: &Job, kept: &KeptVariables) {
         if !kept.has("SLURM_JOB_ID") || is_local(job.host) {
             return;
@@ -127,14 +128,14 @@ impl Switches {
     fn remote_shell(&mut self, program: Option<&Path>, kept: &KeptVariables) {
         match program {
             Some(program) => {
-                // In a job of Slurm's, srun(1) would be asked first.
+                // In a Slurm job, Open MPI would try srun(1) first.
                 self.words(match self.is_prte {
                     false => ["--mca", "plm", "rsh"],
                     true => ["--prtemca", "plm", "ssh"],
                 });
                 self.launcher(["plm_rsh_agent", "plm_ssh_agent"], program);
             }
-            // Another shell, or Grid Engine's `qrsh`, does not know these.
+            // Another shell, or Grid Engine's `qrsh`, does not know these options.
             None if SHELL_VARIABLES.iter().any(|name| kept.has(name)) => {}
             None => self.launcher(["plm_rsh_args", "plm_ssh_args"], SSH_SWITCHES),
         }

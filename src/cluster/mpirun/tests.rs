@@ -1,4 +1,5 @@
-//! The line that starts a node's job, word by word, and which launchers do.
+//! Tests of the command line that starts a node's job, word by word, and of which launchers are
+//! accepted.
 
 use std::fs;
 
@@ -288,7 +289,7 @@ fn other_launchers_are_named() {
     }
 }
 
-/// A folder with an `mpirun` in it, which is removed with the test.
+/// A folder with an `mpirun` in it, removed at the end of the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -296,8 +297,8 @@ impl Folder {
         let name = format!("forklore-mpirun-{}-{name}", std::process::id());
         let folder = Folder(std::env::temp_dir().join(name));
         fs::create_dir_all(&folder.0).unwrap();
-        // Written by another process: a thread that forks meanwhile would hold the file open for
-        // writing, and Linux runs no such file.
+        // Another process writes it: if this one did, a thread that forks in the meantime would
+        // hold the file open for writing, and Linux does not run such a file.
         let file = folder.0.join("mpirun");
         let made = std::process::Command::new("/bin/sh")
             .args(["-c", "printf '%s' \"$1\" > \"$0\" && chmod +x \"$0\""])

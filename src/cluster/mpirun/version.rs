@@ -1,4 +1,4 @@
-//! Which launcher is there: Open MPI 4.1 or later, or an error that says what to install.
+//! Finds the launcher: Open MPI 4.1 or later, or an error that says what to install.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
@@ -15,11 +15,11 @@ use crate::error::{Error, Result};
 const HOW_TO_GET_IT: &str = "install Open MPI 4.1 or 5 (on a cluster, `module load openmpi` or what `module avail` calls it; on \
      Debian and Ubuntu, `apt install openmpi-bin`), and start this program again";
 
-/// An `mpirun` says its version within milliseconds; a wrapper of a site's own may wait for
-/// something that does not come.
+/// An `mpirun` prints its version within milliseconds, but a site's own wrapper may wait for
+/// something that never comes.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
-/// How much of what a launcher says is read, and how much of it shown.
+/// How much of a launcher's output is read, and how much of it is shown.
 const MAX_BYTES: u64 = 4096;
 const MAX_SHOWN_CHARS: usize = 80;
 
@@ -35,8 +35,8 @@ impl Launcher {
     /// The first `mpirun` in the folders of `path`, the variable `PATH`.
     ///
     /// # Errors
-    /// `is_invalid_input()` if there is none, or it is not of Open MPI 4.1 or later; `is_os()` if
-    /// it cannot be run; `is_timed_out()` if it does not say its version.
+    /// `is_invalid_input()` if there is none, or it is not Open MPI 4.1 or later; `is_os()` if it
+    /// cannot be run; `is_timed_out()` if it does not print its version.
     pub(crate) fn find(path: Option<&OsStr>) -> Result<Launcher> {
         let folders = path.unwrap_or_default();
         let mut programs = std::env::split_paths(folders)
@@ -50,8 +50,8 @@ impl Launcher {
         }
     }
 
-    /// The launcher at a path. An absolute one lets Open MPI find its daemon on nodes whose `PATH`
-    /// does not have it, as if by `--prefix` (mpirun(1)).
+    /// The launcher at a path. An absolute path lets Open MPI find its daemon on nodes whose `PATH`
+    /// does not have it, as `--prefix` does (mpirun(1)).
     ///
     /// # Errors
     /// As [`find`](Self::find).
@@ -60,7 +60,7 @@ impl Launcher {
         Launcher::of_version(program, &said)
     }
 
-    /// The program that `said` this when it was asked for its version.
+    /// The launcher that printed `said` when it was asked for its version.
     pub(super) fn of_version(program: PathBuf, said: &str) -> Result<Launcher> {
         let refused = |what: &str| {
             let program = program.display();
@@ -91,7 +91,7 @@ impl Launcher {
         &self.program
     }
 
-    /// As in `4.1.4`.
+    /// The version, as in `4.1.4`.
     #[cfg(test)]
     pub(crate) fn version(&self) -> &str {
         &self.version
@@ -102,7 +102,7 @@ impl Launcher {
     }
 }
 
-/// What another launcher is, by what it says of itself.
+/// The family of another launcher, according to its own output.
 fn family(said: &str) -> String {
     const FAMILIES: [(&str, &str); 5] = [
         ("Intel(R) MPI", "Intel MPI"),
@@ -131,7 +131,7 @@ fn is_executable(file: &Path) -> bool {
         .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// The first bytes of what a program writes, which is ended if that takes too long.
+/// The first bytes of a program's output. The program is killed if that takes too long.
 pub(super) fn what_it_says(program: &Path, argument: &str, max_wait: Duration) -> Result<String> {
     let os = |source| Error::os(&format!("cannot run {}", program.display()), source);
     let mut child = Command::new(program)
@@ -142,8 +142,8 @@ pub(super) fn what_it_says(program: &Path, argument: &str, max_wait: Duration) -
         .spawn()
         .map_err(os)?;
     let said = read_until(&mut child, Instant::now() + max_wait);
-    // One that has said too much, or nothing in time, may go on forever; one that has ended cannot
-    // be killed.
+    // A program that printed too much, or nothing in time, might run forever; killing one that has
+    // ended does nothing.
     let _ = child.kill();
     child.wait().map_err(os)?;
     match said.map_err(os)? {
@@ -155,7 +155,7 @@ pub(super) fn what_it_says(program: &Path, argument: &str, max_wait: Duration) -
     }
 }
 
-/// `None` if the time is over.
+/// Reads until the end; `None` if the deadline came first.
 fn read_until(child: &mut Child, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
     let mut said = Vec::new();
     let Some(output) = &mut child.stdout else {

@@ -1,4 +1,4 @@
-//! Code that comes to a node.
+//! Code that is sent to a node.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,11 +14,12 @@ use crate::sys::{process_id, region};
 use crate::pool::shm::record;
 use crate::pool::workers::nodes::message::Code;
 
-/// Which object it is: its path where it comes from, and which of the files that ever had it.
+/// Identifies an object: its path on the machine it comes from, and which of the files that have
+/// had that path it is.
 pub(super) type ObjectName = (PathBuf, [u64; 5]);
 
-/// The objects that have come to this node. They are in memory, and go with this process: no folder
-/// has to be writable and to allow execution, or is left with anything in it.
+/// The objects that were sent to this node. They are in memory, and are freed with this process: no
+/// folder needs to be writable and allow execution, and none has anything left in it.
 #[derive(Default)]
 pub(super) struct Objects(HashMap<ObjectName, File>);
 
@@ -35,14 +36,15 @@ impl Objects {
         Ok(())
     }
 
-    /// Writes a function's name down for this node's workers.
+    /// Writes a function's name into the heap for this node's workers.
     ///
     /// # Errors
-    /// `is_os()` if there is no room for it.
+    /// `is_os()` if there is no memory for it.
     pub(super) fn write(&self, heap: &Heap, code: &Code) -> Result<Offset> {
         let name = (code.object.clone(), code.version);
         let path = match self.0.get(&name) {
-            // Workers do not have the file, but this process, whose children they are.
+            // The file is open in this process only; its workers are its children and reach it
+            // there.
             Some(file) => format!("/proc/{}/fd/{}", process_id(), file.as_raw_fd()).into(),
             None => name.0,
         };

@@ -1,14 +1,14 @@
-//! A node's own process: a pool that runs what a relay sends.
+//! A node's own process: a pool that runs the tasks that a relay sends.
 //!
 //! ```text
 //!  relay ── Begin ─▶ pool of its own ─▶ Ready
 //!        ── Function, Context, Block ─▶ a map on the pool ─▶ Results
 //! ```
 //!
-//! It is a fresh process of the owner's program, so it has the same code at the same offsets; it
-//! begins before `main`, has one thread, and never gets further. What other processes it starts are
-//! its pool's workers. It ends with its relay, whatever ends that: the link ends, or Linux kills it
-//! with the process that has started it.
+//! A station is a fresh process of the owner's program, so it has the same code at the same
+//! offsets. It starts before `main`, has one thread, and never reaches `main`. The only processes
+//! that it starts are its pool's workers. It ends with its relay, whatever ends that: either the
+//! link ends, or Linux kills the station together with the process that started it.
 
 mod code;
 
@@ -45,19 +45,19 @@ use super::workers::entry;
 use super::workers::nodes::Terms;
 use super::workers::nodes::message::{Args, Block, Results, ToRelay, ToStation};
 
-/// What the loader runs before `main`, also in every process that is no station.
+/// The loader runs this before `main`, in every process, including those that are no station.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static STATION_ENTRY: extern "C" fn() = enter;
 
-/// While tasks run, the station looks for their results at least, and at most, this often; within
-/// that, after a share of the time that they have taken.
+/// How often, at least and at most, the station checks for results while tasks run. Between these
+/// limits, the interval is a fraction of the time that the tasks have taken.
 const LOOKS: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
 const LOOKS_PER_TIME: u32 = 64;
-/// How long an idle station sleeps before it looks whether its pool is well.
+/// How long an idle station sleeps before it checks its pool.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Becomes a station, if this process is to be one.
+/// Becomes a station, if this process was started as one.
 extern "C" fn enter() {
     let Some((_branch, line)) = find_line() else {
         return;
@@ -84,8 +84,8 @@ extern "C" fn enter() {
     child::exit_now(0)
 }
 
-/// The line of a process that is to be a station, if this one is. It ends with the process that
-/// has started it, and never gets to `main`.
+/// The line of this process to its relay, if it was started as a station. From here on, the process
+/// ends with the one that started it, and never reaches `main`.
 fn find_line() -> Option<(Branch, Line)> {
     let value = std::env::var_os(STATION)?;
     let letter = Letter::<8>::find(&value)?;
@@ -108,16 +108,16 @@ fn find_line() -> Option<(Branch, Line)> {
 struct Station {
     talk: Talk<SocketLink>,
     pool: Option<Arc<Shared>>,
-    /// Where the functions' names are written, or why they cannot be called.
+    /// The offsets of the functions' names, or why they cannot be called.
     functions: HashMap<u64, Result<Offset, Arc<Error>>>,
     objects: Objects,
     contexts: HashMap<(u64, u64), Result<Arc<Written>, Arc<Error>>>,
     open: Vec<Underway>,
-    /// What has happened to each worker beside its tasks, as the relay knows it.
+    /// The relay's current counts of events of each worker other than tasks.
     counts: Vec<Counts>,
 }
 
-/// A block whose tasks run.
+/// A block whose tasks are running.
 struct Underway {
     block: u64,
     n_tasks: u64,
@@ -139,7 +139,8 @@ impl Station {
                     ToStation::Begin { n_workers } => Some(self.begin(n_workers, payload)),
                     ToStation::Ping => Some(ToRelay::Pong),
                     ToStation::Object { object, version } => {
-                        // A function in an object that is not there says so when it is called.
+                        // A function in an object that is missing returns the error when it is
+                        // called.
                         let _ = self.objects.put((object, version), payload);
                         None
                     }
@@ -182,7 +183,7 @@ impl Station {
         }
     }
 
-    /// How long to sleep, unless the relay says something.
+    /// How long to sleep unless a message arrives from the relay.
     fn patience(&self, looked: Instant) -> Duration {
         match self.open.is_empty() {
             true => IDLE,
@@ -273,7 +274,7 @@ impl Station {
         )?)
     }
 
-    /// What has happened to each worker beside its tasks; nothing if the relay knows that.
+    /// The counts of events of each worker other than tasks; empty if the relay has them already.
     fn new_counts(&mut self) -> Vec<Counts> {
         let stats = self.pool.as_ref().map(|pool| pool.stats());
         let workers = stats.iter().flat_map(Stats::workers);
@@ -319,7 +320,7 @@ impl Station {
     }
 }
 
-/// A context as another process has encoded it.
+/// A context as another process encoded it.
 struct Bytes<'b>(&'b [u8]);
 
 impl Source for Bytes<'_> {

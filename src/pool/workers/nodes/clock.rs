@@ -1,22 +1,22 @@
-//! How a node's clock goes beside this machine's.
+//! The offset between a node's clock and this machine's.
 
 use std::collections::VecDeque;
 
 use crate::sys::clock::monotonic_ns;
 
-/// How many round trips are remembered: clocks drift, some microseconds in a second.
+/// The number of round trips to remember: clocks drift, by some microseconds per second.
 const N_TRIPS: usize = 16;
 
-/// The node's clock, estimated from round trips: a block goes there, and its results come back.
+/// The node's clock, estimated from round trips: a block is sent, and its results come back.
 ///
 /// ```text
 ///  here   sent ────────────────────────────────────▶ came back
 ///  there        ──▶ received ── tasks ── sent ──▶
 /// ```
 ///
-/// As in NTP (RFC 5905, section 8): if both ways took the same time, the middle of the one clock's
-/// times is the middle of the other's. That is wrong by half of the time on the way at most, so the
-/// trip counts that was shortest.
+/// As in NTP (RFC 5905, section 8): if both directions took the same time, the midpoints of both
+/// clocks' times are the same moment. The error is at most half of the travel time, so the shortest
+/// trip counts.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     is_own: bool,
@@ -31,7 +31,7 @@ struct Trip {
 }
 
 impl Clock {
-    /// The clock of a node; one on this machine has this machine's.
+    /// The clock of a node; a node on this machine uses this machine's clock.
     pub(super) fn of_node(is_here: bool) -> Clock {
         Clock {
             is_own: is_here,
@@ -39,8 +39,8 @@ impl Clock {
         }
     }
 
-    /// Notes a round trip, which has just ended: when it began here, and when what was sent came
-    /// there and went back, by the clock there.
+    /// Records a round trip that has just ended: when it began on this machine, and, by the node's
+    /// clock, when the block arrived there and when the results were sent back.
     pub(super) fn note(&mut self, sent_ns: u64, there_ns: (u64, u64)) {
         self.note_at(monotonic_ns(), sent_ns, there_ns);
     }
@@ -55,8 +55,8 @@ impl Clock {
         });
     }
 
-    /// A time of the node's clock, by this machine's. Nothing that comes of a block was before it
-    /// was sent, or will be.
+    /// Converts a time of the node's clock to this machine's. Nothing in a block can happen before
+    /// it was sent, or in the future.
     pub(super) fn here(&self, there_ns: u64, sent_ns: u64) -> u64 {
         let shortest = self.trips.iter().min_by_key(|trip| trip.on_the_way_ns);
         let ahead_ns = match shortest {
@@ -75,8 +75,8 @@ mod tests {
     #[test]
     fn the_shortest_trip_says_how_far_the_clocks_are_apart() {
         let mut clock = Clock::of_node(false);
-        // The node's clock is 1,000,000 ahead. A trip with a queue on its way there, and one
-        // without.
+        // The node's clock is 1,000,000 ahead. The first trip has a queue on the way to the node,
+        // the second has none.
         clock.note_at(2_000, 1_000, (1_001_800, 1_001_900));
         clock.note_at(3_200, 3_000, (1_003_050, 1_003_150));
         clock.note_at(9_000, 4_000, (1_004_100, 1_004_200));

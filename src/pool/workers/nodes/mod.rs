@@ -4,11 +4,11 @@
 //!  owner ══ board, in shared memory ══ relay ── link: a socket, or MPI ── station ══ its own board ══ workers
 //! ```
 //!
-//! A *relay* is a worker of the owner's pool that runs nothing itself. It holds a slot for each
+//! A *relay* is a worker of the owner's pool that runs no tasks itself. It holds a slot for each
 //! worker of one node, claims chunks as any worker does, sends them to the node's *station*, and
-//! commits what comes back. The station is a fresh process of the owner's program on that node,
-//! with a pool of its own. So all that a map does about schedules, deaths and retries is done where
-//! it is done on one machine, and a node that is lost is a relay that dies.
+//! commits the results that come back. The station is a fresh process of the owner's program on
+//! that node, with a pool of its own. So schedules, deaths and retries are handled by the same code
+//! as on one machine, and a lost node is a relay that dies.
 
 mod clock;
 pub(in crate::pool) mod message;
@@ -24,7 +24,7 @@ use super::conditions::Conditions;
 use crate::pool::settings::Settings;
 pub(in crate::pool) use reach::start_of_agents;
 
-/// What a station's pool is like.
+/// The terms of a station's pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) struct Terms {
     pub(in crate::pool) max_tasks: u64,
@@ -36,7 +36,7 @@ pub(in crate::pool) struct Terms {
 }
 
 impl Terms {
-    /// What is asked of the workers of a pool, and its relays leave to the stations.
+    /// The settings that a pool's relays leave to the stations to enforce.
     pub(in crate::pool) fn of(settings: &Settings) -> Terms {
         Terms {
             max_tasks: settings.max_tasks,

@@ -1,4 +1,4 @@
-//! How a relay gets to its node's station.
+//! How a relay connects to its node's station.
 
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
@@ -23,18 +23,19 @@ use crate::sys::launch::Launch;
 use crate::sys::line::{Line, line};
 use crate::sys::{letter, process_id, program};
 
-/// A node that was not reached within this time is none.
+/// A node that is not reached within this time is given up.
 pub(super) const REACHED_WITHIN: Duration = Duration::from_secs(60);
-/// How often the program that reaches a node is looked at meanwhile.
+/// How often the program that reaches a node is checked in the meantime.
 const LOOK: Duration = Duration::from_millis(5);
-/// How long it may take to end when it was asked to; it is killed then.
+/// How long it may take to exit after a request; it is killed then.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
-/// How long its end is waited for when the station's is known.
+/// How long to wait for its exit after the station's exit is known.
 const ENDS_SOON: Duration = Duration::from_secs(1);
-/// How much of its standard error is kept, to say why it failed.
+/// How many bytes of its standard error are kept, to explain a failure.
 const TAIL_BYTES: usize = 2000;
 
-/// The process that leads to a station: the station itself, or the program that reaches it.
+/// The process through which a station is reached: the station itself, or the program that reaches
+/// it.
 pub(super) struct Reached {
     pid: i32,
     ended: Cell<Option<Ended>>,
@@ -48,20 +49,20 @@ struct Program {
     output: RefCell<Output>,
 }
 
-/// What a program prints on its standard error.
+/// The standard error of a program.
 #[derive(Default)]
 struct Output {
     tail: Vec<u8>,
-    /// Whether it is passed on. Not while the node is being reached: then it is the reason for a
+    /// Whether it is forwarded. Not while the node is being reached: then it is the reason for a
     /// failure, or noise.
     is_passed_on: bool,
 }
 
-/// Starts what leads to a node's station, and waits until that is there. `is_over` says that it is
-/// not needed any more.
+/// Starts the process through which a node's station is reached, and waits until the station is
+/// connected. `is_over` returns true if the station is no longer needed.
 ///
 /// # Errors
-/// Why there is no station, as the end of a sentence about the node.
+/// The reason why there is no station, as the end of a sentence about the node.
 pub(super) fn reach(
     reach: &Reach,
     start: Option<&ToAgent>,
@@ -103,10 +104,10 @@ fn reach_here() -> Result<(Reached, SocketLink), String> {
     Ok((reached, link))
 }
 
-/// What an agent is to start.
+/// What an agent starts.
 ///
 /// # Errors
-/// `is_os()` if no process can be started that would be a station.
+/// `is_os()` if no process can be started as a station.
 pub(in crate::pool) fn start_of_agents() -> Result<ToAgent, Error> {
     let (mark, object) = entry::check_can_launch()?;
     let object = match object.as_os_str().is_empty() {
@@ -120,7 +121,7 @@ pub(in crate::pool) fn start_of_agents() -> Result<ToAgent, Error> {
     })
 }
 
-/// Has the agent start the station.
+/// Makes the agent start the station.
 fn start_station(
     (link, start): (SocketLink, Option<&ToAgent>),
     reached: &Reached,
@@ -132,7 +133,7 @@ fn start_station(
     let mut talk = Talk::new(link);
     let lost = |error: std::io::Error| match reached.ends_soon() {
         true => reached.how_it_ended(),
-        // A launcher takes its time to end, and may have passed on why.
+        // A launcher takes its time to exit, and may have forwarded the reason.
         false => match reached.what_it_said().as_str() {
             "" => format!("is lost: {error}"),
             said => format!("is lost: {error}, after this was said: {said}"),
@@ -149,7 +150,7 @@ fn start_station(
         {
             Some(FromAgent::Started) => return Ok(talk.into_link()),
             Some(FromAgent::Missing { path }) => {
-                // This program's file may have been replaced since.
+                // This program's file may have been replaced in the meantime.
                 let path = match path == program.path {
                     true => Path::new("/proc/self/exe"),
                     false => &path,
@@ -176,7 +177,7 @@ fn start_station(
     }
 }
 
-/// Launches a fresh process that is a node's station. Returns its pid, and the line to it.
+/// Launches a fresh process as a node's station. Returns its pid, and the line to it.
 fn launch_station() -> Result<(i32, Line), Error> {
     let (offset, path) = entry::check_can_launch()?;
     let (here, there) = line()?;
@@ -216,7 +217,7 @@ impl Reached {
         self.ended.get().is_some()
     }
 
-    /// As [`has_ended`](Reached::has_ended), where that is about to happen.
+    /// As [`has_ended`](Reached::has_ended), if that is about to happen.
     pub(super) fn ends_soon(&self) -> bool {
         if !self.has_ended() {
             let deadline = Instant::now() + ENDS_SOON;
@@ -241,7 +242,7 @@ impl Reached {
         }
     }
 
-    /// The last telling lines of what the program has printed, as one.
+    /// The last informative lines of the program's output, joined to one.
     fn what_it_said(&self) -> String {
         let Some(program) = &self.program else {
             return String::new();
@@ -252,7 +253,7 @@ impl Reached {
         lines.collect::<Vec<_>>().join(" ")
     }
 
-    /// Passes on what the program has printed since.
+    /// Forwards what the program has printed since the last call.
     pub(super) fn pass_on_output(&self) {
         if let Some(program) = &self.program {
             program.read_output();
@@ -265,20 +266,20 @@ impl Reached {
         }
     }
 
-    /// Wakes a program that sleeps because nothing was on its way.
+    /// Wakes a program that sleeps because no message was under way.
     pub(super) fn wake(&mut self) {
         if let Some(input) = self
             .program
             .as_mut()
             .and_then(|program| program.input.as_mut())
         {
-            // A program that does not read sleeps no deeper for it, and one that is gone is noticed
-            // elsewhere.
+            // A program that does not read its input does not sleep longer because of that, and an
+            // exit of the program is detected elsewhere.
             let _ = input.write_all(b"\n");
         }
     }
 
-    /// Ends the process, and waits for that.
+    /// Ends the process, and waits for its exit.
     pub(super) fn end(&self) {
         if self.has_ended() {
             return;
@@ -293,7 +294,7 @@ impl Reached {
     }
 }
 
-/// Whether a line of a program's says something: `mpirun` draws boxes.
+/// Whether a line of a program's output is informative: `mpirun` draws boxes.
 fn is_telling(line: &str) -> bool {
     line.chars().any(char::is_alphanumeric)
 }
@@ -316,7 +317,7 @@ impl Program {
     }
 }
 
-/// Where the program finds this process.
+/// The socket to which the program connects.
 struct Listener {
     socket: UnixListener,
     name: String,
@@ -340,7 +341,7 @@ impl Listener {
         Err(fail(ErrorKind::AddrInUse.into()))
     }
 
-    /// Waits for the program. Another user's, who has guessed the name, is sent away.
+    /// Waits for the program. A connection of another user, who guessed the name, is closed.
     fn accept(&self, reached: &Reached, is_over: &dyn Fn() -> bool) -> Result<SocketLink, String> {
         let deadline = Instant::now() + REACHED_WITHIN;
         loop {

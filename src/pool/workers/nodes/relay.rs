@@ -1,4 +1,4 @@
-//! A relay's life: reach the node's station, then claim for it, and commit what it sends back.
+//! A relay's life: it reaches the node's station, claims tasks for it, and commits its results.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -23,18 +23,18 @@ use crate::pool::shm::{contexts, record, sleep};
 use crate::pool::stats::{Counts, SharedTally, Tally};
 use crate::pool::workers::worker::{Duty, NODE_LOST};
 
-/// A station that was silent for this long is asked whether it is there.
+/// A station that was silent for this long is sent a ping.
 const ASKED_AFTER: Duration = Duration::from_secs(2);
 /// A station that was silent for this long is lost.
 const LOST_AFTER: Duration = Duration::from_secs(10);
-/// How long a relay sleeps at least, and at most, while it waits for results: it hears them at
-/// once, but new jobs only when it looks.
+/// How long a relay sleeps at least, and at most, while it waits for results. Results wake it at
+/// once, but it notices new jobs only when it checks.
 const NAPS: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(1));
-/// The same while none of its seats is free, and so none waits for a job.
+/// The same while none of its seats is free, so that none waits for a job.
 const LONG_NAP: Duration = Duration::from_millis(100);
-/// While more is queued than this, nothing more is claimed: other nodes may be faster.
+/// While more than this is queued, the relay claims nothing: other nodes may be faster.
 const MAX_QUEUED_BYTES: usize = 32 << 20;
-/// When nothing was on its way for this long, those who carry frames may sleep.
+/// After this long without messages, the processes that carry frames may sleep.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
 
 /// Holds slots for the workers of one node until the pool is closed; the process then ends.
@@ -50,7 +50,8 @@ pub(in crate::pool) fn run(duty: &Duty<'_>) -> ! {
         child::exit_now(NODE_LOST);
     };
     let seats = Seats::of(duty.base, node);
-    // Held from here on: an owner whose relay cannot reach its node is to know it at once.
+    // Holds the slots from here on, so that the owner notices at once if the relay cannot reach its
+    // node.
     seats.take_offered(false);
     match Relay::begin(node, &nodes, seats) {
         Ok(mut relay) => match relay.work() {
@@ -79,8 +80,8 @@ impl<'a> Seats<'a> {
         }
     }
 
-    /// Takes the slots that the owner has made ready, and says whether there were any. They are up
-    /// once the station is there.
+    /// Takes the slots that the owner has made ready, and returns whether there were any. With
+    /// `is_up`, which means that the station is ready, it marks them as up.
     fn take_offered(&self, is_up: bool) -> bool {
         let mut took_any = false;
         for seat in &self.seats {
@@ -95,31 +96,31 @@ impl<'a> Seats<'a> {
         took_any
     }
 
-    /// The seats that are held.
+    /// The seats that hold their slots.
     fn taken(&self) -> impl Iterator<Item = &Seat<'a>> {
         self.seats.iter().filter(|seat| seat.is_taken())
     }
 
-    /// What has happened to the node's workers beside their tasks.
+    /// The counts of the node's workers for events other than tasks.
     fn tallies(&self) -> impl Iterator<Item = &SharedTally> {
         self.base.board().elsewhere[self.node.slots()].iter()
     }
 
-    /// Notes what has happened to them since their station began.
+    /// Updates the counts by what happened since the station began.
     fn count(&self, before: &[Tally], since: &[Counts]) {
         for ((tally, before), since) in self.tallies().zip(before).zip(since) {
             tally.set(before, since);
         }
     }
 
-    /// Whether the owner is gone, or will have nothing to do.
+    /// Whether the owner is gone, or has no more work.
     fn are_needless(&self) -> bool {
         let board = self.base.board();
         let has_job = |seat: &Seat<'_>| !seat.is_idle() || board.has_job(seat.job());
         board.owner.is_cut() || (board.is_closed() && !self.taken().any(has_job))
     }
 
-    /// Ends the process when its owner wants it no more.
+    /// Exits when the owner no longer needs this process.
     fn retire(&self) -> ! {
         self.take_offered(false);
         for seat in self.taken() {
@@ -128,7 +129,7 @@ impl<'a> Seats<'a> {
         child::exit_now(0)
     }
 
-    /// Ends the process, with the reason where the owner reads what a worker's last words were.
+    /// Exits, with the reason where the owner reads a worker's last panic.
     fn lose(&self, why: &str) -> ! {
         self.take_offered(false);
         for slot in self.node.slots() {
@@ -143,28 +144,29 @@ impl<'a> Seats<'a> {
 struct Relay<'a> {
     seats: Seats<'a>,
     talk: Talk<SocketLink>,
-    /// What leads to the station, and ends with this process.
+    /// The process through which the station is reached; it ends with this one.
     reached: Reached,
-    /// The blocks that are on their way.
+    /// The blocks under way.
     open: HashMap<u64, Claimed>,
     n_blocks: u64,
     paces: Paces,
     clock: Clock,
-    /// What had happened to the node's workers before this relay began.
+    /// The counts of the node's workers before this relay began.
     before: Vec<Tally>,
     /// The functions, objects and contexts that the station has.
     functions: HashSet<Offset>,
     objects: HashSet<(PathBuf, [u64; 5])>,
     contexts: HashSet<(u64, u64)>,
-    /// How long nothing has come that was waited for, and whether the station was asked.
+    /// How long the station has sent nothing while results were due, and whether it was sent a
+    /// ping.
     silence: Duration,
     was_asked: bool,
-    /// Whether those who carry frames may sleep.
+    /// Whether the processes that carry frames may sleep.
     is_quiet: bool,
 }
 
 impl<'a> Relay<'a> {
-    /// Reaches the station, and has it make its pool.
+    /// Reaches the station, and makes it create its pool.
     fn begin(
         node: &'a NodePlan,
         nodes: &Nodes,
@@ -263,7 +265,7 @@ impl<'a> Relay<'a> {
         Ok(did_any)
     }
 
-    /// Has every seat do what it can.
+    /// Lets every seat advance and send as much as it can.
     fn send_all(&mut self) -> Result<bool, String> {
         let mut did_any = false;
         for index in 0..self.seats.seats.len() {
@@ -333,7 +335,7 @@ impl<'a> Relay<'a> {
         Ok(true)
     }
 
-    /// Sleeps until there is something to do, and says how long to sleep next.
+    /// Sleeps until there is something to do, and returns how long to sleep next.
     fn rest(&mut self, nap: Duration) -> Result<Duration, String> {
         self.reached.pass_on_output();
         if self.open.is_empty() && self.talk.link().n_queued_bytes() == 0 {
@@ -345,7 +347,7 @@ impl<'a> Relay<'a> {
         let nap = if has_free_seat { nap } else { LONG_NAP };
         let began = Instant::now();
         self.talk.link().wait(nap);
-        // Time in which this process itself was stopped is not the station's.
+        // Time in which this process itself was stopped does not count as the station's silence.
         self.silence += began.elapsed().min(2 * nap + NAPS.1);
         if self.silence >= LOST_AFTER {
             return Err(format!("has not answered for {LOST_AFTER:?}"));
@@ -376,7 +378,7 @@ impl<'a> Relay<'a> {
                 || reached.has_ended()
         };
         let deadline = (!self.is_quiet).then(|| Instant::now() + QUIET_AFTER);
-        // A child that ends interrupts the sleep, and so this looks again.
+        // A child that exits interrupts the sleep, so this loop checks again.
         if !sleep::until_or(&door.slot.state, &board.owner, deadline, is_over) {
             self.is_quiet = true;
             self.talk.fall_quiet().map_err(|error| lost(&error))?;
@@ -419,7 +421,7 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Ends with the pool.
+    /// Exits when the pool is closed.
     fn retire(self) -> ! {
         drop(self.talk);
         self.reached.end();
@@ -436,7 +438,7 @@ fn is_alive(heap: &Heap, (name, generation): (u64, u64)) -> bool {
     contexts::is_alive(heap, ContextId { name, generation })
 }
 
-/// Where a function's code is.
+/// The location of a function's code.
 fn code_of(heap: &Heap, function: Offset) -> Result<Code, String> {
     let symbol = Symbol::from_bytes(record::read(heap, function));
     let symbol = symbol.map_err(|error| format!("cannot be sent a function: {error}"))?;
@@ -447,7 +449,7 @@ fn code_of(heap: &Heap, function: Offset) -> Result<Code, String> {
     })
 }
 
-/// Whether a node has the object without being sent it.
+/// Whether a node has the object already.
 fn is_there(code: &Code, reach: &Reach) -> bool {
     *reach == Reach::Here || code.object.as_os_str().is_empty()
 }

@@ -19,16 +19,16 @@ use crate::pool::shm::board::{Job, Slot};
 use crate::pool::shm::desk::Desk;
 use crate::pool::shm::recorder::{self, Elsewhere};
 
-/// A block is to take this long: more than what a message costs, and less than a learner notices.
+/// The intended duration of a block: longer than the cost of a message, and shorter than a learner
+/// notices.
 const WORTH: Duration = Duration::from_millis(1);
-/// Of tasks that take less than this, a further block is sent before the results of the last are
-/// back.
+/// If tasks take less than this, another block is sent before the results of the last are back.
 const QUICK: Duration = Duration::from_millis(2);
 
 /// One slot.
 pub(super) struct Seat<'a> {
     base: Base<'a>,
-    /// Counted from the node's first.
+    /// Counted from the node's first slot.
     pub(super) index: usize,
     slot_index: usize,
     pub(super) slot: &'a Slot,
@@ -36,27 +36,27 @@ pub(super) struct Seat<'a> {
     stay: Option<Stay<'a>>,
 }
 
-/// A seat's part in a job.
+/// A seat's work on one job.
 struct Stay<'a> {
     id: u64,
     heap: &'a Heap,
     job: &'a Job,
     desk: Desk<'a>,
-    /// How many tasks have their results.
+    /// The number of tasks that have their results.
     n_done: u64,
-    /// How many blocks are on their way.
+    /// The number of blocks under way.
     n_open: usize,
-    /// How long a task takes, in ns, as far as is known; 0 while that is nothing.
+    /// How long a task takes, in ns, as far as is known; 0 if it is unknown.
     task_ns: u64,
-    /// How many tasks the next block has at most.
+    /// The maximum number of tasks in the next block.
     n_most: u64,
 }
 
-/// How long tasks took that are known by their functions, in ns.
+/// The task durations of known functions, in ns.
 #[derive(Default)]
 pub(super) struct Paces(HashMap<Offset, u64>);
 
-/// The tasks of a block, as they were claimed: ranges, one behind the other.
+/// The tasks of a block, as they were claimed: consecutive ranges.
 pub(super) struct Claimed {
     pub(super) seat: usize,
     /// When they were sent.
@@ -64,14 +64,14 @@ pub(super) struct Claimed {
     ranges: Vec<(u64, u64)>,
 }
 
-/// A block that is to be sent.
+/// A block to be sent.
 pub(super) struct Parcel<'d> {
     pub(super) head: Block,
     pub(super) arguments: Vec<&'d [u8]>,
     pub(super) claimed: Claimed,
-    /// Where the function's name is written.
+    /// The offset of the function's name.
     pub(super) function: Offset,
-    /// The context, if there is one, with its bytes.
+    /// The context and its bytes, if there is one.
     pub(super) context: Option<(ContextId, &'d [u8])>,
 }
 
@@ -98,17 +98,17 @@ impl<'a> Seat<'a> {
         self.is_taken.get()
     }
 
-    /// The job that the seat is at or waits for.
+    /// The job that the seat works on or waits for.
     pub(super) fn job(&self) -> u64 {
         self.slot.job.load(Ordering::SeqCst)
     }
 
-    /// Whether it is at none.
+    /// Whether the seat works on no job.
     pub(super) fn is_idle(&self) -> bool {
         self.stay.is_none()
     }
 
-    /// Comes to its next job, or leaves the one that it is at; false if neither was to be done.
+    /// Enters the next job, or leaves the current one; false if there was neither to do.
     pub(super) fn advance(&mut self, paces: &Paces) -> bool {
         let board = self.base.board();
         if let Some(stay) = self.stay.take_if(|stay| stay.is_over()) {
@@ -140,7 +140,7 @@ impl<'a> Seat<'a> {
         true
     }
 
-    /// Claims tasks to send, if it is time for more.
+    /// Claims tasks to send, if more are due.
     pub(super) fn claim(&mut self, block: u64) -> Option<Parcel<'_>> {
         let index = self.index;
         let stay = self.stay.as_mut()?;
@@ -183,7 +183,7 @@ impl<'a> Seat<'a> {
         })
     }
 
-    /// Commits what has come of a block.
+    /// Commits the results of a block.
     pub(super) fn commit(
         &mut self,
         claimed: &Claimed,
@@ -206,7 +206,7 @@ impl<'a> Seat<'a> {
         }
         stay.n_done += n_tasks;
         stay.pace(n_tasks, results.task_ns, paces);
-        // A relay that is lost from here on was running none of these.
+        // If the relay is lost after this, it was running none of these tasks.
         self.slot.run.store(0, Ordering::Release);
     }
 }
@@ -231,7 +231,7 @@ impl<'a> Stay<'a> {
         ranges
     }
 
-    /// Those of some tasks whose argument was encoded; the others have failed.
+    /// Returns the tasks whose argument was encoded, and fails the others.
     fn fail_unencoded(&mut self, ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
         if self.stride() > 0 {
             return ranges;
@@ -257,7 +257,7 @@ impl<'a> Stay<'a> {
         items.map_or(task, |items| items[task as usize]) as usize
     }
 
-    /// The size of an argument that is a plain number; 0 if they are none.
+    /// The size of an argument that is a plain number; 0 for other arguments.
     fn stride(&self) -> u64 {
         self.job.stride.load(Ordering::Relaxed)
     }
@@ -284,7 +284,7 @@ impl<'a> Stay<'a> {
         (args, arguments)
     }
 
-    /// Commits what has come of consecutive tasks, which are a part of a run.
+    /// Commits the results of consecutive tasks, which are part of a run.
     fn put(
         &mut self,
         (first, end): (u64, u64),
@@ -315,7 +315,7 @@ impl<'a> Stay<'a> {
         }
     }
 
-    /// Notes what a worker of the node has noted of a block, by this machine's clock.
+    /// Adds what a worker of the node recorded of a block to the trace, by this machine's clock.
     fn note(&self, claimed: &Claimed, visit: &NotedVisit, first_slot: usize, clock: &Clock) {
         let began = claimed.sent_ns;
         let here = |ns: u64| clock.here(ns, began);
@@ -325,7 +325,7 @@ impl<'a> Stay<'a> {
                 (u128::from(ns) * u128::from(n) / u128::from(span.n_tasks.max(1))) as u64
             };
             let lasted_ns = span.ended_ns.saturating_sub(span.began_ns);
-            // What the worker claimed at once may have been claimed here in several parts.
+            // One chunk on the node may be several claims here.
             let mut n_before = 0;
             for (first, end) in claimed.tasks(span.first, span.n_tasks) {
                 let n_tasks = end - first;
@@ -350,8 +350,8 @@ impl<'a> Stay<'a> {
         recorder::note_elsewhere(self.heap, self.job, &worker, &spans);
     }
 
-    /// How many tasks the next block is to have at least: as many as are worth a message, but no
-    /// more than an even share of what is left.
+    /// The minimum number of tasks in the next block: enough to be worth a message, but at most an
+    /// even share of the remaining tasks.
     fn n_wanted(&self) -> u64 {
         let Some(n_worth) = (WORTH.as_nanos() as u64).checked_div(self.task_ns) else {
             return 1;
@@ -365,14 +365,14 @@ impl<'a> Stay<'a> {
         self.task_ns < QUICK.as_nanos() as u64
     }
 
-    /// Notes how long the tasks of a block took.
+    /// Records how long the tasks of a block took.
     fn pace(&mut self, n_tasks: u64, task_ns: u64, paces: &mut Paces) {
         if task_ns == 0 {
             return;
         }
         self.job.tell_task_time(task_ns);
         self.task_ns = task_ns;
-        // The next may take longer.
+        // The next block may take longer.
         self.n_most = 4 * n_tasks;
         paces.note(self.job, task_ns);
     }
@@ -385,8 +385,8 @@ impl Paces {
         self.0.get(&function).copied().unwrap_or(0)
     }
 
-    /// A function that was slow once is not taken for a quick one at once: other arguments may have
-    /// made it so.
+    /// A function that was slow once does not count as quick at once: other arguments may have been
+    /// the reason.
     fn note(&mut self, job: &Job, task_ns: u64) {
         let known = self
             .0
@@ -396,7 +396,7 @@ impl Paces {
     }
 }
 
-/// The values of a block's results that were not taken yet, one behind the other.
+/// The values of a block's results that were not taken yet, concatenated.
 struct Values<'v>(&'v [u8]);
 
 impl<'v> Values<'v> {
@@ -412,7 +412,7 @@ impl Claimed {
         self.ranges.iter().map(|(first, end)| end - first).sum()
     }
 
-    /// The job's tasks that are `n` of the block's, from `first` on, as ranges.
+    /// The job's tasks for `n` of the block's tasks starting at `first`, as ranges.
     fn tasks(&self, first: u64, n: u64) -> impl Iterator<Item = (u64, u64)> {
         let (mut n_skipped, mut n_left) = (first, n);
         self.ranges.iter().filter_map(move |&(first, end)| {
