@@ -57,7 +57,7 @@ fn show_value(type_name: &str, value: &dyn Debug) {
     if type_name == "()" {
         return;
     }
-    // Set by the kernel's `:fmt` and `:types`.
+    // The kernel's `:fmt` and `:types` set these.
     let is_set = |name| std::env::var_os(name).is_some();
     let mut text = match is_set("FORKLORE_PRETTY") {
         true => format!("{value:#?}"),
@@ -73,7 +73,7 @@ fn show_value(type_name: &str, value: &dyn Debug) {
     }
 }
 
-/// `Vec<Option<i32>>` of `alloc::vec::Vec<core::option::Option<i32>>`.
+/// Shortens `alloc::vec::Vec<core::option::Option<i32>>` to `Vec<Option<i32>>`.
 #[doc(hidden)]
 pub fn without_paths(type_name: &str) -> String {
     let mut short = String::new();
@@ -101,7 +101,7 @@ fn types_are_shown_without_their_paths() {
     message = "`main` returns `{Self}`, and a cell runs a `main` that returns `()`, a `Result` or an `ExitCode`"
 )]
 pub trait Termination {
-    /// The error that the program ends with, as the program would print it.
+    /// The error with which the program ends, as the program would print it.
     fn error(self) -> Option<String>;
 }
 
@@ -126,11 +126,11 @@ impl<T: Termination, E: Debug> Termination for Result<T, E> {
     }
 }
 
-/// Ends a cell that holds a program, with what its `main` returned.
+/// Ends a cell that holds a program, with the value that its `main` returned.
 ///
 /// # Errors
 ///
-/// If the program failed: what it would have printed.
+/// If the program failed: the text that it would have printed.
 pub fn ended(outcome: impl Termination) -> Result<(), String> {
     outcome.error().map_or(Ok(()), Err)
 }

@@ -1,7 +1,8 @@
-//! What a front end's list of variables shows of each: not for others, it changes with the kernel.
+//! What a front end's list of variables shows of each variable. Internal: it changes with the
+//! kernel.
 //!
-//! The kernel runs [`look!`](crate::__forklore_look) in a copy of the cells' process, which it ends
-//! when that takes too long. So what has been seen is written variable by variable.
+//! The kernel runs [`look!`](crate::__forklore_look) in a copy of the cells' process, and ends that
+//! copy if it takes too long. So each variable is written as soon as it has been looked at.
 
 use std::fmt::{self, Debug, Write as _};
 use std::fs::File;
@@ -13,18 +14,18 @@ use crate::caught;
 #[doc(hidden)]
 pub use crate::__forklore_look as look;
 
-/// How much of a value's text is kept: in one line, and with one part a line.
+/// How much of a value's text is kept: on one line, and with one part per line.
 const LINE_BYTES: usize = 512;
 const PARTS_BYTES: usize = 16 << 10;
 
-/// A variable, on which [`Shown`], [`Counted`] and [`Hidden`] are tried in this order of types:
-/// `&&&Of`, `&&Of`, `&Of`.
+/// A variable. The traits [`Shown`], [`Counted`] and [`Hidden`] are tried on it in this order of
+/// types: `&&&Of`, `&&Of`, `&Of`.
 #[derive(Debug)]
 pub struct Of<'a, T>(pub &'a T);
 
-/// What implements `Debug`.
+/// Types that implement `Debug`.
 pub trait Shown<'a> {
-    /// What shows the value.
+    /// The value, as something that can be shown.
     fn shown(&self) -> Option<&'a dyn Debug>;
 }
 
@@ -34,9 +35,9 @@ impl<'a, T: Debug> Shown<'a> for &&Of<'a, T> {
     }
 }
 
-/// What has items that can be counted without looking at each.
+/// Types whose items can be counted without looking at each.
 pub trait Counted {
-    /// How many there are.
+    /// The number of items.
     fn counted(&self) -> Option<usize>;
 }
 
@@ -50,14 +51,14 @@ where
     }
 }
 
-/// Everything else.
+/// All other types.
 pub trait Hidden<'a> {
-    /// Nothing shows the value.
+    /// `None`: the value cannot be shown.
     fn shown(&self) -> Option<&'a dyn Debug> {
         None
     }
 
-    /// There is nothing to count.
+    /// `None`: the value has no items to count.
     fn counted(&self) -> Option<usize> {
         None
     }
@@ -69,16 +70,16 @@ impl<'a, T> Hidden<'a> for &Of<'a, T> {}
 pub struct Variable<'a> {
     /// Its name.
     pub name: &'static str,
-    /// How many bytes the value itself takes.
+    /// The size of the value itself, in bytes.
     pub n_bytes: usize,
-    /// How many items it has. Code of a type of the user's, which may fail.
+    /// The number of items. This may run the code of a user's type, which may fail.
     pub n_items: &'a dyn Fn() -> Option<usize>,
-    /// What shows it.
+    /// The value, if it can be shown.
     pub value: Option<&'a dyn Debug>,
 }
 
-/// Writes what these variables look like to a file, one line of JSON for each. Where the file
-/// cannot be written, nothing is seen.
+/// Writes a description of these variables to a file, one line of JSON for each. Writes nothing if
+/// the file cannot be written.
 #[inline(never)]
 pub fn write(path: &str, variables: &[Variable<'_>]) {
     let Ok(mut file) = File::create(path) else {
@@ -113,14 +114,15 @@ fn line_of(variable: &Variable<'_>) -> String {
     json
 }
 
-/// The beginning of a text. To write more of it fails, which ends what would write for minutes.
+/// The beginning of a text. Writing beyond it fails, which stops a value whose text would take
+/// minutes.
 struct Start {
     text: String,
     left_bytes: usize,
 }
 
 impl Start {
-    /// As much of the text as fits, with an ellipsis where that is not all of it.
+    /// As much of the text as fits, with an ellipsis if it was cut.
     fn of(text: fmt::Arguments<'_>, n_bytes: usize) -> String {
         let mut start = Start {
             text: String::new(),
@@ -155,7 +157,7 @@ impl fmt::Write for Start {
     }
 }
 
-/// Writes what these variables look like to a file.
+/// Writes a description of these variables to a file.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __forklore_look {

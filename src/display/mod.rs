@@ -89,7 +89,7 @@ impl Bundle {
         self.with("text/plain", text)
     }
 
-    /// What a terminal shows.
+    /// The bundle as a terminal shows it.
     fn as_text(&self) -> String {
         let plain = self.contents.iter().find(|(mime, _)| mime == "text/plain");
         match (plain, self.contents.first()) {
@@ -134,7 +134,7 @@ pub fn show(bundle: &Bundle) {
 }
 
 /// Clears the cell's output so far: at once, or, if `wait`, together with the next output, which
-/// avoids flicker. Outside of the forklore kernel it does nothing.
+/// avoids flicker. Outside the forklore kernel it does nothing.
 ///
 /// # Panics
 ///
@@ -153,7 +153,7 @@ pub fn clear(wait: bool) {
 #[derive(Debug)]
 pub struct Live {
     id: String,
-    /// Where output cannot change in place: the last state, if not yet shown.
+    /// The last state, if output cannot change in place and the state is not yet shown.
     unshown: Option<Bundle>,
 }
 
@@ -172,7 +172,7 @@ impl Live {
         Live { id, unshown: None }
     }
 
-    /// Shows `bundle` in its place.
+    /// Replaces the shown bundle by `bundle`.
     ///
     /// # Panics
     ///
@@ -193,8 +193,8 @@ impl Drop for Live {
     }
 }
 
-/// Announces a read from standard input to the front end, which asks the user. False without a
-/// front end.
+/// Announces a read from standard input to the front end, which asks the user. Returns false if
+/// there is no front end.
 #[cfg(feature = "notebook")]
 #[inline(never)]
 pub(crate) fn send_prompt(prompt: &str, is_password: bool) -> bool {
@@ -205,7 +205,7 @@ pub(crate) fn send_prompt(prompt: &str, is_password: bool) -> bool {
             json.push_str(&format!(r#","password":{is_password}}}"#));
             send(&json);
         }
-        // The convention of its crate `evcxr_input`.
+        // The convention of evcxr's crate `evcxr_input`.
         Listener::Evcxr if is_password => println!("EVCXR_INPUT_REQUEST_PASSWORD:{prompt}"),
         Listener::Evcxr => println!("EVCXR_INPUT_REQUEST:{prompt}"),
         Listener::Other => return false,
@@ -213,7 +213,7 @@ pub(crate) fn send_prompt(prompt: &str, is_password: bool) -> bool {
     true
 }
 
-/// What reads this process's standard output.
+/// The program that reads this process's standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Listener {
     Forklore,

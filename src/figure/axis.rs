@@ -1,13 +1,13 @@
-//! From values to places, and which values an axis names.
+//! Maps values to positions, and chooses the values that an axis names.
 
 use super::number::Unit;
 
-/// How a value becomes a place.
+/// How a value is mapped to a position.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Scale {
     #[default]
     Linear,
-    /// Equal ratios are equally long. Only positive values have a place.
+    /// Equal ratios have equal lengths. Only positive values have a position.
     Log,
 }
 
@@ -25,8 +25,7 @@ pub(super) struct Axis {
 const N_TICKS: f64 = 6.0;
 
 impl Axis {
-    /// Covers the values with a little room: a logarithmic axis at least a factor of two and a
-    /// half.
+    /// Covers the values with a little margin: on a logarithmic axis, at least a factor of 2.5.
     pub(super) fn over(
         scale: Scale,
         values: impl Iterator<Item = f64>,
@@ -61,8 +60,8 @@ impl Axis {
         }
     }
 
-    /// As [`over`](Axis::over), but a linear axis begins at zero if no value is below it: lengths
-    /// are compared then.
+    /// As [`over`](Axis::over), but a linear axis begins at zero if no value is below it, because
+    /// readers compare lengths on it.
     pub(super) fn from_zero(
         scale: Scale,
         values: impl Iterator<Item = f64>,
@@ -75,7 +74,7 @@ impl Axis {
                 axis.low = 0.0;
             }
             Scale::Linear => {}
-            // A bar on a logarithmic axis is at least a little long.
+            // A bar on a logarithmic axis must have some length.
             Scale::Log => axis.low /= 2.0,
         }
         if axis.high <= axis.low {
@@ -84,7 +83,7 @@ impl Axis {
         axis
     }
 
-    /// As [`from_zero`](Axis::from_zero) where linear, as [`over`](Axis::over) where logarithmic.
+    /// As [`from_zero`](Axis::from_zero) if linear, as [`over`](Axis::over) if logarithmic.
     pub(super) fn over_or_zero(
         scale: Scale,
         values: impl Iterator<Item = f64>,
@@ -108,7 +107,7 @@ impl Axis {
         }
     }
 
-    /// Where a value is. What has no place is at the axis' low end.
+    /// The position of a value. A value without a position is put at the axis' low end.
     pub(super) fn at(&self, value: f64) -> f64 {
         let share = match self.scale {
             Scale::Linear => (value - self.low) / (self.high - self.low),
@@ -118,9 +117,10 @@ impl Axis {
         self.from + share * (self.to - self.from)
     }
 
-    /// The values to name: powers of ten, with 2 and 5 between them where the axis is short; or
-    /// multiples of 1, 2 or 5 of a power of ten. What is counted in twos, bytes and small numbers
-    /// on a logarithmic axis such as workers, is named in twos. `whole` leaves out fractions.
+    /// The values to name: powers of ten, with 2 and 5 between them if the axis is short; or
+    /// multiples of 1, 2 or 5 of a power of ten. Quantities that are counted in twos (bytes, and
+    /// small numbers on a logarithmic axis, such as workers) are named in powers of two. `whole`
+    /// leaves out fractions.
     pub(super) fn ticks(&self, unit: Unit, whole: bool) -> Vec<f64> {
         let is_short = self.high / self.low < 200.0;
         let ticks = match (self.scale, unit) {
@@ -141,8 +141,8 @@ impl Axis {
             .collect()
     }
 
-    /// Where the axis is so short that one or two powers of ten or halves of them would be all,
-    /// every step, or what a linear axis would name.
+    /// If the axis is so short that it would have only one or two powers of ten, or halves of them:
+    /// every step, or the values that a linear axis would name.
     fn log_ticks(&self) -> Vec<f64> {
         const STEPS: [&[f64]; 3] = [
             &[1.0],
@@ -187,7 +187,8 @@ impl Axis {
         (first..=last).map(|n| n as f64 * step).collect()
     }
 
-    /// Powers of two, some of them where there are many, and 1.5 times them where there are few.
+    /// Powers of two: only some of them if there are many, and also 1.5 times each if there are
+    /// few.
     fn log_twos(&self) -> Vec<f64> {
         let first = self.low.log2().floor() as i32;
         let last = self.high.log2().ceil() as i32;

@@ -8,7 +8,7 @@ use super::table::Table;
 
 const ROW_HEIGHT: f64 = 34.0;
 const BAR_HEIGHT: f64 = 22.0;
-/// How many letters long a bar is at most in the sketch.
+/// Maximum length of a bar in the sketch, in letters.
 const SKETCH_WIDTH: f64 = 40.0;
 
 /// A bar chart: horizontal bars, each with its number.
@@ -53,14 +53,14 @@ impl Bar {
         }
     }
 
-    /// What the values are.
+    /// Sets the name and unit of the values.
     #[must_use]
     pub fn axis(mut self, name: &str, unit: Unit) -> Bar {
         (self.axis, self.unit) = (name.to_owned(), unit);
         self
     }
 
-    /// The axis is logarithmic: compare where the bars end, not how long they are.
+    /// Makes the axis logarithmic: readers compare where the bars end, not how long they are.
     #[must_use]
     pub fn log(mut self) -> Bar {
         self.scale = Scale::Log;
@@ -73,7 +73,7 @@ impl Bar {
         self.push(name, value, None)
     }
 
-    /// Adds a bar and the range in which the runs lay.
+    /// Adds a bar and the range of the runs.
     #[must_use]
     pub fn bar_between(self, name: &str, least: f64, value: f64, most: f64) -> Bar {
         self.push(name, value, Some((least, most)))
@@ -88,14 +88,14 @@ impl Bar {
         self
     }
 
-    /// Draws.
+    /// Draws the chart.
     pub fn figure(&self) -> Figure {
         let left = name_column(self.rows.iter().map(|row| row.name.as_str()));
         let numbers = self
             .rows
             .iter()
             .map(|row| text_width(&self.unit.format(row.value)));
-        // The numbers stand right of the bars.
+        // The numbers stand to the right of the bars.
         let right = WIDTH - RIGHT - numbers.fold(0.0, f64::max);
         let bottom = 8.0 + ROW_HEIGHT * self.rows.len() as f64;
         let ends = self.rows.iter().flat_map(|row| {
@@ -146,7 +146,7 @@ impl Bar {
         format!("A bar chart{of}{scale}: {}.", values.join(", "))
     }
 
-    /// Bars of letters, where lengths mean something.
+    /// Bars of letters, if lengths mean something.
     fn sketch(&self) -> String {
         let most = self.rows.iter().map(|row| row.value).fold(0.0, f64::max);
         if self.scale == Scale::Log || most <= 0.0 {

@@ -1,9 +1,9 @@
-//! What is inside of an `svg` element, piece by piece.
+//! The content of an `svg` element, piece by piece.
 //!
 //! Everything that is not data is drawn in `currentColor`, which a page sets. Each row of data has
 //! a colour of the Okabe–Ito palette (M. Okabe, K. Ito, "Color Universal Design", 2008) and, for
-//! those who do not see it, a marker's shape or a pattern; areas have an outline in the text's
-//! colour, so that pale ones end somewhere on a pale page.
+//! readers who do not see it, a marker's shape or a pattern. Areas have an outline in the text's
+//! colour, so that a pale area has a visible edge on a pale page.
 
 use std::fmt::Write;
 
@@ -17,42 +17,43 @@ const VERMILION: &str = "#D55E00";
 const PURPLE: &str = "#CC79A7";
 const SKY: &str = "#56B4E9";
 const YELLOW: &str = "#F0E442";
-/// For rows of data, in the order in which they differ most.
+/// Colours for rows of data, most distinct first.
 const PALETTE: [&str; 7] = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, YELLOW];
 
-/// How wide a figure is, in its own units.
+/// The width of a figure, in its own units.
 pub(super) const WIDTH: f64 = 640.0;
-/// How high its letters are, in the same units.
+/// The height of its letters, in the same units.
 pub(super) const LETTER_HEIGHT: f64 = 13.0;
-/// How much room is left at the right.
+/// The margin at the right.
 pub(super) const RIGHT: f64 = 24.0;
-/// About how wide a letter is.
+/// The approximate width of a letter.
 const LETTER: f64 = 7.2;
-/// A name of more letters is cut in the drawing, not in the table.
+/// A longer name is shortened in the drawing, but not in the table.
 const LONGEST_NAME: usize = 28;
 const LEGEND_ROW: f64 = 24.0;
 
-/// Stands for the figure's own id until it is known. XML has no such character, so no text has it.
+/// Stands for the figure's own id until it is known. XML forbids this character, so it occurs in no
+/// text.
 const ID: char = '\u{1}';
 
-/// A drawing that grows.
+/// A drawing in progress.
 #[derive(Debug, Default)]
 pub(super) struct Canvas {
     body: String,
-    /// Which patterns are used, by index.
+    /// The indices of the patterns in use.
     patterns: Vec<usize>,
     pub(super) height: f64,
 }
 
-/// A path of an image, as SVG writes it.
+/// A path of an image, in SVG's syntax.
 pub(super) struct Stroke {
     pub(super) colour: &'static str,
-    /// In points of the image.
+    /// In the image's points.
     pub(super) width: usize,
     pub(super) path: String,
 }
 
-/// How a place's text lies to it.
+/// How text is aligned to its position.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Anchor {
     Start,
@@ -61,7 +62,8 @@ pub(super) enum Anchor {
 }
 
 impl Canvas {
-    /// The drawing, and its height. What tells this figure from others on a page makes its id.
+    /// The drawing, and its height. `tell_apart` distinguishes this figure from others on a page;
+    /// its id is made from that.
     pub(super) fn finish(self, tell_apart: &[&str]) -> (String, f64) {
         let mut parts = tell_apart.to_vec();
         parts.push(&self.body);
@@ -88,12 +90,12 @@ impl Canvas {
         );
     }
 
-    /// A line that leads the eye.
+    /// A thin line that guides the eye.
     pub(super) fn grid_line(&mut self, from: (f64, f64), to: (f64, f64)) {
         self.line(from, to, "stroke=\"currentColor\" stroke-opacity=\".2\"");
     }
 
-    /// A line that says something.
+    /// A bold line that carries information.
     pub(super) fn bold_line(&mut self, from: (f64, f64), to: (f64, f64)) {
         self.line(from, to, "stroke=\"currentColor\" stroke-width=\"2.5\"");
     }
@@ -112,7 +114,7 @@ impl Canvas {
         );
     }
 
-    /// A line through points in a row's colour, solid, or with these dashes.
+    /// A line through points in a row's colour, solid or with these dashes.
     pub(super) fn path(&mut self, row: usize, dashes: Option<&str>, points: &[(f64, f64)]) {
         let points: Vec<String> = points
             .iter()
@@ -159,12 +161,12 @@ impl Canvas {
         }
     }
 
-    /// An area of a plain colour, with an outline.
+    /// An area in one colour, with an outline.
     pub(super) fn swatch(&mut self, colour: &str, from: (f64, f64), size: (f64, f64)) {
         self.rect(colour, from, size);
     }
 
-    /// An outline with nothing in it.
+    /// An empty outline.
     pub(super) fn frame(&mut self, from: (f64, f64), size: (f64, f64)) {
         self.rect("none", from, size);
     }
@@ -178,7 +180,7 @@ impl Canvas {
         );
     }
 
-    /// Strokes in plain colours, on a grid of whose points `scale` is the width and the height.
+    /// Strokes in plain colours, on a grid; `scale` is the width and the height of a point.
     pub(super) fn image(&mut self, (x, y): (f64, f64), scale: (f64, f64), strokes: &[Stroke]) {
         let _ = write!(
             self.body,
@@ -219,13 +221,13 @@ impl Canvas {
         );
     }
 
-    /// Text on an area of a row's colour, if there is room for it.
+    /// Text on an area of a row's colour, if it fits.
     pub(super) fn text_on_area(&mut self, row: usize, centre: (f64, f64), width: f64, text: &str) {
         if text.is_empty() || text_width(text) + 4.0 > width {
             return;
         }
-        // Black on every colour but blue has a contrast of more than 4.5; under the letters the
-        // pattern is painted over.
+        // Black has a contrast of more than 4.5 on every colour but blue. The pattern is covered
+        // under the letters.
         let fill = if row.is_multiple_of(PALETTE.len()) {
             "#fff"
         } else {
@@ -242,7 +244,7 @@ impl Canvas {
         );
     }
 
-    /// A mark whose shape says which row it belongs to, as its colour does.
+    /// A mark whose shape and colour say which row it belongs to.
     pub(super) fn mark(&mut self, row: usize, (x, y): (f64, f64), opacity: f64) {
         let colour = colour(row);
         let style = format!("fill=\"{colour}\" fill-opacity=\"{opacity}\" stroke=\"{colour}\"");
@@ -264,7 +266,7 @@ impl Canvas {
         });
     }
 
-    /// A bar between two values, and short strokes at its ends.
+    /// A bar between two values, with short strokes at its ends.
     pub(super) fn whisker(&mut self, from: (f64, f64), to: (f64, f64)) {
         let style = "stroke=\"currentColor\" stroke-width=\"1.5\"";
         self.line(from, to, style);
@@ -275,7 +277,7 @@ impl Canvas {
         }
     }
 
-    /// Vertical grid lines with their values under the plot.
+    /// Vertical grid lines, with their values below the plot.
     pub(super) fn x_axis(&mut self, axis: &Axis, unit: Unit, (top, bottom): (f64, f64)) {
         let mut free_from = f64::NEG_INFINITY;
         for tick in axis.ticks(unit, unit == Unit::Count) {
@@ -291,7 +293,7 @@ impl Canvas {
         }
     }
 
-    /// Horizontal grid lines with their values left of the plot.
+    /// Horizontal grid lines, with their values to the left of the plot.
     pub(super) fn y_axis(&mut self, axis: &Axis, unit: Unit, (left, right): (f64, f64)) {
         for tick in axis.ticks(unit, false) {
             let y = axis.at(tick);
@@ -300,7 +302,7 @@ impl Canvas {
         }
     }
 
-    /// Names beside their keys, in as many lines as they need; gives the place under them.
+    /// Names beside their keys, on as many lines as they need; returns the position below them.
     pub(super) fn legend(
         &mut self,
         top: f64,
@@ -321,7 +323,7 @@ impl Canvas {
     }
 }
 
-/// How much room names need left of a plot.
+/// The width that names need to the left of a plot.
 pub(super) fn name_column<'a>(names: impl Iterator<Item = &'a str>) -> f64 {
     let widest = names
         .map(|name| text_width(&short(name)))
@@ -329,7 +331,7 @@ pub(super) fn name_column<'a>(names: impl Iterator<Item = &'a str>) -> f64 {
     24.0 + widest
 }
 
-/// A name that is not too long to draw.
+/// A name, shortened if it is too long to draw.
 pub(super) fn short(name: &str) -> String {
     match name.chars().count() > LONGEST_NAME {
         true => {
@@ -340,7 +342,7 @@ pub(super) fn short(name: &str) -> String {
     }
 }
 
-/// About how wide a text is. The reader's font is not known.
+/// The approximate width of a text: the reader's font is not known.
 pub(super) fn text_width(text: &str) -> f64 {
     LETTER * text.chars().count() as f64
 }
@@ -349,7 +351,7 @@ pub(super) fn colour(row: usize) -> &'static str {
     PALETTE[row % PALETTE.len()]
 }
 
-/// A tile in a row's colour with lines or dots that tell it from the others.
+/// A tile in a row's colour, with lines or dots that distinguish it from the others.
 fn pattern(index: usize) -> String {
     let light = "stroke=\"#fff\" stroke-opacity=\".8\" stroke-width=\"2\"";
     let dark = "stroke=\"#000\" stroke-opacity=\".45\" stroke-width=\"2\"";

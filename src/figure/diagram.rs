@@ -1,18 +1,18 @@
-//! Boxes and arrows, for what is explained rather than measured.
+//! Boxes and arrows, for ideas that are explained rather than measured.
 //!
-//! A diagram's words say all that it shows, so that it can be understood without being seen. It has
-//! no numbers.
+//! A diagram's description says everything that the drawing shows, so that a reader who cannot see
+//! it can understand it. It has no numbers.
 
 use super::Figure;
 use super::canvas::{Anchor, Canvas};
 use super::table::Table;
 
-/// How a box looks. Boxes that stand for the same kind of thing look alike.
+/// How a box looks. Boxes that stand for the same kind of thing should look alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BoxLook {
-    /// Only an outline; its text stands at its top.
+    /// Only an outline, with the text at its top.
     Frame,
-    /// Filled with the palette's colour and pattern of this number.
+    /// Filled with the colour and pattern of this index in the palette.
     Filled(usize),
 }
 
@@ -49,7 +49,7 @@ impl Diagram {
         }
     }
 
-    /// Adds a box with its text: its upper left corner, and its width and height.
+    /// Adds a box with its text; `from` is its upper left corner, `size` its width and height.
     pub fn boxed(
         mut self,
         look: BoxLook,
@@ -73,7 +73,7 @@ impl Diagram {
         self
     }
 
-    /// Adds text around a point.
+    /// Adds text centred on a point.
     pub fn text(mut self, at: (f64, f64), text: &str) -> Diagram {
         self.canvas.text(at, Anchor::Middle, text);
         self
@@ -85,13 +85,13 @@ impl Diagram {
         self
     }
 
-    /// Adds a dashed arrow, for what is waited for, or asked for and not given.
+    /// Adds a dashed arrow, for something that is awaited, or was requested and not given.
     pub fn dashed_arrow(mut self, from: (f64, f64), to: (f64, f64)) -> Diagram {
         self.canvas.arrow(from, to, true);
         self
     }
 
-    /// Draws.
+    /// Draws the diagram.
     pub fn figure(self) -> Figure {
         Figure::new(&self.title, self.description, self.canvas, Table::new(&[]))
     }

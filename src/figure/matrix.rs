@@ -1,4 +1,4 @@
-//! Which of a few ways is best for each of a few things.
+//! A matrix: which of a few methods is best for each of a few cases.
 
 use super::Figure;
 use super::canvas::{Anchor, Canvas, RIGHT, WIDTH, name_column, short};
@@ -7,11 +7,11 @@ use super::table::Table;
 
 const ROW_HEIGHT: f64 = 38.0;
 const CELL_HEIGHT: f64 = 30.0;
-/// What is within this factor of the least is as good.
+/// A value within this factor of the least counts as equally good.
 const NEAR: f64 = 1.1;
 
-/// A matrix of values, of which less is better: a row for each thing, a column for each way. The
-/// least of a row, and what comes within a tenth of it, is filled and has a mark.
+/// A matrix of values, where less is better: a row for each case, a column for each method. In each
+/// row, the least value, and all values within a tenth of it, are filled and have a mark.
 ///
 /// # Example
 /// ```
@@ -43,14 +43,14 @@ impl Matrix {
         }
     }
 
-    /// Adds a row: a value for each column. One that is not a number stays empty.
+    /// Adds a row: a value for each column. NaN leaves its cell empty.
     #[must_use]
     pub fn row(mut self, name: &str, values: &[f64]) -> Matrix {
         self.rows.push((name.to_owned(), values.to_vec()));
         self
     }
 
-    /// Draws.
+    /// Draws the matrix.
     pub fn figure(&self) -> Figure {
         let left = name_column(self.rows.iter().map(|row| row.0.as_str()));
         let width = (WIDTH - RIGHT - left) / self.columns.len().max(1) as f64;
@@ -124,7 +124,7 @@ impl Matrix {
     }
 }
 
-/// Whether nothing in the row is less by a tenth or more.
+/// Whether no value of the row is smaller by a tenth or more.
 fn is_near(values: &[f64], value: f64) -> bool {
     let least = values
         .iter()

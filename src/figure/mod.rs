@@ -1,9 +1,10 @@
-//! Plots for all readers: readable on light and dark pages, without colours, and without eyes.
+//! Plots for all readers: readable on light and dark pages, without colour vision, and with a
+//! screen reader.
 //!
-//! Each chart is built, and gives a [`Figure`]: a drawing as SVG, its text alternative, and its
-//! numbers as a table. Lines and letters take the page's own text colour; data have the
-//! Okabe–Ito palette and, beside the colour, a marker's shape or a pattern. In a notebook, a figure
-//! as the last expression of a cell shows itself; anywhere else it prints as text.
+//! Each chart is built and returns a [`Figure`]: a drawing as SVG, its text alternative, and its
+//! numbers as a table. Lines and letters take the page's own text colour; data have the colours of
+//! the Okabe–Ito palette and, in addition, a marker's shape or a pattern. In a notebook, a figure
+//! that is the last expression of a cell is drawn; anywhere else it prints as text.
 //!
 //! ```
 //! use forklore::figure::{Line, Unit};
@@ -67,20 +68,20 @@ pub(crate) use number::escape;
 
 use canvas::{Canvas, LETTER_HEIGHT, WIDTH};
 
-/// What a reader on a phone can still read.
+/// The smallest letters that a reader can read on a phone.
 const SMALLEST_LETTER_PX: f64 = 11.0;
 
-/// A drawing, the same in words, and its numbers. See the [module](self).
+/// A drawing, a description of it, and its numbers. See the [module](self).
 ///
 /// Prints as its [`text`](Figure::text). As the last expression of a notebook's cell it is drawn.
 #[derive(Clone, PartialEq)]
 pub struct Figure {
     title: String,
     description: String,
-    /// What is inside of the `svg` element.
+    /// The content of the `svg` element.
     body: String,
     height: f64,
-    /// A drawing in letters, for where there is no other; empty if the chart has none.
+    /// A drawing in letters, for terminals; empty if the chart has none.
     sketch: String,
     table: Table,
 }
@@ -103,12 +104,12 @@ impl Figure {
         self
     }
 
-    /// What the figure is about.
+    /// The figure's title.
     pub fn title(&self) -> &str {
         &self.title
     }
 
-    /// What is to be seen, in sentences.
+    /// What the figure shows, in sentences.
     pub fn description(&self) -> &str {
         &self.description
     }
@@ -118,7 +119,7 @@ impl Figure {
         &self.table
     }
 
-    /// The drawing as a document of its own, with title and description; it follows the reader's
+    /// The drawing as a separate document, with title and description; it follows the reader's
     /// choice of a light or a dark page.
     ///
     /// # Example
@@ -139,10 +140,11 @@ impl Figure {
         self.element(&style)
     }
 
-    /// The figure for a page: the drawing in the page's own colours under its title, and the
+    /// The figure for a page: the drawing under its title, in the page's own colours, with the
     /// numbers folded under it.
     pub fn html(&self) -> String {
-        // On a narrow screen it scrolls in its box: made narrower, its letters could not be read.
+        // On a narrow screen it scrolls in its box: if it were shrunk, its letters would be too
+        // small to read.
         let narrowest = (WIDTH * SMALLEST_LETTER_PX / LETTER_HEIGHT).ceil();
         let style =
             format!("style=\"width:100%;min-width:{narrowest}px;height:auto;color:inherit\">");
@@ -175,12 +177,12 @@ impl Figure {
         parts.join("\n\n")
     }
 
-    /// The figure as what [`display`] shows: as HTML, and as text where there is none.
+    /// The figure for [`display`]: as HTML, and as text for front ends that show no HTML.
     pub fn bundle(&self) -> Bundle {
         Bundle::html(self.html()).with_text(self.text())
     }
 
-    /// Shows the figure below what has been shown.
+    /// Shows the figure below the earlier output.
     ///
     /// # Panics
     /// As `println!` does, if standard output cannot be written.

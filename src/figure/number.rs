@@ -1,8 +1,8 @@
-//! Numbers that a person can read, and text that can stand in a page.
+//! Numbers for human readers, and text that is safe in a page.
 
 use crate::units::{number, time};
 
-/// What a chart's numbers count, which decides how they are written.
+/// What a chart's numbers measure, which decides their format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unit {
@@ -13,9 +13,9 @@ pub enum Unit {
     Seconds,
     /// Bytes: `512 B`, `1.50 MiB`.
     Bytes,
-    /// Hundredths, given as a share: 0.25 is `25.0 %`.
+    /// Percentages, given as a fraction: 0.25 is `25.0 %`.
     Share,
-    /// How many times as much: `1.93×`.
+    /// A ratio: `1.93×`.
     Times,
 }
 
@@ -31,7 +31,7 @@ impl Unit {
         }
     }
 
-    /// A value on an axis: without the zeros that a measured one would have.
+    /// A value on an axis: without the trailing zeros that a measured one has.
     pub(super) fn tick(self, value: f64) -> String {
         let shown = self.format(value);
         let end = shown
@@ -48,7 +48,7 @@ impl Unit {
     }
 }
 
-/// Whole numbers whole, in groups of three digits.
+/// Formats a count: whole numbers without a fraction, in groups of three digits.
 fn count(value: f64) -> String {
     if value.fract() != 0.0 && value.abs() < 100.0 {
         return number(value);
@@ -78,7 +78,7 @@ fn bytes(value: f64) -> String {
     }
 }
 
-/// The middle one of some values; the mean of the two middle ones where their number is even.
+/// The median; the mean of the two middle values if their number is even.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -90,7 +90,7 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// Text that is to stand in HTML or SVG. Control characters, which XML forbids, are left out.
+/// Escapes text for HTML or SVG. Control characters, which XML forbids, are left out.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

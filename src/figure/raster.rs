@@ -1,4 +1,4 @@
-//! A picture of numbers: a shade for each point of a grid.
+//! A grid of numbers as an image: a shade for each point.
 
 use std::fmt::Write;
 
@@ -7,15 +7,15 @@ use super::canvas::{Canvas, Stroke, WIDTH};
 use super::number::Unit;
 use super::table::Table;
 
-/// From dark to bright, each step visibly brighter than the one before, so that it can be read
-/// without colours (viridis: S. van der Walt, N. Smith, 2015).
+/// From dark to bright, each shade visibly brighter than the previous, so that readers without
+/// colour vision can distinguish them (viridis: S. van der Walt, N. Smith, 2015).
 const SHADES: [&str; 9] = [
     "#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30",
     "#fde725",
 ];
-/// The sketch's letters, from few to many.
+/// The sketch's letters, from light to dense.
 const LETTERS: [char; 9] = [' ', '.', ':', '-', '+', '*', 'o', '%', '#'];
-/// How many letters wide the sketch is at most. A letter is about twice as high as wide.
+/// Maximum width of the sketch in letters. A letter is about twice as high as wide.
 const SKETCH_WIDTH: usize = 72;
 
 /// A grid of numbers as an image: a point for each, in the shade of its level.
@@ -31,18 +31,18 @@ const SKETCH_WIDTH: usize = 72;
 #[derive(Debug, Clone)]
 pub struct Raster {
     title: String,
-    /// From the top.
+    /// From top to bottom.
     rows: Vec<Vec<f64>>,
     quantity: String,
     unit: Unit,
-    /// Where a level ends and the next one begins, ascending.
+    /// The bounds between the levels, ascending.
     bounds: Vec<f64>,
-    /// How high a point is drawn, when it is 1 wide.
+    /// The height of a point whose width is 1.
     height: f64,
 }
 
 impl Raster {
-    /// An image of these rows, the first of them at the top.
+    /// An image of these rows, the first at the top.
     pub fn new<T: Into<f64> + Copy>(title: &str, rows: &[Vec<T>]) -> Raster {
         let numbers = |row: &Vec<T>| row.iter().map(|&value| value.into()).collect();
         Raster {
@@ -55,8 +55,8 @@ impl Raster {
         }
     }
 
-    /// The shape of a point: how far apart columns and rows are, in one unit. Points are square,
-    /// otherwise.
+    /// Sets the shape of a point: the distances between columns and between rows, in the same unit.
+    /// By default, points are square.
     ///
     /// # Panics
     /// If one of them is not a positive number.
@@ -70,10 +70,11 @@ impl Raster {
         self
     }
 
-    /// What the numbers are, and at which of them the next shade begins: at most eight, ascending.
+    /// Sets what the numbers are, and the bounds at which the next shade begins: at most eight,
+    /// ascending.
     ///
     /// # Panics
-    /// If there are more bounds than shades to tell apart, or if they do not ascend.
+    /// If there are more bounds than distinct shades, or if they do not ascend.
     #[must_use]
     pub fn levels(mut self, quantity: &str, unit: Unit, bounds: &[f64]) -> Raster {
         assert!(
@@ -86,7 +87,7 @@ impl Raster {
         self
     }
 
-    /// Draws.
+    /// Draws the image.
     pub fn figure(&self) -> Figure {
         let mut canvas = Canvas::default();
         let names: Vec<String> = (0..=self.bounds.len()).map(|n| self.name(n)).collect();
@@ -103,7 +104,7 @@ impl Raster {
         figure.with_sketch(self.sketch(n_columns))
     }
 
-    /// The ground, and on it for each level where it is: runs of points in a row.
+    /// The ground, and on it the runs of points in a row, for each level.
     fn strokes(&self, n_columns: usize) -> Vec<Stroke> {
         let mut paths = vec![String::new(); self.bounds.len() + 1];
         for (y, row) in self.rows.iter().enumerate() {
@@ -114,7 +115,7 @@ impl Raster {
                 x += run.len();
             }
         }
-        // The level with most runs is the ground, which is one stroke.
+        // The level with the most runs becomes the ground, which is a single stroke.
         let ground = (0..paths.len()).max_by_key(|level| paths[*level].len());
         let ground = ground.unwrap_or(0);
         let height = self.rows.len();
@@ -137,7 +138,7 @@ impl Raster {
         self.bounds.iter().filter(|bound| value >= **bound).count()
     }
 
-    /// The index of a level's shade: as far apart as there are shades.
+    /// The index of a level's shade: the levels are spread over all shades.
     fn index(&self, level: usize) -> usize {
         level * (SHADES.len() - 1) / self.bounds.len().max(1)
     }
@@ -146,7 +147,7 @@ impl Raster {
         SHADES[self.index(level)]
     }
 
-    /// Which values a level has.
+    /// The values of a level, in words.
     fn name(&self, level: usize) -> String {
         let shown = |bound: f64| self.unit.tick(bound);
         match (
@@ -160,7 +161,7 @@ impl Raster {
         }
     }
 
-    /// How many points each level has.
+    /// The number of points of each level.
     fn counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.bounds.len() + 1];
         for value in self.rows.iter().flatten() {
@@ -221,13 +222,13 @@ mod tests {
     #[test]
     fn every_point_is_painted_in_the_shade_of_its_level() {
         let svg = steps().figure().svg();
-        // The last of the levels with most runs is the ground under the others.
+        // The last of the levels with the most runs is the ground under the others.
         let ground = "stroke-width=\"3\" d=\"M0 1.5h3\"";
         for path in ["M0 0.5h2M0 2.5h1", "\"M0 1.5h3\"", ground] {
             assert!(svg.contains(path), "{path} is not in {svg}");
         }
         for shade in [SHADES[0], SHADES[4], SHADES[8]] {
-            // In the legend and in the image.
+            // Once in the legend and once in the image.
             assert_eq!(svg.matches(shade).count(), 2, "{shade}");
         }
     }

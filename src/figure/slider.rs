@@ -1,4 +1,4 @@
-//! Figures that a reader moves through: one for each setting of one or more sliders.
+//! Figures that change with sliders: one for each combination of settings.
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use super::Figure;
 use super::canvas::{LETTER_HEIGHT, WIDTH, id};
 use super::number::escape;
 
-/// Moves the figures onto the stage, shows the one that the sliders name, and takes the rest away.
-/// Without it, the first is seen and the others are folded under it.
+/// Moves the figures onto the stage, shows the one that the sliders select, and removes the
+/// fallback. Without the script, the page shows the start figure, with the others folded under it.
 const SCRIPT: &str = r#"(function () {
   var selector = '[id="SLIDER_ID"]:not([data-moves])';
   Array.prototype.forEach.call(document.querySelectorAll(selector), function (root) {
@@ -42,15 +42,15 @@ const SCRIPT: &str = r#"(function () {
   });
 })();"#;
 
-/// A figure that changes with a few settings, all of them drawn beforehand.
+/// A figure that changes with a few settings; all combinations are drawn beforehand.
 ///
-/// In a notebook and in an exported page a reader moves it with sliders, by pointer or by the arrow
-/// keys. Where no script runs, the figure for the settings at the start is seen, and the others are
-/// folded under it; where no page is, the others are told in a line each.
+/// In a notebook and in an exported page a reader moves the sliders with the pointer or the arrow
+/// keys. Where no script runs, the figure for the start settings is shown, with the others folded
+/// under it; as plain text, each of the others is described in one line.
 ///
 /// Each combination of settings is a drawing of some kilobytes, so keep them to a few dozen. Give
 /// the charts' axes fixed ends ([`Line::y_between`](super::Line::y_between),
-/// [`Timeline::until`](super::Timeline::until)): what moves then is the data.
+/// [`Timeline::until`](super::Timeline::until)), so that only the data moves.
 ///
 /// # Example
 /// ```
@@ -89,10 +89,10 @@ impl Slider {
         }
     }
 
-    /// Adds a slider: what it sets, the settings in order, and the index of the one to start with.
+    /// Adds a slider: its name, its settings in order, and the index of the start setting.
     ///
     /// # Panics
-    /// If there are no settings, or none at the start.
+    /// If there are no settings, or `start` is not the index of one.
     #[must_use]
     pub fn control(mut self, name: &str, settings: &[&str], start: usize) -> Slider {
         assert!(
@@ -108,8 +108,8 @@ impl Slider {
         self
     }
 
-    /// Draws: asks for the figure of each combination of settings, which are given as an index for
-    /// each slider.
+    /// Draws the figures: calls `draw` for each combination of settings, given as an index for each
+    /// slider.
     pub fn figures(self, mut draw: impl FnMut(&[usize]) -> Figure) -> Sliding {
         let n_figures: usize = self
             .controls
@@ -125,7 +125,7 @@ impl Slider {
         }
     }
 
-    /// The settings of a figure: those of the last slider change first.
+    /// The settings of a figure: the last slider changes first.
     fn settings_of(&self, mut index: usize) -> Vec<usize> {
         let mut at = vec![0; self.controls.len()];
         for (place, control) in at.iter_mut().zip(&self.controls).rev() {
@@ -187,7 +187,7 @@ impl Sliding {
         self.slider.index_of(&at)
     }
 
-    /// The sliders, the figures and the script that brings them together, for a page.
+    /// The sliders, the figures, and the script that connects them, for a page.
     pub fn html(&self) -> String {
         let told: Vec<String> = self
             .figures
@@ -220,8 +220,8 @@ impl Sliding {
         )
     }
 
-    /// A labelled range for each slider, with the setting's name beside it. JupyterLab would take
-    /// the arrow keys for its own, were it not for the attribute of Lumino, on which it is built.
+    /// A labelled range for each slider, with the name of the setting beside it. The Lumino
+    /// attribute keeps JupyterLab, which is built on Lumino, from taking the arrow keys.
     fn controls(&self, id: &str) -> String {
         let control = |(index, control): (usize, &Control)| {
             let names: Vec<String> = control.settings.iter().map(|name| escape(name)).collect();
@@ -247,7 +247,8 @@ impl Sliding {
             .collect()
     }
 
-    /// A figure under what it is for. The script takes the line away: the sliders say it.
+    /// A figure under a line with its settings. The script removes the line, because the sliders
+    /// show the settings.
     fn frame(&self, index: usize) -> String {
         format!(
             "<div data-frame=\"{index}\"><p data-settings style=\"margin:.5em 0 0\">{}</p>{}</div>",
@@ -256,7 +257,7 @@ impl Sliding {
         )
     }
 
-    /// The figure at the start in words, and what the others show in a line each.
+    /// The start figure in words, and one line for each of the others.
     pub fn text(&self) -> String {
         let start = self.start();
         let told = |index: usize| self.slider.told(&self.slider.settings_of(index));
@@ -276,7 +277,7 @@ impl Sliding {
         text
     }
 
-    /// Shows it below what has been shown.
+    /// Shows the sliders and figures below the earlier output.
     ///
     /// # Panics
     /// As `println!` does, if standard output cannot be written.

@@ -1,4 +1,4 @@
-//! What a few totals are made of.
+//! A stacked bar chart: the parts of a few totals.
 
 use super::Figure;
 use super::axis::{Axis, Scale};
@@ -9,11 +9,11 @@ use super::table::Table;
 const ROW_HEIGHT: f64 = 46.0;
 const BAR_HEIGHT: f64 = 34.0;
 const KEY_HEIGHT: f64 = 24.0;
-/// How many letters long the longest bar is in the sketch, and of which letters.
+/// Maximum length of a bar in the sketch, and the letters of the parts.
 const SKETCH_WIDTH: f64 = 60.0;
 const LETTERS: [char; 7] = ['#', '=', '.', '+', 'o', '-', ':'];
 
-/// A stacked bar chart: bars that are as long as their parts together.
+/// A stacked bar chart: each bar is as long as the sum of its parts.
 ///
 /// # Example
 /// ```
@@ -45,15 +45,14 @@ impl Stacked {
         }
     }
 
-    /// What the values are.
+    /// Sets the name and unit of the values.
     #[must_use]
     pub fn axis(mut self, name: &str, unit: Unit) -> Stacked {
         (self.axis, self.unit) = (name.to_owned(), unit);
         self
     }
 
-    /// Adds a bar of parts, from the left to the right. Parts of the same name in other bars look
-    /// alike.
+    /// Adds a bar of parts, from left to right. Parts with the same name in other bars look alike.
     #[must_use]
     pub fn bar(mut self, name: &str, parts: &[(&str, f64)]) -> Stacked {
         let parts = parts
@@ -63,7 +62,7 @@ impl Stacked {
         self
     }
 
-    /// Draws.
+    /// Draws the chart.
     pub fn figure(&self) -> Figure {
         let kinds = self.kinds();
         let mut canvas = Canvas::default();
@@ -100,7 +99,7 @@ impl Stacked {
         figure.with_sketch(self.sketch(&kinds))
     }
 
-    /// The parts' names in the order in which they first come.
+    /// The names of the parts, in the order in which they first occur.
     fn kinds(&self) -> Vec<&str> {
         let mut kinds: Vec<&str> = Vec::new();
         for (name, _) in self.bars.iter().flat_map(|bar| &bar.1) {
@@ -111,7 +110,7 @@ impl Stacked {
         kinds
     }
 
-    /// Names of the parts; with the numbers, a line for each, if there is only one bar.
+    /// The names of the parts; if there is only one bar, with their numbers, one per line.
     fn draw_legend(&self, canvas: &mut Canvas, kinds: &[&str]) -> f64 {
         let key = |canvas: &mut Canvas, index: usize, (x, y): (f64, f64)| {
             canvas.area(index, (x - 9.0, y - 8.0), (18.0, 16.0), "");

@@ -1,4 +1,4 @@
-//! Every run of a few cases.
+//! A strip plot: every run of a few cases.
 
 use super::Figure;
 use super::axis::{Axis, Scale};
@@ -10,8 +10,8 @@ const ROW_HEIGHT: f64 = 40.0;
 
 /// A strip plot: a mark for each value of each row, and a bar at the row's median.
 ///
-/// The axis is logarithmic, unless [`linear`](Strip::linear): what differs by the same factor is
-/// equally far apart.
+/// The axis is logarithmic, unless [`linear`](Strip::linear) is called: equal ratios have equal
+/// distances.
 ///
 /// # Example
 /// ```
@@ -42,14 +42,14 @@ impl Strip {
         }
     }
 
-    /// What the values are.
+    /// Sets the name and unit of the values.
     #[must_use]
     pub fn axis(mut self, name: &str, unit: Unit) -> Strip {
         (self.axis, self.unit) = (name.to_owned(), unit);
         self
     }
 
-    /// Equal differences are equally long.
+    /// Makes the axis linear: equal differences have equal lengths.
     #[must_use]
     pub fn linear(mut self) -> Strip {
         self.scale = Scale::Linear;
@@ -63,7 +63,7 @@ impl Strip {
         self
     }
 
-    /// Draws.
+    /// Draws the plot.
     pub fn figure(&self) -> Figure {
         let left = name_column(self.rows.iter().map(|row| row.0.as_str()));
         let bottom = 12.0 + ROW_HEIGHT * self.rows.len() as f64;

@@ -1,10 +1,10 @@
-//! A figure's numbers, for those who want to read them, or cannot see the drawing.
+//! A figure's numbers, for readers who want the exact values or cannot see the drawing.
 
 use std::fmt;
 
 use super::number::escape;
 
-/// Rows of cells under their heads. Prints in columns.
+/// Rows of cells under column headings. Prints in columns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
     heads: Vec<String>,
@@ -23,7 +23,7 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// What the columns hold.
+    /// The headings of the columns.
     pub fn heads(&self) -> &[String] {
         &self.heads
     }
@@ -33,7 +33,7 @@ impl Table {
         &self.rows
     }
 
-    /// The table as HTML, with a caption for those who meet it without its figure.
+    /// The table as HTML, with a caption for readers who reach it without its figure.
     pub(super) fn html(&self, caption: &str) -> String {
         let heads: String = self
             .heads

@@ -1,4 +1,4 @@
-//! Who did what when.
+//! A timeline: what each worker did and when.
 
 use std::time::Duration;
 
@@ -11,28 +11,29 @@ use crate::units::time;
 
 const ROW_HEIGHT: f64 = 32.0;
 const BAR_HEIGHT: f64 = 22.0;
-/// Spans of one kind that are nearer than this are drawn as one: no reader could tell them apart.
+/// Spans of one kind that are closer than this are drawn as one: a reader could not distinguish
+/// them.
 const FINEST: f64 = 0.75;
-/// How many letters long the sketch is, and of which letters.
+/// Length of the sketch in letters, and the letters of the kinds.
 const SKETCH_WIDTH: usize = 60;
 const LETTERS: [char; 7] = ['#', '=', '.', '+', 'o', '-', ':'];
-/// This many rows are described one by one.
+/// The maximum number of rows that are described one by one.
 const N_ROWS_TOLD: usize = 8;
 
-/// A stretch of time in a [`Timeline`], counted from the timeline's beginning.
+/// A span of time in a [`Timeline`], counted from the timeline's beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimelineSpan {
     /// When it began.
     pub start: Duration,
     /// When it ended.
     pub end: Duration,
-    /// What was done: spans of one kind look alike.
+    /// What was done: spans of the same kind look alike.
     pub kind: String,
     /// Which one it was, such as the item's number; may be empty.
     pub label: String,
 }
 
-/// A timeline (Gantt chart): a row for each worker, in which its spans lie.
+/// A timeline (Gantt chart): a row of spans for each worker.
 ///
 /// # Example
 /// ```
@@ -52,14 +53,14 @@ pub struct Timeline {
     title: String,
     rows: Vec<Row>,
     kinds: Vec<String>,
-    /// The axis reaches at least so far.
+    /// The axis reaches at least this far.
     end: Duration,
 }
 
 #[derive(Debug, Clone)]
 struct Row {
     name: String,
-    /// With the kind's index.
+    /// Each with its kind's index.
     spans: Vec<(usize, TimelineSpan)>,
 }
 
@@ -74,8 +75,7 @@ impl Timeline {
         }
     }
 
-    /// Adds a row, also one in which nothing will happen. Rows stand in the order in which they are
-    /// first named.
+    /// Adds a row, even if it stays empty. Rows stand in the order in which they are first named.
     #[must_use]
     pub fn row(mut self, name: &str) -> Timeline {
         self.row_mut(name);
@@ -105,14 +105,15 @@ impl Timeline {
         self
     }
 
-    /// The axis ends not before `end`, though the last span may.
+    /// Extends the axis at least to `end`, even if the last span ends earlier.
     #[must_use]
     pub fn until(mut self, end: Duration) -> Timeline {
         self.end = end;
         self
     }
 
-    /// Adds a span to a row, in place: for timelines that grow while they are shown.
+    /// Adds a span to a row without moving the timeline, for timelines that grow while they are
+    /// shown.
     pub fn push(&mut self, row: &str, span: TimelineSpan) {
         let kind = match self.kinds.iter().position(|kind| *kind == span.kind) {
             Some(kind) => kind,
@@ -138,7 +139,7 @@ impl Timeline {
         &mut self.rows[index]
     }
 
-    /// Draws.
+    /// Draws the timeline.
     pub fn figure(&self) -> Figure {
         let mut canvas = Canvas::default();
         let mut top = 6.0;
@@ -200,7 +201,7 @@ impl Timeline {
         )
     }
 
-    /// What each row did in all, kind by kind.
+    /// The total time of each kind in each row.
     fn table(&self) -> Table {
         let mut heads = vec!["", "busy", "share", "spans"];
         if self.kinds.len() > 1 {
@@ -284,7 +285,7 @@ impl Row {
         )
     }
 
-    /// Draws the spans; such as cannot be told apart as one.
+    /// Draws the spans, merging those that a reader could not distinguish.
     fn draw(&self, canvas: &mut Canvas, axis: &Axis, y: f64) {
         let mut order: Vec<&(usize, TimelineSpan)> = self.spans.iter().collect();
         order.sort_by_key(|(_, span)| span.start);

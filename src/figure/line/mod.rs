@@ -1,4 +1,4 @@
-//! How one number grows with another.
+//! A line plot: how one number grows with another.
 
 mod plot;
 
@@ -43,7 +43,7 @@ struct Label {
     name: String,
     unit: Unit,
     scale: Scale,
-    /// Ends that the axis has whatever the values are.
+    /// Ends that the axis covers at least, whatever the values are.
     ends: Option<(f64, f64)>,
 }
 
@@ -51,7 +51,7 @@ struct Label {
 struct Series {
     name: String,
     points: Vec<Point>,
-    /// Drawn dashed and without marks: computed, not measured.
+    /// Drawn dashed and without marks: it was computed, not measured.
     is_reference: bool,
 }
 
@@ -59,7 +59,7 @@ struct Series {
 struct Point {
     x: f64,
     y: f64,
-    /// Where most of the runs lie.
+    /// The range of most of the runs.
     spread: Option<(f64, f64)>,
 }
 
@@ -75,55 +75,56 @@ impl Line {
         }
     }
 
-    /// What goes to the right.
+    /// Sets the name and unit of the horizontal axis.
     #[must_use]
     pub fn x(mut self, name: &str, unit: Unit) -> Line {
         (self.x.name, self.x.unit) = (name.to_owned(), unit);
         self
     }
 
-    /// What goes up.
+    /// Sets the name and unit of the vertical axis.
     #[must_use]
     pub fn y(mut self, name: &str, unit: Unit) -> Line {
         (self.y.name, self.y.unit) = (name.to_owned(), unit);
         self
     }
 
-    /// The axis to the right is logarithmic.
+    /// Makes the horizontal axis logarithmic.
     #[must_use]
     pub fn log_x(mut self) -> Line {
         self.x.scale = Scale::Log;
         self
     }
 
-    /// The axis upwards is logarithmic.
+    /// Makes the vertical axis logarithmic.
     #[must_use]
     pub fn log_y(mut self) -> Line {
         self.y.scale = Scale::Log;
         self
     }
 
-    /// Both axes are logarithmic: a power law is a straight line.
+    /// Makes both axes logarithmic: a power law is then a straight line.
     #[must_use]
     pub fn log_log(self) -> Line {
         self.log_x().log_y()
     }
 
-    /// The axis upwards covers at least these values, so that plots to be compared have the same.
+    /// Makes the vertical axis cover at least these values, so that plots to be compared have the
+    /// same axis.
     #[must_use]
     pub fn y_between(mut self, low: f64, high: f64) -> Line {
         self.y.ends = Some((low, high));
         self
     }
 
-    /// Adds points that were measured, joined by a line.
+    /// Adds measured points, joined by a line.
     #[must_use]
     pub fn series(self, name: &str, points: &[(f64, f64)]) -> Line {
         let points = points.iter().map(|&(x, y)| Point { x, y, spread: None });
         self.push(name, points.collect(), false)
     }
 
-    /// Adds measured points with the range in which the runs lay: `(x, least, middle, most)`.
+    /// Adds measured points with the range of their runs: `(x, least, middle, most)`.
     #[must_use]
     pub fn series_between(self, name: &str, points: &[(f64, f64, f64, f64)]) -> Line {
         let points = points.iter().map(|&(x, low, y, high)| Point {
@@ -134,15 +135,15 @@ impl Line {
         self.push(name, points.collect(), false)
     }
 
-    /// Adds a dashed line through points that were computed: a fit, a model, the ideal. It does
-    /// not widen the axes, except where there is nothing else.
+    /// Adds a dashed line through computed points: a fit, a model, the ideal. It does not widen the
+    /// axes, unless there is nothing else.
     #[must_use]
     pub fn reference(self, name: &str, points: &[(f64, f64)]) -> Line {
         let points = points.iter().map(|&(x, y)| Point { x, y, spread: None });
         self.push(name, points.collect(), true)
     }
 
-    /// Marks a value on the axis to the right: a crossover, a prediction.
+    /// Marks a value on the horizontal axis: a crossover, a prediction.
     #[must_use]
     pub fn mark_x(mut self, x: f64, name: &str) -> Line {
         self.marks.push((x, name.to_owned()));
@@ -158,7 +159,7 @@ impl Line {
         self
     }
 
-    /// Draws.
+    /// Draws the plot.
     pub fn figure(&self) -> Figure {
         let mut canvas = Canvas::default();
         let names: Vec<&str> = self
@@ -227,8 +228,8 @@ impl Line {
         }
     }
 
-    /// What tells a reference from the others without its colour: the first has other dashes than
-    /// the second.
+    /// The dashes that distinguish a reference from the others without its colour: the first has
+    /// other dashes than the second.
     fn dashes(&self, index: usize) -> Option<&'static str> {
         const DASHES: [&str; 3] = ["7 4", "2 4", "12 4 2 4"];
         let n_before = self.series[..index]
@@ -240,8 +241,8 @@ impl Line {
             .then(|| DASHES[n_before % DASHES.len()])
     }
 
-    /// The values that the axis must cover: those that were measured, as far as they spread, and
-    /// the references beside them.
+    /// The values that the axis must cover: the measured values with their ranges, and the
+    /// references beside them.
     fn values_of_y(&self) -> impl Iterator<Item = f64> {
         let xs: Vec<f64> = self.values(|p| p.x).collect();
         let first = xs.iter().copied().fold(f64::INFINITY, f64::min);
@@ -311,7 +312,7 @@ impl Line {
         told
     }
 
-    /// A row for each x that was measured, a column for each series.
+    /// A row for each measured x, a column for each series.
     fn table(&self) -> Table {
         let or = |name: &'_ str, other: &'static str| match name {
             "" => other.to_owned(),
@@ -322,7 +323,7 @@ impl Line {
         heads.extend(measured.iter().map(|series| or(&series.name, "y")));
         let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
         let mut table = Table::new(&heads);
-        // Positive finite numbers sort as their bits do; the few others come somewhere.
+        // Positive finite numbers sort as their bits do; the few others may come anywhere.
         let xs: BTreeSet<u64> = measured
             .iter()
             .flat_map(|series| series.points.iter().map(|point| point.x.to_bits()))
@@ -365,7 +366,7 @@ mod tests {
     #[test]
     fn measured_points_are_marked_and_references_dashed() {
         let svg = speed_up().figure().svg();
-        // In the legend and in the plot.
+        // Once in the legend, and the others in the plot.
         assert_eq!(svg.matches("<circle").count(), 3);
         assert_eq!(svg.matches("stroke-dasharray=\"7 4\"").count(), 2);
     }

@@ -1,13 +1,13 @@
-//! A series as it is drawn: a line and its marks, cut off at the edges of the plot.
+//! How a series is drawn: a line and its marks, clipped at the edges of the plot.
 
 use super::Series;
 use crate::figure::axis::Axis;
 use crate::figure::canvas::Canvas;
 
-/// Minimum distance between the marks of one series, from left to right.
+/// Minimum horizontal distance between the marks of one series.
 const MARK_APART: f64 = 11.0;
 
-/// Where lines are drawn: what leaves it is cut off.
+/// The area in which lines are drawn: everything outside it is clipped.
 pub(super) struct Plot<'a> {
     pub(super) axes: [&'a Axis; 2],
     pub(super) from: (f64, f64),
@@ -24,7 +24,7 @@ impl Plot<'_> {
         within(x, self.from.0, self.to.0) && within(y, self.from.1, self.to.1)
     }
 
-    /// The part of a straight line that lies in it (Liang and Barsky).
+    /// Clips a straight line to the area (Liang and Barsky).
     fn cut(&self, one: (f64, f64), other: (f64, f64)) -> Option<[(f64, f64); 2]> {
         let (dx, dy) = (other.0 - one.0, other.1 - one.1);
         let edges = [
@@ -47,7 +47,7 @@ impl Plot<'_> {
         (enters < leaves).then(|| [at(enters), at(leaves)])
     }
 
-    /// The pieces of a line through points that lie in it.
+    /// The pieces inside the area of a line through points.
     fn pieces(&self, points: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
         let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
         for pair in points.windows(2) {
@@ -91,7 +91,7 @@ impl Series {
             if !plot.holds(place) {
                 continue;
             }
-            // Marks that would cover each other are no marks but a thick line.
+            // Marks that cover each other would look like a thick line.
             if place.0 >= marked_until || place.0 < marked_until - 2.0 * MARK_APART {
                 canvas.mark(index, place, 1.0);
                 marked_until = place.0 + MARK_APART;

@@ -1,4 +1,4 @@
-//! A photograph as two grids, in words, and as numbers.
+//! Draws a photograph as two grids, and describes it in words and numbers.
 
 use crate::figure::Figure;
 use crate::figure::canvas::{Anchor, Canvas};
@@ -7,21 +7,21 @@ use crate::figure::table::Table;
 
 use super::{PageState, Photograph, count};
 
-/// The palette's rows: a page that the process has alone, and a shared one.
+/// Rows of the palette: for a page that the process has alone, and for a shared page.
 const OWN: usize = 1;
 const SHARED: usize = 0;
 const COLUMNS: usize = 16;
-/// Beyond this many pages, a cell of the grid stands for several of them.
+/// Beyond this number of pages, a cell of the grid stands for several.
 const MOST_CELLS: usize = 128;
-/// From one cell to the next, and how large it is.
+/// The distance between cells, and their size.
 const STEP: f64 = 17.0;
 const CELL: f64 = 15.0;
 const TOP: f64 = 34.0;
 /// Where the grids begin.
 const LEFT: [f64; 2] = [44.0, 362.0];
-/// How many letters the sketch has in a line.
+/// The letters in a line of the sketch.
 const SKETCH_COLUMNS: usize = 64;
-/// How many ranges of pages are named one by one.
+/// The maximum number of page ranges that are named one by one.
 const MOST_RANGES: usize = 6;
 
 impl Photograph {
@@ -113,7 +113,7 @@ impl Photograph {
         table
     }
 
-    /// `parent #...#...`; a cell of the sketch stands for as many pages as one of the grid.
+    /// `parent #...#...`; a cell of the sketch stands for as many pages as a cell of the grid.
     fn sketch(&self) -> String {
         let mut lines = Vec::new();
         for (name, pages) in self.processes() {
@@ -140,7 +140,8 @@ fn grid(canvas: &mut Canvas, left: f64, pages: &[PageState], per_cell: usize) {
     }
 }
 
-/// A cell is filled from the left by what the process has alone, then by what it shares.
+/// Fills a cell from the left with the share of pages that the process has alone, then with the
+/// share of shared pages.
 fn cell(canvas: &mut Canvas, (x, y): (f64, f64), pages: &[PageState]) {
     canvas.frame((x, y), (CELL, CELL));
     let mut from = x;
@@ -153,7 +154,7 @@ fn cell(canvas: &mut Canvas, (x, y): (f64, f64), pages: &[PageState]) {
     }
 }
 
-/// `#`, `.` or `_` if all pages are alike; `+` if the process has some of them alone.
+/// `#`, `.` or `_` if all pages are in the same state; `+` if the process has some of them alone.
 fn letter(pages: &[PageState]) -> char {
     let of_all = |state| count(pages, state) == pages.len();
     match () {
@@ -258,7 +259,7 @@ mod tests {
     fn each_page_is_a_cell_in_the_drawing_the_sketch_and_the_numbers() {
         let figure = photograph("#...#...#", "#...#..._").figure();
         let svg = figure.svg();
-        // A frame for each, 4 in the legend's keys for 3; an area for each that is in memory.
+        // A frame for each cell, and 3 for the legend's 4 keys; an area for each page in memory.
         assert_eq!(svg.matches("fill=\"none\"").count(), 9 + 9 + 3);
         assert_eq!(svg.matches("<rect").count() - 1, 2 * 18 + 3 + 2 - 1);
         assert!(
@@ -288,7 +289,7 @@ mod tests {
                 .contains("Each cell of the grid stands for 8 pages.")
         );
         assert!(figure.svg().contains("no child took this photograph"));
-        // Each cell has a part for either state.
+        // Each cell has one part for each state.
         assert_eq!(figure.svg().matches("url(#").count(), MOST_CELLS + 1);
         assert!(figure.text().contains("parent ++++"), "{figure}");
     }
@@ -307,7 +308,7 @@ mod tests {
             ..photograph("#", "")
         };
         assert!(huge.figure().description().ends_with("lie in huge pages."));
-        // Memory without a page is a figure too.
+        // Memory without a page gives a figure too.
         assert!(photograph("", "").figure().svg().contains("</svg>"));
     }
 

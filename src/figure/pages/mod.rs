@@ -1,8 +1,8 @@
 //! Which of a process's pages are its own, and which it still shares after a fork.
 //!
-//! Linux says it page by page: bit 56 of an entry of `/proc/PID/pagemap` is set where the page is
-//! mapped by this process alone (since Linux 4.2). It is readable without privileges, for the
-//! process itself and for others of the same user.
+//! Linux reports it page by page: bit 56 of an entry of `/proc/PID/pagemap` is set if this process
+//! alone maps the page (since Linux 4.2). The file is readable without privileges, for the process
+//! itself and for others of the same user.
 
 mod draw;
 mod pagemap;
@@ -20,30 +20,31 @@ use super::{Slider, Sliding};
 /// Photographs of a piece of memory, page by page: before a fork, after it, after each write.
 ///
 /// [`take`](Pages::take) photographs the pages of the process that calls it. In a child that was
-/// forked later, it photographs the parent's pages beside the child's, at the same addresses. The
-/// photographs travel with the value: a child takes them, and returns it.
+/// forked later, it photographs both the parent's pages and the child's, at the same addresses. The
+/// photographs are part of the value: a child takes them, and returns it.
 ///
-/// In a notebook they are shown one at a time, with a slider to go from one to the next; anywhere
-/// else they print as text, `#` for a page that the process has alone and `.` for a shared one.
+/// In a notebook they are shown one at a time, with a slider; anywhere else they print as text, `#`
+/// for a page that the process has alone and `.` for a shared one.
 ///
-/// What is photographed is addresses. Memory that was given back or that moved (a vector that grew)
-/// is not followed.
+/// A photograph is of addresses. It does not follow memory that was freed or that moved (a vector
+/// that grew).
 ///
 /// # What else shares a page
 ///
-/// - A page of zeros that was never written is the same for all processes, or not there at all.
+/// - A page of zeros that was never written is the same for all processes, or is not in memory at
+///   all.
 /// - In the forklore kernel, a snapshot of the last cell's variables is a fork too, so they are
 ///   shared before you fork. Photograph memory that the same cell has written, or switch the
 ///   snapshots off with `%checkpoint off`.
-/// - A huge page (2 MB) is photographed as the ordinary pages that it is made of, and the
-///   description says how much of the memory lies in such pages. Linux copies 4 KiB when one of
-///   them is written, and splits the huge page of the process that writes. Of the other process it
-///   is less exact: Linux 6.18 says that it has the whole huge page alone, though all but one
-///   of its pages are still shared.
+/// - A huge page (2 MB) is photographed as the ordinary pages that it consists of, and the
+///   description says how much of the memory lies in such pages. When one of them is written, Linux
+///   copies 4 KiB, and splits the huge page of the process that writes. For the other process it is
+///   less exact: Linux 6.18 reports that it has the whole huge page alone, though all but one of
+///   its pages are still shared.
 ///
 /// # Fork safety
-/// Made for it: see above. A child that has no right to read its parent's pages (it has changed
-/// its user) photographs its own only.
+/// Designed for forks: see above. A child that may not read its parent's pages (because it has
+/// changed its user) photographs only its own.
 ///
 /// # Example
 /// ```standalone_crate
@@ -85,10 +86,10 @@ pub struct Pages {
     unreadable: Option<String>,
 }
 
-/// What Linux says of a page of one process.
+/// The state of one page of one process, as Linux reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PageState {
-    /// In memory, and mapped by this process alone.
+    /// In memory, and mapped by this process only.
     Own,
     /// In memory, and mapped by another process too.
     Shared,
@@ -102,15 +103,15 @@ pub struct Photograph {
     moment: String,
     /// Empty if they could not be read.
     parent: Vec<PageState>,
-    /// Empty if it was the parent that took the photograph.
+    /// Empty if the parent took the photograph.
     child: Vec<PageState>,
     /// How much of the memory lies in huge pages, in the process that took the photograph.
     huge_bytes: usize,
 }
 
 impl Pages {
-    /// Photographs will be of the pages that hold `memory`, the first and the last of them perhaps
-    /// in part. The calling process is the parent.
+    /// Prepares to photograph the pages that hold `memory`; the first and the last page may hold
+    /// other data too. The calling process is the parent.
     pub fn of<T>(title: &str, memory: &[T]) -> Pages {
         Pages::at(title, memory.as_ptr().addr(), size_of_val(memory))
     }
@@ -126,11 +127,11 @@ impl Pages {
         }
     }
 
-    /// Photographs the pages now, in this process and, if it is another, in the parent. `moment`
-    /// says what has just happened.
+    /// Photographs the pages now: those of this process and, if it is not the parent, those of the
+    /// parent. `moment` says what has just happened.
     ///
-    /// Where Linux does not say which pages are shared, [`unreadable`](Pages::unreadable) says why.
-    /// It takes some microseconds, and about 20 ns for each page.
+    /// If Linux does not report which pages are shared, [`unreadable`](Pages::unreadable) says why.
+    /// A photograph takes some microseconds, and about 20 ns per page.
     pub fn take(&mut self, moment: &str) {
         let pages = pagemap::pages_of(self.address, self.n_bytes);
         let own = match pagemap::own(&pages) {
@@ -155,18 +156,18 @@ impl Pages {
         });
     }
 
-    /// The photographs in the order in which they were taken.
+    /// The photographs, in the order in which they were taken.
     pub fn photographs(&self) -> &[Photograph] {
         &self.photographs
     }
 
-    /// Why there are no photographs, or no more of them: `/proc` is not Linux's own, as under
-    /// gVisor, Linux is older than 4.2, or the process has changed its user.
+    /// Why there are no photographs, or no further ones: `/proc` is not Linux's own, as under
+    /// gVisor; Linux is older than 4.2; or the process has changed its user.
     pub fn unreadable(&self) -> Option<&str> {
         self.unreadable.as_deref()
     }
 
-    /// All photographs with a slider, for a page; and the sentence that says why there are no more.
+    /// All photographs with a slider, for a page; and why there are no further ones.
     pub fn html(&self) -> String {
         let mut html = self
             .sliding()
@@ -178,7 +179,7 @@ impl Pages {
         html
     }
 
-    /// All photographs in words and letters; and the sentence that says why there are no more.
+    /// All photographs in words and letters; and why there are no further ones.
     pub fn text(&self) -> String {
         let mut parts = match self.photographs.is_empty() {
             true => Vec::new(),
@@ -193,7 +194,7 @@ impl Pages {
         parts.join("\n\n")
     }
 
-    /// Shows the photographs below what has been shown.
+    /// Shows the photographs below the earlier output.
     ///
     /// # Panics
     /// As `println!` does, if standard output cannot be written.
@@ -231,23 +232,23 @@ impl Photograph {
         &self.moment
     }
 
-    /// The parent's pages, in the order of their addresses; none if this process could not read
+    /// The parent's pages, in the order of their addresses; empty if this process could not read
     /// them.
     pub fn parent(&self) -> &[PageState] {
         &self.parent
     }
 
-    /// The child's pages, in the order of their addresses; none if the parent took the photograph.
+    /// The child's pages, in the order of their addresses; empty if the parent took the photograph.
     pub fn child(&self) -> &[PageState] {
         &self.child
     }
 
-    /// How many pages the parent has alone; `None` if this process could not read them.
+    /// The number of pages that the parent has alone; `None` if this process could not read them.
     pub fn n_own_of_parent(&self) -> Option<usize> {
         n_own(&self.parent)
     }
 
-    /// How many pages the child has alone; `None` if the parent took the photograph.
+    /// The number of pages that the child has alone; `None` if the parent took the photograph.
     pub fn n_own_of_child(&self) -> Option<usize> {
         n_own(&self.child)
     }

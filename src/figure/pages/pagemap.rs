@@ -1,4 +1,4 @@
-//! What `/proc` says of pages.
+//! Reads the state of pages from `/proc`.
 
 use std::fs::{self, File};
 use std::hint::black_box;
@@ -10,12 +10,12 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use super::PageState;
 
-/// Bits of an entry: the page is in memory; this process alone maps it.
+/// Bits of an entry: the page is in memory; only this process maps it.
 const PRESENT: u64 = 1 << 63;
 const EXCLUSIVE: u64 = 1 << 56;
 const ENTRY_BYTES: usize = 8;
 
-/// The pages of a piece of memory, by their numbers.
+/// The page numbers of a piece of memory.
 pub(super) fn pages_of(address: usize, n_bytes: usize) -> Range<usize> {
     let page = page_bytes();
     address / page..(address + n_bytes).div_ceil(page).max(address / page)
@@ -29,14 +29,14 @@ fn page_bytes() -> usize {
 /// This process's pages.
 ///
 /// # Errors
-/// Why Linux does not say.
+/// Why Linux does not report them.
 pub(super) fn own(pages: &Range<usize>) -> Result<Vec<PageState>, String> {
     let cannot = |error| {
         format!(
             "this system does not say which pages are shared: cannot read /proc/self/pagemap: {error}"
         )
     };
-    // A page that has just been written is this process's own, so Linux must say so.
+    // A page that has just been written belongs to this process alone, so Linux must report that.
     let written = black_box([0_u8]);
     let here = pages_of(written.as_ptr().addr(), 1);
     if read("self", &here).map_err(cannot)? != [PageState::Own] {
@@ -76,8 +76,8 @@ fn state(entry: u64) -> PageState {
     }
 }
 
-/// How many bytes of the mappings that hold this memory lie in huge pages, at most as many as it
-/// has; 0 where Linux does not say.
+/// The number of bytes of the mappings that hold this memory that lie in huge pages, at most the
+/// size of the memory; 0 if Linux does not report it.
 pub(super) fn huge_bytes(address: usize, n_bytes: usize) -> usize {
     let smaps = fs::read_to_string("/proc/self/smaps").unwrap_or_default();
     huge_bytes_in(&smaps, address..address + n_bytes).min(n_bytes)
@@ -96,7 +96,7 @@ fn huge_bytes_in(smaps: &str, memory: Range<usize>) -> usize {
     kilobytes << 10
 }
 
-/// `7f1000-7f3000 rw-p …`: a mapping's first line.
+/// Parses a mapping's first line, `7f1000-7f3000 rw-p …`.
 fn mapping(line: &str) -> Option<Range<usize>> {
     let (start, end) = line.split(' ').next()?.split_once('-')?;
     let hex = |text| usize::from_str_radix(text, 16).ok();
