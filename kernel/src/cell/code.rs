@@ -1,4 +1,4 @@
-//! A cell's Rust as rust-analyzer's parser sees it.
+//! A cell's Rust, parsed by rust-analyzer's parser.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use ra_ap_syntax::{
 
 use super::lines::commands_end;
 
-/// What a cell is wrapped in to be parsed: statements and items are those of a function.
+/// The wrapper in which a cell is parsed: statements and items are those of a function.
 const PROLOGUE: &str = "fn f(){";
 pub(super) const EPILOGUE: &str = "\n}";
 
@@ -28,7 +28,7 @@ impl Body {
         }
     }
 
-    /// Whether this is the whole body of a function.
+    /// Whether the code is a complete and correct body of a function.
     pub(super) fn is_correct(code: &str) -> bool {
         let text = format!("{PROLOGUE}{code}{EPILOGUE}");
         SourceFile::parse(&text, Edition::Edition2024)
@@ -36,14 +36,14 @@ impl Body {
             .is_empty()
     }
 
-    /// A place in the parsed text as a place in the code.
+    /// Converts an offset in the parsed text to an offset in the code.
     pub(crate) fn offset(&self, size: TextSize) -> usize {
         usize::from(size)
             .saturating_sub(PROLOGUE.len())
             .min(self.len)
     }
 
-    /// All nodes of the code, each before those in it.
+    /// All nodes of the code, parents before children.
     pub(super) fn nodes(&self) -> impl Iterator<Item = SyntaxNode> {
         let code = PROLOGUE.len()..PROLOGUE.len() + self.len;
         self.root
@@ -71,7 +71,7 @@ impl Body {
             .flat_map(|list| list.syntax().children())
     }
 
-    /// The statements, and those of them that are items.
+    /// The statements, and the items among them.
     pub(crate) fn statements_and_items(&self) -> (Vec<SyntaxNode>, Vec<ast::Item>) {
         let statements: Vec<SyntaxNode> = self.statements().collect();
         let items = statements.iter().cloned().filter_map(ast::Item::cast);
@@ -80,7 +80,8 @@ impl Body {
     }
 }
 
-/// Whether a token belongs to the code itself, and not to an item, closure or `async` block in it.
+/// Whether a token belongs to the code itself, and not to an item, closure or `async` block inside
+/// it.
 pub(crate) fn is_own(token: &SyntaxToken) -> bool {
     let is_async_block = |node: &SyntaxNode| {
         ast::BlockExpr::cast(node.clone()).is_some_and(|block| block.async_token().is_some())
@@ -88,14 +89,14 @@ pub(crate) fn is_own(token: &SyntaxToken) -> bool {
     let mut around = token.parent_ancestors();
     let items = token
         .parent_ancestors()
-        // A macro's call is an item to the parser, wherever it stands.
+        // To the parser, a macro call is an item, wherever it is.
         .filter(|node| ast::Item::can_cast(node.kind()) && node.kind() != SyntaxKind::MACRO_CALL);
-    // The outermost is the function that the code was wrapped in to be parsed.
+    // The outermost is the function in which the code was wrapped to be parsed.
     items.count() <= 1
         && !around.any(|node| is_async_block(&node) || ast::ClosureExpr::can_cast(node.kind()))
 }
 
-/// The variables that a cell defines for later ones.
+/// The variables that a cell defines for later cells.
 pub(crate) fn own_variables(code: &str) -> Vec<String> {
     if !code.contains("let ") {
         return Vec::new();
@@ -112,7 +113,7 @@ pub(crate) fn own_variables(code: &str) -> Vec<String> {
     names.filter(|name| !name.starts_with('_')).collect()
 }
 
-/// Whether a cell makes a variable for later ones without saying of which type it is.
+/// Whether a cell defines a variable for later cells without giving its type.
 pub(crate) fn leaves_types_out(code: &str) -> bool {
     if !code.contains("let") {
         return false;
@@ -132,7 +133,7 @@ pub(crate) fn leaves_types_out(code: &str) -> bool {
     })
 }
 
-/// Where a cell names a variable in a `let`: the last one of that name, in bytes.
+/// The byte range of a variable's name in a `let` of the cell: the last `let` with that name.
 pub(crate) fn binding_of(code: &str, variable: &str) -> Option<Range<usize>> {
     if !code.contains(variable) {
         return None;
@@ -148,7 +149,7 @@ pub(crate) fn binding_of(code: &str, variable: &str) -> Option<Range<usize>> {
     Some(from + body.offset(range.start())..from + body.offset(range.end()))
 }
 
-/// The first line on which code returns, though it is no function's body.
+/// The first line with a `return` that is in no function's body.
 pub(super) fn line_of_return(code: &str) -> Option<usize> {
     if !code.contains("return") {
         return None;
@@ -175,7 +176,7 @@ pub(super) fn expression(statement: &SyntaxNode) -> Option<ast::Expr> {
     }
 }
 
-/// Whether an expression names a place, so that to take its value would move a variable away.
+/// Whether an expression names a place, so that taking its value would move a variable.
 pub(super) fn is_place(expression: &ast::Expr) -> bool {
     match expression {
         ast::Expr::PathExpr(_) | ast::Expr::FieldExpr(_) | ast::Expr::IndexExpr(_) => true,

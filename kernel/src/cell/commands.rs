@@ -1,11 +1,12 @@
-//! evcxr's commands that the kernel has a part in, because what it shows and when it ends is its
-//! own, and lines for the shell, which evcxr would run in the kernel's process and show at their
+//! evcxr's commands in which the kernel takes part, because it controls their output and their end,
+//! and lines for the shell, which evcxr would run in the kernel's process, showing the output only
+//! at the end.
 //! end.
 
 use super::lines::{blank, commands_end, is_command};
 use super::steps::{Action, Mistake, Script, Step, usage};
 
-/// Takes these commands out of the code.
+/// Removes these commands from the code and returns their steps.
 pub(super) fn take(code: &mut String) -> Result<Vec<Step>, Mistake> {
     let mut steps = Vec::new();
     let mut start = 0;
@@ -22,7 +23,7 @@ pub(super) fn take(code: &mut String) -> Result<Vec<Step>, Mistake> {
     Ok(steps)
 }
 
-/// A dependency as cargo wants it today: notebooks still spell it as cargo did before 2024.
+/// A dependency in cargo's current syntax: notebooks still use the one from before 2024.
 fn modern(line: &str) -> String {
     line.replace("default_features", "default-features")
 }
@@ -59,7 +60,7 @@ fn action(line: &str) -> Result<Option<Action>, Mistake> {
     })
 }
 
-/// A level that the compiler knows, perhaps in quotation marks.
+/// An optimisation level that the compiler knows, possibly in quotation marks.
 pub(crate) fn opt_level(level: &str) -> Option<&'static str> {
     let known = ["0", "1", "2", "3", "s", "z"];
     known

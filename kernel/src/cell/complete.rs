@@ -1,15 +1,15 @@
-//! Is this cell complete? And: which byte is the front end's cursor at?
+//! Decides whether a cell is complete, and converts the front end's cursor to a byte offset.
 //!
-//! A console asks the first when Enter is pressed, to know whether to run the cell or to open
-//! another line. The answer comes from rust-analyzer's parser, which evcxr brings along: code is
-//! incomplete if more of it could fix it, that is, if a bracket, a string or a comment is open, or
-//! if the only thing wrong is that the end came too early.
+//! A console asks for the first when the user presses Enter, to decide whether to run the cell or
+//! to open another line. rust-analyzer's parser, which evcxr brings along, decides: code is
+//! incomplete if more code could fix it, that is, if a bracket, a string or a comment is open, or
+//! if the only error is that the code ends too early.
 
 use ra_ap_syntax::{Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxToken, TextSize};
 
 use crate::cell::is_command;
 
-/// What a console is to do with a cell.
+/// What a console should do with a cell.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Completeness {
     /// Run it.
@@ -19,7 +19,7 @@ pub enum Completeness {
         /// Spaces.
         indent: String,
     },
-    /// Run it and show the error: nothing that follows can fix it.
+    /// Run it and show the error: no further code can fix it.
     Invalid,
 }
 
@@ -44,7 +44,7 @@ pub fn completeness(code: &str) -> Completeness {
     }
 }
 
-/// A verdict from brackets, strings and comments alone, if they are not all closed.
+/// A verdict from brackets, strings and comments alone, if some are not closed.
 fn brackets(code: &str) -> Option<Completeness> {
     let root = SourceFile::parse(code, Edition::Edition2024).syntax_node();
     let tokens = root
@@ -79,7 +79,7 @@ fn brackets(code: &str) -> Option<Completeness> {
     })
 }
 
-/// Whether a token is a string or a block comment without its end.
+/// Whether a token is a string or a block comment that is not closed.
 fn is_open(token: &SyntaxToken) -> bool {
     let text = token.text();
     match token.kind() {
@@ -87,7 +87,7 @@ fn is_open(token: &SyntaxToken) -> bool {
             match text.split_once('"') {
                 Some((_, rest)) => {
                     let body = rest.strip_suffix('"');
-                    // An escaped quote ends nothing.
+                    // An escaped quote does not close the string.
                     body.is_none_or(|body| {
                         let slashes = body.len() - body.trim_end_matches('\\').len();
                         !text.starts_with(['r', 'b', 'c']) && slashes % 2 == 1
@@ -120,14 +120,14 @@ fn last_indent(code: &str) -> String {
     line.chars().take_while(|c| *c == ' ').collect()
 }
 
-/// The byte at which the cursor is; front ends count characters (Unicode code points).
+/// The byte offset of the cursor; front ends count characters (Unicode code points).
 pub fn byte_of_cursor(code: &str, cursor: usize) -> usize {
     code.char_indices()
         .nth(cursor)
         .map_or(code.len(), |(byte, _)| byte)
 }
 
-/// The cursor of a byte, the other way round.
+/// The cursor position of a byte offset: the inverse.
 pub fn cursor_of_byte(code: &str, byte: usize) -> usize {
     code.char_indices().take_while(|(at, _)| *at < byte).count()
 }

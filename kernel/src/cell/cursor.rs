@@ -1,14 +1,14 @@
-//! What stands at the cursor: the names that a front end may ask about, and what a completion puts
-//! there.
+//! The text at the cursor: the names that a front end may ask about, and the text that a completion
+//! inserts.
 
 use ra_ap_syntax::{Edition, SyntaxKind};
 
-/// Keywords behind which a new name stands.
+/// Keywords that a new name follows.
 const DEFINE: [&str; 11] = [
     "let", "mut", "ref", "fn", "struct", "enum", "union", "trait", "type", "const", "static",
 ];
 
-/// The word that begins or ends at the cursor, or that the cursor is in.
+/// The word that begins or ends at the cursor, or contains it.
 pub fn word_at(code: &str, at: usize) -> Option<(usize, usize)> {
     let start = word_start(code, at);
     let rest = &code[at..];
@@ -17,7 +17,7 @@ pub fn word_at(code: &str, at: usize) -> Option<(usize, usize)> {
     (start < end && is_name).then_some((start, end))
 }
 
-/// Where the word begins of which the cursor is at the end.
+/// The beginning of the word that ends at the cursor.
 pub fn word_start(code: &str, at: usize) -> usize {
     let before = &code[..at];
     before.rfind(|c: char| !is_word(c)).map_or(0, |last| {
@@ -25,7 +25,7 @@ pub fn word_start(code: &str, at: usize) -> usize {
     })
 }
 
-/// The magic's name at the cursor, with its percent signs.
+/// The name of the magic at the cursor, with its percent signs.
 pub fn magic_at(code: &str, at: usize) -> Option<&str> {
     let sign_end = at + code[at..].len() - code[at..].trim_start_matches('%').len();
     let (start, end) = word_at(code, sign_end)?;
@@ -33,12 +33,11 @@ pub fn magic_at(code: &str, at: usize) -> Option<&str> {
     (signs > 0).then(|| &code[start - signs..end])
 }
 
-/// Texts whose last name is what the cursor is at, the best first. Analysis looks at the end of a
-/// text.
+/// Texts that end with the name at the cursor, best first. Analysis looks at the end of a text.
 pub fn subjects(code: &str, at: usize) -> Vec<String> {
     let whole = code.trim();
     let is_path = |c: char| is_word(c) || matches!(c, '.' | ':' | '!');
-    // A front end that asks about one name may leave the cursor before it.
+    // A front end that asks about a single name may leave the cursor before it.
     if at == 0 && !whole.is_empty() && whole.chars().all(is_path) {
         return subjects_of(code, word_start(code, trimmed_end(code)), trimmed_end(code));
     }
@@ -55,7 +54,7 @@ fn subjects_of(code: &str, start: usize, end: usize) -> Vec<String> {
     let (before, name) = (code[..start].trim_end(), &code[start..end]);
     let up_to = code[..end].to_owned();
     if before.ends_with('.') && !before.ends_with("..") {
-        // A method is found as a call, a field is not.
+        // Analysis finds a method only as a call, and a field only without one.
         let call = format!("{up_to}(");
         let is_call = code[end..].trim_start().starts_with(['(', ':']);
         return if is_call {
@@ -81,7 +80,7 @@ fn subjects_of(code: &str, start: usize, end: usize) -> Vec<String> {
     }
 }
 
-/// The name of the function, method or macro between whose parentheses the cursor is.
+/// The name of the function, method or macro whose parentheses contain the cursor.
 fn called_around(code: &str, at: usize) -> Option<(usize, usize)> {
     let mut depth = 0_usize;
     for (place, c) in code[..at].char_indices().rev() {
@@ -107,19 +106,20 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Whether a word that is not complete yet is one already: analysis takes `enum` in
-/// `list.iter().enum` for that.
+/// Whether an incomplete word is already a keyword: analysis takes `enum` in `list.iter().enum` for
+/// one.
 pub fn is_keyword(word: &str) -> bool {
     SyntaxKind::from_keyword(word, Edition::Edition2024).is_some()
 }
 
-/// What a completion puts in: as rust-analyzer has it, without what a reader would have to fill in.
+/// The text that a completion inserts: rust-analyzer's, without the parts that a reader would have
+/// to fill in.
 pub fn inserted(text: &str, kind: &str, label: &str) -> String {
     if kind == "keyword" {
         return label.to_owned();
     }
     let text = without_stops(text);
-    // `push_str(string)` and `Point { x, y }`: the label says that there is something to fill in.
+    // `push_str(string)` and `Point { x, y }`: the label shows the parts to fill in.
     let filled = [("(…)", "(", "()"), ("{…}", "{", ""), (" {…}", "{", "")];
     for (mark, open, instead) in filled {
         if label.ends_with(mark)

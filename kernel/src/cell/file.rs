@@ -1,9 +1,8 @@
-//! A cell's items as a file of their own: what rustc would say of them there, evcxr does not let it
-//! see.
+//! A cell's items as a separate file, to find the errors that evcxr keeps rustc from seeing.
 //!
-//! evcxr keeps one item of each name, the last of a cell, takes `extern crate` for the wish to add
+//! evcxr keeps only the last item of each name in a cell, takes `extern crate` for a request to add
 //! a dependency, and splits each `use` into its names. So an item that is defined twice, or an
-//! import that is none, is lost without a word.
+//! invalid import, is lost without a message.
 
 use std::collections::HashMap;
 
@@ -13,18 +12,18 @@ use ra_ap_syntax::{AstNode, SyntaxKind};
 use super::code::{Body, EPILOGUE};
 use super::lines::{blank, commands_end};
 
-/// Crates that come with the compiler and are no dependencies.
+/// Crates that come with the compiler and are not dependencies.
 const OF_THE_COMPILER: [&str; 5] = ["alloc", "core", "proc_macro", "std", "test"];
 /// Those whose names are known without `extern crate`.
 const KNOWN: [&str; 2] = ["core", "std"];
 
-/// The errors that evcxr does not let rustc see.
+/// The errors that evcxr hides from rustc.
 pub(crate) const HIDDEN_ERRORS: [&str; 11] = [
     "E0252", "E0254", "E0255", "E0259", "E0260", "E0428", "E0429", "E0466", "E0468", "E0469",
     "E0758",
 ];
 
-/// The cell's items, everything else blanked, if one of those errors may be in them.
+/// The cell's items, with everything else blanked, if they may contain one of those errors.
 pub(crate) fn doubtful_items(code: &str) -> Option<String> {
     let from = commands_end(code);
     let body = Body::parse(&code[from..]);
@@ -50,9 +49,9 @@ pub(crate) fn doubtful_items(code: &str) -> Option<String> {
     Some(file)
 }
 
-/// Whether the cell ends inside of a comment.
+/// Whether the cell ends inside a comment.
 fn has_open_comment(body: &Body) -> bool {
-    // Such a comment has taken what closes the function around the cell.
+    // Such a comment swallows the end of the function around the cell.
     let is_open = |text: &str| text.starts_with("/*") && text.ends_with(EPILOGUE);
     let last = body.tokens().last();
     last.is_some_and(|token| token.kind() == SyntaxKind::COMMENT && is_open(token.text()))
@@ -89,7 +88,7 @@ fn names(item: &ast::Item) -> Vec<(String, String)> {
             let name = extern_name(item);
             name.map(|name| (name, String::new())).into_iter().collect()
         }
-        // A later macro takes the place of an earlier one.
+        // A later macro replaces an earlier one.
         ast::Item::MacroRules(_) | ast::Item::MacroCall(_) | ast::Item::Impl(_) => Vec::new(),
         item => {
             let name = item.syntax().children().find_map(ast::Name::cast);
@@ -129,7 +128,7 @@ fn is_own(item: &ast::ExternCrate) -> bool {
     name.is_some_and(|name| OF_THE_COMPILER.contains(&&*name))
 }
 
-/// The name under which a crate is known, if under one.
+/// The name under which a crate is known, if any.
 fn extern_name(item: &ast::ExternCrate) -> Option<String> {
     match item.rename() {
         Some(rename) => rename.name().map(|name| name.text().to_string()),
@@ -137,7 +136,7 @@ fn extern_name(item: &ast::ExternCrate) -> Option<String> {
     }
 }
 
-/// `#[macro_use(name)] extern crate std;`
+/// Whether the item is like `#[macro_use(name)] extern crate std;`.
 fn imports_macros(item: &ast::Item) -> bool {
     let ast::Item::ExternCrate(item) = item else {
         return false;
@@ -145,7 +144,7 @@ fn imports_macros(item: &ast::Item) -> bool {
     is_own(item) && item.syntax().text().to_string().contains("macro_use")
 }
 
-/// `use std::fmt::self;`
+/// Whether the item is like `use std::fmt::self;`.
 fn has_loose_self(item: &ast::Item) -> bool {
     let ast::Item::Use(item) = item else {
         return false;
@@ -160,8 +159,9 @@ fn has_loose_self(item: &ast::Item) -> bool {
     })
 }
 
-/// The cell without `extern crate` for what comes with the compiler: evcxr would look for a package
-/// of that name, in this cell and in all later ones. A name that needs it is made in another way.
+/// The cell without `extern crate` for crates that come with the compiler: evcxr would search for a
+/// package of that name, in this cell and in all later ones. If a name needs the `extern crate`, it
+/// is defined in another way.
 pub(crate) fn without_own_crates(code: &str) -> Option<String> {
     if !code.contains("extern") {
         return None;
@@ -185,7 +185,7 @@ pub(crate) fn without_own_crates(code: &str) -> Option<String> {
     (!own.is_empty()).then_some(changed)
 }
 
-/// The crate's name by way of a module, in which evcxr does not look for crates.
+/// Defines the crate's name through a module, in which evcxr does not search for crates.
 fn in_a_module(item: &ast::ExternCrate) -> Option<String> {
     let krate = item.name_ref()?.text().to_string();
     let name = extern_name(item)?;

@@ -1,7 +1,7 @@
-//! Items as they are in a file: what is configured out is not there, and a macro is there for the
-//! functions before it.
+//! Makes items behave as in a file: what `cfg` excludes is removed, and functions may use a macro
+//! that is defined after them.
 //!
-//! evcxr keeps one item of each name, the last of a cell, and gives them to the compiler in any
+//! evcxr keeps only the last item of each name in a cell, and gives items to the compiler in any
 //! order.
 
 use ra_ap_syntax::ast::{self, HasAttrs};
@@ -10,11 +10,11 @@ use ra_ap_syntax::{AstNode, SyntaxKind, SyntaxNode};
 use super::code::Body;
 use super::lines::{blank, commands_end};
 
-/// Makes a macro visible in all of the crate, and not only behind it.
+/// Makes a macro visible in the whole crate, and not only after its definition.
 const EXPORT: &str = "#[macro_export] ";
 
-/// Blanks what `#[cfg(…)]` leaves out of the cell, and such attributes where they leave it in. One
-/// that only the compiler can decide stays.
+/// Blanks the code that `#[cfg(…)]` excludes from the cell, and the attribute where it includes the
+/// code. An attribute that only the compiler can decide stays.
 pub(super) fn configure(code: &mut String) {
     if !code.contains("cfg") {
         return;
@@ -23,7 +23,7 @@ pub(super) fn configure(code: &mut String) {
     let body = Body::parse(&code[from..]);
     let mut places = Vec::new();
     for statement in body.statements() {
-        // The attributes of an expression statement are its expression's.
+        // The attributes of an expression statement belong to its expression.
         let attributes: Vec<_> = outer_attributes(&statement).collect();
         for attribute in &attributes {
             match condition(attribute).and_then(|condition| holds(&condition)) {
@@ -39,7 +39,7 @@ pub(super) fn configure(code: &mut String) {
     }
 }
 
-/// Marks the cell's macros so that it does not matter where in the crate they stand.
+/// Marks the cell's macros so that they work at any position in the crate.
 pub(super) fn export_macros(code: &mut String) {
     if !code.contains("macro_rules") {
         return;
@@ -64,8 +64,7 @@ pub(super) fn export_macros(code: &mut String) {
     }
 }
 
-/// Writes a method that is called `gen`, as rand's was for years, as the cells' edition wants it,
-/// where that is a keyword.
+/// Escapes a method named `gen`, as rand's was for years: in the cells' edition that is a keyword.
 pub(super) fn escape_gen(code: &mut String) {
     if !code.contains(".gen") {
         return;
@@ -93,7 +92,7 @@ fn outer_attributes(statement: &SyntaxNode) -> impl Iterator<Item = ast::Attr> +
         .filter(|attribute| attribute.excl_token().is_none())
 }
 
-/// What stands between the parentheses of `#[cfg(…)]`.
+/// The text between the parentheses of `#[cfg(…)]`.
 fn condition(attribute: &ast::Attr) -> Option<String> {
     let text = attribute.syntax().text().to_string();
     let inner = text.strip_prefix("#[")?.strip_suffix(']')?.trim();
@@ -101,7 +100,7 @@ fn condition(attribute: &ast::Attr) -> Option<String> {
     Some(rest.strip_prefix('(')?.strip_suffix(')')?.to_owned())
 }
 
-/// Whether a condition holds for the crate of the cells, where that is known without the compiler.
+/// Whether a condition holds for the cells' crate, if that is known without the compiler.
 fn holds(condition: &str) -> Option<bool> {
     let condition = condition.trim();
     if let Some((name, inner)) = condition.split_once('(') {
@@ -125,7 +124,7 @@ fn holds(condition: &str) -> Option<bool> {
         }
         None => match condition {
             "true" | "unix" => Some(cfg!(unix) || condition == "true"),
-            // Nothing that only `--cfg` sets is set.
+            // Nothing that only `--cfg` can set is set.
             "debug_assertions" | "overflow_checks" => None,
             _ => Some(false),
         },
@@ -141,14 +140,14 @@ fn has_value(name: &str, value: &str) -> Option<bool> {
         "target_pointer_width" => &width,
         "target_endian" if cfg!(target_endian = "little") => "little",
         "panic" => "unwind",
-        // The crate of the cells has none.
+        // The cells' crate has no features.
         "feature" => return Some(false),
         _ => return None,
     };
     Some(is == value)
 }
 
-/// What stands between the commas that are in no parentheses.
+/// The texts between the commas that are outside parentheses.
 fn parts_of(text: &str) -> Vec<&str> {
     let (mut parts, mut depth, mut start) = (Vec::new(), 0_i32, 0);
     for (at, c) in text.char_indices() {

@@ -1,4 +1,4 @@
-//! Where the line magics are in a cell.
+//! Finds the line magics in a cell.
 
 use ra_ap_syntax::SyntaxKind;
 
@@ -6,7 +6,7 @@ use super::code::Body;
 use super::lines::{LineMagic, blank, commands_end, is_name};
 use super::magics;
 
-/// Finds the line magics. A `%` inside a string, a comment or an expression is none.
+/// Finds the line magics. A `%` inside a string, a comment or an expression is not one.
 pub(super) fn line_magics(code: &str) -> Vec<LineMagic> {
     let mut found = Vec::new();
     if !code.contains('%') {
@@ -14,8 +14,8 @@ pub(super) fn line_magics(code: &str) -> Vec<LineMagic> {
     }
     let mut rest = code.to_owned();
     while let Some(magic) = first_line_magic(&rest) {
-        // What stands on its line is Rust or not: it is not looked at together with what comes
-        // then.
+        // The rest of its line may or may not be Rust, so it is not parsed together with the lines
+        // after it.
         let end = match magics::find(&rest[magic.start..magic.name_end]) {
             Some(known) if known.takes_rust() => magic.name_end,
             _ => magic.line_end,
@@ -39,8 +39,8 @@ fn first_line_magic(code: &str) -> Option<LineMagic> {
             let letters = &code[start + 1..line_end];
             let name_len = letters.find(|c: char| !is_name(c)).unwrap_or(letters.len());
             let name_end = start + 1 + name_len;
-            // Behind an expression without a semicolon it would be an operator, were it not for its
-            // name.
+            // After an expression without a semicolon, only its name shows that it is not an
+            // operator.
             let at_margin = start == 0 || code[..start].ends_with('\n');
             let is_known = at_margin && magics::find(&code[start..name_end]).is_some();
             if name_len > 0 && (may_begin || is_known) {

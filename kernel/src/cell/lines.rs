@@ -1,17 +1,17 @@
-//! Where evcxr's commands and the Rust are in a cell.
+//! Separates evcxr's commands from the Rust in a cell.
 
 use super::code::Body;
 
-/// A line magic: `%name arguments`, where a statement may begin.
+/// A line magic: `%name arguments`, at a position where a statement may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LineMagic {
-    /// Where the `%` is.
+    /// The offset of the `%`.
     pub(super) start: usize,
     pub(super) name_end: usize,
     pub(super) line_end: usize,
 }
 
-/// Where the first line begins that is not blank.
+/// The offset of the first line that is not blank.
 pub(super) fn first_line(text: &str) -> usize {
     text.split_inclusive('\n')
         .take_while(|line| line.trim().is_empty())
@@ -19,7 +19,7 @@ pub(super) fn first_line(text: &str) -> usize {
         .sum()
 }
 
-/// `%%name arguments`, if that is what the cell's first line is.
+/// The name and arguments of a cell magic, if the cell's first line is `%%name arguments`.
 pub(super) fn cell_magic(text: &str) -> Option<(&str, &str)> {
     let line = text.lines().next()?;
     let letters = line.strip_prefix("%%")?;
@@ -27,8 +27,8 @@ pub(super) fn cell_magic(text: &str) -> Option<(&str, &str)> {
     Some((&line[..name_len], line[name_len..].trim()))
 }
 
-/// Where the first thing in the code begins that is not a comment, and where the last one ends;
-/// evcxr's commands are nothing that has to come first.
+/// Where the first code that is not a comment begins, and where the last ends. evcxr's commands do
+/// not count, because they need not come first.
 pub(super) fn extent(code: &str) -> (usize, usize) {
     let from = commands_end(code);
     let body = Body::parse(&code[from..]);
@@ -45,7 +45,7 @@ pub(super) fn extent(code: &str) -> (usize, usize) {
     })
 }
 
-/// Where evcxr's leading `:commands` and `!shell` lines, comments and blank lines end.
+/// The end of evcxr's leading `:commands` and `!shell` lines, comments and blank lines.
 pub(crate) fn commands_end(code: &str) -> usize {
     code.split_inclusive('\n')
         .take_while(|line| is_command(line) || line.trim().is_empty() || line.starts_with("//"))
@@ -53,8 +53,8 @@ pub(crate) fn commands_end(code: &str) -> usize {
         .sum()
 }
 
-/// Whether a leading line is evcxr's or the shell's, and not Rust: `::std::mem::swap(…)` is a path,
-/// `!true` a negation.
+/// Whether a leading line belongs to evcxr or the shell, and is not Rust: `::std::mem::swap(…)` is
+/// a path, `!true` a negation.
 pub(crate) fn is_command(line: &str) -> bool {
     if let Some(negated) = line.strip_prefix('!') {
         return !is_expression(negated);
@@ -63,8 +63,8 @@ pub(crate) fn is_command(line: &str) -> bool {
     line.starts_with(':') && !line.starts_with("::")
 }
 
-/// Whether what stands behind a `!` is Rust. `ls` and `script.sh` would be, too, so it has to look
-/// like nothing else.
+/// Whether the text after a `!` is Rust. `ls` and `script.sh` would be valid Rust too, so the text
+/// must not look like anything else.
 fn is_expression(text: &str) -> bool {
     let text = text.trim();
     let word_len = text.find(|c: char| !is_name(c)).unwrap_or(text.len());
@@ -79,11 +79,11 @@ fn is_expression(text: &str) -> bool {
     is_rust && Body::is_correct(text)
 }
 
-/// A cell whose first line negates a variable, with a blank that tells it from a line for the
-/// shell; `None` for any other. `is_variable` gets the name, and whether the variable itself is
-/// negated, and not a field of it.
+/// If the cell's first line negates a variable: the cell with a space that distinguishes it from a
+/// line for the shell; otherwise `None`. `is_variable` gets the name, and whether the variable
+/// itself is negated, rather than one of its fields.
 ///
-/// `!done` is both: what the session has decides. `! done` is always the shell's.
+/// `!done` could be either: the session's variables decide. `! done` always belongs to the shell.
 pub(crate) fn shield_negation(
     code: &str,
     is_variable: impl Fn(&str, bool) -> bool,
@@ -114,8 +114,7 @@ pub(crate) fn shield_negation(
     None
 }
 
-/// Gives a leading line of Rust that evcxr would take for a command a blank that tells it
-/// otherwise.
+/// Puts a space before a leading line of Rust that evcxr would otherwise take for a command.
 pub(super) fn shield_first_line(code: &mut String) {
     let start = commands_end(code);
     let rest = &code[start..];
@@ -130,12 +129,12 @@ pub(super) fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// Replaces characters by spaces, newlines excepted, so that all others stay where they are.
+/// Replaces characters by spaces, except newlines, so that all others keep their position.
 pub(super) fn blank(code: &mut String, start: usize, end: usize) {
     let spaces: String = code[start..end]
         .chars()
         .flat_map(|c| {
-            // As many bytes as before: places in the code are bytes.
+            // As many bytes as before, because positions in the code are byte offsets.
             let space = if c == '\n' { '\n' } else { ' ' };
             std::iter::repeat_n(space, c.len_utf8())
         })

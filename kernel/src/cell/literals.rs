@@ -1,8 +1,8 @@
-//! Long lists of literals: made a constant, of which the program then has a copy.
+//! Turns long lists of literals into constants, which the program then copies.
 //!
-//! Each element of `vec![1, 2, …]` and `[1, 2, …]` is a store of its own to the compiler, whose
-//! optimiser takes a time that grows with their number's square (20,000: over a minute), and
-//! rust-analyzer expands the macro besides. A reference to literals is one constant.
+//! To the compiler, each element of `vec![1, 2, …]` and `[1, 2, …]` is a separate store, and its
+//! optimiser takes time quadratic in their number (20,000: over a minute); rust-analyzer expands
+//! the macro, too. A reference to literals is a single constant.
 
 use ra_ap_syntax::ast;
 use ra_ap_syntax::{AstNode, SyntaxKind, SyntaxNode, SyntaxToken, TextRange};
@@ -10,15 +10,15 @@ use ra_ap_syntax::{AstNode, SyntaxKind, SyntaxNode, SyntaxToken, TextRange};
 use super::code::Body;
 use super::lines::commands_end;
 
-/// Shorter lists stay as they are.
+/// Shorter lists are not changed.
 const N_ELEMENTS: usize = 500;
 
 const VEC: (&str, &str) = ("<[_]>::to_vec(&[", "])");
 const ARRAY: (&str, &str) = ("::core::clone::Clone::clone(&[", "])");
 
-/// Writes the long lists of literals in a cell as copies of constants. No line moves.
+/// Rewrites the long lists of literals in a cell as copies of constants. No line moves.
 pub(super) fn make_constant(code: &mut String) {
-    // Each element takes two bytes at least, and most cells are shorter than such a list.
+    // Each element takes at least two bytes, and most cells are shorter than such a list.
     if code.len() < 2 * N_ELEMENTS {
         return;
     }
@@ -42,7 +42,7 @@ pub(super) fn make_constant(code: &mut String) {
     }
 }
 
-/// The place of a long list of literals, and what stands around its elements instead.
+/// The range of a long list of literals, and the text to put around its elements.
 fn list(node: &SyntaxNode) -> Option<(TextRange, (&'static str, &'static str))> {
     let (elements, around) = match node.kind() {
         SyntaxKind::MACRO_CALL => {
@@ -73,15 +73,15 @@ fn is_literal(token: &SyntaxToken) -> bool {
     token.kind().is_literal() || matches!(token.kind(), SyntaxKind::TRUE_KW | SyntaxKind::FALSE_KW)
 }
 
-/// Whether a token may stand in a list whose elements the compiler knows: literals, and tuples and
-/// arrays of them.
+/// Whether a token may be part of a list of compile-time constants: literals, and tuples and arrays
+/// of them.
 fn is_of_a_list(token: &SyntaxToken) -> bool {
     is_literal(token)
         || token.kind().is_trivia()
         || ["-", ",", "(", ")", "[", "]"].contains(&token.text())
 }
 
-/// Whether the list is in a constant already, where nothing can be called.
+/// Whether the list is in a constant already, where no function can be called.
 fn is_constant(node: &SyntaxNode) -> bool {
     node.ancestors().any(|around| match around.kind() {
         SyntaxKind::CONST | SyntaxKind::STATIC | SyntaxKind::CONST_ARG | SyntaxKind::VARIANT => {
@@ -91,7 +91,7 @@ fn is_constant(node: &SyntaxNode) -> bool {
         SyntaxKind::BLOCK_EXPR => {
             ast::BlockExpr::cast(around).is_some_and(|block| block.const_token().is_some())
         }
-        // A reference to it is a constant without our help.
+        // A reference to it is already a constant.
         SyntaxKind::REF_EXPR => node.parent().as_ref() == Some(&around),
         _ => false,
     })

@@ -1,12 +1,12 @@
-//! Variables that only their own cell can use: closures, iterators with closures in them, and what
-//! borrows from others.
+//! Variables that only their own cell can use: closures, iterators that contain closures, and
+//! values that borrow from other variables.
 //!
 //! evcxr moves every variable of a top-level `let` out of the cell, into a store of values that
-//! live as long as the session. A type without a name and a value that borrows cannot go there. The
-//! library's macro in the place of `let` makes a variable that evcxr does not see. `_l!(` is as
-//! long as `let `, so that all else stays where it is.
+//! live as long as the session. A value whose type has no name, or that borrows, cannot be moved
+//! there. The library's macro in place of `let` makes a variable that evcxr does not see. `_l!(` is
+//! as long as `let `, so that everything else keeps its position.
 //!
-//! A closure that captures nothing can be kept as a function pointer, which has a name.
+//! A non-capturing closure can be kept as a function pointer, whose type has a name.
 
 use std::collections::HashSet;
 
@@ -17,28 +17,28 @@ use super::code::Body;
 use super::lines::{blank, commands_end};
 
 const LET: &str = "let";
-/// The library's macro that stands for `let`.
+/// The library's macro that replaces `let`.
 const LOCAL_LET: &str = "_l!(";
 
-/// A cell whose variables are not all kept.
+/// A cell some of whose variables are not kept.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unkept {
-    /// What runs instead.
+    /// The code that runs instead.
     pub(crate) code: String,
     /// The variables that no later cell sees, in the order of the cell.
     pub(crate) names: Vec<String>,
 }
 
-/// A cell that makes closures.
+/// A cell that defines closures.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Closures {
-    /// With those that capture nothing as function pointers, unless there are none of these.
+    /// The cell with its non-capturing closures as function pointers, if there are any.
     pub(crate) as_pointers: Option<Unkept>,
-    /// With all of them as the cell's own.
+    /// The cell with all closures as local variables.
     pub(crate) as_locals: Unkept,
 }
 
-/// Finds the closures that the cell gives names to. `known` are the session's variables.
+/// Finds the closures that the cell binds to names. `known` are the session's variables.
 pub(crate) fn closures<'a>(
     code: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -60,7 +60,7 @@ pub(crate) fn closures<'a>(
         }
         visible.extend(names_of(statement));
     }
-    // Where a name is given twice, only the last counts: leave that to the compiler.
+    // If a name is bound twice, only the last binding counts: the compiler handles that.
     let is_once = |name: &String| names.iter().filter(|other| *other == name).count() == 1;
     if !all.iter().all(is_once) {
         return None;
@@ -80,7 +80,7 @@ pub(crate) fn closures<'a>(
     })
 }
 
-/// The cell with these variables as its own, if it makes any of them.
+/// The cell with these variables as local variables, if it defines any of them.
 pub(crate) fn as_locals(code: &str, names: &[String]) -> Option<Unkept> {
     let cell = Cell::of(code);
     let mut unkept = Unkept {
@@ -101,7 +101,7 @@ pub(crate) fn as_locals(code: &str, names: &[String]) -> Option<Unkept> {
         );
         unkept.code.insert(end, ')');
         let after = start + LET.len();
-        // The space behind `let` makes room for the last character.
+        // The space after `let` makes room for the last character.
         let spaces = usize::from(code[after..].starts_with(' '));
         unkept.code.replace_range(start..after + spaces, LOCAL_LET);
         unkept.names.splice(0..0, own);
@@ -118,8 +118,8 @@ fn as_locals_or(code: String, names: &[String]) -> Unkept {
     })
 }
 
-/// The cell without the commands that were done when it was tried before, and that would be done
-/// once more.
+/// The cell without the commands that already ran in the first attempt, and would run a second
+/// time.
 pub(crate) fn once_more(code: &str) -> String {
     let mut new = code.to_owned();
     let mut start = 0;
@@ -137,7 +137,7 @@ pub(crate) fn with_drops(code: &str, names: &[String]) -> String {
     let cell = Cell::of(code);
     let mut new = code.to_owned();
     let mut before = String::new();
-    // The value is shown before: its statement is no longer the last.
+    // The value is shown before that: its statement is no longer the last.
     if let Some(tail) = &cell.tail {
         let range = tail.text_range();
         new.insert_str(cell.place(range.end()), ").evcxr_display();");
@@ -152,7 +152,7 @@ pub(crate) fn with_drops(code: &str, names: &[String]) -> String {
     new
 }
 
-/// A cell's own `let`s, and its last expression.
+/// A cell's own `let` statements, and its last expression.
 struct Cell {
     body: Body,
     from: usize,
@@ -183,7 +183,7 @@ impl Cell {
     }
 }
 
-/// The variables that a `let` makes.
+/// The variables that a `let` defines.
 fn names_of(statement: &ast::LetStmt) -> impl Iterator<Item = String> {
     let pattern = statement.pat();
     let parts = pattern
@@ -195,7 +195,7 @@ fn names_of(statement: &ast::LetStmt) -> impl Iterator<Item = String> {
         .map(|name| name.text().to_string())
 }
 
-/// The closure that a `let` without a type gives a name to.
+/// The closure that a `let` without a type binds to a name.
 fn named_closure(statement: &ast::LetStmt) -> Option<(ast::Name, ast::ClosureExpr)> {
     let ast::Pat::IdentPat(pattern) = statement.pat()? else {
         return None;
@@ -206,7 +206,7 @@ fn named_closure(statement: &ast::LetStmt) -> Option<(ast::Name, ast::ClosureExp
     (statement.ty().is_none()).then_some((pattern.name()?, closure))
 }
 
-/// Whether a closure may use one of these variables. One that is only spelt the same counts too.
+/// Whether a closure may use one of these variables. A variable of the same name counts too.
 fn captures(closure: &ast::ClosureExpr, variables: &HashSet<String>) -> bool {
     let parameters = closure.param_list().into_iter();
     let own: HashSet<String> = parameters
@@ -232,7 +232,7 @@ fn captures(closure: &ast::ClosureExpr, variables: &HashSet<String>) -> bool {
         })
 }
 
-/// `fn(i32, _) -> _`: the parts that the closure leaves out are left to be inferred.
+/// The pointer type, as in `fn(i32, _) -> _`: types that the closure leaves out are inferred.
 fn pointer_type(closure: &ast::ClosureExpr) -> String {
     let parameters = closure.param_list().into_iter();
     let types: Vec<String> = parameters

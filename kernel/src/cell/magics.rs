@@ -1,4 +1,4 @@
-//! The magics there are: one table, from which they are run, listed, completed and explained.
+//! All magics, in one table, from which they are run, listed, completed and explained.
 
 use super::lines::LineMagic;
 use super::steps::{Action, MemoryLimit, Mistake, Profile, Script, Step, usage};
@@ -7,27 +7,27 @@ use super::timed;
 /// A magic.
 pub(super) struct Magic {
     pub(super) name: &'static str,
-    /// What may stand behind the name.
+    /// The arguments that may follow the name.
     arguments: &'static str,
     what: &'static str,
     pub(super) form: Form,
 }
 
-/// Gives the code with Rust in the magic's place.
+/// Returns the code with Rust in place of the magic.
 pub(super) type Rewrite = fn(&str, &LineMagic) -> Result<String, Mistake>;
 
-/// What a magic does with a cell. All get the magic's name and what stands behind it.
+/// What a magic does with a cell. Each function gets the magic's name and the text after it.
 pub(super) enum Form {
-    /// Rust takes the line's place.
+    /// Rust replaces the line.
     Code(Rewrite),
-    /// Something is done before or after the cell's Rust.
+    /// A step runs before or after the cell's Rust.
     Line(fn(&str, &str) -> Result<Step, Mistake>),
-    /// The lines below are Rust. Gets the cell first.
+    /// The lines below are Rust. The function gets the cell first.
     Rust(fn(&str, &str, &str) -> Result<String, Mistake>),
-    /// The lines below are something else. Gets them last.
+    /// The lines below are another language. The function gets them last.
     Text(fn(&str, &str, &str) -> Result<Step, Mistake>),
-    /// The lines below are a cell of their own, magics included, with something done before it and
-    /// after.
+    /// The lines below are a cell of their own, including magics; one step runs before it and one
+    /// after it.
     Around(fn(&str, &str) -> Result<[Step; 2], Mistake>),
 }
 
@@ -73,7 +73,7 @@ impl Magic {
             .to_owned()
     }
 
-    /// What `?%name` says.
+    /// The text for `?%name`.
     pub(super) fn help(&self) -> String {
         format!("{}\n    {}\n", self.usage(), self.what)
     }
@@ -92,12 +92,12 @@ pub fn magics_with_prefix(prefix: &str) -> impl Iterator<Item = &'static str> {
         .filter(move |name| name.starts_with(prefix))
 }
 
-/// What `?%name` says, if there is such a magic.
+/// The text for `?%name`, if there is such a magic.
 pub fn magic_help(name: &str) -> Option<String> {
     find(name).map(Magic::help)
 }
 
-/// The words that a magic may get: none if it takes Rust, which is `None`.
+/// The words that a magic accepts as its argument; `None` if it takes Rust.
 pub fn words_for(name: &str) -> Option<Vec<&'static str>> {
     let magic = find(name)?;
     let is_word = |word: &&str| word.starts_with(|c: char| c.is_ascii_lowercase());
@@ -105,7 +105,7 @@ pub fn words_for(name: &str) -> Option<Vec<&'static str>> {
     (!magic.takes_rust()).then(|| words.collect())
 }
 
-/// What `%lsmagic` says.
+/// The text for `%lsmagic`.
 pub(super) fn list() -> String {
     let width = MAGICS
         .iter()
@@ -129,7 +129,7 @@ pub(super) fn list() -> String {
     text
 }
 
-/// The mistake of one who wrote a magic that does not exist.
+/// The mistake of using a magic that does not exist.
 pub(super) fn unknown(name: &str) -> Mistake {
     let nearest = MAGICS
         .iter()
@@ -144,7 +144,7 @@ pub(super) fn unknown(name: &str) -> Mistake {
     }
 }
 
-/// The mistake of one who gave a magic what it cannot use.
+/// The mistake of giving a magic an argument that it cannot use.
 fn misused(name: &str) -> Mistake {
     let usage_line = find(name).map(Magic::usage).unwrap_or_default();
     usage(&format!("`{name}` is used so: `{usage_line}`"))
@@ -209,7 +209,7 @@ fn capture(name: &str, arguments: &str) -> Result<[Step; 2], Mistake> {
 }
 
 fn reset(name: &str, arguments: &str) -> Result<Step, Mistake> {
-    // As in IPython, where `-f` means: without a question.
+    // As in IPython, where `-f` means: do not ask.
     let arguments = arguments.strip_prefix("-f").unwrap_or(arguments);
     alone(name, arguments, Step::Do(Action::Reset))
 }
@@ -266,7 +266,7 @@ fn export(name: &str, arguments: &str) -> Result<Step, Mistake> {
     }
 }
 
-/// `%env`: a statement in the line's place, so that it takes effect where it stands, and is rolled
+/// `%env`: a statement replaces the line, so that it takes effect at its position, and is rolled
 /// back with the cell.
 fn environment(code: &str, magic: &LineMagic) -> Result<String, Mistake> {
     let arguments = code[magic.name_end..magic.line_end].trim();
@@ -322,7 +322,7 @@ fn show(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> {
     alone(name, arguments, Step::Do(Action::Show { mime_type, text }))
 }
 
-/// A file's name as in a shell: with spaces if it is in quotes.
+/// A file's name as in a shell: in quotes if it contains spaces.
 fn unquoted(name: &str) -> &str {
     let quoted = ['"', '\''].into_iter().find_map(|quote| {
         let name = name.strip_prefix(quote)?.strip_suffix(quote)?;
@@ -351,7 +351,7 @@ fn write_file(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> 
     }))
 }
 
-/// A size such as `512M`, `1.5G`, `1GiB` or `4096`.
+/// Parses a size such as `512M`, `1.5G`, `1GiB` or `4096`.
 fn bytes_of(text: &str) -> Option<u64> {
     let digits_end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -374,7 +374,7 @@ fn bytes_of(text: &str) -> Option<u64> {
     (bytes >= 1.0 && bytes < (1_u64 << 50) as f64).then_some(bytes as u64)
 }
 
-/// A size with the unit that fits: `1.5 GiB`.
+/// Formats a size with a suitable unit: `1.5 GiB`.
 pub fn bytes_in_words(bytes: u64) -> String {
     for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
         if bytes >= 1 << shift {
@@ -385,7 +385,7 @@ pub fn bytes_in_words(bytes: u64) -> String {
     format!("{bytes} bytes")
 }
 
-/// How many characters must be inserted, removed or replaced to make one of the other
+/// The number of characters to insert, remove or replace to turn one text into the other
 /// (Levenshtein).
 fn edit_distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -1,21 +1,21 @@
-//! From the text of a cell to what is to be done: magics, which begin with `%`, questions
-//! (`?name`), and Rust.
+//! From the text of a cell to the steps to run: magics, which begin with `%`, questions (`?name`),
+//! and Rust.
 //!
-//! What a learner wrote goes to evcxr as it is, so that lines and columns in compile errors are
-//! those of the cell. Where a magic needs code around the learner's, that code takes the place of
-//! the magic itself (`%time ` has as many characters as the call that replaces it), or stands at
-//! the end of an earlier line.
+//! The learner's code goes to evcxr unchanged, so that lines and columns in compile errors are
+//! those of the cell. If a magic needs code around the learner's, that code replaces the magic
+//! itself (`%time ` has as many characters as the call that replaces it), or goes to the end of an
+//! earlier line.
 //!
-//! That the value of the last expression is shown needs no rewriting: evcxr appends
-//! `.evcxr_display()` to it, and the library's trait of that name (`forklore::display::cell`),
-//! which every session imports, gives it to all that implements `Debug`. So one compile is enough
-//! where stock evcxr needs two, an own `evcxr_display` still wins because it is inherent, and what
-//! has neither gets evcxr's second attempt with its usual error.
+//! Showing the value of the last expression needs no rewriting: evcxr appends `.evcxr_display()` to
+//! it, and the library's trait of that name (`forklore::display::cell`), which every session
+//! imports, implements it for every type that implements `Debug`. So one compile is enough where
+//! stock evcxr needs two. A type's own `evcxr_display` still takes precedence because it is
+//! inherent, and a type that has neither gets evcxr's second attempt with its usual error.
 //!
-//! evcxr's own `:commands` pass through untouched, but for those in `commands`.
+//! evcxr's own `:commands` pass through unchanged, except those in `commands`.
 //!
-//! Nothing happens here: a [`Plan`] says what is to happen, and `session` does it. A cell's Rust is
-//! one step of it, because a cell is one transaction.
+//! This module runs nothing: a [`Plan`] lists the steps, and `session` runs them. A cell's Rust is
+//! a single step, because a cell is one transaction.
 
 mod code;
 mod commands;
@@ -52,7 +52,7 @@ pub use timed::PRELUDE;
 ///
 /// # Errors
 ///
-/// A magic that does not exist, or that was given what it cannot use.
+/// A magic that does not exist, or that has an argument that it cannot use.
 pub fn plan(text: &str) -> Result<Plan, Mistake> {
     if let Some(name) = question(text) {
         return Ok(Plan {
@@ -89,7 +89,7 @@ pub fn plan(text: &str) -> Result<Plan, Mistake> {
     plan_lines(rust)
 }
 
-/// What the lines below a cell magic are put into has no place for other magics.
+/// The code around the lines below a cell magic has no position for other magics.
 fn refuse_magics_below(cell: &str, name: &str) -> Result<(), Mistake> {
     let below = &cell[cell.find('\n').unwrap_or(cell.len())..];
     match line_magics(below).first() {
@@ -101,7 +101,7 @@ fn refuse_magics_below(cell: &str, name: &str) -> Result<(), Mistake> {
     }
 }
 
-/// Plans a cell whose first line is not of another language.
+/// Plans a cell whose first line does not select another language.
 fn plan_lines(mut code: String) -> Result<Plan, Mistake> {
     lines::shield_first_line(&mut code);
     let asks_for_help = code.trim() == ":help";
@@ -118,7 +118,7 @@ fn plan_lines(mut code: String) -> Result<Plan, Mistake> {
             _ => return Err(unknown(name)),
         }
     }
-    // Decided before anything is rewritten, because that moves what stands behind it.
+    // Decided before any rewriting, because that moves the code after it.
     let (first, last) = lines::extent(&code);
     let mut plan = Plan {
         steps: commands::take(&mut code)?,
@@ -162,7 +162,7 @@ fn plan_lines(mut code: String) -> Result<Plan, Mistake> {
     Ok(plan)
 }
 
-/// The next magic whose place Rust takes.
+/// The next magic that Rust replaces.
 fn first_to_rewrite(code: &str) -> Option<(LineMagic, magics::Rewrite)> {
     line_magics(code).into_iter().find_map(|found| {
         match magics::find(&code[found.start..found.name_end])?.form {
@@ -172,11 +172,9 @@ fn first_to_rewrite(code: &str) -> Option<(LineMagic, magics::Rewrite)> {
     })
 }
 
-/// The name in a cell that only asks for one: `?name` or `name?`, twice for those used to it from
-/// IPython.
+/// The name in a cell that only asks for one: `?name` or `name?`, or with two marks, as in IPython.
 ///
-/// `name?` is Rust too: who wants to be rid of an `Ok` in a cell of its own writes `name?;` or
-/// `(name)?`.
+/// `name?` is Rust too: to unwrap an `Ok` in a cell of its own, write `name?;` or `(name)?`.
 fn question(text: &str) -> Option<&str> {
     let text = text.trim();
     let name = text.trim_matches('?').trim();
@@ -188,13 +186,13 @@ fn question(text: &str) -> Option<&str> {
 fn describe(name: &str) -> Step {
     match magics::find(name) {
         Some(magic) => Step::Say(magic.help()),
-        // A macro's name is without the mark of its calls.
+        // A macro's name does not include its `!`.
         None => Step::Do(Action::Describe(name.trim_end_matches('!').to_owned())),
     }
 }
 
-/// evcxr drops the lines that begin with `//` before the first Rust code, which the documentation
-/// of a cell's first item also does. With a space before it, it stays.
+/// evcxr drops the lines that begin with `//` before the first Rust code, and that includes the
+/// documentation of a cell's first item. With a space before it, a line stays.
 fn keep_leading_docs(code: &mut String) {
     let end = commands_end(code);
     let mut start = 0;
@@ -207,8 +205,8 @@ fn keep_leading_docs(code: &mut String) {
     }
 }
 
-/// The cell with its magics blanked out, every other character where it was: for completion,
-/// inspection, and the question whether a cell is complete.
+/// The cell with its magics blanked out and every other character in its position: for completion,
+/// inspection, and the check whether a cell is complete.
 pub fn without_magics(text: &str) -> String {
     let mut code = text.to_owned();
     if question(text).is_some() {
@@ -219,7 +217,7 @@ pub fn without_magics(text: &str) -> String {
         let line_end = text[first_line..]
             .find('\n')
             .map_or(text.len(), |end| first_line + end);
-        // What the other cell magics take is not Rust.
+        // The lines below other cell magics are not Rust.
         let is_rust = matches!(
             magics::find(name).map(|magic| &magic.form),
             Some(Form::Rust(_) | Form::Around(_))

@@ -1,21 +1,21 @@
-//! What else than Rust may be completed at a cursor: a crate, one of its versions or features, or
+//! What can be completed at a cursor other than Rust: a crate, one of its versions or features, or
 //! the path of a file.
 
-/// What is to be completed.
+/// The thing to complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place<'a> {
-    /// A crate's name, behind `:dep`.
+    /// A crate's name, after `:dep`.
     Crate(&'a str),
     /// A version of this crate.
     Version(&'a str, &'a str),
     /// A feature of this crate.
     Feature(&'a str, &'a str),
-    /// A file's path, in a text or behind a magic.
+    /// A file's path, in a string or after a magic.
     Path(&'a str),
 }
 
 impl<'a> Place<'a> {
-    /// What stands before byte `at`, if it is one of these.
+    /// The thing before byte `at`, if it is one of these.
     pub fn at(code: &'a str, at: usize) -> Option<Place<'a>> {
         let line = &code[code[..at].rfind('\n').map_or(0, |newline| newline + 1)..at];
         if let Some(rest) = line.trim_start().strip_prefix(":dep ") {
@@ -27,7 +27,7 @@ impl<'a> Place<'a> {
             return Some(Place::Path(path.trim_start_matches(['"', '\''])));
         }
         let text = open_text(line)?;
-        // A text is a path if it looks like one.
+        // A string counts as a path if it looks like one.
         let is_path = text.contains('/') && !text.contains([' ', '{', '\\']);
         is_path.then_some(Place::Path(text))
     }
@@ -36,13 +36,13 @@ impl<'a> Place<'a> {
     pub fn word(&self) -> &'a str {
         match *self {
             Place::Crate(word) | Place::Version(_, word) | Place::Feature(_, word) => word,
-            // The folder stays.
+            // The folder is not replaced.
             Place::Path(path) => path.rsplit('/').next().unwrap_or(path),
         }
     }
 }
 
-/// Behind `:dep `: `name`, `name = "version"` or `name = { version = "…", features = ["…"] }`.
+/// After `:dep `: `name`, `name = "version"` or `name = { version = "…", features = ["…"] }`.
 fn in_dependency(rest: &str) -> Option<Place<'_>> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let name_end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
@@ -64,7 +64,7 @@ fn in_dependency(rest: &str) -> Option<Place<'_>> {
     }
 }
 
-/// The text that is open at the end of a line, if one is.
+/// The string that is open at the end of a line, if any.
 fn open_text(line: &str) -> Option<&str> {
     let mut open = None;
     let mut is_escaped = false;

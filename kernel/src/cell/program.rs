@@ -1,16 +1,16 @@
-//! A program pasted into a cell: items with a `main`, which is then what the cell runs.
+//! A program pasted into a cell: items with a `main`, which the cell then runs.
 //!
-//! The items are those of the session, as they are in any cell. What runs is a call of `main`
-//! behind them, so `main`'s error is the cell's, and a cell that calls `main` itself is none of
-//! this.
+//! The items become the session's, as in any cell. The code that runs is a call of `main` after
+//! them, so `main`'s error is the cell's. A cell that calls `main` itself is not treated as a
+//! program.
 
 use ra_ap_syntax::ast::{self, HasAttrs, HasGenericParams, HasModuleItem, HasName};
 use ra_ap_syntax::{AstNode, Edition, SourceFile};
 
 use super::lines::{blank, commands_end};
 
-/// Attributes of a crate that say what kind of crate it is: the cells' is another, and would stay
-/// so.
+/// Attributes that say what kind of crate a program is: the cells' crate is of another kind, and
+/// the attributes would stay in force.
 const OF_A_CRATE: [&str; 5] = [
     "crate_name",
     "crate_type",
@@ -19,7 +19,7 @@ const OF_A_CRATE: [&str; 5] = [
     "windows_subsystem",
 ];
 
-/// The standard library's macros that are no items, though they may stand where an item may.
+/// The standard library's macros that are not items, although they may be where an item may be.
 const EXPRESSIONS: [&str; 19] = [
     "assert",
     "assert_eq",
@@ -42,7 +42,7 @@ const EXPRESSIONS: [&str; 19] = [
     "writeln",
 ];
 
-/// If the cell is a program: makes it one that runs.
+/// If the cell is a program: adds the call of its `main`.
 pub(super) fn add_call(code: &mut String) {
     let from = commands_end(code);
     let parsed = SourceFile::parse(&code[from..], Edition::Edition2024);
@@ -72,7 +72,7 @@ pub(super) fn add_call(code: &mut String) {
     code.push_str(&call);
 }
 
-/// Whether this can only be meant as a statement: then the cell is no program.
+/// Whether this can only be a statement: then the cell is not a program.
 fn is_expression(item: &ast::Item) -> bool {
     let ast::Item::MacroCall(call) = item else {
         return false;
@@ -90,7 +90,7 @@ fn call_of(function: &ast::Fn) -> Option<String> {
     if name.text() != "main" || has_parameters || is_generic {
         return None;
     }
-    // `#[tokio::main]` and its like make an ordinary function of it.
+    // `#[tokio::main]` and similar attributes make it an ordinary function.
     let is_made_ordinary = function.attrs().any(|attribute| {
         let last = attribute.path().and_then(|path| path.segment());
         last.is_some_and(|segment| segment.syntax().text() == "main")
@@ -99,7 +99,7 @@ fn call_of(function: &ast::Fn) -> Option<String> {
     let call = if is_async { "main().await" } else { "main()" };
     let returned = function.ret_type().and_then(|returned| returned.ty());
     Some(match returned {
-        // No error can come of it, and a session without the library runs it too.
+        // It cannot return an error, and this form also runs in a session without the library.
         None | Some(ast::Type::NeverType(_)) => format!("{call};"),
         Some(_) => format!("forklore::display::cell::ended({call})?;"),
     })

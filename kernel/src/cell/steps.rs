@@ -1,11 +1,11 @@
-//! What a cell asks for, step by step.
+//! The steps of a cell.
 
 use std::fmt;
 
-/// What to do with a cell, in order; when a step fails, those behind it are left out.
+/// The steps of a cell, in order; if one fails, the steps after it are skipped.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Each step.
+    /// The steps.
     pub steps: Vec<Step>,
 }
 
@@ -14,20 +14,20 @@ pub struct Plan {
 pub enum Step {
     /// Shows a text.
     Say(String),
-    /// Gives Rust to evcxr; lines and columns are the cell's.
+    /// Runs Rust in evcxr; lines and columns are the cell's.
     Run(String),
-    /// Something that the session does itself.
+    /// An action of the session itself.
     Do(Action),
 }
 
 /// `%limit`: how much memory the cells may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemoryLimit {
-    /// As much as there is.
+    /// No limit.
     Off,
-    /// What the scheduler or container gives.
+    /// The limit of the scheduler or container.
     Auto,
-    /// So much.
+    /// This number of bytes.
     Bytes(u64),
 }
 
@@ -49,61 +49,61 @@ pub enum Action {
     Processes,
     /// `%reset`: forgets all variables and definitions.
     Reset,
-    /// `%checkpoint`: puts a policy in force, or says which is.
+    /// `%checkpoint`: sets a policy, or shows the current one.
     Checkpoint(Option<String>),
-    /// `%limit`: limits the cells' memory, or says what the limit is.
+    /// `%limit`: limits the cells' memory, or shows the limit.
     Limit(Option<MemoryLimit>),
-    /// `%profile`: what the compiler does with the cells to come, or says what it does.
+    /// `%profile`: sets the compiler's profile for later cells, or shows it.
     Profile(Option<Profile>),
-    /// `%warnings`: whether the compiler's warnings are shown, or says whether they are.
+    /// `%warnings`: sets whether the compiler's warnings are shown, or shows the setting.
     Warnings(Option<bool>),
-    /// `:opt`: how much the cells to come are optimised; `None` switches between level 0 and 2.
+    /// `:opt`: sets the optimisation level for later cells; `None` switches between level 0 and 2.
     Optimise(Option<&'static str>),
-    /// `:fmt`: whether a value is shown one part a line.
+    /// `:fmt`: sets whether a value is shown with one part per line.
     Pretty(bool),
-    /// `:types`: shows values with their types, or no longer.
+    /// `:types`: switches whether values are shown with their types.
     ToggleTypes,
-    /// `%export`: writes the cells so far as a cargo project into this folder.
+    /// `%export`: writes the cells so far into this folder, as a cargo project.
     Export(String),
-    /// `%explain`: what the compiler has to say of an error with this number; by default the last
-    /// one.
+    /// `%explain`: shows the compiler's explanation of the error with this code; by default, of the
+    /// last error.
     Explain(Option<String>),
-    /// `%%bash`, `%%python`: runs another language's program.
+    /// `%%bash`, `%%python`: runs a program in another language.
     Script(Script),
     /// `%%writefile`: writes a file.
     Write {
-        /// The file, relative to where the cells are.
+        /// The file, relative to the cells' current folder.
         path: String,
-        /// Whether what the file holds is kept.
+        /// Whether the text is appended to the file's content.
         appends: bool,
-        /// What is written.
+        /// The text to write.
         text: String,
     },
-    /// `%%html` and its like: shows the cell.
+    /// `%%html` and similar magics: shows the cell.
     Show {
-        /// What it is.
+        /// The MIME type of the text.
         mime_type: &'static str,
-        /// What is shown.
+        /// The text to show.
         text: String,
     },
-    /// `%lock`: has the front end put the versions of the notebook's crates into the cell.
+    /// `%lock`: makes the front end put the versions of the notebook's crates into the cell.
     Lock,
-    /// `%%lock`: pins the versions that stand in the cell, one a line.
+    /// `%%lock`: pins the versions in the cell, one per line.
     Pin(String),
-    /// `%%capture`: what is written from now on is not shown.
+    /// `%%capture`: hides output from now on.
     Capture,
-    /// The end of that; what was printed becomes the value of this variable.
+    /// Ends `%%capture`; the printed text becomes the value of this variable.
     Captured(Option<String>),
-    /// `?name`: says what is known about a name.
+    /// `?name`: shows what is known about a name.
     Describe(String),
 }
 
 /// A program in another language.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Script {
-    /// What runs it, as it is found on the `PATH`.
+    /// The interpreter, which is searched on the `PATH`.
     pub program: &'static str,
-    /// What that is given before the script.
+    /// The interpreter's arguments before the script.
     pub arguments: Vec<String>,
     /// The script.
     pub text: String,
@@ -111,10 +111,10 @@ pub struct Script {
     pub file: &'static str,
 }
 
-/// A cell that cannot be planned: what is wrong, and the way out.
+/// A cell that cannot be planned: what is wrong, and what to do.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// Its name, as in a traceback.
+    /// The error's name, as in a traceback.
     pub name: &'static str,
     /// The sentence.
     pub message: String,
@@ -126,7 +126,7 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// The mistake of using something as it cannot be used.
+/// The mistake of using something in an unsupported way.
 pub(super) fn usage(message: &str) -> Mistake {
     Mistake {
         name: "UsageError",

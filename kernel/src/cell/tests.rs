@@ -1,4 +1,4 @@
-//! Tests of the rewriting: what runs, and that the learner's characters stay where they were.
+//! Tests of the rewriting: which code runs, and that the learner's characters keep their positions.
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ fn steps(text: &str) -> Vec<Step> {
         .steps
 }
 
-/// What evcxr gets of a cell that is nothing but Rust.
+/// The code that evcxr gets for a cell that is only Rust.
 pub(super) fn run(text: &str) -> String {
     match &steps(text)[..] {
         [Step::Run(code)] => code.clone(),
@@ -18,7 +18,7 @@ pub(super) fn run(text: &str) -> String {
     }
 }
 
-/// What is done for a cell that is nothing but a magic.
+/// The action for a cell that is only a magic.
 fn done(text: &str) -> Action {
     match steps(text).pop() {
         Some(Step::Do(action)) => action,
@@ -286,7 +286,7 @@ fn a_program_runs_its_main_once() {
     ] {
         assert_eq!(call(text).as_deref(), Some(expected), "{text}");
     }
-    // What kind of crate it is, is the session's business.
+    // The session decides what kind of crate it is.
     let program = "#![crate_type = \"bin\"]\nfn main() {}";
     assert_eq!(run(program).lines().next(), Some(" ".repeat(22).as_str()));
 }
@@ -436,7 +436,7 @@ fn without_magics_keeps_every_place() {
 }
 
 proptest! {
-    /// Nothing panics, whatever is in a cell, and code without magics is not touched.
+    /// Nothing panics, whatever a cell contains, and code without magics is not changed.
     #[test]
     fn any_text_can_be_planned(text in "(%|%%|time|lsmagic|who|env|\\?|let|x|=|;|\\{|\\}|\\(|\"|//|/\\*|ä|:dep| |\n){0,24}") {
         let _ = without_magics(&text);

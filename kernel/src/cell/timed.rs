@@ -1,4 +1,4 @@
-//! `%time` and its family: the learner's code inside the library's macros.
+//! `%time` and related magics: the learner's code inside the library's macros.
 
 use ra_ap_syntax::{AstNode, SyntaxNode, ast};
 
@@ -7,9 +7,9 @@ use super::lines::{LineMagic, blank, commands_end, is_command};
 use super::program;
 use super::steps::{Mistake, usage};
 
-/// What every session imports first: the trait that shows values, and the macros that measure.
+/// The first import of every session: the trait that shows values, and the macros that measure.
 pub const PRELUDE: &str = "use forklore::display::cell::names::*;";
-/// A macro's call is so short that with a `&` it fits where its magic was.
+/// The macro's call is so short that, with a `&`, it fits where its magic was.
 const TIME_ONE: &str = "_t!(";
 const TIMEIT_ONE: &str = "_ti!(";
 /// (No `::` before the crate's name: evcxr takes a line that begins with a colon for a command.)
@@ -17,10 +17,10 @@ const CLOCK_START: &str = "forklore::display::cell::start!(_clock);";
 const CLOCK_STOP: &str = "forklore::display::cell::stop!(_clock";
 const TIMEIT_CELL: &str = "forklore::display::cell::timeit!({";
 
-/// How many runs `%timeit` makes where `-r` does not say.
+/// The number of runs of `%timeit` without `-r`.
 const N_RUNS: usize = 7;
 
-/// `%%time` and `%%timeit`: the lines below, timed.
+/// `%%time` and `%%timeit`: times the lines below.
 pub(super) fn cell(text: &str, name: &str, arguments: &str) -> Result<String, Mistake> {
     let options = Options::of(name, arguments);
     if options.len < arguments.len() {
@@ -39,8 +39,8 @@ pub(super) fn cell(text: &str, name: &str, arguments: &str) -> Result<String, Mi
     })
 }
 
-/// `%time STATEMENT`: the same with the expression, or the initialiser of a `let`, inside the
-/// library's macro.
+/// `%time STATEMENT`: the same statement with its expression, or the initialiser of its `let`,
+/// inside the library's macro.
 pub(super) fn statement(code: &str, magic: &LineMagic) -> Result<String, Mistake> {
     let name = code[magic.start..magic.name_end].to_owned();
     let nothing = || {
@@ -61,7 +61,7 @@ pub(super) fn statement(code: &str, magic: &LineMagic) -> Result<String, Mistake
         .statements()
         .find(|node| from + body.offset(node.text_range().end()) > magic.start)
         .ok_or_else(nothing)?;
-    // What runs many times has no one value to keep.
+    // Code that runs many times has no single value to keep.
     let is_repeated = name == "%timeit";
     let let_statement = ast::LetStmt::cast(statement.clone()).filter(|_| !is_repeated);
     let timed = match &let_statement {
@@ -80,14 +80,14 @@ pub(super) fn statement(code: &str, magic: &LineMagic) -> Result<String, Mistake
     };
     let start = from + body.offset(timed.syntax().text_range().start());
     let end = from + body.offset(timed.syntax().text_range().end());
-    // What follows a name without a semicolon goes on with it: `f` and, on the next line, `(3)` is
-    // a call.
+    // Code that follows a name without a semicolon continues it: `f` and, on the next line, `(3)`
+    // is a call.
     if start < magic.start {
         return Err(usage(&format!(
             "`{name}` has to begin a statement; end the one before it with a semicolon"
         )));
     }
-    // A `let` takes the value; to show it, a reference will do, and leaves a variable where it is.
+    // A `let` takes the value; to show it, a reference is enough, and does not move a variable.
     let borrow = if let_statement.is_none() && is_place(&timed) {
         "&"
     } else {
@@ -99,7 +99,7 @@ pub(super) fn statement(code: &str, magic: &LineMagic) -> Result<String, Mistake
     );
     code.insert_str(end, &format!("{})", options.as_arguments()));
     code.insert_str(start, &call);
-    // The call takes the room that the magic had, if that is on the same line.
+    // The call fits in the space of the magic, if both are on the same line.
     if !code[magic.start..start].contains('\n') {
         code.replace_range(magic.start..magic.start + call.len(), "");
     }
@@ -111,7 +111,7 @@ pub(super) fn statement(code: &str, magic: &LineMagic) -> Result<String, Mistake
 struct Options {
     loops: Option<u32>,
     n_runs: Option<usize>,
-    /// How much of the text they are.
+    /// The length of their text.
     len: usize,
 }
 
@@ -125,7 +125,7 @@ impl Options {
         options
     }
 
-    /// Reads the option that comes next, if one does.
+    /// Reads the next option, if there is one.
     fn take_one(&mut self, text: &str) -> Option<()> {
         let rest = text[self.len..].trim_start();
         let after = rest.strip_prefix("-n").or(rest.strip_prefix("-r"))?;
@@ -143,7 +143,7 @@ impl Options {
         Some(())
     }
 
-    /// What the library's macro gets behind the expression.
+    /// The arguments of the library's macro after the expression.
     fn as_arguments(&self) -> String {
         let Options { loops, n_runs, .. } = self;
         match (loops, n_runs) {
@@ -153,7 +153,7 @@ impl Options {
     }
 }
 
-/// The cell without its first line, and where the Rust in it begins after evcxr's commands.
+/// The cell without its first line, and where its Rust begins after evcxr's commands.
 fn timed_lines<'a>(text: &'a str, name: &str) -> Result<(&'a str, usize), Mistake> {
     let rest = &text[text.find('\n').unwrap_or(text.len())..];
     if rest.trim().is_empty() {
@@ -162,8 +162,8 @@ fn timed_lines<'a>(text: &'a str, name: &str) -> Result<(&'a str, usize), Mistak
         )));
     }
     let from = commands_end(rest);
-    // Where no command comes first, the first line, which was the magic's, has room for what is
-    // inserted.
+    // If no command comes first, the first line, which held the magic, has space for the inserted
+    // code.
     Ok((
         rest,
         if rest[..from].lines().any(is_command) {
@@ -181,8 +181,8 @@ fn timeit_cell(rest: &str, first: usize, options: &Options) -> String {
     format!("{commands}{TIMEIT_CELL}{body}\n}}{arguments})")
 }
 
-/// `%%time`: a clock is started in the first line's place and stopped around the last expression,
-/// or after the last statement.
+/// `%%time`: starts a clock in place of the first line, and stops it around the last expression, or
+/// after the last statement.
 fn time_cell(rest: &str, first: usize) -> String {
     let body = Body::parse(&rest[first..]);
     let mut statements: Vec<SyntaxNode> = body.statements().collect();

@@ -1,4 +1,5 @@
-//! Tests of `%time` and its family: where the learner's characters are, and what measures them.
+//! Tests of `%time` and related magics: the positions of the learner's characters, and the code
+//! that measures them.
 
 use super::tests::run;
 use super::*;

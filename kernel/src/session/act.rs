@@ -1,4 +1,5 @@
-//! What a session does besides running Rust: the magics' other half (see `cell` for the first).
+//! A session's actions other than running Rust: the other half of the magics (see `cell` for the
+//! first).
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,7 +15,7 @@ use crate::protocol::{Checkpoint, Limit, Output, Status};
 use crate::session::export;
 use crate::sys::procs;
 
-/// By these the library knows what `:fmt` and `:types` have set.
+/// Through these variables the library knows the settings of `:fmt` and `:types`.
 const PRETTY_VARIABLE: &str = "FORKLORE_PRETTY";
 const TYPES_VARIABLE: &str = "FORKLORE_TYPES";
 
@@ -159,7 +160,7 @@ impl Session {
         Ok(())
     }
 
-    /// Through cargo's environment: in evcxr's manifest the level is more than that (see
+    /// Set through cargo's environment: in evcxr's manifest, the level has further effects (see
     /// `evcxr::manifest`).
     fn optimise(&mut self, level: Option<&'static str>) -> Result<(), CellError> {
         let other = if self.opt_level == "2" { "0" } else { "2" };
@@ -174,7 +175,7 @@ impl Session {
         Ok(())
     }
 
-    /// Changes cargo's profile for cells, which is no profile of the library.
+    /// Changes cargo's profile for cells, which does not apply to the library.
     fn set_for_cells(&mut self, name: &str, value: &str) -> Result<(), CellError> {
         let command = format!(":build_env CARGO_PROFILE_DEV_{name}={value}");
         let set = self.context.execute(&command);
@@ -182,7 +183,7 @@ impl Session {
         Ok(())
     }
 
-    /// evcxr is told too, because it shows what moves a variable away.
+    /// evcxr needs the setting too, because it shows values whose display moves a variable.
     fn choose_format(&mut self, is_pretty: bool) -> Result<(), CellError> {
         let (format, call) = match is_pretty {
             true => ("{:#?}", format!("set_var({PRETTY_VARIABLE:?}, \"1\")")),
@@ -219,7 +220,7 @@ impl Session {
         let file = self.folder.path().join(script.file);
         let mut words = Vec::new();
         if script.program == "python3" {
-            // What it prints is seen at once, and modules beside the notebook are found.
+            // The program's output is shown at once, and it finds modules beside the notebook.
             words.push("PYTHONUNBUFFERED=1".to_owned());
             let path = std::env::var("PYTHONPATH").map(|path| format!(":{path}"));
             words.push(format!("PYTHONPATH=.{}", path.unwrap_or_default()));
@@ -228,8 +229,8 @@ impl Session {
         words.extend(script.arguments.iter().cloned());
         match fs::write(&file, &script.text) {
             Ok(()) => words.push(file.display().to_string()),
-            // On a full disk it may be what makes room. All of these programs take their text like
-            // this, too.
+            // On a full disk, this script may be what frees space. All of these programs also
+            // accept their text as an argument.
             Err(_) => words.extend(["-c".to_owned(), script.text.clone()]),
         }
         match self.link.run_script(words)?.failure {
@@ -263,7 +264,7 @@ impl Session {
         Ok(())
     }
 
-    /// A path as the cells would take it: one of them may have changed the folder.
+    /// A path as the cells would resolve it: one of them may have changed the folder.
     fn place(&self, path: &str) -> PathBuf {
         let path = match (path.strip_prefix("~/"), std::env::var_os("HOME")) {
             (Some(rest), Some(home)) => Path::new(&home).join(rest),
@@ -275,7 +276,7 @@ impl Session {
         }
     }
 
-    /// The folder in which the cells are.
+    /// The current folder of the cells.
     pub fn cells_folder(&self) -> PathBuf {
         let status = self.link.status();
         let folder = status.and_then(|status| procs::current_folder(status.user_pid));

@@ -1,18 +1,18 @@
-//! `%%capture`: what a cell prints is not shown, and may become a variable.
+//! `%%capture`: a cell's printed output is hidden, and may become a variable.
 
 use super::{CellError, Session};
 use crate::output::{Event, Parser, Stream};
 use crate::protocol::Output;
 
-/// How much of what was printed becomes a variable: it is compiled into a cell.
+/// The maximum of the output that becomes a variable: it is compiled into a cell.
 const CAPTURED_BYTES: usize = 1 << 20;
 
 impl Session {
-    /// A captured cell has ended: gives what it printed to the variable.
+    /// Ends the capture of a cell: assigns its output to the variable.
     ///
     /// # Errors
     ///
-    /// When that cannot be compiled.
+    /// If that cannot be compiled.
     pub(super) fn captured(&mut self, variable: Option<String>) -> Result<(), CellError> {
         let output = self.link.end_capture().unwrap_or_default();
         let Some(variable) = variable else {
@@ -33,7 +33,7 @@ impl Session {
     }
 }
 
-/// What was printed to standard output, without pictures and the like.
+/// The text that was printed to standard output, without rich output such as images.
 fn text_of(output: Vec<Output>) -> String {
     let mut parser = Parser::new(Stream::Stdout);
     let mut events = Vec::new();

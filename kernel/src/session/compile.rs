@@ -1,4 +1,4 @@
-//! Compiling what was planned for a cell: one form after the other, until evcxr takes one.
+//! Compiles what was planned for a cell: one form after another, until evcxr accepts one.
 
 use super::plan::Planned;
 use super::{CellError, Session};
@@ -6,11 +6,11 @@ use crate::definitions::{Prepared, generated, lost, statics};
 use crate::evcxr::build::TOOLS;
 
 impl Session {
-    /// Compiles and runs what was planned.
+    /// Compiles and runs the planned code.
     ///
     /// # Errors
     ///
-    /// When no form compiles, or the one that does has not reached its end.
+    /// If no form compiles, or the one that does has not reached its end.
     pub(super) fn compile(&mut self, planned: Planned) -> Result<(), CellError> {
         let Planned {
             code,
@@ -26,7 +26,8 @@ impl Session {
             let Some(written) = as_written.filter(is_to_retry) else {
                 return Err(error);
             };
-            // What evcxr says of the cell as it was written has its columns, if it says the same.
+            // evcxr's error about the cell as it was written has the right columns, if it is the
+            // same error.
             match self.with_dependencies(&written, |session| session.try_forms(&written)) {
                 Ok(()) => after = after.written_after(&self.definitions),
                 Err(other) if is_about_text(&other) => return Err(other),
@@ -59,7 +60,7 @@ impl Session {
         Ok(())
     }
 
-    /// Tells `evcxr::build` what it cannot see of the next cell.
+    /// Gives `evcxr::build` what it cannot see of the next cell.
     pub(super) fn tell_compiler(&mut self, prepared: &Prepared) -> Result<(), CellError> {
         let tools = self.folder.path().join(TOOLS);
         let mut told = lost::write(&tools, &prepared.lost);
@@ -77,7 +78,7 @@ impl Session {
     }
 }
 
-/// Whether it is a compile error, and not about what the cell as it was written has twice.
+/// Whether it is a compile error, and not about a definition that the written cell has twice.
 fn is_about_text(error: &CellError) -> bool {
     let is_double = ["E0592", "E0119", "E0428"]
         .iter()
@@ -85,11 +86,11 @@ fn is_about_text(error: &CellError) -> bool {
     error.ename == "CompileError" && !is_double
 }
 
-/// Whether the error shows a line of the cell that was not compiled as it was written; or none, or
-/// what was added.
+/// Whether the error shows a line of the cell that was rewritten before compiling, or no line, or
+/// code that was added.
 fn shows_changed(error: &CellError, written: &str, compiled: &str) -> bool {
     let text = error.traceback.join("\n");
-    // Its place, or its number in colour before the line itself.
+    // Its position, or its number in colour before the line itself.
     let shows =
         |n: usize| text.contains(&format!("cell:{n}:")) || text.contains(&format!("m{n}\u{1b}[0m"));
     let mut lines = (1..).zip(written.lines().zip(compiled.lines()));

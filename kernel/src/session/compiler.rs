@@ -1,9 +1,9 @@
-//! What the compiler said of the last cell, in its own words and colours.
+//! The compiler's messages about the last cell, in its own words and colours.
 //!
-//! evcxr gives the errors of a compile that failed, without colours, and nothing of one that
-//! succeeded. But cargo keeps what rustc wrote, to say it again when nothing has to be compiled,
-//! and so does `evcxr::build` where it does without cargo: that is read here. Where it is missing
-//! (another cargo may keep it elsewhere), errors have no colours and warnings are not shown.
+//! evcxr returns the errors of a failed compile without colours, and nothing about a successful
+//! one. But cargo stores rustc's messages, to repeat them when nothing has to be compiled, and so
+//! does `evcxr::build` when it bypasses cargo: this module reads them. If they are missing (another
+//! cargo may store them elsewhere), errors have no colours and warnings are not shown.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::evcxr::build;
 
-/// Forgets what was said of the cells before.
+/// Forgets the messages about earlier cells.
 pub(super) fn forget(folder: &Path) {
     for file in files(folder) {
         // If it cannot be removed, an old warning is shown once more.
@@ -31,8 +31,8 @@ pub(super) fn messages(folder: &Path) -> Vec<Value> {
         .collect()
 }
 
-/// `target/TRIPLE/debug/.fingerprint/ctx-HASH/output-lib-ctx`: one, or some where the profile has
-/// changed; and ours.
+/// `target/TRIPLE/debug/.fingerprint/ctx-HASH/output-lib-ctx`: one file, or several if the profile
+/// has changed; and `evcxr::build`'s own.
 fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let triples = entries(folder.join("target"));
     let crates = triples.flat_map(|triple| entries(triple.join("debug/.fingerprint")));

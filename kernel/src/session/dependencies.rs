@@ -1,17 +1,16 @@
-//! Cells that add a dependency: they may use the network, and leave the manifest as it was if they
-//! fail.
+//! Cells that add a dependency: they may use the network, and restore the manifest if they fail.
 
 use super::{CellError, Session};
 use crate::evcxr::pins;
 use crate::library::compiled::Stores;
 
-/// What cargo says where it was not allowed to look for a crate in the network.
+/// A word in cargo's message if it needed a crate from the network and was not allowed to use it.
 const WITHOUT_NETWORK: &str = "offline";
 
 impl Session {
-    /// Does some work for code that may add dependencies. What another session has had before is
-    /// taken as it was then, without the network; where that does not do, the work is done again
-    /// with it.
+    /// Runs `work` for code that may add dependencies. Dependencies that another session had before
+    /// are resolved as they were then, without the network; if that fails, `work` runs again with
+    /// the network.
     pub(super) fn with_dependencies(
         &mut self,
         code: &str,
@@ -28,7 +27,7 @@ impl Session {
         };
         let is_there = match self.pins.as_slice() {
             [] => !asked.is_empty() && asked.iter().all(is_known),
-            // Without the network, cargo would take other versions.
+            // Without the network, cargo would choose other versions.
             pins => pins.iter().all(pins::is_there),
         };
         if is_there {
@@ -50,41 +49,41 @@ impl Session {
         result
     }
 
-    /// Does the work, and leaves the manifest as it was if that fails.
+    /// Runs `work`, and restores the manifest if it fails.
     fn or_as_before(
         &mut self,
         code: &str,
         work: &impl Fn(&mut Session) -> Result<(), CellError>,
     ) -> Result<(), CellError> {
-        // evcxr asks cargo about the manifest before it writes the next one: with a dependency that
-        // cannot be had, it would ask in vain from then on.
+        // evcxr passes the manifest to cargo before it writes the next one: a dependency that is
+        // unavailable would make every later call fail.
         let manifest = self.folder.path().join("Cargo.toml");
         let before = adds_dependency(code).then(|| std::fs::read(&manifest));
         let result = work(self);
         if let (Err(_), Some(Ok(before))) = (&result, before) {
-            // Where this fails, so will evcxr, which then says so.
+            // If this fails, evcxr fails too, and reports it.
             let _ = std::fs::write(&manifest, before);
         }
         result
     }
 
-    /// Notes for other sessions what this one has.
+    /// Stores this session's dependencies for other sessions.
     fn note(&self, asked: &[String]) {
         let stores = self.stores.as_ref().map(Stores::current);
         if let Some(store) = stores.iter().flatten().next_back() {
-            // Where it cannot be noted, the next session asks the network again.
+            // If that fails, the next session asks the network again.
             let noted = asked.iter().map(|of| store.note(of));
             let _ = noted.collect::<anyhow::Result<()>>();
         }
     }
 
-    /// Does the work of the first cell that may add a dependency.
+    /// Runs `work` for the first cell that may add a dependency.
     fn online(
         &mut self,
         work: impl FnOnce(&mut Session) -> Result<(), CellError>,
     ) -> Result<(), CellError> {
         self.set_offline(false);
-        // evcxr writes it again when it compiles, but tries the dependency before that.
+        // evcxr writes it again when it compiles, but it tries the dependency before that.
         let _ = std::fs::remove_file(self.folder.path().join(".cargo/config.toml"));
         let Some(home) = self.home.take() else {
             return work(self);
@@ -93,8 +92,7 @@ impl Session {
         home.use_own();
         let result = work(self);
         if self.dependencies() == before {
-            // It added none, perhaps because there is no network: then the shared library still
-            // serves.
+            // It added none, perhaps because there is no network: the shared library still works.
             home.use_shared();
             self.home = Some(home);
             self.set_offline(true);
@@ -102,26 +100,27 @@ impl Session {
         result
     }
 
-    /// Whether cargo may use the network. What evcxr answers is nothing that a cell asked for.
+    /// Sets whether cargo may use the network. No cell asked for this, so evcxr's output is
+    /// dropped.
     fn set_offline(&mut self, is_offline: bool) {
         if self.is_offline == is_offline {
             return;
         }
         let command = format!(":offline {}", u8::from(is_offline));
-        // It has no other way to fail than to be unknown.
+        // It can fail only if evcxr does not know the command.
         if self.context.execute(&command).is_ok() {
             self.is_offline = is_offline;
         }
     }
 
-    /// What cells have added, as evcxr shows it.
+    /// The dependencies that cells have added, as evcxr lists them.
     fn dependencies(&mut self) -> Option<String> {
         let outputs = self.context.execute(":show_deps").ok()?;
         outputs.get("text/plain").map(str::to_owned)
     }
 }
 
-/// Whether the cell may need a crate that is not there yet (a first `.await` adds tokio).
+/// Whether the cell may need a crate that is not yet present (a first `.await` adds tokio).
 fn may_add_dependency(code: &str) -> bool {
     adds_dependency(code) || code.contains(".await")
 }
@@ -136,11 +135,11 @@ fn adds(line: &str) -> bool {
         .any(|word| line.starts_with(word))
 }
 
-/// The lines by which code asks for crates, in one form; none, where not all can be told.
+/// The lines in which code requests crates, in a normal form; empty if some cannot be determined.
 fn asked(code: &str) -> Vec<String> {
     let lines = code.lines().map(str::trim_start);
     let adding: Vec<&str> = lines.filter(|line| adds(line)).collect();
-    // Crates in folders, and in lists of others, may be others next time.
+    // Crates in folders, or in other registries, may differ next time.
     let is_told = |line: &&str| line.starts_with(":dep ") && !line.contains("path");
     if !adding.iter().all(is_told) {
         return Vec::new();

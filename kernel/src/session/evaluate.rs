@@ -1,4 +1,4 @@
-//! One evaluation of code by evcxr, and what becomes of what it says.
+//! One evaluation of code by evcxr, and how its output is handled.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,12 +14,12 @@ use crate::protocol::{Aftermath, Failure, Output, ToSupervisor};
 pub(super) struct Form {
     /// The code.
     pub(super) code: String,
-    /// The variables that no later cell has when it has run so.
+    /// The variables that no later cell has after this form has run.
     pub(super) unkept: Vec<(String, Why)>,
 }
 
 impl<T: Into<String>> From<T> for Form {
-    /// The code as it is.
+    /// The code unchanged.
     fn from(code: T) -> Form {
         Form {
             code: code.into(),
@@ -28,11 +28,11 @@ impl<T: Into<String>> From<T> for Form {
     }
 }
 
-/// What came of an evaluation that did not fail.
+/// The outcome of an evaluation that did not fail.
 enum Evaluated {
     /// The code has run.
     Ended,
-    /// None of it has run, and this may do in its place.
+    /// No code has run; this form may work instead.
     Refused(Form),
 }
 
@@ -41,7 +41,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// When it does not compile, or has not reached its end.
+    /// If it does not compile, or has not reached its end.
     pub(super) fn run(&mut self, form: Form) -> Result<(), CellError> {
         let Form {
             mut code,
@@ -98,7 +98,7 @@ impl Session {
         }
     }
 
-    /// Why code has not run, or what may run in its place.
+    /// Why code has not run, or the form to run instead.
     fn explain(
         &self,
         error: &Error,
@@ -133,7 +133,7 @@ impl Session {
         }
     }
 
-    /// Shows what evcxr's own commands answer, and how long code took where `:timing` is on.
+    /// Shows the output of evcxr's own commands, and the duration of the code if `:timing` is on.
     fn show_answer(&self, outputs: EvalOutputs) {
         self.show(outputs.content_by_mime_type);
         if let Some(elapsed) = outputs.timing {
@@ -142,7 +142,7 @@ impl Session {
         }
     }
 
-    /// Shows what evcxr's own commands answer: one thing, in one or more MIME types.
+    /// Shows one output of evcxr's own commands, in one or more MIME types.
     fn show(&self, mut contents: HashMap<String, String>) {
         let mark = output::value_format("");
         for text in contents.values_mut() {
@@ -153,7 +153,7 @@ impl Session {
         }
     }
 
-    /// Shows the compiler's warnings about a cell that it has compiled.
+    /// Shows the compiler's warnings about a cell that has compiled.
     fn warn(&self, said: &[serde_json::Value], code: &str) {
         if !self.shows_warnings {
             return;
@@ -169,7 +169,7 @@ impl Session {
     pub(super) fn cells<'a>(&'a self, code: &'a str) -> diagnostic::Cells<'a> {
         diagnostic::Cells {
             code,
-            // Empty for what the kernel itself runs.
+            // Empty for code that the kernel itself runs.
             written: match self.written.is_empty() {
                 true => code,
                 false => &self.written,
@@ -194,7 +194,7 @@ impl Session {
         error
     }
 
-    /// Where it failed, and the calls in cells that led there.
+    /// Where the cell failed, and the calls in cells that led there.
     fn traceback(&self, failure: &Failure, code: &str) -> Vec<String> {
         let source = self.context.last_source();
         let mut offsets: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
@@ -211,7 +211,7 @@ impl Session {
         diagnostic::traceback(place, frames, &programs, cells, source)
     }
 
-    /// Which variables were nothing without the threads that have ended, as a sentence.
+    /// The variables that were lost because they need threads that have ended, as a sentence.
     fn lost_with_threads(&self, aftermath: &Aftermath) -> String {
         if !matches!(aftermath, Aftermath::RolledBack(ended) if !ended.is_empty()) {
             return String::new();

@@ -7,7 +7,7 @@ use crate::library::toolchain::Compiler;
 use crate::protocol::Output;
 
 impl Session {
-    /// Shows what the compiler has to say of an error with this number, or of the last one.
+    /// Shows the compiler's explanation of the error with this code, or of the last error.
     pub(super) fn explain_error(&self, number: Option<String>) -> Result<(), CellError> {
         let usage = |message: String| CellError::new("UsageError", message);
         let Some(number) = number.or_else(|| self.last_error.clone()) else {
@@ -31,7 +31,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes note of the number of an error that a cell has failed with.
+    /// Stores the code of the error with which a cell failed.
     pub(super) fn note_error(&mut self, error: &CellError) {
         if let Some(number) = number_of(error) {
             self.last_error = Some(number.to_owned());
@@ -39,15 +39,15 @@ impl Session {
     }
 }
 
-/// The number of a compile error: its sentence ends with it.
+/// The code of a compile error: its sentence ends with it.
 fn number_of(error: &CellError) -> Option<&str> {
     let (_, number) = error.evalue.strip_suffix(']')?.rsplit_once('[')?;
     let is_number = number.starts_with('E') && error.ename == "CompileError";
     is_number.then_some(number)
 }
 
-/// The explanation with a title. What follows three backticks is for rustdoc, so that its code has
-/// no colours where it is not named as Rust.
+/// The explanation with a title. rustdoc's words after three backticks are replaced: code is
+/// highlighted only if it is marked as Rust.
 fn markdown(number: &str, text: &str) -> String {
     let mut is_code = false;
     let lines = text.lines().map(|line| match line.strip_prefix("```") {

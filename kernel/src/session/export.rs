@@ -1,8 +1,8 @@
 //! `%export`: the cells of a notebook as a cargo project.
 //!
-//! Items go to the top of `main.rs`, each name once, as its last cell had it; statements go into
-//! `main`, in the order in which they ran. The library's sources are copied, so that the project
-//! builds where there is no kernel.
+//! Items go to the top of `main.rs`, each name once, in the version of its last cell; statements go
+//! into `main`, in the order in which they ran. The library's sources are copied, so that the
+//! project builds on a machine without the kernel.
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,7 +18,7 @@ use crate::cell::{Body, PRELUDE, is_command};
 ///
 /// # Errors
 ///
-/// A folder that holds something else, or cannot be written to.
+/// If the folder holds something else, or cannot be written to.
 pub fn write(folder: &Path, cells: &[String], library: Option<&Path>, lock: &Path) -> Result<()> {
     let is_ours =
         fs::read_to_string(folder.join("src/main.rs")).is_ok_and(|text| text.starts_with(HEADER));
@@ -29,7 +29,8 @@ pub fn write(folder: &Path, cells: &[String], library: Option<&Path>, lock: &Pat
     let library = library.filter(|_| uses_library(cells));
     let mut program = program(cells, library.is_some());
     if library.is_some() {
-        // Last: what a cell says of them for the stock kernel is true in another folder.
+        // Last: a path that a cell gives for them, for the stock kernel, is wrong in another
+        // folder.
         program.dependencies.extend(own_crates(cells));
     }
     let manifest = manifest(&package_name(folder), &program.dependencies);
@@ -51,7 +52,7 @@ pub fn write(folder: &Path, cells: &[String], library: Option<&Path>, lock: &Pat
 
 const HEADER: &str = "//! Exported from a notebook by `%export`.\n";
 
-/// Whether the project needs the library: a notebook that has nothing of it gets a project without
+/// Whether the project needs the library: a notebook that does not use it gets a project without
 /// dependencies.
 fn uses_library(cells: &[String]) -> bool {
     let marks = ["forklore", "_t!(", "_ti!(", "evcxr_display"];
@@ -60,8 +61,8 @@ fn uses_library(cells: &[String]) -> bool {
         .any(|cell| marks.iter().any(|mark| cell.contains(mark)))
 }
 
-/// The manifest's lines for the library, and for the course where cells name it; both are copied
-/// into the project.
+/// The manifest's lines for the library, and for the course if cells use it; both are copied into
+/// the project.
 fn own_crates(cells: &[String]) -> Vec<String> {
     let mut lines = vec!["forklore = { path = \"forklore\" }".to_owned()];
     if cells.iter().any(|cell| cell.contains("forklore_course")) {
@@ -116,7 +117,7 @@ fn rust_of(cell: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The cell with another name for a `main` of its own, and in calls of it: the project has one too.
+/// The cell with its own `main`, and calls of it, renamed: the project has a `main` too.
 fn with_main_renamed(cell: &str) -> String {
     let body = Body::parse(cell);
     let mut new = cell.to_owned();
@@ -135,7 +136,7 @@ fn with_main_renamed(cell: &str) -> String {
     new
 }
 
-/// `:dep` as a line of a manifest.
+/// A `:dep` as a line of a manifest.
 fn dependency(line: &str) -> Option<String> {
     let rest = line.trim_start().strip_prefix(":dep ")?.trim();
     Some(if rest.contains('=') {
@@ -145,7 +146,7 @@ fn dependency(line: &str) -> Option<String> {
     })
 }
 
-/// Sorts one cell's statements into items and the rest.
+/// Separates one cell's statements into items and the rest.
 fn take_cell(cell: &str, has_library: bool, items: &mut Items, statements: &mut String) {
     let body = Body::parse(cell);
     let nodes: Vec<SyntaxNode> = body.statements().collect();
@@ -153,7 +154,7 @@ fn take_cell(cell: &str, has_library: bool, items: &mut Items, statements: &mut 
     for (index, node) in nodes.iter().enumerate() {
         let range = node.text_range();
         let (start, end) = (body.offset(range.start()), body.offset(range.end()));
-        // With the comments before it.
+        // Including the comments before it.
         let text = cell[from..end].trim();
         from = end;
         if let Some(item) =
@@ -211,7 +212,7 @@ fn has_value(expression: &ast::Expr) -> bool {
     }
 }
 
-/// Items by name, in the order in which they came last.
+/// Items by name, in the order of their last definitions.
 #[derive(Default)]
 struct Items {
     /// The name, and the text.
@@ -245,7 +246,7 @@ impl Items {
             ast::Item::MacroRules(item) => item.name(),
             _ => None,
         };
-        // What has no name (an `impl`) is told by its first line.
+        // An item without a name (an `impl`) is identified by its first line.
         let key = match name {
             Some(name) => name.to_string(),
             None => item
@@ -265,7 +266,7 @@ impl Items {
         self.list.push((key, text));
     }
 
-    /// Imports first, as one does.
+    /// Imports first, as is usual.
     fn texts(self) -> impl Iterator<Item = String> {
         let (imports, others): (Vec<_>, Vec<_>) = self
             .list
@@ -283,7 +284,7 @@ impl Items {
     }
 }
 
-/// Each name that an import brings, with its whole path: two cells may import the same name.
+/// Each name of an import, with its whole path: two cells may import the same name.
 fn flatten(tree: &ast::UseTree, prefix: &str, imports: &mut HashMap<String, String>) {
     let own = tree
         .path()
@@ -330,12 +331,12 @@ fn manifest(name: &str, dependencies: &[String]) -> String {
         text.push_str(line);
         text.push('\n');
     }
-    // As the cells ran; and whatever lies in a folder above is none of its business.
+    // Compiled as the cells were; and no `Cargo.toml` in a parent folder applies.
     text.push_str("\n[profile.dev]\nopt-level = 2\ndebug-assertions = false\noverflow-checks = false\n\n[workspace]\nexclude = [\"forklore\"]\n");
     text
 }
 
-/// A name that cargo takes, from the folder's.
+/// A package name that cargo accepts, derived from the folder's.
 fn package_name(folder: &Path) -> String {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let name: String = name

@@ -1,8 +1,9 @@
-//! The kernel's end of the wire to the supervisor, and the switches that other threads may use.
+//! The kernel's end of the connection to the supervisor, and the controls that other threads may
+//! use.
 //!
-//! evcxr starts the supervisor, and starts it again after `:restart` or when it died: so the kernel
-//! waits on a socket in the session's folder, and each supervisor calls. One thread accepts, one
-//! thread per supervisor reads.
+//! evcxr starts the supervisor, and starts it again after `:restart` or its death. So the kernel
+//! listens on a socket in the session's folder, and each supervisor connects. One thread accepts,
+//! and one thread per supervisor reads.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
@@ -22,21 +23,21 @@ use crate::protocol::{
 use crate::sys::procs::{self, Pid};
 use crate::sys::signals::SIGKILL;
 
-/// How long the supervisor may take to answer. It never blocks for long.
+/// How long the supervisor may take to reply. It never blocks for long.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How long an interrupt lets a compiler live that started after it.
+/// The interval at which an interrupt looks for compilers that started after it.
 const INTERRUPT_TICK: Duration = Duration::from_millis(5);
 
-/// Shared by the session's thread, the threads that read, and every [`Control`].
+/// Shared by the session's thread, the reading threads, and every [`Control`].
 pub(super) struct Link {
     output: Box<dyn Fn(Output) + Send + Sync>,
-    /// The session's folder, if it is to be removed with the session.
+    /// The session's folder, if the session's end removes it.
     folder: Option<PathBuf>,
-    /// What `%%capture` keeps from being shown, while there is one.
+    /// The output that `%%capture` hides, while it is active.
     captured: Mutex<Option<Vec<Output>>>,
-    /// No user asked for what the session's own first cells write.
+    /// Set while the session's own first cells run: the user did not ask for their output.
     is_silent: AtomicBool,
-    /// What the cells' programs say of their own places.
+    /// Rewrites the positions in the output of the cells' programs.
     pub(super) places: Places,
     state: Mutex<State>,
     changed: Condvar,
@@ -45,27 +46,27 @@ pub(super) struct Link {
 #[derive(Default)]
 struct State {
     supervisor: Option<Supervisor>,
-    /// Supervisors whose last words may not have been read yet.
+    /// Supervisors whose last messages may not have been read yet.
     heard: HashSet<Pid>,
-    /// The supervisor when the cell began.
+    /// The supervisor at the beginning of the cell.
     cell_supervisor: Option<Pid>,
-    /// Counts questions; the answers carry the numbers.
+    /// Counts questions; replies carry the numbers.
     n_asked: u64,
     n_answered: u64,
-    /// Counts cells, 0 while none runs.
+    /// The number of the running cell, or 0 if none runs.
     running: u64,
     n_cells: u64,
     was_interrupted: bool,
-    /// Whether the user's cell is being worked on, of which several pieces may run one after
+    /// Whether the user's cell is in progress; several pieces of code may run for it, one after
     /// another.
     is_at_work: bool,
-    /// Whether that was interrupted: what is left of it does not run.
+    /// Whether that cell was interrupted: the rest of it does not run.
     is_given_up: bool,
-    /// The end of the last code that ran: it counts only after `Synced`.
+    /// The end of the code that ran last: it counts only after `Synced`.
     ended: Option<Option<Failure>>,
-    /// The last answer to `AskStatus`.
+    /// The last reply to `AskStatus`.
     status: Option<Status>,
-    /// What a new supervisor has to be told again.
+    /// Settings that must be sent again to a new supervisor.
     checkpoint: Option<Checkpoint>,
     limit: Option<Limit>,
     is_shut_down: bool,
@@ -76,11 +77,11 @@ struct Supervisor {
     stream: UnixStream,
 }
 
-/// What is known when a cell has ended.
+/// What the kernel knows when a cell has ended.
 pub(super) struct CellEnd {
-    /// The user process' verdict, if any code ran.
+    /// The user process' result, if any code ran.
     pub failure: Option<Failure>,
-    /// Whether an interrupt was asked for while the cell compiled or ran.
+    /// Whether the cell was interrupted while it compiled or ran.
     pub was_interrupted: bool,
 }
 
@@ -123,7 +124,7 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads what one supervisor sends until it is gone.
+    /// Reads the messages of one supervisor until it is gone.
     fn serve(&self, stream: UnixStream) {
         let Ok(mut input) = stream.try_clone() else {
             return;
@@ -179,7 +180,7 @@ impl Link {
         end_orphans(pid);
     }
 
-    /// Sends a question and waits for its answer. Returns false when no supervisor answers.
+    /// Sends a question and waits for the reply. Returns false if no supervisor replies.
     fn ask<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
@@ -211,27 +212,27 @@ impl Link {
         (state, was_answered)
     }
 
-    /// Tells the supervisor something that needs no answer.
+    /// Sends the supervisor a message that needs no reply.
     pub(super) fn tell(&self, message: &ToSupervisor) {
         if let Some(supervisor) = &mut self.lock().supervisor {
-            // An error means that it is gone: evcxr notices at the next cell.
+            // An error means that it is gone: evcxr detects that at the next cell.
             let _ = supervisor.stream.write_all(&message.seal());
         }
     }
 
-    /// The user's cell begins, or has ended. An interrupt in between reaches it also where none of
-    /// its code runs.
+    /// The user's cell begins, or has ended. An interrupt in between ends it even if none of its
+    /// code runs.
     pub(super) fn set_at_work(&self, is_at_work: bool) {
         let mut state = self.lock();
         state.is_at_work = is_at_work;
         state.is_given_up = false;
     }
 
-    /// Code of a cell begins to be compiled or to run.
+    /// Code of a cell begins to compile or run.
     ///
     /// # Errors
     ///
-    /// When the session has been shut down, or the cell interrupted before.
+    /// If the session has been shut down, or the cell was interrupted before.
     pub(super) fn begin_cell(&self) -> Result<(), CellError> {
         let mut state = self.lock();
         if state.is_shut_down {
@@ -251,12 +252,12 @@ impl Link {
         Ok(())
     }
 
-    /// The cell has ended: all it wrote has been given to the output when this returns.
+    /// The cell has ended: when this returns, all that it wrote has been passed to the output.
     pub(super) fn end_cell(&self) -> CellEnd {
         let (mut state, was_answered) = self.ask(self.lock(), ToSupervisor::Sync);
         let first = state.cell_supervisor;
         if !was_answered || state.supervisor.as_ref().map(|supervisor| supervisor.pid) != first {
-            // It has left: its last words say why.
+            // It is gone: its last messages say why.
             let is_heard = |state: &mut State| first.is_some_and(|pid| state.heard.contains(&pid));
             let waited = self.changed.wait_timeout_while(state, ANSWER, is_heard);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -268,11 +269,11 @@ impl Link {
         }
     }
 
-    /// Runs a program where the cells are: waits for its end, or for the supervisor's.
+    /// Runs a program in the cells' folder; waits until it ends, or the supervisor does.
     ///
     /// # Errors
     ///
-    /// As [`Link::begin_cell`], and when the supervisor ended first.
+    /// As [`Link::begin_cell`], and if the supervisor ended first.
     pub(super) fn run_script(&self, words: Vec<String>) -> Result<CellEnd, CellError> {
         self.begin_cell()?;
         self.tell(&ToSupervisor::Script(words));
@@ -303,15 +304,15 @@ impl Link {
         state.status.take().filter(|_| was_answered)
     }
 
-    /// Limits the cells' memory from now on.
+    /// Limits the memory of cells from now on.
     pub(super) fn set_limit(&self, limit: Option<Limit>) {
         self.lock().limit.clone_from(&limit);
         self.tell(&ToSupervisor::Limit(limit));
     }
 
-    /// Shows something, unless the session itself is at work.
+    /// Shows an output, unless the session's own cells run.
     pub(super) fn show(&self, output: Output) {
-        // Standard error may have nothing yet that is complete.
+        // Standard error may not have a complete piece yet.
         let is_empty =
             matches!(&output, Output::Stdout(bytes) | Output::Stderr(bytes) if bytes.is_empty());
         if is_empty || self.is_silent.load(Ordering::Relaxed) {
@@ -319,7 +320,7 @@ impl Link {
         }
         let mut captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *captured {
-            // A cell that waits for input is not kept waiting.
+            // A cell that waits for input must not wait for the end of the capture.
             Some(captured) if !matches!(output, Output::Waits(_)) => captured.push(output),
             _ => {
                 drop(captured);
@@ -328,23 +329,23 @@ impl Link {
         }
     }
 
-    /// From now on, nothing is shown.
+    /// Hides all output from now on.
     pub(super) fn capture(&self) {
         *self.captured.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
     }
 
-    /// What was not shown since then, if that was so.
+    /// Ends that, and returns the hidden output, if a capture was active.
     pub(super) fn end_capture(&self) -> Option<Vec<Output>> {
         let mut captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
         captured.take()
     }
 
-    /// Tells the user something that is not a cell's.
+    /// Shows the user a message that is not part of a cell's output.
     pub(super) fn warn(&self, text: &str) {
         (self.output)(Output::Stderr(format!("forklore: {text}\n").into_bytes()));
     }
 
-    /// The cells that come now are the user's.
+    /// From now on, cells are the user's, and their output is shown.
     pub(super) fn speak(&self) {
         self.is_silent.store(false, Ordering::Relaxed);
     }
@@ -362,7 +363,7 @@ impl Link {
 }
 
 impl State {
-    /// Puts a new supervisor under the settings of the one before.
+    /// Sends the settings of the previous supervisor to a new one.
     fn repeat_settings(&mut self) {
         let checkpoint = self.checkpoint.map(ToSupervisor::Checkpoint);
         let limit = self
@@ -377,7 +378,7 @@ impl State {
     }
 }
 
-/// Steers a session from other threads, also while a cell runs.
+/// Controls a session from other threads, even while a cell runs.
 #[derive(Clone)]
 pub struct Control {
     pub(super) link: Arc<Link>,
@@ -387,7 +388,8 @@ impl Control {
     /// Ends the cell that compiles or runs, if any: it fails with `Interrupt`, and nothing is lost.
     /// Returns at once.
     ///
-    /// While it compiles, every child process of the kernel is ended, the supervisor excepted.
+    /// If the cell is compiling, every child process of the kernel is killed, except the
+    /// supervisor.
     pub fn interrupt(&self) {
         let mut state = self.link.lock();
         state.is_given_up = state.is_at_work;
@@ -396,8 +398,8 @@ impl Control {
         }
         state.was_interrupted = true;
         let (cell, link) = (state.running, self.link.clone());
-        // A thread, because the cell may be anywhere between compiler and user process, and has to
-        // be caught where it comes next.
+        // In a thread, because the cell may be anywhere between compiler and user process, and must
+        // be interrupted wherever it is next.
         let _ = std::thread::Builder::new()
             .name("interrupt".to_owned())
             .spawn(move || {
@@ -408,19 +410,19 @@ impl Control {
                     }
                     let supervisor = state.supervisor.as_ref().map(|supervisor| supervisor.pid);
                     end_compilers(supervisor);
-                    // The answer comes before the lock is given back: so no interrupt reaches the
-                    // next cell.
+                    // The reply comes before the lock is released, so no interrupt reaches the next
+                    // cell.
                     drop(link.ask(state, ToSupervisor::Interrupt));
                     std::thread::sleep(INTERRUPT_TICK);
                 }
             });
     }
 
-    /// Whether snapshots are taken from now on: `on`, `off`, `auto` or `auto:BYTES`.
+    /// Sets whether snapshots are taken from now on: `on`, `off`, `auto` or `auto:BYTES`.
     ///
     /// # Errors
     ///
-    /// When the policy is none of these.
+    /// If the policy is none of these.
     pub fn set_checkpoint(&self, policy: &str) -> Result<(), String> {
         let policy: Checkpoint = policy.parse()?;
         self.link.lock().checkpoint = Some(policy);
@@ -428,18 +430,18 @@ impl Control {
         Ok(())
     }
 
-    /// Whether the cell that comes may wait for input; if not, it finds the end of file, as it does
-    /// by default.
+    /// Sets whether the next cell may wait for input; if not, it reads the end of file, which is
+    /// the default.
     pub fn allow_input(&self, is_allowed: bool) {
         self.link.tell(&ToSupervisor::AllowInput(is_allowed));
     }
 
-    /// Gives bytes to the cell's standard input.
+    /// Writes bytes to the cell's standard input.
     pub fn answer(&self, bytes: Vec<u8>) {
         self.link.tell(&ToSupervisor::Input(bytes));
     }
 
-    /// Ends every process of the session and returns when none is left, within a few seconds.
+    /// Ends every process of the session; returns when none is left, within a few seconds.
     pub fn shutdown(&self) {
         self.link.lock().is_shut_down = true;
         self.link.tell(&ToSupervisor::Shutdown);
@@ -451,7 +453,7 @@ impl Control {
         while procs::Stat::of(supervisor).is_some_and(|process| process.state != b'Z') {
             end_compilers(Some(supervisor));
             if started.elapsed() > grace {
-                // The user process follows by its parent-death signal, the rest by `end_orphans`.
+                // The user process is killed by its parent-death signal, the rest by `end_orphans`.
                 procs::kill(supervisor, SIGKILL);
             }
             if started.elapsed() > 2 * grace {
@@ -461,7 +463,7 @@ impl Control {
         }
         end_compilers(Some(supervisor));
         end_orphans(supervisor);
-        // Not left to the session, whose thread may not get that far before the program ends.
+        // Not left to the session's thread, which may not get that far before the program ends.
         if let Some(folder) = &self.link.folder {
             folder::remove(folder);
         }

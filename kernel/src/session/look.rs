@@ -1,4 +1,4 @@
-//! What front ends ask about code that does not run: completion, inspection, and the names of
+//! Requests of front ends about code that does not run: completion, inspection, and the names of
 //! variables.
 
 use anyhow::Result;
@@ -6,29 +6,29 @@ use anyhow::Result;
 use super::Session;
 use crate::definitions::generated;
 
-/// What could stand at the cursor.
+/// The completions at the cursor.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Completions {
     /// The candidates, best first.
     pub candidates: Vec<Candidate>,
-    /// First byte that a candidate replaces.
+    /// The first byte that a candidate replaces.
     pub start_bytes: usize,
-    /// First byte after what a candidate replaces.
+    /// The first byte after the text that a candidate replaces.
     pub end_bytes: usize,
 }
 
 /// One completion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// What is put in.
+    /// The text to insert.
     pub text: String,
     /// Jupyter's word for its kind, such as `function`.
     pub kind: String,
-    /// What is shown in the list.
+    /// The text in the list.
     pub label: String,
 }
 
-/// What is known about the thing at the cursor.
+/// Information about the name at the cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
     /// As plain text.
@@ -38,11 +38,11 @@ pub struct Inspection {
 }
 
 impl Session {
-    /// What could stand at byte `cursor_bytes` of `code`.
+    /// The completions at byte `cursor_bytes` of `code`.
     ///
     /// # Errors
     ///
-    /// When the code cannot be analysed.
+    /// If the code cannot be analysed.
     pub fn complete(&mut self, code: &str, cursor_bytes: usize) -> Result<Completions> {
         self.see_all();
         let found = self.context.completions(code, cursor_bytes)?;
@@ -61,11 +61,11 @@ impl Session {
         })
     }
 
-    /// What is known about the thing that ends at byte `cursor_bytes` of `code`.
+    /// Information about the name that ends at byte `cursor_bytes` of `code`.
     ///
     /// # Errors
     ///
-    /// When the code cannot be analysed.
+    /// If the code cannot be analysed.
     pub fn inspect(&mut self, code: &str, cursor_bytes: usize) -> Result<Option<Inspection>> {
         self.see_all();
         let found = self.context.inspect(code, cursor_bytes)?;

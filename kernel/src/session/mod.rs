@@ -1,4 +1,4 @@
-//! A session: compiles cells with evcxr and runs them in a process of their own.
+//! A session: compiles cells with evcxr and runs them in a separate process.
 //!
 //! ```text
 //!  server ── run_cell ─▶ Session ── Evcxr ─────────────────LOAD_AND_RUN──▶ supervisor ──▶ user process
@@ -6,7 +6,7 @@
 //!    └── interrupt ──▶ Control ◀────────────── messages ───────────────────────┘
 //! ```
 //!
-//! A [`Session`] lives on one thread; its [`Control`] may be used on any.
+//! A [`Session`] lives on one thread; any thread may use its [`Control`].
 
 mod act;
 mod captured;
@@ -55,20 +55,20 @@ pub(crate) use start::folder::remove_own as remove_folders;
 use start::home::Home;
 pub use values::{Seen, Variable};
 
-/// What a session is started with.
+/// The options of a new session.
 pub struct Options {
-    /// Called with everything that the user's process writes and asks, as it comes, from another
-    /// thread. While it blocks, the cell is slowed down, and nothing is lost.
+    /// Called, on another thread, with all output and requests of the user's process as they
+    /// arrive. While it blocks, the cell may have to wait, but no output is lost.
     pub output: Box<dyn Fn(Output) + Send + Sync>,
-    /// The program that serves as supervisor: by default the running one.
-    /// Its `main` has to call [`crate::command::role::serve_if_asked`] first.
+    /// The program that serves as supervisor: by default the running one. Its `main` must call
+    /// [`crate::command::role::serve_if_asked`] first.
     pub program: Option<PathBuf>,
     /// Whether `use forklore::*;` works without `:dep`. On by default.
     pub library: bool,
 }
 
 impl Options {
-    /// The usual options, with `output` as the place where the bytes go.
+    /// The default options; `output` receives the output.
     pub fn new(output: impl Fn(Output) + Send + Sync + 'static) -> Options {
         Options {
             output: Box::new(output),
@@ -84,43 +84,43 @@ pub struct Session {
     link: Arc<Link>,
     /// Whether cargo must not use the network: until the first cell that adds a dependency.
     is_offline: bool,
-    /// Where compiled crates are kept.
+    /// Where compiled crates are stored.
     stores: Option<Stores>,
-    /// Cargo's home and the user's own, where they are not the same.
+    /// Cargo's home and the user's own, if they differ.
     home: Option<Home>,
-    /// Whether rust-analyzer has the standard library's sources to infer types from.
+    /// Whether rust-analyzer has the standard library's sources, from which it infers types.
     has_rust_src: bool,
-    /// While there is something that rust-analyzer has not been given to read.
+    /// `Some` as long as rust-analyzer has not been given everything to read.
     cells_only: Option<CellsOnly>,
-    /// Whether a compile was killed, so that rust-analyzer may have seen half of a manifest.
+    /// Whether a compile was killed, so that rust-analyzer may have read half a manifest.
     is_analysis_stale: bool,
     /// How cells are compiled.
     profile: Profile,
     opt_level: &'static str,
-    /// What the cells have defined.
+    /// The definitions of the cells.
     definitions: Definitions,
-    /// What `definitions::statics` was told last.
+    /// The definitions that `definitions::statics` was given last.
     told_statics: Vec<Numbered>,
-    /// The cell as it was written, where what runs is not the same.
+    /// The cell as it was written, if other code runs.
     written: String,
     shows_warnings: bool,
-    /// The number of the last compile error that has one, such as `E0382`.
+    /// The code of the last compile error that has one, such as `E0382`.
     last_error: Option<String>,
-    /// The number of the cell that runs, as the user counts them.
+    /// The number of the running cell, as the user counts cells.
     number: u32,
-    /// The versions that the notebook asks for.
+    /// The versions that the notebook pins.
     pins: Vec<Pin>,
     /// The code that has run and was not rolled back, cell by cell.
     committed: Vec<String>,
-    /// Their numbers, as the user counts them.
+    /// The numbers of those cells, as the user counts them.
     numbers: Vec<u32>,
-    /// The variables of the running cell that no later one has.
+    /// The variables of the running cell that later cells do not have.
     unkept: Vec<(String, Why)>,
-    /// Variables that are no longer there, and the index of the cell which that is due to.
+    /// Variables that no longer exist, and the index of the cell that moved them.
     gone: HashMap<String, usize>,
     /// The library's sources, if cells can use it.
     library: Option<PathBuf>,
-    // Last: its processes are gone when the folder goes.
+    // Dropped last: its processes must be gone when the folder is removed.
     folder: Folder,
 }
 
@@ -131,15 +131,14 @@ impl Session {
         }
     }
 
-    /// Ends the session when the program is about to end too: its processes and its folder go at
-    /// once. Its memory stays for the system to take: rust-analyzer's database needs seconds to be
-    /// taken apart.
+    /// Ends the session when the program is about to end too: removes its processes and its folder
+    /// at once. The OS frees its memory: dropping rust-analyzer's database would take seconds.
     pub fn abandon(mut self) {
-        // Asked before it ends, when the link forgets it.
+        // Read before the session ends, because the link then forgets it.
         let supervisor = self.link.supervisor_pid();
         self.control().shutdown();
-        // Its parent is evcxr's part of this process, which is not dropped and so will not wait for
-        // it.
+        // Its parent is evcxr's part of this process, which is not dropped and therefore does not
+        // wait for it.
         if let Some(supervisor) = supervisor {
             procs::reap(supervisor);
         }

@@ -1,12 +1,12 @@
 //! Why a cell failed.
 
-/// The error's kind when supervisor and user process are gone, variables included.
+/// The error's name if supervisor and user process are gone, including all variables.
 pub(super) const SUPERVISOR_LOST: &str = "Killed";
 
-/// Why a cell failed, in the parts of a Jupyter error reply.
+/// Why a cell failed, in the fields of a Jupyter error reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CellError {
-    /// The error's kind: `Panic`, `QuestionMark`, `CompileError`, `Interrupt`, `Exit`, `Abort`,
+    /// The error's name: `Panic`, `QuestionMark`, `CompileError`, `Interrupt`, `Exit`, `Abort`,
     /// `SegmentationFault`, `StackOverflow`, `BusError`, `IllegalInstruction`, `ArithmeticFault`,
     /// `OutOfMemory`, `Killed`, `Error`.
     pub ename: String,

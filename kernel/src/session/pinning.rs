@@ -1,8 +1,8 @@
-//! `%lock` and `%%lock`: a notebook keeps the versions of its crates, so that it runs the same in a
-//! year.
+//! `%lock` and `%%lock`: a notebook keeps the versions of its crates, so that it runs the same a
+//! year later.
 //!
-//! A kernel cannot write to a notebook. But it may have the front end replace the cell that runs:
-//! `%lock` becomes a `%%lock` with the versions, which pins them where the notebook runs again.
+//! A kernel cannot write to a notebook, but it can make the front end replace the running cell:
+//! `%lock` becomes a `%%lock` with the versions, which pins them when the notebook runs again.
 
 use std::fs;
 
@@ -10,15 +10,15 @@ use super::{CellError, Session};
 use crate::evcxr::build::TOOLS;
 use crate::evcxr::pins::{self, Pin};
 
-/// What evcxr calls the package of the cells.
+/// evcxr's name for the package of the cells.
 const ROOT: &str = "ctx";
 
 impl Session {
-    /// The cell that pins the versions which the session has now.
+    /// A cell that pins the session's current versions.
     ///
     /// # Errors
     ///
-    /// When no cell has added a crate.
+    /// If no cell has added a crate.
     pub(super) fn pinning_cell(&self) -> Result<String, CellError> {
         let pins = pins::of_lock(&self.versions(), ROOT, "forklore");
         if pins.is_empty() {
@@ -32,11 +32,11 @@ impl Session {
         Ok(cell.trim_end().to_owned())
     }
 
-    /// Pins the versions that a cell names, one a line.
+    /// Pins the versions in a cell, one per line.
     ///
     /// # Errors
     ///
-    /// When a line names none, or the session has other versions already.
+    /// If a line has no version, or the session already uses other versions.
     pub(super) fn pin(&mut self, text: &str) -> Result<(), CellError> {
         let lines = (2..).zip(text.lines().map(str::trim));
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
@@ -65,7 +65,7 @@ impl Session {
         Ok(())
     }
 
-    /// Warns where a crate has another version than the one that is pinned.
+    /// Warns if a crate has another version than the pinned one.
     pub(super) fn check_pins(&self) {
         if let Err(error) = self.refuse_others(&self.pins) {
             self.link.warn(&error.evalue);
@@ -78,7 +78,7 @@ impl Session {
         }
         let missed = pins::missed(&self.versions(), pins);
         let names: Vec<String> = self.added_names();
-        // The library's own crates may be newer: nothing of the notebook's depends on which.
+        // The library's own crates may be newer: no part of the notebook depends on them.
         let pairs = missed.iter().filter(|(pin, _)| names.contains(&pin.name));
         let pairs: Vec<String> = pairs
             .map(|(pin, has)| format!("`{pin}` is pinned, and the session has `{has}`"))

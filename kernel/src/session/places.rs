@@ -1,7 +1,7 @@
-//! What a program says of its own places: `dbg!`, a thread's panic and their like name lines of the
-//! generated file.
+//! Rewrites positions in a program's output: `dbg!`, a thread's panic and the like name lines of
+//! the generated file.
 //!
-//! They go to standard error, and become lines of the cell on their way to the front end.
+//! They go to standard error; on their way to the front end, they become lines of the cell.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -9,27 +9,27 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::diagnostic::{self, Cells};
 
-/// How the compiler calls the generated file.
+/// The compiler's name for the generated file.
 const FILE: &[u8] = b"src/lib.rs";
 
-/// Rewrites what is written to standard error.
+/// Rewrites the positions in standard error.
 #[derive(Default)]
 pub(super) struct Places(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     cell: Cell,
-    /// The end of what came last, if it may be the beginning of a place.
+    /// The end of the last bytes, if it may be the beginning of a position.
     held: Vec<u8>,
     /// The last byte that was passed on.
     before: u8,
     known: HashMap<(u32, u32), Option<String>>,
 }
 
-/// The cell that runs.
+/// The running cell.
 #[derive(Default)]
 struct Cell {
-    /// Where the file is that was compiled.
+    /// The path of the compiled file.
     generated: PathBuf,
     code: String,
     written: String,
@@ -39,7 +39,7 @@ struct Cell {
 }
 
 impl Places {
-    /// A cell begins: places are of its program from now on.
+    /// A cell begins: from now on, positions are in its program.
     pub(super) fn begin(&self, cells: Cells<'_>, generated: PathBuf) {
         let mut state = self.lock();
         state.cell = Cell {
@@ -52,8 +52,8 @@ impl Places {
         state.known.clear();
     }
 
-    /// What the learner reads of these bytes. A place that is not complete is held back until more
-    /// comes.
+    /// Rewrites these bytes for the learner. Holds back an incomplete position until more bytes
+    /// arrive.
     pub(super) fn reword(&self, bytes: Vec<u8>) -> Vec<u8> {
         let mut state = self.lock();
         if state.held.is_empty() && !contains(&bytes, FILE) {
@@ -65,12 +65,12 @@ impl Places {
         state.reword(&text)
     }
 
-    /// What was held back: no more comes.
+    /// Returns the bytes that were held back: no more bytes will arrive.
     pub(super) fn end(&self) -> Vec<u8> {
         let mut state = self.lock();
         let mut held = std::mem::take(&mut state.held);
         if !held.is_empty() {
-            // What ends a number ends the place.
+            // A byte that ends a number also ends the position.
             held.push(b' ');
             held = state.reword(&held);
             held.pop();
@@ -78,11 +78,11 @@ impl Places {
         held
     }
 
-    /// What the learner reads of a text that comes at once.
+    /// Rewrites a complete text for the learner.
     pub(super) fn reword_whole(&self, text: &str) -> String {
         let mut state = self.lock();
         state.before = b'\n';
-        // What ends a number ends the place.
+        // A byte that ends a number also ends the position.
         let reworded = state.reword(format!("{text}\n").as_bytes());
         String::from_utf8_lossy(&reworded)
             .trim_end_matches('\n')
@@ -103,7 +103,7 @@ impl State {
             let before = text[..start].last().copied().unwrap_or(self.before);
             reworded.extend_from_slice(&text[at..start]);
             at = start + FILE.len();
-            // The file of that name of another crate.
+            // A file of that name in another crate.
             let is_path = before.is_ascii_alphanumeric() || b"/_-.".contains(&before);
             match parse(&text[at..]) {
                 _ if is_path => reworded.extend_from_slice(FILE),
@@ -152,7 +152,7 @@ enum Parsed {
     Incomplete,
 }
 
-/// `:12:5` at the beginning of a text.
+/// Parses `:12:5` at the beginning of a text.
 fn parse(text: &[u8]) -> Parsed {
     let Some((line, after_line)) = number(text) else {
         return unfinished(text);
@@ -167,7 +167,7 @@ fn parse(text: &[u8]) -> Parsed {
     Parsed::Place { line, column, len }
 }
 
-/// `:12`, which ends where the text goes on; and where that is.
+/// Parses `:12`, which must be followed by another byte; also returns where it ends.
 fn number(text: &[u8]) -> Option<(u32, usize)> {
     let digits = text.strip_prefix(b":")?;
     let n_digits = digits
@@ -228,7 +228,7 @@ mod tests {
             let shown: Vec<u8> = reworded.flatten().collect();
             String::from_utf8([shown, places.end()].concat()).unwrap()
         };
-        // As the standard library writes it.
+        // In the pieces that the standard library writes.
         let pieces = [
             "[",
             "src/lib.rs",

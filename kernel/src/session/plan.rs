@@ -1,4 +1,5 @@
-//! What evcxr gets in the place of a cell's Rust: its definitions in the form that stays the same.
+//! The code that evcxr gets in place of a cell's Rust: its definitions take a form that does not
+//! change.
 
 use std::fs;
 
@@ -11,11 +12,11 @@ use crate::evcxr::build::SOURCE;
 
 /// What to compile for a cell.
 pub(super) struct Planned {
-    /// What evcxr gets.
+    /// The code that evcxr gets.
     pub(super) code: String,
-    /// The cell as it was written, where that is not the same.
+    /// The cell as it was written, if that differs.
     pub(super) as_written: Option<String>,
-    /// What the cell changes about the session's definitions.
+    /// The cell's changes to the session's definitions.
     pub(super) prepared: Prepared,
 }
 
@@ -24,7 +25,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Mistakes that evcxr does not let rustc see.
+    /// Mistakes that evcxr hides from rustc.
     pub(super) fn plan(&mut self, code: &str) -> Result<Planned, CellError> {
         let hidden = diagnostic::wrong_main(self.cells(code))
             .or_else(|| diagnostic::hidden(self.cells(code), self.folder.path()));
@@ -39,8 +40,8 @@ impl Session {
         let defined = defined.map(str::to_owned).collect();
         let prepared = self.definitions.prepare(rust, &variables, &defined);
         let may_lose = !prepared.lost.is_empty() || adds_dependency(code);
-        // Where there is nothing to run evcxr would not look at the variables, and say a cell later
-        // what is lost.
+        // If there is nothing to run, evcxr would not check the variables, and report lost ones a
+        // cell too late.
         let looks = if prepared.only_defines && may_lose && !variables.is_empty() {
             "\n();"
         } else {
@@ -57,7 +58,7 @@ impl Session {
         })
     }
 
-    /// Whether a cell needs a tokio runtime, and none before has made evcxr make one.
+    /// Whether a cell needs a tokio runtime, and no earlier cell has made evcxr create one.
     fn lacks_runtime(&self, commands: &str, rust: &str) -> bool {
         let mut cells = self.committed.iter().map(String::as_str).chain([rust]);
         if !awaited::lacks_runtime(rust, cells.any(|code| code.contains("use tokio::"))) {

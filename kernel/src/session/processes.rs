@@ -1,4 +1,4 @@
-//! `%ps`: the session's processes as a tree, and what each holds.
+//! `%ps`: the session's processes as a tree, and the memory of each.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::protocol::Status;
 use crate::sys::procs::{self, Pid, Stat};
 use crate::sys::thread;
 
-/// How much of a program's command line is shown.
+/// The number of characters of a program's command line that are shown.
 const COMMAND_CHARS: usize = 60;
 
 /// One line of the tree.
@@ -24,7 +24,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// When the session's processes are gone.
+    /// If the session's processes are gone.
     pub(super) fn list_processes(&self) -> Result<String, CellError> {
         let status = self.status()?;
         let started: HashMap<Pid, u32> = status.started.iter().copied().collect();
@@ -98,7 +98,7 @@ impl Session {
             "forklore-server" => "fork server: starts a pool's workers".to_owned() + &of_cell(),
             "forklore-worker" => self.worker_in_words(started.get(&pid)) + &of_cell(),
             "forklore-cells" => {
-                // A fork has its parent's name, also where a cell has called `fork`.
+                // A fork has its parent's name, even if a cell called `fork`.
                 let pools = self.pools_of(started.get(&pid));
                 match pools.is_empty() {
                     true => "fork of the cells' process".to_owned() + &of_cell(),
@@ -126,7 +126,7 @@ impl Session {
         }
     }
 
-    /// The pools that a cell has made and that are still there.
+    /// The pools that a cell created and that still exist.
     fn pools_of(&self, cell: Option<&u32>) -> Vec<String> {
         let Some(cell) = cell else {
             return Vec::new();

@@ -1,14 +1,15 @@
-//! Ends what a session's processes leave behind.
+//! Ends the processes that a session leaves behind.
 
 use std::time::{Duration, Instant};
 
 use crate::sys::procs::{self, Pid};
 use crate::sys::signals::SIGKILL;
 
-/// Ends all that this process has started, except the supervisor: compilers, cargo, the shell.
+/// Ends all processes that this process started, except the supervisor: compilers, cargo, the
+/// shell.
 ///
-/// The process that started them waits for them. Only what they leave behind, which this process
-/// adopts, is reaped here.
+/// The code that started them waits for them. Only their orphans, which this process adopts, are
+/// reaped here.
 pub(super) fn end_compilers(supervisor: Option<Pid>) {
     let direct = procs::children(std::process::id() as i32);
     for child in direct
@@ -16,7 +17,7 @@ pub(super) fn end_compilers(supervisor: Option<Pid>) {
         .filter(|child| Some(*child) != supervisor)
     {
         let below = procs::descendants(child);
-        // The parents first: cargo would start the next compiler.
+        // Parents first: cargo would start the next compiler.
         procs::kill(child, SIGKILL);
         for &pid in &below {
             procs::kill(pid, SIGKILL);
@@ -27,8 +28,8 @@ pub(super) fn end_compilers(supervisor: Option<Pid>) {
     }
 }
 
-/// Waits for a process that was killed and is not a child of this process, until it is one and
-/// ended, or gone.
+/// Waits for a killed process that is not a child of this process, until it has become one and
+/// ended, or is gone.
 fn adopt_and_reap(pid: Pid) {
     let deadline = Instant::now() + Duration::from_millis(200);
     while procs::Stat::of(pid).is_some() && procs::reap(pid).is_none() && Instant::now() < deadline
@@ -37,8 +38,8 @@ fn adopt_and_reap(pid: Pid) {
     }
 }
 
-/// Ends what a supervisor left that was killed: its user process has died with it, but not what
-/// that started.
+/// Ends the processes that a killed supervisor left: its user process died with it, but the
+/// processes that the user process started did not.
 pub(super) fn end_orphans(supervisor: Pid) {
     if supervisor <= 0 {
         return;

@@ -1,4 +1,4 @@
-//! From a cell's text to what has happened:
+//! From a cell's text to its effects:
 //!
 //! ```text
 //!  run_cell ── its steps (see `cell`) ──▶ plan ──▶ compile ──▶ run ──▶ evcxr, rustc, the user process
@@ -17,39 +17,39 @@ use crate::cell::{self, Action, Step};
 use crate::definitions::Definitions;
 use crate::protocol::ToSupervisor;
 
-/// Types whose values `!` takes.
+/// Types whose values `!` accepts.
 const CAN_BE_NEGATED: [&str; 13] = [
     "bool", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize",
 ];
 
-/// What a cell that has run is to be answered with, beside what it has shown.
+/// What the kernel replies to a cell that has run, in addition to its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
-    /// What was asked about a name, for the front end's pager.
+    /// Information about a name, for the front end's pager.
     Page(Inspection),
-    /// What the front end is to put into the cell.
+    /// The text that the front end puts into the cell.
     Cell(String),
 }
 
 impl Session {
-    /// The next cell has this number: messages about what it starts name it so.
+    /// Sets the number of the next cell, which appears in messages about what that cell starts.
     pub fn count(&mut self, number: u32) {
         self.number = number;
     }
 
-    /// Runs a cell as a learner writes it, magics included. Everything it wrote has been given to
-    /// the output before this returns. Gives what it only asked to be told.
+    /// Runs a cell as a learner writes it, including magics. When this returns, all of the cell's
+    /// output has been passed on. Returns the information that the cell asked for.
     ///
     /// # Errors
     ///
-    /// When the cell does not compile, ended in any other way than by reaching its end, or has a
-    /// magic that does not exist or cannot be done. Then the variables have their values from
-    /// before, or the error names those that do not; steps behind the one that failed are left out.
+    /// If the cell does not compile, ends in any way other than by reaching its end, or has a magic
+    /// that does not exist or fails. Then the variables have their values from before, or the error
+    /// names those that do not; the steps after the failed one are skipped.
     pub fn run_cell(&mut self, code: &str) -> Result<Option<Told>, CellError> {
         self.link.set_at_work(true);
         let ran = self.run_steps(code);
         if let Some(output) = self.link.end_capture() {
-            // The cell failed: what it has written may say why.
+            // The cell failed: its hidden output may say why.
             output.into_iter().for_each(|output| self.link.show(output));
         }
         self.link.set_at_work(false);
@@ -81,8 +81,7 @@ impl Session {
         Ok(told)
     }
 
-    /// Whether there is such a variable, and one that can be negated as it is, if that is asked
-    /// for.
+    /// Whether such a variable exists and, if `is_whole`, can be negated as it is.
     fn negates(&self, name: &str, is_whole: bool) -> bool {
         let mut variables = self.context.variables();
         let found = variables.find(|(variable, _)| *variable == name);
@@ -90,10 +89,10 @@ impl Session {
         type_name.is_some_and(|type_name| !is_whole || CAN_BE_NEGATED.contains(&type_name))
     }
 
-    /// Runs a cell's Rust, which differs from what was written within lines only.
+    /// Runs a cell's Rust, which differs from the written code only within lines.
     pub(super) fn run_rust(&mut self, rust: &str) -> Result<(), CellError> {
         if self.is_analysis_stale {
-            // Completion loads the manifest again when it differs from what was loaded last.
+            // Completion loads the manifest again if it differs from the one that was loaded last.
             let _ = self.context.completions("", 0);
             self.is_analysis_stale = false;
         }
@@ -116,8 +115,8 @@ impl Session {
         self.variables().into_iter().map(|(name, _)| name).collect()
     }
 
-    /// Takes note of the variables that the cell which has just ended has moved away: earlier ones
-    /// and its own.
+    /// Records the variables that the cell which has just ended has moved: earlier ones and its
+    /// own.
     fn note_gone(&mut self, mut before: HashSet<String>, code: &str) {
         let after = self.variable_names();
         self.gone.retain(|name, _| !after.contains(name));
@@ -130,7 +129,8 @@ impl Session {
         self.gone.extend(gone.map(|name| (name, cell)));
     }
 
-    /// Starts new processes, without variables. (evcxr's own `:restart` forgets to forget them.)
+    /// Starts new processes, without variables. (evcxr's own `:restart` keeps the old variables on
+    /// its list.)
     fn restart(&mut self) -> Result<(), CellError> {
         self.link.tell(&ToSupervisor::Shutdown);
         match self.run(Form::from("();")) {

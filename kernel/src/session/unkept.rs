@@ -1,4 +1,4 @@
-//! Variables that evcxr cannot keep for later cells: the cell runs, and they are its own (see
+//! Variables that evcxr cannot keep for later cells: the cell runs, and they are local to it (see
 //! `cell::locals`).
 
 use std::collections::HashMap;
@@ -14,8 +14,8 @@ use crate::evcxr::{Error, EvalOutputs};
 use crate::protocol::Output;
 
 impl Session {
-    /// The forms in which a cell may run, the best first. A closure that it gives a name to is kept
-    /// as a function pointer, or is the cell's own.
+    /// The forms in which a cell may run, best first. A closure with a name is kept as a function
+    /// pointer, or is local to the cell.
     pub(super) fn forms(&self, code: &str) -> Vec<Form> {
         let variables = self.variables();
         let known = variables.iter().map(|(name, _)| name.as_str());
@@ -33,7 +33,7 @@ impl Session {
         }
     }
 
-    /// What to run instead of a cell that evcxr refused, if that was for want of a place to keep a
+    /// What to run instead of a cell that evcxr refused, if it refused because it could not keep a
     /// variable.
     pub(super) fn instead(
         &self,
@@ -43,7 +43,7 @@ impl Session {
     ) -> Option<Form> {
         self.library.as_ref()?;
         if !self.has_rust_src && refusal::is_of_unknown_type(result) {
-            // Without the standard library's sources hardly any type is known. The error says how
+            // Without the standard library's sources, hardly any type is known. The error says how
             // to get them.
             return None;
         }
@@ -71,7 +71,7 @@ impl Session {
         })
     }
 
-    /// Says which variables of the cell that has run are gone.
+    /// Reports which variables of the cell that has run are gone.
     pub(super) fn tell_unkept(&mut self) {
         let unkept = std::mem::take(&mut self.unkept);
         let mut text = String::new();
@@ -88,7 +88,7 @@ impl Session {
             }
         }
         if !text.is_empty() {
-            // As warnings are: nothing has failed, and front ends show standard error on red.
+            // As for warnings: nothing has failed, and front ends show standard error on red.
             let contents = HashMap::from([("text/plain".to_owned(), text)]);
             self.link.show(Output::Display(contents));
         }

@@ -1,8 +1,8 @@
-//! The variables and what they hold, for a front end's list of them.
+//! The variables and their values, for a front end's list of them.
 //!
-//! Names and types evcxr knows. The values are shown by a cell that a *copy* of the user process
-//! runs (see `runtime::onlooker`), so that a look changes nothing, whatever a `Debug` does; the
-//! copy writes them to a file in the session's folder.
+//! evcxr knows the names and types. A cell that a *copy* of the user process runs shows the values
+//! (see `runtime::onlooker`), so that a look changes nothing, whatever a `Debug` does. The copy
+//! writes them to a file in the session's folder.
 
 use std::fs;
 
@@ -11,37 +11,37 @@ use serde::Deserialize;
 use super::Session;
 use crate::protocol::ToSupervisor;
 
-/// Where the copy writes what it has seen, in the session's folder.
+/// The file that the copy writes, in the session's folder.
 const FILE: &str = "variables.json";
 
-/// A variable, as far as it is known.
+/// A variable and what is known about it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Variable {
     /// Its name.
     pub name: String,
     /// Its type, without paths.
     pub type_name: String,
-    /// What it holds; `None` where that was not seen.
+    /// Its value; `None` if the look did not show it.
     pub seen: Option<Seen>,
 }
 
-/// What a look at a variable has shown.
+/// The result of a look at a variable.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Seen {
     name: String,
-    /// How many bytes the value itself takes, without what it points to.
+    /// The size of the value itself in bytes, without the data that it points to.
     pub n_bytes: u64,
-    /// How many items it has, if that can be counted.
+    /// The number of items, if they can be counted.
     pub n_items: Option<u64>,
-    /// Its beginning, in one line; `None` if its type has no `Debug`.
+    /// The beginning of the value, on one line; `None` if its type has no `Debug`.
     pub line: Option<String>,
-    /// The same with one part a line.
+    /// The same with one part per line.
     pub parts: Option<String>,
 }
 
 impl Session {
-    /// The variables by name, and what they hold. Nothing of the session is changed by that, and no
-    /// cell must be running.
+    /// The variables by name, and their values. This changes nothing in the session; no cell may be
+    /// running.
     pub fn look(&mut self) -> Vec<Variable> {
         let mut variables = self.variables();
         variables.retain(|(name, _)| !name.starts_with("evcxr_"));
@@ -56,7 +56,7 @@ impl Session {
         variables.collect()
     }
 
-    /// What the variables hold; `None` where that cannot be looked at.
+    /// The values of the variables; `None` if they cannot be looked at.
     fn see(&mut self, variables: &[(String, String)]) -> Option<Vec<Seen>> {
         if variables.is_empty() || self.library.is_none() || self.is_analysis_stale {
             return None;
@@ -74,14 +74,14 @@ impl Session {
         let result = self.context.execute(&planned.code);
         let end = self.link.end_cell();
         if result.is_err() {
-            // The cell that comes is none of these.
+            // The next cell is not this one.
             self.link.tell(&ToSupervisor::Cell(self.number));
             self.is_analysis_stale |= end.was_interrupted;
             return None;
         }
         let text = fs::read_to_string(&file).ok()?;
         let _ = fs::remove_file(&file);
-        // The last line may be half of one.
+        // The last line may be incomplete.
         let seen = text.lines().map(serde_json::from_str);
         Some(seen.filter_map(Result::ok).collect())
     }

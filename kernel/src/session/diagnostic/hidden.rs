@@ -1,5 +1,5 @@
-//! Errors that evcxr does not let rustc see: rustc is asked about the cell's items alone, where
-//! there may be some.
+//! Errors that evcxr hides from rustc: if the cell's items may have some, rustc checks the items
+//! alone.
 
 use std::fs;
 use std::path::Path;
@@ -17,20 +17,20 @@ use crate::session::CellError;
 
 /// The file's folder in the session's own.
 const FOLDER: &str = "items";
-/// Errors about names that are not there.
+/// Errors about names that do not exist.
 const LACKS: [&str; 10] = [
     "E0404", "E0405", "E0412", "E0422", "E0423", "E0425", "E0432", "E0433", "E0463", "E0531",
 ];
 
-/// The error for a cell that defines a name twice, or has another such error. Nothing is found
-/// where rustc cannot be asked.
+/// The error for a cell that defines a name twice, or has another such error. Finds nothing if
+/// rustc cannot be run.
 pub(in crate::session) fn hidden(cells: Cells<'_>, folder: &Path) -> Option<CellError> {
     let file = cell::doubtful_items(cells.code)?;
     let said = ask(&file, &folder.join(FOLDER)).ok()?;
     let is_hidden = |json: &Value| cell::HIDDEN_ERRORS.contains(&code_of(json));
     let sources = Sources::of_file(cells, file);
-    // What the file lacks may be in earlier cells, and what follows from that is none of this one's
-    // mistakes.
+    // The names that the file lacks may be in earlier cells, and errors that follow from that are
+    // not this cell's mistakes.
     let lacks_some = said.iter().any(|json| LACKS.contains(&code_of(json)));
     let is_shown = |json: &&Value| is_error(json) && (is_hidden(json) || !lacks_some);
     if !said.iter().any(is_hidden) {
@@ -52,7 +52,7 @@ fn code_of(json: &Value) -> &str {
     json["code"]["code"].as_str().unwrap_or_default()
 }
 
-/// What rustc says of a file.
+/// rustc's messages about a file.
 fn ask(file: &str, folder: &Path) -> Result<Vec<Value>> {
     let path = folder.join(GENERATED);
     fs::create_dir_all(path.parent().unwrap_or(folder))?;

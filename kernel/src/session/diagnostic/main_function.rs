@@ -1,5 +1,5 @@
-//! What rustc says of a program's `main` only: in the crate of a cell, it is a function like any
-//! other.
+//! Errors that rustc reports only for a program's `main`: in the crate of a cell, `main` is a
+//! function like any other.
 
 use ra_ap_syntax::ast::{self, HasGenericParams, HasModuleItem, HasName};
 use ra_ap_syntax::{AstNode, Edition, SourceFile, SyntaxNode};
@@ -10,7 +10,7 @@ use super::{Cells, in_a_line, render};
 use crate::cell;
 use crate::session::CellError;
 
-/// The error for a cell that is a program, but for its `main`.
+/// The error for a cell that would be a program, but has a wrong `main`.
 pub(in crate::session) fn wrong_main(cells: Cells<'_>) -> Option<CellError> {
     if !cells.code.contains("fn main") {
         return None;
@@ -44,7 +44,7 @@ pub(in crate::session) fn wrong_main(cells: Cells<'_>) -> Option<CellError> {
     })
 }
 
-/// What is wrong with a `main`, as rustc says it: where, the code, and the words.
+/// The mistake in a `main`, as rustc reports it: its position, the code, and the texts.
 fn mistake(main: &ast::Fn) -> Option<(SyntaxNode, &'static str, &'static str, &'static str)> {
     if let Some(list) = main.generic_param_list() {
         return Some((

@@ -1,5 +1,5 @@
-//! rustc's messages with the places that a learner can read: those in cells, and in the sources of
-//! crates.
+//! rustc's messages, with the positions that a learner can read: those in cells, and in the sources
+//! of crates.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::source::{Generated, Sources, Spot, Text};
 use super::words;
 
-/// The file that evcxr has compiled.
+/// The file that evcxr compiled.
 pub(super) const GENERATED: &str = "src/lib.rs";
 
 /// A message, or a part of one.
@@ -20,12 +20,12 @@ pub(super) struct Message {
     pub(super) code: Option<String>,
     pub(super) title: String,
     pub(super) labels: Vec<Label>,
-    /// Replacements: any one of them would do.
+    /// Suggested replacements: any one of them would fix the error.
     pub(super) suggestions: Vec<Vec<Patch>>,
     pub(super) children: Vec<Message>,
 }
 
-/// A place, and what rustc says of it.
+/// A position, and rustc's text about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Label {
     pub(super) place: Place,
@@ -37,7 +37,7 @@ pub(super) struct Label {
 pub(super) enum Place {
     /// In a cell.
     Cell(Spot),
-    /// In a crate: its file, in words, the lines, and the bytes of these.
+    /// In a crate: its file, in words; the lines; and the position in them, in bytes.
     Crate {
         file: String,
         line: usize,
@@ -46,14 +46,14 @@ pub(super) enum Place {
     },
 }
 
-/// A suggestion: what is to stand at a place in a cell.
+/// A suggestion: the text to put at a position in a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Patch {
     pub(super) spot: Spot,
     pub(super) replacement: String,
 }
 
-/// Where a message is, from what concerns the learner most.
+/// The part of the code that a message is about, most relevant to the learner first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Concern {
     Cell,
@@ -62,7 +62,7 @@ pub(super) enum Concern {
 }
 
 impl Message {
-    /// A message of ours, without a place.
+    /// A message of our own, without a position.
     pub(super) fn new(level: &str, title: impl Into<String>) -> Message {
         Message {
             level: level.to_owned(),
@@ -74,7 +74,7 @@ impl Message {
         }
     }
 
-    /// What of one of rustc's messages can be read.
+    /// The readable part of one of rustc's messages.
     pub(super) fn read(json: &Value, sources: &Sources<'_>) -> Message {
         let rendered = without_colors(json["rendered"].as_str().unwrap_or_default());
         let mut message = read_part(json, sources);
@@ -91,7 +91,7 @@ impl Message {
             }
         }
         words::reword(&mut message, json, sources);
-        // The main place may be in generated code.
+        // The main position may be in generated code.
         if message.labels.iter().all(|label| !label.is_primary)
             && let Some(first) = message.labels.first_mut()
         {
@@ -112,7 +112,7 @@ impl Message {
         all.min().unwrap_or(Concern::Elsewhere)
     }
 
-    /// Whether its main place is in the cell.
+    /// Whether its main position is in the cell.
     pub(super) fn is_about_cell(&self) -> bool {
         self.labels.iter().any(|label| {
             label.is_primary && matches!(&label.place, Place::Cell(spot) if spot.text == Text::Cell)
@@ -131,14 +131,15 @@ pub(super) fn array(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Some parts of a message are for programs only: rustc's own text leaves them out.
+/// Whether a part of a message is shown: some parts are for programs only, and rustc's own text
+/// omits them.
 fn is_shown(child: &Value, rendered: &str) -> bool {
     let title = child["message"].as_str().unwrap_or_default();
     let first = title.lines().next().unwrap_or_default();
     rendered.is_empty() || rendered.contains(first.trim())
 }
 
-/// The text without escape sequences that colour it.
+/// The text without escape sequences for colours.
 pub(super) fn without_colors(text: &str) -> String {
     let mut parts = text.split("\x1b[");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -185,10 +186,10 @@ fn read_part(json: &Value, sources: &Sources<'_>) -> Message {
     message
 }
 
-/// Where a macro of a cell was called, for a place inside of the macro.
+/// The position at which a cell's macro was called, for a position inside the macro.
 fn invocation(span: &Value, sources: &Sources<'_>) -> Option<Label> {
     let expansion = &span["expansion"];
-    // What a `for` stands for is an expansion too.
+    // The expansion of a `for` also counts as an expansion.
     let is_macro = expansion["macro_decl_name"]
         .as_str()
         .is_some_and(|name| name.ends_with('!'));
@@ -203,8 +204,8 @@ fn invocation(span: &Value, sources: &Sources<'_>) -> Option<Label> {
     })
 }
 
-/// Where a span is, or what contains it: a macro's inside is where the macro was called, unless a
-/// cell defines it.
+/// The position of a span, or of what contains it: a span inside a macro is where the macro was
+/// called, unless a cell defines the macro.
 pub(super) fn place(span: &Value, sources: &Sources<'_>) -> Option<Place> {
     if let Some(spot) = spot(span, sources) {
         return Some(Place::Cell(spot));
@@ -216,7 +217,7 @@ pub(super) fn place(span: &Value, sources: &Sources<'_>) -> Option<Place> {
     (!is_generated && span.is_object()).then(|| in_crate(span))
 }
 
-/// Where a span of the generated file is in a cell.
+/// The position in a cell of a span of the generated file.
 pub(super) fn spot(span: &Value, sources: &Sources<'_>) -> Option<Spot> {
     if span["file_name"] != GENERATED {
         return None;
@@ -224,7 +225,7 @@ pub(super) fn spot(span: &Value, sources: &Sources<'_>) -> Option<Spot> {
     sources.find(&generated(span)?)
 }
 
-/// Whether a message is about what stands around the cell's statements.
+/// Whether a message is about the code around the cell's statements.
 pub(super) fn is_about_generated(json: &Value, sources: &Sources<'_>) -> bool {
     let mut primary = array(&json["spans"])
         .iter()
@@ -269,9 +270,9 @@ fn in_crate(span: &Value) -> Place {
     }
 }
 
-/// Alternatives of one or more replacements each. rustc lists the places of all of them in turn, so
-/// that one which was there before begins the next alternative. What would change generated code is
-/// left out.
+/// Alternatives of one or more replacements each. rustc lists the positions of all of them in
+/// sequence, so a position that has occurred before starts the next alternative. Changes to
+/// generated code are omitted.
 fn suggestions(spans: &[Value], sources: &Sources<'_>) -> Vec<Vec<Patch>> {
     let mut alternatives: Vec<Vec<Option<Patch>>> = Vec::new();
     let mut seen: Vec<(&Value, &Value)> = Vec::new();
@@ -299,7 +300,7 @@ fn patch(span: &Value, replacement: &str, sources: &Sources<'_>) -> Option<Patch
         return None;
     }
     let replacement = replacement.to_owned();
-    // An import may stand at the cell's beginning as well as at that of the generated file.
+    // An import at the beginning of the generated file works at the cell's beginning too.
     let is_import = replacement.starts_with("use ") && span["byte_start"] == span["byte_end"];
     let spot = match spot(span, sources) {
         None if is_import => sources.beginning(),

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::message::without_colors;
 use super::*;
 
-/// A cell with `code`, in a file as evcxr would generate it.
+/// A cell with `code`, in a file like the one that evcxr generates.
 struct Compiled {
     code: &'static str,
     written: &'static str,
@@ -37,7 +37,7 @@ impl Compiled {
         }
     }
 
-    /// A place as rustc would name it: `wanted` in the line of this number.
+    /// A position as rustc reports it: of `wanted` in the line with this number.
     fn span(&self, line: usize, wanted: &str, label: Option<&str>, is_primary: bool) -> Value {
         let text = self.generated.lines().nth(line - 1).unwrap();
         let start = text.find(wanted).unwrap() + 1;
@@ -82,8 +82,8 @@ fn the_course_s_former_place_leads_to_its_crate() {
     assert!(text.contains("write `use forklore_course::*;`"), "{text}");
 }
 
-/// evcxr gives items to rustc in any order, and a static's name for the loader stands at the end of
-/// the line before it.
+/// evcxr gives items to rustc in any order, and a static's name for the loader is at the end of the
+/// line before it.
 #[test]
 fn a_static_behind_an_item_hides_no_place() {
     let item = "fn f() -> u8 { nope } #[unsafe(export_name = \"forklore.static.9.0\")] \n";

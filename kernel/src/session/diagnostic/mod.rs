@@ -1,14 +1,14 @@
-//! Errors and warnings in the words and colours of rustc, with the lines of the cell and no others.
+//! Errors and warnings in rustc's words and colours, with only the cell's lines.
 //!
 //! ```text
 //!  rustc's JSON ── message: places in the cells ── words: about the cell ── render: the cell's text ──▶ traceback
 //!                     ▲ source: generated file → cells
 //! ```
 //!
-//! evcxr compiles a generated file in which the cell's statements stand among others, and the items
-//! of all earlier cells. rustc's own text shows that file, so it is not used: each place is looked
-//! up in the cells, what has no place there is left out, and the message is drawn again with the
-//! cells as its sources.
+//! evcxr compiles a generated file, in which the cell's statements stand among others, and the
+//! items of all earlier cells. rustc's own text shows that file, so it is not used: each position
+//! is looked up in the cells, positions that are in no cell are dropped, and the message is drawn
+//! again with the cells as its sources.
 
 mod cells;
 mod hidden;
@@ -96,7 +96,7 @@ pub(super) fn compile_error(
     }
 }
 
-/// How to read more about errors that have a number. Front ends make links of addresses.
+/// How to read more about errors that have a code. Front ends turn addresses into links.
 fn explanations(messages: &[Message]) -> Vec<String> {
     let errors = messages.iter().filter(|message| message.level == "error");
     let mut numbers: Vec<&String> = errors.filter_map(|message| message.code.as_ref()).collect();
@@ -111,12 +111,12 @@ fn explanations(messages: &[Message]) -> Vec<String> {
     numbers.iter().map(line).collect()
 }
 
-/// rustc's errors: as it said them, because evcxr replaces some by one of their notes.
+/// rustc's errors in its own words, because evcxr replaces some by one of their notes.
 fn errors_of(errors: &[CompilationError], said: &[Value], sources: &Sources<'_>) -> Vec<Message> {
     let read = |json| Message::read(json, sources);
     let is_real = |json: &&Value| !words::is_due_to_keeping(json, sources);
     let all = || said.iter().filter(is_error);
-    // Of errors that follow from others, one is better than none.
+    // If all errors follow from others, one is better than none.
     let n_real = all().filter(is_real).count();
     let said: Vec<Message> = all()
         .filter(|json| n_real == 0 || is_real(json))
@@ -129,7 +129,7 @@ fn errors_of(errors: &[CompilationError], said: &[Value], sources: &Sources<'_>)
     known.filter(is_error).map(read).collect()
 }
 
-/// What is wrong with a cell's delimiters, if rustc complains of some: it may have met generated
+/// What is wrong with a cell's delimiters, if rustc complains about some: it may have met generated
 /// ones first.
 fn unbalanced(messages: &[Message], sources: &Sources<'_>) -> Option<Message> {
     let is_about =
@@ -155,7 +155,7 @@ fn unbalanced(messages: &[Message], sources: &Sources<'_>) -> Option<Message> {
     Some(message)
 }
 
-/// Whether a message is an error, and not the count of them.
+/// Whether a message is an error, and not the line that counts errors.
 fn is_error(json: &&Value) -> bool {
     let text = json["message"].as_str().unwrap_or_default();
     let is_summary = text.starts_with("aborting due to") || text.starts_with("Some errors have");
@@ -165,7 +165,7 @@ fn is_error(json: &&Value) -> bool {
         && !is_summary
 }
 
-/// Whether an error is evcxr's: a wrong `:command`, a variable that cannot be kept.
+/// Whether an error comes from evcxr: a wrong `:command`, a variable that cannot be kept.
 fn is_own(error: &CompilationError) -> bool {
     error.json.is_null() && error.level() != "warning"
 }
@@ -183,7 +183,7 @@ pub(super) fn warnings(
     cells: Cells<'_>,
     generated: impl FnOnce() -> String,
 ) -> Vec<String> {
-    // Most cells have none, and the file need not be read.
+    // Most cells have none, and then the file need not be read.
     if !said.iter().any(|json| is_wanted_warning(&json)) {
         return Vec::new();
     }
@@ -198,7 +198,7 @@ pub(super) fn warnings(
     texts
 }
 
-/// Lints about definitions that nothing uses: later cells may.
+/// Lints about unused definitions: later cells may use them.
 const FOR_LATER: [&str; 4] = [
     "dead_code",
     "unused_imports",
@@ -206,7 +206,8 @@ const FOR_LATER: [&str; 4] = [
     "unused_macro_rules",
 ];
 
-/// The warnings about the cell's own lines: those about earlier cells' items were shown with them.
+/// The warnings about the cell's own lines: those about earlier cells' items were shown with those
+/// cells.
 fn warnings_of(said: &[Value], sources: &Sources<'_>) -> Vec<Message> {
     let is_own = |json: &&Value| !message::is_about_generated(json, sources);
     let wanted = said.iter().filter(is_wanted_warning).filter(is_own);
@@ -239,12 +240,12 @@ fn plain(error: &CompilationError) -> String {
     text
 }
 
-/// cargo's own messages begin with it, and so do ours.
+/// The prefix with which cargo's own messages begin, and ours.
 pub(super) fn without_level(message: &str) -> &str {
     message.trim_start().trim_start_matches("error: ")
 }
 
-/// What a place that a program prints is called, such as `cell:2:5`.
+/// The name of a position that a program prints, such as `cell:2:5`.
 pub(super) fn name(cells: Cells<'_>, generated: String, line: u32, column: u32) -> Option<String> {
     let sources = Sources::new(cells, generated);
     let found = sources.position(line as usize, column as usize)?;

@@ -1,5 +1,5 @@
-//! Variables that evcxr refuses to keep: its words name evcxr and no place, these name the `let`
-//! and what to do.
+//! Variables that evcxr refuses to keep: evcxr's message names evcxr and no position; these
+//! messages name the `let` and what to do.
 
 use super::message::{Label, Message, Place};
 use super::source::Sources;
@@ -7,7 +7,7 @@ use super::{Cells, in_a_line, render};
 use crate::cell;
 use crate::session::CellError;
 
-/// evcxr's sentences, what is to be said instead of them, and the way out.
+/// evcxr's sentences, the sentences that replace them, and what to do.
 const SENTENCES: [(&str, &str, &str); 4] = [
     (
         "is a closure",
@@ -31,11 +31,11 @@ const SENTENCES: [(&str, &str, &str); 4] = [
     ),
 ];
 
-/// What rust-analyzer would need to know the types of the standard library.
+/// What rust-analyzer needs to know the types of the standard library.
 const WITHOUT_SOURCES: &str =
     "or let the kernel know the types: `rustup component add rust-src`, then restart it";
 
-/// The error for a variable that evcxr refuses to keep, if that is what it says.
+/// The error for a variable that evcxr refuses to keep, if evcxr's message is one of these.
 pub(in crate::session) fn refused(
     said: &str,
     cells: Cells<'_>,
@@ -47,7 +47,7 @@ pub(in crate::session) fn refused(
     let variable = said.split_once("ariable `")?.1.split('`').next()?;
     let mut message = Message::new("error", format!("`{variable}` {}", sentence.1));
     let sources = Sources::new(cells, String::new());
-    // What was compiled has the same lines, and its magics do not hinder the parser.
+    // The compiled code has the same lines, and no magics that would confuse the parser.
     if let Some(bytes) = cell::binding_of(cells.code, variable) {
         message.labels.push(Label {
             place: Place::Cell(sources.in_cell(bytes)),

@@ -1,4 +1,4 @@
-//! Messages as rustc draws them, with the learner's own text as the source.
+//! Draws messages as rustc does, with the learner's own text as the source.
 
 use annotate_snippets::{
     Annotation, AnnotationKind, Element, Group, Level, Origin, Patch, Renderer, Snippet,
@@ -7,7 +7,7 @@ use annotate_snippets::{
 use super::message::{Label, Message, Place};
 use super::source::{Sources, Text};
 
-/// The message's text, in colour, with a newline at its end.
+/// The message's text, in colour, ending with a newline.
 pub(super) fn render(message: &Message, sources: &Sources<'_>) -> String {
     let mut title = level(&message.level).primary_title(message.title.clone());
     // A lint's name is not a code to look up.
@@ -35,7 +35,7 @@ pub(super) fn render(message: &Message, sources: &Sources<'_>) -> String {
     text
 }
 
-/// A note without a place belongs to what comes before it.
+/// A note without a position belongs to the message before it.
 fn with_note<'a>(
     mut groups: Vec<Group<'a>>,
     note: annotate_snippets::Message<'a>,

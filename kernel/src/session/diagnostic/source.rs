@@ -1,8 +1,8 @@
-//! Where a place in the generated file is in the cells.
+//! Maps positions in the generated file to positions in the cells.
 //!
-//! evcxr copies each statement and item of a cell whole into the file that is compiled, on lines of
-//! its own, among code that it generates and the items of earlier cells. So a statement is found
-//! again by its text, and a place in it by how far it is from the statement's beginning. A `use`
+//! evcxr copies each statement and item of a cell as a whole into the file that is compiled, on
+//! separate lines, among code that it generates and the items of earlier cells. So a statement is
+//! found by its text, and a position in it by its distance from the statement's beginning. A `use`
 //! with several names is the exception: each name gets a line.
 
 use std::ops::Range;
@@ -19,11 +19,11 @@ use crate::definitions::statics::{EXPORT_BEGINS, EXPORT_ENDS};
 pub(super) enum Text {
     /// The cell that is compiled.
     Cell,
-    /// An earlier one, by its index.
+    /// An earlier cell, by its index.
     Earlier(usize),
 }
 
-/// A line of a cell, and a character in it, both from 1.
+/// A line of a cell, and a character in it, both counted from 1.
 pub(super) struct Position<'a> {
     pub(super) name: String,
     pub(super) line: usize,
@@ -31,29 +31,29 @@ pub(super) struct Position<'a> {
     pub(super) text: &'a str,
 }
 
-/// A place in such a text, in bytes.
+/// A position in such a text, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Spot {
     pub(super) text: Text,
     pub(super) bytes: Range<usize>,
 }
 
-/// A place in the generated file as rustc names it, and its lines as rustc saw them.
+/// A position in the generated file as rustc reports it, and its lines as rustc saw them.
 #[derive(Debug, Clone)]
 pub(super) struct Generated<'a> {
-    /// The first line, from 1.
+    /// The first line, counted from 1.
     pub(super) line: usize,
-    /// From the beginning of that line to the place's beginning, and from that of the last line to
-    /// its end, in characters.
+    /// From the beginning of the first line to the start of the position, and from the beginning of
+    /// the last line to its end, in characters.
     pub(super) columns: Range<usize>,
     pub(super) lines: Vec<&'a str>,
 }
 
-/// The generated file, and what of it is the cells'.
+/// The generated file, and which parts of it come from the cells.
 pub(super) struct Sources<'a> {
     cells: Cells<'a>,
     generated: String,
-    /// Where each line begins.
+    /// The offset at which each line begins.
     lines: Vec<usize>,
     pieces: Vec<Piece>,
     imports: Vec<Import>,
@@ -63,15 +63,15 @@ pub(super) struct Sources<'a> {
 #[derive(Debug)]
 struct Piece {
     generated: Range<usize>,
-    /// Where it begins in the cell.
+    /// Its offset in the cell.
     cell: usize,
 }
 
-/// What evcxr writes for one name of a `use`.
+/// The line that evcxr writes for one name of a `use`.
 #[derive(Debug)]
 struct Import {
     line: String,
-    /// The words of the path, and where they are in the cell.
+    /// The words of the path, and their positions in the cell.
     path: Vec<(String, Range<usize>)>,
     whole: Range<usize>,
 }
@@ -91,7 +91,7 @@ impl<'a> Sources<'a> {
         sources
     }
 
-    /// Of a file that has the cell's bytes where the cell has them.
+    /// For a file whose bytes are the cell's, at the same offsets.
     pub(super) fn of_file(cells: Cells<'a>, file: String) -> Sources<'a> {
         let mut sources = Sources::new(cells, file);
         sources.pieces = vec![Piece {
@@ -111,7 +111,7 @@ impl<'a> Sources<'a> {
             .skip(1)
             .map(|node| from + body.offset(node.text_range().start()));
         let starts: Vec<usize> = std::iter::once(from).chain(starts).collect();
-        // Behind this, the cell's statements stand in their order.
+        // After this offset, the cell's statements are in their order.
         let mut behind = 0;
         for (at, node) in nodes.iter().enumerate() {
             let end = starts.get(at + 1).copied().unwrap_or(code.len());
@@ -132,7 +132,7 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// Finds a statement's text: the first behind a place, or else the last.
+    /// Finds a statement's text: the first occurrence after an offset, or else the last.
     fn find_piece(&self, text: &str, behind: usize) -> Option<Range<usize>> {
         if text.trim().is_empty() {
             return None;
@@ -140,7 +140,7 @@ impl<'a> Sources<'a> {
         let text = text.strip_suffix('\n').unwrap_or(text);
         let is_free = |range: &Range<usize>| {
             let begins_line = self.lines.binary_search(&range.start).is_ok();
-            // Its last character is the line's end, or what follows belongs to the next item.
+            // Its last character ends the line; otherwise the text belongs to the next item.
             let rest = &self.generated[range.end - 1..];
             let ends_line = rest.starts_with('\n') || rest.starts_with(EXPORT_BEGINS);
             let taken = &self.pieces;
@@ -156,7 +156,8 @@ impl<'a> Sources<'a> {
         first_behind.or(found.last()).cloned()
     }
 
-    /// Where a place in the generated file is in a cell; `None` for code that no learner wrote.
+    /// The position in a cell of a position in the generated file; `None` for code that no learner
+    /// wrote.
     pub(super) fn find(&self, place: &Generated<'_>) -> Option<Spot> {
         if !self.is_as_compiled(place) {
             return self.find_by_text(place);
@@ -175,7 +176,7 @@ impl<'a> Sources<'a> {
             let bytes = in_cell(start)..in_cell(end.min(piece.generated.end));
             return Some(self.in_cell(bytes));
         }
-        // What generated code around a statement is about, the statement is about.
+        // A message about generated code around a statement is about that statement.
         let is_inside =
             |piece: &&Piece| start <= piece.generated.start && piece.generated.end <= end;
         if let Some(piece) = self.pieces.iter().find(is_inside) {
@@ -195,7 +196,7 @@ impl<'a> Sources<'a> {
         self.find_by_text(place)
     }
 
-    /// Whether a place begins in code that no learner wrote.
+    /// Whether a position begins in code that no learner wrote.
     pub(super) fn is_generated(&self, place: &Generated<'_>) -> bool {
         let begin = self
             .lines
@@ -207,7 +208,7 @@ impl<'a> Sources<'a> {
         self.is_as_compiled(place) && pieces.iter().all(|piece| !piece.generated.contains(&start))
     }
 
-    /// Whether rustc saw these lines where the generated file has them.
+    /// Whether the lines that rustc saw are those of the generated file.
     fn is_as_compiled(&self, place: &Generated<'_>) -> bool {
         let lines = self.generated.lines().skip(place.line.saturating_sub(1));
         place.line > 0
@@ -219,7 +220,7 @@ impl<'a> Sources<'a> {
         bytes_of_column(&self.generated[line..], column)
     }
 
-    /// Finds a place by its lines, in the cell first, then in the latest cell that has them.
+    /// Finds a position by its lines, in the cell first, then in the latest cell that has them.
     fn find_by_text(&self, place: &Generated<'_>) -> Option<Spot> {
         let place = &Generated {
             lines: place.lines.iter().copied().map(own_part).collect(),
@@ -242,7 +243,7 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// What the learner reads.
+    /// The text that the learner reads.
     pub(super) fn text(&self, text: Text) -> &'a str {
         match text {
             Text::Cell => self.cells.written,
@@ -250,7 +251,7 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// What the learner knows a text as.
+    /// The name under which the learner knows a text.
     pub(super) fn name(&self, text: Text) -> String {
         match text {
             Text::Cell => "cell".to_owned(),
@@ -258,15 +259,15 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// Where an earlier cell has the `let` of a variable.
+    /// The position of the `let` of a variable in an earlier cell.
     pub(super) fn definition(&self, variable: &str) -> Option<Spot> {
         let (index, bytes) = self.cells.definition(variable)?;
         let text = Text::Earlier(index);
         Some(Spot { text, bytes })
     }
 
-    /// A place in what was compiled as a place in what was written: magics were rewritten, each on
-    /// its line.
+    /// Converts a position in the compiled code to one in the written code: magics were rewritten,
+    /// each on its line.
     pub(super) fn in_cell(&self, bytes: Range<usize>) -> Spot {
         let len = self.cells.written.len();
         let bytes = as_written(self.cells.code, self.cells.written, bytes);
@@ -276,20 +277,19 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// A variable that is no longer there, and the index of the cell which that is due to.
+    /// A variable that no longer exists, and the index of the cell that moved it.
     pub(super) fn gone<'n>(&self, name: &'n str) -> Option<(&'n str, usize)> {
         let cell = *self.cells.gone.get(name)?;
         (cell < self.cells.earlier.len()).then_some((name, cell))
     }
 
-    /// Where a line that is put before the cell's first one would stand.
+    /// The position of a line inserted before the cell's first one.
     pub(super) fn beginning(&self) -> Spot {
         let at = cell::commands_end(self.cells.code);
         self.in_cell(at..at)
     }
 
-    /// What a place in the generated file, as a program prints it, is called, and its line in a
-    /// cell.
+    /// The name and the cell's line for a position in the generated file, as a program prints it.
     pub(super) fn position(&self, line: usize, column: usize) -> Option<Position<'a>> {
         let text = self.generated_line(line)?;
         let columns = column.saturating_sub(1)..column.saturating_sub(1);
@@ -310,7 +310,7 @@ impl<'a> Sources<'a> {
         })
     }
 
-    /// Whether a place is in what evcxr writes around the cell's statements.
+    /// Whether a position is in the code that evcxr writes around the cell's statements.
     pub(super) fn is_around(&self, line: usize, column: usize) -> bool {
         let Some(begin) = line.checked_sub(1).and_then(|line| self.lines.get(line)) else {
             return false;
@@ -327,7 +327,7 @@ impl<'a> Sources<'a> {
                 .all(|piece| !piece.generated.contains(&at))
     }
 
-    /// The first delimiter of the cell without its counterpart.
+    /// The first delimiter of the cell without a counterpart.
     pub(super) fn unbalanced(&self) -> Option<(Spot, SyntaxKind)> {
         let code = self.cells.code;
         let from = cell::commands_end(code);
@@ -348,7 +348,7 @@ impl<'a> Sources<'a> {
             };
             match open.pop() {
                 Some((_, kind)) if kind == closed => {}
-                // rustc says better which of the two is wrong.
+                // rustc reports more precisely which of the two is wrong.
                 Some(_) => return None,
                 None => return Some((spot(at), kind)),
             }
@@ -356,13 +356,13 @@ impl<'a> Sources<'a> {
         open.pop().map(|(at, kind)| (spot(at), kind))
     }
 
-    /// The line of the generated file.
+    /// A line of the generated file.
     pub(super) fn generated_line(&self, line: usize) -> Option<&str> {
         let begin = *self.lines.get(line.checked_sub(1)?)?;
         self.generated[begin..].lines().next()
     }
 
-    /// The end of the cell's last statement, if the line stands behind it.
+    /// The end of the cell's last statement, if the line comes after it.
     pub(super) fn end_before(&self, line: usize) -> Option<Spot> {
         let at = *self.lines.get(line.checked_sub(1)?)?;
         let before = |piece: &&Piece| piece.generated.end <= at;
@@ -379,7 +379,7 @@ impl<'a> Sources<'a> {
 }
 
 impl Import {
-    /// Where a place of the line that evcxr wrote is in the cell.
+    /// The position in the cell of a position in the line that evcxr wrote.
     fn find(&self, columns: Range<usize>, code: &str) -> Range<usize> {
         let mut at = "use ".len();
         let is_whole = columns.start < at;
@@ -395,7 +395,7 @@ impl Import {
         else {
             return self.whole.clone();
         };
-        // Behind a brace, a path is not in one place.
+        // After a brace, a path is not contiguous.
         let words: Vec<&str> = found.iter().map(|(word, _)| word.as_str()).collect();
         let is_together = code.get(first.start..last.end) == Some(&*words.join("::"));
         if is_together {
@@ -406,7 +406,7 @@ impl Import {
     }
 }
 
-/// What evcxr writes for each name of a `use`: one line with the whole path.
+/// The line that evcxr writes for each name of a `use`: with the whole path.
 fn collect_imports(
     tree: &ast::UseTree,
     prefix: &[(String, Range<usize>)],
@@ -449,8 +449,8 @@ fn collect_imports(
     });
 }
 
-/// Finds lines in a text; their first may be the rest of a line there, as two statements may share
-/// one.
+/// Finds lines in a text; the first may begin in the middle of a line there, because two statements
+/// may share a line.
 fn find_lines(text: &str, place: &Generated<'_>) -> Option<Range<usize>> {
     let first = place.lines.first()?;
     if first.trim().is_empty() {
@@ -482,7 +482,7 @@ fn find_lines(text: &str, place: &Generated<'_>) -> Option<Range<usize>> {
     Some(start..end.max(start))
 }
 
-/// A line without what is written at its end for the static behind it.
+/// A line without the text at its end that belongs to the static after it.
 fn own_part(line: &str) -> &str {
     let export = line
         .find(EXPORT_BEGINS)
@@ -490,7 +490,7 @@ fn own_part(line: &str) -> &str {
     export.map_or(line, |at| &line[..at])
 }
 
-/// How many bytes the first characters of a line have.
+/// The number of bytes of the first characters of a line.
 fn bytes_of_column(line: &str, column: usize) -> usize {
     let line = line.lines().next().unwrap_or_default();
     line.char_indices()

@@ -1,4 +1,4 @@
-//! Where a cell panicked, and the calls in cells that led there.
+//! Where a cell panicked, and the calls in cells that led to it.
 
 use std::collections::HashMap;
 
@@ -7,13 +7,13 @@ use super::{BLUE, BOLD, Cells, RED, RESET, words};
 use crate::evcxr::retrace::{Call, Traced};
 use crate::protocol::{Frame, Place};
 
-/// How many calls are shown from each end of a long traceback.
+/// The number of calls shown from each end of a long traceback.
 const ENDS: usize = 10;
 
-/// What the traceback shows of a call.
+/// A line of the traceback: one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
-    /// Such as `cell:2:5`, without the column.
+    /// The name, such as `cell:2:5`, without the column.
     name: String,
     column: usize,
     number: usize,
@@ -42,7 +42,7 @@ impl Line {
     fn marked(&self) -> [String; 2] {
         let margin = " ".repeat(self.number.to_string().len());
         let before: String = self.text.chars().take(self.column - 1).collect();
-        // A tab is as wide as the front end likes.
+        // The front end decides how wide a tab is.
         let before: String = before
             .chars()
             .map(|c| if c == '\t' { c } else { ' ' })
@@ -54,18 +54,18 @@ impl Line {
     }
 }
 
-/// A cell's program that ran when another cell failed, and where each call in it is.
+/// A cell's program that was running when a cell failed; it locates each call.
 pub(in crate::session) struct Program<'a> {
     sources: Sources<'a>,
     calls: HashMap<u32, Vec<Call>>,
 }
 
 impl<'a> Program<'a> {
-    /// Of the cell that failed, or of an earlier one.
+    /// The program of the cell that failed, or of an earlier one.
     pub(in crate::session) fn new(traced: Traced, cells: Cells<'a>, last: &str) -> Program<'a> {
         let cells = match traced.program == last {
             true => cells,
-            // Of what it was compiled from, only the text is known.
+            // Of the cells it was compiled from, only the text is known.
             false => Cells {
                 code: "",
                 written: "",
@@ -83,7 +83,7 @@ impl<'a> Program<'a> {
         calls.filter_map(|call| {
             let (mut line, mut column) = (call.line as usize, call.column as usize);
             // evcxr puts the last expression between lines with parentheses, which the compiler
-            // takes for a part of it.
+            // considers part of it.
             if self.sources.generated_line(line) == Some("(") {
                 (line, column) = (line + 1, 1);
             }
@@ -106,8 +106,8 @@ fn line_of(sources: &Sources<'_>, line: usize, column: usize) -> Option<Line> {
     })
 }
 
-/// The lines that show where a cell panicked. `frames` are the calls that led there, the innermost
-/// first, and `programs` has those of them that are known.
+/// The lines that show where a cell panicked. `frames` are the calls that led there, innermost
+/// first, and `programs` has the known programs.
 pub(in crate::session) fn traceback(
     place: Option<&Place>,
     frames: &[Frame],
@@ -128,7 +128,8 @@ pub(in crate::session) fn traceback(
         let sources = Sources::new(cells, generated);
         let (line, column) = (place.line as usize, place.column as usize);
         if let Some(line) = line_of(&sources, line, column) {
-            // The place is exact, and the calls may lack a last one that never returns.
+            // The panic's position is exact, while the calls may lack a last one that never
+            // returns.
             match lines.last_mut() {
                 Some(last) if last.is_same_line(&line) => last.column = line.column,
                 _ => lines.push(line),
@@ -144,7 +145,7 @@ pub(in crate::session) fn traceback(
     shown(&lines).into_iter().chain(elsewhere).collect()
 }
 
-/// The calls as lines, the outermost first. Of repeated ones, one is shown.
+/// The calls as lines, outermost first. Repeated calls are shown once.
 fn shown(lines: &[Line]) -> Vec<String> {
     let mut shown = Vec::new();
     let mut runs: Vec<&[Line]> = lines.chunk_by(|a, b| a == b).collect();

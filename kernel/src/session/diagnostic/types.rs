@@ -1,9 +1,9 @@
-//! Variables whose type evcxr could not write: the `let` gets the type that rustc would have
-//! understood.
+//! Variables whose type evcxr could not write correctly: the `let` gets the type that rustc
+//! suggests.
 //!
-//! evcxr asks rust-analyzer for the type of a `let`, and writes it where the variable is kept.
-//! Inside of a `Box<dyn Error>` it leaves the path out, so rustc does not find the trait, but knows
-//! what to import.
+//! evcxr asks rust-analyzer for the type of a `let`, and writes that type where the variable is
+//! kept. Inside a `Box<dyn Error>` it omits the path, so rustc does not find the trait, but
+//! suggests what to import.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,7 +17,7 @@ use super::words::stored_variable;
 use super::{Cells, is_error};
 use crate::cell;
 
-/// The cell with the types of such variables, if that is all that rustc complains of.
+/// The cell with the types of such variables, if rustc has no other complaints.
 pub(in crate::session) fn with_types(
     said: &[Value],
     cells: Cells<'_>,
@@ -50,8 +50,8 @@ pub(in crate::session) fn with_types(
     (code != cells.code).then_some(code)
 }
 
-/// For a name that rustc does not know in a variable's type: the variable, the generated line,
-/// where in it the name is, and what it should be.
+/// For a name that rustc does not know in a variable's type: the variable, the generated line, the
+/// name's position in it, and the correct name.
 fn unknown_name(
     error: &Value,
     sources: &Sources<'_>,
@@ -77,7 +77,7 @@ fn unknown_name(
         .then(|| (variable, line.to_owned(), (place, (*path).to_owned())))
 }
 
-/// Where a type may stand in the `let` of a variable that has none.
+/// Where a type can be inserted in the `let` of a variable that has none.
 fn end_of_pattern(code: &str, variable: &str) -> Option<usize> {
     let from = cell::commands_end(code);
     let body = cell::Body::parse(&code[from..]);

@@ -1,4 +1,4 @@
-//! What a message says, in words that make sense to who reads the cell only.
+//! Rewrites messages for readers who see only the cell.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::message::{Concern, Label, Message, Place, array};
 use super::source::{Sources, Spot, Text};
 
-/// What only generated code contains.
+/// Texts that only generated code contains.
 const GENERATED: [&str; 10] = [
     "evcxr",
     "Evcxr",
@@ -20,13 +20,14 @@ const GENERATED: [&str; 10] = [
     "_l!(",
     "forklore::display::cell",
 ];
-/// How rustc names what follows the cell.
+/// How rustc names the code after the cell.
 const AFTER: [&str; 3] = ["`evcxr_variable_store`", "`)`", "`}`"];
-/// Where the library keeps a session's variables.
+/// The file in which the library keeps a session's variables.
 const STORE: &str = "forklore/src/store.rs";
 const END: &str = "the end of the cell";
 
-/// How rustc's notes begin about files that it wrote or read, which are none of the learner's.
+/// The beginnings of rustc's notes about files that it wrote or read, none of which are the
+/// learner's.
 const ABOUT_FILES: [&str; 4] = [
     "the full name for the type has been written to",
     "consider using `--verbose` to print the full type name",
@@ -42,13 +43,13 @@ pub(super) fn is_generated(text: &str) -> bool {
         || ABOUT_FILES.iter().any(|words| text.starts_with(words))
 }
 
-/// A text without what the learner cannot know; `None` where nothing would be left.
+/// A text without details that the learner cannot know; `None` if nothing would be left.
 pub(super) fn in_words(text: &str) -> Option<String> {
     let text = text.replace("`evcxr_variable_store`", END);
     (!is_generated(&text)).then_some(text)
 }
 
-/// A crate's file without the folders of this machine.
+/// The path of a crate's file without the folders of this machine.
 pub(super) fn crate_file(path: &str) -> String {
     // A dependency in cargo's folder, the standard library, and the library in its cache.
     for (before, n_folders) in [
@@ -79,8 +80,7 @@ pub(super) fn is_about_store(message: &Message) -> bool {
     labels.any(|label| matches!(&label.place, Place::Crate { file, .. } if file == STORE))
 }
 
-/// Whether an error is there only because variables are kept: what it complains of is in generated
-/// code.
+/// Whether an error exists only because variables are kept: it complains about generated code.
 pub(super) fn is_due_to_keeping(json: &Value, sources: &Sources<'_>) -> bool {
     let mut primary = array(&json["spans"])
         .iter()
@@ -96,7 +96,7 @@ fn line_of<'s>(span: &Value, sources: &'s Sources<'_>) -> Option<&'s str> {
         .filter(|_| span["file_name"] == "src/lib.rs")
 }
 
-/// Says what rustc says of generated code in words about the cell.
+/// Rewords rustc's messages about generated code as messages about the cell.
 pub(super) fn reword(message: &mut Message, json: &Value, sources: &Sources<'_>) {
     name_the_end(message, json, sources);
     explain_variables(message, json, sources);
@@ -114,7 +114,7 @@ pub(super) fn reword(message: &mut Message, json: &Value, sources: &Sources<'_>)
     });
 }
 
-/// What rustc finds behind the cell is the cell's end to its reader.
+/// To the reader, the code that rustc finds after the cell is the cell's end.
 fn name_the_end(message: &mut Message, json: &Value, sources: &Sources<'_>) {
     if message.level != "error" || message.labels.iter().any(|label| label.is_primary) {
         return;
@@ -152,8 +152,8 @@ fn name_the_end(message: &mut Message, json: &Value, sources: &Sources<'_>) {
     });
 }
 
-/// A variable comes from the store, and goes there at the end: rustc's words about these lines
-/// become notes.
+/// A variable is loaded from the store, and goes back there at the end: rustc's text about these
+/// lines becomes notes.
 fn explain_variables(message: &mut Message, json: &Value, sources: &Sources<'_>) {
     let borrows = matches!(
         message.code.as_deref(),
@@ -198,7 +198,7 @@ fn explain_variables(message: &mut Message, json: &Value, sources: &Sources<'_>)
     name_the_moved(message, sources);
 }
 
-/// Why a move is one is said of a variable's `let`, where that is in an earlier cell.
+/// If a variable's `let` is in an earlier cell, the reason for its move is shown there.
 fn name_the_moved(message: &mut Message, sources: &Sources<'_>) {
     let children = std::mem::take(&mut message.children);
     for child in children {
@@ -212,7 +212,7 @@ fn name_the_moved(message: &mut Message, sources: &Sources<'_>) {
     }
 }
 
-/// Adds a label to the `let` of an earlier cell's variable, if there is one that is known.
+/// Adds a label to the `let` of an earlier cell's variable, if it is known.
 fn point_to_definition(
     message: &mut Message,
     name: &str,
@@ -228,7 +228,7 @@ fn point_to_definition(
     definition.is_some()
 }
 
-/// The variable that a generated line takes from the store.
+/// The variable that a generated line loads from the store.
 fn loaded_variable(line: &str) -> Option<&str> {
     let name = line.trim_start().strip_prefix("let ")?;
     let (name, value) = name.split_once(" = ")?;
@@ -236,7 +236,7 @@ fn loaded_variable(line: &str) -> Option<&str> {
     is_load.then(|| name.strip_prefix("mut ").unwrap_or(name))
 }
 
-/// The variable that a generated line puts into the store.
+/// The variable that a generated line stores.
 pub(super) fn stored_variable(line: &str) -> Option<&str> {
     if !line
         .trim_start()
@@ -248,7 +248,7 @@ pub(super) fn stored_variable(line: &str) -> Option<&str> {
     rest.split_once(')').map(|(name, _)| name)
 }
 
-/// A variable that was there before an earlier cell.
+/// Explains a variable that an earlier cell moved.
 fn explain_gone(message: &mut Message, sources: &Sources<'_>) {
     let name = message.title.strip_prefix("cannot find value `");
     let name = name.and_then(|rest| rest.split('`').next());
@@ -271,11 +271,11 @@ fn explain_gone(message: &mut Message, sources: &Sources<'_>) {
         is_primary: true,
         text: None,
     });
-    // What looks alike is none of it.
+    // rustc's suggestions of similar names do not apply.
     message.children = vec![note];
 }
 
-/// Where a name stands last in a text.
+/// The position of the last occurrence of a name in a text.
 fn last_word(text: &str, name: &str) -> Option<Range<usize>> {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     let is_word = |at: &usize| {
@@ -289,7 +289,7 @@ fn last_word(text: &str, name: &str) -> Option<Range<usize>> {
     found.map(|at| at..at + name.len())
 }
 
-/// A cell ends with `?` if the error can be shown.
+/// Explains when a cell may end with `?`: if the error can be shown.
 fn explain_question_mark(message: &mut Message) {
     if message.code.as_deref() != Some("E0277") || !message.title.contains("EvcxrUserCodeError") {
         return;
@@ -297,10 +297,11 @@ fn explain_question_mark(message: &mut Message) {
     message.title = "`?` in a cell needs an error that can be shown".to_owned();
 }
 
-/// The library is there without `:dep`, unless it could not be compiled when the session started.
+/// The library is available without `:dep`, unless it could not be compiled when the session
+/// started.
 const WITHOUT_LIBRARY: &str = "this session could not prepare the library, as it said when it started: `forklore doctor` in a terminal says what to do";
 
-/// In a cell, crates are added by a command.
+/// In a cell, a command adds crates.
 fn advise_dep(message: &mut Message) {
     for child in &mut message.children {
         let Some((_, rest)) = child.title.split_once("`cargo add ") else {
@@ -332,7 +333,7 @@ fn name_the_course(message: &mut Message) {
     }
 }
 
-/// Commands stand before a cell's Rust.
+/// Commands come before a cell's Rust.
 fn advise_first_line(message: &mut Message, sources: &Sources<'_>) {
     if message.level != "error" || message.code.is_some() {
         return;

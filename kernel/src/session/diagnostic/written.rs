@@ -1,13 +1,13 @@
-//! Places in what was compiled as places in what was written: magics and closures are rewritten
-//! within their lines.
+//! Maps positions in the compiled code to positions in the written code: magics and closures are
+//! rewritten within their lines.
 
 use std::ops::Range;
 
-/// How many comparisons of words a line is worth.
+/// The maximum number of word comparisons for a line.
 const MAX_COMPARISONS: usize = 1 << 20;
 
-/// A place in `code` as a place in `written`, which has the same lines, but not the same words in
-/// each.
+/// Converts a position in `code` to one in `written`, which has the same lines, but other words in
+/// some of them.
 pub(super) fn as_written(code: &str, written: &str, bytes: Range<usize>) -> Range<usize> {
     if code == written {
         return bytes;
@@ -30,7 +30,7 @@ fn place(code: &str, written: &str, at: usize, is_end: bool) -> usize {
     begin_written + column(line, line_written, at - begin, is_end)
 }
 
-/// Where the line of this index begins.
+/// The offset at which the line with this index begins.
 pub(super) fn nth_line(text: &str, index: usize) -> Option<usize> {
     let ends = text.match_indices('\n').map(|(at, _)| at + 1);
     std::iter::once(0).chain(ends).nth(index)
@@ -64,7 +64,7 @@ fn common_words(a: &str, b: &str) -> Vec<(Range<usize>, Range<usize>)> {
         return Vec::new();
     }
     let is_same = |i: usize, j: usize| a[a_words[i].clone()] == b[b_words[j].clone()];
-    // How many words the rests from here on have in common.
+    // The number of words that the remainders from here on have in common.
     let mut lengths = vec![vec![0_usize; n_b + 1]; n_a + 1];
     for i in (0..n_a).rev() {
         for j in (0..n_b).rev() {

@@ -1,7 +1,7 @@
-//! What a user has told cargo through the environment, and must not reach the builds of cells.
+//! Settings for cargo in the user's environment that must not affect the builds of cells.
 //!
-//! Cells and the library are compiled in one way in all sessions, or the prebuilt library would not
-//! fit. What the cells themselves start finds the environment as it was.
+//! All sessions compile cells and the library in one way, or the prebuilt library would not match.
+//! Programs that the cells start get the unchanged environment.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,14 +11,14 @@ use forklore_lab::find_program;
 
 use crate::sys::variables;
 
-/// They change how the library is compiled.
+/// These variables change how the library is compiled.
 const PROFILE: [&str; 4] = [
     "CARGO_INCREMENTAL",
     "CARGO_BUILD_INCREMENTAL",
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_BUILD_RUSTFLAGS",
 ];
-/// They name programs through which cargo starts the compiler.
+/// These variables name programs through which cargo starts the compiler.
 const WRAPPERS: [&str; 4] = [
     "RUSTC_WRAPPER",
     "CARGO_BUILD_RUSTC_WRAPPER",
@@ -26,8 +26,8 @@ const WRAPPERS: [&str; 4] = [
     "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER",
 ];
 
-/// Takes all this out of this process's environment, and leaves it in `user`'s. Gives the variables
-/// whose program is missing.
+/// Removes these variables from this process's environment, and keeps them in `user`'s. Returns the
+/// variables whose program is missing.
 pub(in crate::session) fn clear(user: &mut Command) -> Vec<&'static str> {
     let mut missing = Vec::new();
     for name in PROFILE.into_iter().chain(WRAPPERS) {

@@ -1,4 +1,4 @@
-//! A session's folder: private to the user, gone with the session.
+//! A session's folder: private to the user, and removed with the session.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -12,17 +12,17 @@ use anyhow::{Context, Result};
 use crate::sys::procs::{self, Pid};
 
 const SOCKET: &str = "kernel.sock";
-/// A session that starts has no socket yet.
+/// A session that is still starting has no socket.
 const LONG_ENOUGH: Duration = Duration::from_secs(600);
 
-/// A folder that only its user can enter. Removed when it is dropped, unless it is not its own.
+/// A folder that only its user can enter. Removed when it is dropped, unless another owns it.
 pub(crate) struct Folder {
     path: PathBuf,
     is_owned: bool,
 }
 
 impl Folder {
-    /// A new one in the folder for temporary files.
+    /// Creates a new one in the folder for temporary files.
     pub(crate) fn create() -> Result<Folder> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let parent = parent();
@@ -37,7 +37,7 @@ impl Folder {
                         is_owned: true,
                     });
                 }
-                // Left by a process that had this pid before us.
+                // Left by an earlier process with the same pid.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
                     return Err(error).with_context(|| {
@@ -48,7 +48,7 @@ impl Folder {
         }
     }
 
-    /// One that exists and stays.
+    /// Uses a folder that exists and stays.
     pub(crate) fn existing(path: PathBuf) -> Folder {
         Folder {
             path,
@@ -79,8 +79,8 @@ impl Drop for Folder {
     }
 }
 
-/// Removes a session's folder. A compiler that was just killed may have left a file while it was
-/// being emptied.
+/// Removes a session's folder. Retries, because a compiler that was just killed may have left a
+/// file while the folder was being emptied.
 pub(crate) fn remove(folder: &Path) {
     let deadline = Instant::now() + Duration::from_secs(1);
     while fs::remove_dir_all(folder).is_err() && folder.exists() && Instant::now() < deadline {
@@ -93,12 +93,12 @@ fn parent() -> PathBuf {
     parent.canonicalize().unwrap_or(parent)
 }
 
-/// How the folders of this process are called.
+/// The prefix of the names of this process's folders.
 fn own_prefix() -> String {
     format!("forklore-{}-", std::process::id())
 }
 
-/// Removes the folders of this process's sessions, which cannot do it themselves any more.
+/// Removes the folders of this process's sessions, which can no longer do it themselves.
 pub(crate) fn remove_own() {
     let entries = fs::read_dir(parent()).into_iter().flatten().flatten();
     let is_own = |entry: &fs::DirEntry| {
@@ -127,8 +127,8 @@ fn remove_abandoned(parent: &Path) {
     }
 }
 
-/// A process id alone says little where containers share the folder: the socket must have no
-/// listener, either.
+/// Whether a folder has no session any more. Where containers share the parent folder, a pid is not
+/// enough: the socket must have no listener, either.
 fn is_abandoned(folder: &Path, pid: Pid) -> bool {
     let Ok(metadata) = folder.symlink_metadata() else {
         return false;

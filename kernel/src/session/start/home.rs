@@ -1,5 +1,5 @@
-//! Which home cargo has: that of the shared cache, in which nothing can be written, until a cell
-//! adds a dependency.
+//! Chooses cargo's home: the one of the shared cache, which is read-only, until a cell adds a
+//! dependency.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use crate::sys::variables;
 
 const VARIABLE: &str = "CARGO_HOME";
 
-/// The two homes of cargo in a session that uses a shared cache.
+/// The two homes of cargo for a session that uses a shared cache.
 pub(in crate::session) struct Home {
     shared: PathBuf,
     own: Option<OsString>,
 }
 
 impl Home {
-    /// Makes the shared one cargo's home, but not for what `user` starts.
+    /// Makes the shared home cargo's home, but not for the processes of `user`.
     pub(in crate::session) fn enter(shared: &Path, user: &mut Command) -> Home {
         let home = Home {
             shared: shared.to_owned(),
@@ -30,13 +30,13 @@ impl Home {
         home
     }
 
-    /// Nothing is downloaded.
+    /// Uses the shared home: nothing is downloaded.
     pub(in crate::session) fn use_shared(&self) {
         variables::set(VARIABLE, Some(self.shared.as_os_str()));
     }
 
-    /// Dependencies can be added. The library is compiled once more then, because its own are in
-    /// another place.
+    /// Uses the user's own home, so that dependencies can be added. The library is then compiled
+    /// once more, because its own dependencies have another path.
     pub(in crate::session) fn use_own(&self) {
         variables::set(VARIABLE, self.own.as_deref());
     }

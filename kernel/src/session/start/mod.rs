@@ -34,12 +34,11 @@ use crate::sys::this_process::adopt_orphans;
 use crate::sys::variables;
 
 impl Session {
-    /// Starts the processes and gets ready for a first cell.
+    /// Starts the processes and prepares for a first cell.
     ///
     /// # Errors
     ///
-    /// When there is no compiler, no place for the session's folder, or a process cannot be
-    /// started.
+    /// If there is no compiler, no space for the session's folder, or a process cannot be started.
     pub fn start(options: Options) -> Result<(Session, Control)> {
         let program = match options.program {
             Some(program) => program,
@@ -82,15 +81,15 @@ impl Session {
         warm: Option<&warm::Warm>,
         output: Box<dyn Fn(Output) + Send + Sync>,
     ) -> Result<(Session, Control)> {
-        // What a supervisor leaves behind that is killed. Where that cannot be had, it is found by
-        // its environment.
+        // Adopts the processes that a killed supervisor leaves behind. If that fails, they are
+        // found by their environment.
         let _ = adopt_orphans();
         let link = Link::open(&folder, output).context("could not open the supervisor's socket")?;
         let control = Control { link: link.clone() };
         let mut command = supervisor_command(program, &folder, warm, &link);
         let home = warm.and_then(warm::Warm::cargo_home);
         let home = home.map(|home| Home::enter(home, &mut command));
-        // What is for all users stays in the home that they have.
+        // Crates for all users stay in the home that all of them use.
         let home = home.filter(|_| !warm.is_some_and(warm::Warm::is_for_all));
         let configuration = match warm {
             Some(warm) => Some(manifest::Configuration::write(
@@ -113,7 +112,7 @@ impl Session {
         })?;
         let opt_level = configuration.as_ref().and_then(|own| own.opt_level());
         drop((configuration, tools));
-        // Nothing of a cell's comes this way: only what the supervisor itself complains about.
+        // No cell's output comes this way: only the supervisor's own complaints.
         let complaints = link.clone();
         std::thread::Builder::new()
             .name("complaints".to_owned())
@@ -161,10 +160,10 @@ impl Session {
         Ok((session, control))
     }
 
-    /// A hidden first cell: makes the library known and allows `?`, so that no later cell is
+    /// Runs a hidden first cell that imports the library and allows `?`, so that no later cell is
     /// compiled twice for it.
     fn open(&mut self, warm: Option<&warm::Warm>) -> Result<(), CellError> {
-        // Where a value moves a variable away, evcxr shows it by its own means.
+        // If showing a value moves a variable, evcxr shows it by its own means.
         let mut code = format!(":fmt {}\n", output::value_format("{:?}"));
         if warm.is_some() {
             code.push_str(cell::PRELUDE);
@@ -173,7 +172,7 @@ impl Session {
     }
 }
 
-/// What starts the supervisor. This process's environment becomes the compiler's.
+/// The command that starts the supervisor. This process's environment becomes the compiler's.
 fn supervisor_command(
     program: &Path,
     folder: &Folder,
@@ -198,8 +197,7 @@ fn supervisor_command(
     command
 }
 
-/// The prebuilt library. A session without it is better than none, but none can be without a
-/// compiler.
+/// The prebuilt library. A session without it is better than none, but a session needs a compiler.
 fn find_library(
     program: &Path,
     output: &(dyn Fn(Output) + Send + Sync),
@@ -220,7 +218,7 @@ fn find_library(
     }
 }
 
-/// evcxr takes its folder from the environment, cargo the profile of the cells, and rust-analyzer
+/// evcxr reads its folder from the environment, cargo the profile of the cells, and rust-analyzer
 /// what to read. Only the folder is passed on to the `user`'s process.
 fn set_compiler_environment(folder: &Path, warm: Option<&warm::Warm>, user: &mut Command) {
     variables::set(supervisor::FOLDER_VARIABLE, Some(folder.as_os_str()));

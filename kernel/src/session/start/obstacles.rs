@@ -1,4 +1,5 @@
-//! What keeps a session from working on this machine, said in a sentence that says what to do.
+//! Problems of this machine that keep a session from working, each with a sentence that says what
+//! to do.
 
 use std::path::Path;
 
@@ -9,19 +10,19 @@ use crate::library::cache;
 use crate::library::toolchain;
 use crate::session::outcome::CellError;
 
-/// Less than this is full: what a cell compiles to takes more.
+/// With less free space than this, a disk counts as full: a compiled cell takes more.
 const FULL_BYTES: u64 = 1 << 20;
-/// How rustc, cargo and the linker end an error where there is no room.
+/// The end of an error of rustc, cargo or the linker if the disk is full.
 const NO_ROOM: &str = "No space left on device";
-/// How evcxr says that rustc failed without a word.
+/// evcxr's message if rustc failed without one.
 const NOTHING_SAID: &str = "no parsable errors were found";
 
-/// Fails where a program is missing without which no cell can be compiled.
+/// Fails if a program is missing that every compile needs.
 pub(in crate::session) fn check_tools() -> Result<()> {
     toolchain::missing_tool().map_or(Ok(()), |missing| Err(anyhow!(missing)))
 }
 
-/// Says what to do about an error that comes from the session's folder.
+/// Adds what to do to an error about the session's folder.
 pub(in crate::session) fn about_folder(error: Error) -> Error {
     let folder = std::env::temp_dir();
     if !cache::is_full(&error) && !is_full(&folder) {
@@ -33,8 +34,7 @@ pub(in crate::session) fn about_folder(error: Error) -> Error {
     ))
 }
 
-/// The error of a cell that was not compiled because there is no room for what comes of it, if that
-/// is why.
+/// The error of a cell that was not compiled because the disk is full, if that is the reason.
 pub(in crate::session) fn no_room_for_cell(said: &str, folder: &Path) -> Option<CellError> {
     let is_why = said.contains(NO_ROOM) || (said.contains(NOTHING_SAID) && is_full(folder));
     let place = folder.parent().unwrap_or(folder).display();

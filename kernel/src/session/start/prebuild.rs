@@ -1,4 +1,4 @@
-//! Compiling the library as a session will ask for it: by a session.
+//! Compiles the library exactly as a session needs it: by running a session.
 
 use std::fs;
 use std::path::Path;
@@ -11,8 +11,8 @@ use crate::library::toolchain::Compiler;
 use crate::library::warm::{self, Warm};
 use crate::session::{Control, Session};
 
-/// Builds the library into a cache, for a session that has asked for it; gives the exit status.
-/// What it starts for cells in its turn has other roles.
+/// Builds the library into a cache, for the session that requested it; returns the exit status. The
+/// processes that it starts for cells have other roles.
 pub(crate) fn run(root: &Path) -> u8 {
     let built = std::env::current_exe()
         .context("cannot find this program's own file")
@@ -20,19 +20,19 @@ pub(crate) fn run(root: &Path) -> u8 {
     match built {
         Ok(_) => 0,
         Err(error) => {
-            // To the session; what cargo says goes where the session's own process would have said
-            // it.
+            // This goes to the session; cargo's output goes where the session's own process would
+            // have written it.
             print!("{error:#}");
             1
         }
     }
 }
 
-/// A session whose crates are for all users, in a folder that has the library.
+/// Starts a session whose crates are for all users, in a folder that has the library.
 ///
 /// # Errors
 ///
-/// When it cannot start.
+/// If it cannot start.
 pub(crate) fn session_for_all(
     folder: &Path,
     program: &Path,
@@ -45,7 +45,7 @@ pub(crate) fn session_for_all(
 ///
 /// # Errors
 ///
-/// When the cache cannot be written to, or a dependency cannot be had.
+/// If the cache cannot be written to, or a dependency is unavailable.
 pub(crate) fn build(root: &Path, warm: &mut Warm, program: &Path) -> Result<()> {
     let building = warm.begin(root)?;
     let folder = building.join("session");
@@ -57,9 +57,9 @@ pub(crate) fn build(root: &Path, warm: &mut Warm, program: &Path) -> Result<()> 
             building.display()
         )
     })?;
-    // For an error like this one evcxr asks `cargo check`, which wants the dependencies in a form
-    // of its own: or the first such error of every session would take as long as the library takes
-    // to compile.
+    // For an error like this one evcxr runs `cargo check`, which needs the dependencies in a form
+    // of its own. Without this, the first such error of every session would take as long as
+    // compiling the library.
     let _ = session.run_cell("let unknown_type = no_such_function();");
     session.abandon();
     warm.complete(&building, &folder, &folder.join(TOOLS).join(KEPT))
