@@ -1,4 +1,5 @@
-//! `forklore doctor`: is everything there that a session needs, and if not, what brings it?
+//! `forklore doctor`: checks whether everything that a session needs is present, and says how to
+//! get what is missing.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -17,12 +18,12 @@ use crate::library::warm::{self, Shared};
 use crate::supervisor::limit;
 use crate::sys::procs;
 
-/// What a session takes, in MiB: the compiler beside rust-analyzer and the cells' processes.
+/// The memory that a session takes, in MiB: the compiler, rust-analyzer and the cells' processes.
 const SESSION_MIB: u64 = 800;
-/// What the cache folder and the sessions' folders should have left, in MiB.
+/// The free space that the cache folder and the sessions' folders should have, in MiB.
 const FREE_MIB: u64 = 500;
 
-/// Looks at everything.
+/// Runs all checks.
 pub fn examine() -> Vec<Finding> {
     let mut findings = vec![toolchain(), rust_src(), linker(), shared_libraries()];
     findings.extend([python(), jupyterlab(), kernelspecs()]);
@@ -37,11 +38,11 @@ pub fn examine() -> Vec<Finding> {
     findings
 }
 
-/// Prints what [`examine`] finds, for people or as JSON. Returns whether sessions can work.
+/// Prints what [`examine`] finds, for human readers or as JSON. Returns whether sessions can work.
 ///
 /// # Errors
 ///
-/// When it cannot be written.
+/// If it cannot be written.
 pub fn run(as_json: bool, out: &mut dyn Write) -> Result<bool> {
     let findings = examine();
     let worst = findings.iter().map(|finding| finding.status).max();
@@ -71,7 +72,7 @@ pub fn run(as_json: bool, out: &mut dyn Write) -> Result<bool> {
     Ok(works)
 }
 
-/// What a program says to `arguments` on its first line, if it runs and succeeds.
+/// The first line of a program's output for `arguments`, if the program runs and succeeds.
 fn first_line(program: &Path, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -222,7 +223,7 @@ fn kernelspecs() -> Finding {
         .map(|folder| folder.join("kernels/forklore/kernel.json"))
         .filter(|path| path.exists())
         .collect();
-    // Jupyter takes the first that it finds.
+    // Jupyter uses the first one that it finds.
     let Some(path) = installed.first() else {
         return Finding::wrong(
             CHECK,
@@ -391,7 +392,7 @@ fn library() -> Finding {
     }
 }
 
-/// Every session has a folder there, and loads its cells from it.
+/// Every session has a folder there, from which it loads its cells.
 fn temporary_folder() -> Finding {
     const CHECK: &str = "temporary folder";
     let folder = std::env::temp_dir();

@@ -1,34 +1,34 @@
-//! What the doctor says of one thing.
+//! The result of one of the doctor's checks.
 
 use serde::Serialize;
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// As it should be.
     Ok,
-    /// Sessions work, but something will be missed.
+    /// Sessions work, but without some feature.
     Warning,
     /// No session can work.
     Error,
 }
 
-/// What one look has found.
+/// The result of one check.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    /// What was looked at.
+    /// What was checked.
     pub check: &'static str,
-    /// How bad it is.
+    /// The severity.
     pub status: Status,
     /// What was found.
     pub found: String,
-    /// What to do, where something is wrong.
+    /// What to do if something is wrong.
     pub remedy: Option<String>,
 }
 
 impl Finding {
-    /// Nothing is wrong.
+    /// A finding without a problem.
     pub(super) fn ok(check: &'static str, found: impl Into<String>) -> Finding {
         Finding {
             check,
@@ -38,7 +38,7 @@ impl Finding {
         }
     }
 
-    /// Something is wrong, and this can be done.
+    /// A finding with a problem and its remedy.
     pub(super) fn wrong(
         check: &'static str,
         status: Status,

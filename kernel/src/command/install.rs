@@ -1,4 +1,4 @@
-//! The two kernelspecs: where Jupyter looks for kernels, and what it finds there.
+//! The two kernelspecs: where Jupyter looks for kernels, and what the specs contain.
 
 use std::fs;
 use std::io::{self, Write};
@@ -9,26 +9,26 @@ use anyhow::{Context, Result, anyhow, bail};
 use forklore_lab::find_program;
 use serde_json::{Value, json};
 
-/// In whose folders the kernels are installed.
+/// The folders in which the kernels are installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The user's own.
+    /// The user's own folders.
     User,
-    /// Those of the Python environment that `jupyter` belongs to.
+    /// The folders of the Python environment that `jupyter` belongs to.
     SysPrefix,
-    /// `share/jupyter` below this one.
+    /// `share/jupyter` below this folder.
     Prefix(PathBuf),
 }
 
 /// A kernelspec.
 struct Spec {
-    /// The name of its folder, by which `jupyter` knows it.
+    /// The name of its folder, which is its name for `jupyter`.
     name: &'static str,
-    /// The name that people see.
+    /// The name that users see.
     display_name: &'static str,
     /// The subcommand that serves it.
     subcommand: &'static str,
-    /// Whether JupyterLab's debugger, which lists the variables, can be switched on.
+    /// Whether JupyterLab's debugger, which lists the variables, can be enabled.
     lists_variables: bool,
     /// File names and contents.
     files: &'static [(&'static str, &'static [u8])],
@@ -78,7 +78,7 @@ impl Spec {
             "argv": [program, self.subcommand, "--connection-file", "{connection_file}"],
             "display_name": self.display_name,
             "language": "rust",
-            // A signal would reach the compiler and the programs of a cell too, in whatever order.
+            // A signal would also reach the compiler and a cell's programs, in any order.
             "interrupt_mode": "message",
             "metadata": {
                 "debugger": self.lists_variables,
@@ -99,7 +99,7 @@ impl Spec {
 ///
 /// # Errors
 ///
-/// When there is no place to install to, or it cannot be written.
+/// If there is no folder to install to, or it cannot be written.
 pub fn install(place: Place) -> Result<()> {
     let kernels = kernels_folder(&place)?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
@@ -120,7 +120,7 @@ pub fn install(place: Place) -> Result<()> {
     Ok(())
 }
 
-/// Writes both kernels' descriptions below a folder.
+/// Writes both kernelspecs below a folder.
 pub(crate) fn write_specs(kernels: &Path) -> Result<()> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     for spec in &SPECS {
@@ -129,7 +129,7 @@ pub(crate) fn write_specs(kernels: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The folders in which Jupyter looks for `kernels/`, first one first.
+/// The folders in which Jupyter looks for `kernels/`, in order.
 pub(crate) fn searched_folders() -> Vec<PathBuf> {
     if let Some(jupyter) = find_program("jupyter") {
         let searched = searched_by_jupyter(&jupyter);
@@ -149,7 +149,7 @@ pub(crate) fn searched_folders() -> Vec<PathBuf> {
 ///
 /// # Errors
 ///
-/// When none is installed there, or it cannot be removed.
+/// If none is installed there, or it cannot be removed.
 pub fn uninstall(place: Place) -> Result<()> {
     let kernels = kernels_folder(&place)?;
     let mut n_removed = 0;
@@ -180,11 +180,11 @@ fn write_spec(spec: &Spec, folder: &Path, program: &Path) -> Result<()> {
     for (name, bytes) in spec.files {
         write_whole(&folder.join(name), bytes)?;
     }
-    // Last, because with it Jupyter sees the kernel.
+    // Last, because this file makes the kernel visible to Jupyter.
     write_whole(&folder.join("kernel.json"), &json)
 }
 
-/// Writes a file so that a reader sees the old one or the new one and nothing between.
+/// Writes a file atomically: a reader sees either the old or the new content.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let draft = path.with_file_name(format!(".{name}.{}", std::process::id()));
@@ -199,7 +199,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// An error about a folder, with what can be done about it.
+/// An error about a folder, with what the user can do about it.
 fn way_out(error: anyhow::Error, folder: &Path, what: &str, place: &Place) -> anyhow::Error {
     let denied = error
         .downcast_ref::<io::Error>()
@@ -221,7 +221,7 @@ fn kernels_folder(place: &Place) -> Result<PathBuf> {
     Ok(data.join("kernels"))
 }
 
-/// The user's data folder, by Jupyter's own rules.
+/// The user's data folder, according to Jupyter's own rules.
 fn user_data() -> Result<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(folder) = set("JUPYTER_DATA_DIR") {
@@ -241,7 +241,7 @@ fn user_data() -> Result<PathBuf> {
     }))
 }
 
-/// The environment that `jupyter` belongs to: the active one if there is one, else that of the
+/// The environment that `jupyter` belongs to: the active one if there is one, or else that of the
 /// command.
 fn sys_prefix() -> Result<PathBuf> {
     for name in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
@@ -265,7 +265,8 @@ fn sys_prefix() -> Result<PathBuf> {
     {
         return Ok(prefix);
     }
-    // The command is a stand-in for one elsewhere; Jupyter knows its own environment.
+    // The command is a wrapper around one in another environment; Jupyter knows its own
+    // environment.
     let own = |path: &Path| !path.starts_with("/usr") && path.ends_with("share/jupyter");
     let user = user_data().unwrap_or_default();
     searched
@@ -290,7 +291,7 @@ fn searched_by_jupyter(jupyter: &Path) -> Vec<PathBuf> {
     data.filter_map(Value::as_str).map(PathBuf::from).collect()
 }
 
-/// What the kernel will miss, with the command that brings it.
+/// The tools that the kernel lacks, each with the command that installs it.
 fn missing_tools() -> Vec<String> {
     let mut missing = Vec::new();
     if find_program("cargo").is_none() {
@@ -310,7 +311,7 @@ fn missing_tools() -> Vec<String> {
     missing
 }
 
-/// Where the standard library's source would be.
+/// The folder where the standard library's source would be.
 pub(crate) fn rust_source() -> Option<PathBuf> {
     let output = Command::new("rustc")
         .args(["--print", "sysroot"])
@@ -335,7 +336,7 @@ mod tests {
         }
     }
 
-    /// The wheel installs its kernelspecs as files, and its program two folders above theirs.
+    /// The wheel installs its kernelspecs as files, and its program two folders above them.
     #[test]
     fn the_wheels_kernelspecs_are_these_with_a_path_of_their_own() {
         let wheel = Path::new(env!("CARGO_MANIFEST_DIR")).join("wheel/data/share/jupyter/kernels");

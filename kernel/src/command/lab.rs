@@ -1,6 +1,6 @@
-//! `forklore lab`: JupyterLab with this kernel, wherever it is installed.
+//! `forklore lab`: starts JupyterLab with this kernel, wherever it is installed.
 //!
-//! (In a clone of the repository, `cargo lab` also makes the Python environment.)
+//! (In a clone of the repository, `cargo lab` also creates the Python environment.)
 
 use std::env;
 use std::net::{Ipv4Addr, TcpListener};
@@ -36,9 +36,9 @@ pub struct Options {
 ///
 /// # Errors
 ///
-/// When there is no JupyterLab, the port is taken, or the folder is not there.
+/// If JupyterLab is not installed, the port is taken, or the folder does not exist.
 pub fn run(options: &Options) -> Result<()> {
-    // This program may have been called by its path, in an environment that is not active.
+    // This program may have been started by its path, in an environment that is not active.
     let beside =
         || Some(places::prefix().ok()?.join("bin/jupyter-lab")).filter(|path| path.is_file());
     let Some(jupyter) = find_program("jupyter-lab").or_else(beside) else {
@@ -54,8 +54,8 @@ pub fn run(options: &Options) -> Result<()> {
     let mut command = Command::new(jupyter);
     command.current_dir(&folder).args([
         "--ServerApp.ip=127.0.0.1",
-        // In a container everybody is root. Only this machine is listened to, and only with the
-        // token.
+        // In a container, the user is often root. The server listens only on this machine, and only
+        // accepts its token.
         "--ServerApp.allow_root=True",
         "--MultiKernelManager.default_kernel_name=forklore",
     ]);
@@ -77,14 +77,14 @@ pub fn run(options: &Options) -> Result<()> {
         "JUPYTER_PATH",
         with_own_kernels(&cache::folder()?.join("jupyter"))?,
     );
-    // Without the library there still are sessions, so this is no reason to give up.
+    // Sessions work without the library too, so an error here is no reason to give up.
     if let Err(error) = progress::prepare_library() {
         eprintln!("warning: {error:#}");
     }
     Err(command.exec()).context("cannot start jupyter-lab")
 }
 
-/// The search path for kernels, with those of this very program first: they need no installation.
+/// The search path for kernels, with this program's own first: they need no installation.
 fn with_own_kernels(data: &Path) -> Result<std::ffi::OsString> {
     install::write_specs(&data.join("kernels")).with_context(|| {
         format!(

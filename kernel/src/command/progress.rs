@@ -1,4 +1,4 @@
-//! What takes more than a second says so while it lasts.
+//! Shows the progress of work that takes more than a second.
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use crate::library::warm;
 use crate::session::start::prebuild;
 
 const TICK: Duration = Duration::from_millis(250);
-/// What a cold build takes on two cores, for the bar. A bar that waits at its end is better than
-/// none.
+/// The duration of a cold build on two cores, for the bar. A bar that waits at its end is better
+/// than none.
 const BUILD: Duration = Duration::from_secs(40);
 const WIDTH: usize = 24;
 
-/// Compiles the library for the sessions to come, if it is not compiled yet. Returns where its
-/// sources are.
+/// Compiles the library for later sessions, if it is not compiled yet. Returns the folder of its
+/// sources.
 ///
 /// # Errors
 ///
-/// When there is no compiler, no network, or no place.
+/// If there is no compiler, no network, or no folder for it.
 pub(crate) fn prepare_library() -> Result<PathBuf> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let build = || {
@@ -42,7 +42,7 @@ pub(crate) fn prepare_library() -> Result<PathBuf> {
     )
 }
 
-/// Compiles the library for all users. Returns where it is.
+/// Compiles the library for all users. Returns its folder.
 ///
 /// # Errors
 ///
@@ -54,7 +54,7 @@ pub(crate) fn prepare_shared(folder: &Path) -> Result<PathBuf> {
     })
 }
 
-/// Shows a bar while `work` lasts, or a line where there is no terminal.
+/// Shows a bar while `work` runs, or prints a line if there is no terminal.
 fn with_bar<T>(what: &str, expected: Duration, work: impl FnOnce() -> T) -> T {
     if !std::io::stderr().is_terminal() {
         eprintln!("{what} (up to a minute)");

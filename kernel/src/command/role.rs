@@ -1,5 +1,5 @@
-//! The roles of this program. It starts itself again for other work, and only here a process learns
-//! which work is its own.
+//! The roles of this program. It starts itself again for other work; only here does a process
+//! determine which work is its own.
 //!
 //! | role | told by | started by |
 //! | --- | --- | --- |
@@ -17,13 +17,13 @@ use crate::library::warm;
 use crate::session::start::prebuild;
 use crate::supervisor;
 
-/// What a process of this program is for.
+/// The work of a process of this program.
 pub enum Role {
     /// Compiles a cell.
     CellBuilder(Face),
-    /// Stands between evcxr and the user process.
+    /// Runs between evcxr and the user process.
     Supervisor {
-        /// Where the kernel waits for it.
+        /// The socket on which the kernel waits for it.
         socket: OsString,
     },
     /// Compiles the library into the cache that a session uses.
@@ -31,7 +31,7 @@ pub enum Role {
         /// The cache.
         root: PathBuf,
     },
-    /// Does what its arguments say.
+    /// Runs the command that its arguments name.
     Command,
 }
 
@@ -52,7 +52,7 @@ impl Role {
         }
     }
 
-    /// Does the work, and gives the exit status.
+    /// Does the work, and returns the exit status.
     pub fn run(self) -> u8 {
         match self {
             Role::CellBuilder(face) => build::run(face),
@@ -66,8 +66,8 @@ impl Role {
     }
 }
 
-/// Does the work of any role but [`Role::Command`], and then ends this process. For programs whose
-/// sessions start them again: to be called first in `main`, before there are threads.
+/// Does the work of any role but [`Role::Command`], and then exits. For programs whose sessions
+/// start them again: call it first in `main`, before there are threads.
 pub fn serve_if_asked() {
     let role = Role::of_this_process();
     if !matches!(role, Role::Command) {

@@ -1,4 +1,4 @@
-//! The compiled crates that sessions share: which there are, and what adds or removes them.
+//! The compiled crates that sessions share: lists, adds and removes them.
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -18,23 +18,23 @@ const DAY_SECS: u64 = 24 * 3600;
 ///
 /// # Errors
 ///
-/// When there is no compiler, or no cache folder.
+/// If there is no compiler, or no cache folder.
 pub(super) fn list() -> Result<()> {
     let store = own_store()?;
     let table = table(&in_lines(store.list()), SystemTime::now());
     let text = format!("{table}in {}\n", store.folder().display());
     match std::io::stdout().write_all(text.as_bytes()) {
-        // As with `| head`.
+        // For example with `| head`.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
 }
 
-/// Removes all of them. Sessions that run have what they need.
+/// Removes all of them. Running sessions already have what they need.
 ///
 /// # Errors
 ///
-/// When there is no compiler, or no cache folder.
+/// If there is no compiler, or no cache folder.
 pub(super) fn clear() -> Result<()> {
     let store = own_store()?;
     let n_bytes: u64 = store.list().iter().map(|listed| listed.n_bytes).sum();
@@ -43,22 +43,22 @@ pub(super) fn clear() -> Result<()> {
     Ok(())
 }
 
-/// Compiles crates for the sessions to come, as `:dep` would in one.
+/// Compiles crates for later sessions, as `:dep` does in a session.
 ///
 /// # Errors
 ///
-/// When a session cannot start, or a crate cannot be had.
+/// If a session cannot start, or a crate is unavailable.
 pub(super) fn add(crates: &[String]) -> Result<()> {
     let cells = cells(crates)?;
     let (session, _) = Session::start(Options::new(drop))?;
     run(session, &cells)
 }
 
-/// The same for all users, into the shared cache in which `warm` is.
+/// The same for all users, into the shared cache at `root`.
 ///
 /// # Errors
 ///
-/// When a session cannot start, or a crate cannot be had.
+/// If a session cannot start, or a crate is unavailable.
 pub(super) fn add_for_all(root: &Path, crates: &[String]) -> Result<()> {
     let cells = cells(crates)?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
@@ -89,7 +89,7 @@ fn run(mut session: Session, cells: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// What a cell would say for each: `NAME`, `NAME@VERSION`, or all that may stand behind `:dep`.
+/// The cell for each crate: `NAME`, `NAME@VERSION`, or anything that may follow `:dep`.
 fn cells(crates: &[String]) -> Result<Vec<String>> {
     let cell = |text: &String| {
         let text = text.trim();
@@ -104,11 +104,11 @@ fn cells(crates: &[String]) -> Result<Vec<String>> {
     crates.iter().map(cell).collect()
 }
 
-/// What has no version (a build script's output, what is linked of several crates) is counted with
-/// the crate, if there is one version of it.
+/// Sums up the crates. Parts without a version (a build script's output, an object linked from
+/// several crates) are counted with their crate, if it has only one version.
 fn in_lines(listed: Vec<Listed>) -> Vec<Listed> {
     let mut lines: Vec<Listed> = Vec::new();
-    // By name, and what has no version first.
+    // Sorted by name, parts without a version first.
     for of in listed {
         match lines.last_mut() {
             Some(last) if last.name == of.name && last.version.is_empty() => {
@@ -122,7 +122,7 @@ fn in_lines(listed: Vec<Listed>) -> Vec<Listed> {
     lines
 }
 
-/// The crates with their sizes, by name, and how much of the room they take.
+/// A table of the crates, by name, with their sizes and how much of the limit they use.
 fn table(listed: &[Listed], now: SystemTime) -> String {
     let width = |of: fn(&Listed) -> &str| {
         let widths = listed.iter().map(|listed| of(listed).chars().count());

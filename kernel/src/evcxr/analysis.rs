@@ -1,7 +1,7 @@
-//! What rust-analyzer gets to see: as little as the types of variables and completion need.
+//! What rust-analyzer reads: only as much as completion and the types of variables need.
 //!
-//! evcxr asks it for the type of every `let`, and it reads all the sources that cargo and rustc
-//! name before it answers. Two thirds of these are of no use in a cell, and cost seconds and
+//! evcxr asks it for the type of every `let`, and it reads all sources that cargo and rustc name
+//! before it replies. Two thirds of these sources are useless in a cell, and cost seconds and
 //! hundreds of megabytes:
 //!
 //! | left out | how |
@@ -9,14 +9,15 @@
 //! | of the standard library: vector instructions, tests, parts of the compiler, its dependencies, the bodies of functions | [`STANDARD_LIBRARY_VARIABLE`] names a folder with the rest (see `library::sources`) |
 //! | of the library and the course: their dependencies, none of which is in an interface | rust-analyzer's `cargo metadata` runs with a `cfg` that [`dependencies`] tells from the build |
 //!
-//! evcxr's own calls of cargo set `RUSTFLAGS` themselves, so they see the dependency that is
+//! evcxr's own calls of cargo set `RUSTFLAGS` themselves, so they see the dependencies that are
 //! compiled.
 //!
-//! Most first cells need none of it: where each `let` says its type, evcxr takes that. So a session
-//! starts with a rust-analyzer that sees [`CellsOnly`], and has it read the rest before the first
-//! cell that leaves a type out, or while nothing else is to do. It finds a cargo that knows of one
-//! package, and no compiler, so that it looks for no standard library either. What makes evcxr load
-//! again is another text of the manifest: [`kept::MARK`] is in it at first.
+//! Most first cells need none of it: if each `let` gives its type, evcxr uses that. So a session
+//! starts with a rust-analyzer that sees [`CellsOnly`]. It reads the rest before the first cell
+//! that leaves a type out, or when the session is idle. Until then, it finds a cargo that knows
+//! only one package, and no compiler, so that it does not look for a standard library either. A
+//! change in the manifest's text makes evcxr load again: at first, the text contains
+//! [`kept::MARK`].
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -33,17 +34,17 @@ use super::build::{CRATE, SOURCE, TOOLS};
 use crate::library::kept;
 use crate::sys::variables;
 
-/// Where rust-analyzer looks first for the standard library's sources.
+/// The variable in which rust-analyzer first looks for the standard library's sources.
 pub(crate) const STANDARD_LIBRARY_VARIABLE: &str = "RUST_SRC_PATH";
-/// The folder of the course's sources, in the library's.
+/// The folder of the course's sources, inside the library's.
 pub(crate) const COURSE: &str = "lessons";
-/// Read by every cargo that does not come from evcxr.
+/// Read by every cargo that evcxr does not start.
 pub(crate) const FLAGS_VARIABLE: &str = "RUSTFLAGS";
-/// Their value: true for rust-analyzer only.
+/// The value: only rust-analyzer's calls of cargo get it.
 pub(crate) const FLAGS: &str = "--cfg forklore_analysis";
 
-/// The library and the course as dependencies, in a manifest: with their own dependencies for
-/// rustc, without them for rust-analyzer.
+/// The library and the course as dependencies in a manifest: with their own dependencies for rustc,
+/// without them for rust-analyzer.
 pub(crate) fn dependencies(library: &Path) -> String {
     let course = library.join(COURSE);
     let packages = [("forklore", library), ("forklore-course", &course)];
@@ -60,13 +61,14 @@ pub(crate) fn dependencies(library: &Path) -> String {
     text + "\n"
 }
 
-/// Where rust-analyzer looks for cargo and for the compiler, where it finds no standard library.
+/// The variables in which rust-analyzer looks for cargo and for the compiler; with these values it
+/// finds no standard library.
 const CARGO_VARIABLE: &str = "CARGO";
 const COMPILER_VARIABLE: &str = "RUSTC";
-/// The program that it finds there, in a session's tools, and what that says.
+/// The program that it finds there, in a session's tools, and the program's output.
 const PROGRAM: &str = "cells-only";
 const METADATA: &str = "cells-only.json";
-/// All other questions fail, and rust-analyzer does without.
+/// All other calls fail, and rust-analyzer works without their results.
 const SCRIPT: &str = r#"#!/bin/sh
 case " $* " in
 *" metadata "*)
@@ -77,18 +79,18 @@ case " $* " in
 esac
 "#;
 
-/// While it is kept, rust-analyzer is given nothing but the cells to read.
+/// As long as this exists, rust-analyzer reads only the cells.
 pub(crate) struct CellsOnly {
     cargo: Option<OsString>,
     compiler: Option<OsString>,
 }
 
 impl CellsOnly {
-    /// Begins it for the session in `folder`. What becomes of `user` keeps its environment.
+    /// Sets it up for the session in `folder`. The process of `user` keeps its environment.
     ///
     /// # Errors
     ///
-    /// When the folder cannot be written to.
+    /// If the folder cannot be written to.
     pub(crate) fn enter(folder: &Path, user: &mut Command) -> io::Result<CellsOnly> {
         let tools = folder.join(TOOLS);
         fs::create_dir_all(&tools)?;
@@ -116,7 +118,7 @@ impl Drop for CellsOnly {
     }
 }
 
-/// What cargo would say of the cells' package if it depended on nothing, in a line.
+/// What cargo would report about the cells' package if it had no dependencies, on one line.
 fn metadata(folder: &Path) -> String {
     let id = format!("path+file://{}#{CRATE}@1.0.0", folder.display());
     let target = json!({

@@ -1,8 +1,8 @@
 //! The tokio runtime of a session, and which cells run on it.
 //!
-//! evcxr runs every cell after the first one with an `.await` on a runtime. So no cell could have
-//! one of its own any more ("cannot start a runtime from within a runtime"). Three kinds of cells
-//! are told apart:
+//! evcxr runs every cell after the first one with an `.await` on a runtime, so no later cell could
+//! create its own ("cannot start a runtime from within a runtime"). This module distinguishes three
+//! kinds of cells:
 //!
 //! | the cell | runs |
 //! | --- | --- |
@@ -14,18 +14,18 @@ use ra_ap_syntax::SyntaxKind;
 
 use crate::cell::{Body, is_own};
 
-/// What evcxr begins with; the compiler breaks the line behind it.
+/// The beginning of evcxr's code; the compiler breaks the line after it.
 const BEGINS: &str = "let mut mutex =";
 const NAME: &str = "lazy_arc(\"evcxr_tokio_runtime\"";
 const ENDS: &str = ".block_on(async {";
-/// Behind the cell's own code, where it may use `?`.
+/// Follows the cell's own code, in which `?` may be used.
 const BEHIND: &str = "Ok::<(), EvcxrUserCodeError>(())";
 const PLAIN: &str = "::forklore::store::Now";
 const AWAITED: &str = "let _m_=evcxr_variable_store.runtime(tokio::runtime::Runtime::new);::forklore::store::lock(&_m_)";
 const ENTERED: &str = "let _m_=evcxr_variable_store.runtime(tokio::runtime::Runtime::new);\
     let _r_=::forklore::store::lock(&_m_);let _e_=_r_.enter();::forklore::store::Now";
 
-/// What stands in the place of these bytes of the file that is compiled for a cell.
+/// A byte range of the file that is compiled for a cell, and the text that replaces it.
 pub(crate) fn runtime(text: &str) -> Option<(std::ops::Range<usize>, &'static str)> {
     let name = text.find(NAME)?;
     let begin = text[..name].rfind(BEGINS)?;
@@ -42,7 +42,7 @@ pub(crate) fn runtime(text: &str) -> Option<(std::ops::Range<usize>, &'static st
     Some((begin..end, new))
 }
 
-/// What panics outside of a runtime.
+/// Calls that panic outside a runtime.
 const NEED_RUNTIME: [&str; 12] = [
     "spawn",
     "spawn_blocking",
@@ -58,8 +58,8 @@ const NEED_RUNTIME: [&str; 12] = [
     "from_std",
 ];
 
-/// Whether a cell starts something that needs a runtime, as far as its words tell. One that has a
-/// runtime of its own says so.
+/// Whether a cell starts something that needs a runtime, judged by its words. A cell with its own
+/// runtime contains words that say so.
 fn needs_runtime(cell: &str, imports_tokio: bool) -> bool {
     let words: Vec<&str> = words(cell).collect();
     let has = |names: &[&str]| words.iter().any(|word| names.contains(word));
@@ -68,26 +68,26 @@ fn needs_runtime(cell: &str, imports_tokio: bool) -> bool {
         && !has(&["Runtime", "block_on", "enter"])
 }
 
-/// Whether a cell starts something that needs a runtime, and does not await: where no cell has
-/// awaited yet, there is none.
+/// Whether a cell starts something that needs a runtime, and does not await: if no earlier cell has
+/// awaited, there is no runtime.
 pub(crate) fn lacks_runtime(cell: &str, imports_tokio: bool) -> bool {
     needs_runtime(cell, imports_tokio) && !awaits(cell)
 }
 
-/// Whether evcxr runs cells on a runtime since some cell, as the file says that was compiled last.
+/// Whether evcxr runs cells on a runtime by now, according to the file that was compiled last.
 pub(crate) fn is_async(text: &str) -> bool {
     text.contains(PLAIN) || text.contains("evcxr_variable_store.runtime(")
 }
 
-/// Code in front of a cell on account of which evcxr makes a runtime.
+/// Code before a cell that makes evcxr create a runtime.
 pub(crate) const MAKE_RUNTIME: &str = "async {}.await; ";
 
 fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c: char| !(c.is_alphanumeric() || c == '_'))
 }
 
-/// Whether code awaits outside of functions, closures and `async` blocks, as far as can be seen: a
-/// macro of unknown kind may await too, if it is one of those that are made for it.
+/// Whether code awaits outside functions, closures and `async` blocks, as far as its text shows: an
+/// unknown macro may await too, if it is one of those that are made for it.
 fn awaits(code: &str) -> bool {
     Body::parse(code).tokens().any(|token| match token.kind() {
         SyntaxKind::AWAIT_KW => is_own(&token),
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_runtime_s_place_is_found() {
-        // As evcxr's `stringify!` gives it.
+        // In the form in which evcxr's `stringify!` prints it.
         let runtime = "let mut mutex =\nevcxr_variable_store.lazy_arc(\"evcxr_tokio_runtime\", ||\n\
              std::sync::Mutex::new(tokio::runtime::Runtime::new().unwrap())); match\n\
              mutex.lock() { Ok(guard) => guard, Err(poisoned) => poisoned.into_inner(), }";

@@ -1,4 +1,4 @@
-//! Compiling a cell: what stands between evcxr and cargo, and between cargo and rustc.
+//! Compiles a cell: the programs between evcxr and cargo, and between cargo and rustc.
 //!
 //! ```text
 //!  evcxr ── cargo build ──▶ tools/cargo ──▶ tools/build ── first time, or something has changed ──▶ cargo
@@ -6,20 +6,20 @@
 //!                                                   └─ as last time ─▶ rustc ◀── tools/wrapper ◀──────┘
 //! ```
 //!
-//! Between two cells only the cell changes, so cargo, which needs 35 ms to find that out, would
-//! start rustc as it did the last time. `tools/wrapper`, through which cargo starts rustc for the
-//! cells, writes down how, and on account of what; `tools/build` does it again as long as all that
-//! is the same: cargo's arguments and environment, the manifest, the list of versions, cargo's
-//! configuration. Where a crate is used whose sources may change, nothing is written down.
+//! From one cell to the next only the cell changes, and cargo, which needs 35 ms to find that out,
+//! would start rustc as it did before. `tools/wrapper`, through which cargo starts rustc for the
+//! cells, records the call and its inputs. `tools/build` repeats the call as long as the inputs are
+//! the same: cargo's arguments and environment, the manifest, the lock file, and cargo's
+//! configuration. If a cell uses a crate whose sources may change, nothing is recorded.
 //!
-//! On its way the cell's text gets the library's variable store in the place of evcxr's (see
-//! `forklore::store`): most of what rustc did for a small cell was to compile that. It also gets
-//! what the session knows of its definitions (see `definitions`). Lines stay where they are, as
-//! evcxr and the kernel find the cell's lines by them.
+//! On the way, the library's variable store replaces evcxr's in the cell's text (see
+//! `forklore::store`): compiling evcxr's was most of rustc's work for a small cell. The session's
+//! knowledge about its definitions is added, too (see `definitions`). Lines keep their numbers,
+//! because evcxr and the kernel find the cell's lines by them.
 //!
-//! `tools/build` and `tools/wrapper` are this program. What it does is not for the processes that
-//! run the cells. It starts what it was told the paths of; should one of these lead back to it, a
-//! variable in its environment ends that at once.
+//! `tools/build` and `tools/wrapper` are this program. They are not meant for the processes that
+//! run the cells. They start programs by the paths that they were given; if one of these leads back
+//! to them, a variable in its environment ends that at once.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -33,59 +33,59 @@ use std::process::{Command, ExitStatus, Stdio};
 use super::{crates, other_sessions, text, units};
 use crate::library::kept::{Compiled, Kept, without_mark};
 
-/// The folder of the tools, in a session's folder.
+/// The folder of the tools, inside a session's folder.
 pub(crate) const TOOLS: &str = "tools";
-/// What rustc wrote, where cargo does not keep it.
+/// rustc's messages, where cargo does not keep them.
 pub(crate) const SAID: &str = "said";
-/// The path of cargo itself.
+/// The file with the path of cargo itself.
 pub(crate) const REAL: &str = "real";
-/// The path of the library that has the store.
+/// The file with the path of the library that has the store.
 pub(crate) const LIBRARY: &str = "library";
-/// How rustc was started for the last cell.
+/// How rustc was called for the last cell.
 const RECORD: &str = "record";
-/// How rustc was started for the last cell, also where the next one may need another call.
+/// How rustc was called for the last cell, even if the next one may need another call.
 const LAST: &str = "last";
-/// On account of what cargo was started.
+/// The inputs of the last call of cargo.
 const CAUSE: &str = "cause";
-/// The two faces of this program. None is called `rustc`: the folder is first on the `PATH` while
-/// rust-analyzer looks for the compiler whose standard library it reads.
+/// The two faces of this program. None is called `rustc`, because the folder is first on the `PATH`
+/// while rust-analyzer looks for the compiler whose standard library it reads.
 pub(crate) const FACES: [&str; 2] = ["build", "wrapper"];
 
-/// Set by each face for what it starts.
+/// Set by each face for the processes that it starts.
 const BUILDS: &str = "FORKLORE_BUILDS";
 const WRAPS: &str = "FORKLORE_WRAPS";
 const WRAPPER_VARIABLE: &str = "RUSTC_WORKSPACE_WRAPPER";
 /// A wrapper that a cell asked for (evcxr's `:cache` or `:sccache`).
 const OTHER_WRAPPER: &str = "RUSTC_WRAPPER";
-/// Where evcxr wants to be told the path of what was compiled.
+/// The file in which evcxr expects the path of the compiled object.
 const RESULT_VARIABLE: &str = "EVCXR_EXECUTION_SO_PATH";
-/// Ways to cargo's jobs, which end with it.
+/// Connections to cargo's job server, which end with cargo.
 const JOBS: [&str; 2] = ["CARGO_MAKEFLAGS", "MAKEFLAGS"];
 /// Files from which cargo makes rustc's arguments.
 const INPUTS: [&str; 3] = ["Cargo.toml", "Cargo.lock", ".cargo/config.toml"];
-/// What rustc says of a crate that it cannot use as it is. (cargo may make another.)
+/// rustc's errors about a crate that it cannot use as it is. (cargo may build another.)
 const UNFIT_CRATE: [&str; 4] = ["E0460", "E0461", "E0463", "E0514"];
 
-/// What cargo ends with when a compile fails. (evcxr only asks whether it is zero; a signal has no
-/// code.)
+/// cargo's exit status if a compile fails. (evcxr only checks whether it is zero; a signal has no
+/// status.)
 const FAILED: u8 = 101;
 
-/// The name of evcxr's crate for cells, the file that is made of it, and its source.
+/// The name of evcxr's crate for cells, the file that is built from it, and its source.
 pub(crate) const CRATE: &str = "ctx";
 const MADE: &str = "libctx.so";
-/// Of rustc's options, what tells crates of one name apart.
+/// rustc's option that distinguishes crates of the same name.
 const METADATA: &str = "metadata=";
 pub(crate) const SOURCE: &str = "src/lib.rs";
 
 /// One of this program's names in a session's tools.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Face {
-    /// Stands for cargo.
+    /// Replaces cargo.
     Build {
         /// The folder of the tools.
         tools: PathBuf,
     },
-    /// Stands between cargo and rustc.
+    /// Runs between cargo and rustc.
     Wrapper {
         /// The folder of the tools.
         tools: PathBuf,
@@ -93,7 +93,7 @@ pub enum Face {
 }
 
 impl Face {
-    /// The face under which this process was started, if it was.
+    /// The face under which this process was started, if any.
     pub fn of_this_process() -> Option<Face> {
         Face::of(Path::new(&env::args_os().next()?))
     }
@@ -111,7 +111,7 @@ impl Face {
     }
 }
 
-/// Builds a cell, or starts rustc for it; gives the exit status.
+/// Builds a cell, or starts rustc for it; returns the exit status.
 pub fn run(face: Face) -> u8 {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     let ended = match face {
@@ -124,7 +124,7 @@ pub fn run(face: Face) -> u8 {
     })
 }
 
-/// Does what `cargo build` or `cargo check` would do for a cell. Gives the exit status, if it is
+/// Does for a cell what `cargo build` or `cargo check` would do. Returns the exit status, if it is
 /// not cargo's own.
 fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<u8> {
     enter(BUILDS)?;
@@ -137,7 +137,7 @@ fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<u8> {
     }
     let text = text::complete(tools)?;
     let kept = Kept::of(tools, &text, &arguments)?;
-    // evcxr moves what was made to where it wants to have it.
+    // evcxr moves the object to its final path.
     if let Some(compiled) = kept.find(tools.join(MADE)) {
         fs::write(&said, &compiled.said)?;
         return tell(&compiled);
@@ -159,7 +159,7 @@ fn build(tools: &Path, arguments: Vec<OsString>) -> io::Result<u8> {
         false => other_sessions::run(tools, cargo, "build")?,
         true => {
             let ended = other_sessions::run_and_return(tools, cargo, "build")?;
-            // What rustc said to cargo, it says once more.
+            // Repeats the messages that rustc printed when cargo ran it.
             if let Some(compiled) = as_last_time()? {
                 kept.keep(&compiled)?;
             }
@@ -174,7 +174,7 @@ fn code_of(ended: ExitStatus) -> u8 {
     code.unwrap_or(FAILED)
 }
 
-/// Cargo itself.
+/// The command that runs cargo itself.
 fn cargo(tools: &Path, arguments: &[OsString]) -> io::Result<Command> {
     let real = fs::read(tools.join(REAL))?;
     let real = Path::new(OsStr::from_bytes(real.trim_ascii_end()));
@@ -183,8 +183,8 @@ fn cargo(tools: &Path, arguments: &[OsString]) -> io::Result<Command> {
     Ok(cargo)
 }
 
-/// Runs rustc as cargo did, and keeps what it says where the kernel looks for it. Gives what came
-/// of it, if cargo could do no better.
+/// Runs rustc as cargo did, and stores its messages where the kernel reads them. Returns the
+/// outcome, unless cargo might do better.
 fn compile(rustc: &Rustc, said: &Path) -> io::Result<Option<Compiled>> {
     crates::import(&rustc.words, SOURCE)?;
     let mut command = rustc.command();
@@ -210,7 +210,7 @@ fn compile(rustc: &Rustc, said: &Path) -> io::Result<Option<Compiled>> {
     }))
 }
 
-/// Tells evcxr what came of a compile, and gives the exit status.
+/// Reports the outcome of a compile to evcxr, and returns the exit status.
 fn tell(compiled: &Compiled) -> io::Result<u8> {
     match (&compiled.made, env::var_os(RESULT_VARIABLE)) {
         (Some(made), Some(path)) => fs::write(path, made.as_os_str().as_bytes())?,
@@ -223,7 +223,7 @@ fn tell(compiled: &Compiled) -> io::Result<u8> {
     Ok(0)
 }
 
-/// Writes down how rustc is started, if it is for a cell, and starts it.
+/// Records how rustc is called, if it is for a cell, and starts it.
 fn wrap(tools: &Path, words: Vec<OsString>) -> io::Error {
     match wrapped(tools, words) {
         Ok(mut rustc) => rustc.exec(),
@@ -256,7 +256,7 @@ fn wrapped(tools: &Path, words: Vec<OsString>) -> io::Result<Command> {
     Ok(command)
 }
 
-/// Fails in a process that such a process has started.
+/// Fails in a process that was started, directly or not, by such a process.
 fn enter(variable: &str) -> io::Result<()> {
     match env::var_os(variable) {
         None => Ok(()),
@@ -264,7 +264,7 @@ fn enter(variable: &str) -> io::Result<()> {
     }
 }
 
-/// The path of a program, if it is one and none of the tools.
+/// The path of a program, if it is absolute and not one of the tools.
 fn outside(tools: &Path, program: PathBuf) -> io::Result<PathBuf> {
     if program.is_absolute() && program.parent() != Some(tools) {
         return Ok(program);
@@ -273,15 +273,15 @@ fn outside(tools: &Path, program: PathBuf) -> io::Result<PathBuf> {
     Err(io::Error::other(format!("{program} is not its path")))
 }
 
-/// All on account of which cargo starts rustc as it does, but for the [`INPUTS`].
+/// Everything that determines how cargo calls rustc, except the [`INPUTS`].
 fn cause(arguments: &[OsString]) -> Vec<u8> {
-    // cargo sets it itself for what it starts.
+    // cargo itself sets this for the processes that it starts.
     let is_cargo = |entry: &OsString| entry.as_bytes().starts_with(b"CARGO=");
     let variables = variables().into_iter().filter(|entry| !is_cargo(entry));
     join(arguments.iter().cloned().chain(variables))
 }
 
-/// One of the [`INPUTS`], as far as it matters to cargo.
+/// One of the [`INPUTS`], reduced to what matters to cargo.
 fn read_input(file: &str) -> io::Result<Vec<u8>> {
     fs::read(file).map(without_mark)
 }
@@ -304,7 +304,7 @@ pub(super) struct Rustc {
 }
 
 impl Rustc {
-    /// How it was called last, if it may be called so again.
+    /// The last call, if it may be repeated.
     fn recorded(record: &Path, cause: &[u8]) -> Option<Rustc> {
         let record = fs::read(record).ok()?;
         let mut parts = record.split(|byte| *byte == BETWEEN);
@@ -319,7 +319,7 @@ impl Rustc {
         })
     }
 
-    /// How it was called for the last cell, if that is known.
+    /// The call for the last cell, if it is known.
     pub(super) fn last(tools: &Path) -> Option<Rustc> {
         let record = fs::read(tools.join(LAST)).ok()?;
         let mut parts = record.split(|byte| *byte == BETWEEN);
@@ -330,7 +330,7 @@ impl Rustc {
         })
     }
 
-    /// The call, to be made again without cargo.
+    /// The command that repeats the call without cargo.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]).env_clear();
@@ -344,7 +344,7 @@ impl Rustc {
         [&self.words, &self.variables].map(|words| join(words.iter().cloned()))
     }
 
-    /// Leaves no record where the next call may have to be another.
+    /// Writes the record. Writes none if the next call may have to be different.
     fn write(&self, record: &Path, cause: Vec<u8>) -> io::Result<()> {
         let mut parts = Vec::from(self.parts());
         parts.push(cause);
@@ -358,7 +358,7 @@ impl Rustc {
         fs::write(record, parts.join(&BETWEEN))
     }
 
-    /// Whether it makes what a cell runs, and does not only check it.
+    /// Whether it builds the object that a cell runs, and does not only check the code.
     fn is_for_a_cell(&self) -> bool {
         let makes = self.words.iter().any(|word| {
             let emit = word.as_bytes().strip_prefix(b"--emit=");
@@ -372,7 +372,7 @@ impl Rustc {
     }
 
     /// Makes all cells the same crate for the compiler: cargo would name it after its dependencies,
-    /// and the types that cells define would be others after each `:dep`.
+    /// and then the cells' types would be different types after each `:dep`.
     fn make_one_crate(&mut self) {
         for word in &mut self.words {
             if word.as_bytes().starts_with(METADATA.as_bytes()) {
@@ -396,10 +396,10 @@ impl Rustc {
     }
 }
 
-/// Stands between the parts of a record.
+/// Separates the parts of a record.
 const BETWEEN: u8 = 1;
 
-/// Words, each ended by a zero byte, which none of them has.
+/// Joins words; each ends with a zero byte, which no word contains.
 fn join(words: impl Iterator<Item = OsString>) -> Vec<u8> {
     words
         .flat_map(|word| word.into_vec().into_iter().chain([0]))

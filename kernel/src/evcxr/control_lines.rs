@@ -1,8 +1,8 @@
 //! Finds evcxr's control lines among what a cell writes to standard output.
 //!
-//! The code that evcxr generates around a cell prints some of its messages. Those are taken out;
-//! everything else goes on, byte for byte and at once, except a tail that may yet become such a
-//! line.
+//! The code that evcxr generates around a cell prints some of its messages. Those are removed;
+//! everything else is passed on, byte for byte and at once, except a tail that may turn out to be
+//! the beginning of such a line.
 
 use data_encoding::HEXLOWER;
 
@@ -11,9 +11,9 @@ use crate::protocol::Place;
 const MARK: &[u8] = b"EVCXR_";
 const PANIC: &[u8] = b"EVCXR_PANIC_NOTIFICATION\n";
 const USER_ERROR: &[u8] = b"EVCXR_ERROR_OCCURRED\n";
-/// The library's, with line, column, text and file.
+/// The library's message, with line, column, text and file.
 const TOLD_ERROR: &[u8] = b"EVCXR_ERROR_OCCURRED ";
-/// The longest that such a line may be.
+/// The maximum length of such a line.
 const TOLD_BYTES: usize = 16 << 10;
 const CHANGED_TYPE: &[u8] = b"EVCXR_VARIABLE_CHANGED_TYPE:";
 const NAME_BYTES: usize = 200;
@@ -23,19 +23,20 @@ const NAME_BYTES: usize = 200;
 pub enum Control {
     /// The cell panicked.
     Panic,
-    /// A `?` of the cell met an error, which is known where the library told it.
+    /// A `?` in the cell met an error; the error is known if the library reported it.
     UserError(Option<UserError>),
-    /// This variable's type has been defined again: nothing has run, evcxr tries again without it.
+    /// The type of this variable has been redefined: nothing has run, and evcxr tries again without
+    /// it.
     ChangedType(String),
 }
 
-/// evcxr returns an error for it, commits nothing, and keeps both the process and its idea of the
-/// variables.
+/// For these bytes evcxr returns an error, commits nothing, and keeps both the process and its
+/// knowledge of the variables.
 pub const NOT_UTF8: &[u8] = b"\xff the cell was rolled back\n";
-/// The cell has run, but for what other lines say.
+/// The cell has run, unless other lines say something else.
 const COMPLETE: &str = "EVCXR_EXECUTION_COMPLETE\n";
 
-/// What tells evcxr that the cell has ended, with these messages of the code around it.
+/// The lines that report the cell's end to evcxr, with these messages of the code around it.
 pub fn ended(found: &[Control]) -> String {
     let lines = found.iter().map(|control| match control {
         Control::Panic => "EVCXR_PANIC_NOTIFICATION\n".to_owned(),
@@ -45,12 +46,12 @@ pub fn ended(found: &[Control]) -> String {
     lines.chain([COMPLETE.to_owned()]).collect()
 }
 
-/// What evcxr asks of its runtime in a line: the shared object to load, and the function to call.
+/// evcxr's request to its runtime in a line: the shared object to load, and the function to call.
 pub fn request(line: &str) -> Option<(&str, &str)> {
     line.strip_prefix("LOAD_AND_RUN ")?.rsplit_once(' ')
 }
 
-/// Whether bytes may hold something that the code around a cell says.
+/// Whether bytes may contain a message of the code around a cell.
 pub fn may_have_control(bytes: &[u8]) -> bool {
     bytes.windows(5).any(|window| window == b"EVCXR")
 }
@@ -58,42 +59,42 @@ pub fn may_have_control(bytes: &[u8]) -> bool {
 /// An error that ended a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserError {
-    /// What it says of itself; then, each behind a zero byte, what its causes say.
+    /// Its message; then the messages of its causes, each preceded by a zero byte.
     pub text: String,
-    /// Where the `?` is.
+    /// The position of the `?`.
     pub place: Place,
 }
 
-/// See the module's text.
+/// Removes the control lines: see the module's documentation.
 #[derive(Debug, Default)]
 pub struct Filter {
-    /// The tail that may yet become a control line.
+    /// The tail that may be the beginning of a control line.
     held: Vec<u8>,
-    /// Whether the cell has written anything itself: then types are no longer checked.
+    /// Whether the cell itself has written anything: from then on, types are no longer checked.
     has_output: bool,
 }
 
 enum Match {
     No,
-    /// So far; the rest has not come yet.
+    /// Incomplete: the rest has not arrived yet.
     Partly,
     Whole(Control, usize),
 }
 
 impl Filter {
-    /// Starts again for the next cell. To be flushed before.
+    /// Resets the filter for the next cell. Flush it first.
     pub fn clear(&mut self) {
         debug_assert!(self.held.is_empty());
         self.has_output = false;
     }
 
-    /// Whether there is a tail that waits for more.
+    /// Whether a tail is held back.
     pub fn is_holding(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// Takes what was written and gives what is to be shown. `believe` says of a control line that
-    /// was found whether it can be one (and is told once); one that cannot is the cell's own text.
+    /// Takes the written bytes and returns those to show. `believe` is called once for each control
+    /// line that was found, and decides whether it can be one; otherwise it is the cell's own text.
     pub fn push(&mut self, bytes: &[u8], mut believe: impl FnMut(Control) -> bool) -> Vec<u8> {
         let mut input = std::mem::take(&mut self.held);
         input.extend_from_slice(bytes);
@@ -124,7 +125,7 @@ impl Filter {
         shown
     }
 
-    /// Gives up waiting for more.
+    /// Stops waiting, and returns the tail.
     pub fn flush(&mut self) -> Vec<u8> {
         self.has_output |= !self.held.is_empty();
         std::mem::take(&mut self.held)
@@ -186,7 +187,7 @@ fn control_line(text: &[u8], has_output: bool) -> Match {
     }
 }
 
-/// `LINE COLUMN TEXT FILE`, the text in hexadecimal digits.
+/// Parses `LINE COLUMN TEXT FILE`, the text in hexadecimal digits.
 fn parse_told(told: &[u8]) -> Option<UserError> {
     let mut words = std::str::from_utf8(told).ok()?.splitn(4, ' ');
     let (line, column) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
@@ -204,7 +205,7 @@ fn parse_told(told: &[u8]) -> Option<UserError> {
 mod tests {
     use super::*;
 
-    /// Everything shown and found when `text` comes in pieces of `n` bytes.
+    /// Everything shown and found if `text` arrives in pieces of `n` bytes.
     fn run(text: &[u8], n: usize, believe: bool) -> (Vec<u8>, Vec<Control>) {
         let (mut filter, mut shown, mut found) = (Filter::default(), Vec::new(), Vec::new());
         for piece in text.chunks(n) {

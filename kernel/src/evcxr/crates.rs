@@ -1,17 +1,17 @@
-//! One copy of the crates that cells have added, for all cells.
+//! Links the crates that cells have added once, for all cells.
 //!
-//! cargo makes static libraries of a cell's dependencies. Each cell would be linked with a copy of
-//! its own, and with its own statics: a logger that one cell sets would not be there in the next
-//! one, and tokio's threads would know nothing of the futures that a later cell gives them. So what
-//! cells have added is linked once, to a shared object, and cells with that. Crates that a later
-//! cell adds go into another object, which is linked with those before:
+//! cargo makes static libraries of a cell's dependencies. Each cell would be linked with its own
+//! copy, including its own statics: a logger that one cell sets would not exist in the next one,
+//! and tokio's threads would know nothing of the futures that a later cell gives them. So these
+//! crates are linked once, into a shared object, and cells are linked with that. Crates that a
+//! later cell adds go into another object, which is linked with the earlier ones:
 //!
 //! ```text
 //!  cargo ─▶ libtokio.rlib, … ─▶ rustc ─▶ tools/libforklore_crates_HASH.so ◀── linked ── every cell
 //! ```
 //!
-//! This project's own crates are in none: they have no state in statics, and a `:dep` may compile
-//! them again.
+//! This project's own crates are in none of these objects: they have no state in statics, and a
+//! `:dep` may cause them to be compiled again.
 
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::{OsStr, OsString};
@@ -26,18 +26,18 @@ use serde::{Deserialize, Serialize};
 
 use super::other_sessions;
 
-/// What the names of this project's crates begin with.
+/// The prefix of the names of this project's crates.
 const OURS: &str = "forklore";
-/// What the names of the crates begin with that have others in them.
+/// The prefix of the names of crates that contain others.
 const PREFIX: &str = "forklore_crates_";
-/// What such an object is called among the crates of other sessions.
+/// The name of such an object among the crates of other sessions.
 const UNIT: &str = "forklore_crates";
-/// Which there are, in a session's tools.
+/// The list of the layers, in a session's tools.
 const LAYERS: &str = "crates";
-/// rustc's options, each with a value, that are the same for the cells and for these crates.
+/// rustc's options with a value that are the same for the cells and for these crates.
 const COMMON: [&str; 2] = ["-L", "--target"];
 
-/// Crates that were added together, as one that is linked to a shared object.
+/// Crates that were added together, as one crate that is linked into a shared object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Layer {
     name: String,
@@ -50,14 +50,14 @@ struct Layer {
 struct Crate {
     name: String,
     path: PathBuf,
-    /// A crate in a folder of the user's keeps its path when its code changes.
+    /// A crate in one of the user's folders keeps its path when its code changes.
     n_bytes: u64,
     changed: (i64, i64),
 }
 
-/// The arguments that link a cell with the one copy of its crates, which is made if it is not there
-/// yet. None where the cell has no crates, or where they cannot be linked together. `words` start
-/// rustc for the cell.
+/// The arguments that link a cell with the shared copy of its crates, which is built if it does not
+/// exist yet. Empty if the cell has no crates, or if they cannot be linked together. `words` is the
+/// call of rustc for the cell.
 pub(crate) fn arguments(tools: &Path, words: &[OsString]) -> Vec<OsString> {
     let crates: Vec<Crate> = static_crates(words).collect();
     // The linker's arguments are separated by commas.
@@ -82,8 +82,8 @@ pub(crate) fn arguments(tools: &Path, words: &[OsString]) -> Vec<OsString> {
     arguments
 }
 
-/// Adds to the cell's text what makes rustc link it as [`arguments`] ask: it looks at a crate only
-/// if it is named.
+/// Adds to the cell's text what makes rustc link it as [`arguments`] says: rustc loads a crate only
+/// if the text names it.
 pub(crate) fn import(words: &[OsString], source: &str) -> io::Result<()> {
     let names = externs(words).map(|(name, _)| name);
     let mut text = fs::read_to_string(source)?;
@@ -104,7 +104,7 @@ fn import_of(name: &str) -> String {
     format!("extern crate {name} as _;\n")
 }
 
-/// The static libraries that a cell is to be linked with, without our own.
+/// The static libraries that a cell needs, without our own.
 fn static_crates(words: &[OsString]) -> impl Iterator<Item = Crate> {
     let is_static = |path: &Path| path.extension() == Some(OsStr::new("rlib"));
     externs(words)
@@ -132,8 +132,8 @@ fn values<'a>(words: &'a [OsString], option: &'a str) -> impl Iterator<Item = &'
     pairs.map(|pair| &pair[1])
 }
 
-/// The layers that have all the crates: those before and one more, or a first one where a crate has
-/// changed. `None` if rustc makes none of them.
+/// The layers that contain all the crates: the existing ones and one more, or a new first one if a
+/// crate has changed. `None` if rustc cannot build them.
 fn layers(
     tools: &Path,
     words: &[OsString],
@@ -163,7 +163,7 @@ fn layers(
     whole.map(|layer| vec![layer])
 }
 
-/// Links crates to a shared object, on top of others.
+/// Links crates into a shared object, on top of others.
 fn link(tools: &Path, words: &[OsString], crates: &[Crate], below: &[Layer]) -> Option<Layer> {
     let hash = hash(crates, below);
     let name = format!("{PREFIX}{hash}");
@@ -208,20 +208,20 @@ fn link(tools: &Path, words: &[OsString], crates: &[Crate], below: &[Layer]) -> 
     for of in crates {
         rustc.arg("--extern").arg(equals(&of.name, &of.path));
     }
-    // Those below are beside it, in whichever session.
+    // The layers below are in the same folder, in every session.
     rustc.arg("-Clink-arg=-Wl,-rpath,$ORIGIN");
     if !rustc.status().ok()?.success() {
         return None;
     }
-    // Where it cannot be kept, the next session links it once more.
+    // If it cannot be stored, the next session links it again.
     let _ = stores
         .last()
         .map(|store| store.keep_one(&unit, tools, &object));
     Some(layer)
 }
 
-/// Differs where another object would have to be linked: the same in all sessions that have the
-/// crates from one compile.
+/// A hash that differs if another object has to be linked. It is the same in all sessions that have
+/// the crates from one compile.
 fn hash(crates: &[Crate], below: &[Layer]) -> String {
     let mut hasher = DefaultHasher::new();
     for of in crates {
@@ -233,7 +233,7 @@ fn hash(crates: &[Crate], below: &[Layer]) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// The arguments that make layers known to rustc.
+/// The arguments that pass layers to rustc.
 fn external(layers: &[Layer]) -> Vec<OsString> {
     let pairs = layers
         .iter()
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn only_static_crates_that_cells_have_added_are_shared() {
-        // Any file that is there.
+        // Any existing file.
         let path = std::env::current_exe().unwrap().with_extension("rlib");
         fs::write(&path, "").unwrap();
         let words = words(&format!(
@@ -296,7 +296,7 @@ mod tests {
         };
         let (log, tokio, changed) = (of("log", 1), of("tokio", 1), of("log", 2));
         let before = vec![layer("first", &[&log]), layer("second", &[&tokio])];
-        // A compiler that makes nothing.
+        // A compiler that builds nothing.
         let words = words("/bin/false");
         let tools = std::env::temp_dir();
         let layers = |crates: &[Crate]| layers(&tools, &words, crates, before.clone());

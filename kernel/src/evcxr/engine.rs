@@ -1,5 +1,5 @@
-//! evcxr itself: compiles code, remembers variables and items, and has the supervisor run what it
-//! has compiled.
+//! evcxr itself: compiles code, remembers variables and items, and passes compiled code to the
+//! supervisor to run.
 
 use std::process::Command;
 
@@ -12,12 +12,12 @@ pub(crate) use ::evcxr::{CompilationError, Error, EvalOutputs};
 pub(crate) struct Evcxr(CommandContext);
 
 impl Evcxr {
-    /// Starts evcxr with `supervisor` as the command of what it takes for its runtime. Gives the
-    /// lines that the supervisor itself writes to standard error.
+    /// Starts evcxr, with `supervisor` as the command of its runtime. Returns the lines that the
+    /// supervisor itself writes to standard error.
     ///
     /// # Errors
     ///
-    /// When the supervisor cannot be started, or evcxr's own first cell does not compile.
+    /// If the supervisor cannot be started, or evcxr's own first cell does not compile.
     pub(crate) fn start(
         supervisor: Command,
     ) -> Result<(Evcxr, impl Iterator<Item = String> + use<>), Error> {
@@ -26,38 +26,38 @@ impl Evcxr {
         Ok((Evcxr(context), outputs.stderr.into_iter()))
     }
 
-    /// Compiles and runs code, or does what a `:command` says.
+    /// Compiles and runs code, or executes a `:command`.
     ///
     /// # Errors
     ///
-    /// Why it has not compiled, or not reached its end.
+    /// Why the code has not compiled, or not reached its end.
     pub(crate) fn execute(&mut self, code: &str) -> Result<EvalOutputs, Error> {
         self.0.execute(code)
     }
 
-    /// Puts another level of optimisation into the manifest, from the next cell on.
+    /// Puts another optimisation level into the manifest, from the next cell on.
     ///
     /// # Errors
     ///
-    /// When it is empty.
+    /// If the level is empty.
     pub(crate) fn set_level(&mut self, level: &str) -> Result<(), Error> {
         self.0.set_opt_level(level)
     }
 
-    /// What could stand at a byte of the code.
+    /// The completions at a byte of the code.
     ///
     /// # Errors
     ///
-    /// When the code cannot be analysed.
+    /// If the code cannot be analysed.
     pub(crate) fn completions(&mut self, code: &str, at: usize) -> Result<Completions> {
         self.0.completions(code, at)
     }
 
-    /// What is known of the thing that ends at a byte of the code, as plain text and as HTML.
+    /// Information about the name that ends at a byte of the code, as plain text and as HTML.
     ///
     /// # Errors
     ///
-    /// When the code cannot be analysed.
+    /// If the code cannot be analysed.
     pub(crate) fn inspect(&mut self, code: &str, at: usize) -> Result<Option<(String, String)>> {
         let (plain, html) = self.0.hover_at(code, at)?;
         Ok((plain != "No documentation found").then_some((plain, html)))
@@ -68,7 +68,7 @@ impl Evcxr {
         self.0.variables_and_types()
     }
 
-    /// The names of the items that all cells have.
+    /// The names of the items of all cells.
     pub(crate) fn items(&self) -> impl Iterator<Item = &str> {
         self.0.defined_item_names()
     }
@@ -79,8 +79,8 @@ impl Evcxr {
     }
 }
 
-/// Serves as the runtime of the unmodified evcxr, and does not return, if this process was started
-/// for that; likewise as its wrapper around rustc.
+/// If this process was started as the runtime of the unmodified evcxr, or as its wrapper around
+/// rustc: serves as that, and does not return.
 pub(crate) fn serve_if_asked() {
     ::evcxr::runtime_hook();
 }

@@ -1,8 +1,8 @@
-//! How the library gets into the manifest of the very first cell.
+//! Puts the library into the manifest of the very first cell.
 //!
-//! evcxr runs a cell of its own before it can be told anything, and a dependency that comes with
-//! the second one makes rust-analyzer analyse the standard library a second time (seconds). But
-//! evcxr reads a configuration first, and puts one of its values into the manifest as it is: the
+//! evcxr runs a cell of its own before it accepts commands, and a dependency that is added with the
+//! second cell makes rust-analyzer analyse the standard library a second time (seconds). But evcxr
+//! first reads a configuration, and copies one of its values verbatim into the manifest: the
 //! optimisation level.
 //!
 //! ```text
@@ -20,8 +20,8 @@
 //! …
 //! ```
 //!
-//! The settings that evcxr meant for its profile are given through the environment instead, where
-//! there is also a say in them.
+//! The settings that evcxr intended for its profile are given through the environment instead,
+//! which also overrides the manifest.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -37,9 +37,9 @@ use crate::sys::variables;
 
 const CONFIG_VARIABLE: &str = "EVCXR_CONFIG_DIR";
 
-/// evcxr's settings for the profile of cells. Debug assertions and overflow checks would falsify
-/// every timing. What an incremental compile has to write and to read again takes longer than to
-/// compile a cell.
+/// evcxr's settings for the profile of cells. Debug assertions and overflow checks would distort
+/// every timing. Writing and reading the data of an incremental compile takes longer than compiling
+/// a cell.
 const PROFILE: [(&str, &str); 9] = [
     ("DEBUG", "false"),
     ("STRIP", "debuginfo"),
@@ -52,16 +52,17 @@ const PROFILE: [(&str, &str); 9] = [
     ("OVERFLOW_CHECKS", "false"),
 ];
 
-/// The profile of everything that is not a cell.
+/// The profile of all crates but the cells'.
 const DEPENDENCIES: &str = "[profile.dev.package.\"*\"]\nopt-level = 2\ndebug-assertions = false\noverflow-checks = false\n";
 
-/// What cargo and rust-analyzer get in their environment for every cell. It is not meant for what
-/// the cells start.
+/// The environment of cargo and rust-analyzer for every cell. It is not meant for the processes
+/// that the cells start.
 pub(crate) fn environment(warm: Option<&Warm>) -> Vec<(String, OsString)> {
     let profile = PROFILE.map(|(name, value)| (format!("CARGO_PROFILE_DEV_{name}"), value.into()));
     let mut environment = Vec::from(profile);
     if let Some(warm) = warm {
-        // Or rust-analyzer's calls of cargo, a dozen, ask rustup for the compiler again and again.
+        // Otherwise rust-analyzer's dozen calls of cargo ask rustup for the compiler again and
+        // again.
         environment.push(("RUSTC".to_owned(), warm.rustc().into()));
         environment.push((analysis::FLAGS_VARIABLE.to_owned(), analysis::FLAGS.into()));
         if let Some(sources) = warm.standard_library() {
@@ -72,25 +73,25 @@ pub(crate) fn environment(warm: Option<&Warm>) -> Vec<(String, OsString)> {
     environment
 }
 
-/// The "optimisation level", and a comment behind it.
+/// The "optimisation level", followed by a comment.
 pub(crate) fn level(library: &Path, comment: &str) -> String {
     let dependencies = analysis::dependencies(library);
     format!("2{comment}\n\n{DEPENDENCIES}\n{dependencies}[profile.release]")
 }
 
-/// What a notebook's folder may hold: evcxr would prefer it.
+/// A file that a notebook's folder may contain: evcxr would prefer it.
 const FILE: &str = "evcxr.toml";
 
-/// Points evcxr to a configuration in the session's folder, until it is dropped.
+/// Makes evcxr read a configuration in the session's folder, until it is dropped.
 pub(crate) struct Configuration {
     previous: Option<OsString>,
-    /// The notebook's folder, if it holds a configuration.
+    /// The notebook's folder, if it contains a configuration.
     notebook: Option<PathBuf>,
 }
 
 impl Configuration {
-    /// Writes the configuration. What becomes of `user` starts in the notebook's folder, also where
-    /// evcxr must not look there.
+    /// Writes the configuration. The process of `user` starts in the notebook's folder, even if
+    /// evcxr must not read that folder.
     pub(crate) fn write(folder: &Path, warm: &Warm, user: &mut Command) -> Result<Configuration> {
         let level = level(warm.library(), MARK);
         let text = format!(
@@ -109,8 +110,8 @@ impl Configuration {
         Ok(Configuration { previous, notebook })
     }
 
-    /// The level of optimisation that the notebook's own configuration asks for. What else evcxr
-    /// reads there on its own is about folders and caches that are the kernel's.
+    /// The optimisation level in the notebook's own configuration. evcxr's other settings there
+    /// concern folders and caches, which belong to the kernel.
     pub(crate) fn opt_level(&self) -> Option<&'static str> {
         let text = std::fs::read_to_string(self.notebook.as_ref()?.join(FILE)).ok()?;
         text.lines().find_map(|line| {
@@ -123,7 +124,8 @@ impl Configuration {
 impl Drop for Configuration {
     fn drop(&mut self) {
         if let Some(notebook) = &self.notebook {
-            // It was the current folder a moment ago. Who has removed it since has no use for it.
+            // It was the current folder a moment ago; if it has been removed since, it is not
+            // needed.
             let _ = std::env::set_current_dir(notebook);
         }
         variables::set(CONFIG_VARIABLE, self.previous.as_deref());

@@ -1,5 +1,5 @@
-//! What depends on the version of evcxr: the code that it generates, the manifest that it writes,
-//! the programs that it starts.
+//! The code that depends on the version of evcxr: on the code that it generates, the manifest that
+//! it writes, and the programs that it starts.
 
 pub(crate) mod analysis;
 pub(crate) mod awaited;

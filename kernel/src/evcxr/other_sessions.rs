@@ -1,5 +1,5 @@
-//! Crates of other sessions: what they have compiled is in this session's `target/` before cargo
-//! looks for it, and what cargo compiles here is there for them (see `library::compiled`).
+//! Crates of other sessions: what they have compiled is put into this session's `target/` before
+//! cargo looks there, and what cargo compiles here is stored for them (see `library::compiled`).
 
 use std::collections::HashSet;
 use std::env;
@@ -17,18 +17,17 @@ use crate::library::compiled::{self, Fetched, Store, Stores};
 use crate::library::kept::{is_the_library_s, without_mark};
 use crate::sys::this_process::tell_parent;
 
-/// How often what is compiled is kept while cargo runs: of a compile that is killed, no more is
-/// lost.
+/// How often compiled crates are stored while cargo runs: a killed compile loses no more than this.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// In a session's tools: that crates cannot be kept, and was said.
+/// In a session's tools: a mark that crates cannot be stored, and that this was reported.
 const NOT_KEPT: &str = "not-kept";
-/// How the line begins that says so.
+/// The beginning of the line that reports it.
 pub(crate) const COMPLAINT: &str = "forklore: compiled crates are not kept for other sessions: ";
 const LOCK: &str = "Cargo.lock";
 const TARGET: &str = "target";
 
-/// Runs cargo, which is to do `what`; with the crates of other sessions where something else than
-/// the cell may have to be compiled. Returns only in that case, or else becomes cargo.
+/// Runs cargo for `what`; with the crates of other sessions if anything other than the cell may
+/// have to be compiled. Returns only in that case; otherwise this process becomes cargo.
 pub(super) fn run(tools: &Path, mut cargo: Command, what: &str) -> io::Result<ExitStatus> {
     match Exchange::begin(tools, &cargo, what) {
         Some(exchange) => exchange.run(cargo),
@@ -36,7 +35,7 @@ pub(super) fn run(tools: &Path, mut cargo: Command, what: &str) -> io::Result<Ex
     }
 }
 
-/// The same, and returns in any case.
+/// The same, but always returns.
 pub(super) fn run_and_return(
     tools: &Path,
     mut cargo: Command,
@@ -48,18 +47,18 @@ pub(super) fn run_and_return(
     }
 }
 
-/// What goes in and out while cargo runs.
+/// Exchanges crates with the stores while cargo runs.
 struct Exchange {
     stores: Vec<Store>,
     packages: HashSet<String>,
     fetched: Fetched,
     not_kept: PathBuf,
-    /// Where it is written down on account of what this took place, and that.
+    /// The file that records the inputs of the last exchange, and the current inputs.
     mark: (PathBuf, Vec<u8>),
 }
 
 impl Exchange {
-    /// Begins one, if the crates may be others than last time.
+    /// Starts an exchange, if the crates may differ from last time.
     fn begin(tools: &Path, cargo: &Command, what: &str) -> Option<Exchange> {
         let cause = without_mark(fs::read("Cargo.toml").ok()?);
         let mark = tools.join(format!("exchanged-{what}"));
@@ -88,7 +87,7 @@ impl Exchange {
     fn run(self, mut cargo: Command) -> io::Result<ExitStatus> {
         let mut cargo = cargo.spawn()?;
         let (ended, end) = channel();
-        // It ends with cargo.
+        // The thread ends with cargo.
         thread::spawn(move || ended.send(cargo.wait()));
         let status = loop {
             match end.recv_timeout(INTERVAL) {
@@ -101,13 +100,14 @@ impl Exchange {
         };
         self.keep();
         if status.signal().is_none() {
-            // Where this cannot be written, the next cell looks again.
+            // If this cannot be written, the next cell checks again.
             let _ = fs::write(&self.mark.0, &self.mark.1);
         }
         Ok(status)
     }
 
-    /// Keeps what was compiled. Where that fails, the session goes on without, and says so once.
+    /// Stores the compiled crates. If that fails, the session continues without, and reports it
+    /// once.
     fn keep(&self) {
         let Some(store) = self.stores.last() else {
             return;
@@ -117,18 +117,18 @@ impl Exchange {
         }
         if let Err(error) = store.keep(Path::new(TARGET), &self.packages, &self.fetched) {
             let _ = fs::write(&self.not_kept, "");
-            // The kernel shows it in the cell: what cargo says is only evcxr's to read.
+            // The kernel shows this in the cell: only evcxr reads cargo's output.
             tell_parent(&format!("{COMPLAINT}{error:#}\n"));
         }
     }
 }
 
-/// Has cargo complete the list of versions, as it would do before it compiles. Where it cannot, it
-/// says so then.
+/// Makes cargo complete the lock file, as it would before it compiles. If it cannot, it reports
+/// that when it compiles.
 fn choose_versions(cargo: &Command) {
     let offline = cargo.get_args().find(|word| *word == "--offline");
     let mut update = Command::new(cargo.get_program());
-    // Versions that stand there already stay.
+    // Versions that are already in it stay.
     update.args(["update", "--workspace"]).args(offline);
     update.envs(
         cargo
@@ -142,7 +142,7 @@ fn choose_versions(cargo: &Command) {
         .status();
 }
 
-/// The stores of this session, for what is linked of crates.
+/// The stores of this session, for objects linked from crates.
 pub(super) fn stores(tools: &Path) -> Vec<Store> {
     let is_safe = env::var_os("RUSTC_WRAPPER").is_none();
     let stores = is_safe.then(|| Stores::read(tools)).flatten();

@@ -1,8 +1,7 @@
-//! Versions that a notebook asks for: its crates, and all that these depend on, as they were when
-//! `%lock` wrote them down.
+//! Versions that a notebook pins: its crates, and all their dependencies, as `%lock` recorded them.
 //!
-//! cargo keeps the versions that stand in `Cargo.lock`, also of crates that nothing needs yet. So
-//! what is pinned is put there before it chooses.
+//! cargo keeps the versions in `Cargo.lock`, even of crates that nothing needs yet. So the pinned
+//! versions are put there before cargo chooses.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -12,9 +11,9 @@ use std::path::Path;
 
 use crate::library::registry;
 
-/// In a session's tools: what is pinned.
+/// The pinned versions, in a session's tools.
 const PINS: &str = "pins";
-/// Where a crate is from, unless something else is said.
+/// The source of a crate, unless another is given.
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// A crate's version.
@@ -23,7 +22,7 @@ pub(crate) struct Pin {
     /// The crate's name.
     pub(crate) name: String,
     version: String,
-    /// As cargo writes it.
+    /// In cargo's notation.
     source: String,
 }
 
@@ -38,7 +37,7 @@ impl fmt::Display for Pin {
 }
 
 impl Pin {
-    /// Reads one from a line such as `itertools 0.14.0`.
+    /// Reads a pin from a line such as `itertools 0.14.0`.
     pub(crate) fn read(line: &str) -> Option<Pin> {
         let mut words = line.split_whitespace();
         let (name, version) = (words.next()?, words.next()?);
@@ -57,7 +56,7 @@ impl Pin {
         })
     }
 
-    /// Whether a version of this crate would do in this one's place, as cargo sees it.
+    /// Whether cargo would accept a version of this crate in place of this one.
     fn is_compatible(&self, other: &Pin) -> bool {
         let leading = |version: &str| {
             let numbers: Vec<&str> = version.split('.').collect();
@@ -68,8 +67,7 @@ impl Pin {
     }
 }
 
-/// A package of `Cargo.lock`: where its version is from (none for a folder), and what it depends
-/// on.
+/// A package of `Cargo.lock`: the source of its version (none for a folder), and its dependencies.
 struct Package {
     pin: Option<Pin>,
     name: String,
@@ -107,15 +105,15 @@ fn packages(lock: &str) -> Vec<Package> {
     blocks.filter_map(package).collect()
 }
 
-/// The versions of everything that a session's `Cargo.lock` has, but for what only the library
-/// needs, whose packages have names that begin with `besides`.
+/// The versions of everything in a session's `Cargo.lock`, except what only the library needs: its
+/// packages have names that begin with `besides`.
 pub(crate) fn of_lock(lock: &str, root: &str, besides: &str) -> Vec<Pin> {
     let packages = packages(lock);
     let mut by_name: HashMap<&str, Vec<&Package>> = HashMap::new();
     for package in &packages {
         by_name.entry(&package.name).or_default().push(package);
     }
-    // `name`, or `name version` where there are several.
+    // `name`, or `name version` if there are several.
     let find = |need: &str| {
         let (name, version) = need.split_once(' ').unwrap_or((need, ""));
         let mut found = by_name.get(name).into_iter().flatten();
@@ -138,18 +136,18 @@ pub(crate) fn of_lock(lock: &str, root: &str, besides: &str) -> Vec<Pin> {
     pins
 }
 
-/// Writes down what is pinned from now on.
+/// Stores the versions that are pinned from now on.
 ///
 /// # Errors
 ///
-/// When the session's folder cannot be written to.
+/// If the session's folder cannot be written to.
 pub(crate) fn write(tools: &Path, pins: &[Pin]) -> io::Result<()> {
     let lines: Vec<String> = pins.iter().map(Pin::to_string).collect();
     fs::write(tools.join(PINS), lines.join("\n"))
 }
 
-/// Puts what is pinned into the list of versions `lock`, where that has no other of the crate that
-/// would do.
+/// Puts the pinned versions into the lock file `lock`, unless it already has another compatible
+/// version of the crate.
 pub(super) fn seed(tools: &Path, lock: &Path) {
     let Ok(lines) = fs::read_to_string(tools.join(PINS)) else {
         return;
@@ -157,7 +155,7 @@ pub(super) fn seed(tools: &Path, lock: &Path) {
     let text = fs::read_to_string(lock).unwrap_or_default();
     let new = with_pins(&text, lines.lines().filter_map(Pin::read));
     if new != text {
-        // Where it cannot be written, the session says which versions are others.
+        // If it cannot be written, the session reports which versions differ.
         let _ = fs::write(lock, new);
     }
 }
@@ -190,7 +188,7 @@ fn with_pins(lock: &str, pins: impl Iterator<Item = Pin>) -> String {
     text
 }
 
-/// Crates of which a list of versions has others than those that are pinned.
+/// The crates for which a lock file has other versions than the pinned ones.
 pub(crate) fn missed(lock: &str, pins: &[Pin]) -> Vec<(Pin, Pin)> {
     let known: Vec<Pin> = packages(lock).into_iter().filter_map(|p| p.pin).collect();
     let others = pins.iter().filter(|pin| !known.contains(pin));

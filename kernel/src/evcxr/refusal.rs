@@ -1,23 +1,23 @@
-//! Cells that evcxr or rustc refuses because a variable cannot be kept for later ones.
+//! Cells that evcxr or rustc refuses because a variable cannot be kept for later cells.
 
 use serde_json::Value;
 
 use super::engine::{Error, EvalOutputs};
 
-/// What evcxr says, before the name in backquotes, of a variable whose type it cannot write.
+/// evcxr's messages, before the name in backquotes, about a variable whose type it cannot write.
 const REFUSALS: [&str; 2] = ["The variable `", UNKNOWN_TYPE];
 const UNKNOWN_TYPE: &str = "Couldn't automatically determine type of variable `";
 /// The compiler's errors about a value that does not live as long as the session.
 const OF_LIFETIMES: [&str; 10] = [
     "E0310", "E0373", "E0499", "E0502", "E0503", "E0505", "E0506", "E0521", "E0597", "E0716",
 ];
-/// The compiler's error about a type that holds `!`, such as the handle of a thread that never
-/// ends: it can be inferred, not written.
+/// The compiler's error about a type that contains `!`, such as the handle of a thread that never
+/// ends: it can be inferred, but not written.
 const UNSTABLE: &str = "E0658";
 const NEVER: &str = "`!` type";
-/// The one about a variable that is moved while another borrows from it.
+/// The error about a variable that is moved while another borrows from it.
 const MOVED_WHILE_BORROWED: &str = "E0505";
-/// By these the generated file's lines are told that give a variable to the store.
+/// This text identifies the generated lines that put a variable into the store.
 const PUT: &str = "evcxr_variable_store.put_variable::<";
 const PUT_IN_ANALYSIS: &str = "evcxr_variable_store(";
 
@@ -25,7 +25,7 @@ const PUT_IN_ANALYSIS: &str = "evcxr_variable_store(";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
     Closure,
-    /// Its type has no name: something with a closure in it, an `impl Trait`.
+    /// Its type has no name: it contains a closure or an `impl Trait`.
     Nameless,
     Borrows,
 }
@@ -42,12 +42,12 @@ impl Why {
     }
 }
 
-/// What stands in the way of a cell.
+/// What keeps a cell from running.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Refused {
     /// Variables that cannot be kept.
     pub(crate) unkept: Vec<(String, Why)>,
-    /// Variables that are not kept, but borrow until the end of the cell from one that is.
+    /// Variables that are not kept, but borrow from a kept variable until the end of the cell.
     pub(crate) to_drop: Vec<String>,
 }
 
@@ -112,7 +112,7 @@ impl Refused {
     }
 }
 
-/// The variable that the line of a place in the generated file gives to the store.
+/// The variable that is put into the store by the line of a position in the generated file.
 fn put_name(span: &Value) -> Option<String> {
     let line = span["text"][0]["text"].as_str()?.trim();
     let name = match line.strip_prefix(PUT_IN_ANALYSIS) {

@@ -1,9 +1,9 @@
-//! From which lines of a cell's program its machine code comes.
+//! Finds the lines of a cell's program for positions in its machine code.
 //!
 //! Cells are compiled without line tables: with them, each compile would take a seventh longer. A
 //! cell whose failure is to be traced is compiled once more, with line tables. The same compiler
-//! makes the same machine code of the same text, so a call has the same offset in both. That is
-//! checked, byte by byte.
+//! produces the same machine code from the same text, so a call has the same offset in both. This
+//! module checks that, byte by byte.
 
 use std::collections::HashMap;
 use std::fs;
@@ -19,31 +19,31 @@ use object::{Object, ObjectSection};
 use super::build::{Rustc, SOURCE, TOOLS};
 use super::units;
 
-/// The folder with the programs' texts, in the session's tools.
+/// The folder with the programs' texts, inside the session's tools.
 const PROGRAMS: &str = "programs";
-/// Where a program is compiled once more, in the session's tools.
+/// The folder in which a program is compiled once more, inside the session's tools.
 const TRACED: &str = "traced";
-/// Compiles that take longer are not done twice: the message would come late.
+/// Longer compiles are not repeated: the message would come late.
 const LONG: Duration = Duration::from_secs(4);
 
-/// A call that a piece of machine code stands for.
+/// A call in a piece of machine code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// Its line in the program, from 1.
+    /// Its line in the program, counted from 1.
     pub(crate) line: u32,
-    /// From 1.
+    /// Counted from 1.
     pub(crate) column: u32,
-    /// The function that the line is in, unless it is one of the cell's own statements.
+    /// The function that contains the line, unless it is one of the cell's own statements.
     pub(crate) function: Option<String>,
 }
 
-/// Keeps the text of the program that the object with this number was compiled from.
+/// Stores the program's text for the object with this number.
 pub(crate) fn keep(folder: &Path, number: u32) -> io::Result<()> {
     fs::create_dir_all(folder.join(TOOLS).join(PROGRAMS))?;
     fs::copy(folder.join(SOURCE), kept(folder, number)).map(drop)
 }
 
-/// Where that text is.
+/// The file with that text.
 fn kept(folder: &Path, number: u32) -> PathBuf {
     folder
         .join(TOOLS)
@@ -55,12 +55,12 @@ fn kept(folder: &Path, number: u32) -> PathBuf {
 pub(crate) struct Traced {
     /// The program's text.
     pub(crate) program: String,
-    /// By offset, the innermost first: where functions were inlined there are several.
+    /// By offset, innermost first: if functions were inlined, there are several.
     pub(crate) calls: HashMap<u32, Vec<Call>>,
 }
 
 /// The calls at these offsets in the object with this number. `None` if its program cannot be
-/// compiled again as it was.
+/// compiled again to the same code.
 pub(crate) fn trace(folder: &Path, number: u32, offsets: &[u32]) -> Option<Traced> {
     let tools = folder.join(TOOLS);
     let program = fs::read_to_string(kept(folder, number)).ok()?;
@@ -78,7 +78,7 @@ pub(crate) fn trace(folder: &Path, number: u32, offsets: &[u32]) -> Option<Trace
     fs::create_dir_all(scratch.join("src")).ok()?;
     let source = scratch.canonicalize().ok()?.join(SOURCE);
     fs::write(&source, &program).ok()?;
-    // The path of the source and the folder of the result are part of what is made: both stay.
+    // The path of the source and the folder of the result affect the result: both stay the same.
     let undivided = units::argument(&rustc.words, &source);
     rustc.words.extend(FLAGS.map(Into::into));
     rustc.words.extend(undivided);
@@ -98,10 +98,10 @@ pub(crate) fn trace(folder: &Path, number: u32, offsets: &[u32]) -> Option<Trace
     Some(Traced { program, calls })
 }
 
-/// Of options that are given twice, rustc takes the last.
+/// If an option is given twice, rustc uses the last.
 const FLAGS: [&str; 3] = ["-Cstrip=none", "-Cdebuginfo=1", "-Cextra-filename=-traced"];
 
-/// Whether the program, if it is the one that was compiled last, took long.
+/// Whether the program, if it was the last to be compiled, took long.
 fn took_long(source: &Path, program: &str, object: &Path) -> bool {
     let changed = |path: &Path| fs::metadata(path).ok()?.modified().ok();
     let is_last = fs::read_to_string(source).is_ok_and(|last| last == program);
@@ -154,13 +154,13 @@ fn calls(
     found.collect()
 }
 
-/// Where in memory an object's machine code comes to be, and the code.
+/// The address of an object's machine code in memory, and the code.
 fn code<'d>(object: &object::File<'d>) -> Option<(u64, &'d [u8])> {
     let code = object.section_by_name(".text")?;
     Some((code.address(), code.data().ok()?))
 }
 
-/// A function of a cell's, as the cell calls it: `None` for what evcxr puts around the cell.
+/// A function's name as the cell uses it; `None` for functions that evcxr puts around the cell.
 fn function_name(mangled: &str) -> Option<String> {
     let name = format!("{:#}", rustc_demangle::demangle(mangled)).replace("ctx::", "");
     let name = name.split("::{").next().unwrap_or_default();
@@ -205,7 +205,7 @@ mod tests {
         fs::write(folder.join(SOURCE), "fn f() {}").unwrap();
         keep(&folder, 3).unwrap();
         assert_eq!(fs::read_to_string(kept(&folder, 3)).unwrap(), "fn f() {}");
-        // Nothing is known of how it was compiled.
+        // How it was compiled is unknown.
         assert!(trace(&folder, 3, &[1]).is_none());
         fs::remove_dir_all(folder).unwrap();
     }

@@ -1,4 +1,4 @@
-//! The text of a cell's program, completed by what evcxr does not know: see `build`.
+//! Completes the text of a cell's program with what evcxr does not know: see `build`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +11,7 @@ use super::awaited;
 use super::build::{LIBRARY, SOURCE};
 use crate::definitions::{lost, rewrite, statics};
 
-/// Adds to the cell's text what evcxr does not know, and gives it.
+/// Adds what evcxr does not know to the cell's text, and returns it.
 pub(super) fn complete(tools: &Path) -> io::Result<String> {
     let mut text = fs::read_to_string(SOURCE)?;
     let mut is_new = false;
@@ -27,7 +27,7 @@ pub(super) fn complete(tools: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Puts the library's store into the cell's text, where the cell is compiled with the library.
+/// Puts the library's store into the cell's text, if the cell is compiled with the library.
 fn with_store_in_place(tools: &Path, text: &str) -> Option<String> {
     let library = fs::read(tools.join(LIBRARY)).unwrap_or_default();
     let library = Path::new(OsStr::from_bytes(&library));
@@ -44,9 +44,9 @@ fn with_store_in_place(tools: &Path, text: &str) -> Option<String> {
 const STORE_BEGINS: &str = "\nmod evcxr_internal_runtime {";
 const STORE_ENDS: &str = "\n}\n#[unsafe(no_mangle)]\n";
 const STORE: &str = "pub use ::forklore::store::*;";
-/// What evcxr has `?` end a cell with, unless `:efmt` says otherwise. To look for conflicts between
-/// this and everything else that may become an error takes the compiler longer than it takes to
-/// find it in the library.
+/// evcxr's error type for a cell that ends with `?`, unless `:efmt` says otherwise. Checking it for
+/// conflicts with every type that can become an error takes the compiler longer than finding it in
+/// the library.
 const ERROR: &str = r#"
             struct EvcxrUserCodeError {}
             impl<T: std::fmt::Display> From<T> for EvcxrUserCodeError {
@@ -59,8 +59,8 @@ const ERROR: &str = r#"
 "#;
 const LIBRARY_S_ERROR: &str = "use ::forklore::store::EvcxrUserCodeError;";
 
-/// The text with the library's store in the place of evcxr's; as long as before, and with as many
-/// lines.
+/// The text with the library's store in place of evcxr's; it has the same length and the same
+/// number of lines.
 fn with_library_s_store(text: &str) -> Option<String> {
     let begin = text.find(STORE_BEGINS)? + STORE_BEGINS.len();
     let end = begin + text[begin..].find(STORE_ENDS)?;
@@ -74,13 +74,14 @@ fn with_library_s_store(text: &str) -> Option<String> {
     }
     let _ = put_catch(&mut text);
     if let Some((place, new)) = awaited::runtime(&text) {
-        // Where it does not fit, the cell gets a runtime of evcxr's.
+        // If it does not fit, the cell uses a runtime of evcxr's.
         let _ = put(&mut text, place, new);
     }
     Some(text)
 }
 
-/// How evcxr has the cell's panics caught, and how the library does: `None` if that is not there.
+/// Replaces evcxr's code that catches the cell's panics by the library's; `None` if evcxr's is
+/// missing.
 fn put_catch(text: &mut String) -> Option<()> {
     const BEGINS: &str = "\npub extern \"C\" fn run_user_code_";
     const FORMS: [(&str, &str); 2] = [
@@ -94,7 +95,7 @@ fn put_catch(text: &mut String) -> Option<()> {
         ),
     ];
     let begin = text.find(BEGINS)?;
-    // The first is evcxr's: the cell's own stand inside of it.
+    // The first is evcxr's: the cell's own are inside it.
     let found = FORMS.iter().filter_map(|(theirs, ours)| {
         let at = begin + text[begin..].find(theirs)?;
         Some((at..at + theirs.len() - 1, *ours))
@@ -105,7 +106,7 @@ fn put_catch(text: &mut String) -> Option<()> {
     Some(())
 }
 
-/// Puts `new` in the place of a longer part of the text. What follows stays where it is.
+/// Replaces a longer part of the text by `new`. The text after it keeps its position.
 fn put(text: &mut String, place: Range<usize>, new: &str) -> Option<()> {
     let n_lines = text[place.clone()].matches('\n').count();
     let spaces = " ".repeat(place.len().checked_sub(new.len() + n_lines)?);

@@ -1,14 +1,14 @@
-//! The cargo that evcxr finds: the machine's, behind a few lines of shell. What they do about a
-//! build is told in `build`.
+//! The cargo that evcxr finds: the machine's, behind a few lines of shell. `build` explains what
+//! they do for a build.
 //!
-//! Before evcxr adds a dependency it tries it alone, in a manifest that has nothing else. cargo
-//! then strikes all other crates out of `Cargo.lock`, and the next build takes whatever versions
-//! are newest: the library would be compiled again, and its types would be others, so that a pool
-//! in a variable would be lost. So the list is kept meanwhile.
+//! Before evcxr adds a dependency, it tries it in a manifest with no other dependencies. cargo then
+//! removes all other crates from `Cargo.lock`, and the next build would use the newest versions:
+//! the library would be compiled again, with new types, so that a pool in a variable would be lost.
+//! So the lock file is preserved during that time.
 //!
-//! evcxr asks `rustup` where cargo and rustc are, and asks once. In the folder that is first on the
-//! `PATH` while it asks is a `rustup` that answers with the other file there, and with the compiler
-//! that the session has found already. It hands all other questions on.
+//! evcxr asks `rustup` once where cargo and rustc are. At that time, the first folder on the `PATH`
+//! contains a `rustup` that replies with the other file there, and with the compiler that the
+//! session has already found. It passes all other calls on.
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,7 +22,7 @@ use crate::library::kept;
 use crate::library::warm::Warm;
 use crate::sys::variables;
 
-/// The path of the compiler.
+/// The file with the path of the compiler.
 const COMPILER: &str = "compiler";
 
 const RUSTUP: &str = r#"#!/bin/sh
@@ -45,9 +45,9 @@ case "$*" in
 esac
 "#;
 
-/// What cargo says while it tries a dependency goes to evcxr, which shows it in an error. What it
-/// downloads meanwhile goes to the kernel's standard error too, from where the cell shows it; the
-/// rest is about a manifest that the user never wrote.
+/// cargo's output while it tries a dependency goes to evcxr, which shows it in an error. Its lines
+/// about downloads also go to the kernel's standard error, from where the cell shows them; the rest
+/// is about a manifest that the user never wrote.
 const CARGO: &str = r#"#!/bin/sh
 tools=${0%/*}
 read -r real <"$tools/real"
@@ -82,14 +82,14 @@ esac
 exec "$real" "$@"
 "#;
 
-/// The tools are first on the `PATH` until this is dropped.
+/// Keeps the tools first on the `PATH` until it is dropped.
 pub(crate) struct Tools {
     path: Option<OsString>,
 }
 
 impl Tools {
     /// Writes the tools into the session's folder, and puts them first on the `PATH`. `warm` is the
-    /// library, if cells have it.
+    /// library, if cells can use it.
     pub(crate) fn install(folder: &Path, program: &Path, warm: Option<&Warm>) -> io::Result<Tools> {
         let tools = folder.join(TOOLS);
         fs::create_dir_all(&tools)?;
@@ -99,7 +99,7 @@ impl Tools {
             symlink(program, link)?;
         }
         if let Some(warm) = warm {
-            // In a line: a path that is none leads to the other way.
+            // On one line: if the path is invalid, the other way is taken.
             let compiler = warm.rustc().as_os_str().as_bytes();
             fs::write(tools.join(COMPILER), [compiler, b"\n"].concat())?;
             fs::write(tools.join(LIBRARY), warm.library().as_os_str().as_bytes())?;
@@ -121,7 +121,7 @@ impl Tools {
         Ok(Tools { path })
     }
 
-    /// The `PATH` as it was, which cells get.
+    /// The original `PATH`, which cells get.
     pub(crate) fn path(&self) -> OsString {
         self.path.clone().unwrap_or_default()
     }

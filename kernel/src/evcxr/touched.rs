@@ -1,9 +1,9 @@
-//! What a cell may have changed, as its text says.
+//! Which variables a cell may have changed, according to its text.
 //!
-//! A cell that panicked, or met an error at a `?`, has been unwound by the code that evcxr
-//! generates around it, and its process is as healthy as before. To go on in it keeps the threads
-//! of earlier cells, but not the values of variables that the cell has changed. So the text is
-//! asked which these can be:
+//! The code that evcxr generates around a cell unwinds it after a panic, or after an error at a
+//! `?`, and its process is as healthy as before. Continuing in that process keeps the threads of
+//! earlier cells, but not the values of variables that the cell has changed. The text shows which
+//! variables these can be:
 //!
 //! ```text
 //! let mut list = evcxr_variable_store.take_variable::<Vec<i32>>(stringify!(list));    every variable is loaded,
@@ -12,7 +12,7 @@
 //! evcxr_variable_store.put_variable::<Vec<i32>>(stringify!(list), list);               and is kept unless it was moved
 //! ```
 //!
-//! A name that stands in the cell counts as used, also in a string (`"{list:?}"`) or a comment.
+//! A name in the cell counts as used, even in a string (`"{list:?}"`) or a comment.
 
 const STORE: &str = "evcxr_variable_store.";
 const LOAD: &str = "evcxr_variable_store.take_variable::<";
@@ -23,7 +23,7 @@ const END: &str = "EVCXR_PANIC_NOTIFICATION";
 const FROZEN: &str = "i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize f32 f64 bool char str String Vec Box Option Result \
     HashMap HashSet BTreeMap BTreeSet VecDeque Duration Instant PathBuf std alloc core string vec boxed option result collections \
     hash_map hash_set btree_map btree_set vec_deque time path static";
-/// Types that stand for something outside of the variable, which nothing restores.
+/// Types that represent something outside the variable, which nothing restores.
 const HANDLES: &str =
     "Pool ThreadPool GilPool Process Child forklore pool process threads gil spawn";
 
@@ -43,9 +43,9 @@ struct Variable {
 enum How {
     /// It is `mut`.
     Mutably,
-    /// The cell moves it away, or has another one of its name.
+    /// The cell moves it, or defines another of the same name.
     Moved,
-    /// It may hold something that changes through a shared reference.
+    /// It may contain something that changes through a shared reference.
     Inside,
 }
 
@@ -91,24 +91,24 @@ impl Touched {
         }
     }
 
-    /// What is to be copied before the cell runs, where it can be.
+    /// The variables to copy before the cell runs, if they can be copied.
     pub(crate) fn names(&self) -> String {
         let names = self.variables.iter().map(|variable| variable.name.as_str());
         names.collect::<Vec<_>>().join(" ")
     }
 
-    /// These have been copied, so that they will be as they were.
+    /// These variables have been copied, so they will be restored.
     pub(crate) fn forget(&mut self, guarded: &str) {
         let is_guarded = |variable: &Variable| guarded.split(' ').any(|name| name == variable.name);
         self.variables.retain(|variable| !is_guarded(variable));
     }
 
-    /// Variables that may have another value.
+    /// The variables that may have another value.
     pub(crate) fn changed(&self) -> Vec<String> {
         self.those(How::Mutably)
     }
 
-    /// Variables that are gone.
+    /// The variables that are gone.
     pub(crate) fn lost(&self) -> Vec<String> {
         self.those(How::Moved)
     }
@@ -142,7 +142,7 @@ fn parse_name<'a>(line: &'a str, call: &str) -> Option<&'a str> {
     rest.split_once("),").map(|(name, _)| name)
 }
 
-/// Whether a type is made of these alone.
+/// Whether a type consists only of these words.
 fn only(type_name: &str, words: &str) -> bool {
     let mut parts = type_name.split(|c: char| !is_part(c));
     parts.all(|part| {
@@ -165,8 +165,8 @@ fn is_part(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// A file as evcxr makes it: variables are `name: type`, or `mut name: type`; those with `!`
-    /// are moved.
+    /// A file like evcxr's: variables are `name: type`, or `mut name: type`; those with `!` are
+    /// moved.
     fn source(variables: &[&str], cell: &str) -> String {
         let (mut loads, mut puts) = (String::new(), String::new());
         for variable in variables {

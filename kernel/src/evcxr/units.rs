@@ -1,18 +1,17 @@
-//! Into how many parts a cell's compile is divided.
+//! The number of parts into which a cell's compile is divided.
 //!
-//! The optimiser works on four parts of a crate at the same time, and then once more on what the
-//! parts have to do with each other. For the code of most cells that takes longer than to do it in
-//! one go, on two processors too, and all the more where other learners' cells are compiled at the
-//! same time.
+//! The optimiser works on four parts of a crate in parallel, and then once more on the relations
+//! between the parts. For the code of most cells that takes longer than compiling in one part, even
+//! on two processors, and even more so if other learners' cells are compiled at the same time.
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-/// The profile's own way to divide a crate (see `manifest`).
+/// The profile's division of a crate (see `manifest`).
 const DIVIDED: &str = "codegen-units=4";
 const UNDIVIDED: &str = "-Ccodegen-units=1";
-/// A cell's program that is longer, spaces left out, may have work for all processors.
+/// A cell's program that is longer, not counting spaces, may have work for all processors.
 const SMALL_BYTES: usize = 1 << 14;
 
 /// An argument for rustc beside `words`, if they compile a cell whose program is this file. The

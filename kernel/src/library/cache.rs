@@ -1,19 +1,21 @@
-//! The cache folder: what is made once and kept, `~/.cache/forklore` or below `XDG_CACHE_HOME`.
+//! The cache folder: data that is made once and kept, in `~/.cache/forklore` or below
+//! `XDG_CACHE_HOME`.
 //!
-//! Everything in it has its version in its name, is made in a folder beside its place and renamed
-//! into it, and is never changed afterwards. Nothing is locked: the first process to rename wins,
-//! and the others use its result. So two sessions may start at once, also on a network file system.
+//! Everything in it has its version in its name, is made in a folder beside its final path and
+//! renamed to it, and is never changed afterwards. There are no locks: the first process to rename
+//! wins, and the others use its result. So two sessions may start at the same time, even on a
+//! network file system.
 //!
 //! ```text
 //! building-PID-N/     being made; removed when its process is gone for an hour (it may be one of another machine)
 //! KIND-KEY/           kept, with a file `last-used`
 //! ```
 //!
-//! Where it cannot be written, as in a container whose user has no home, sessions use one of the
-//! user's own in the folder for temporary files.
+//! If it cannot be written, as in a container whose user has no home, sessions use a private folder
+//! inside the folder for temporary files.
 //!
-//! What no session has used for a month goes, and what is more than the newest few of a kind,
-//! unless it was used today.
+//! Data that no session has used for a month is removed, and so is what exceeds the newest few of a
+//! kind, unless it was used today.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind};
@@ -27,9 +29,9 @@ use forklore_lab::places;
 
 use crate::sys::procs;
 
-/// What is kept of each kind: a few compilers or versions of the library, side by side.
+/// How many of each kind are kept: a few compilers or versions of the library, side by side.
 const N_KEPT: usize = 3;
-/// What was used since then may be in use: a session needs its library as long as it lives.
+/// Data used within this time may be in use: a session needs its library as long as it lives.
 pub(super) const MAY_BE_IN_USE: Duration = Duration::from_secs(24 * 3600);
 const ABANDONED: Duration = Duration::from_secs(3600);
 pub(super) const TOO_OLD: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -37,11 +39,11 @@ const LAST_USED: &str = "last-used";
 /// The kinds of folders that are pruned. The Python environments of `cargo lab` are not ours.
 const KINDS: [&str; 5] = ["library", "warm", "std", "prelude", "crates"];
 
-/// The cache folder, made if it is missing.
+/// The cache folder, which is created if it is missing.
 ///
 /// # Errors
 ///
-/// When there is no home folder, or it cannot be made.
+/// If there is no home folder, or it cannot be created.
 pub(crate) fn folder() -> Result<PathBuf> {
     let folder =
         places::cache_folder().map_err(|error| Error::from(Unwritable(error.to_string())))?;
@@ -49,12 +51,12 @@ pub(crate) fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Does something in the cache folder, or, where that cannot be written, in one for temporary
-/// files. Gives a warning with the second.
+/// Runs `work` in the cache folder, or, if that cannot be written, in the folder for temporary
+/// files. Returns a warning in the second case.
 ///
 /// # Errors
 ///
-/// As `work`; that of the cache folder, if neither can be used.
+/// The errors of `work`; the one about the cache folder, if neither folder works.
 pub(crate) fn with_folder<T>(work: impl Fn(&Path) -> Result<T>) -> Result<(T, Option<String>)> {
     fall_back(folder(), &std::env::temp_dir(), work)
 }
@@ -68,7 +70,7 @@ fn fall_back<T>(
         Ok(done) => return Ok((done, None)),
         Err(error) => error,
     };
-    // What is wrong with a build, or a full disk, would be wrong there too, minutes later.
+    // A failed build, or a full disk, would fail there too, minutes later.
     if is_full(&error) || !error.is::<Unwritable>() {
         return Err(error);
     }
@@ -79,8 +81,7 @@ fn fall_back<T>(
     Ok((work(&instead)?, Some(warning)))
 }
 
-/// The folder that serves where the cache folder does not: private, though its parent is open to
-/// all.
+/// The folder that replaces the cache folder: private, although all users can write to its parent.
 fn temporary_folder(parent: &Path) -> Result<PathBuf> {
     let folder = parent.join(format!("forklore-cache-{}", procs::own_uid()));
     match DirBuilder::new().mode(0o700).create(&folder) {
@@ -96,7 +97,7 @@ fn temporary_folder(parent: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The cache folder cannot be written; the words are about what to do.
+/// The cache folder cannot be written; the text says what to do.
 #[derive(Debug)]
 struct Unwritable(String);
 
@@ -108,8 +109,7 @@ impl std::fmt::Display for Unwritable {
 
 impl std::error::Error for Unwritable {}
 
-/// Makes a folder that only its user can enter, whatever the umask: what is in it is loaded into
-/// sessions.
+/// Creates a folder that only its user can enter, whatever the umask: sessions load its content.
 fn make_private(folder: &Path) -> io::Result<()> {
     if let Some(parent) = folder.parent() {
         fs::create_dir_all(parent)?;
@@ -126,7 +126,7 @@ fn make_private(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// An error about the cache folder, with what can be done about it.
+/// An error about the cache folder, with what the user can do about it.
 pub(crate) fn way_out(error: Error, folder: &Path) -> Error {
     let kind = error
         .chain()
@@ -144,7 +144,7 @@ pub(crate) fn way_out(error: Error, folder: &Path) -> Error {
     )))
 }
 
-/// Whether there was no room for a file.
+/// Whether the disk was full.
 pub(crate) fn is_full(error: &Error) -> bool {
     error.chain().any(|cause| {
         let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
@@ -155,7 +155,7 @@ pub(crate) fn is_full(error: &Error) -> bool {
     })
 }
 
-/// A new folder to make something in.
+/// A new folder in which to make something.
 pub(crate) fn building(root: &Path) -> Result<PathBuf> {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -165,7 +165,7 @@ pub(crate) fn building(root: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Makes what is missing: in a folder beside its place, which goes when that fails.
+/// Makes what is missing, in a folder beside its final path, which is removed if that fails.
 pub(crate) fn make(
     root: &Path,
     place: &Path,
@@ -179,7 +179,7 @@ pub(crate) fn make(
     })
 }
 
-/// Renames a finished folder. Another session may have been faster: then its folder is as good.
+/// Renames a finished folder. If another session was faster, its folder is equally good.
 pub(crate) fn put_in_place(ready: &Path, place: &Path) -> Result<()> {
     match fs::rename(ready, place) {
         Err(error) if !place.exists() => {
@@ -190,13 +190,13 @@ pub(crate) fn put_in_place(ready: &Path, place: &Path) -> Result<()> {
     }
 }
 
-/// Says that a session uses this. (Where the cache cannot be written, it cannot be pruned either.)
+/// Marks this as used by a session. (If the cache cannot be written, it cannot be pruned either.)
 pub(crate) fn mark_used(folder: &Path) {
     let file = File::create(folder.join(LAST_USED));
     let _ = file.and_then(|file| file.set_modified(SystemTime::now()));
 }
 
-/// Removes what is too old or too much, and what builds left behind whose process is gone.
+/// Removes what is too old or too much, and what ended processes left of their builds.
 pub(crate) fn prune(root: &Path) {
     prune_at(root, SystemTime::now());
 }
@@ -237,7 +237,8 @@ fn unused_for(folder: &Path, now: SystemTime) -> Duration {
         .unwrap_or_default()
 }
 
-/// Removes something below `root`. A session that starts meanwhile finds it whole or not at all.
+/// Removes something below `root`. A session that starts at the same time finds it complete or not
+/// at all.
 pub(super) fn remove(folder: &Path, root: &Path) {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let doomed = root.join(format!("building-{}-{name}", std::process::id()));
@@ -277,11 +278,11 @@ mod tests {
         }
         let ((), warning) = fall_back(Ok(root.clone()), &root, write).unwrap();
         assert!(warning.is_none());
-        // What fails for another reason fails.
+        // Other errors are passed on.
         let fails = |_: &Path| -> Result<()> { bail!("no network") };
         let error = fall_back(Ok(file.clone()), &root, fails).unwrap_err();
         assert_eq!(error.to_string(), "no network");
-        // Another user may have made the folder, or opened it.
+        // Another user may have created the folder, or opened its permissions.
         let instead = temporary_folder(&root).unwrap();
         assert_eq!(fs::metadata(&instead).unwrap().mode() & 0o777, 0o700);
         fs::set_permissions(&instead, Permissions::from_mode(0o777)).unwrap();
@@ -371,7 +372,7 @@ mod tests {
                 .unwrap();
             file.set_modified(now - days * day).unwrap();
         }
-        // No process has this number. (What is young may be a process of another machine.)
+        // No process has this pid. (A young folder may belong to a process on another machine.)
         fs::create_dir(root.join("building-2147483646-0")).unwrap();
         fs::create_dir(root.join(format!("building-{}-0", std::process::id()))).unwrap();
         prune_at(&root, now);

@@ -1,16 +1,16 @@
-//! Copies of a `target/` in which cargo finds everything fresh.
+//! Copies a `target/` so that cargo finds everything fresh.
 
 use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// How a copy has the large files in common with the original.
+/// How a copy shares the large files with the original.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Share {
-    /// As long as it is the same file system and the same owner.
+    /// If file system and owner are the same.
     HardLink,
-    /// The original is another's, and stays.
+    /// The original belongs to another user, and stays.
     Symlink,
 }
 
@@ -23,7 +23,7 @@ impl Share {
     }
 }
 
-/// Copies what cargo needs to find the dependencies fresh: with modification times, without the
+/// Copies what cargo needs to find the dependencies fresh, with modification times, but without the
 /// cells' own code.
 pub(super) fn copy_tree(from: &Path, to: &Path, share: Share) -> Result<()> {
     fs::create_dir_all(to)?;
@@ -53,8 +53,8 @@ fn is_of_a_cell(name: &str) -> bool {
             .any(|prefix| name.starts_with(prefix))
 }
 
-/// The compiler makes these again beside the old ones and renames them, so they can be shared.
-/// Cargo writes its own small files in place.
+/// The compiler writes new versions of these files beside the old ones and renames them, so the
+/// files can be shared. Cargo writes its own small files in place.
 fn is_never_rewritten(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension == "rlib" || extension == "rmeta" || extension == "so")

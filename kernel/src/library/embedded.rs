@@ -1,4 +1,4 @@
-//! The library's and the course's sources, from inside this program.
+//! The sources of the library and the course, embedded in this program.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use crate::library::cache;
 
 include!(concat!(env!("OUT_DIR"), "/library.rs"));
 
-/// All unpacked sources get this modification time, so that a new copy of them is not newer than
-/// what was compiled.
+/// All unpacked sources get this modification time, so that a new copy is not newer than the
+/// compiled crates.
 const SOURCE_TIME: Duration = Duration::from_secs(1_700_000_000);
 
-/// Where a cache has them.
+/// The folder of the sources in a cache.
 pub(super) fn library_folder(root: &Path) -> PathBuf {
     root.join(format!("library-{}", KEY))
 }
 
-/// Writes them into a cache, unless they are there.
+/// Unpacks the sources into a cache, unless they are there.
 pub(super) fn unpack(root: &Path) -> Result<PathBuf> {
     let library = library_folder(root);
     if !library.join("Cargo.toml").exists() {
@@ -65,7 +65,7 @@ mod tests {
             }
             assert!(!manifest.contains("workspace = true"), "{manifest}");
             file(&format!("{folder}src/lib.rs"));
-            // rust-analyzer is given no dependencies, so no feature may be one's.
+            // rust-analyzer gets no dependencies, so no feature may refer to one.
             let features = file(&format!("{folder}analysis/Cargo.toml"));
             let features = features.lines().filter(|line| line.contains("= ["));
             for line in features {

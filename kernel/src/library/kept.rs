@@ -1,10 +1,10 @@
-//! What every session compiles before its first cell, kept with the library.
+//! The compiles that every session needs before its first cell, stored with the library.
 //!
-//! evcxr begins with a cell of its own, and the kernel with another; each is compiled twice, as
-//! evcxr learns from the errors of the first try. It is always the same: what comes of a compile is
-//! decided by the cell's text, the manifest, the flags, the C library that it is linked with, the
-//! compiler and our library. The last two are in the name of our library's folder, and the others
-//! are kept beside what came of it, when the library is built:
+//! evcxr begins with a cell of its own, and the kernel with another; each is compiled twice,
+//! because evcxr learns from the errors of the first attempt. The results are always the same: they
+//! are determined by the cell's text, the manifest, the flags, the C library that is linked, the
+//! compiler and our library. The name of our library's folder contains the last two; the others are
+//! stored beside the result when the library is built:
 //!
 //! ```text
 //! warm-KEY-RUSTC/kept/HASH/asked    text, manifest, flags, C library
@@ -14,8 +14,8 @@
 //!                                   other crates
 //! ```
 //!
-//! In a session's tools, `kept` is a link to that folder; in those of the session that builds the
-//! library it is a folder.
+//! In a session's tools, `kept` is a link to that folder; for the session that builds the library,
+//! it is a folder.
 
 use std::collections::hash_map::DefaultHasher;
 use std::env;
@@ -31,11 +31,11 @@ use crate::sys::this_process::c_library_version;
 /// The folder's name, in a session's tools and beside the library.
 pub(crate) const KEPT: &str = "kept";
 
-/// A comment in the manifest of a session in which rust-analyzer sees the cells only (see
+/// A comment in the manifest of a session in which rust-analyzer sees only the cells (see
 /// `evcxr::analysis`).
 pub(crate) const MARK: &str = " # rust-analyzer sees cells only";
 
-/// A manifest as the compiler is concerned with it.
+/// A manifest without the mark, as the compiler sees it.
 pub(crate) fn without_mark(manifest: Vec<u8>) -> Vec<u8> {
     match String::from_utf8(manifest) {
         Ok(text) => text.replacen(MARK, "", 1).into_bytes(),
@@ -43,14 +43,14 @@ pub(crate) fn without_mark(manifest: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// The manifest of what is kept, and of the library beside it.
+/// The manifest for which the stored results, and the library beside them, were built.
 const MANIFEST: &str = "manifest";
 const ASKED: &str = "asked";
 const SAID: &str = "said";
 const MADE: &str = "made";
 
-/// Where a session finds what is kept in `of`; or where it keeps it, if there is no such folder
-/// yet.
+/// Makes a session find the stored results of `of`; without such a folder, makes the folder in
+/// which it stores them.
 pub(crate) fn install(tools: &Path, of: Option<&Path>) -> io::Result<()> {
     let here = tools.join(KEPT);
     match of {
@@ -59,41 +59,42 @@ pub(crate) fn install(tools: &Path, of: Option<&Path>) -> io::Result<()> {
     }
 }
 
-/// Whether crates for this manifest were compiled with the library, and no others are wanted.
+/// Whether crates for this manifest were compiled with the library, and no others are needed.
 pub(crate) fn is_the_library_s(tools: &Path, manifest: &[u8]) -> bool {
     let kept = tools.join(KEPT);
-    // While the library is compiled, this is a folder, and all that is compiled is kept.
+    // While the library is compiled, this is a folder, and every result is stored.
     let library_s = kept.is_symlink().then(|| fs::read(kept.join(MANIFEST)));
     library_s.is_some_and(|read| read.is_ok_and(|library_s| library_s == manifest))
 }
 
-/// What came of a compile.
+/// The result of a compile.
 pub(crate) struct Compiled {
-    /// What rustc wrote.
+    /// rustc's messages.
     pub(crate) said: Vec<u8>,
-    /// What it made, unless there were errors.
+    /// The object that it built, unless there were errors.
     pub(crate) made: Option<PathBuf>,
 }
 
-/// The place of a compile, whether something is kept there or not.
+/// The path for a compile's result, whether one is stored there or not.
 pub(crate) struct Kept {
     folder: PathBuf,
     asked: Vec<u8>,
     manifest: Vec<u8>,
-    /// Whether this is to be kept for others.
+    /// Whether the result should be stored for other sessions.
     pub(crate) is_wanted: bool,
 }
 
 impl Kept {
-    /// The place for a cell's `text` that cargo is to compile with `arguments`, where evcxr has
-    /// started this process.
+    /// The path for a cell's `text` that cargo compiles with `arguments`, in the current
+    /// environment from evcxr.
     pub(crate) fn of(tools: &Path, text: &str, arguments: &[OsString]) -> io::Result<Kept> {
         let mut asked = Vec::from(text);
         let flags = env::var_os("RUSTFLAGS").unwrap_or_default();
-        // Whether there is a network makes no difference to rustc.
+        // The network makes no difference to rustc.
         let arguments = arguments.iter().filter(|word| *word != "--offline");
         let words = arguments.chain([&flags]);
-        // Nodes of a cluster may have an older one than that on which the library was built.
+        // Nodes of a cluster may have an older C library than the one with which the library was
+        // built.
         let words = words.map(|word| word.as_encoded_bytes());
         for word in words.chain([c_library_version()]) {
             asked.push(b'\n');
@@ -112,8 +113,7 @@ impl Kept {
         })
     }
 
-    /// What came of the same compile when the library was built, with a copy of what it made in
-    /// `copy`.
+    /// The stored result of the same compile, with a copy of its object at `copy`.
     pub(crate) fn find(&self, copy: PathBuf) -> Option<Compiled> {
         let said = fs::read(self.folder.join(SAID)).ok()?;
         if fs::read(self.folder.join(ASKED)).ok()? != self.asked {
@@ -128,7 +128,7 @@ impl Kept {
         Some(Compiled { said, made })
     }
 
-    /// Keeps what came of this one, if it is wanted.
+    /// Stores this result, if it is wanted.
     pub(crate) fn keep(&self, compiled: &Compiled) -> io::Result<()> {
         if !self.is_wanted {
             return Ok(());
@@ -166,7 +166,7 @@ mod tests {
             let said = text.into();
             let kept = place(&first, text, &["build"]);
             kept.keep(&Compiled { said, made }).unwrap();
-            // A session keeps nothing for others.
+            // A session stores nothing for others.
             let kept = place(&second, "other", &["build"]);
             let (said, made) = (Vec::new(), None);
             kept.keep(&Compiled { said, made }).unwrap();

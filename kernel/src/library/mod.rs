@@ -1,5 +1,5 @@
-//! The library in the sessions: unpacked from this program, compiled once, and kept in a cache with
-//! all that is made for the compiler that the user has.
+//! The library in the sessions: unpacked from this program, compiled once, and kept in a cache,
+//! together with everything that is made for the user's compiler.
 
 pub(crate) mod cache;
 pub(crate) mod compiled;

@@ -1,20 +1,20 @@
-//! What cargo's home knows of the registry without the network: the crates that were looked up
+//! What cargo's home knows about the registry without the network: the crates that were looked up
 //! before, with their versions and features.
 //!
-//! Below `registry/index/NAME/.cache` cargo keeps a file for each crate that it has looked up: a
-//! few bytes of its own, then for each version its number and its JSON line, with a zero byte
-//! behind each.
+//! Below `registry/index/NAME/.cache` cargo stores a file for each crate that it has looked up: a
+//! few bytes of its own, then for each version its number and its JSON line, each followed by a
+//! zero byte.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// Crates that people look for and that cargo may not have looked up yet.
+/// Popular crates that cargo may not have looked up yet.
 const COMMON: &str = "anyhow bytes chrono clap crossbeam csv criterion dashmap futures image indicatif itertools log \
     nalgebra ndarray num num-bigint num-traits once_cell parking_lot plotters polars proptest rand rand_distr rayon regex \
     reqwest rusqlite serde serde_json statrs tempfile thiserror tokio toml tracing ureq uuid walkdir";
-/// How many names are offered.
+/// The maximum number of names offered.
 const N_NAMES: usize = 200;
 
 /// Cargo's home.
@@ -23,7 +23,7 @@ pub(crate) fn cargo_home() -> Option<PathBuf> {
     set.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))
 }
 
-/// The names of crates that begin with `prefix`, in their order.
+/// The names of crates that begin with `prefix`, in alphabetical order.
 pub(crate) fn crates_with_prefix(prefix: &str) -> Vec<String> {
     let mut names: Vec<String> = COMMON.split_whitespace().map(str::to_owned).collect();
     for index in indices() {
@@ -36,7 +36,7 @@ pub(crate) fn crates_with_prefix(prefix: &str) -> Vec<String> {
     names
 }
 
-/// The versions of a crate, the newest first.
+/// The versions of a crate, newest first.
 pub(crate) fn versions(name: &str) -> Vec<String> {
     let mut versions: Vec<String> = entries(name)
         .iter()
@@ -60,7 +60,7 @@ pub(crate) fn features(name: &str) -> Vec<String> {
     features
 }
 
-/// The folders in which there is a file for each crate.
+/// The folders that contain a file for each crate.
 fn indices() -> Vec<PathBuf> {
     let folder = cargo_home().map(|home| home.join("registry/index"));
     let entries = folder.and_then(|folder| fs::read_dir(folder).ok());
@@ -80,7 +80,7 @@ fn collect_names(folder: &Path, depth: usize, names: &mut Vec<String>) {
     }
 }
 
-/// What is known of each version of a crate that was not withdrawn.
+/// The data of each version of a crate that was not yanked.
 fn entries(name: &str) -> Vec<Value> {
     let name = name.to_ascii_lowercase();
     if !name.is_ascii() || name.is_empty() {
@@ -108,7 +108,7 @@ fn entries_of(bytes: &[u8]) -> Vec<Value> {
     entries.filter(|entry| entry["yanked"] != true).collect()
 }
 
-/// Sorts versions by their numbers; one that is only announced comes before the version itself.
+/// The sort key of a version: by its numbers; a pre-release comes before its release.
 fn order(version: &str) -> (Vec<u64>, bool, String) {
     let (numbers, rest) = match version.find(['-', '+']) {
         Some(at) => version.split_at(at),

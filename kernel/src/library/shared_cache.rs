@@ -1,7 +1,7 @@
-//! A cache that an administrator has prepared for many users: `forklore warm --system`.
+//! A cache that an administrator prepared for many users: `forklore warm --system`.
 //!
-//! It has the form of the user's own (`cache`), and beside that cargo's home with the sources of
-//! the library's dependencies, because cargo knows these by their paths:
+//! It has the structure of the user's own (`cache`), and also a cargo home with the sources of the
+//! library's dependencies, because cargo identifies these by their paths:
 //!
 //! ```text
 //! PREFIX/share/forklore/warm/     beside PREFIX/bin/forklore, or where FORKLORE_WARM says
@@ -9,9 +9,8 @@
 //!     cargo/
 //! ```
 //!
-//! What lies there is loaded into any user's session: so only root and that user may be able to
-//! change it. That is looked at in every session, and what does not pass is not used. A session
-//! writes nothing there.
+//! Any user's session loads its content, so only root and that user may be able to change it. Every
+//! session checks that, and does not use what fails the check. A session writes nothing there.
 
 use std::collections::HashSet;
 use std::env;
@@ -24,9 +23,9 @@ use forklore_lab::places;
 
 use crate::sys::procs::own_uid;
 
-/// Names the folder; empty for none.
+/// The variable that names the folder; empty for none.
 pub const VARIABLE: &str = "FORKLORE_WARM";
-/// Cargo's home in it.
+/// Cargo's home inside the folder.
 const CARGO: &str = "cargo";
 const STICKY: u32 = 0o1000;
 const OTHERS_MAY_WRITE: u32 = 0o022;
@@ -40,7 +39,7 @@ pub(crate) fn folder() -> Option<PathBuf> {
     (!folder.as_os_str().is_empty()).then_some(folder)
 }
 
-/// The place next to this program's installation, where it is found without being named.
+/// The folder next to this program's installation, which is found without being named.
 pub(crate) fn default_folder() -> Option<PathBuf> {
     Some(places::data_folder().ok()?.join("warm"))
 }
@@ -50,7 +49,7 @@ pub(crate) fn cargo_home(folder: &Path) -> PathBuf {
     folder.join(CARGO)
 }
 
-/// The folder by its real name, if only root and this user can put another in its place.
+/// The folder by its real path, if only root and this user can replace it.
 ///
 /// # Errors
 ///
@@ -67,14 +66,14 @@ fn trusted_by(user: u32, folder: &Path) -> Result<PathBuf> {
     let real = folder.canonicalize().with_context(cannot_read)?;
     for (n_above, path) in real.ancestors().enumerate() {
         let metadata = path.symlink_metadata()?;
-        // In a sticky folder, as /tmp is, only its owner can rename what is in it.
+        // In a sticky folder, such as /tmp, only an entry's owner can rename it.
         let is_safe = n_above > 0 && metadata.mode() & STICKY != 0;
         check(user, path, &metadata, is_safe)?;
     }
     Ok(real)
 }
 
-/// Looks whether only root and this user can change what is directly in `folder`.
+/// Checks that only root and this user can change the entries of `folder`.
 ///
 /// # Errors
 ///
@@ -83,7 +82,7 @@ pub(crate) fn check_folder(folder: &Path) -> Result<()> {
     check(own_uid(), folder, &folder.symlink_metadata()?, false)
 }
 
-/// Looks whether only root and this user can change anything below `folder`.
+/// Checks that only root and this user can change anything below `folder`.
 ///
 /// # Errors
 ///
@@ -116,7 +115,7 @@ fn check(user: u32, path: &Path, metadata: &Metadata, is_sticky: bool) -> Result
             path.display()
         );
     }
-    // A link's own permissions mean nothing.
+    // A link's own permissions have no effect.
     if metadata.mode() & OTHERS_MAY_WRITE != 0 && !metadata.is_symlink() && !is_sticky {
         bail!(
             "{} can be changed by others (permissions {:o}); `chmod -R go-w` takes that away",
@@ -127,7 +126,7 @@ fn check(user: u32, path: &Path, metadata: &Metadata, is_sticky: bool) -> Result
     Ok(())
 }
 
-/// Lets all users read what its owner may read, and only the owner write.
+/// Lets all users read what its owner can read, and only the owner write.
 pub(crate) fn open_for_reading(path: &Path) -> Result<()> {
     let metadata = path.symlink_metadata()?;
     if metadata.is_symlink() {
@@ -145,8 +144,8 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies the packages that `lock` names for `package` from one cargo's home to another, so that
-/// they need not be downloaded again. What is not there, cargo downloads.
+/// Copies the packages that `lock` names for `package` from one cargo home to another, so that they
+/// need not be downloaded again. cargo downloads packages that are missing.
 pub(crate) fn copy_packages(lock: &str, package: &str, from: &Path, to: &Path) -> Result<()> {
     let packages = closure(lock, package);
     for registry in entries(&from.join("registry/index")) {
@@ -179,7 +178,7 @@ fn copy_file(from: &Path, to: &Path, name: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where a registry's index has a package, by cargo's rule.
+/// A package's path in a registry's index, by cargo's rule.
 fn index_path(name: &str) -> String {
     match name.len() {
         1 | 2 => format!("{}/{name}", name.len()),
@@ -188,8 +187,8 @@ fn index_path(name: &str) -> String {
     }
 }
 
-/// Name and version of all that `package` needs, by a lock file. (Where there are several versions
-/// of one, all of them.)
+/// Name and version of all dependencies of `package`, according to a lock file. (If there are
+/// several versions of one, all of them.)
 fn closure(lock: &str, package: &str) -> HashSet<(String, String)> {
     let quoted = |line: &str| line.split('"').nth(1).unwrap_or_default().to_owned();
     let blocks = lock.split("[[package]]").skip(1).map(|block| {
@@ -218,7 +217,7 @@ fn closure(lock: &str, package: &str) -> HashSet<(String, String)> {
 mod tests {
     use super::*;
 
-    /// A folder in a place that only root or this user can change.
+    /// A folder at a path that only root or this user can change.
     fn scratch(name: &str) -> PathBuf {
         let name = format!("forklore-shared-{}-{name}", std::process::id());
         let folder = env::temp_dir().canonicalize().unwrap().join(name);
@@ -268,7 +267,7 @@ mod tests {
             );
             set(path, before & 0o7777);
         }
-        // One above, where the folder could be exchanged: unless only owners can.
+        // One level above, where the folder could be replaced, unless only owners can do that.
         set(&root, 0o777);
         let error = trusted_by(own_uid(), &warm).unwrap_err().to_string();
         assert!(error.contains("permissions 777"), "{error}");
@@ -285,7 +284,7 @@ mod tests {
         if own_uid() == 0 {
             std::os::unix::fs::chown(root.join("warm/deps/lib.rlib"), Some(12_345), None).unwrap();
         }
-        // To another user, this user is the third; what root owns, all trust.
+        // To another user, this user is a third party; all trust what root owns.
         let other = own_uid() + 1;
         let error = check_below_by(other, &root.join("warm"))
             .unwrap_err()

@@ -1,9 +1,9 @@
-//! The standard library's sources as rust-analyzer sees them.
+//! The standard library's sources for rust-analyzer.
 //!
-//! evcxr asks rust-analyzer for the type of every `let`, and that reads everything which cargo
-//! names before it answers. Of `rust-src`, the greater part is of no use in a cell (27 MB of vector
+//! evcxr asks rust-analyzer for the type of every `let`, and rust-analyzer reads everything that
+//! cargo names before it replies. Most of `rust-src` is useless in a cell (27 MB of vector
 //! instructions, tests, parts of the compiler), and its dependencies would have to be downloaded.
-//! So it gets a workspace of its own:
+//! So rust-analyzer gets a separate workspace:
 //!
 //! ```text
 //! std-RUSTC/Cargo.toml, Cargo.lock
@@ -13,8 +13,8 @@
 //!           hashbrown/   the names that std's maps are made of
 //! ```
 //!
-//! A signature is all that a cell can know of a function, and its documentation all that is shown.
-//! Bodies of constant functions stay: a type may need their value.
+//! A cell can use only the signature of a function, and only its documentation is shown. Bodies of
+//! constant functions stay: a type may need their value.
 
 use std::fs;
 use std::io;
@@ -36,7 +36,7 @@ const HASHBROWN: &str = include_str!("../../analysis/hashbrown.rs");
 ///
 /// # Errors
 ///
-/// When the folder cannot be written.
+/// If the folder cannot be written.
 pub(crate) fn write(rust_src: &Path, folder: &Path) -> io::Result<()> {
     let members = PACKAGES.map(|(name, _)| name);
     fs::write(
@@ -58,7 +58,7 @@ pub(crate) fn write(rust_src: &Path, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies a folder of sources, as far as they are read.
+/// Copies the parts of a folder of sources that are read.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
@@ -81,7 +81,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The text with the bodies of its functions empty, but for those that may be asked for a value.
+/// The text with empty function bodies, except those of functions whose value may be needed.
 fn without_bodies(text: &str) -> String {
     let mut short = String::with_capacity(text.len());
     let mut kept_to = 0;
@@ -94,7 +94,7 @@ fn without_bodies(text: &str) -> String {
     short + &text[kept_to..]
 }
 
-/// Where the outermost functions' bodies are, in order.
+/// The ranges of the outermost functions' bodies, in order.
 fn bodies(text: &str) -> Vec<TextRange> {
     let tree = SourceFile::parse(text, Edition::Edition2024).tree();
     let mut walk = tree.syntax().preorder();

@@ -1,5 +1,5 @@
-//! The compiler that evcxr will use, and what is made for it: by its version, everything in a cache
-//! has its name.
+//! The compiler that evcxr uses, and the data that is made for it: the compiler's version is in the
+//! name of everything in a cache.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -17,10 +17,10 @@ use crate::sys::variables;
 
 /// The file in a prelude's folder.
 pub(crate) const PRELUDE: &str = "prelude.so";
-/// Changes when what is kept changes its form.
+/// Increased when the format of the cached data changes.
 const FORMAT: u32 = 10;
 
-/// The user's own home of cargo. (Cargo sets the variable for what it runs.)
+/// The user's own cargo home. (Cargo sets the variable for the programs that it runs.)
 pub(crate) fn own_cargo_home() -> Option<PathBuf> {
     let home = || Some(std::env::home_dir()?.join(".cargo"));
     std::env::var_os("CARGO_HOME")
@@ -28,9 +28,9 @@ pub(crate) fn own_cargo_home() -> Option<PathBuf> {
         .or_else(home)
 }
 
-/// Puts the programs that rustup has installed on the `PATH`, where only a shell's profile would do
-/// so: Jupyter may have been started from a menu or by a service. To be called before there are
-/// threads.
+/// Puts the programs that rustup has installed on the `PATH`, which otherwise only a shell's
+/// profile does: Jupyter may have been started from a menu or by a service. Call it before there
+/// are threads.
 pub(crate) fn put_on_path() {
     let Some(bin) = own_cargo_home().map(|home| home.join("bin")) else {
         return;
@@ -47,7 +47,7 @@ pub(crate) fn put_on_path() {
 
 const NO_COMPILER: &str = "there is no Rust compiler: install Rust from https://rustup.rs, or put the folder of `rustc` on the PATH that Jupyter is started with";
 
-/// What is missing to compile cells, and what to do.
+/// A missing tool that compiling cells needs, and what to do.
 pub(crate) fn missing_tool() -> Option<String> {
     let has = |name: &str| find_program(name).is_some();
     let message = if !has("rustc") && !has("rustup") {
@@ -62,7 +62,7 @@ pub(crate) fn missing_tool() -> Option<String> {
     Some(message.to_owned())
 }
 
-/// Whether the user may have told cargo of another linker.
+/// Whether the user may have configured another linker for cargo.
 fn has_own_linker() -> bool {
     let is_set = |(name, _): (std::ffi::OsString, _)| {
         let name = name.to_string_lossy();
@@ -75,8 +75,8 @@ fn has_own_linker() -> bool {
     std::env::vars_os().any(is_set) || own_cargo_home().is_some_and(is_configured)
 }
 
-/// The first paragraph of what a program says, in one line: rustup may be there without the
-/// toolchain that is asked for, and a backtrace of its own behind that.
+/// The first paragraph of a program's output, as one line: rustup may be installed without the
+/// requested toolchain, and prints a backtrace of its own after its message.
 fn in_a_line(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     let paragraph = said.trim().split("\n\n").next().unwrap_or_default();
@@ -84,7 +84,7 @@ fn in_a_line(said: &[u8]) -> String {
     lines.join("; ")
 }
 
-/// The compiler that evcxr will use.
+/// The compiler that evcxr uses.
 #[derive(Clone)]
 pub(crate) struct Compiler {
     rustc: PathBuf,
@@ -108,7 +108,7 @@ impl Compiler {
             }
             anyhow::Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         };
-        // Each takes as long as it takes to load the compiler.
+        // Each call takes as long as loading the compiler.
         let (version, sysroot) = std::thread::scope(|scope| {
             let version = scope.spawn(|| ask(&["-vV"]));
             let sysroot = ask(&["--print", "sysroot"]);
@@ -126,7 +126,7 @@ impl Compiler {
         &self.rustc
     }
 
-    /// What the compiler has to say of an error with this number, if it knows one.
+    /// The compiler's explanation of the error with this code, if it has one.
     pub(crate) fn explanation(&self, number: &str) -> Option<String> {
         let asked = Command::new(&self.rustc)
             .args(["--explain", number])
@@ -136,24 +136,24 @@ impl Compiler {
         (!text.trim().is_empty()).then_some(text)
     }
 
-    /// Differs where cargo would not take the library for fresh.
+    /// A key that differs if cargo would not consider the library fresh.
     pub(crate) fn key(&self, cargo_home: Option<&Path>) -> String {
         let mut hasher = DefaultHasher::new();
         (FORMAT, &self.version).hash(&mut hasher);
-        // evcxr uses these linkers where it finds them, which changes the flags.
+        // evcxr uses these linkers if it finds them, which changes the flags.
         let path = std::env::var_os("PATH").unwrap_or_default();
         for linker in ["mold", "lld"] {
             std::env::split_paths(&path)
                 .any(|folder| folder.join(linker).exists())
                 .hash(&mut hasher);
         }
-        // Sources of dependencies are known to cargo by their path.
+        // cargo identifies the sources of dependencies by their path.
         let cargo_home = cargo_home.map(Path::to_owned).or_else(own_cargo_home);
         cargo_home.hash(&mut hasher);
         format!("{:016x}", hasher.finish())
     }
 
-    /// Where a cache keeps the crates that cells have added, for this home of cargo.
+    /// The folder in a cache for the crates that cells have added, for this cargo home.
     pub(super) fn crates_folder(&self, root: &Path, cargo_home: Option<&Path>) -> PathBuf {
         root.join(format!("crates-{}", self.key(cargo_home)))
     }
@@ -163,15 +163,15 @@ impl Compiler {
         rust_src.join("core").exists().then_some(rust_src)
     }
 
-    /// Where a cache has what rust-analyzer is to read of the standard library's sources, if the
-    /// user has them.
+    /// The folder in a cache with the part of the standard library's sources that rust-analyzer
+    /// reads, if the user has them.
     pub(crate) fn standard_library_folder(&self, root: &Path) -> Option<PathBuf> {
         let mut hasher = DefaultHasher::new();
         (FORMAT, &self.version, &self.rust_src()?).hash(&mut hasher);
         Some(root.join(format!("std-{:016x}", hasher.finish())))
     }
 
-    /// Makes that folder.
+    /// Creates that folder.
     pub(crate) fn link_standard_library(&self, root: &Path) -> Result<Option<PathBuf>> {
         let (Some(folder), Some(rust_src)) = (self.standard_library_folder(root), self.rust_src())
         else {
@@ -192,7 +192,7 @@ impl Compiler {
         root.join(format!("prelude-{:016x}", hasher.finish()))
     }
 
-    /// The prelude's folder in a cache, made if it is missing.
+    /// The prelude's folder in a cache, which is made if it is missing.
     pub(crate) fn prelude_in(&self, root: &Path) -> Result<PathBuf> {
         let folder = self.prelude_folder(root);
         if !folder.join(PRELUDE).exists() {

@@ -2,7 +2,7 @@
 //! folder.
 //!
 //! evcxr compiles in a new folder in every session, so a dependency would be compiled again each
-//! time (9–15 s). Cargo takes what it finds in `target/` for fresh when paths, versions, flags and
+//! time (9–15 s). Cargo considers the content of `target/` fresh if paths, versions, flags and
 //! modification times are those of the build that made it:
 //!
 //! ```text
@@ -14,10 +14,10 @@
 //! ~/.cache/forklore/prelude-RUSTC/        the shared object with the panic hook (see `runtime::prelude`)
 //! ```
 //!
-//! A session has the build done by a process of its own: what rust-analyzer learns on the way (235
-//! MB) would stay with the kernel. How it is kept without locks is told in `cache`. A class needs
-//! it only once: `shared_cache` tells of the folder that all sessions of a machine can have in
-//! place of their own.
+//! A session runs the build in a separate process, because the data that rust-analyzer collects
+//! during it (235 MB) would stay in the kernel's memory. `cache` explains how the result is stored
+//! without locks. A class needs it only once: `shared_cache` describes the folder that all sessions
+//! of a machine can share.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -35,50 +35,50 @@ use crate::library::shared_cache;
 use crate::library::toolchain::{Compiler, PRELUDE, own_cargo_home};
 use crate::sys::this_process::die_with_parent;
 
-/// Set for the process that a session has do the build: the cache in which to do it.
+/// Set for the process in which a session runs the build: the cache to build into.
 pub(crate) const ASKED_VARIABLE: &str = "FORKLORE_WARM_ASKED";
 /// The last file that a build writes.
 const MARKER: &str = "Cargo.lock";
 
-/// A prebuilt library, or the place where one is being built.
+/// A prebuilt library, or the folder in which one is being built.
 pub struct Warm {
     compiler: Compiler,
     folder: PathBuf,
     library: PathBuf,
     standard_library: Option<PathBuf>,
-    /// Where cargo has the sources of the library's dependencies, if that is not the user's own
-    /// home of cargo.
+    /// The cargo home that has the sources of the library's dependencies, if it is not the user's
+    /// own.
     cargo_home: Option<PathBuf>,
     is_complete: bool,
-    /// Whether what a session compiles is for all users.
+    /// Whether the crates that a session compiles are for all users.
     is_for_all: bool,
     warning: Option<String>,
 }
 
-/// What is known of a cache that an administrator has prepared.
+/// The state of a cache that an administrator prepared.
 pub enum Shared {
     /// There is none.
     Absent,
     /// There is one that must not be used.
     Refused {
-        /// Where it is.
+        /// Its path.
         folder: PathBuf,
         /// Why it must not be used.
         reason: String,
     },
-    /// There is one, but made with another compiler or for another version of the library.
+    /// There is one, but for another compiler or another version of the library.
     Unfit(PathBuf),
     /// It is used.
     Ready(PathBuf),
 }
 
-/// Gives the prebuilt library for this program and the user's compiler. Where it is missing,
-/// another process of this program builds it first; where the cache folder cannot be written, in
+/// Returns the prebuilt library for this program and the user's compiler. If it is missing, another
+/// process of this program builds it first; if the cache folder cannot be written, it is built in
 /// the folder for temporary files.
 ///
 /// # Errors
 ///
-/// When there is no compiler, neither folder can be written to, or a dependency cannot be had.
+/// If there is no compiler, neither folder can be written to, or a dependency is unavailable.
 pub fn find_or_build(program: &Path) -> Result<Warm> {
     let compiler = Compiler::find()?;
     let (shared, warning) = shared_or_why_not(&compiler);
@@ -95,7 +95,7 @@ pub fn find_or_build(program: &Path) -> Result<Warm> {
 ///
 /// # Errors
 ///
-/// When there is no compiler, the cache folder cannot be written to, or a dependency cannot be had.
+/// If there is no compiler, the cache folder cannot be written to, or a dependency is unavailable.
 pub(crate) fn find_or_build_here(program: &Path, build: Build) -> Result<Warm> {
     let compiler = Compiler::find()?;
     match shared_or_why_not(&compiler) {
@@ -107,7 +107,7 @@ pub(crate) fn find_or_build_here(program: &Path, build: Build) -> Result<Warm> {
     }
 }
 
-/// The library in the shared cache, or a warning where it must not be used.
+/// The library in the shared cache, or a warning if it must not be used.
 fn shared_or_why_not(compiler: &Compiler) -> (Option<Warm>, Option<String>) {
     match find_shared(compiler) {
         Ok(shared) => (shared, None),
@@ -121,7 +121,7 @@ fn shared_or_why_not(compiler: &Compiler) -> (Option<Warm>, Option<String>) {
 /// Compiles the library for a cache, by sessions of this program.
 pub(crate) type Build = fn(root: &Path, warm: &mut Warm, program: &Path) -> Result<()>;
 
-/// Gives the library in the cache `root`, and builds it first if it is missing.
+/// Returns the library in the cache `root`, and builds it first if it is missing.
 ///
 /// # Errors
 ///
@@ -155,7 +155,7 @@ fn build_elsewhere(root: &Path, _: &mut Warm, program: &Path) -> Result<()> {
     // process' own attribute.
     unsafe {
         command.pre_exec(|| {
-            // It is of no use when the session is gone.
+            // It is useless once the session is gone.
             die_with_parent();
             Ok(())
         });
@@ -173,12 +173,12 @@ fn build_elsewhere(root: &Path, _: &mut Warm, program: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes the cache for many users, in `folder` or next to this program, and returns where it is.
+/// Makes the cache for many users, in `folder` or next to this program, and returns its path.
 ///
 /// # Errors
 ///
-/// When it cannot be written, others could change it, there is no compiler, or a dependency cannot
-/// be had.
+/// If it cannot be written, other users could change it, there is no compiler, or a dependency is
+/// unavailable.
 pub(crate) fn build_shared(folder: &Path, program: &Path, build: Build) -> Result<PathBuf> {
     let cannot_write = || format!("cannot make a shared cache in {}", folder.display());
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
@@ -199,12 +199,11 @@ pub(crate) fn build_shared(folder: &Path, program: &Path, build: Build) -> Resul
     Ok(root)
 }
 
-/// Has a session, for which there is a folder, add crates to a cache that [`build_shared`] has made
-/// in `root`.
+/// Lets a session, which gets a folder, add crates to a cache that [`build_shared`] made in `root`.
 ///
 /// # Errors
 ///
-/// As `add`, and when the cache cannot be written.
+/// The errors of `add`, and if the cache cannot be written.
 pub(crate) fn add_to_shared(
     root: &Path,
     add: impl FnOnce(&Warm, &Path) -> Result<()>,
@@ -221,21 +220,21 @@ pub(crate) fn add_to_shared(
     shared_cache::open_for_reading(root)
 }
 
-/// Where this user's compiled crates are kept.
+/// The stores of this user's compiled crates.
 ///
 /// # Errors
 ///
-/// When there is no compiler, or no cache folder.
+/// If there is no compiler, or no cache folder.
 pub(crate) fn own_stores() -> Result<Stores> {
     let folder = Compiler::find()?.crates_folder(&cache::folder()?, None);
     Ok(Stores::own(folder))
 }
 
-/// Looks for a cache that an administrator has prepared.
+/// Looks for a cache that an administrator prepared.
 ///
 /// # Errors
 ///
-/// When there is no compiler.
+/// If there is no compiler.
 pub fn look_for_shared() -> Result<Shared> {
     let Some(folder) = shared_cache::folder() else {
         return Ok(Shared::Absent);
@@ -254,7 +253,7 @@ pub fn look_for_shared() -> Result<Shared> {
 ///
 /// # Errors
 ///
-/// When others could change what is there.
+/// If other users could change its content.
 fn find_shared(compiler: &Compiler) -> Result<Option<Warm>> {
     let Some(folder) = shared_cache::folder() else {
         return Ok(None);
@@ -276,7 +275,7 @@ fn find_shared(compiler: &Compiler) -> Result<Option<Warm>> {
     ] {
         part.map_or(Ok(()), |part| shared_cache::check_below(part))?;
     }
-    // One that was installed elsewhere has its sources elsewhere.
+    // If the compiler is installed in another folder, its sources are too.
     let standard_library = standard_library.or_else(|| {
         let linked = cache::with_folder(|root| compiler.link_standard_library(root));
         linked.ok()?.0
@@ -297,7 +296,7 @@ fn find_shared(compiler: &Compiler) -> Result<Option<Warm>> {
 ///
 /// # Errors
 ///
-/// When there is no compiler, or no cache folder.
+/// If there is no compiler, or no cache folder.
 pub fn is_ready() -> Result<bool> {
     let compiler = Compiler::find()?;
     if matches!(find_shared(&compiler), Ok(Some(_))) {
@@ -312,12 +311,12 @@ fn warm_folder(root: &Path, compiler: &Compiler, cargo_home: Option<&Path>) -> P
     root.join(format!("warm-{}-{key}", embedded::KEY))
 }
 
-/// Gives the shared object with the panic hook for the user's compiler, and builds it first where
-/// it is missing.
+/// Returns the shared object with the panic hook for the user's compiler, and builds it first if it
+/// is missing.
 ///
 /// # Errors
 ///
-/// When there is no compiler or linker, or no folder for it that can be written to.
+/// If there is no compiler or linker, or no writable folder for it.
 pub fn find_or_build_prelude() -> Result<PathBuf> {
     prelude(&Compiler::find()?)
 }
@@ -337,7 +336,7 @@ fn prelude(compiler: &Compiler) -> Result<PathBuf> {
 }
 
 impl Warm {
-    /// The place for this library and compiler in a cache, with sources but perhaps not compiled
+    /// The folder for this library and compiler in a cache, with sources, but perhaps not compiled
     /// yet.
     fn in_cache(root: &Path, compiler: &Compiler, cargo_home: Option<PathBuf>) -> Result<Warm> {
         Ok(Warm {
@@ -356,7 +355,7 @@ impl Warm {
         self.folder.join(MARKER).exists()
     }
 
-    /// The compiler itself, not what finds it.
+    /// The compiler itself, not a wrapper such as rustup's.
     pub fn rustc(&self) -> &Path {
         self.compiler.rustc()
     }
@@ -365,17 +364,17 @@ impl Warm {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As for that function.
     pub fn prelude(&self) -> Result<PathBuf> {
         prelude(&self.compiler)
     }
 
-    /// What sessions need not compile, once there is any.
+    /// The compiles that sessions can skip, once they are stored.
     pub(crate) fn kept(&self) -> Option<PathBuf> {
         self.is_complete.then(|| self.folder.join(KEPT))
     }
 
-    /// Where compiled crates are kept. None where there is no folder for them.
+    /// The stores of compiled crates; `None` if there is no folder for them.
     pub(crate) fn stores(&self) -> Option<Stores> {
         let root = self.folder.parent()?;
         let folder = |root: &Path, home| self.compiler.crates_folder(root, home);
@@ -383,7 +382,7 @@ impl Warm {
             return Some(Stores::own(folder(root, None)));
         };
         let own = cache::folder().ok()?;
-        // While a shared cache is made, what is compiled belongs into it.
+        // While a shared cache is made, compiled crates belong into it.
         let is_made_here = !self.is_complete || self.is_for_all;
         let written = if is_made_here { root } else { &own };
         Some(Stores::own(folder(&own, None)).with_shared(
@@ -393,7 +392,7 @@ impl Warm {
         ))
     }
 
-    /// Whether what a session compiles is for all users.
+    /// Whether the crates that a session compiles are for all users.
     pub(crate) fn is_for_all(&self) -> bool {
         self.is_for_all
     }
@@ -408,22 +407,22 @@ impl Warm {
         self.standard_library.as_deref()
     }
 
-    /// Cargo's home, where it is not the user's own: as long as no cell adds a dependency.
+    /// Cargo's home, if it is not the user's own: used until a cell adds a dependency.
     pub fn cargo_home(&self) -> Option<&Path> {
         self.cargo_home.as_deref()
     }
 
-    /// Why another library than the shared one is used.
+    /// Why a library other than the shared one is used.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
     }
 
-    /// Whether everything has been compiled, so that cargo needs no network.
+    /// Whether everything has been compiled, so that cargo does not need the network.
     pub fn is_complete(&self) -> bool {
         self.is_complete
     }
 
-    /// Puts the compiled library into a session's folder.
+    /// Copies the compiled library into a session's folder.
     pub fn copy_to(&self, session: &Path) -> Result<()> {
         let share = match self.cargo_home {
             Some(_) => Share::Symlink,
@@ -433,8 +432,8 @@ impl Warm {
         self.copy_lock_to(session)
     }
 
-    /// Puts the list of versions into a session's folder. (Cargo strikes out what is not needed,
-    /// and evcxr's first cell needs nothing: so it has to be put there again after that.)
+    /// Copies the lock file into a session's folder. (Cargo removes unused entries, and evcxr's
+    /// first cell needs nothing, so the file must be copied again after that.)
     pub fn copy_lock_to(&self, session: &Path) -> Result<()> {
         let lock = self.folder.join("Cargo.lock");
         let bytes = if self.is_complete {
@@ -447,14 +446,14 @@ impl Warm {
 }
 
 impl Warm {
-    /// Begins to build the library: gives the folder in which to do it.
+    /// Begins to build the library: returns the folder in which to do it.
     pub(crate) fn begin(&mut self, root: &Path) -> Result<PathBuf> {
         self.is_complete = false;
         cache::building(root)
     }
 
-    /// Puts what a session has compiled, and what it keeps for others, in its place. The rest of
-    /// `building` goes.
+    /// Moves what a session has compiled, and what it stores for others, to its final path. The
+    /// rest of `building` is removed.
     pub(crate) fn complete(&mut self, building: &Path, session: &Path, kept: &Path) -> Result<()> {
         let ready = building.join("ready");
         fs::create_dir(&ready)?;

@@ -1,4 +1,4 @@
-//! What may stand at a cursor.
+//! Candidates for the completion at a cursor.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::cell::{self, Place, cursor};
 use crate::library::registry;
 use crate::session::{Completions, Session};
 
-/// Where the cursor is in a magic's line: what may stand there, and where it begins.
+/// If the cursor is in a magic's line: where the word at it begins, and its candidates.
 pub(super) fn complete_magic(code: &str, at: usize) -> Option<(usize, Vec<String>)> {
     let line = code[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let magic = code[line..at].trim_start();
@@ -26,7 +26,7 @@ pub(super) fn complete_magic(code: &str, at: usize) -> Option<(usize, Vec<String
     Some((start, matches.map(str::to_owned).collect()))
 }
 
-/// What cargo's home and the folder of the cells have for a place.
+/// The candidates for a place, from cargo's home and the cells' folder.
 pub(super) fn complete_place(place: Place<'_>, folder: &Path) -> Vec<String> {
     let mut matches = match place {
         Place::Crate(prefix) => registry::crates_with_prefix(prefix),
@@ -38,7 +38,7 @@ pub(super) fn complete_place(place: Place<'_>, folder: &Path) -> Vec<String> {
     matches
 }
 
-/// The files in the folder of a path that is not complete, folders with a slash behind them.
+/// The files in the folder of an incomplete path, folders with a trailing slash.
 fn files(path: &str, folder: &Path) -> Vec<String> {
     let (parent, word) = match path.rsplit_once('/') {
         Some((parent, word)) => (format!("{parent}/"), word),
@@ -62,8 +62,9 @@ fn files(path: &str, folder: &Path) -> Vec<String> {
     names
 }
 
-/// Completes the word before byte `at`. A word that analysis takes for something else, as `enum` in
-/// `list.enum`, is left out, and the candidates are those that begin with it.
+/// Completes the word before byte `at`. If analysis takes the word for something else, as it does
+/// for `enum` in `list.enum`, the word is left out, and the candidates are those that begin with
+/// it.
 pub(super) fn complete_word(session: &mut Session, code: &str, at: usize) -> Completions {
     let start = cursor::word_start(code, at);
     let word = &code[start..at];

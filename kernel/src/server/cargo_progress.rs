@@ -1,10 +1,10 @@
-//! The progress of a cell's compile: what evcxr prints of it for the server's log, shown in the
-//! cell.
+//! The progress of a cell's compile: shows in the cell what evcxr prints about it for the server's
+//! log.
 //!
 //! evcxr runs cargo, and prints `Compiling NAME` to standard error when cargo compiles a
-//! dependency; what cargo says before that comes there too (see `session/tools.rs`). So standard
-//! error is taken over: those lines go to the cell that runs, all others on to where standard error
-//! was, the server's log.
+//! dependency; cargo's earlier messages arrive there too (see `session/tools.rs`). So this module
+//! takes over standard error: it passes those lines to the running cell, and all others to the
+//! previous standard error, the server's log.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -21,15 +21,15 @@ use crate::evcxr::other_sessions::COMPLAINT;
 use crate::protocol::Output;
 use crate::sys::descriptors::replace_standard;
 
-/// Said when the library itself is compiled for a crate that a cell adds.
+/// Printed when the library itself is compiled because of a crate that a cell adds.
 const AGAIN: &str = "        note: a crate of this cell changes what the library is made of, so it is compiled again (a minute or so); \
     variables with pools, locks and the like are lost\n";
-/// A line that nothing else writes: what came before it has been passed on.
+/// A line that no other code writes: when it arrives, everything before it has been passed on.
 const MARK: &str = "\x1fforklore\x1f";
-/// Only to catch a reader that has died.
+/// A limit in case the reader has died.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The lines on their way.
+/// The lines in transit.
 pub(super) struct Progress {
     is_shown: Arc<AtomicBool>,
     /// Whether there is a session, which has the library.
@@ -38,7 +38,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Takes standard error over. To be called once.
+    /// Takes over standard error. Call it only once.
     pub(super) fn start(feeder: Feeder) -> io::Result<Progress> {
         let mut log = log::keep()?;
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
@@ -75,20 +75,18 @@ impl Progress {
         })
     }
 
-    /// A cell begins: what is compiled from now on is compiled for it, or for the session, if that
-    /// is still starting.
+    /// A cell begins: later compiles are for it, or for the session, if that is still starting.
     pub(super) fn begin(&self, has_session: bool) {
         self.has_library.store(has_session, Ordering::SeqCst);
         self.is_shown.store(true, Ordering::SeqCst);
     }
 
-    /// The session for which the cell has waited is there: what is compiled from now on is compiled
-    /// for the cell.
+    /// The session that the cell waited for is ready: later compiles are for the cell.
     pub(super) fn session_is_there(&self) {
         self.has_library.store(true, Ordering::SeqCst);
     }
 
-    /// The cell has ended: returns when all that was printed has been passed on.
+    /// The cell has ended: returns when everything that was printed has been passed on.
     pub(super) fn end(&self) {
         eprintln!("{MARK}");
         let _ = self.marks.recv_timeout(PATIENCE);
@@ -96,9 +94,9 @@ impl Progress {
     }
 }
 
-/// `   Compiling NAME v1.2.3` and the like, as cargo prints them: verbs that end in column 12.
+/// Whether a line is like cargo's `   Compiling NAME v1.2.3`: the verb ends in column 12.
 fn is_progress(line: &[u8]) -> bool {
-    // Not those about versions: they are of the manifest in which a dependency is tried alone.
+    // Without those about versions: they concern the manifest in which a dependency is tried alone.
     const VERBS: [&str; 5] = [
         "Updating",
         "Downloading",

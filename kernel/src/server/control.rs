@@ -1,9 +1,9 @@
 //! The control channel: interrupt and shutdown, which cannot wait for a cell to end.
 //!
-//! The kernelspec asks for interrupts as messages. A signal would reach the whole process group:
-//! the compiler and the programs of a cell would die of it in whatever order, while a message comes
-//! to one place that knows what is running. A SIGINT that comes all the same is treated alike (see
-//! [`lifeline`](super::lifeline)).
+//! The kernelspec requests interrupts as messages. A signal would reach the whole process group and
+//! kill the compiler and the programs of a cell in any order, while a message reaches a single
+//! component that knows what is running. A SIGINT that arrives anyway is handled in the same way
+//! (see [`lifeline`](super::lifeline)).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -42,7 +42,7 @@ pub(super) async fn serve(
             }
             Content::KernelInfoRequest(_) => replies::kernel_info(&request),
             Content::DebugRequest(_) => {
-                // The variables may have to be waited for, which an interrupt must not.
+                // The reply may have to wait for the variables, and an interrupt must not.
                 tokio::spawn(debug(
                     request,
                     shared.clone(),
@@ -63,7 +63,7 @@ pub(super) async fn serve(
     }
 }
 
-/// Answers the front end's debugger: with the variables as they are, unless a cell runs.
+/// Replies to the front end's debugger, with the current variables unless a cell runs.
 async fn debug(
     request: JupyterMessage,
     shared: Arc<Shared>,
@@ -90,8 +90,8 @@ async fn debug(
     shared.say_busy_again().await;
 }
 
-/// Interrupts the cell that runs, or else those that wait: for the session's start, or behind a
-/// request of another kind. If there are none, nothing happens.
+/// Interrupts the running cell, or else those that wait for the session's start, or for a request
+/// of another kind. If there are none, nothing happens.
 pub(super) async fn interrupt(shared: &Shared) {
     if !lock(&shared.running).as_ref().is_some_and(is_execute) {
         let n_received = shared.n_received.load(Ordering::SeqCst);
@@ -100,7 +100,7 @@ pub(super) async fn interrupt(shared: &Shared) {
     shared.start.interrupt();
     let control = lock(&shared.control).clone();
     if let Some(control) = control {
-        // It may wait for processes to end; a server task must not.
+        // This may wait for processes to end, which a server task must not do.
         let _ = tokio::task::spawn_blocking(move || control.interrupt()).await;
     }
 }

@@ -1,17 +1,17 @@
-//! What JupyterLab's debugger asks for. There are no breakpoints and no steps here, but the list of
-//! the session's variables, which its sidebar shows.
+//! The requests of JupyterLab's debugger. This kernel has no breakpoints and no steps, but a list
+//! of the session's variables, which the debugger's sidebar shows.
 //!
-//! The sidebar asks with every message that a cell's run causes, so values are looked at once after
-//! a cell; while one runs, the list is that of before.
+//! The sidebar sends a request for every message that a running cell causes, so values are read
+//! once after a cell; while one runs, the list is the one from before.
 
 use serde_json::{Value, json};
 
 use super::listing::Listing;
 
-/// Seed of the names that the front end gives to cells, which here mean nothing.
+/// Seed of the names that the front end gives to cells, which have no meaning here.
 const HASH_SEED: u32 = 0;
 
-/// Whether the reply to a request needs the variables as they are now.
+/// Whether the reply to a request needs the current variables.
 pub(super) fn needs_variables(request: &Value) -> bool {
     matches!(
         request["command"].as_str(),
@@ -54,7 +54,7 @@ pub(super) fn reply(request: &Value, listing: &mut Listing) -> Value {
         "richInspectVariables" => arguments["variableName"]
             .as_str()
             .and_then(|name| listing.rich(name)),
-        // A breakpoint that is not among these is taken away again.
+        // The front end removes a breakpoint that is not in this list.
         "setBreakpoints" | "setExceptionBreakpoints" => Some(json!({"breakpoints": []})),
         "dumpCell" => Some(json!({"sourcePath": ""})),
         "threads" => Some(json!({"threads": []})),

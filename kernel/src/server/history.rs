@@ -1,12 +1,12 @@
-//! The cells of this session, and the three ways in which a front end asks for them.
+//! The cells of this session, and the three kinds of history requests of a front end.
 
 use jupyter_protocol::HistoryRequest;
 use serde_json::{Value, json};
 
-/// Sessions are not kept, so there is only this one.
+/// Sessions are not stored, so there is only this one.
 const SESSION: usize = 1;
 
-/// What was run, in order.
+/// The cells that ran, in order.
 #[derive(Debug, Default)]
 pub(super) struct History {
     /// Execution count and text.
@@ -50,7 +50,7 @@ impl History {
         json!({"status": "ok", "history": entries})
     }
 
-    /// Cells by number; 0 is the current session, earlier ones are not kept.
+    /// Cells by number; 0 is the current session, and earlier ones are not stored.
     fn range(&self, session: i32, start: i32, stop: i32) -> Vec<&(usize, String)> {
         if session != 0 && session != SESSION as i32 {
             return Vec::new();
@@ -64,8 +64,8 @@ impl History {
             .collect()
     }
 
-    /// The last `n` that match a pattern with `*` and `?`; if `unique`, of equal ones the last
-    /// only.
+    /// The last `n` that match a pattern with `*` and `?`; if `unique`, only the last of equal
+    /// ones.
     fn search(&self, pattern: &str, unique: bool, n: i32) -> Vec<&(usize, String)> {
         let pattern: Vec<char> = pattern.chars().collect();
         let mut found: Vec<&(usize, String)> = Vec::new();
@@ -81,7 +81,7 @@ impl History {
     }
 }
 
-/// The last `n`, in order; all of them if `n` is not positive.
+/// The last `n`, in order; all if `n` is not positive.
 fn last<'a>(
     cells: impl ExactSizeIterator<Item = &'a (usize, String)>,
     n: i32,
@@ -94,7 +94,7 @@ fn last<'a>(
     cells.skip(n_skipped).collect()
 }
 
-/// Shell-style matching of the whole text, in time linear in its length for each `*`.
+/// Shell-style matching of the whole text; each `*` takes time linear in the text's length.
 fn matches(pattern: &[char], text: &str) -> bool {
     let text: Vec<char> = text.chars().collect();
     let (mut p, mut t) = (0, 0);
@@ -110,7 +110,7 @@ fn matches(pattern: &[char], text: &str) -> bool {
                 t += 1;
             }
             _ => match star {
-                // The last star takes one character more.
+                // The last star matches one character more.
                 Some((at, from)) => {
                     star = Some((at, from + 1));
                     p = at + 1;

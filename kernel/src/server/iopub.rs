@@ -1,8 +1,8 @@
-//! The iopub channel: one task that writes, and a handle that all others use.
+//! The iopub channel: one task that writes, and a handle that all other tasks use.
 //!
-//! An XPUB socket tells when a client subscribes, so that client can be told that from now on
-//! nothing is missed (`iopub_welcome`), and it waits for a slow subscriber where a PUB socket would
-//! drop messages.
+//! An XPUB socket reports when a client subscribes, so the kernel can tell that client that it
+//! misses nothing from now on (`iopub_welcome`). It also waits for a slow subscriber, where a PUB
+//! socket would drop messages.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use tokio::sync::mpsc;
 use super::log::log;
 use super::replies::message;
 
-/// How many messages may wait for the front end before those who send more have to wait too.
+/// The number of messages that may wait for the front end before senders must wait too.
 const N_WAITING: usize = 64;
 
-/// A handle on the iopub channel.
+/// A handle to the iopub channel.
 #[derive(Clone)]
 pub(super) struct IoPub {
     messages: mpsc::Sender<JupyterMessage>,
@@ -35,11 +35,11 @@ impl IoPub {
 
     /// Publishes a message.
     pub(super) async fn send(&self, message: JupyterMessage) {
-        // It is not taken only when the kernel ends.
+        // This fails only when the kernel ends.
         let _ = self.messages.send(message).await;
     }
 
-    /// The same from a thread that may wait.
+    /// The same, for a thread that may block.
     pub(super) fn send_blocking(&self, message: JupyterMessage) {
         let _ = self.messages.blocking_send(message);
     }
@@ -49,17 +49,17 @@ impl IoPub {
         self.send(message(msg_type, content, parent)).await;
     }
 
-    /// Says that work on `parent` begins.
+    /// Publishes that work on `parent` begins.
     pub(super) async fn busy(&self, parent: &JupyterMessage) {
         self.send(Status::busy().as_child_of(parent)).await;
     }
 
-    /// Says that work on `parent` has ended.
+    /// Publishes that work on `parent` has ended.
     pub(super) async fn idle(&self, parent: &JupyterMessage) {
         self.send(Status::idle().as_child_of(parent)).await;
     }
 
-    /// Waits until everything is on its way.
+    /// Waits until everything has been sent.
     pub(super) async fn drained(&self) {
         drained(&self.messages, N_WAITING).await;
     }
@@ -92,7 +92,7 @@ async fn write(
                     starting.clone().into()
                 }
                 Ok(SubscriptionEvent::Unsubscribe(_)) => continue,
-                // A subscriber has gone; the socket forgets it.
+                // A subscriber is gone; the socket forgets it.
                 Err(_) => {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                     continue;
@@ -106,7 +106,8 @@ async fn write(
     }
 }
 
-/// A message for all: its first frame is its topic, not the client that asked.
+/// A message for all clients: its first frame is its topic, instead of the client that sent the
+/// request.
 fn addressed(message: JupyterMessage) -> JupyterMessage {
     let topic = match &message.content {
         JupyterMessageContent::StreamContent(_) => "stream",
@@ -116,7 +117,7 @@ fn addressed(message: JupyterMessage) -> JupyterMessage {
     message.with_zmq_identities(vec![topic.into()])
 }
 
-/// Waits until what was put into a channel has been taken out of it, and has had a moment to reach
+/// Waits until all messages in a channel have been taken out of it, and have had a moment to reach
 /// the socket.
 pub(super) async fn drained(channel: &mpsc::Sender<JupyterMessage>, n_waiting: usize) {
     while channel.capacity() < n_waiting {

@@ -1,4 +1,4 @@
-//! What ends the kernel besides a request: signals, and Jupyter's death.
+//! Ends the kernel for reasons other than a request: signals, and Jupyter's death.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use super::log::log;
 use super::shared::{Shared, Stop};
 use crate::sys::procs;
 
-/// Where the kernel cannot be told that Jupyter has gone, it looks this often.
+/// If the kernel cannot be notified of Jupyter's end, it checks at this interval.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Starts to watch.
+/// Starts watching.
 pub(super) fn watch(shared: Arc<Shared>) {
     tokio::spawn(interrupts(shared.clone()));
     for (kind, name) in [
@@ -41,7 +41,7 @@ pub(super) fn watch(shared: Arc<Shared>) {
     }
 }
 
-/// A SIGINT interrupts the cell and never ends the kernel.
+/// A SIGINT interrupts the cell, and never ends the kernel.
 async fn interrupts(shared: Arc<Shared>) {
     let Ok(mut signals) = signal(SignalKind::interrupt()) else {
         return;
@@ -51,10 +51,10 @@ async fn interrupts(shared: Arc<Shared>) {
     }
 }
 
-/// The process that started the kernel and tells it so.
+/// The process that started the kernel, if it has passed its pid.
 fn jupyter_pid() -> Option<i32> {
     let pid = std::env::var("JPY_PARENT_PID").ok()?.parse().ok()?;
-    // A pid of 1 says nothing, and one from another container is not to be found here.
+    // A pid of 1 means nothing, and one from another container does not exist here.
     (pid > 1).then_some(pid)
 }
 
@@ -65,7 +65,8 @@ fn wait_for_end(pid: i32) {
         while poll(&mut fds, PollTimeout::NONE).is_err() {}
         return;
     }
-    // No pidfd: an old kernel, or no such process. The parent's death shows in a new parent.
+    // No pidfd: an old kernel, or no such process. When the parent dies, this process gets a new
+    // one.
     log(format_args!(
         "process {pid} cannot be watched; its death will be noticed within a second"
     ));

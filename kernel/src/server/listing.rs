@@ -1,4 +1,4 @@
-//! The variables as the front end's debugger lists them.
+//! The variables in the list of the front end's debugger.
 
 use std::sync::Arc;
 
@@ -7,27 +7,27 @@ use serde_json::{Value, json};
 use crate::output::{Part, parts};
 use crate::session::Variable;
 
-/// How many values with parts one list has at most.
+/// The maximum number of values with parts in one list.
 const N_NODES: usize = 4000;
-/// The variables as they were when no cell ran.
+/// The variables, as of the last time when no cell ran.
 #[derive(Default)]
 pub(super) struct Listing {
     variables: Arc<[Variable]>,
-    /// Whether a cell has run since.
+    /// Whether a cell has run since then.
     is_stale: bool,
-    /// The front end's debugger.
+    /// Whether the front end's debugger has started.
     pub(super) is_started: bool,
-    /// The parts of what can be unfolded: the number of each is its index, plus one.
+    /// The parts of values that can be unfolded: the number of each is its index, plus one.
     nodes: Vec<Vec<Part>>,
 }
 
 impl Listing {
-    /// A cell begins.
+    /// A cell begins: the list becomes stale.
     pub(super) fn expire(&mut self) {
         self.is_stale = true;
     }
 
-    /// The variables are these now.
+    /// Replaces the variables by the current ones.
     pub(super) fn renew(&mut self, variables: Vec<Variable>) {
         self.variables = variables.into();
         self.is_stale = false;
@@ -37,8 +37,8 @@ impl Listing {
         !self.is_stale
     }
 
-    /// The number by which a variable's parts can be asked for; 0 if it has none. JupyterLab's tree
-    /// shows the types of variables, and what they hold where they are unfolded.
+    /// The number under which a variable's parts can be requested; 0 if it has none. JupyterLab's
+    /// tree shows the types of variables, and their values when they are unfolded.
     fn root(&mut self, variable: &Variable) -> usize {
         let Some(seen) = &variable.seen else {
             return 0;
@@ -49,7 +49,7 @@ impl Listing {
         }
     }
 
-    /// The number by which a value's parts can be asked for; 0 if it has none.
+    /// The number under which a value's parts can be requested; 0 if it has none.
     fn node(&mut self, text: &str) -> usize {
         self.keep(parts(text))
     }
@@ -73,7 +73,7 @@ impl Listing {
                 "name": variable.name,
                 "evaluateName": variable.name,
                 "type": with_size(variable),
-                // Of what cannot be shown, the type is.
+                // For a value that cannot be shown: the type.
                 "value": line.unwrap_or_else(|| variable.type_name.clone()),
                 "variablesReference": reference,
             })
@@ -81,7 +81,7 @@ impl Listing {
         rows.collect()
     }
 
-    /// The rows of what was given this number.
+    /// The rows of the value with this number.
     pub(super) fn parts_of(&mut self, reference: usize) -> Vec<Value> {
         let parts = reference.checked_sub(1).and_then(|at| self.nodes.get(at));
         let parts = parts.cloned().unwrap_or_default();
@@ -92,7 +92,7 @@ impl Listing {
         rows.collect()
     }
 
-    /// A variable in full, as far as it was looked at.
+    /// A variable in full, as far as it is known.
     pub(super) fn rich(&self, name: &str) -> Option<Value> {
         let variable = self
             .variables
@@ -106,7 +106,7 @@ impl Listing {
     }
 }
 
-/// A variable's type, and how much it is.
+/// A variable's type and size.
 fn with_size(variable: &Variable) -> String {
     let Some(seen) = &variable.seen else {
         return variable.type_name.clone();

@@ -8,9 +8,9 @@
 //!  what a cell asks   ──▶ Relay ──▶ Stdin ──▶ stdin ──▶ answer ──▶ the cell's standard input
 //! ```
 //!
-//! The sockets answer before the session is there: it warms up behind them, and the first cell
-//! waits for it. A message that cannot be read is logged and dropped; nothing that a client sends
-//! ends a loop. A slow front end slows the cell (every channel between the two is bounded), and
+//! The sockets reply before the session is ready: it warms up in the background, and the first cell
+//! waits for it. A message that cannot be read is logged and dropped; no message from a client ends
+//! a loop. A slow front end slows the cell down (every channel between the two is bounded), but
 //! loses nothing.
 
 mod candidates;
@@ -47,14 +47,14 @@ use log::log;
 use shared::{Shared, Stop, Via};
 use stdin::Stdin;
 
-/// How many replies may wait to be written.
+/// The number of replies that may wait to be written.
 const N_REPLIES_WAITING: usize = 64;
 
 /// Serves the kernel that a connection file describes until it is shut down.
 ///
 /// # Errors
 ///
-/// A connection file that cannot be read, a port that is taken.
+/// If the connection file cannot be read, or a port is taken.
 pub fn run(connection_file: &Path) -> Result<()> {
     let info = read_connection_file(connection_file)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -63,7 +63,7 @@ pub fn run(connection_file: &Path) -> Result<()> {
         .enable_all()
         .build()?;
     let served = runtime.block_on(serve(&info));
-    // A task may wait for a front end that reads no more.
+    // A task may wait for a front end that has stopped reading.
     runtime.shutdown_background();
     served
 }

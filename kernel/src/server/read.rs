@@ -1,9 +1,9 @@
-//! Messages from the wire: what is signed is read, and forgiven what it leaves out.
+//! Reads messages from the wire: signatures are checked, and missing fields are filled in.
 //!
-//! The protocol has optional fields that the protocol crate requires. They are filled in here, so
-//! that a client which leaves one out gets its answer; a content that cannot be read all the same
-//! becomes a message of an unknown type, which gets an error for an answer. Only what has no valid
-//! signature or no header is dropped.
+//! The protocol has optional fields that the protocol crate requires. This module fills them in, so
+//! that a client which leaves one out gets its reply. If the content still cannot be read, it
+//! becomes a message of an unknown type, to which the kernel replies with an error. Only messages
+//! without a valid signature or header are dropped.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use zeromq::SocketRecv;
 
 use super::log::log;
 
-/// The next message that can be read; what cannot is logged and dropped.
+/// The next message that can be read; others are logged and dropped.
 pub(super) async fn next_message(from: &mut RouterRecvConnection, channel: &str) -> JupyterMessage {
     loop {
         let multipart = match from.socket.recv().await {
             Ok(multipart) => multipart,
             Err(error) => {
                 log(format_args!("the {channel} channel failed: {error}"));
-                // A socket that fails again and again must not take the processor.
+                // A socket that fails repeatedly must not use up the processor.
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             }
@@ -56,7 +56,7 @@ fn message_of(mut raw: RawMessage) -> serde_json::Result<JupyterMessage> {
     Ok(JupyterMessage {
         zmq_identities: raw.zmq_identities,
         header,
-        // Without a parent, this is an empty object, which is no header.
+        // Without a parent, this is an empty object, which is not a header.
         parent_header: header_of(&raw.jparts[1]).ok(),
         metadata: serde_json::from_slice(&raw.jparts[2])?,
         content,
@@ -65,7 +65,7 @@ fn message_of(mut raw: RawMessage) -> serde_json::Result<JupyterMessage> {
     })
 }
 
-/// A header. All it needs is an id and a type.
+/// A header. It needs only an id and a type.
 fn header_of(json: &[u8]) -> serde_json::Result<Header> {
     let mut header: Value = serde_json::from_slice(json)?;
     let defaults = json!({
@@ -78,7 +78,7 @@ fn header_of(json: &[u8]) -> serde_json::Result<Header> {
     serde_json::from_value(header)
 }
 
-/// Gives what is missing or null the value that the protocol says it then has.
+/// Sets missing or null fields to the defaults of the protocol.
 fn fill_in(msg_type: &str, content: &mut Value) {
     let defaults = match msg_type {
         "execute_request" => json!({
@@ -191,7 +191,7 @@ mod tests {
             assert_eq!(content.message_type(), "execute_request");
         }
     }
-    /// JSON of any shape, often with the names that the protocol uses.
+    /// JSON of any shape, often with names that the protocol uses.
     fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -218,9 +218,9 @@ mod tests {
         })
     }
 
-    // 256 cases each, or as many as PROPTEST_CASES says.
+    // 256 cases each, or the number in PROPTEST_CASES.
     proptest! {
-        /// Frames of anything, with and without the delimiter: an error or a message.
+        /// Arbitrary frames, with and without the delimiter: an error or a message.
         #[test]
         fn no_frames_break_the_reader(
             frames in prop::collection::vec(
@@ -243,7 +243,7 @@ mod tests {
             }
         }
 
-        /// A header that can be read is answered, whatever the content is.
+        /// A message with a valid header gets a reply, whatever its content is.
         #[test]
         fn any_content_of_any_type_is_a_message(
             msg_type in prop_oneof![

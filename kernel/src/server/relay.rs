@@ -1,9 +1,8 @@
-//! What a cell writes, on its way to the front end: collected for some milliseconds, parsed,
-//! published.
+//! A cell's output on its way to the front end: collected for some milliseconds, parsed, published.
 //!
 //! A message costs the front end about as much as a thousand lines in it, so bytes are collected;
-//! but text must not wait, so not for long. What is unusual about a cell (silent, no result wanted)
-//! is known here and nowhere else.
+//! but only briefly, because text must not wait. Only this module knows a cell's special modes
+//! (silent, no result wanted).
 
 use std::collections::HashMap;
 use std::mem;
@@ -22,9 +21,9 @@ use crate::protocol::Output;
 
 /// How long bytes are collected before they are published.
 const COLLECT: Duration = Duration::from_millis(10);
-/// How many bytes are collected at most.
+/// The maximum number of bytes collected.
 const COLLECT_MAX_BYTES: usize = 64 << 10;
-/// How many reads of the cell's pipes may wait here before the cell has to wait.
+/// The number of reads from the cell's pipes that may wait here before the cell must wait.
 const N_WAITING: usize = 64;
 
 /// The cell to which output belongs.
@@ -35,27 +34,27 @@ pub(super) struct Cell {
     pub(super) shows: Shows,
 }
 
-/// What becomes of a cell's value.
+/// What happens to a cell's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shows {
     /// It is published.
     Result,
-    /// It is not wanted.
+    /// It is dropped.
     Nothing,
     /// It is kept for the reply, as the value of a user expression.
     Value,
 }
 
-/// What goes into the relay.
+/// The input of the relay.
 enum Feed {
     /// From now on, output belongs to this cell.
     Begin(Cell),
     Output(Output),
-    /// The cell has ended: publish everything, and give the value that was kept.
+    /// The cell has ended: publish everything, and return the value that was kept.
     End(oneshot::Sender<Option<Rich>>),
 }
 
-/// The way into the relay.
+/// The sending end of the relay.
 #[derive(Clone)]
 pub(super) struct Feeder {
     feed: mpsc::Sender<Feed>,
@@ -80,18 +79,18 @@ impl Feeder {
         Feeder { feed }
     }
 
-    /// From now on, output belongs to `cell`. Not to be called on a server task.
+    /// From now on, output belongs to `cell`. Must not be called on a server task.
     pub(super) fn begin(&self, cell: Cell) {
         let _ = self.feed.blocking_send(Feed::Begin(cell));
     }
 
-    /// Takes bytes; waits if the front end is slow. Not to be called on a server task.
+    /// Takes bytes; waits if the front end is slow. Must not be called on a server task.
     pub(super) fn write(&self, output: Output) {
         let _ = self.feed.blocking_send(Feed::Output(output));
     }
 
     /// Returns when everything written so far has been published, with the value that was kept.
-    /// Not to be called on a server task.
+    /// Must not be called on a server task.
     pub(super) fn end(&self) -> Option<Rich> {
         let (published, wait) = oneshot::channel();
         self.feed.blocking_send(Feed::End(published)).ok()?;
@@ -103,11 +102,11 @@ struct Relay {
     iopub: IoPub,
     stdin: Arc<Stdin>,
     cell: Option<Cell>,
-    /// The cell's last value, where that is to be kept.
+    /// The cell's last value, if it must be kept.
     value: Option<Rich>,
     stdout: Parser,
     stderr: Parser,
-    /// Collected, in order.
+    /// The collected events, in order.
     events: Vec<Event>,
     n_bytes: usize,
     publish_at: Option<Instant>,
@@ -177,7 +176,7 @@ impl Relay {
     async fn publish(&mut self) {
         self.publish_at = None;
         self.n_bytes = 0;
-        // What the session's start has to say waits for the first cell, which shows it.
+        // Output of the session's start waits for the first cell, which shows it.
         let Some(cell) = &self.cell else {
             return;
         };
@@ -203,7 +202,7 @@ impl Relay {
     }
 }
 
-/// Leaves out each update that a later one of the same id replaces before anybody could see it.
+/// Drops each update that a later one with the same id replaces before a user could see it.
 fn without_overtaken_updates(mut events: Vec<Event>) -> Vec<Event> {
     let id_of = |event: &Event| match event {
         Event::Rich(Rich {
@@ -228,7 +227,7 @@ fn without_overtaken_updates(mut events: Vec<Event>) -> Vec<Event> {
     events
 }
 
-/// The message that shows an event, if it is to be shown.
+/// The message that shows an event, if it must be shown.
 fn message_of(event: Event, cell: &Cell) -> Option<(&'static str, Value)> {
     Some(match event {
         Event::Text(Stream::Stdout, text) => ("stream", json!({"name": "stdout", "text": text})),

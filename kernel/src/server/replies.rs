@@ -10,12 +10,12 @@ use crate::cell::complete::{Completeness, completeness};
 use crate::output::Rich;
 use crate::session::{CellError, Told};
 
-/// The newest version of the protocol of which everything is here.
+/// The newest version of the protocol that is fully supported.
 const PROTOCOL: &str = "5.4";
 
 pub(super) fn kernel_info(request: &JupyterMessage) -> JupyterMessage {
     let mut content = json!(kernel_info_reply());
-    // What the protocol has had since 5.5 in the place of `debugger`.
+    // Since 5.5 the protocol has this in place of `debugger`.
     content["supported_features"] = json!(["debugger"]);
     message("kernel_info_reply", content, request)
 }
@@ -37,7 +37,7 @@ fn kernel_info_reply() -> KernelInfoReply {
             file_extension: Some(".rs".to_owned()),
             pygments_lexer: Some("rust".to_owned()),
             codemirror_mode: Some(CodeMirrorMode::Simple("rust".to_owned())),
-            // What a language without an exporter of its own has.
+            // For languages without an exporter of their own.
             nbconvert_exporter: Some("script".to_owned()),
         },
         banner: concat!(
@@ -50,7 +50,7 @@ fn kernel_info_reply() -> KernelInfoReply {
             link("The Rust book", "https://doc.rust-lang.org/book/"),
             link("Rust's standard library", "https://doc.rust-lang.org/std/"),
         ],
-        // It lists the variables: see `debug`.
+        // It only lists the variables: see `debug`.
         debugger: true,
         error: None,
     }
@@ -94,7 +94,7 @@ pub(super) fn failed(execution_count: usize, error: &CellError) -> Value {
     content
 }
 
-/// The value of a user expression: nothing in it for an expression without one, such as `()`.
+/// The value of a user expression; empty for an expression without a value, such as `()`.
 pub(super) fn value(value: Option<Rich>) -> Value {
     let (data, metadata) = value
         .map(|rich| (rich.data, rich.metadata))
@@ -102,19 +102,19 @@ pub(super) fn value(value: Option<Rich>) -> Value {
     json!({"status": "ok", "data": data, "metadata": metadata})
 }
 
-/// What stands in place of the value of a user expression that failed.
+/// The replacement for the value of a user expression that failed.
 pub(super) fn failed_expression(error: &CellError) -> Value {
     let mut content = self::error(error);
     content["status"] = json!("error");
     content
 }
 
-/// The reply to a cell that was queued behind one that failed.
+/// The reply to a cell that was queued after one that failed.
 pub(super) fn aborted(execution_count: usize) -> Value {
     json!({"status": "aborted", "execution_count": execution_count})
 }
 
-/// An error in Jupyter's three parts.
+/// An error in Jupyter's three fields.
 pub(super) fn error(error: &CellError) -> Value {
     json!({
         "ename": error.ename,
@@ -123,8 +123,7 @@ pub(super) fn error(error: &CellError) -> Value {
     })
 }
 
-/// The reply to a request that this kernel does not know, or whose content is not what its type
-/// says.
+/// The reply to a request of an unknown type, or whose content does not match its type.
 pub(super) fn unknown(msg_type: &str) -> Value {
     json!({
         "status": "error",
@@ -134,7 +133,7 @@ pub(super) fn unknown(msg_type: &str) -> Value {
     })
 }
 
-/// The reply to a request to end the kernel.
+/// The reply to a shutdown request.
 pub(super) fn shutdown(restart: bool, request: &JupyterMessage) -> Box<JupyterMessage> {
     let reply = ShutdownReply {
         restart,
@@ -143,8 +142,8 @@ pub(super) fn shutdown(restart: bool, request: &JupyterMessage) -> Box<JupyterMe
     Box::new(reply.as_child_of(request))
 }
 
-/// A message with content that the protocol crate has no type for, or has a type for that sends
-/// something else.
+/// A message whose content has no type in the protocol crate, or a type that does not serialize as
+/// needed.
 pub(super) fn message(msg_type: &str, content: Value, parent: &JupyterMessage) -> JupyterMessage {
     let content = JupyterMessageContent::UnknownMessage(UnknownMessage {
         msg_type: msg_type.to_owned(),

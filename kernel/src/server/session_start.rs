@@ -1,5 +1,5 @@
-//! The session's start, on a thread of its own. It may have to compile the library, which takes
-//! minutes: what waits for it can be interrupted, and the start goes on.
+//! The session's start, on a separate thread. It may have to compile the library, which takes
+//! minutes: requests that wait for it can be interrupted, and the start continues.
 //!
 //! ```text
 //!  Idle ──▶ Starting ──▶ Ready (for the worker to take) ──▶ Idle, and the worker has the session
@@ -14,10 +14,10 @@ use super::relay::Feeder;
 use super::shared::Shared;
 use crate::session::{CellError, Options, Session};
 
-/// The compiler's analysis recurses deeply on deep code.
+/// The compiler's analysis recurses deeply on deeply nested code.
 pub(super) const STACK_BYTES: usize = 64 << 20;
 
-/// The start, as the worker and those who interrupt it see it.
+/// The state of the start, shared by the worker and the tasks that interrupt it.
 #[derive(Default)]
 pub(super) struct Start {
     state: Mutex<State>,
@@ -27,7 +27,7 @@ pub(super) struct Start {
 #[derive(Default)]
 struct State {
     phase: Phase,
-    /// Whether the worker waits.
+    /// Whether the worker waits for it.
     is_awaited: bool,
     n_interrupts: u64,
 }
@@ -41,7 +41,7 @@ enum Phase {
 }
 
 impl Start {
-    /// Starts a session, unless one is being started.
+    /// Starts a session, unless one is already starting.
     pub(super) fn begin(shared: &Arc<Shared>, feeder: &Feeder) {
         let mut state = lock(&shared.start.state);
         if !matches!(state.phase, Phase::Idle) {
@@ -50,7 +50,7 @@ impl Start {
         let (its_shared, feeder) = (shared.clone(), feeder.clone());
         let thread = std::thread::Builder::new()
             .name("start".to_owned())
-            // The compiler's analysis recurses deeply on deep code.
+            // The compiler's analysis recurses deeply on deeply nested code.
             .stack_size(STACK_BYTES)
             .spawn(move || start(&its_shared, &feeder));
         state.phase = match thread {
@@ -59,11 +59,11 @@ impl Start {
         };
     }
 
-    /// Waits for the session that is being started.
+    /// Waits for the session that is starting.
     ///
     /// # Errors
     ///
-    /// When it cannot be started, or [`interrupt`](Start::interrupt) is called meanwhile.
+    /// If it cannot be started, or [`interrupt`](Start::interrupt) is called during the wait.
     pub(super) fn wait(&self, closing: &AtomicBool) -> Result<Session, CellError> {
         let mut state = lock(&self.state);
         let before = state.n_interrupts;
@@ -88,7 +88,7 @@ impl Start {
         }
     }
 
-    /// Ends the wait of a request. The start goes on.
+    /// Ends the wait of a request. The start continues.
     pub(super) fn interrupt(&self) {
         lock(&self.state).n_interrupts += 1;
         self.changed.notify_all();
@@ -108,15 +108,15 @@ impl Start {
     }
 }
 
-/// The thread.
+/// The body of the thread.
 fn start(shared: &Shared, feeder: &Feeder) {
     let output = feeder.clone();
     let started = Session::start(Options::new(move |raw| output.write(raw)));
     let started = started.map(|(mut session, control)| {
         *lock(&shared.control) = Some(control);
         if !lock(&shared.start.state).is_awaited {
-            // What the first `let` and the first completion would wait for is done while no request
-            // waits.
+            // Does the work that the first `let` and the first completion would wait for, while no
+            // request waits.
             session.read_ahead();
         }
         session

@@ -1,4 +1,4 @@
-//! What the tasks and the session's thread have in common.
+//! The state that the tasks and the session's thread share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -14,36 +14,36 @@ use super::session_start::Start;
 use super::stdin::Stdin;
 use crate::session;
 
-/// One for all, made once.
+/// Created once, shared by all.
 pub(super) struct Shared {
     pub(super) iopub: IoPub,
     pub(super) stdin: Arc<Stdin>,
     /// Replies on the shell channel.
     pub(super) replies: mpsc::Sender<JupyterMessage>,
-    /// The request that the session works on, if any.
+    /// The request that the session is working on, if any.
     pub(super) running: Mutex<Option<Arc<JupyterMessage>>>,
-    /// Steers the session, once there is one.
+    /// Controls the session, once there is one.
     pub(super) control: Mutex<Option<session::Control>>,
     /// The session's start, which requests may wait for.
     pub(super) start: Start,
     pub(super) history: Mutex<History>,
     /// The variables, for the front end's list of them.
     pub(super) listing: Mutex<Listing>,
-    /// How many execute requests have come. Written by the shell task, read by what aborts the
-    /// queued ones.
+    /// The number of execute requests received. Written by the shell task, read by the code that
+    /// aborts the queued ones.
     pub(super) n_received: AtomicU64,
     /// Execute requests up to this number are aborted. Written when a cell fails, read before each
     /// cell.
     pub(super) abort_up_to: AtomicU64,
     /// Set once, when the kernel ends.
     pub(super) closing: AtomicBool,
-    /// Asks the kernel to end.
+    /// Requests the kernel's end.
     pub(super) stop: mpsc::Sender<Stop>,
 }
 
 impl Shared {
-    /// After an aside: a front end that shows the latest state has to go on to show that a cell
-    /// runs.
+    /// Publishes "busy" again after another request: a front end that shows the latest state must
+    /// continue to show that a cell runs.
     pub(super) async fn say_busy_again(&self) {
         let running = lock(&self.running).clone();
         if let Some(running) = running {
@@ -52,19 +52,19 @@ impl Shared {
     }
 }
 
-/// Why the kernel ends, and what is still to be said.
+/// Why the kernel ends, and the messages that are still to be sent.
 pub(super) enum Stop {
-    /// A client asked.
+    /// A client requested it.
     Asked {
-        /// The messages that say so, sent when every process has ended.
+        /// The replies, sent when every process has ended.
         answer: Box<JupyterMessage>,
         via: Via,
     },
-    /// Jupyter has gone, or a signal came.
+    /// Jupyter is gone, or a signal arrived.
     Alone(&'static str),
 }
 
-/// The channel on which a request came.
+/// The channel on which a request arrived.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Via {
     Shell,

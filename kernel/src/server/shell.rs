@@ -1,5 +1,5 @@
-//! The shell channel: what can be answered at once is, also while a cell runs; the rest is queued
-//! for the session.
+//! The shell channel: requests that need no session get their reply at once, even while a cell
+//! runs; the others are queued for the session.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -56,7 +56,7 @@ pub(super) async fn serve(
     }
 }
 
-/// Answers what does not need the session.
+/// Replies to requests that do not need the session.
 async fn answer(shared: &Shared, request: &JupyterMessage) {
     shared.iopub.busy(request).await;
     let reply = match &request.content {
@@ -73,7 +73,8 @@ async fn answer(shared: &Shared, request: &JupyterMessage) {
             let content = json!({"status": "ok", "comms": {}});
             Some(message("comm_info_reply", content, request))
         }
-        // No target is known here: the front end is told at once that its comm is closed.
+        // This kernel has no comm targets: the front end is notified at once that its comm is
+        // closed.
         Content::CommOpen(open) => {
             let close = CommClose {
                 comm_id: open.comm_id.clone(),

@@ -1,12 +1,12 @@
-//! The stdin channel: what a cell asks the user.
+//! The stdin channel: a cell's requests for input.
 //!
-//! A cell asks in one of two ways. The library's `input` says its prompt in a frame among the
-//! output; any other read of standard input is noticed by the supervisor, and has no prompt. Both
-//! then wait at the same pipe, so a wait that belongs to a question which was asked already is no
-//! second one: answers are counted on both sides.
+//! A cell requests input in one of two ways. The library's `input` sends its prompt in a frame
+//! within the output; the supervisor detects any other read of standard input, which has no prompt.
+//! Both then wait at the same pipe, so a wait for a question that was already asked does not count
+//! as a second question: both sides count the answers.
 //!
-//! Where the front end gives no input (`allow_stdin` is false), the cell finds the end of file and
-//! nothing is asked.
+//! If the front end provides no input (`allow_stdin` is false), the cell reads the end of file and
+//! no question is asked.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -22,21 +22,21 @@ use super::read::next_message;
 use super::replies::message;
 use crate::session::Control;
 
-/// What a cell wants to know.
+/// A cell's question.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Question {
     pub(super) prompt: String,
-    /// Whether the answer must not be seen.
+    /// Whether the front end must hide the answer.
     pub(super) is_password: bool,
 }
 
-/// The questions of the cell that runs.
+/// The questions of the running cell.
 pub(super) struct Stdin {
     requests: mpsc::UnboundedSender<JupyterMessage>,
     asking: Mutex<Option<Asking>>,
 }
 
-/// A cell that may ask.
+/// A cell that may ask questions.
 struct Asking {
     parent: Arc<JupyterMessage>,
     control: Control,
@@ -58,7 +58,7 @@ impl Stdin {
         stdin
     }
 
-    /// The cell that comes may ask.
+    /// The next cell may ask questions.
     pub(super) fn begin(&self, parent: &Arc<JupyterMessage>, control: Control) {
         control.allow_input(true);
         *lock(&self.asking) = Some(Asking {
@@ -69,14 +69,14 @@ impl Stdin {
         });
     }
 
-    /// The cell has ended: what it asked last needs no answer any more.
+    /// The cell has ended: its last question needs no answer any more.
     pub(super) fn end(&self) {
         if let Some(asking) = lock(&self.asking).take() {
             asking.control.allow_input(false);
         }
     }
 
-    /// The cell asks, in its turn.
+    /// The cell asks a question, after its earlier ones.
     pub(super) fn ask(&self, question: Question) {
         if let Some(asking) = &mut *lock(&self.asking) {
             asking.questions.push_back(question);
@@ -86,7 +86,7 @@ impl Stdin {
         }
     }
 
-    /// The cell waits, after it was given `n_answers`: asks, unless that has been done.
+    /// The cell waits, after `n_answers` answers: asks, unless the question was already asked.
     pub(super) fn waits(&self, n_answers: u64) {
         if let Some(asking) = &mut *lock(&self.asking)
             && asking.questions.is_empty()
@@ -97,7 +97,7 @@ impl Stdin {
         }
     }
 
-    /// The front end answers.
+    /// An answer has arrived from the front end.
     fn answer(&self, mut line: String) {
         let Some(asking) = &mut *lock(&self.asking) else {
             return log(format_args!("an answer came to nothing"));
@@ -107,7 +107,7 @@ impl Stdin {
         }
         asking.n_answers += 1;
         line.push('\n');
-        // Short: the supervisor never keeps anybody waiting.
+        // Takes little time: the supervisor never makes a caller wait.
         asking.control.answer(line.into_bytes());
         self.send_first(asking);
     }
@@ -121,7 +121,7 @@ impl Stdin {
         let _ = self.requests.send(request);
     }
 
-    /// The front end cannot be asked.
+    /// The front end cannot provide input.
     fn give_up(&self) {
         if let Some(asking) = &*lock(&self.asking) {
             asking.control.allow_input(false);

@@ -1,4 +1,4 @@
-//! The session's thread: takes requests in order, works on one at a time.
+//! The session's thread: takes requests in order, and works on one at a time.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,12 +24,12 @@ use crate::cell::{self, Place};
 use crate::session::{self, CellError, Inspection, Session, Told};
 use crate::sys::procs;
 
-/// How long the session's thread may go on, when its processes have ended, before the kernel goes
-/// without it: nothing ends what rust-analyzer computes.
+/// How long the session's thread may continue after its processes have ended, before the kernel
+/// exits without it: a computation of rust-analyzer cannot be stopped.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(800);
 
-/// How long no request comes before what cells may need next is read ahead: who runs cells one
-/// after the other should not wait for what they do not need.
+/// How long to wait without requests before reading ahead what later cells may need: a user who
+/// runs one cell after another should not wait for things that the cells do not need.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A request that needs the session.
@@ -46,31 +46,31 @@ pub(super) enum Work {
     },
     Complete {
         code: String,
-        /// In characters.
+        /// Counted in characters.
         cursor: usize,
     },
     Inspect {
         code: String,
-        /// In characters.
+        /// Counted in characters.
         cursor: usize,
     },
-    /// Looks at the variables, unless that has been done since the last cell.
+    /// Reads the variables, unless that was done since the last cell.
     Look {
-        /// Sent to when they are in the listing.
+        /// Notified when they are in the listing.
         looked: oneshot::Sender<()>,
     },
 }
 
-/// The thread, seen from outside.
+/// A handle to the thread.
 pub(super) struct Handle {
-    /// Takes requests, and `None` when the kernel ends.
+    /// Accepts requests, and `None` when the kernel ends.
     pub(super) jobs: mpsc::UnboundedSender<Option<Job>>,
     /// Resolves when the thread and its session have ended.
     pub(super) ended: oneshot::Receiver<()>,
 }
 
 impl Handle {
-    /// Ends the session: its processes, then its thread and with it its folders.
+    /// Ends the session: its processes, then its thread, and with it its folders.
     pub(super) async fn close(self, shared: &Shared) {
         shared.closing.store(true, Ordering::SeqCst);
         shared.start.interrupt();
@@ -88,7 +88,7 @@ impl Handle {
                 session::remove_folders();
             };
             let _ = tokio::task::spawn_blocking(end).await;
-            // The start may go on to its next process.
+            // The start may continue with its next process.
             tokio::task::spawn_blocking(move || {
                 loop {
                     end();
@@ -99,7 +99,7 @@ impl Handle {
     }
 }
 
-/// Starts the thread; the session starts on it at once.
+/// Starts the thread, on which the session starts at once.
 pub(super) fn start(shared: Arc<Shared>) -> Result<Handle> {
     let (jobs, queue) = mpsc::unbounded_channel();
     let (ending, ended) = oneshot::channel();
@@ -126,12 +126,12 @@ pub(super) fn start(shared: Arc<Shared>) -> Result<Handle> {
 
 struct Worker {
     session: Option<Session>,
-    /// The server's, for its clock.
+    /// The server's runtime, for its clock.
     runtime: runtime::Handle,
     shared: Arc<Shared>,
     feeder: Feeder,
     progress: Progress,
-    /// The number of the last cell that counted.
+    /// The number of the last cell that counts.
     execution_count: usize,
 }
 
@@ -149,7 +149,7 @@ impl Worker {
         }
     }
 
-    /// The next request. What the session has not read yet is read in a pause.
+    /// The next request. In a pause, the session reads what it has not read yet.
     fn next(&mut self, queue: &mut mpsc::UnboundedReceiver<Option<Job>>) -> Option<Option<Job>> {
         if let Some(session) = self.session.as_mut().filter(|session| session.has_unread()) {
             let received = self
@@ -163,7 +163,7 @@ impl Worker {
         queue.blocking_recv()
     }
 
-    /// The session, once it has started; started again if it could not be.
+    /// The session, once it has started; retries the start if it failed.
     fn session(&mut self) -> Result<&mut Session, CellError> {
         if self.session.is_none() {
             Start::begin(&self.shared, &self.feeder);
@@ -203,7 +203,7 @@ impl Worker {
             .send_blocking(Status::idle().as_child_of(&parent));
     }
 
-    /// Runs a cell; gives the content of the reply.
+    /// Runs a cell; returns the content of the reply.
     fn execute(
         &mut self,
         request: &ExecuteRequest,
@@ -257,13 +257,13 @@ impl Worker {
         replies::failed(self.execution_count, &error)
     }
 
-    /// Runs the request's code, which may ask the front end for input, if that allows it.
+    /// Runs the request's code, which may ask the front end for input if the front end allows it.
     fn run_asking(
         &mut self,
         request: &ExecuteRequest,
         parent: &Arc<JupyterMessage>,
     ) -> Result<Option<Told>, CellError> {
-        // A session that has not started yet has no pipe for it.
+        // A session that has not started yet has no pipe for input.
         self.session()?;
         self.progress.session_is_there();
         let control = lock(&self.shared.control).clone();
@@ -274,7 +274,7 @@ impl Worker {
     }
 
     fn look(&mut self) {
-        // Where there is no session yet, there are no variables.
+        // Before the session has started, there are no variables.
         let Some(session) = &mut self.session else {
             return;
         };
@@ -292,9 +292,8 @@ impl Worker {
         session.run_cell(code)
     }
 
-    /// Evaluates expressions after the cell, each as a cell of its own whose value goes into the
-    /// reply. What one of them prints is output of the cell; one that fails leaves everything as it
-    /// was.
+    /// Evaluates expressions after the cell, each as a separate cell whose value goes into the
+    /// reply. Printed output belongs to the cell; an expression that fails changes nothing.
     fn user_expressions(&mut self, request: &ExecuteRequest, cell: &Cell) -> Value {
         let mut values = Map::new();
         for (name, expression) in request.user_expressions.iter().flatten() {
@@ -310,7 +309,7 @@ impl Worker {
         Value::Object(values)
     }
 
-    /// Completes at a cursor. What cannot be completed has no completions; that is no error.
+    /// Completes at a cursor. If nothing can be completed, there are no completions, and no error.
     fn complete(&mut self, code: &str, cursor: usize) -> Value {
         let at = byte_of_cursor(code, cursor);
         if let Some((start, matches)) = self.complete_words(code, at) {
@@ -325,7 +324,8 @@ impl Worker {
         };
         let start = cursor_of_byte(code, found.start_bytes);
         let end = cursor_of_byte(code, found.end_bytes.max(found.start_bytes));
-        // The library's trait that shows results would be offered after every dot.
+        // Without this filter, the library's trait that shows results would be offered after every
+        // dot.
         let wanted = found.candidates.iter().filter(|c| !is_internal(&c.text));
         let mut matches: Vec<String> = Vec::new();
         let mut types: Vec<Value> = Vec::new();
@@ -346,12 +346,12 @@ impl Worker {
         completed(&matches, start, end, Value::Array(types))
     }
 
-    /// What is no Rust: what may stand at byte `at`, and where it begins.
+    /// Completions other than Rust: where the word at byte `at` begins, and its candidates.
     fn complete_words(&self, code: &str, at: usize) -> Option<(usize, Vec<String>)> {
         let Some(place) = Place::at(code, at) else {
             return complete_magic(code, at);
         };
-        // Before the session has started, its cells will be where the kernel is.
+        // Before the session has started, its cells' folder will be the kernel's.
         let folder = self.session.as_ref().map(Session::cells_folder);
         let matches = complete_place(place, &folder.unwrap_or_default());
         Some((at - place.word().len(), matches))
@@ -370,7 +370,7 @@ impl Worker {
         json!({"status": "ok", "found": !data.is_empty(), "data": data, "metadata": {}})
     }
 
-    /// What is known about the name at byte `at`.
+    /// Information about the name at byte `at`.
     fn find(&mut self, code: &str, at: usize) -> Option<Inspection> {
         let session = self.session().ok()?;
         let mut best: Option<Inspection> = None;
@@ -378,7 +378,7 @@ impl Worker {
             let Some(found) = session.inspect(&text, text.len()).ok().flatten() else {
                 continue;
             };
-            // Where the text ends too early, a type may not be known.
+            // If the text ends too early, a type may be unknown.
             let is_sure = !found.plain.contains("{unknown}");
             if best.is_none() || is_sure {
                 best = Some(found);

@@ -29,8 +29,7 @@ pub fn write(folder: &Path, cells: &[String], library: Option<&Path>, lock: &Pat
     let library = library.filter(|_| uses_library(cells));
     let mut program = program(cells, library.is_some());
     if library.is_some() {
-        // Last: a path that a cell gives for them, for the stock kernel, is wrong in another
-        // folder.
+        // Last: a path that a cell gives for them, for the stock kernel, is not valid here.
         program.dependencies.extend(own_crates(cells));
     }
     let manifest = manifest(&package_name(folder), &program.dependencies);

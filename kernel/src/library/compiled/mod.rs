@@ -1,8 +1,8 @@
-//! Crates that were compiled once, for all sessions of this user.
+//! Crates that are compiled once, for all sessions of this user.
 //!
-//! cargo names what it makes of a crate after all that goes into it: version, features, profile,
-//! flags, compiler, and the same of what the crate depends on. So the parts of two sessions'
-//! `target/` can stand side by side, and one that another session has made is as good as one's own:
+//! cargo names its output for a crate after all inputs: version, features, profile, flags,
+//! compiler, and the same of the crate's dependencies. So the parts of two sessions' `target/` can
+//! be side by side, and a part that another session built is as good as one's own:
 //!
 //! ```text
 //!                       before cargo: what the list of versions names, and is not in target/ yet
@@ -11,16 +11,16 @@
 //!                       while cargo runs, and after it: what was compiled to its end
 //! ```
 //!
-//! Nothing is locked, so no session waits for another, and none that was killed holds one up. A
-//! unit is written in a folder beside its place and renamed into it, and is whole or not used. Two
-//! sessions may compile the same at once; the first to rename wins.
+//! There are no locks, so no session waits for another, and a killed session blocks none. A unit is
+//! written in a folder beside its final path and renamed to it, so it is either complete or not
+//! used. Two sessions may compile the same crate at the same time; the first to rename wins.
 //!
-//! cargo compares times: what depends on a crate must not be older than that. Times are kept, and
-//! that is right as long as both come from one session. Where another was faster with one of the
-//! crates, what this session made on top of its own gets the time of now. A unit that cargo has
-//! compiled again, though it was there, takes the place of the old one.
+//! cargo compares times: a crate must not be older than its dependencies. Times are preserved,
+//! which is correct as long as both come from one session. If another session was faster with one
+//! of the crates, whatever this session built on top of its own gets the current time. A unit that
+//! cargo has compiled again, although it existed, replaces the old one.
 //!
-//! Crates in folders of the user's are in none of this: cargo looks for changes there.
+//! Crates in the user's folders are not stored: cargo looks for changes there.
 
 mod room;
 mod stores;
@@ -40,31 +40,31 @@ pub(crate) use room::LIMIT_BYTES;
 pub(crate) use stores::Stores;
 use unit::{FINGERPRINTS, LIST, Unit};
 
-/// A unit that is used again is marked at most this often.
+/// A unit that is used again is marked at most once in this time.
 const MARKED_FOR: Duration = Duration::from_secs(3600);
-/// The folder of what notebooks have asked for, in a store.
+/// The folder of the dependencies that notebooks have requested, inside a store.
 const KNOWN: &str = "known";
 
-/// What is kept of one version of a crate.
+/// The stored data of one version of a crate.
 pub(crate) struct Listed {
     pub(crate) name: String,
-    /// Empty where it cannot be told.
+    /// Empty if it is unknown.
     pub(crate) version: String,
     pub(crate) n_bytes: u64,
     pub(crate) used: SystemTime,
 }
 
-/// Where compiled crates are kept, for one compiler.
+/// A store of compiled crates, for one compiler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Store {
     folder: PathBuf,
 }
 
-/// When each unit was compiled that came from a store, by its name.
+/// When each unit that came from a store was compiled, by its name.
 pub(crate) type Fetched = HashMap<String, Duration>;
 
 impl Store {
-    /// The one in `folder`, whether there is one yet or not.
+    /// The store in `folder`, whether it exists yet or not.
     pub(crate) fn at(folder: PathBuf) -> Store {
         Store { folder }
     }
@@ -73,8 +73,8 @@ impl Store {
         &self.folder
     }
 
-    /// Puts what there is of the `packages` into a session's `target`, unless it has it already.
-    /// What cannot be put there is compiled.
+    /// Puts the stored units of the `packages` into a session's `target`, unless it has them
+    /// already. cargo compiles the others.
     pub(crate) fn fetch(&self, target: &Path, packages: &HashSet<String>) -> Fetched {
         let mut fetched = Fetched::new();
         let is_safe = self.folder.exists() && shared_cache::check_folder(&self.folder).is_ok();
@@ -105,7 +105,7 @@ impl Store {
         fetched
     }
 
-    /// Puts one unit into a folder, if it is there.
+    /// Puts one unit into a folder, if it exists.
     pub(crate) fn fetch_one(&self, name: &str, into: &Path) -> bool {
         let kept = self.folder.join(name);
         let is_safe = shared_cache::check_folder(&self.folder).is_ok();
@@ -117,21 +117,22 @@ impl Store {
         is_placed
     }
 
-    /// Keeps a file of a folder as a unit.
+    /// Stores a file of a folder as a unit.
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub(crate) fn keep_one(&self, name: &str, folder: &Path, file: &str) -> Result<()> {
         let unit = collect(folder, [file.to_owned()].into_iter())?;
         self.write(folder, vec![(name.to_owned(), unit)], None)
     }
 
-    /// Keeps what was compiled of the `packages` in a session's `target`, and is not kept yet.
+    /// Stores the units of the `packages` that were compiled in a session's `target` and are not
+    /// stored yet.
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub(crate) fn keep(
         &self,
         target: &Path,
@@ -180,7 +181,7 @@ impl Store {
         Ok(())
     }
 
-    /// What is there, by name and version.
+    /// The stored crates, by name and version.
     pub(crate) fn list(&self) -> Vec<Listed> {
         let mut listed: BTreeMap<(String, String), Listed> = BTreeMap::new();
         for kept in room::kept(&self.folder) {
@@ -200,7 +201,7 @@ impl Store {
         listed.into_values().collect()
     }
 
-    /// Removes all that is there.
+    /// Removes all stored crates.
     pub(crate) fn clear(&self) {
         let root = self.folder.parent().unwrap_or(&self.folder);
         cache::remove(&self.folder, root);
@@ -213,21 +214,21 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that crates were there once, as a cell has asked for them.
+    /// Records that crates were available once, under the text with which a cell requested them.
     pub(crate) fn note(&self, asked: &str) -> Result<()> {
         let known = self.folder.join(KNOWN);
         fs::create_dir_all(&known)?;
         Ok(fs::write(known.join(file_name(asked)), asked)?)
     }
 
-    /// Whether they were.
+    /// Whether that was recorded.
     pub(crate) fn knows(&self, asked: &str) -> bool {
         let file = self.folder.join(KNOWN).join(file_name(asked));
         fs::read_to_string(file).is_ok_and(|text| text == asked)
     }
 }
 
-/// The packages that a list of versions (`Cargo.lock`) has from elsewhere than a folder.
+/// The packages in a lock file (`Cargo.lock`) that do not come from a folder.
 pub(crate) fn packages(lock: &str) -> HashSet<String> {
     let mut from_folders = HashSet::new();
     let mut others = HashSet::new();
@@ -246,14 +247,14 @@ pub(crate) fn packages(lock: &str) -> HashSet<String> {
     others
 }
 
-/// `NAME-HASH`: the name.
+/// The name in `NAME-HASH`.
 fn package(unit: &str) -> Option<&str> {
     let (name, hash) = unit.rsplit_once('-')?;
     let is_hash = hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_hash.then_some(name)
 }
 
-/// A package's version, by the path of a source in cargo's home:
+/// A package's version, from the path of a source in cargo's home:
 /// `…/registry/src/INDEX/NAME-VERSION/src/lib.rs`.
 fn version(name: &str, sources: &str) -> Option<String> {
     let mut folders = sources.split_whitespace().filter_map(|path| {
@@ -264,7 +265,7 @@ fn version(name: &str, sources: &str) -> Option<String> {
     folders.find_map(|folder| Some(folder.strip_prefix(&begin)?.to_owned()))
 }
 
-/// The folders of a `target/` in which something is compiled: `debug`, `TRIPLE/debug`.
+/// The folders of a `target/` that contain compiled crates: `debug`, `TRIPLE/debug`.
 fn profiles(target: &Path) -> impl Iterator<Item = String> + use<> {
     let found = names(target).flat_map(|name| [format!("{name}/debug"), name]);
     let profiles: Vec<String> = found
@@ -278,13 +279,13 @@ fn names(folder: &Path) -> impl Iterator<Item = String> + use<> {
     entries.filter_map(|entry| entry.file_name().into_string().ok())
 }
 
-/// What was compiled to its end, by name.
+/// The completely compiled units, by name.
 fn compiled_in(target: &Path, packages: &HashSet<String>) -> Vec<(String, Unit)> {
     let mut found = Vec::new();
     for profile in profiles(target) {
         let mut made: HashMap<String, Vec<String>> = HashMap::new();
         for file in names(&target.join(&profile).join("deps")) {
-            // What a compiler that was killed left behind has more parts.
+            // Files that a killed compiler left behind have more parts in their names.
             if let Some((stem, _)) = file.split_once('.')
                 && let Some((_, hash)) = stem.rsplit_once('-')
                 && file.matches('.').count() == 1
@@ -304,7 +305,7 @@ fn compiled_in(target: &Path, packages: &HashSet<String>) -> Vec<(String, Unit)>
             let files = files.map(|file| format!("{profile}/deps/{file}"));
             let built = format!("{profile}/build/{name}");
             let built = target.join(&built).is_dir().then_some(built);
-            // One that is being compiled again, or has a file that cannot be kept, is left out.
+            // A unit that is being compiled again, or has a file that cannot be stored, is skipped.
             if let Ok(unit) = collect(target, [notes].into_iter().chain(files).chain(built)) {
                 found.push((name, unit));
             }
@@ -321,7 +322,7 @@ fn collect(target: &Path, paths: impl Iterator<Item = String>) -> io::Result<Uni
     Ok(unit)
 }
 
-/// Whether cargo has noted that the compile ended well: a hash, and beside it what it is made of.
+/// Whether cargo has recorded that the compile succeeded: a hash, and beside it the list of inputs.
 fn is_complete(notes: &Path) -> bool {
     let mut ended = names(notes).filter_map(|name| Some(name.strip_suffix(".json")?.to_owned()));
     let has_hash = |name: &String| fs::read(notes.join(name)).is_ok_and(|hash| hash.len() == 16);
@@ -329,7 +330,7 @@ fn is_complete(notes: &Path) -> bool {
     first.is_some_and(|name| has_hash(&name)) && ended.all(|name| has_hash(&name))
 }
 
-/// Puts a unit in its place, from which an old one goes.
+/// Moves a unit to its final path, where it replaces an old one.
 fn replace(ready: &Path, place: &Path) -> io::Result<()> {
     if place.exists() {
         let old = ready.with_extension("old");
@@ -339,13 +340,13 @@ fn replace(ready: &Path, place: &Path) -> io::Result<()> {
         }
     }
     match fs::rename(ready, place) {
-        // Another session was faster: what it has made is as good.
+        // Another session was faster: its result is equally good.
         Err(_) if place.exists() => fs::remove_dir_all(ready),
         renamed => renamed,
     }
 }
 
-/// (Where the store cannot be written, it cannot be emptied either.)
+/// Marks a unit as used. (If the store cannot be written, it cannot be pruned either.)
 fn mark_used(unit: &Path) {
     let Ok(file) = fs::File::open(unit.join(LIST)) else {
         return;
@@ -357,7 +358,7 @@ fn mark_used(unit: &Path) {
     }
 }
 
-/// A file's name for any text.
+/// A valid file name for any text.
 fn file_name(text: &str) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();

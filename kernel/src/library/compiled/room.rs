@@ -1,5 +1,6 @@
-//! How much is kept: what no session has used for a month goes, and what was used longest ago where
-//! all of it is too much. What was used today stays, as sessions that live may read it.
+//! Limits the stored data: units that no session has used for a month are removed, and the least
+//! recently used ones if the total is too large. Units that were used today stay, because running
+//! sessions may read them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,10 +10,11 @@ use super::unit::LIST;
 use super::{names, package};
 use crate::library::cache;
 
-/// What all compiled crates together may take. Polars with its dependencies is a tenth of it.
+/// The maximum size of all compiled crates together. Polars with its dependencies takes a tenth of
+/// it.
 pub(crate) const LIMIT_BYTES: u64 = 4 << 30;
 
-/// What is kept of one compile.
+/// The stored data of one compile.
 pub(super) struct Kept {
     pub(super) unit: String,
     pub(super) folder: PathBuf,
@@ -20,7 +22,7 @@ pub(super) struct Kept {
     pub(super) used: SystemTime,
 }
 
-/// All that is kept in a store.
+/// All stored data of a store.
 pub(super) fn kept(store: &Path) -> Vec<Kept> {
     let units = names(store).filter(|name| package(name).is_some());
     let kept = units.filter_map(|unit| {
@@ -38,7 +40,7 @@ pub(super) fn kept(store: &Path) -> Vec<Kept> {
     kept.collect()
 }
 
-/// Removes what is too old, and what is more than the limit.
+/// Removes what is too old, and what exceeds the limit.
 pub(super) fn make(store: &Path, limit_bytes: u64, now: SystemTime) {
     let mut kept = kept(store);
     kept.sort_by_key(|unit| unit.used);

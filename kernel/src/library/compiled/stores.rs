@@ -1,5 +1,5 @@
-//! Which store a session uses: what cargo makes of a crate depends on the home of cargo that has
-//! its sources, and a session with a shared cache has two of them.
+//! Which store a session uses: cargo's output for a crate depends on the cargo home that has its
+//! sources, and a session with a shared cache has two of them.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 
-/// The file in a session's tools in which they are written down.
+/// The file in a session's tools that lists them.
 const FILE: &str = "stores";
 
 /// The stores of a session.
@@ -20,18 +20,18 @@ pub(crate) struct Stores {
     shared: Option<Shared>,
 }
 
-/// Those for the home of cargo in a shared cache.
+/// The stores for the cargo home in a shared cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Shared {
     home: PathBuf,
-    /// The administrator's.
+    /// The administrator's store, which is only read.
     read: PathBuf,
-    /// The user's.
+    /// The user's store, which is written.
     written: PathBuf,
 }
 
 impl Stores {
-    /// One for the user's own home of cargo.
+    /// With only a store for the user's own cargo home.
     pub(crate) fn own(folder: PathBuf) -> Stores {
         Stores {
             own: folder,
@@ -39,7 +39,7 @@ impl Stores {
         }
     }
 
-    /// And those for another home.
+    /// With stores for another cargo home in addition.
     pub(crate) fn with_shared(self, home: PathBuf, read: PathBuf, written: PathBuf) -> Stores {
         let shared = Some(Shared {
             home,
@@ -49,17 +49,18 @@ impl Stores {
         Stores { shared, ..self }
     }
 
-    /// Writes them down for what a session starts.
+    /// Writes the list for the processes that a session starts.
     pub(crate) fn write(&self, tools: &Path) -> io::Result<()> {
         fs::write(tools.join(FILE), serde_json::to_vec(self)?)
     }
 
-    /// Those of a session.
+    /// Reads the list of a session.
     pub(crate) fn read(tools: &Path) -> Option<Stores> {
         serde_json::from_slice(&fs::read(tools.join(FILE)).ok()?).ok()
     }
 
-    /// Where to look for crates, as long as cargo has this `home`; the last is where to keep them.
+    /// The stores in which to look for crates while cargo has this `home`; new ones go into the
+    /// last.
     pub(crate) fn of(&self, home: Option<&OsStr>) -> Vec<Store> {
         let folders = match &self.shared {
             Some(shared) if home == Some(shared.home.as_os_str()) => {
@@ -74,7 +75,7 @@ impl Stores {
         folders.into_iter().cloned().map(Store::at).collect()
     }
 
-    /// Those for cargo's home in this process's environment.
+    /// The stores for cargo's home in this process's environment.
     pub(crate) fn current(&self) -> Vec<Store> {
         self.of(std::env::var_os("CARGO_HOME").as_deref())
     }

@@ -2,7 +2,7 @@ use super::*;
 
 const NAME: &str = "small-0123456789abcdef";
 
-/// Writes what cargo leaves of a compile into a session's folder, as if it had been compiled at a
+/// Writes what cargo leaves after a compile into a session's folder, as if it had compiled at a
 /// given second.
 fn compile(target: &Path, name: &str, content: &str, secs: u64) {
     let profile = target.join("x86_64-unknown-linux-gnu/debug");
@@ -54,9 +54,9 @@ fn what_one_session_has_compiled_another_has_with_its_time() {
     let fetched = store.fetch(&b, &of(&["small"]));
     assert_eq!(fetched.get(NAME), Some(&Duration::from_secs(1_000)));
     assert_eq!(library(&b, NAME).as_deref(), Some("code"));
-    // It has it now.
+    // The session has it now.
     assert!(store.fetch(&b, &of(&["small"])).is_empty());
-    // Cargo writes its own files in place: not those of the store.
+    // Cargo writes its own files in place: those must not be the store's.
     let note = format!("x86_64-unknown-linux-gnu/debug/.fingerprint/{NAME}/lib-small");
     fs::write(b.join(&note), "").unwrap();
     assert_eq!(store.fetch(&c, &of(&["small"])).len(), 1);
@@ -104,7 +104,7 @@ fn what_cargo_could_not_use_is_replaced_and_what_another_made_meanwhile_is_not()
     let (root, store, [a, b, c]) = setting("replaced");
     compile(&a, NAME, "code", 1_000);
     store.keep(&a, &of(&["small"]), &Fetched::new()).unwrap();
-    // Session b had looked before a was ready.
+    // Session b looked before a was ready.
     compile(&b, NAME, "meanwhile", 2_000);
     store.keep(&b, &of(&["small"]), &Fetched::new()).unwrap();
     let fetched = store.fetch(&c, &of(&["small"]));
@@ -121,7 +121,7 @@ fn what_cargo_could_not_use_is_replaced_and_what_another_made_meanwhile_is_not()
 fn what_depends_on_a_crate_is_never_older_than_it() {
     let (root, store, [a, b, c]) = setting("order");
     let above = "above-fedcba9876543210";
-    // Session a has both, but the lower one that is kept is a later one of session b's.
+    // Session a has both, but the stored version of the lower one is session b's later one.
     compile(&a, NAME, "code", 1_000);
     compile(&a, above, "code", 1_001);
     compile(&b, NAME, "code", 2_000);

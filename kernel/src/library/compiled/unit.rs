@@ -1,13 +1,13 @@
-//! What cargo keeps of one compile of a crate, as a folder of its own: a list, in which small files
-//! are whole, and the large ones beside it.
+//! cargo's output for one compile of a crate, as a folder: a list that contains the small files,
+//! and the large files beside it.
 //!
 //! ```text
 //! NAME-HASH/unit      a line for each file: kind, permissions, time, length, path in `target/`
 //!           0, 1, …   large files, by their place in the list
 //! ```
 //!
-//! The list is read in one piece: on a network file system each file takes as long to open as a
-//! small one to read.
+//! The list is read in one piece: on a network file system, opening a file takes as long as reading
+//! a small one.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
@@ -17,11 +17,11 @@ use std::time::{Duration, SystemTime};
 
 /// The list's name.
 pub(super) const LIST: &str = "unit";
-/// Its first line; another one is another format.
+/// Its first line; a different one means another format.
 const HEADER: &[u8] = b"forklore unit 1\n";
-/// Its last line: a list without it was not written to its end.
+/// Its last line: a list without it is incomplete.
 const END: &[u8] = b"end\n";
-/// Where cargo notes that a compile has ended well: written last.
+/// The folder in which cargo records that a compile succeeded: written last.
 pub(super) const FINGERPRINTS: &str = ".fingerprint";
 
 /// One compile of a crate.
@@ -32,10 +32,10 @@ pub(super) struct Unit {
 
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
-    /// In `target/`.
+    /// Relative to `target/`.
     path: String,
     mode: u32,
-    /// Since 1970.
+    /// The time since 1970.
     changed: Duration,
     content: Content,
 }
@@ -44,7 +44,7 @@ struct Entry {
 enum Content {
     Folder,
     Small(Vec<u8>),
-    /// A file beside the list. The compiler never writes into one in place, so that it can be
+    /// A file beside the list. The compiler never modifies such a file in place, so it can be
     /// shared.
     Large {
         n_bytes: u64,
@@ -52,11 +52,11 @@ enum Content {
 }
 
 impl Unit {
-    /// Notes a file of `target`, or a folder and all that is in it.
+    /// Adds a file of `target`, or a folder with everything in it.
     pub(super) fn add(&mut self, target: &Path, path: &str) -> io::Result<()> {
         let file = target.join(path);
         let metadata = file.symlink_metadata()?;
-        // One of an earlier session's, where the file system is another.
+        // It may be a link to an earlier session's file, if the file system is another.
         let metadata = match metadata.is_symlink() {
             true => file.metadata()?,
             false => metadata,
@@ -92,7 +92,7 @@ impl Unit {
         Ok(())
     }
 
-    /// When it was compiled: cargo compares this with the times of what depends on it.
+    /// When it was compiled: cargo compares this with the times of the crates that depend on it.
     pub(super) fn compiled(&self) -> Duration {
         let made =
             |entry: &&Entry| entry.content != Content::Folder && !entry.path.contains(FINGERPRINTS);
@@ -100,7 +100,7 @@ impl Unit {
         times.max().unwrap_or_default()
     }
 
-    /// The text of the small files: the compiler's list of sources is among them.
+    /// The text of the small files, which include the compiler's list of sources.
     pub(super) fn sources(&self) -> String {
         let texts = self
             .entries
@@ -114,8 +114,8 @@ impl Unit {
         texts.collect()
     }
 
-    /// Writes it into `folder`, with the large files of `target`: as the same files if that can be
-    /// had, and as copies with another time where there is one.
+    /// Writes it into `folder`, with the large files of `target`: as hard links if possible, and as
+    /// copies if `time` gives another time.
     pub(super) fn write(
         &mut self,
         target: &Path,
@@ -128,7 +128,7 @@ impl Unit {
             }
             if let Content::Large { n_bytes } = entry.content {
                 let (from, to) = (target.join(&entry.path), folder.join(n.to_string()));
-                // Another name of a link would be a link.
+                // A hard link to a symbolic link would be a symbolic link.
                 let from = from.canonicalize()?;
                 if time.is_some() || fs::hard_link(&from, &to).is_err() {
                     fs::copy(&from, &to)?;
@@ -162,7 +162,7 @@ impl Unit {
         bytes
     }
 
-    /// Reads one, if its list is whole.
+    /// Reads a unit, if its list is complete.
     pub(super) fn read(folder: &Path) -> Option<Unit> {
         Unit::from_bytes(&fs::read(folder.join(LIST)).ok()?)
     }
@@ -201,8 +201,8 @@ impl Unit {
         Some(Unit { entries })
     }
 
-    /// Puts it into `target`, from the `folder` in which it is kept; what says that it is compiled
-    /// comes last.
+    /// Puts it into `target`, from the `folder` in which it is stored. The files that mark it as
+    /// compiled come last.
     pub(super) fn place(&self, folder: &Path, target: &Path) -> io::Result<()> {
         let mut files: Vec<(usize, &Entry)> = self.entries.iter().enumerate().collect();
         for (n, entry) in &files {
@@ -238,7 +238,7 @@ impl Unit {
     }
 }
 
-/// Whether the compiler replaces such a file and does not write into it: libraries and programs.
+/// Whether the compiler replaces such a file instead of modifying it: libraries and programs.
 fn is_shared(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let is_program =
@@ -249,7 +249,7 @@ fn is_shared(file: &Path) -> bool {
             .any(|end| name.ends_with(end))
 }
 
-/// Whether it leads nowhere but into the folder.
+/// Whether the path stays inside the folder.
 fn is_inside(path: &str) -> bool {
     let mut components = Path::new(path).components();
     !path.is_empty() && components.all(|component| matches!(component, Component::Normal(_)))
@@ -261,7 +261,7 @@ fn since_1970(time: SystemTime) -> Duration {
 }
 
 fn set_time(file: &Path, since_1970: Duration) -> io::Result<()> {
-    // A file can be given a time by its owner also where it may not be written to.
+    // A file's owner can set its time even if the file is read-only.
     File::open(file)?.set_modified(SystemTime::UNIX_EPOCH + since_1970)
 }
 

@@ -38,7 +38,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// If there is no compiler, no space for the session's folder, or a process cannot be started.
+    /// If there is no compiler, the session's folder cannot be created, or a process cannot be
+    /// started.
     pub fn start(options: Options) -> Result<(Session, Control)> {
         let program = match options.program {
             Some(program) => program,
