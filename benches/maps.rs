@@ -1,7 +1,8 @@
-//! What a map costs, beside rayon, interleaved in one run.
+//! The cost of a map, compared with rayon, interleaved in one run.
 //!
-//! `cargo bench --bench maps` prints a Markdown table of medians in microseconds. An argument picks
-//! the rows whose name contains it. `benches/peers` measures the same beside other process pools.
+//! `cargo bench --bench maps` prints a Markdown table of medians in microseconds. An argument
+//! selects the rows whose name contains it. `benches/peers` compares the same rows with other
+//! process pools.
 
 use std::process::Command;
 
@@ -15,8 +16,8 @@ fn main() {
     let filter = std::env::args()
         .skip(1)
         .find(|argument| !argument.starts_with('-'));
-    // Processes first: they cannot be forked once rayon has its threads. Rayon's are made in a
-    // process of their own for the same reason: forklore's pools are made again and again.
+    // Processes first: they cannot be forked once rayon has its threads. For the same reason rayon
+    // runs in a process of its own: forklore's pools are made again and again.
     if std::env::var_os(RAYON_SIDE).is_some() {
         return common::serve_rayon();
     }

@@ -1,10 +1,10 @@
-//! What each schedule costs on real pools, and how far [`Schedule::Auto`] is from the best of the
+//! The cost of each schedule on real pools, and how far [`Schedule::Auto`] is from the best of the
 //! others.
 //!
 //! `cargo bench --bench schedules` prints a Markdown table of medians; the schedules take turns in
-//! every round. Long tasks sleep, so that what else the machine does hardly matters. Maps of short
-//! tasks differ by where a pool's memory and processes happen to lie, so these are made again for
-//! each series of rounds.
+//! every round. Long tasks sleep, so that the machine's other work hardly matters. The times of
+//! maps of short tasks depend on where a pool's memory and processes happen to be, so the pools are
+//! made again for each series of rounds.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -23,9 +23,9 @@ struct Load {
     name: &'static str,
     /// How often the pools are made.
     series: usize,
-    /// How many maps each of them runs.
+    /// The number of maps that each pool runs.
     rounds: usize,
-    /// The chunks of `multiprocessing.Pool.map`: four for each worker.
+    /// The chunks of `multiprocessing.Pool.map`: four per worker.
     fixed: usize,
     tasks_us: fn() -> Vec<u64>,
 }

@@ -1,7 +1,7 @@
-//! What it costs to start workers, for each way to start them.
+//! The cost of starting workers, for each way to start them.
 //!
 //! `cargo bench --bench starts` prints a Markdown table of medians. The process that owns the pools
-//! has touched some memory, as real ones have: a fork copies the tables of its pages.
+//! has touched some memory, as real ones have: a fork copies its page tables.
 
 use std::time::Instant;
 
@@ -62,7 +62,7 @@ fn median<T: Ord + Copy>(mut values: Vec<T>) -> T {
     values[values.len() / 2]
 }
 
-/// What a process has that it shares with no other.
+/// The memory of a process that it shares with no other.
 fn private_kilobytes(pid: i32) -> u64 {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let lines = rollup.lines().filter(|line| line.starts_with("Private"));

@@ -1,9 +1,9 @@
-//! What it costs to trace a map, and whether the parts of a trace are the time on a clock outside
-//! of it.
+//! The cost of tracing a map, and whether the parts of a trace add up to the time on an outside
+//! clock.
 //!
-//! `cargo bench --bench traces` prints a Markdown table. Maps with and without a trace take turns,
-//! so that whatever else the machine does meets both; what stands there are medians. An argument
-//! picks the rows whose name contains it.
+//! `cargo bench --bench traces` prints a Markdown table of medians. Maps with and without a trace
+//! take turns, so that other load on the machine affects both. An argument selects the rows whose
+//! name contains it.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ mod table;
 
 const N_WORKERS: usize = 2;
 
-/// A load: runs one map, and says how long it took on a clock around it.
+/// A load: runs one map, and returns how long it took on an outside clock.
 struct Load {
     name: &'static str,
     rounds: usize,
@@ -102,7 +102,7 @@ fn row(pool: &Pool, load: &Load) {
     let mut times: [Vec<f64>; 2] = Default::default();
     let mut shares = Vec::new();
     for round in 0..=load.rounds {
-        // Who is first takes turns as well.
+        // Which one is first alternates, too.
         for traced in [round % 2 == 0, round % 2 != 0] {
             let (mut took, mut parts) = (Duration::ZERO, Duration::ZERO);
             for _ in 0..load.maps_per_round {

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The environment's Python. Makes the environment, under the folder's `target/`, unless one with
-/// these packages is there.
+/// The environment's Python. Creates the environment, under the folder's `target/`, unless one with
+/// these packages exists.
 pub fn python(folder: &str) -> PathBuf {
     let environment = Path::new(folder).join("target/python");
     let stamp = environment.join("requirements.txt");

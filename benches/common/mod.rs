@@ -1,5 +1,5 @@
-//! The workloads that benchmarks measure, and how: the same for our own benchmarks and for those
-//! beside the peers.
+//! The workloads of the benchmarks, and how they are measured: the same for our own benchmarks and
+//! for the comparisons with peers.
 
 use std::hint::black_box;
 use std::sync::Barrier;
@@ -16,7 +16,7 @@ mod table;
 
 pub const N_WORKERS: usize = 2;
 
-/// How many threads share the workers in the rows of a program with threads.
+/// The number of threads that share the workers in the rows with threads.
 pub const N_THREADS: u32 = 8;
 
 /// A workload: how to run it here, how often, and how long to rest before each run.
@@ -163,18 +163,18 @@ pub fn nap(x: u64) -> u64 {
     x
 }
 
-/// Not zeros: those the system hands out as pages that do not exist until they are written.
+/// Not zeros: for those, the OS provides pages that do not exist until they are written.
 pub fn large_args(n: usize, bytes: usize) -> Vec<Vec<u8>> {
     vec![vec![7; bytes]; n]
 }
 
-/// The time of one of `n` calls in a row, for work that is too short for the clock.
+/// The time of one of `n` consecutive calls, for work that is too short for the clock.
 pub fn each<T>(n: u32, mut work: impl FnMut() -> T) -> Duration {
     timed(|| (0..n).for_each(|_| drop(black_box(work())))) / n
 }
 
-/// The time of one call, while each of [`N_THREADS`] threads makes `n` calls in a row: all calls
-/// take this many times as long.
+/// The time of one call, while each of [`N_THREADS`] threads makes `n` consecutive calls: all calls
+/// together take this times their number.
 pub fn of_threads<T>(n: u32, work: impl Fn() -> T + Sync) -> Duration {
     let all_are_there = Barrier::new(N_THREADS as usize + 1);
     let elapsed = std::thread::scope(|scope| {
@@ -197,7 +197,7 @@ fn collect<T: Send>(items: impl ParallelIterator<Item = T>) -> Vec<T> {
     items.collect()
 }
 
-/// Measures rayon in this process whenever it is asked.
+/// Measures rayon in this process on request.
 pub fn serve_rayon() {
     rayon::ThreadPoolBuilder::new()
         .num_threads(N_WORKERS)
@@ -209,7 +209,7 @@ pub fn serve_rayon() {
     });
 }
 
-/// Answers each name of a workload on the standard input with the time that it took.
+/// Reads names of workloads from standard input, and prints the time of each.
 pub fn serve(measure: impl Fn(&str) -> Option<Duration>) {
     for name in std::io::stdin().lines().map_while(Result::ok) {
         println!("{}", measure(&name).map_or(f64::NAN, microseconds));

@@ -1,18 +1,18 @@
-//! What every comparison needs: peers in processes of their own, and a clock.
+//! Peers in separate processes, and a clock: what every comparison needs.
 
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Another process that runs a workload when it is asked, and says how long it took.
+/// Another process that runs a workload on request, and replies with the time that it took.
 pub struct Peer {
     process: Child,
     answers: BufReader<std::process::ChildStdout>,
 }
 
 impl Peer {
-    /// Starts the process, which reads names of workloads from its input and answers each with
+    /// Starts the process, which reads names of workloads from its input and replies to each with
     /// microseconds.
     pub fn start(command: &mut Command) -> Peer {
         let mut process = command
@@ -24,7 +24,7 @@ impl Peer {
         Peer { process, answers }
     }
 
-    /// How long the workload took, in microseconds; not a number if the peer does not know it.
+    /// The time of the workload, in microseconds; NaN if the peer does not have it.
     pub fn ask(&mut self, work: &str) -> f64 {
         let questions = self.process.stdin.as_mut().expect("a pipe");
         writeln!(questions, "{work}").expect("the peer listens");
@@ -43,7 +43,7 @@ impl Drop for Peer {
     }
 }
 
-/// The time until the result is there; giving its memory back is not part of it.
+/// The time until the result is ready, excluding the time to free its memory.
 pub fn timed<T>(work: impl FnOnce() -> T) -> Duration {
     let started = Instant::now();
     let result = black_box(work());

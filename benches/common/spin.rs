@@ -1,8 +1,8 @@
-//! Tasks that take as long as they are told to.
+//! Tasks of a given duration.
 
 use std::time::{Duration, Instant};
 
-/// Computes for so long; what it gives is how often it looked at the clock.
+/// Computes for `time_ns`; returns how often it read the clock.
 pub fn spin(time_ns: u64) -> u64 {
     let until = Instant::now() + Duration::from_nanos(time_ns);
     let mut n_looks = 0;

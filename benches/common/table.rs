@@ -1,4 +1,4 @@
-//! What stands in a table of measurements: the machine, medians, numbers.
+//! Helpers for a table of measurements: the machine, medians, numbers.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-/// As many digits as mean something; a dash for what a peer cannot run.
+/// Formats a number with its significant digits; a dash for rows that a peer cannot run.
 pub fn number(microseconds: f64) -> String {
     match microseconds {
         x if x.is_nan() => "–".to_owned(),

@@ -1,9 +1,9 @@
-//! [`forklore::Gil`] beside CPython's own global interpreter lock, on the same loads.
+//! Compares [`forklore::Gil`] with CPython's own global interpreter lock, under the same loads.
 //!
-//! `cargo bench --bench gil` prints a Markdown table; it needs `python3` with a lock, which is any
-//! but a free-threaded build. An interpreted step takes CPython longer than us, so each side finds
-//! out by itself how many steps are 100 ms of work; what can be compared is the ratio to the row
-//! that a load begins with.
+//! `cargo bench --bench gil` prints a Markdown table; it needs a `python3` with a lock, that is,
+//! any but a free-threaded build. An interpreted step takes CPython longer than it takes this
+//! program, so each side measures how many steps are 100 ms of work. Only the ratio to the first
+//! row of a load can be compared.
 
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -23,7 +23,7 @@ mod peer;
 #[path = "../common/table.rs"]
 mod table;
 
-/// A load: its name, what is counted, and the row that it is compared with.
+/// A load: its name, the unit that is counted, and the row with which it is compared.
 struct Row {
     name: &'static str,
     unit: &'static str,
@@ -113,7 +113,7 @@ fn main() {
     }
 }
 
-/// Runs a load, and tells how long it took, or one of its operations.
+/// Runs a load, and returns how long it took, or one of its operations.
 fn measure(gil: &Gil, load: &str, n_steps: u64) -> Duration {
     let is_beside = load.ends_with("beside computing");
     match load.split_once(", ") {
@@ -144,7 +144,7 @@ fn measure(gil: &Gil, load: &str, n_steps: u64) -> Duration {
     }
 }
 
-/// The time of one operation, beside a thread that computes all the while or alone.
+/// The time of one operation, alone or beside a thread that computes all the time.
 fn convoy(gil: &Gil, is_beside: bool, operate: impl FnMut(&mut Token<'_>) + Send) -> Duration {
     let operate = Mutex::new(operate);
     let (is_computing, is_over) = (AtomicBool::new(!is_beside), AtomicBool::new(false));
@@ -172,10 +172,10 @@ fn convoy(gil: &Gil, is_beside: bool, operate: impl FnMut(&mut Token<'_>) + Send
     report.values()[0]
 }
 
-/// For how long operations are counted.
+/// How long operations are counted.
 const CONVOY: Duration = Duration::from_millis(200);
 
-/// "Interpreted" code: small steps, with a look at the lock after each, as between bytecodes.
+/// "Interpreted" code: small steps, with a check of the lock after each, as between bytecodes.
 fn interpret(token: &mut Token<'_>, n_steps: u64) {
     let mut x = 1u64;
     for _ in 0..n_steps {
@@ -184,7 +184,7 @@ fn interpret(token: &mut Token<'_>, n_steps: u64) {
     }
 }
 
-/// How many steps take one thread that long.
+/// The number of steps that take one thread this long.
 fn steps_of(duration: Duration) -> u64 {
     const SAMPLE: u64 = 10_000_000;
     let times =

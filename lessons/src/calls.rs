@@ -1,10 +1,10 @@
-//! Calls of a learner's function, each with its result, or with what it panicked with.
+//! Calls of a learner's function, each with its result or its panic's message.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 
-/// Makes some calls of a function for [`check`](crate::check). A panic is an answer too: the check
-/// names the call, and the notebook runs on.
+/// Makes some calls of a function for [`check`](crate::check). A panic is a result too: the check
+/// names the call, and the notebook continues.
 ///
 /// # Example
 /// ```
@@ -33,7 +33,7 @@ pub struct Called<T> {
     pub outcome: Result<T, String>,
 }
 
-/// Makes one call. A panic's message is kept, and not written below the cell.
+/// Makes one call. A panic's message is captured, and not printed below the cell.
 pub fn called<T>(call: &str, function: impl FnOnce() -> T) -> Called<T> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
@@ -73,7 +73,7 @@ impl<T> Called<T> {
     }
 }
 
-/// Parts of panics' messages, and the mistake that is usually behind them.
+/// Parts of panics' messages, and the mistakes that usually cause them.
 const CAUSES: &[(&str, &str)] = &[
     (
         "by zero",

@@ -1,8 +1,8 @@
-//! What the cells of the course's notebooks call: predictions, fair measurements, figures, checks.
+//! The functions that the course's notebooks call: predictions, fair measurements, figures, checks.
 //!
-//! A lesson's cell says what is measured and nothing else. How often it is repeated, whether the
-//! machine was quiet enough to tell, and how it is drawn is decided here. Everything is shown
-//! through [`forklore::display`], as HTML and, with the same facts, as the text of its `Debug`.
+//! A lesson's cell says only what to measure. This crate decides how often to repeat it, whether
+//! the machine was quiet enough, and how to draw it. Everything is shown through
+//! [`forklore::display`], as HTML and, with the same content, as the text of its `Debug`.
 //!
 //! | to find | read |
 //! | --- | --- |
@@ -24,9 +24,9 @@
 //! assert!(compared.ratio("long", "short") > 1.0);
 //! ```
 //!
-//! A time differs between machines, and on the same machine a minute later. So a lesson
-//! asserts ratios and inequalities, and [`Comparison::verdict`] answers
-//! [`Verdict::Inconclusive`] rather than something wrong.
+//! A time differs between machines, and on the same machine a minute later. So a lesson asserts
+//! ratios and inequalities, and [`Comparison::verdict`] returns [`Verdict::Inconclusive`] rather
+//! than a wrong verdict.
 
 mod calls;
 mod compare;

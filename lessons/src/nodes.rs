@@ -1,13 +1,13 @@
-//! The nodes that a batch scheduler has given to a job, as it says it itself.
+//! The nodes that a batch scheduler gave a job, as its own variables describe them.
 
-/// What one scheduler says of a job's nodes.
+/// A scheduler's description of a job's nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JobNodes {
     /// The number of nodes.
     pub(crate) n: usize,
-    /// Their names, and what the job has of each.
+    /// Their names, and the slots or processors that the job has on each.
     pub(crate) which: String,
-    /// Whether the scheduler's number of slots is that of all nodes together, as Grid Engine's is.
+    /// Whether the scheduler's number of slots is the total of all nodes, as Grid Engine's is.
     pub(crate) has_common_slots: bool,
 }
 

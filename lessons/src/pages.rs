@@ -5,16 +5,17 @@ use std::io;
 use nix::sys::prctl;
 use nix::unistd::{SysconfVar, sysconf};
 
-/// Has Linux give this process, and the children that it will fork, memory in ordinary pages only,
-/// and answers with their size in bytes.
+/// Makes Linux give this process, and the children that it forks later, memory in ordinary pages
+/// only, and returns their size in bytes.
 ///
-/// Where huge pages (2 MB) are on, a fork copies a page table 512 times as short, and the first
-/// write by a child splits such a page: what a lesson says of the cost of a page could not be seen.
-/// The setting stays until the process ends. Memory that has huge pages already keeps them.
+/// With huge pages (2 MB), a fork copies a page table that is 512 times shorter, and the first
+/// write by a child splits such a page: learners could not see the costs per page that a lesson
+/// explains. The setting stays until the process exits. Memory that is in huge pages already stays
+/// in them.
 ///
 /// # Errors
 ///
-/// When the system refuses.
+/// If the OS refuses.
 ///
 /// # Example
 /// ```

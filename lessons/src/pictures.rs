@@ -1,9 +1,9 @@
-//! Diagrams for what the lessons explain: drawn like the figures, so that they follow the page's
-//! colours and are said in words too.
+//! Diagrams for the lessons' explanations: drawn like the figures, so that they follow the page's
+//! colours and have a description in words.
 
 use forklore::figure::{BoxLook, Diagram, Figure, Stacked, Unit};
 
-/// The palette's numbers, and what they stand for in all diagrams.
+/// The palette's indices, and their meaning in all diagrams.
 const OLD: BoxLook = BoxLook::Filled(0);
 const NEW: BoxLook = BoxLook::Filled(1);
 const THREAD: BoxLook = BoxLook::Filled(4);
@@ -54,7 +54,7 @@ pub fn copy_on_write() -> Figure {
     diagram.figure()
 }
 
-/// Two processes with a memory each, beside one process with two threads.
+/// Two processes, each with its own memory, beside one process with two threads.
 ///
 /// # Example
 /// ```
@@ -86,7 +86,7 @@ pub fn memories() -> Figure {
         .figure()
 }
 
-/// How a map's chunks go from the caller to the workers, and the results back.
+/// How a map's chunks get from the caller to the workers, and the results back.
 ///
 /// # Example
 /// ```
@@ -157,7 +157,7 @@ pub fn circle_of_locks() -> Figure {
         .figure()
 }
 
-/// The run time of a program by number of workers, when a share of it is serial: Amdahl's law as
+/// The run time of a program by number of workers, if a share of it is serial: Amdahl's law as
 /// lengths.
 ///
 /// # Example

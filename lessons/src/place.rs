@@ -1,11 +1,11 @@
-//! Where a learner's progress is kept. `forklore-lab`, which reads it and does not depend on the
-//! library, compiles this very file, so that the two cannot differ.
+//! The path of a learner's progress. `forklore-lab` reads the file and does not depend on the
+//! library; it compiles this source file, so that both always use the same path.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Where the file is, whether or not it exists: `FORKLORE_PROGRESS`, or `forklore/progress.tsv` in
-/// the user's data folder. None where the variable is empty, or there is no such folder.
+/// The file's path, whether or not the file exists: `FORKLORE_PROGRESS`, or `forklore/progress.tsv`
+/// in the user's data folder. `None` if the variable is empty, or there is no such folder.
 pub fn place(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     if let Some(path) = variable("FORKLORE_PROGRESS") {
         return (!path.is_empty()).then(|| PathBuf::from(path));

@@ -1,23 +1,23 @@
-//! A prediction, and how far it was from what was measured.
+//! A prediction, and how far it is from the measurement.
 //!
 //! What "far" means depends on what was predicted. A number of processors is right or wrong. A
-//! share of all pages that is four times too large is wrong, though it has the right order of
-//! magnitude. Only for a ratio of two times it makes sense to say by which factor it is off. So a
-//! prediction has a kind, and a lesson names the answers that a misconception leads to.
+//! share of all pages that is four times too large is wrong, although it has the right order of
+//! magnitude. A factor makes sense only for a ratio of two times. So a prediction has a kind, and a
+//! lesson names the answers that follow from a misconception.
 
 use std::fmt;
 
 use crate::show::{self, BLUE, ORANGE};
 
-/// A share is right within this: five percentage points.
+/// A share within this distance is right: five percentage points.
 const SHARE: f64 = 0.05;
-/// Ratios within this factor of each other are the same answer.
+/// Ratios within this factor of each other count as equal.
 const SAME_RATIO: f64 = 1.05;
 /// A ratio within this factor of a misconception's answer counts as that answer.
 const THAT_RATIO: f64 = 1.1;
 
-/// Notes what you expect, before you measure it: a ratio, unless [`Prediction::count`] or one of
-/// its siblings says otherwise.
+/// Records what you expect before you measure it: a ratio, unless [`Prediction::count`] or a
+/// similar method says otherwise.
 ///
 /// # Example
 /// ```
@@ -35,7 +35,7 @@ pub fn predict(question: &str, value: impl Into<f64>) -> Prediction {
     }
 }
 
-/// What was expected. The last expression of a cell: shows it.
+/// A prediction, shown if it is the last expression of a cell.
 #[derive(Clone, PartialEq)]
 pub struct Prediction {
     question: String,
@@ -43,12 +43,12 @@ pub struct Prediction {
     kind: Kind,
 }
 
-/// What is predicted decides how it is judged and how it is written.
+/// The kind of a prediction, which decides how it is judged and formatted.
 #[derive(Clone, PartialEq)]
 enum Kind {
-    /// Judged by the factor between prediction and measurement, and by the side of 1.
+    /// Judged by the factor between prediction and measurement, and by being above or below 1.
     Ratio,
-    /// Judged by the factor; written with its unit.
+    /// Judged by the factor; formatted with its unit.
     Amount(String),
     /// Right or wrong.
     Count,
@@ -57,29 +57,31 @@ enum Kind {
 }
 
 impl Prediction {
-    /// It is a number of things: right or wrong, and nothing in between.
+    /// Makes it a number of things: right or wrong, and nothing in between.
     #[must_use]
     pub fn count(self) -> Prediction {
         let kind = Kind::Count;
         Prediction { kind, ..self }
     }
 
-    /// It is a share, from 0 for none to 1 for all: right within five percentage points, or wrong.
+    /// Makes it a share, from 0 for none to 1 for all: right within five percentage points, or
+    /// wrong.
     #[must_use]
     pub fn share(self) -> Prediction {
         let kind = Kind::Share;
         Prediction { kind, ..self }
     }
 
-    /// It is an amount in this unit, such as `"µs"`: judged by the factor that it is off.
+    /// Makes it an amount in this unit, such as `"µs"`: judged by the factor between it and the
+    /// measurement.
     #[must_use]
     pub fn amount(self, unit: &str) -> Prediction {
         let kind = Kind::Amount(unit.to_owned());
         Prediction { kind, ..self }
     }
 
-    /// Puts the prediction beside what was measured: a number, or [`Comparison::times`], which
-    /// also knows whether it can be trusted.
+    /// Compares the prediction with the measurement: a number, or [`Comparison::times`], which also
+    /// knows whether it can be trusted.
     ///
     /// [`Comparison::times`]: crate::Comparison::times
     pub fn against(&self, measured: impl Into<Measured>) -> Judged {
@@ -90,12 +92,12 @@ impl Prediction {
         }
     }
 
-    /// What the learner wrote, as it was written.
+    /// The prediction, as the learner wrote it.
     fn shown(&self) -> String {
         self.with_unit(self.value.to_string(), self.value)
     }
 
-    /// A measured number of the same kind.
+    /// Formats a measured number of the same kind.
     fn shown_measured(&self, value: f64) -> String {
         if !value.is_finite() {
             return "—".to_owned();
@@ -117,7 +119,7 @@ impl Prediction {
         }
     }
 
-    /// Whether two numbers of this kind are the same answer.
+    /// Whether two numbers of this kind count as equal.
     fn are_same(&self, one: f64, other: f64, ratio: f64) -> bool {
         match self.kind {
             Kind::Count => one == other,
@@ -126,7 +128,7 @@ impl Prediction {
         }
     }
 
-    /// How far apart two numbers of this kind are, to find the nearer of two.
+    /// The distance between two numbers of this kind, used to find the nearer of two.
     fn distance(&self, one: f64, other: f64) -> f64 {
         match self.kind {
             Kind::Count | Kind::Share => (one - other).abs(),
@@ -134,7 +136,7 @@ impl Prediction {
         }
     }
 
-    /// What is wrong with a prediction that no measurement could meet.
+    /// What is wrong with a prediction that no measurement can match.
     fn impossible(&self) -> Option<String> {
         let value = self.value;
         match self.kind {
@@ -165,7 +167,7 @@ impl Prediction {
     }
 }
 
-/// How many times the larger is as large as the smaller; infinite if only one is 0.
+/// The ratio of the larger number to the smaller; infinite if only one is 0.
 fn factor(one: f64, other: f64) -> f64 {
     if one == other {
         1.0
@@ -182,12 +184,12 @@ impl fmt::Debug for Prediction {
     }
 }
 
-/// A measured number, and whether the measurement was quiet enough to believe it.
+/// A measured number, and whether the machine was quiet enough to trust it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measured {
     /// The number.
     pub value: f64,
-    /// Whether the machine was quiet enough to rely on it.
+    /// Whether the machine was quiet enough to trust it.
     pub conclusive: bool,
 }
 
@@ -200,7 +202,7 @@ impl From<f64> for Measured {
     }
 }
 
-/// What this system cannot tell judges no prediction.
+/// A number that this system cannot measure judges no prediction.
 impl From<Option<usize>> for Measured {
     fn from(count: Option<usize>) -> Measured {
         Measured {
@@ -210,18 +212,18 @@ impl From<Option<usize>> for Measured {
     }
 }
 
-/// A prediction beside its measurement. The last expression of a cell: shows both.
+/// A prediction and its measurement, shown if it is the last expression of a cell.
 #[derive(Clone, PartialEq)]
 pub struct Judged {
     prediction: Prediction,
     measured: Measured,
-    /// Answers that a misconception leads to, and the misconception.
+    /// Answers that follow from a misconception, and the misconception.
     misconceptions: Vec<(f64, String)>,
 }
 
 impl Judged {
-    /// Names the misconception that leads to the answer `value`. A learner who predicted that reads
-    /// it, unless the measurement came to the same number.
+    /// Names the misconception that leads to the answer `value`. A learner who predicted that
+    /// answer reads it, unless the measurement gave the same number.
     ///
     /// # Example
     /// ```
@@ -237,7 +239,8 @@ impl Judged {
         self
     }
 
-    /// How far off it was, as a factor of at least 1; infinite where that makes no sense.
+    /// The factor between prediction and measurement, at least 1; infinite if a factor makes no
+    /// sense.
     pub fn factor(&self) -> f64 {
         factor(self.prediction.value, self.measured.value)
     }
@@ -265,7 +268,7 @@ impl Judged {
         if let Some(impossible) = self.prediction.impossible() {
             return impossible;
         }
-        // The measurement itself has said why.
+        // The measurement itself has printed why.
         let doubt =
             "Inconclusive: this measurement cannot judge the prediction. Run both cells again.";
         match (self.shown_misconception(), self.measured.conclusive) {
@@ -407,7 +410,7 @@ mod tests {
             text.contains("from 100 µs; measured: 3.20 µs. Far less"),
             "{text}"
         );
-        // An amount has no side of 1 to be on.
+        // For an amount, above or below 1 has no meaning.
         assert!(said(&predict("", 0.9).amount("µs").against(1.8)).contains("factor of two"));
     }
 
@@ -422,7 +425,8 @@ mod tests {
         };
         assert!(of(4.0, 3.5).contains("This is the misconception: seven"));
         assert!(of(3.9, 3.4).contains("misconception"));
-        // The right answer and its neighbourhood show none, nor does one that was measured.
+        // The right answer and close ones show no misconception, nor does a misconception's answer
+        // that was measured.
         assert!(of(3.5, 3.5).contains("Exactly right"));
         assert!(of(3.6, 3.5).contains("Well predicted"));
         assert!(of(4.0, 4.1).contains("Well predicted"));

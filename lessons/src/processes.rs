@@ -1,23 +1,23 @@
-//! Which processes had a part in a piece of work: the judges see an answer, and not how it came
-//! about.
+//! Which processes did a piece of work: the judges see only an answer, and not where it was
+//! computed.
 
 use nix::sys::resource::{UsageWho, getrusage};
 
 use forklore::Pool;
 
-/// Which processes ran a piece of work, beside the one that asked for it.
+/// The processes that ran a piece of work, in addition to the calling one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunBy {
     /// No others.
     ThisProcess,
-    /// The pool's own workers: the function captured nothing, so its results came back as copies.
+    /// The pool's own workers: the function is non-capturing, so its results came back as copies.
     PoolsWorkers,
-    /// Workers that were forked for the call, as for a closure that captures something.
+    /// Workers forked for the call, as for a closure that captures something.
     ForkedWorkers,
 }
 
-/// Runs `work`, and says which workers of `pool` had a part in it.
+/// Runs `work`, and returns which workers of `pool` ran a part of it.
 ///
 /// # Example
 /// ```
@@ -41,8 +41,8 @@ pub fn run_by<T>(pool: &Pool, work: impl FnOnce() -> T) -> (T, RunBy) {
     (value, by)
 }
 
-/// Runs `work`, and says whether the workers of `pool` had a part in it: the pool's own, or those
-/// that it forked for this call and has waited for.
+/// Runs `work`, and returns whether workers of `pool` ran a part of it: the pool's own, or workers
+/// that it forked for this call and waited for.
 ///
 /// # Example
 /// ```
@@ -59,8 +59,8 @@ pub fn by_workers<T>(pool: &Pool, work: impl FnOnce() -> T) -> (T, bool) {
     (value, by != RunBy::ThisProcess)
 }
 
-/// Runs `work`, and says whether a child had a part in it: a process that this one has waited for
-/// meanwhile.
+/// Runs `work`, and returns whether a child ran a part of it: a process that this one has waited
+/// for in the meantime.
 ///
 /// # Example
 /// ```
@@ -78,7 +78,7 @@ pub fn by_children<T>(work: impl FnOnce() -> T) -> (T, bool) {
 }
 
 /// Microseconds of processor time, and page faults, of the children that were waited for. Each
-/// child adds to them: to run at all, it has to touch a page.
+/// child adds to them, because to run at all it must touch a page.
 fn used_by_reaped() -> (i64, i64) {
     let microseconds = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
     getrusage(UsageWho::RUSAGE_CHILDREN).map_or((0, 0), |usage| {

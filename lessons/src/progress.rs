@@ -1,7 +1,8 @@
-//! What a learner has tried and solved, kept in a file.
+//! A file of the exercises that a learner has tried and solved.
 //!
-//! A line per check: seconds since 1970, the exercise, `solved` or `tried`, separated by tabs.
-//! Lines are only ever appended, in one write, so that two sessions cannot damage each other's.
+//! One line per check: seconds since 1970, the exercise, `solved` or `tried`, separated by tabs.
+//! Lines are only appended, each in one write, so that two sessions cannot damage each other's
+//! lines.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -10,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::place;
 
-/// Notes a check. A file that cannot be written costs the note and not the lesson.
+/// Records a check. If the file cannot be written, only the record is lost.
 pub(crate) fn note(exercise: &str, is_solved: bool) {
     if let Some(path) = place::place(|name| std::env::var_os(name)) {
         let _ = append(&path, exercise, is_solved);

@@ -1,9 +1,9 @@
 //! Whether other programs used the processors while something was measured.
 //!
 //! Rounds that disagree show that a machine is busy, but rounds that agree do not show that it is
-//! quiet. Where every core has other programs' work to do, Linux shares time out by the thread, so
-//! two threads under one lock can be faster than one, in every round: together they get twice as
-//! much. So a measurement also reads what the processors did in the meantime.
+//! quiet. If other programs keep every core busy, Linux shares time out per thread, so two threads
+//! under one lock can be faster than one in every round, because together they get twice the time.
+//! So a measurement also reads what the processors did in the meantime.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use nix::unistd::{Pid, SysconfVar, sysconf};
 use forklore::Cpus;
 use forklore::timing::{Stopwatch, Times};
 
-/// How much of a processor other programs may use: a browser, a clock in the corner of the screen.
+/// How much of a processor other programs may use: for example a browser, or a clock on the screen.
 const TOLERATED: f64 = 0.3;
-/// Other programs do not cause a difference by this factor. Beside a busy loop per core, two
+/// Other programs do not cause a difference by this factor. With a busy loop on every core, two
 /// workers have been seen to take 5.6 times as long as one, in every round.
 const PLAIN: f64 = 10.0;
-/// How far other programs may pull apart two pieces of work that they disturb alike.
+/// How far other programs may separate two pieces of work that they disturb alike, as a factor.
 const UNEVEN: f64 = 1.25;
 
-/// A measurement of the processors that this process may run on, from its start.
+/// A measurement, from its start on, of the processors that this process may use.
 pub(crate) struct Watch {
     busy: Option<Duration>,
     own: Stopwatch,
@@ -36,7 +36,7 @@ impl Watch {
         }
     }
 
-    /// What other programs used since then.
+    /// What other programs have used since the start.
     pub(crate) fn stop(self) -> Others {
         let (Some(before), Some(now)) = (self.busy, busy()) else {
             return Others::unknown();
@@ -54,18 +54,18 @@ impl Watch {
     }
 }
 
-/// How much of the processors other programs used while something was measured.
+/// How much processor time other programs used during a measurement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Others {
-    /// In processors: 1.5 is one and a half all the time.
+    /// In processors: 1.5 means one and a half, all the time.
     n_cpus: f64,
-    /// How many this process may run on, and how many of them are its share.
+    /// How many processors this process may run on, and how many of them are its share.
     n_allowed: usize,
     n_usable: usize,
 }
 
 impl Others {
-    /// Where Linux does not say what the processors did.
+    /// The value if Linux does not report what the processors did.
     pub(crate) fn unknown() -> Others {
         Others {
             n_cpus: 0.0,
@@ -89,32 +89,31 @@ impl Others {
         }
     }
 
-    /// Whether they were in the way of work that needs all of the processors that it may use: on a
-    /// node of 64 processors of which 4 are this job's, others may use 60.
+    /// Whether they disturbed work that needs all processors that it may use: on a node with 64
+    /// processors of which 4 belong to this job, others may use 60.
     pub(crate) fn disturb(&self) -> bool {
         self.disturb_on(self.n_usable)
     }
 
-    /// Whether they were in the way of work that needs `n_cores` at the same time. What sleeps
-    /// needs none, and one to wake on.
+    /// Whether they disturbed work that needs `n_cores` at the same time. Work that sleeps needs
+    /// none, and one to wake up on.
     pub(crate) fn disturb_on(&self, n_cores: usize) -> bool {
         let n_needed = n_cores.clamp(1, self.n_usable.max(1));
         let spare = self.n_allowed.saturating_sub(n_needed) as f64;
-        // A loop on each core leaves two thirds of one to a thread of ours: what is spare is not
+        // A loop on each core leaves two thirds of one to a thread of ours: spare cores are not
         // quite free.
         let is_part = n_needed < self.n_usable;
         let tolerated = if is_part { TOLERATED / 2.0 } else { TOLERATED };
         self.n_cpus > spare + tolerated
     }
 
-    /// How many times as long as the faster of two pieces of work the slower one must take, in
-    /// nearly every round, to be slower in spite of the others. `None` stands for all cores that
-    /// there are.
+    /// The factor by which the slower of two pieces of work must exceed the faster one, in nearly
+    /// every round, to be slower in spite of the other programs. `None` means all available cores.
     ///
-    /// The system shares out processors by the thread. So work that keeps `n` threads busy gets up
-    /// to `n` times as much as work that keeps one busy, and may look faster by that; and work
-    /// whose threads wait for each other may be held up by all of them in turn, for which there is
-    /// no bound. What needs one core or none is disturbed as its like is.
+    /// The OS shares out processors per thread. So work that keeps `n` threads busy gets up to `n`
+    /// times as much as work that keeps one busy, and may look faster by that factor. Work whose
+    /// threads wait for each other may be delayed by each of them in turn, without a bound. Pieces
+    /// of work that need one core or none are disturbed alike.
     pub(crate) fn least_ratio(&self, slower: Option<usize>, faster: Option<usize>) -> f64 {
         match (slower, faster) {
             (Some(0 | 1), Some(n_cores)) => UNEVEN * n_cores.max(1) as f64,
@@ -134,8 +133,7 @@ impl fmt::Display for Others {
     }
 }
 
-/// How long the processors that this process may run on have been busy since the machine started,
-/// all together.
+/// The total time for which the processors that this process may use have been busy since boot.
 fn busy() -> Option<Duration> {
     let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
     let is_allowed = |cpu: usize| cpu < CpuSet::count() && allowed.is_set(cpu).unwrap_or(false);
@@ -144,8 +142,9 @@ fn busy() -> Option<Duration> {
     Some(Duration::from_secs_f64(ticks as f64 / ticks_a_second))
 }
 
-/// All but `idle` and `iowait` of the lines `cpuN` (proc(5)): also what the machine under a virtual
-/// one took (`steal`). The last two numbers, of guests, are in the first two already.
+/// The sum of all numbers but `idle` and `iowait` in the lines `cpuN` (proc(5)), including the time
+/// that the host of a virtual machine took (`steal`). The last two numbers, for guests, are already
+/// in the first two.
 fn busy_ticks(stat: &str, is_allowed: impl Fn(usize) -> bool) -> Option<u64> {
     let mut total = None;
     for line in stat.lines() {
@@ -174,7 +173,7 @@ fn busy_ticks(stat: &str, is_allowed: impl Fn(usize) -> bool) -> Option<u64> {
 
 #[cfg(test)]
 impl Others {
-    /// Others used this many of two processors.
+    /// Other programs used this many of two processors.
     pub(crate) fn on_two(n_cpus: f64) -> Others {
         Others {
             n_cpus,
@@ -211,11 +210,11 @@ ctxt 99";
     fn a_loop_on_each_core_disturbs_and_a_browser_does_not() {
         assert!(!others(1_950, 1_900, 2, 2).disturb());
         assert!(!others(1_100, 1_000, 2, 2).disturb());
-        // Two loops, beside one thread of ours, and beside two.
+        // Two busy loops, beside one thread of ours, and beside two.
         assert!(others(2_000, 600, 2, 2).disturb());
         assert!(others(2_000, 1_000, 2, 2).disturb());
         assert!(others(1_000, 500, 1, 1).disturb());
-        // The clocks do not agree to the millisecond.
+        // The clocks differ by up to milliseconds.
         assert!(!others(900, 1_000, 2, 2).disturb());
     }
 

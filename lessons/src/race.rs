@@ -1,4 +1,4 @@
-//! From how much work per item on does one way of doing it win over another?
+//! Finds the work per item above which one method is faster than another.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::show::{self, GREEN, ORANGE};
 const N_ROUNDS: usize = 11;
 const LEAST_BATCH: Duration = Duration::from_micros(300);
 
-/// Measures two ways of doing the same at each amount of work per item, in turns.
+/// Measures two methods for each amount of work per item, in turns.
 ///
 /// # Example
 /// ```
@@ -44,7 +44,7 @@ pub fn race(
     }
 }
 
-/// How many times as fast the other is, once for each round.
+/// How many times as fast the second method is, once for each round.
 fn duel(
     grain: Duration,
     one: &mut dyn FnMut(Duration),
@@ -70,28 +70,29 @@ fn duel(
         .collect()
 }
 
-/// Two ways of doing the same, by work per item. The last expression of a cell: shows a figure.
+/// Two methods, by work per item. As the last expression of a cell, shows a figure.
 #[derive(Clone, PartialEq)]
 pub struct Race {
     title: String,
     names: [String; 2],
-    /// Work per item, and how many times as fast the second way was in each round.
+    /// Work per item, and how many times as fast the second method was in each round.
     points: Vec<(Duration, Vec<f64>)>,
-    /// What other programs used of the processors.
+    /// The processor time that other programs used.
     others: Others,
 }
 
 impl Race {
-    /// Between which amounts of work per item the second way begins to win: the last at which the
-    /// first is faster for sure, and the first from which on the second is. `None` where it never
-    /// wins, always wins, or the machine is too busy to tell.
+    /// The interval of work per item in which the second method starts to win: the last amount at
+    /// which the first is certainly faster, and the first amount from which on the second is.
+    /// `None` if it never wins, always wins, or the machine is too busy to tell.
     pub fn interval(&self) -> Option<(Duration, Duration)> {
         let verdicts: Vec<(Duration, Verdict)> = self
             .points
             .iter()
             .map(|(grain, ratios)| (*grain, verdict_of(ratios, &self.others)))
             .collect();
-        // The ratio is the first way's time over the second's: slower means that the second wins.
+        // The ratio is the first method's time over the second's: slower means that the second
+        // wins.
         let lost = verdicts
             .iter()
             .rposition(|point| point.1 == Verdict::Faster)?;
@@ -104,7 +105,7 @@ impl Race {
         (n_won > 0 && lost < won).then(|| (verdicts[lost].0, verdicts[won].0))
     }
 
-    /// How many times as fast the second way is, at the largest amount of work.
+    /// How many times as fast the second method is, at the largest amount of work.
     pub fn most(&self) -> f64 {
         self.points
             .last()
@@ -141,8 +142,8 @@ impl Race {
         }
     }
 
-    /// Puts another race against the same first way beside this one, to see how the point moves
-    /// from which on it pays.
+    /// Combines another race against the same first method with this one, to show how the point
+    /// moves at which the second method starts to pay off.
     ///
     /// # Example
     /// ```
@@ -160,14 +161,14 @@ impl Race {
         Races([self.clone(), other.clone()])
     }
 
-    /// How many times as fast, by work per item.
+    /// The speed-up of the second method, by work per item.
     pub fn figure(&self) -> Figure {
         let y = format!("{}, times as fast as {}", self.names[1], self.names[0]);
         drawn(&self.title, &y, &[("measured", self)])
     }
 
-    /// Work per item, and how many times as fast: the range of the rounds but for one at either
-    /// end, and the median.
+    /// Work per item, and the speed-up: the range of the rounds without one at either end, and the
+    /// median.
     fn ranges(&self) -> Vec<(f64, f64, f64, f64)> {
         let range = |(grain, ratios): &(Duration, Vec<f64>)| {
             let mut sorted = ratios.clone();
@@ -193,7 +194,7 @@ impl Race {
     }
 }
 
-/// A figure with a curve for each race.
+/// Draws a figure with a curve for each race.
 fn drawn(title: &str, y: &str, races: &[(&str, &Race)]) -> Figure {
     let grains = races.iter().flat_map(|(_, race)| &race.points);
     let seconds = grains.map(|(grain, _)| grain.as_secs_f64());
@@ -212,13 +213,13 @@ fn drawn(title: &str, y: &str, races: &[(&str, &Race)]) -> Figure {
         .figure()
 }
 
-/// Two races in one figure. The last expression of a cell: shows it.
+/// Two races in one figure, shown if they are the last expression of a cell.
 #[derive(Clone, PartialEq)]
 pub struct Races([Race; 2]);
 
 impl Races {
-    /// How many times as much work per item the second needs as the first before it pays; `None`
-    /// unless it is known from which work on each of them does.
+    /// How many times as much work per item the second race needs before it pays off, compared with
+    /// the first; `None` unless both points are known.
     pub fn moved_by(&self) -> Option<f64> {
         let middle = |race: &Race| {
             let (low, high) = race.interval()?;
@@ -229,7 +230,7 @@ impl Races {
         Some(middle(other)? / middle(one)?)
     }
 
-    /// How many times as fast, by work per item, with a curve for each.
+    /// The speed-ups by work per item, with a curve for each race.
     pub fn figure(&self) -> Figure {
         let [one, other] = &self.0;
         let y = format!("times as fast as {}", one.names[0]);

@@ -1,4 +1,4 @@
-//! What a learner asked for, and what the session has.
+//! What a learner requested, and what the session has.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use crate::show::{self, GREEN, ORANGE};
 
 const GIB: f64 = (1_u64 << 30) as f64;
 
-/// Compares what this session has with what was asked for: a number of cores, and for each of them
-/// an amount of memory, in GB.
+/// Compares what this session has with the request: a number of cores, and an amount of memory per
+/// core, in GB.
 ///
 /// # Example
 /// ```
@@ -41,8 +41,8 @@ pub fn session(asked_cores: usize, asked_gb_per_core: f64) -> Session {
     }
 }
 
-/// What a learner asked for, and what the session has. The last expression of a cell: shows both,
-/// and where the difference comes from.
+/// What a learner requested, and what the session has. As the last expression of a cell, shows
+/// both, and the reason for a difference.
 #[derive(Clone, PartialEq)]
 pub struct Session {
     asked_cores: usize,
@@ -59,20 +59,20 @@ struct Given {
     slurm_cpus: Option<usize>,
     slurm_tasks: Option<usize>,
     usable: usize,
-    /// None outside a job.
+    /// `None` outside a job.
     nodes: Option<JobNodes>,
-    /// What container or scheduler gives; none where there is no limit.
+    /// The limit of the container or scheduler; `None` if there is none.
     memory_gb: Option<f64>,
     machine_gb: Option<f64>,
 }
 
 impl Session {
-    /// How many cores it may use.
+    /// The number of cores that it may use.
     pub fn cores(&self) -> usize {
         self.given.usable
     }
 
-    /// How much memory it may use, in GB, all of its processes together; `None` where no limit is
+    /// The amount of memory that all its processes together may use, in GB; `None` if no limit is
     /// known.
     pub fn memory_gb(&self) -> Option<f64> {
         let given = &self.given;
@@ -80,7 +80,7 @@ impl Session {
         limits.reduce(f64::min)
     }
 
-    /// Whether it has what was asked for.
+    /// Whether it has what was requested.
     pub fn is_as_asked(&self) -> bool {
         self.has_cores() && self.has_memory()
     }
@@ -89,7 +89,7 @@ impl Session {
         self.cores() >= self.asked_cores
     }
 
-    /// A tenth may be missing: a machine of 4 GB shows somewhat less.
+    /// A tenth may be missing: a machine with 4 GB shows a little less.
     fn has_memory(&self) -> bool {
         self.memory_gb().is_none_or(|gb| gb >= 0.9 * self.asked_gb)
     }
@@ -127,7 +127,7 @@ impl Session {
             .collect()
     }
 
-    /// What is less than was asked for, where it comes from, and what to do.
+    /// Each shortfall, its reason, and what to do.
     fn findings(&self) -> Vec<String> {
         let mut findings = Vec::new();
         if !self.has_cores() {
@@ -160,7 +160,7 @@ impl Session {
         findings
     }
 
-    /// What a session on several nodes has beside this one.
+    /// What the job has on other nodes, in addition to this session.
     fn further_nodes(&self) -> Option<String> {
         let nodes = self.given.nodes.as_ref().filter(|nodes| nodes.n > 1)?;
         let slots = match nodes.has_common_slots {
@@ -174,7 +174,7 @@ impl Session {
         ))
     }
 
-    /// The tightest limit is the cause; of several equal ones, the one that a job script sets.
+    /// The tightest limit is the reason; of several equal ones, the one that a job script sets.
     fn missing_cores(&self) -> String {
         let (given, asked) = (&self.given, self.asked_cores);
         let n = given.usable;

@@ -1,4 +1,4 @@
-//! What a time is made of.
+//! The parts of a time.
 
 use std::fmt;
 use std::time::Duration;
@@ -29,20 +29,20 @@ pub fn shares(title: &str, parts: &[(&str, Duration)]) -> Shares {
     }
 }
 
-/// The parts of a time. The last expression of a cell: shows a bar and its numbers.
+/// The parts of a time. As the last expression of a cell, shows a bar and its numbers.
 #[derive(Clone, PartialEq)]
 pub struct Shares {
     title: String,
     /// Names and seconds.
     parts: Vec<(String, f64)>,
-    /// Why the measurements that they come from cannot be relied on.
+    /// Why the underlying measurements cannot be trusted.
     doubt: Option<String>,
 }
 
 impl Shares {
-    /// Carries over a measurement's doubt, as [`Sweep::doubt`] and [`Comparison::doubt`] give it:
-    /// parts are no better than what they were measured with. The first doubt is kept, as one
-    /// reason is enough.
+    /// Passes on a measurement's doubt, as [`Sweep::doubt`] and [`Comparison::doubt`] return it:
+    /// the parts are only as reliable as their measurements. Only the first doubt is kept, because
+    /// one reason is enough.
     ///
     /// [`Sweep::doubt`]: crate::Sweep::doubt
     /// [`Comparison::doubt`]: crate::Comparison::doubt

@@ -1,21 +1,21 @@
-//! How a lesson's values reach the page: HTML with its text, and numbers that a person can read.
+//! How a lesson's values are shown: HTML with a text alternative, and readable numbers.
 
 use std::fmt::Debug;
 
 use forklore::display::{self, Bundle};
 use forklore::figure::Unit;
 
-/// The Okabe–Ito palette's, as in the library's figures.
+/// From the Okabe–Ito palette, as in the library's figures.
 pub(crate) const BLUE: &str = "#0072B2";
 pub(crate) const ORANGE: &str = "#E69F00";
 pub(crate) const GREEN: &str = "#009E73";
 
-/// Shows a piece of HTML below the cell, and its text where no HTML can be shown.
+/// Shows HTML below the cell, and its text where HTML cannot be shown.
 pub(crate) fn show(html: String, text: &impl Debug) {
     display::show(&Bundle::html(html).with_text(format!("{text:?}")));
 }
 
-/// A box with a coloured edge and a first word that says in text what the colour says.
+/// A box with a coloured edge; its first word says in text what the colour means.
 pub(crate) fn boxed(colour: &str, mark: &str, body: &str) -> String {
     format!(
         "<div style=\"border-left:4px solid {colour};padding:.3em .8em;margin:.3em 0\">\
@@ -42,7 +42,7 @@ pub(crate) fn escape(text: &str) -> String {
         .replace('"', "&quot;")
 }
 
-/// A time with three digits and the unit that fits.
+/// A time with three digits and a suitable unit.
 pub(crate) fn time(seconds: f64) -> String {
     Unit::Seconds.format(seconds)
 }
@@ -53,7 +53,7 @@ pub(crate) fn number(value: f64) -> String {
     times.trim_end_matches('×').to_owned()
 }
 
-/// The middle one of some values; the mean of the two middle ones where their number is even.
+/// The median; the mean of the two middle values if their number is even.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

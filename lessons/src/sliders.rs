@@ -1,13 +1,13 @@
-//! The lessons' figures with sliders: what they compute is explained in the notebook, and how it is
-//! drawn is here.
+//! The lessons' figures with sliders: the notebooks explain what they compute, and this module
+//! draws it.
 
 use std::time::Duration;
 
 use forklore::figure::{Figure, Line, Slider, Sliding, Timeline, Unit};
 use forklore::gil::GilReport;
 
-/// How many times as fast a parallel map is than a serial one, by the work of an item: computed for
-/// several numbers of items and workers from what a call and an item cost.
+/// The speed-up of a parallel map over a serial one, by the work per item: computed from the costs
+/// of a call and of an item, for several numbers of items and workers.
 ///
 /// # Example
 /// ```
@@ -77,7 +77,7 @@ pub fn serial_share_slider(speed_up: fn(f64, f64) -> f64) -> Sliding {
                 .y_between(1.0, 64.0)
                 .series("speed-up", &curve)
                 .reference("p times as fast", &[(1.0, 1.0), (64.0, 64.0)]);
-            // Without a serial share there is no limit.
+            // Without a serial share, the speed-up has no limit.
             let limited = match s > 0.0 {
                 true => chart.reference("1 / s", &[(1.0, 1.0 / s), (64.0, 1.0 / s)]),
                 false => chart,
@@ -86,8 +86,8 @@ pub fn serial_share_slider(speed_up: fn(f64, f64) -> f64) -> Sliding {
         })
 }
 
-/// The speed-up of 4,000 items by size of a chunk, simulated for several amounts of work and
-/// numbers of workers, when it costs `fetch_ns` to fetch a chunk.
+/// The speed-up for 4,000 items by chunk size, simulated for several amounts of work and numbers of
+/// workers; fetching a chunk costs `fetch_ns`.
 ///
 /// # Example
 /// ```
@@ -114,7 +114,7 @@ pub fn chunk_slider(fetch_ns: f64) -> Sliding {
         })
 }
 
-/// The speed-up of 4,000 equal items: each chunk goes to the worker that is free first.
+/// The speed-up for 4,000 equal items: each chunk goes to the worker that is free first.
 fn chunked(work_ns: f64, fetch_ns: f64, workers: usize, chunk: usize) -> f64 {
     const N_ITEMS: usize = 4_000;
     let items = vec![work_ns; N_ITEMS];
@@ -133,7 +133,7 @@ struct Placed {
     end: f64,
 }
 
-/// Gives each chunk to the worker that is free first. To fetch a chunk costs `fetch`.
+/// Gives each chunk to the worker that is free first. Fetching a chunk costs `fetch`.
 fn schedule(works: &[f64], workers: usize, chunk: usize, fetch: f64) -> Vec<Placed> {
     let mut busy_until = vec![0.0; workers];
     let place = |(index, works): (usize, &[f64])| {
@@ -151,8 +151,8 @@ fn schedule(works: &[f64], workers: usize, chunk: usize, fetch: f64) -> Vec<Plac
     works.chunks(chunk).enumerate().map(place).collect()
 }
 
-/// Which worker computes which rows when, simulated for several sizes of a chunk and numbers of
-/// workers, with a nanosecond for each unit of a row's work.
+/// Which worker computes which rows when, simulated for several chunk sizes and numbers of workers;
+/// a unit of a row's work takes a nanosecond.
 ///
 /// # Example
 /// ```
@@ -191,8 +191,8 @@ fn half_of(row: usize, n_rows: usize) -> &'static str {
     }
 }
 
-/// Which process computed which row when, as the tasks have noted it: process id, beginning and end
-/// for each row. Rows of the timeline are the processes in `pids`.
+/// Which process computed which row when, as the tasks recorded it: process id, beginning and end
+/// for each row. The timeline's rows are the processes in `pids`.
 ///
 /// # Example
 /// ```
@@ -226,9 +226,9 @@ pub fn noted_timeline(title: &str, pids: &[i32], noted: &[(u32, Duration, Durati
     chart.figure()
 }
 
-/// Which node computed which item when, as the tasks have noted it: the process that runs a node's
-/// workers, the worker, beginning and end for each item. `agents` are the nodes' processes as they
-/// were before; one that is not among them has been started since.
+/// Which node computed which item when, as the tasks recorded it: the process that runs a node's
+/// workers, the worker, beginning and end for each item. `agents` are the nodes' processes before
+/// the map; a process that is not among them was started later.
 ///
 /// # Example
 /// ```
@@ -256,7 +256,7 @@ pub fn nodes_timeline(
         Some(index) => format!("node {}", index + 1),
         None => "started again".to_owned(),
     };
-    // A row for each worker: those of a node one below the other, in the order of the nodes.
+    // A row for each worker: the workers of a node together, in the order of the nodes.
     let mut workers: Vec<(u32, u32)> = noted.iter().map(|note| (note.0, note.1)).collect();
     workers.sort_unstable_by_key(|&(agent, worker)| {
         let node = nodes.iter().position(|node| *node == agent);
@@ -289,11 +289,11 @@ pub fn nodes_timeline(
     chart.figure()
 }
 
-/// When each of two threads had the lock and when it waited for it, for several switch intervals:
-/// the first thread computes, the second answers.
+/// When each of two threads held the lock and when it waited for it, for several switch intervals:
+/// the first thread computes, the second replies to requests.
 ///
 /// # Panics
-/// If there are not as many reports as intervals, or a report is not of two threads.
+/// If the number of reports is not the number of intervals, or a report is not of two threads.
 ///
 /// # Example
 /// ```

@@ -1,4 +1,4 @@
-//! How the time of a call grows with its number of items: a part per call and a part per item.
+//! How the time of a call grows with its number of items: a cost per call and a cost per item.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ fn measure(title: &str, sizes: &[u64], call: &mut dyn FnMut(u64)) -> Sweep {
     }
 }
 
-/// Times by number of items. The last expression of a cell: shows a figure and its numbers.
+/// Times by number of items. As the last expression of a cell, shows a figure and its numbers.
 #[derive(Clone, PartialEq)]
 pub struct Sweep {
     title: String,
@@ -62,12 +62,12 @@ pub struct Sweep {
     thing: String,
     /// Number of items, and the median seconds of a call.
     points: Vec<(u64, f64)>,
-    /// What other programs used of the processors.
+    /// The processor time that other programs used.
     others: Others,
 }
 
 impl Sweep {
-    /// Says what the numbers count, in the singular: `page`. Items, otherwise.
+    /// Sets what the numbers count, in the singular: `page`. By default, items.
     #[must_use]
     pub fn per(mut self, thing: &str) -> Sweep {
         self.thing = thing.to_owned();
@@ -85,7 +85,7 @@ impl Sweep {
     }
 
     /// The line `per call + n × per item` with the least squares of *relative* errors: the times
-    /// span orders of magnitude, and plain squares would see only the largest.
+    /// span orders of magnitude, and plain squares would weigh only the largest.
     fn fit(&self) -> (f64, f64) {
         let (mut w, mut wx, mut wxx, mut wy, mut wxy) = (0.0, 0.0, 0.0, 0.0, 0.0);
         for (size, seconds) in &self.points {
@@ -120,8 +120,7 @@ impl Sweep {
         }
     }
 
-    /// Why neither these numbers nor what is computed from them can be relied on; `None` if they
-    /// can.
+    /// Why these numbers, and results computed from them, cannot be trusted; `None` if they can.
     pub fn doubt(&self) -> Option<String> {
         self.others.disturb().then(|| {
             format!(
@@ -131,7 +130,7 @@ impl Sweep {
         })
     }
 
-    /// The times against the number of items, and the line that was found.
+    /// The times by number of items, and the fitted line.
     pub fn figure(&self) -> Figure {
         let measured: Vec<(f64, f64)> = self.points.iter().map(|(n, s)| (*n as f64, *s)).collect();
         let (per_call, per_item) = self.fit();
@@ -140,7 +139,7 @@ impl Sweep {
             .map(|point| point.0)
             .fold(f64::INFINITY, f64::min);
         let most = measured.iter().map(|point| point.0).fold(0.0, f64::max);
-        // A straight line is a curve where both axes are logarithmic.
+        // With both axes logarithmic, a straight line is drawn as a curve.
         let fitted: Vec<(f64, f64)> = (0..=N_CURVE)
             .map(|step| least * (most / least).powf(f64::from(step) / f64::from(N_CURVE)))
             .map(|n| (n, per_call + per_item * n))

@@ -10,7 +10,7 @@ use crate::{script, usage};
 const N_NAPS: u32 = 32;
 const NAP: Duration = Duration::from_millis(50);
 
-/// Answers each name of a row on the standard input with a number.
+/// Reads names of rows from standard input, and prints a number for each.
 pub fn serve(hosts: &[&str]) {
     let mut cluster = None;
     for row in std::io::stdin().lines().map_while(Result::ok) {
@@ -39,7 +39,7 @@ pub fn serve(hosts: &[&str]) {
     }
 }
 
-/// A cluster of the hosts, with so many workers on each.
+/// A cluster of the hosts, with this many workers on each.
 pub fn start(hosts: &[&str], n_workers: usize) -> Cluster {
     let cluster = Cluster::builder()
         .hosts(hosts)
@@ -68,7 +68,7 @@ fn run(cluster: &Cluster, row: &str) -> f64 {
     }
 }
 
-/// How much of the workers' time is in naps.
+/// The share of the workers' time that is spent in naps.
 pub fn efficiency(cluster: &Cluster) -> f64 {
     let elapsed = timed(|| cluster.map_chunked(|_: u32| std::thread::sleep(NAP), 0..N_NAPS, 1));
     let napped = milliseconds(NAP) * f64::from(N_NAPS) / cluster.workers() as f64;
@@ -79,7 +79,7 @@ fn power(x: u64) -> u64 {
     x.wrapping_pow(10)
 }
 
-/// Giving the result's memory back is not part of it.
+/// The time excludes freeing the result's memory.
 fn timed<T>(work: impl FnOnce() -> T) -> f64 {
     let started = Instant::now();
     let result = work();

@@ -1,4 +1,4 @@
-//! A side of the table: a process that does the work of a row when it is asked to.
+//! A side of the table: a process that does the work of a row on request.
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// A process that reads names of rows from its input, and says a number for each.
+/// A process that reads names of rows from its input, and prints a number for each.
 pub struct Side {
     process: Child,
     input: ChildStdin,
     output: ChildStdout,
 }
 
-/// What comes of a question.
+/// The reply to a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Said {
     Number(f64),
-    /// Nothing within the time limit: the side is of no further use.
+    /// No reply within the time limit: the side is of no further use.
     TooLate,
     /// The side has no such row, or has failed.
     Nothing,
@@ -39,7 +39,7 @@ impl Side {
         }
     }
 
-    /// What the side says of a row within the time limit.
+    /// The side's reply to a row, within the time limit.
     pub fn ask(&mut self, row: &str, limit: Duration) -> Said {
         let deadline = Instant::now() + limit;
         if writeln!(self.input, "{row}").is_err() {
@@ -71,7 +71,7 @@ impl Side {
 }
 
 impl Drop for Side {
-    /// Kills the process, and so all processes of its cluster.
+    /// Kills the process, and with it all processes of its cluster.
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();

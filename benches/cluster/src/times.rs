@@ -8,7 +8,7 @@ use crate::side::{Said, Side};
 use crate::table::{machine, median, number};
 use crate::{HERE, build_node_program, environment, on_nodes};
 
-/// The first is what the others are compared with.
+/// The others are compared with the first.
 const SIDES: [&str; 5] = [
     "forklore",
     "forklore, localhost",
@@ -17,7 +17,7 @@ const SIDES: [&str; 5] = [
     "ray",
 ];
 
-/// A row: its name, and what its numbers are.
+/// A row: its name, and the meaning of its numbers.
 struct Row {
     name: &'static str,
     unit: &'static str,
@@ -32,7 +32,7 @@ const fn row(name: &'static str, unit: &'static str, most_rounds: usize) -> Row 
     }
 }
 
-/// `ours.rs` and `peers.py` know them by these names.
+/// `ours.rs` and `peers.py` use the same names.
 const ROWS: [Row; 7] = [
     row("start to first result", "ms", 5),
     row("powers of 24", "ms", 100),
@@ -43,11 +43,11 @@ const ROWS: [Row; 7] = [
     row("idle", "% of a core", 1),
 ];
 
-/// How long a side may be measured for one row; slow ones get fewer rounds.
+/// How long a side may be measured for one row; slow sides get fewer rounds.
 const BUDGET: Duration = Duration::from_secs(3);
-/// But not fewer than this, if they are done within the limit.
+/// But at least this many, if they finish within the limit.
 const LEAST_ROUNDS: usize = 3;
-/// A row that takes longer is printed as that.
+/// A row that takes longer is printed as such.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The sides whose name contains `filter`.
@@ -82,14 +82,14 @@ fn cell(row: &Row, said: Said) -> String {
     }
 }
 
-/// All rows of a side, one after the other.
+/// Measures all rows of a side, one after another.
 fn measure(name: &str) -> Vec<Said> {
     let mut side = None;
     let rows = ROWS.iter().map(|row| {
         let running = side.get_or_insert_with(|| start(name));
         let said = measure_row(running, row);
         eprintln!("{name}: {}: {said:?}", row.name);
-        // What did not come in time would come later.
+        // A late reply would be taken for that of the next row.
         if !matches!(said, Said::Number(_)) {
             side = None;
         }
@@ -120,7 +120,7 @@ fn measure_row(side: &mut Side, row: &Row) -> Said {
     Said::Number(median(numbers))
 }
 
-/// Starts a side on the head of a cluster of its own.
+/// Starts a side on the head of its own cluster.
 fn start(name: &str) -> Side {
     let mut command = on_nodes(2);
     match name {
@@ -143,7 +143,7 @@ fn start(name: &str) -> Side {
     Side::start(&mut command)
 }
 
-/// Its workers are spawned by MPI, which a program can do that an `mpirun` has started.
+/// MPI spawns its workers, which only a program started by `mpirun` can request.
 fn under_mpirun(command: &mut Command) {
     let network = "10.77.0.0/24";
     command

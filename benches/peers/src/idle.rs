@@ -1,12 +1,12 @@
-//! The table of what idle workers cost: memory, from `smaps_rollup`, and processor time, from
-//! `schedstat`, both of Linux's `/proc`.
+//! The table of the costs of idle workers: memory, from `smaps_rollup`, and processor time, from
+//! `schedstat`, both in `/proc`.
 
 use std::time::Duration;
 
 use crate::sides::{self, IDLE, PEERS};
 
 const N_WORKERS: usize = 4;
-/// For how long the idle workers are watched.
+/// How long the idle workers are watched.
 const WATCHED: Duration = Duration::from_secs(2);
 
 pub fn print_table() {
@@ -20,7 +20,7 @@ pub fn print_table() {
     for name in PEERS.iter().filter(|name| **name != "rayon") {
         let mut peer = sides::start(name, N_WORKERS);
         peer.ask(IDLE);
-        // Python's feeder threads and the like come to rest.
+        // Lets Python's feeder threads and others settle.
         std::thread::sleep(Duration::from_millis(300));
         // The first is the peer.
         let workers = descendants(std::process::id()).split_off(1);
@@ -38,7 +38,7 @@ pub fn print_table() {
     println!();
 }
 
-/// All processes that come from a process, without itself.
+/// All descendants of a process.
 pub fn descendants(pid: u32) -> Vec<u32> {
     let mut found = Vec::new();
     let mut open = vec![pid];
@@ -59,7 +59,7 @@ pub fn descendants(pid: u32) -> Vec<u32> {
     found
 }
 
-/// The processor time of processes so far, of all their threads.
+/// The total processor time of processes so far, including all their threads.
 fn cpu_of(pids: &[u32]) -> Duration {
     let nanoseconds = pids.iter().flat_map(|pid| {
         let threads = std::fs::read_dir(format!("/proc/{pid}/task"))

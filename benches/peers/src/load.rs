@@ -1,4 +1,4 @@
-//! Processes that keep processors busy, so that a pool has to share them.
+//! Processes that keep processors busy, so that a pool must share them.
 
 use std::hint::black_box;
 use std::process::{Child, Command};
@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 
-/// A process that computes until this is dropped.
+/// A process that computes until this value is dropped.
 pub struct Busy(Child);
 
 impl Busy {
@@ -23,12 +23,12 @@ impl Drop for Busy {
     }
 }
 
-/// How many processes keep every processor busy.
+/// The number of processes that keep every processor busy.
 pub fn one_for_each_processor() -> usize {
     forklore::Cpus::detect().online()
 }
 
-/// Is such a process; it ends with the one that started it.
+/// Runs as such a process; it ends with the process that started it.
 pub fn be_busy() -> ! {
     set_pdeathsig(Signal::SIGKILL).expect("Linux");
     loop {

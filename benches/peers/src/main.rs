@@ -1,4 +1,4 @@
-//! Forklore beside other process pools: rayon's threads, procspawn, and Python's.
+//! Compares forklore with other process pools: rayon's threads, procspawn, and Python's.
 //!
 //! ```sh
 //! cargo run --release --manifest-path benches/peers/Cargo.toml               # times and memory
@@ -6,7 +6,7 @@
 //! cargo run --release --manifest-path benches/peers/Cargo.toml -- bad-luck   # workers that die
 //! ```
 //!
-//! All print Markdown, and make a Python environment of their own under `target/` the first time.
+//! All print Markdown, and create their own Python environment under `target/` the first time.
 //! Times and memory take about three minutes on an idle machine, bad luck about two.
 
 // The same workloads as `cargo bench --bench maps`.
@@ -24,7 +24,7 @@ mod stage;
 mod times;
 
 fn main() {
-    // The workers of procspawn are this program again; they stay in here.
+    // procspawn's workers are this program again; this call does not return in them.
     procspawn::init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -40,7 +40,7 @@ fn main() {
         ["idle"] => idle::print_table(),
         ["bad-luck"] => stage::print_table(""),
         ["bad-luck", filter] => stage::print_table(filter),
-        // What the above start: a peer in a process of its own.
+        // The commands above start this: a peer in a separate process.
         ["side", peer, n_workers] => sides::serve(peer, n_workers.parse().expect("a number")),
         ["scene", peer, scene] => scenes::play(peer, scene),
         ["busy"] => load::be_busy(),

@@ -1,5 +1,5 @@
-//! The workloads on procspawn's pool. It has no map: items are cut into as many chunks as
-//! `multiprocessing.Pool` makes, and each chunk is one call.
+//! The workloads on procspawn's pool. It has no map: items are split into as many chunks as
+//! `multiprocessing.Pool` uses, and each chunk is one call.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,9 +11,10 @@ use serde::de::DeserializeOwned;
 use crate::common::{self, N_WORKERS, each, nap, of_threads, power, timed};
 use crate::sides::IDLE;
 
-/// How many calls may be under way: each holds descriptors, and with 10,000 it runs out of them.
+/// The maximum number of concurrent calls: each holds descriptors, and 10,000 calls would exhaust
+/// them.
 const MANY: usize = 64;
-/// With more large arguments than workers under way, it waits for itself.
+/// With more concurrent large arguments than workers, it deadlocks.
 const FEW: usize = N_WORKERS;
 
 pub fn serve(n_workers: usize) {
@@ -27,7 +28,7 @@ fn measure(name: &str, pool: &Pool) -> Option<Duration> {
         "pool to first result" => timed(|| {
             let pool = Pool::new(N_WORKERS).expect("a pool");
             let first = pool.spawn(0, power).join().expect("a result");
-            // Its drop is not part of the work.
+            // Dropping it is not part of the work.
             std::mem::forget(pool);
             first
         }),
@@ -60,7 +61,7 @@ fn echo(pool: &Pool, args: Vec<Vec<u8>>) -> Duration {
     timed(|| calls(pool, |x: Vec<u8>| x, args, FEW))
 }
 
-/// Calls `f` on every argument, with at most `most` calls under way.
+/// Calls `f` on every argument, with at most `most` concurrent calls.
 fn calls<A, R>(pool: &Pool, f: fn(A) -> R, args: impl IntoIterator<Item = A>, most: usize) -> Vec<R>
 where
     A: Serialize + DeserializeOwned,

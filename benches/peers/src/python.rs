@@ -1,4 +1,4 @@
-//! Python's pools: the environment that they are in.
+//! The environment of Python's pools.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,12 +11,12 @@ const HERE: &str = env!("CARGO_MANIFEST_DIR");
 pub fn script(name: &str) -> Command {
     let mut command = Command::new(environment::python(HERE));
     command.arg(Path::new(HERE).join(name));
-    // joblib warns of its own temporary folders.
+    // joblib warns about its own temporary folders.
     command.env("PYTHONWARNINGS", "ignore");
     command
 }
 
-/// The versions that are measured, for the table's caption.
+/// The measured versions, for the table's caption.
 pub fn versions() -> String {
     environment::versions(HERE, &["joblib", "loky", "mpire"])
 }

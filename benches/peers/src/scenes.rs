@@ -1,7 +1,8 @@
-//! Scenes of bad luck on forklore's and procspawn's pools; `scenes.py` plays the same on Python's.
+//! Scenes of bad luck on forklore's and procspawn's pools; `scenes.py` has the same scenes for
+//! Python's.
 //!
 //! In each, a pool of 2 works on 20 items, and something happens to the process that has item 5, or
-//! to all. What follows is told on the standard output:
+//! to all. The program prints what follows:
 //!
 //! ```text
 //! ready         the pool has worked; in "SIGINT when idle" it waits for a line
@@ -32,10 +33,10 @@ pub const SCENES: [&str; 8] = [
 pub const N_ITEMS: usize = 20;
 const VICTIM: usize = 5;
 const N_WORKERS: usize = 2;
-/// How long a task may take in the one scene for which users can be expected to say so.
+/// The time limit per task, in the one scene in which users can be expected to set one.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// What is to happen at an item: the place of the scene in the list, and whether it is this item's.
+/// What happens at an item: the index of the scene in the list, and whether it concerns this item.
 type Arg = (usize, usize);
 /// No scene.
 const QUIET: usize = SCENES.len();
@@ -45,7 +46,7 @@ pub fn play(peer: &str, scene: &str) {
         .iter()
         .position(|name| *name == scene)
         .expect("a scene");
-    // A host that has its own idea of Ctrl-C, as a Jupyter kernel or a shell has.
+    // The host handles Ctrl-C itself, as a Jupyter kernel or a shell does.
     let handled = SigAction::new(
         SigHandler::Handler(ignore),
         SaFlags::SA_RESTART,
@@ -138,7 +139,7 @@ fn task((item, scene): Arg) -> usize {
     item
 }
 
-/// A reader that is gone is no reason to panic.
+/// Prints a line. A closed pipe is no reason to panic.
 fn say(line: &str) {
     let mut stdout = std::io::stdout();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());

@@ -1,4 +1,4 @@
-//! The peers of the tables of times and memory, each in a process of its own.
+//! The peers in the tables of times and memory, each in a separate process.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use forklore::Pool;
 use crate::common::{self, Peer, WORKS};
 use crate::{procspawn_side, python};
 
-/// The first is what the others are compared with.
+/// The others are compared with the first.
 pub const PEERS: [&str; 7] = [
     "forklore",
     "rayon",
@@ -18,10 +18,10 @@ pub const PEERS: [&str; 7] = [
     "mpire",
 ];
 
-/// What a peer is asked for to have its workers made; it answers when they have worked.
+/// The request that makes a peer start its workers; it replies when they have worked.
 pub const IDLE: &str = "idle";
 
-/// Starts a peer that measures whatever workload it is asked for.
+/// Starts a peer that measures workloads on request.
 pub fn start(peer: &str, n_workers: usize) -> Peer {
     let mut command = match peer {
         "forklore" | "rayon" | "procspawn" => {
@@ -34,7 +34,7 @@ pub fn start(peer: &str, n_workers: usize) -> Peer {
     Peer::start(command.args([peer, &n_workers.to_string()]))
 }
 
-/// Is a peer.
+/// Runs as a peer.
 pub fn serve(peer: &str, n_workers: usize) {
     match peer {
         "rayon" => common::serve_rayon(),

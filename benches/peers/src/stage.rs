@@ -1,5 +1,5 @@
-//! The table of bad luck: every scene on every process pool, each in a process of its own that has
-//! some seconds to end.
+//! The table of bad luck: every scene on every process pool, each in a separate process that has
+//! some seconds to finish.
 
 use std::fs::File;
 use std::io::Write;
@@ -27,15 +27,16 @@ const PEERS: [&str; 6] = [
     "mpire",
 ];
 
-/// Who takes longer hangs; without bad luck, a scene takes less than 2 s.
+/// A process that takes longer counts as hanging; without bad luck, a scene takes less than 2 s.
 const HANGS_AFTER: Duration = Duration::from_secs(6);
-/// How long processes may outlive the one that made the pool.
+/// How long processes may outlive the owner of the pool.
 const GRACE: Duration = Duration::from_secs(2);
-/// When in a busy pool's second of work it is interrupted.
+/// When a busy pool is interrupted, within its second of work.
 const INTERRUPTED_AFTER: Duration = Duration::from_millis(300);
 
 pub fn print_table(filter: &str) {
-    // What a subject leaves behind becomes a child of this process, and can be counted and ended.
+    // Processes that a subject leaves behind become children of this process, which counts and ends
+    // them.
     set_child_subreaper(true).expect("Linux");
     println!(
         "{}; {}. A pool of 2 works on {N_ITEMS} items, and this happens to the process that has the \
@@ -54,9 +55,9 @@ pub fn print_table(filter: &str) {
     println!();
 }
 
-/// What was seen of a scene.
+/// The observations of a scene.
 struct Seen {
-    /// What the subject told, as `scenes.rs` explains.
+    /// The subject's output, as `scenes.rs` explains.
     told: String,
     ended: bool,
     n_left: usize,
@@ -105,7 +106,7 @@ fn start(peer: &str, scene: &str, told: &Path) -> Child {
         .expect("the subject starts")
 }
 
-/// Does to the subject what does not come from within. False if it was never ready for it.
+/// Does to the subject what must come from outside. False if it was never ready for that.
 fn disturb(subject: &mut Child, scene: &str, told: &Path, deadline: Instant) -> bool {
     let pid = Pid::from_raw(subject.id() as i32);
     let is_ready = || std::fs::read_to_string(told).is_ok_and(|told| told.contains("ready"));
@@ -137,10 +138,10 @@ fn has_ended(subject: &mut Child, deadline: Instant) -> bool {
     wait_until(deadline, || matches!(subject.try_wait(), Ok(Some(_))))
 }
 
-/// How many processes still run some time after their pool's owner has ended.
+/// The number of processes that still run some time after their pool's owner has exited.
 fn left_behind() -> usize {
     let running = || {
-        // Those that have ended are reaped on the way.
+        // Processes that have exited are reaped here.
         while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             if status.pid().is_none() {
                 break;
@@ -169,7 +170,7 @@ impl Seen {
             None => (self.told.as_str(), ""),
         };
         let first = first.split_once("ready\n").map_or("", |(_, first)| first);
-        // The sixth item has a result too where nothing happens to it alone.
+        // The sixth item also has a result if nothing happens to it alone.
         let n_others = N_ITEMS - usize::from(!scene.contains("SIGINT"));
         let n_arrived = n_results(first).min(n_others);
         let mut words = match scene {

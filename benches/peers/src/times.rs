@@ -7,12 +7,12 @@ use crate::load::Busy;
 use crate::python;
 use crate::sides::{self, PEERS};
 
-/// How long one peer may be measured for one row; slow ones get fewer rounds.
+/// How long one peer may be measured for one row; slow peers get fewer rounds.
 const BUDGET: Duration = Duration::from_millis(1000);
-/// But never fewer than this.
+/// But at least this many.
 const LEAST_ROUNDS: usize = 3;
 
-/// The rows whose name contains `filter`, while `n_busy` other processes never rest.
+/// The rows whose name contains `filter`, while `n_busy` other processes keep computing.
 pub fn print_table(filter: &str, n_busy: usize) {
     let mut peers = PEERS.map(|name| sides::start(name, N_WORKERS));
     let _load: Vec<Busy> = (0..n_busy).map(|_| Busy::start()).collect();
@@ -44,7 +44,7 @@ pub fn print_table(filter: &str, n_busy: usize) {
 }
 
 fn measure(work: &Work, peers: &mut [Peer; PEERS.len()]) -> [f64; PEERS.len()] {
-    // The first call warms the peer up, and tells how many will fit.
+    // The first call warms the peer up, and its time decides the number of rounds.
     let rounds = peers.each_mut().map(|peer| {
         let started = Instant::now();
         peer.ask(work.name);
@@ -54,7 +54,7 @@ fn measure(work: &Work, peers: &mut [Peer; PEERS.len()]) -> [f64; PEERS.len()] {
     let mut series: [Vec<f64>; PEERS.len()] = Default::default();
     for round in 0..work.rounds {
         for which in 0..PEERS.len() {
-            // Those with fewer rounds have them spread over all.
+            // Peers with fewer rounds have them spread over all.
             let n_asked = series[which].len();
             if n_asked * work.rounds <= round * rounds[which] && n_asked < rounds[which] {
                 std::thread::sleep(work.pause);

@@ -1,4 +1,4 @@
-//! What was measured, in numbers, in sentences and as a figure.
+//! A comparison's measurements, as numbers, as sentences and as a figure.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use crate::predict::Measured;
 use crate::quiet::Others;
 use crate::show::{self, GREEN, ORANGE};
 
-/// Cases and their times. The last expression of a cell: shows a figure and its numbers.
+/// Cases and their times. As the last expression of a cell, shows a figure and its numbers.
 #[derive(Clone, PartialEq)]
 pub struct Comparison {
     pub(super) title: String,
     pub(super) names: Vec<String>,
-    /// How many cores each case needs at the same time; `None` stands for all.
+    /// The number of cores that each case needs at the same time; `None` means all.
     pub(super) n_cores: Vec<Option<usize>>,
-    /// Seconds per call: a list for each case. Those with the same index were measured one after
-    /// the other.
+    /// Seconds per call: a list for each case. Times with the same index were measured one after
+    /// another.
     pub(super) rounds: Vec<Vec<f64>>,
-    /// What other programs used of the processors.
+    /// The processor time that other programs used.
     pub(super) others: Others,
-    /// The index of the case that the others are set against.
+    /// The index of the case with which the others are compared.
     pub(super) baseline: usize,
 }
 
@@ -31,27 +31,28 @@ impl Comparison {
     ///
     /// # Panics
     ///
-    /// When there is no case of that name.
+    /// If there is no case with that name.
     pub fn median(&self, name: &str) -> Duration {
         Duration::from_secs_f64(show::median(&self.rounds[self.index(name)]))
     }
 
-    /// How many times longer `one` takes than `other`: the median of the ratios in each round.
+    /// How many times longer `one` takes than `other`: the median of the ratios of all rounds.
     ///
     /// # Panics
     ///
-    /// When there is no case of one of these names.
+    /// If there is no case with one of these names.
     pub fn ratio(&self, one: &str, other: &str) -> f64 {
         show::median(&self.ratios(one, other))
     }
 
-    /// [`ratio`](Self::ratio), and whether it is more than noise; for [`Prediction::against`].
+    /// [`ratio`](Self::ratio), and whether the difference is more than noise; for
+    /// [`Prediction::against`].
     ///
     /// [`Prediction::against`]: crate::Prediction::against
     ///
     /// # Panics
     ///
-    /// When there is no case of one of these names.
+    /// If there is no case with one of these names.
     pub fn times(&self, one: &str, other: &str) -> Measured {
         Measured {
             value: self.ratio(one, other),
@@ -59,11 +60,11 @@ impl Comparison {
         }
     }
 
-    /// Whether `one` is slower or faster than `other`, or alike, or cannot be told.
+    /// Whether `one` is slower or faster than `other`, or alike, or the measurement cannot tell.
     ///
     /// # Panics
     ///
-    /// When there is no case of one of these names.
+    /// If there is no case with one of these names.
     pub fn verdict(&self, one: &str, other: &str) -> Verdict {
         let needs = [one, other].map(|name| self.n_cores[self.index(name)]);
         verdict_between(&self.ratios(one, other), &self.others, needs)
@@ -90,14 +91,15 @@ impl Comparison {
             })
     }
 
-    /// The baseline's name, and those of the cases that are set against it.
+    /// The baseline's name, and the names of the cases that are compared with it.
     fn against(&self) -> (&String, impl Iterator<Item = &String>) {
         let others = self.names.iter().enumerate();
         let others = others.filter(|(index, _)| *index != self.baseline);
         (&self.names[self.baseline], others.map(|(_, name)| name))
     }
 
-    /// Each case against the baseline, in a sentence, and once for all why some cannot be told.
+    /// A sentence for each case compared with the baseline, and one that says why some cannot be
+    /// compared.
     fn sentences(&self) -> Vec<String> {
         let (baseline, others) = self.against();
         let sentence = |other: &String| match self.verdict(other, baseline) {
@@ -121,7 +123,7 @@ impl Comparison {
         others.filter_map(sentence).chain(self.doubt()).collect()
     }
 
-    /// Which cases cannot be told from the baseline, and why; `None` where all can be told.
+    /// The cases for which the measurement cannot tell, and why; `None` if there are none.
     pub fn doubt(&self) -> Option<String> {
         let (baseline, others) = self.against();
         let doubtful =
@@ -148,7 +150,7 @@ impl Comparison {
         self.doubt().is_none()
     }
 
-    /// The title of a figure that is drawn from these times: where they tell nothing, it says so.
+    /// The title of a figure of these times: if they are inconclusive, the title says so.
     pub fn title_for(&self, title: &str) -> String {
         match self.is_conclusive() {
             true => title.to_owned(),

@@ -1,9 +1,9 @@
-//! Pieces of work measured against each other, fairly.
+//! Compares pieces of work, fairly.
 //!
 //! The cases take turns, round by round, so a machine that becomes busy disturbs all of them alike.
-//! A ratio is taken within each round. Where the rounds do not agree on which case is faster, or
-//! where other programs used the processors and the difference is not plain, the verdict is that
-//! the measurement cannot tell.
+//! Each round gives a ratio. If the rounds disagree on which case is faster, or if other programs
+//! used the processors and the difference is small, the verdict is that the measurement cannot
+//! tell.
 //!
 //! ```text
 //!  compare ─▶ Cases::run ─▶ Comparison: seconds by case and round ─▶ ratios ─▶ Verdict ─▶ sentences, figure
@@ -21,15 +21,15 @@ pub(crate) use verdict::verdict_of;
 
 use crate::quiet::Watch;
 
-/// A batch shorter than this measures the clock.
+/// A shorter batch measures the clock.
 const LEAST_BATCH: Duration = Duration::from_micros(500);
 const N_ROUNDS_MOST: usize = 101;
 const N_ROUNDS_ENOUGH: usize = 21;
 const N_ROUNDS_LEAST: usize = 7;
-/// All rounds together take about this long, or the least number of rounds.
+/// All rounds together take about this long, unless the minimum number of rounds takes longer.
 const BUDGET: Duration = Duration::from_secs(2);
-/// The system counts its processors' time in hundredths of a second: in less time it cannot tell
-/// what other programs did.
+/// Linux counts processor time in hundredths of a second: in a shorter time it cannot report what
+/// other programs used.
 const LEAST_TIME: Duration = Duration::from_millis(200);
 
 /// Starts a comparison; add its cases, then run it.
@@ -46,20 +46,20 @@ pub fn compare<'a>(title: &str) -> Cases<'a> {
 pub struct Cases<'a> {
     title: String,
     cases: Vec<Case<'a>>,
-    /// The name of the case that the others are set against; the first, if none is named.
+    /// The name of the case with which the others are compared; by default the first.
     baseline: Option<String>,
 }
 
 struct Case<'a> {
     name: String,
-    /// How many cores it needs at the same time; `None` stands for all.
+    /// The number of cores that it needs at the same time; `None` means all.
     n_cores: Option<usize>,
-    /// Does the work this many times, and says how long that took.
+    /// Does the work this many times, and returns how long that took.
     batch: Box<dyn FnMut(u32) -> Duration + 'a>,
 }
 
 impl<'a> Cases<'a> {
-    /// Adds a case. What it returns is kept from being optimised away.
+    /// Adds a case. The compiler cannot optimise its result away.
     pub fn case<T>(self, name: &str, mut work: impl FnMut() -> T + 'a) -> Self {
         self.batches(name, move |loops| {
             let started = Instant::now();
@@ -70,8 +70,8 @@ impl<'a> Cases<'a> {
         })
     }
 
-    /// Adds a case that reports its own time: of another program that reads its own clock, or of a
-    /// part of the work.
+    /// Adds a case that reports its own time: that of another program with its own clock, or that
+    /// of a part of the work.
     pub fn timed(self, name: &str, mut work: impl FnMut() -> Duration + 'a) -> Self {
         self.batches(name, move |loops| (0..loops).map(|_| work()).sum())
     }
@@ -85,8 +85,8 @@ impl<'a> Cases<'a> {
         self
     }
 
-    /// Says how many cores the case before needs at the same time, if not all of them: 1 for a
-    /// loop, 0 for what sleeps. Other programs disturb it the less, the fewer that are.
+    /// Sets how many cores the last case needs at the same time, if not all of them: 1 for a loop,
+    /// 0 for a sleep. The fewer cores it needs, the less other programs disturb it.
     ///
     /// # Example
     /// ```
@@ -107,8 +107,8 @@ impl<'a> Cases<'a> {
         self
     }
 
-    /// Sets all cases against this one, and not against the first: so cases that have an order keep
-    /// it in the figure.
+    /// Compares all cases with this one instead of the first, so that cases with a natural order
+    /// keep it in the figure.
     ///
     /// # Example
     /// ```
@@ -132,7 +132,7 @@ impl<'a> Cases<'a> {
     ///
     /// # Panics
     ///
-    /// When there is no case of the baseline's name.
+    /// If there is no case with the baseline's name.
     pub fn run(mut self) -> Comparison {
         let loops: Vec<u32> = self.cases.iter_mut().map(Case::loops).collect();
         let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); self.cases.len()];
@@ -168,7 +168,7 @@ impl<'a> Cases<'a> {
 }
 
 impl Case<'_> {
-    /// How many calls make a batch long enough to measure.
+    /// The number of calls that make a batch long enough to measure.
     fn loops(&mut self) -> u32 {
         (self.batch)(1);
         let mut loops = 1;

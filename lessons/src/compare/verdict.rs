@@ -2,11 +2,11 @@
 
 use crate::quiet::Others;
 
-/// Rounds that may disagree with the rest, as a share: one interrupt is not a result.
+/// The share of rounds that may disagree with the rest: one interrupt is not a result.
 const OUTLIERS: f64 = 0.15;
-/// Closer than this is no difference to speak of.
+/// Ratios closer to 1 than this are not worth mentioning.
 const SAME: f64 = 1.03;
-/// Rounds that all stay within this factor of each other show that there is none.
+/// If all rounds stay within this factor of each other, there is no difference.
 const ALIKE: f64 = 1.1;
 
 /// Which of two cases takes longer, as far as the measurement can tell.
@@ -18,17 +18,17 @@ pub enum Verdict {
     Faster,
     /// They take equally long, within a tenth.
     Alike,
-    /// The rounds do not agree, or other programs used the processors: the machine is busy.
+    /// The rounds disagree, or other programs used the processors: the machine is busy.
     Inconclusive,
 }
 
-/// What the ratios of some rounds say of work that needs all cores.
+/// The verdict from the ratios of some rounds, for work that needs all cores.
 pub(crate) fn verdict_of(ratios: &[f64], others: &Others) -> Verdict {
     verdict_between(ratios, others, [None, None])
 }
 
-/// What the ratios of some rounds say, but for a few outliers. Where other programs were in the
-/// way, only a difference that they cannot have caused counts.
+/// The verdict from the ratios of some rounds, except a few outliers. If other programs used the
+/// processors, only a difference that they cannot have caused counts.
 pub(super) fn verdict_between(
     ratios: &[f64],
     others: &Others,
@@ -110,12 +110,12 @@ mod tests {
         );
         assert!(wrong.doubt().is_some());
         assert!(wrong.title_for("Speed-up").contains("do not rely on it"));
-        // Nothing is alike for sure, either.
+        // Nor is it certain that anything is alike.
         assert_eq!(
             beside_loops(&one, &one).verdict("one", "other"),
             Verdict::Inconclusive
         );
-        // A thousand times as long is not the others' doing.
+        // Other programs cannot cause a factor of a thousand.
         let plain = beside_loops(&[1e-6; 9], &[1e-3; 9]);
         assert_eq!(plain.verdict("other", "one"), Verdict::Slower);
         assert_eq!(plain.verdict("one", "other"), Verdict::Faster);
@@ -127,7 +127,7 @@ mod tests {
             n_cores: n_cores.map(Some).into(),
             ..beside_loops(&[one; 9], &[other; 9])
         };
-        // Four threads that sleep, one after another or side by side.
+        // Four threads that sleep, one after another or in parallel.
         let asleep = needing([0, 0], 0.080, 0.021);
         assert_eq!(asleep.verdict("one", "other"), Verdict::Slower);
         // A copy of the memory against a fork.
@@ -139,14 +139,14 @@ mod tests {
             needing([1, 1], 1.0, 1.2).verdict("other", "one"),
             Verdict::Inconclusive
         );
-        // Two threads may look faster than one by what the system gives them more.
+        // Two threads may look faster than one only because the OS gives them more time.
         let gil = needing([1, 2], 0.517, 0.374);
         assert_eq!(gil.verdict("other", "one"), Verdict::Inconclusive);
         assert_eq!(
             needing([1, 2], 3.0, 1.0).verdict("other", "one"),
             Verdict::Faster
         );
-        // And slower by any amount.
+        // Or slower by any amount.
         assert_eq!(
             needing([1, 2], 1.0, 5.6).verdict("other", "one"),
             Verdict::Inconclusive

@@ -1,4 +1,4 @@
-//! A lane for each process.
+//! Draws a lane for each process.
 
 use std::fmt;
 
@@ -21,16 +21,16 @@ const LANE_HEIGHT: f64 = 18.0;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ProcessLane {
     pid: i32,
-    /// A, B, C: in the order in which they came.
+    /// A, B, C: in the order of creation.
     name: String,
     start: usize,
-    /// When it exited, or was found to have ended.
+    /// When it exited, or was found to have exited.
     end: usize,
     /// Its exit code, or the signal that ended it, negative.
     code: Option<i32>,
-    /// When it was waited for; a zombie from `end` until then.
+    /// When a parent waited for it; it is a zombie from `end` until then.
     reaped: Option<usize>,
-    /// From when to when it waited.
+    /// The beginning and end of each wait.
     waits: Vec<(usize, usize)>,
 }
 
@@ -95,8 +95,8 @@ impl ProcessLane {
 }
 
 impl ForkWatch {
-    /// The lanes. Moments are equally far apart, in the order in which they happened: between a
-    /// fork and an exit may lie microseconds or seconds.
+    /// The lanes. Moments have equal distances, in the order in which they happened: microseconds
+    /// or seconds may lie between a fork and an exit.
     pub fn figure(&self) -> Figure {
         let events = self.events();
         let lanes = lanes(&events, self.first_pid);
@@ -179,7 +179,7 @@ impl ForkWatch {
         )
     }
 
-    /// The events as a table, for those who want to read them.
+    /// The events as a table, for readers who prefer that.
     fn table(&self) -> String {
         let events = self.events();
         let lanes = lanes(&events, self.first_pid);
@@ -231,7 +231,7 @@ impl fmt::Debug for ForkWatch {
     }
 }
 
-/// What a line is called in the drawing: its text if it is short, else the event's number.
+/// A line's name in the drawing: its text if it is short, or else the event's number.
 fn mark_of(moment: usize, text: &str) -> String {
     match text.chars().count() <= 3 {
         true => text.to_owned(),

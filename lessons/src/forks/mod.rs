@@ -1,7 +1,8 @@
-//! Forks that are watched: who ran when, which lines ran where, and who waited for whom.
+//! Watches forks: which process ran when, which lines ran where, and which process waited for
+//! which.
 //!
-//! [`record`] is what the processes note, [`lanes`] draws it, and [`puzzle`] makes small programs
-//! that fork, to be predicted before they are watched.
+//! [`record`] is what the processes write, [`lanes`] draws it, and [`puzzle`] makes small programs
+//! that fork: learners predict what they do, and then watch them.
 
 mod lanes;
 mod puzzle;

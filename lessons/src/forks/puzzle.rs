@@ -1,4 +1,4 @@
-//! Small programs that fork, made from a seed: how many lines do they print?
+//! Small programs that fork, generated from a seed: how many lines do they print?
 
 use std::fmt;
 
@@ -8,30 +8,30 @@ use forklore::process::{Child, ChildGuard};
 use super::record::{ForkWatch, What};
 use crate::show::{self, GREEN, escape};
 
-/// How many processes a program may come to, and how many lines.
+/// The maximum number of processes and of lines of a program.
 const MOST_PROCESSES: usize = 8;
 
-/// A statement of a program. Its number is its line.
+/// A statement of a program. Its number is that of its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Statement {
     /// Prints its number.
     Print,
-    /// Forks; both processes go on.
+    /// Forks; both processes continue.
     Fork,
-    /// Forks; the child prints and exits, the parent goes on.
+    /// Forks; the child prints and exits, the parent continues.
     ForkToPrint,
-    /// Forks; the child goes on, the parent prints, waits and goes on.
+    /// Forks; the child continues; the parent prints, waits and continues.
     ForkAndWait,
 }
 
-/// A program that forks. The last expression of a cell: shows its lines.
+/// A program that forks. As the last expression of a cell, shows its lines.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ForkPuzzle {
     seed: u64,
     statements: Vec<Statement>,
 }
 
-/// What a program did. The last expression of a cell: shows a lane for each process.
+/// A run of a program. As the last expression of a cell, shows a lane for each process.
 pub struct ForkRun {
     watch: ForkWatch,
 }
@@ -40,8 +40,7 @@ impl ForkPuzzle {
     /// The program of this seed: the same on every machine.
     pub fn with_seed(seed: u64) -> ForkPuzzle {
         let mut state = seed.wrapping_mul(2).wrapping_add(1);
-        // xorshift64* (Vigna, 2014). The first numbers of small seeds are alike, so they are left
-        // out.
+        // xorshift64* (Vigna, 2014). Small seeds have similar first numbers, so these are skipped.
         let mut below = |n: u64| {
             state ^= state >> 12;
             state ^= state << 25;
@@ -69,17 +68,18 @@ impl ForkPuzzle {
         }
     }
 
-    /// How many lines it prints, by counting processes.
+    /// The number of lines that it prints, computed by counting processes.
     pub fn n_lines(&self) -> usize {
         self.count().1
     }
 
-    /// How many processes it comes to, the first included.
+    /// The number of processes, including the first.
     pub fn n_processes(&self) -> usize {
         self.count().0
     }
 
-    /// How many of the program's lines print: what one process would print that went through all.
+    /// The number of the program's lines that print: what a single process that runs all of them
+    /// would print.
     pub fn n_prints(&self) -> usize {
         let prints = self.statements.iter();
         prints
@@ -132,8 +132,8 @@ impl ForkPuzzle {
         Ok(ForkRun { watch })
     }
 
-    /// What each process does. Only the first comes back: a child ends with its guard, also when it
-    /// may not fork.
+    /// Runs the statements in each process. Only the first process returns: a child exits with its
+    /// guard, even if it cannot fork.
     fn follow(&self, watch: &ForkWatch) -> forklore::Result<()> {
         let mut children: Vec<Child> = Vec::new();
         let mut guards: Vec<ChildGuard> = Vec::new();
@@ -209,12 +209,12 @@ impl fmt::Debug for ForkPuzzle {
 }
 
 impl ForkRun {
-    /// How many lines were printed.
+    /// The number of lines printed.
     pub fn n_lines(&self) -> usize {
         self.count(|what| matches!(what, What::Line(_)))
     }
 
-    /// How many processes there were.
+    /// The number of processes.
     pub fn n_processes(&self) -> usize {
         1 + self.count(|what| matches!(what, What::Forks(_)))
     }

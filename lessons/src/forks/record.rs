@@ -1,19 +1,19 @@
-//! What happened in which process, noted in memory that all of them share.
+//! A record of events in several processes, in memory that they share.
 
 use std::time::{Duration, Instant};
 
 use forklore::process::{Child, ChildGuard, Exit};
 use forklore::{Fork, SharedArray};
 
-/// How many events there is room for. What comes later is not noted.
+/// The maximum number of events. Later ones are not recorded.
 const MOST_EVENTS: usize = 512;
-/// Words of an event: kind, process, other, time; then the text.
+/// The words of an event: kind, process, other, time; then the text.
 const TEXT_AT: usize = 4;
 const TEXT_WORDS: usize = 5;
 const WORDS: usize = TEXT_AT + TEXT_WORDS;
 const TEXT_BYTES: usize = TEXT_WORDS * 8;
 
-/// What happened.
+/// The kind of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
     /// The process forked this child.
@@ -22,9 +22,10 @@ pub(super) enum What {
     Line(String),
     /// The process is about to end with this code.
     Exits(i32),
-    /// It begins to wait for this child.
+    /// The process begins to wait for this child.
     Waits(i32),
-    /// It has waited for this child, which ended so: a code from 0 up, or a signal, negative.
+    /// The process has waited for this child, which ended with a code from 0 up, or with a signal,
+    /// as a negative number.
     Reaps(i32, i32),
 }
 
@@ -32,19 +33,19 @@ pub(super) enum What {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Noted {
     pub(super) pid: i32,
-    /// Since the record began.
+    /// The time since the record began.
     pub(super) nanoseconds: u64,
     pub(super) what: What,
 }
 
-/// Records what forked processes do, for a figure with a lane for each of them.
+/// Records what forked processes do, for a figure with a lane for each.
 ///
-/// As the last expression of a cell it shows the figure: lanes in the order in which the processes
-/// came, arrows for fork and wait, exit codes, and which lines ran where. A child that has ended
-/// and was not waited for yet is hatched: a zombie.
+/// As the last expression of a cell, shows the figure: lanes in the order of the processes'
+/// creation, arrows for fork and wait, exit codes, and which lines ran where. A child that has
+/// ended and was not waited for yet is hatched: a zombie.
 ///
-/// Only what goes through it is recorded: [`fork`](ForkWatch::fork), [`line`](ForkWatch::line),
-/// [`exit`](ForkWatch::exit) and [`wait`](ForkWatch::wait), 512 events at most.
+/// It records only calls of its own methods: [`fork`](ForkWatch::fork), [`line`](ForkWatch::line),
+/// [`exit`](ForkWatch::exit) and [`wait`](ForkWatch::wait), at most 512 events.
 ///
 /// # Example
 /// ```standalone_crate
@@ -71,10 +72,10 @@ pub struct ForkWatch {
 }
 
 impl ForkWatch {
-    /// A record without events. This process is the first.
+    /// An empty record. This process is the first.
     ///
     /// # Errors
-    /// `is_os()` if the system refuses the memory.
+    /// `is_os()` if the OS refuses the memory.
     pub fn new() -> forklore::Result<ForkWatch> {
         Ok(ForkWatch {
             words: SharedArray::zeroed(1 + MOST_EVENTS * WORDS)?,
@@ -88,7 +89,7 @@ impl ForkWatch {
     /// # Errors
     /// As [`forklore::fork`].
     pub fn fork(&self) -> forklore::Result<Fork> {
-        // The child may run, and note what it does, before the parent comes back.
+        // The child may run, and record events, before `fork` returns in the parent.
         let before = self.start.elapsed();
         let fork = forklore::fork()?;
         if let Fork::Parent(child) = &fork {
@@ -102,7 +103,7 @@ impl ForkWatch {
         self.note(1, 0, 0, text);
     }
 
-    /// Records the end of this child, and ends it.
+    /// Records the end of this child, and exits.
     pub fn exit(&self, guard: ChildGuard, code: i32) -> ! {
         self.note(2, code & 0xff, 0, "");
         guard.exit(code)
@@ -126,7 +127,8 @@ impl ForkWatch {
         self.note_at(self.start.elapsed(), kind, other, end, text);
     }
 
-    /// Each process reserves an event before it writes it, so two never write to one.
+    /// Each process reserves an event before it writes it, so two processes never write to the same
+    /// one.
     fn note_at(&self, at: Duration, kind: u64, other: i32, end: i32, text: &str) {
         let index = self.words.update(0, |n| n + 1) as usize - 1;
         if index >= MOST_EVENTS {
@@ -144,11 +146,11 @@ impl ForkWatch {
             self.words
                 .set(first + TEXT_AT + word, u64::from_le_bytes(*bytes));
         }
-        // Last: a process that is killed before leaves an event without a kind.
+        // Written last: a process that is killed before this leaves an event without a kind.
         self.words.set(first, kind + 1);
     }
 
-    /// The events, by time. Processes that still run may add some.
+    /// The events, sorted by time. Running processes may add more.
     pub(super) fn events(&self) -> Vec<Noted> {
         let n_events = (self.words.get(0) as usize).min(MOST_EVENTS);
         let mut events: Vec<Noted> = (0..n_events)

@@ -1,14 +1,15 @@
-//! What judges say of an answer.
+//! The verdict of a judge on an answer.
 
-/// What a judge finds: why the answer is right, or why it is not yet.
+/// A judge's finding: why the answer is right, or why it is not yet.
 pub(super) type Finding = Result<String, NotYet>;
 
 /// An answer that is not right yet.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum NotYet {
-    /// The starter, as it was: where to begin. It is no attempt, so it is not noted.
+    /// The unchanged starter, with a hint where to begin. It is not an attempt, so it is not
+    /// recorded.
     Untouched(String),
-    /// What is wrong with it and what that often means.
+    /// What is wrong with the answer, and what that often means.
     Wrong(String),
 }
 
@@ -28,7 +29,7 @@ pub(super) fn untouched(text: String) -> Finding {
     Err(NotYet::Untouched(text))
 }
 
-/// A word of an answer as the judges write it: a learner may write `Thread`, `"optimized away"` or
+/// A word of an answer in the judges' spelling: a learner may write `Thread`, `"optimized away"` or
 /// `"one-run"`.
 pub(super) fn word(answer: &str) -> String {
     let answer = answer.trim().to_lowercase().replace(['-', '_'], " ");
@@ -45,7 +46,7 @@ pub(super) fn word(answer: &str) -> String {
 pub(super) mod tests {
     use super::*;
 
-    /// What a judge says, with what a learner sees before it.
+    /// A judge's verdict, after the mark that a learner sees.
     pub(in crate::judges) fn said(finding: Finding) -> String {
         match finding {
             Ok(text) => format!("solved: {text}"),

@@ -1,4 +1,4 @@
-//! Lesson 00: what a session may use, and how to ask for it.
+//! Lesson 00: what a session may use, and how to request it.
 
 use super::finding::{Finding, untouched, wrong};
 
@@ -44,7 +44,7 @@ pub(crate) fn usable(answers: &[usize]) -> Finding {
 }
 
 /// The options in a script's lines that begin with `mark`, each with its values. A line may have
-/// several, separated by `=`, commas and blanks.
+/// several, separated by `=`, commas and spaces.
 fn options<'s>(script: &'s str, mark: &str) -> Vec<Vec<&'s str>> {
     let mut options: Vec<Vec<&str>> = Vec::new();
     let lines = script.lines().map(str::trim);
@@ -59,8 +59,7 @@ fn options<'s>(script: &'s str, mark: &str) -> Vec<Vec<&'s str>> {
     options
 }
 
-/// What follows `name` among an option's values: `rmem` in `-l h_rt=02:00:00,rmem=1G`. The last one
-/// counts.
+/// The value of `name` in an option: `rmem` in `-l h_rt=02:00:00,rmem=1G`. The last one counts.
 fn resource<'s>(options: &[Vec<&'s str>], option: &str, name: &str) -> Option<&'s str> {
     let values = options.iter().filter(|words| words[0] == option);
     let pairs = values.flat_map(|words| words.windows(2));
@@ -70,7 +69,7 @@ fn resource<'s>(options: &[Vec<&'s str>], option: &str, name: &str) -> Option<&'
         .next_back()
 }
 
-/// The value of one of these options, as Slurm takes it: `--ntasks=1`, `-n 1`, `-n1`.
+/// The value of one of these options, in any of Slurm's spellings: `--ntasks=1`, `-n 1`, `-n1`.
 fn value<'s>(options: &[Vec<&'s str>], long: &str, short: &str) -> Option<&'s str> {
     let values = options.iter().filter_map(|words| match words[0] {
         name if name == long || name == short => words.get(1).copied(),
@@ -80,7 +79,7 @@ fn value<'s>(options: &[Vec<&'s str>], long: &str, short: &str) -> Option<&'s st
     values.collect::<Vec<_>>().pop()
 }
 
-/// An amount of memory in gigabytes: `1G`, `1024M`. `otherwise` is the unit where none is written.
+/// An amount of memory in gigabytes: `1G`, `1024M`. `otherwise` is the default unit.
 fn gigabytes(amount: &str, otherwise: &str) -> Option<f64> {
     let end = amount.find(|c: char| !c.is_ascii_digit() && c != '.');
     let (number, unit) = amount.split_at(end.unwrap_or(amount.len()));
@@ -161,7 +160,7 @@ pub(crate) fn slurm_script(script: &str) -> Finding {
     let number = |long, short| value(&options, long, short).and_then(|n| n.parse::<u32>().ok());
     let tasks = number("--ntasks", "-n").unwrap_or(1);
     let cpus = number("--cpus-per-task", "-c").unwrap_or(1);
-    // Without a unit, Slurm counts in megabytes.
+    // Slurm's default unit is megabytes.
     let memory = |long| value(&options, long, "").and_then(|amount| gigabytes(amount, "M"));
     let (per_cpu, in_all) = (memory("--mem-per-cpu"), memory("--mem"));
     match (tasks, cpus) {

@@ -2,7 +2,7 @@
 
 use super::finding::{Finding, untouched, wrong};
 
-/// The check cell's errands: what the child is to exit with, and what can arrive of it.
+/// The check cell's errands: the exit code that the child should have, and the code that arrives.
 const ERRANDS: [(i32, i32); 4] = [(0, 0), (7, 7), (42, 42), (300, 44)];
 
 /// 02.1: `errand(code)` for each of [`ERRANDS`].
@@ -60,7 +60,8 @@ pub(crate) fn by_children(finding: Finding, by_children: bool) -> Finding {
     }
 }
 
-/// 02.2: `diverge(10)`: the child's process id, what it made of its number, what the parent made.
+/// 02.2: `diverge(10)`: the child's process id, the number in the child, and the number in the
+/// parent.
 pub(crate) fn diverged((pid, in_child, in_parent): &(u32, u64, u64)) -> Finding {
     let (wanted_child, wanted_parent) = (20, 11);
     if (*pid, *in_child, *in_parent) == (0, 0, 0) {
@@ -101,7 +102,8 @@ pub(crate) fn diverged((pid, in_child, in_parent): &(u32, u64, u64)) -> Finding 
     ))
 }
 
-/// The check cell's calls: resident megabytes, children, the share that each writes.
+/// The check cell's calls: resident megabytes, number of children, the share that each child
+/// writes.
 const PLANS: [(f64, f64, f64); 3] = [(1000.0, 4.0, 0.0), (1000.0, 4.0, 0.25), (200.0, 1.0, 1.0)];
 
 /// 02.3: `physical_mb(resident, children, share)` for each of [`PLANS`].

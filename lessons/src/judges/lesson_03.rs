@@ -1,4 +1,4 @@
-//! Lesson 03: threads that share rightly, and where processes are the better choice.
+//! Lesson 03: threads that share data correctly, and where processes are the better choice.
 
 use std::collections::HashSet;
 use std::thread::{self, ThreadId};
@@ -8,7 +8,7 @@ use forklore::timing::Timed;
 
 use super::finding::{Finding, untouched, word, wrong};
 
-/// 03.1: what four threads made of the numbers from 1 to 100, in order.
+/// 03.1: the sums that four threads computed of the numbers from 1 to 100, in order.
 pub(crate) fn parts(answers: &[(ThreadId, u64)]) -> Finding {
     const WANTED: [u64; 4] = [325, 950, 1_575, 2_200];
     if answers.is_empty() {
@@ -43,11 +43,11 @@ pub(crate) fn parts(answers: &[(ThreadId, u64)]) -> Finding {
     Ok("four threads, four parts of one vector, and no copy of it.".into())
 }
 
-/// What the starter's `add_up` takes for a part, at least.
+/// The minimum duration of a part in the starter's `add_up`.
 const PART: Duration = Duration::from_millis(50);
 
-/// 03.1: [`parts`], and how long they took. Parts one after the other take at least the sum of
-/// their times; side by side that long only where no processor was to be had for it.
+/// 03.1: [`parts`], and how long they took. Parts that run one after another take at least the sum
+/// of their times; parallel parts take that long only if no processor was free.
 pub(crate) fn parts_at_once(timed: &Timed<Vec<(ThreadId, u64)>>) -> Finding {
     let solved = parts(&timed.value)?;
     let n_parts = timed.value.len() as u32;
@@ -61,7 +61,7 @@ pub(crate) fn parts_at_once(timed: &Timed<Vec<(ThreadId, u64)>>) -> Finding {
     }
 }
 
-/// The check cell's calls: threads, and how often each of them counts.
+/// The check cell's calls: the number of threads, and how often each of them counts.
 const COUNTS: [(u64, u64); 3] = [(4, 1_000), (3, 50), (0, 50)];
 
 /// 03.2: `count(…)` for each of [`COUNTS`].

@@ -11,9 +11,9 @@ use super::finding::{Finding, untouched, wrong};
 const DOWNLOAD: Duration = Duration::from_millis(50);
 const RECEIPT: Duration = Duration::from_millis(20);
 
-/// The longest time that each thread held the lock in one go. One that was held around a native
-/// call is longer than the call. A busy machine may stop a thread that holds the lock, but
-/// hardly two of them for so long.
+/// Whether threads held the lock during a native call. Looks at the longest time that each thread
+/// held the lock without a break: if it was held during a native call, that is longer than the
+/// call. A busy machine may stop a thread that holds the lock, but hardly two of them for so long.
 fn holds_during<R>(report: &GilReport<R>, call: Duration) -> bool {
     let n_long = report
         .threads()
@@ -28,7 +28,7 @@ fn holds_during<R>(report: &GilReport<R>, call: Duration) -> bool {
     n_long >= 2
 }
 
-/// 04.1: three threads that were to download side by side.
+/// 04.1: three threads that should download in parallel.
 pub(crate) fn released(report: &GilReport<u64>) -> Finding {
     if report.wall() < DOWNLOAD {
         return wrong(
@@ -113,10 +113,10 @@ pub(crate) fn done_after(answers: &[u64]) -> Finding {
     Ok("much waiting: 140 against 110 ms. Much computing: 420 against 70.".into())
 }
 
-/// What four threads pay in together.
+/// The sum that four threads pay in together.
 const DEPOSITS: u64 = 12;
 
-/// 04.3: the balance after [`DEPOSITS`] payments of 1, and who held the lock.
+/// 04.3: the balance after [`DEPOSITS`] payments of 1, and which threads held the lock.
 pub(crate) fn deposited((balance, report): &(u64, GilReport<()>)) -> Finding {
     let cause = if *balance == 0 {
         "No payment was written."

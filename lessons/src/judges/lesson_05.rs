@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::finding::{Finding, untouched, wrong};
 
-/// For each of the check cell's four measurements: the right number of workers, the most that were
-/// tried, and the number that was fastest.
+/// For each of the check cell's four measurements: the right number of workers, the largest number
+/// that was tried, and the number that was fastest.
 const MEASUREMENTS: [[usize; 3]; 4] = [[2, 16, 4], [4, 16, 4], [1, 4, 1], [8, 16, 16]];
 
 /// 05.1: `right_n(…)` for each of [`MEASUREMENTS`].
@@ -35,7 +35,7 @@ pub(crate) fn right_n(answers: &[usize]) -> Finding {
     wrong(format!("got {answers:?}, expected [2, 4, 1, 8]. {cause}"))
 }
 
-/// The check cell's sessions: cores, megabytes, those of the parent, those of each worker.
+/// The check cell's sessions: cores, megabytes, megabytes of the parent, megabytes of each worker.
 const SESSIONS: [[usize; 4]; 3] = [
     [4, 4_096, 1_000, 500],
     [4, 4_096, 2_000, 1_000],
@@ -79,7 +79,7 @@ pub(crate) fn fitting(answers: &[usize]) -> Finding {
     wrong(format!("got {answers:?}, expected [4, 2, 1]. {cause}"))
 }
 
-/// 05.3: the ids of two workers that should have ended, and the squares.
+/// 05.3: the ids of two workers that should have exited, and the squares.
 pub(crate) fn none_left((pids, squares): &(Vec<i32>, Vec<u64>)) -> Finding {
     let left: Vec<i32> = pids
         .iter()

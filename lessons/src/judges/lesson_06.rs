@@ -2,7 +2,8 @@
 
 use super::finding::{Finding, untouched, wrong};
 
-/// The check cell's measurements: nanoseconds and items in series, then in parallel.
+/// The check cell's measurements: nanoseconds and items of the serial run, then of the parallel
+/// one.
 const MEASURED: [[f64; 4]; 3] = [
     [16_200.0, 10.0, 1_730_000.0, 24.0],
     [100.0, 10.0, 100.0, 5.0],
@@ -45,13 +46,14 @@ pub(crate) fn fair_ratios(answers: &[f64]) -> Finding {
     ))
 }
 
-/// The check cell's calls of `by_hand`: how many numbers from 0 on, and the most chunks.
+/// The check cell's calls of `by_hand`: how many numbers from 0 on, and the maximum number of
+/// chunks.
 const BY_HAND: [(u64, usize); 2] = [(12, 3), (10, 4)];
 
-/// What [`by_hand`] judges: chunks and results of each call.
+/// The input of [`by_hand`]: chunks and results of each call.
 pub(crate) type ByHand = Vec<(Vec<Vec<u64>>, Vec<u64>)>;
 
-/// 06.2: [`by_hand`], and whether the pool's workers had a part in it.
+/// 06.2: [`by_hand`], and whether the pool's workers ran a part of it.
 pub(crate) fn by_hand_on_a_pool((answers, on_pool): &(ByHand, bool)) -> Finding {
     let solved = by_hand(answers)?;
     match on_pool {
@@ -96,8 +98,8 @@ fn what_is_wrong(chunks: &[Vec<u64>], results: &[u64], n_numbers: u64, n: usize)
     })
 }
 
-/// What is wrong with a split of `numbers` into `n` chunks. Right is every split in order whose
-/// largest chunk is no larger than it must be: 3, 3, 3, 1 as well as 3, 3, 2, 2.
+/// What is wrong with a split of `numbers` into `n` chunks. Every split in order is right if its
+/// largest chunk is no larger than necessary: 3, 3, 3, 1 as well as 3, 3, 2, 2.
 fn chunks_are_wrong(chunks: &[Vec<u64>], numbers: &[u64], n: usize) -> Option<String> {
     let mut split = chunks.concat();
     let in_order = split.is_sorted();
@@ -219,7 +221,7 @@ fn likely_cause(answer: &[usize], items: usize, workers: usize) -> String {
     }
 }
 
-/// Chunks as a person would say them: `13 × 7, 1 × 2`.
+/// Chunks as a reader would write them: `13 × 7, 1 × 2`.
 fn in_words(sizes: &[usize]) -> String {
     if sizes.is_empty() {
         return "no chunk".into();
@@ -239,7 +241,7 @@ mod tests {
     use super::*;
     use crate::judges::finding::tests::said;
 
-    /// What CPython 3.11 makes, computed with its own two lines for some calls.
+    /// The sizes that CPython 3.11 uses, computed with its own two lines for some calls.
     #[test]
     fn the_expected_sizes_are_pythons() {
         assert_eq!(expected(24, 8), vec![1; 24]);

@@ -20,7 +20,7 @@ fn near(answer: f64, wanted: f64) -> bool {
 /// A rule for `break_even_ns`.
 type Price = fn([f64; 4]) -> f64;
 
-/// What learners write in the place of the break-even, and why it is not that.
+/// Formulas that learners write instead of the break-even, and why they are wrong.
 const NOT_BREAK_EVEN: [(Price, &str); 10] = [
     (
         |[call, item, n, _]| call / n + item,
@@ -86,7 +86,7 @@ pub(crate) fn break_even(answers: &[f64]) -> Finding {
         );
     };
     let [call, item, n, p] = price;
-    // A call with one worker tells no wrong formulas apart: 1 − 1 / p is 0 there.
+    // A call with one worker does not distinguish wrong formulas: 1 − 1 / p is 0 there.
     let follows = |rule: Price| {
         let mut pairs = answers.iter().copied().zip(PRICES);
         pairs.all(|(answer, price)| price[3] == 1.0 || near(answer, rule(price)))
@@ -117,9 +117,9 @@ fn in_words(number: f64) -> String {
     }
 }
 
-/// 07.2: the learner's crossover, the interval in microseconds, and whether that was measured.
+/// 07.2: the learner's crossover, the interval in microseconds, and whether it was measured.
 pub(crate) fn crossover(&(answer, low, high, is_measured): &(f64, f64, f64, bool)) -> Finding {
-    // A learner who reads 0.74 off a figure means the computer's 0.743.
+    // A learner who reads 0.74 off a figure means the computed 0.743.
     let (least, most) = (low * 0.99, high * 1.01);
     let between = format!("between {low:.2} and {high:.2} µs");
     // A busy machine measures so wide an interval that it holds a thousand times its own lower end.
@@ -225,7 +225,7 @@ fn serial_share([measured, p]: [f64; 2]) -> f64 {
     (1.0 / measured - 1.0 / p) / (1.0 - 1.0 / p)
 }
 
-/// The first call whose answer differs from `right`, with the cause that fits all answers.
+/// The first call with a wrong answer, and the cause that explains all answers.
 fn first_wrong<'c>(
     pairs: &[(f64, [f64; 2])],
     right: Law,

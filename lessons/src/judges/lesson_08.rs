@@ -2,7 +2,7 @@
 
 use super::finding::{Finding, untouched, word, wrong};
 
-/// 08.1: the six scenarios: what to choose, and why not something else.
+/// 08.1: the six scenarios: what to choose, and why not the alternative.
 const SCENARIOS: [(&str, &str); 6] = [
     (
         "threads",

@@ -1,4 +1,5 @@
-//! Lesson 09: what a number of tasks allows, how to balance them, and results that arrive.
+//! Lesson 09: the speed-up that a number of tasks allows, how to balance them, and how results
+//! arrive.
 
 use super::finding::{Finding, untouched, wrong};
 use crate::processes::RunBy;
@@ -76,7 +77,7 @@ pub(crate) fn stripes(answers: &[usize]) -> Finding {
     Ok("28 stripes on four workers are seven full rounds.".into())
 }
 
-/// 09.3: [`arrived`], and which workers had a part in it. A closure that writes to a shared array
+/// 09.3: [`arrived`], and which workers ran a part of it. A closure that writes to a shared array
 /// captures it, so workers are forked for the call.
 pub(crate) fn arrived_by(squares: &[u64], by: RunBy) -> Finding {
     let solved = arrived(squares)?;
@@ -95,7 +96,7 @@ pub(crate) fn arrived_by(squares: &[u64], by: RunBy) -> Finding {
     }
 }
 
-/// 09.3: the squares of the numbers from 0 to 9, by way of shared memory.
+/// 09.3: the squares of the numbers from 0 to 9, through shared memory.
 pub(crate) fn arrived(squares: &[u64]) -> Finding {
     let wanted: Vec<u64> = (0..10).map(|i| i * i).collect();
     if squares == wanted {

@@ -2,10 +2,10 @@
 
 use super::finding::{Finding, untouched, wrong};
 
-/// How many even numbers the two calls get together: half of eighty million.
+/// The number of even numbers in the two calls together: half of eighty million.
 const EVENS: u64 = 40_000_000;
 
-/// 10.1: what a shared counter holds after two processes have counted even numbers.
+/// 10.1: the value of a shared counter after two processes have counted even numbers.
 pub(crate) fn even_count(counted: &u64) -> Finding {
     let wrong = |cause: &str| {
         wrong(format!(

@@ -4,16 +4,16 @@ use super::finding::{Finding, untouched, wrong};
 
 /// The check cell's calls: rows and workers.
 const CALLS: [(usize, usize); 4] = [(120, 2), (120, 4), (6_000, 4), (3, 4)];
-/// How much longer than the ideal the makespan, or the largest share, may be.
+/// How much larger than the ideal the makespan, or the largest share, may be, as a factor.
 const TOLERANCE: f64 = 1.1;
 const CHUNKS_PER_WORKER: usize = 64;
 
-/// The work of a row, which rises evenly from 1 to 9.
+/// The work of a row, which increases linearly from 1 to 9.
 fn work(row: usize, rows: usize) -> f64 {
     1.0 + 8.0 * row as f64 / (rows - 1) as f64
 }
 
-/// When the last worker is done, if a worker that is free takes the next chunk.
+/// When the last worker finishes, if each free worker takes the next chunk.
 fn makespan(rows: usize, workers: usize, chunk: usize) -> f64 {
     let works: Vec<f64> = (0..rows).map(|row| work(row, rows)).collect();
     let mut busy_until = vec![0.0_f64; workers];
@@ -25,7 +25,7 @@ fn makespan(rows: usize, workers: usize, chunk: usize) -> f64 {
     busy_until.into_iter().fold(0.0, f64::max)
 }
 
-/// The least that the makespan can be: no worker does more than its share, and no row is cut.
+/// The minimum of the makespan: no worker does more than its share, and no row is split.
 fn ideal(rows: usize, workers: usize) -> f64 {
     let total: f64 = (0..rows).map(|row| work(row, rows)).sum();
     (total / workers as f64).max(work(rows - 1, rows))
@@ -74,7 +74,7 @@ pub(crate) fn chunk_sizes(answers: &[usize]) -> Finding {
     Ok("balanced within a tenth, and few enough to take. You can defend that.".into())
 }
 
-/// 11.2: for 4 tasks with 120 rows and 3 tasks with 100, which rows each task computes.
+/// 11.2: the rows that each task computes, for 4 tasks with 120 rows and 3 tasks with 100.
 pub(crate) fn shares(answers: &[Vec<Vec<usize>>]) -> Finding {
     const ARRAYS: [(usize, usize); 2] = [(4, 120), (3, 100)];
     let sizes_fit = answers

@@ -1,10 +1,10 @@
-//! Lesson 12: how many nodes, what a function needs there, and which tool does it.
+//! Lesson 12: how many nodes to use, what a function needs there, and which tool does it.
 
 use super::finding::{Finding, untouched, word, wrong};
 use crate::calls::Called;
 
-/// A call of `nodes_to_use`: items, microseconds of work per item and of a message, workers on a
-/// node, and how many nodes there are.
+/// A call of `nodes_to_use`: items, microseconds per item and per message, workers per node, and
+/// the number of nodes available.
 struct Job {
     n: f64,
     work_us: f64,
@@ -33,14 +33,14 @@ const fn job(n: f64, work_us: f64, message_us: f64, workers: f64, most: usize) -
 }
 
 impl Job {
-    /// How long it takes on `k` nodes.
+    /// The run time on `k` nodes.
     fn time_us(&self, k: usize) -> f64 {
         let nodes = k as f64;
         let messages = if k == 1 { 0.0 } else { nodes * self.message_us };
         messages + self.n * self.work_us / (nodes * self.workers)
     }
 
-    /// The number of nodes with the least time; of equally good ones, the smallest.
+    /// The number of nodes with the shortest time; the smallest if several are equally good.
     fn best(&self, time_us: impl Fn(&Job, f64) -> f64) -> usize {
         let time = |k: &usize| time_us(self, *k as f64);
         let best = (1..=self.most).min_by(|a, b| time(a).total_cmp(&time(b)));
@@ -51,7 +51,7 @@ impl Job {
 /// A rule for `nodes_to_use`.
 type Rule = fn(&Job) -> usize;
 
-/// What learners write, and why it is not that.
+/// Formulas that learners write, and why they are wrong.
 const NOT_NODES: [(Rule, &str); 5] = [
     (
         |job| job.most,
@@ -134,7 +134,7 @@ pub(crate) fn nodes_to_use(answers: &[usize]) -> Finding {
     ))
 }
 
-/// What `scaled(&cluster, 7)` gave: each product, and the process that computed it.
+/// The result of `scaled(&cluster, 7)`: each product, and the process that computed it.
 type Scaled = Vec<(u64, u32)>;
 
 /// 12.2: the call, and the processes of the cluster's workers.
@@ -185,7 +185,7 @@ pub(crate) fn scaled((calls, workers): &(Vec<Called<Scaled>>, Vec<u32>)) -> Find
     }
 }
 
-/// 12.3: the six jobs: what to choose, and why not something else.
+/// 12.3: the six jobs: what to choose, and why not the alternative.
 const PROGRAMS: [(&str, &str); 6] = [
     (
         "pool",

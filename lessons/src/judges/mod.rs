@@ -1,7 +1,8 @@
-//! Checks of the course's exercises: what was expected, what came, and what that often means.
+//! Checks of the course's exercises: the expected answer, the given answer, and what the difference
+//! often means.
 //!
-//! A judge looks at an answer and never runs it, so an unsolved exercise is no error and
-//! `Restart-and-Run-All` passes over it. Exercise `NN.k` is judged in `lesson_NN.rs`.
+//! A judge inspects an answer and never runs code, so an unsolved exercise causes no error, and
+//! `Restart-and-Run-All` continues after it. Exercise `NN.k` is judged in `lesson_NN.rs`.
 
 mod finding;
 mod lesson_00;
@@ -28,9 +29,9 @@ use crate::processes::RunBy;
 use crate::progress;
 use crate::show::{self, BLUE, GREEN};
 
-/// Every exercise of the course and its judge. Where an exercise's check cell has changed, the
-/// answers of older notebooks, in which a learner may still work, have another type and are judged
-/// too.
+/// Every exercise of the course and its judge. If an exercise's check cell has changed, its older
+/// form, which a learner's notebook may still have, gives answers of another type, and those are
+/// judged too.
 const EXERCISES: &[(&str, Judge)] = &[
     ("00.1", |answer| judge_all(answer, lesson_00::usable)),
     ("00.2", |answer| {
@@ -114,7 +115,7 @@ const EXERCISES: &[(&str, Judge)] = &[
 
 type Judge = fn(&dyn Any) -> Finding;
 
-/// Checks the answer to an exercise, such as `"06.1"`, and notes the outcome in the learner's
+/// Checks the answer to an exercise, such as `"06.1"`, and records the outcome in the learner's
 /// progress: in the file that `FORKLORE_PROGRESS` names (nowhere, if it is empty), or in
 /// `forklore/progress.tsv` in the user's data folder.
 pub fn check(exercise: &str, answer: &dyn Any) -> Checked {
@@ -145,7 +146,7 @@ pub fn check(exercise: &str, answer: &dyn Any) -> Checked {
     }
 }
 
-/// Hands an answer of the right type to its judge.
+/// Passes an answer of the right type to its judge.
 fn judge<T: 'static>(answer: &dyn Any, judge: fn(&T) -> Finding) -> Finding {
     match answer.downcast_ref::<T>() {
         Some(answer) => judge(answer),
@@ -153,8 +154,7 @@ fn judge<T: 'static>(answer: &dyn Any, judge: fn(&T) -> Finding) -> Finding {
     }
 }
 
-/// As [`judge`], for the results of several calls. A call that panicked is reported before anything
-/// else.
+/// As [`judge`], for the results of several calls. A call that panicked is reported first.
 fn judge_all<T: Clone + 'static>(answers: &dyn Any, judge: fn(&[T]) -> Finding) -> Finding {
     if let Some(answers) = answers.downcast_ref::<Vec<T>>() {
         return judge(answers);
@@ -177,7 +177,7 @@ fn another_type<T>() -> Finding {
     ))
 }
 
-/// The verdict on an answer. The last expression of a cell: shows it.
+/// The verdict on an answer, shown if it is the last expression of a cell.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Checked {
     exercise: String,

@@ -1,7 +1,7 @@
-//! The learner is the scheduler: which of two threads does its next step?
+//! The learner acts as the scheduler: which of two threads takes the next step?
 //!
-//! [`model`] says what each schedule comes to, [`page`] lets a learner find one by pressing
-//! buttons, and [`replay`] has two threads of the operating system keep to it.
+//! [`model`] computes the outcome of each schedule, [`page`] lets a learner build one with buttons,
+//! and [`replay`] runs one on two OS threads.
 
 mod model;
 mod page;
@@ -17,8 +17,8 @@ use model::{Step, Steps, schedules};
 
 use crate::show;
 
-/// Two threads and their steps. The last expression of a cell: shows a figure in which the learner
-/// decides whose step is next.
+/// Two threads and their steps. As the last expression of a cell, shows a figure in which the
+/// learner decides which thread is next.
 ///
 /// # Example
 /// ```
@@ -46,13 +46,13 @@ impl TwoThreads {
         }
     }
 
-    /// Each adds 1 to a count: it loads, adds, and stores.
+    /// Each thread adds 1 to a count: it loads, adds, and stores.
     pub fn adding() -> TwoThreads {
         let steps = vec![Step::Load, Step::Add, Step::Store];
         TwoThreads::of("Two threads add 1", [steps.clone(), steps])
     }
 
-    /// Each adds 1 to a count, and holds a lock meanwhile.
+    /// Each thread adds 1 to a count while it holds a lock.
     pub fn adding_under_a_lock() -> TwoThreads {
         let steps = vec![
             Step::Lock(0),
@@ -64,8 +64,8 @@ impl TwoThreads {
         TwoThreads::of("Two threads add 1, with a lock", [steps.clone(), steps])
     }
 
-    /// One moves money from account 0 to account 1, the other back. Each takes its source's lock
-    /// first.
+    /// One thread moves money from account 0 to account 1, the other back. Each takes its source's
+    /// lock first.
     pub fn transferring() -> TwoThreads {
         let transfer = |from: usize, to: usize| {
             vec![
@@ -80,17 +80,17 @@ impl TwoThreads {
         TwoThreads::of("Two threads move money", steps)
     }
 
-    /// Every schedule that there can be, as the letters of the threads in the order of their turns,
-    /// and what it comes to. A thread that waits for a lock gets no turn until the lock is free.
+    /// Every possible schedule, as the letters of the threads in the order of their turns, and its
+    /// outcome. A thread that waits for a lock gets no turn until the lock is free.
     pub fn outcomes(&self) -> &[(String, ScheduleEnd)] {
         &self.outcomes
     }
 
-    /// Has two threads of the operating system keep to a schedule: for each letter, `A` or `B`, the
-    /// thread does its next step, or waits for a lock.
+    /// Runs a schedule on two OS threads: for each letter, `A` or `B`, that thread takes its next
+    /// step, or waits for a lock.
     ///
     /// # Panics
-    /// If no thread can be started.
+    /// If a thread cannot be started.
     pub fn replay(&self, schedule: &str) -> Replay {
         replay::replay(&self.steps, schedule)
     }
@@ -100,7 +100,7 @@ impl TwoThreads {
         outcomes.filter(|(_, found)| *found == outcome).count()
     }
 
-    /// The shortest schedule that comes to this.
+    /// The shortest schedule with this outcome.
     fn example(&self, outcome: ScheduleEnd) -> Option<&str> {
         let of_it = self.outcomes.iter().filter(|(_, found)| *found == outcome);
         let shortest = of_it.min_by_key(|(schedule, _)| schedule.len());

@@ -1,6 +1,6 @@
-//! Two threads as steps, and what each order of the steps leads to.
+//! Two threads as steps, and the outcome of each order of the steps.
 
-/// One step of a thread: nothing can come between its beginning and its end.
+/// One step of a thread. It is atomic: no other step can run in the middle of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// Reads the count into the thread's own register.
@@ -15,13 +15,13 @@ pub(super) enum Step {
     Move(usize, usize),
 }
 
-/// What is run: the steps of thread A and of thread B.
+/// The program: the steps of thread A and of thread B.
 pub(super) type Steps = [Vec<Step>; 2];
 
-/// What a schedule came to.
+/// The outcome of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScheduleEnd {
-    /// Both threads have ended, and the result is what it should be.
+    /// Both threads have ended, and the result is correct.
     Right,
     /// Both threads have ended, and an addition is lost.
     Lost,
@@ -31,21 +31,21 @@ pub enum ScheduleEnd {
     Unfinished,
 }
 
-/// How far two threads are.
+/// The state of two threads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct State {
-    /// How many steps each has done.
+    /// The number of steps that each has done.
     pub(super) done: [usize; 2],
     pub(super) registers: [Option<u64>; 2],
     pub(super) count: u64,
     pub(super) accounts: [u64; 2],
-    /// Which thread holds each lock.
+    /// The thread that holds each lock.
     pub(super) holders: [Option<usize>; 2],
-    /// The lock that each thread has asked for in vain.
+    /// The lock for which each thread waits.
     pub(super) waits: [Option<usize>; 2],
 }
 
-/// What the count is before the threads add to it, and what each account has.
+/// The value of the count before the threads add to it, and the balance of each account.
 pub(super) const COUNT: u64 = 41;
 pub(super) const ACCOUNT: u64 = 100;
 pub(super) const AMOUNT: u64 = 10;
@@ -67,13 +67,13 @@ impl State {
         steps[thread].get(self.done[thread]).copied()
     }
 
-    /// Whether a turn would let the thread get on.
+    /// Whether the thread could take a step in its next turn.
     pub(super) fn is_ready(&self, steps: &Steps, thread: usize) -> bool {
         let is_free = |lock: usize| self.holders[lock].is_none();
         self.next(steps, thread).is_some() && self.waits[thread].is_none_or(is_free)
     }
 
-    /// Gives a thread a turn. It does its next step, or finds that it has to wait for a lock.
+    /// Gives a thread a turn. It takes its next step, or finds that it must wait for a lock.
     pub(super) fn turn(&mut self, steps: &Steps, thread: usize) {
         let Some(step) = self.next(steps, thread) else {
             return;
@@ -114,8 +114,8 @@ impl State {
     }
 }
 
-/// Every schedule that can be, as letters, and what it comes to. A thread that waits for a lock
-/// gets no turn until the lock is free.
+/// Every possible schedule, as letters, and its outcome. A thread that waits for a lock gets no
+/// turn until the lock is free.
 pub(super) fn schedules(steps: &Steps) -> Vec<(String, ScheduleEnd)> {
     let mut found = Vec::new();
     follow(steps, &State::start(), String::new(), &mut found);
@@ -142,7 +142,7 @@ pub(super) fn letter(thread: usize) -> char {
 }
 
 impl Step {
-    /// What a thread is about to do.
+    /// The step's text.
     pub(super) fn name(self) -> String {
         match self {
             Step::Load => "load".to_owned(),

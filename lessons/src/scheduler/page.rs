@@ -1,5 +1,5 @@
 //! The figure: two columns of steps and a button for each thread. A script keeps the state; without
-//! it, examples of schedules are read as a table.
+//! it, a table shows examples of schedules.
 
 use super::TwoThreads;
 use super::model::{ACCOUNT, AMOUNT, COUNT, ScheduleEnd, Step, letter};
@@ -28,7 +28,7 @@ pub(super) fn html(threads: &TwoThreads) -> String {
     )
 }
 
-/// What the script needs to know, as JSON.
+/// The script's input, as JSON.
 fn program(threads: &TwoThreads) -> String {
     let steps = threads.steps.iter().map(|steps| {
         let steps = steps.iter().map(|step| match step {
@@ -47,7 +47,7 @@ fn program(threads: &TwoThreads) -> String {
     )
 }
 
-/// JupyterLab would take the keys for its own, were it not for the attribute of Lumino.
+/// The Lumino attribute keeps JupyterLab from taking the keys.
 fn buttons() -> String {
     let button = |what: &str, label: &str| {
         format!(

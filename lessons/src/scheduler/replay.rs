@@ -1,4 +1,4 @@
-//! A schedule, kept to by two threads of the operating system.
+//! Runs a schedule on two OS threads.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -9,17 +9,17 @@ use std::thread;
 use super::model::{ACCOUNT, AMOUNT, COUNT, ScheduleEnd, Step, Steps, letter};
 use crate::show::{self, GREEN, ORANGE};
 
-/// What two threads did that kept to a schedule. The last expression of a cell: shows it.
+/// A schedule that two threads ran, shown if it is the last expression of a cell.
 #[derive(Clone, PartialEq)]
 pub struct Replay {
     outcome: ScheduleEnd,
     lines: Vec<Line>,
-    /// What is wrong with the schedule, or left to do.
+    /// Errors in the schedule, or steps that are left.
     remarks: Vec<String>,
     result: String,
 }
 
-/// What a thread did in a turn, and the memory afterwards.
+/// A thread's action in a turn, and the memory afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
     thread: usize,
@@ -27,14 +27,14 @@ struct Line {
     memory: String,
 }
 
-/// The memory that both threads have.
+/// The memory that both threads share.
 struct Memory {
     count: AtomicU64,
     accounts: [AtomicU64; 2],
     locks: [Mutex<()>; 2],
 }
 
-/// What became of a turn.
+/// The outcome of a turn.
 enum Turn {
     Did(String),
     Waits(usize),
@@ -99,7 +99,7 @@ pub(super) fn replay(steps: &Steps, schedule: &str) -> Replay {
         }
         let is_taken = |lock: usize| memory.locks[lock].try_lock().is_err();
         let stuck = waits.map(|lock| lock.is_some_and(is_taken));
-        // A thread that gets no turn any more ends, and gives back its locks.
+        // A thread that gets no more turns ends, and releases its locks.
         drop(threads);
         for thread in joins {
             thread.join().expect("a thread that steps does not panic");
@@ -125,7 +125,7 @@ pub(super) fn replay(steps: &Steps, schedule: &str) -> Replay {
     }
 }
 
-/// What a thread runs: a step for each turn.
+/// The body of a thread: one step per turn.
 fn run<'a>(steps: &[Step], memory: &'a Memory, turns: &Receiver<()>, report: &Sender<Turn>) {
     let mut register = 0;
     let mut held: [Option<MutexGuard<'a, ()>>; 2] = [None, None];
@@ -186,7 +186,7 @@ impl Memory {
         })
     }
 
-    /// What is in the memory that these steps use.
+    /// The content of the memory that these steps use.
     fn told(&self, steps: &Steps) -> String {
         let count = self.count.load(SeqCst);
         let [one, other] = [0, 1].map(|account| self.accounts[account].load(SeqCst));
@@ -217,7 +217,7 @@ fn outcome(memory: &Memory, steps: &Steps, stuck: [bool; 2], left: [usize; 2]) -
 }
 
 impl Replay {
-    /// What the schedule came to.
+    /// The outcome of the schedule.
     pub fn outcome(&self) -> ScheduleEnd {
         self.outcome
     }

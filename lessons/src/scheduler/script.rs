@@ -1,4 +1,4 @@
-//! The script of the figure: an interpreter of the same steps as the [`model`](super::model).
+//! The figure's script: an interpreter of the same steps as the [`model`](super::model).
 
 /// Keeps the state of each figure on the page, and draws it after each turn.
 pub(super) const SCRIPT: &str = r##"(function () {
