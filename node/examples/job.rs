@@ -1,8 +1,8 @@
-//! A program for a job of several nodes, as `sbatch` or `qsub` starts it. It takes the nodes that
-//! it was given.
+//! A program for a job on several nodes, started by `sbatch` or `qsub`. It uses the nodes that the
+//! job was given.
 //!
 //! - `job`: maps over them, and compares with the same map in this process; then a task aborts.
-//! - `job N`: N tasks of 50 ms, and a line as soon as all nodes have worked on them.
+//! - `job N`: runs N tasks of 50 ms, and prints a line as soon as all nodes have worked on them.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -64,7 +64,7 @@ fn host() -> String {
     name.unwrap_or_default().trim().to_owned()
 }
 
-/// How many CPUs this process may run on, whatever the job's variables say.
+/// The number of CPUs that this process may use, whatever the job's variables say.
 fn n_cpus() -> usize {
     forklore::Cpus::detect().affinity()
 }

@@ -1,4 +1,4 @@
-//! Limits that hold for one call of a pool, and not for the next.
+//! Limits for one call of a pool that do not apply to the next.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -26,9 +26,9 @@ tests![
     a_limit_is_kept_by_each_thread_that_waits,
 ];
 
-/// Long enough for quick tasks on a machine that is busy, short enough to wait for.
+/// Long enough for quick tasks on a busy machine, short enough to wait for.
 const LIMIT: Duration = Duration::from_millis(200);
-/// Ends no test.
+/// Longer than any test.
 const LONG: Duration = Duration::from_secs(600);
 
 fn hang() -> ! {
@@ -41,7 +41,7 @@ fn hang_at_three(x: u32) -> u32 {
     if x == 3 { hang() } else { x + 1 }
 }
 
-/// Takes longer than the limit, and ends.
+/// Takes longer than the limit, and then returns.
 fn take_long(x: u32) -> u32 {
     std::thread::sleep(2 * LIMIT);
     x
@@ -306,7 +306,7 @@ fn calls_with_a_context_have_the_limit() {
     }
 }
 
-/// Those without a limit look around seldom, and those with one often.
+/// Threads without a limit check rarely, and threads with one often.
 fn threads_have_limits_of_their_own() {
     for method in [StartMethod::Forkserver, StartMethod::Spawn] {
         let pool = pool(method, 4);

@@ -1,4 +1,4 @@
-//! Messages between processes, also when senders and receivers are killed.
+//! Messages between processes, even if senders and receivers are killed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -32,7 +32,7 @@ tests![
     a_pipe_with_processes_killed_at_random,
 ];
 
-/// Longer than anything takes here, shorter than the watchdog.
+/// Longer than anything takes here, shorter than the watchdog's limit.
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(5);
 
@@ -151,7 +151,7 @@ fn a_queue_refuses_what_cannot_be() {
     assert!(error.is_invalid_input(), "{error}");
 }
 
-/// A number that is sent as any other and refused on arrival when it is odd.
+/// A number that is sent like any other, and refused by the receiver if it is odd.
 #[derive(Debug, serde::Serialize)]
 struct Even(u32);
 
@@ -191,8 +191,8 @@ fn a_killed_process_loses_its_message_only() {
     assert!(queue.is_empty());
 }
 
-/// Senders and receivers are killed at any moment. No process hangs, nothing is received twice, and
-/// each kill costs one message at most.
+/// Kills senders and receivers at random moments. No process hangs, no message is received twice,
+/// and each kill costs at most one message.
 fn killed_at_random() {
     let mut random = Random::seeded();
     let queue = Queue::<(u64, Vec<u8>)>::bounded(4).unwrap();
@@ -395,7 +395,7 @@ fn pipes_leave_no_files() {
     assert_eq!(n_files(), before);
 }
 
-/// The same as for a queue; and when all senders are gone, the receivers get the end.
+/// The same as for a queue; and when all senders are gone, the receivers see the end.
 fn a_pipe_with_processes_killed_at_random() {
     let mut random = Random::seeded();
     let (sender, receiver) = pipe::<u64>().unwrap();

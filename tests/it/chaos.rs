@@ -12,10 +12,10 @@ use crate::support::{Random, children, children_of, is_running, tests, wait_unti
 tests![ten_thousand_operations];
 
 const N_OPERATIONS: u32 = 10_000;
-/// How often is checked that nothing is left of the pools before.
+/// How often to check that nothing is left of earlier pools.
 const CHECKED_EVERY: u32 = 500;
 
-/// What a task does, decided by the caller and told by the argument.
+/// The fates of a task, chosen by the caller and passed in the argument.
 const PANIC: u64 = 1;
 const EXIT: u64 = 2;
 const KILL: u64 = 3;
@@ -112,8 +112,8 @@ impl Chaos {
         builder.build().unwrap()
     }
 
-    /// The processes below this one are the pool's workers, and a server's if it has one, as soon
-    /// as those who were dismissed have finished what no caller waited for.
+    /// Checks that the processes below this one are the pool's workers, and a server's if it has
+    /// one. Dismissed workers may first finish tasks that no caller waited for.
     fn check_family(&mut self) {
         let Some(pool) = &self.pool else { return };
         wait_until(|| {
@@ -159,7 +159,7 @@ impl Chaos {
         assert_eq!(pending.get().unwrap(), expected(8), "{self}");
     }
 
-    /// Some results are waited for, and some not, in any order.
+    /// Waits for some results, and not for others, in any order.
     fn wait_for_some(&mut self, pool: &Pool) {
         let n_pending = 1 + self.below(6);
         let mut pending: Vec<_> = (1..=n_pending)
@@ -193,7 +193,7 @@ impl Chaos {
         wait_until(|| !is_running(victim));
     }
 
-    /// A lazy map that is given up somewhere.
+    /// A lazy map that is dropped somewhere in the middle.
     fn stream(&mut self, pool: &Pool) {
         let n = self.below(40);
         let taken = self.below(50) as usize;
@@ -216,7 +216,7 @@ impl Chaos {
         self.check(&args, results);
     }
 
-    /// Arguments of which some have bad luck.
+    /// Arguments, some of which have bad luck.
     fn args(&mut self) -> Vec<(u64, u64)> {
         let n_items = self.below(40);
         let danger = self.below(100) + 15;
@@ -228,7 +228,7 @@ impl Chaos {
         items.map(fate).collect()
     }
 
-    /// Every item that had no bad luck has its result, and every error is right.
+    /// Checks that every item without bad luck has its result, and that every error is right.
     fn check(&self, args: &[(u64, u64)], results: Vec<Result<String, TaskError>>) {
         assert_eq!(results.len(), args.len(), "{self}");
         for (&(item, fate), result) in args.iter().zip(results) {
@@ -275,7 +275,7 @@ fn n_files() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// How many pieces of memory this process shares with others.
+/// The number of memory mappings that this process shares with others.
 fn n_shared_mappings() -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let flags = maps.lines().filter_map(|line| line.split(' ').nth(1));

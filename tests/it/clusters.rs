@@ -1,4 +1,4 @@
-//! Maps over several nodes, which are processes on this machine here.
+//! Maps over several nodes, which are here processes on this machine.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
@@ -35,7 +35,7 @@ tests![
     an_owner_that_ends_leaves_nothing,
 ];
 
-/// What a process of its own does.
+/// The scenes that run in a separate process.
 pub const SCENES: &[Scene] = &[("a cluster at work", a_cluster_at_work)];
 
 fn two_nodes() -> Cluster {
@@ -127,7 +127,7 @@ fn a_trace_has_a_row_for_each_worker_of_each_node() {
     assert!(traced.to_chrome_json().contains("localhost#2: worker 1"));
 }
 
-/// The row of a worker that died ends with its death; the task is tried again by another.
+/// The row of a worker that died ends with its death; another worker tries the task again.
 fn a_trace_shows_a_death_on_a_node() {
     let cluster = Cluster::builder()
         .hosts(["localhost:1,localhost:1"])
@@ -361,8 +361,8 @@ fn a_parallel_map_has_a_cluster_behind_it() {
     );
 }
 
-/// Relays, stations and workers are killed at random: results come all the same, or an item's error
-/// says that its own worker was.
+/// Relays, stations and workers are killed at random: all results arrive, or an item's error says
+/// that its own worker was killed.
 fn random_kills_lose_nothing() {
     let mut random = Random::seeded();
     let cluster = two_nodes();
@@ -385,7 +385,7 @@ fn random_kills_lose_nothing() {
         let all = [&relays[..], &stations, &workers].concat();
         if !all.is_empty() {
             let victim = all[random.below(all.len() as u64) as usize];
-            // It may have ended since.
+            // It may have exited since.
             let _ = kill(Pid::from_raw(victim), Signal::SIGKILL);
         }
         for pending in pending {
@@ -418,7 +418,7 @@ fn a_cluster_works_in_a_program_with_threads() {
     let _ = other.join();
 }
 
-/// The scene's process is killed while its cluster works.
+/// The scene's process is killed while its cluster is working.
 fn an_owner_that_ends_leaves_nothing() {
     let mut owner = scene("a cluster at work")
         .stdout(Stdio::piped())

@@ -1,4 +1,4 @@
-//! What workers' processes have of their own: limits of memory and CPU time, environment, folder,
+//! The properties of workers' processes: limits of memory and CPU time, environment, folder,
 //! niceness.
 
 use std::fs;
@@ -25,7 +25,7 @@ tests![
     conditions_that_cannot_be_are_refused,
 ];
 
-/// More than a worker has when it starts.
+/// More than a worker uses when it starts.
 const ROOM: u64 = 512 << 20;
 
 fn build(method: StartMethod, choose: impl Fn(Builder) -> Builder) -> Pool {
@@ -62,7 +62,7 @@ fn workers_have_the_environment_folder_and_niceness_that_were_asked_for() {
         assert_eq!(pool.apply(variable, name), Some("the last".to_owned()));
         assert_eq!(pool.apply(current_dir, 0), folder);
         assert_eq!(pool.apply(niceness, 0), (before + 1).min(19));
-        // Workers that are forked for a call have them too.
+        // Workers forked for a call have them too.
         let captured = 1;
         let there = pool.map(|x: u8| current_dir(x + captured), [0, 1]);
         assert_eq!(there, [folder.clone(), folder.clone()]);
@@ -96,7 +96,7 @@ fn a_task_that_is_refused_memory_is_an_error_of_its_item() {
     }
 }
 
-/// One large piece, pieces that grow, many small ones, a collection's own, and in a thread of the
+/// One large block, blocks that grow, many small ones, a collection, and a block in a thread of the
 /// task.
 fn a_task_is_refused_memory_in_whatever_it_does() {
     fn use_up(way: u8) -> usize {
@@ -192,7 +192,7 @@ fn cpu_time_is_limited_and_sleep_is_not() {
     }
 }
 
-/// Starts a program that starts another, writes both pids into a file, and waits for it.
+/// Starts a program that starts another; writes both pids into a file, and waits for it.
 fn start_and_wait(file: PathBuf) {
     let script = "sleep 600 & echo $! $$ > \"$0.part\"; mv \"$0.part\" \"$0\"; wait";
     let mut shell = Command::new("setsid");
@@ -200,7 +200,7 @@ fn start_and_wait(file: PathBuf) {
     shell.wait().unwrap();
 }
 
-/// The pids that [`start_and_wait`] has written.
+/// The pids that [`start_and_wait`] wrote.
 fn started(file: &PathBuf) -> Vec<i32> {
     wait_until(|| file.exists());
     let pids = fs::read_to_string(file).unwrap();

@@ -1,4 +1,4 @@
-//! Contexts that cannot be sent, or panic on their way.
+//! Contexts that cannot be sent, or that panic when they are sent.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for Unwritable {
     }
 }
 
-/// A context that is encoded, and then refuses to be decoded.
+/// A context that can be encoded, but refuses to be decoded.
 #[derive(Clone)]
 struct Unreadable {
     panics: bool,
@@ -154,7 +154,7 @@ fn a_panic_while_it_is_encoded_costs_the_call_alone() {
     assert_eq!(pool.map_with(&1, |n, x: u8| n + x, 0..3), [1, 2, 3]);
 }
 
-/// Panics when it is dropped, where it was decoded.
+/// Panics when it is dropped in a process that decoded it.
 #[derive(Serialize, Deserialize)]
 struct Fragile {
     owner: u32,

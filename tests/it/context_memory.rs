@@ -1,4 +1,4 @@
-//! Contexts' memory: what is sent is sent once, shared where it can be, and forgotten.
+//! Contexts' memory: a context is sent once, shared if possible, and forgotten.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,14 +24,14 @@ tests![
     nothing_is_sent_for_no_items,
 ];
 
-/// How often this process has encoded and decoded a [`Counted`], and how many of them it has.
+/// How often this process has encoded and decoded a [`Counted`], and how many of them it holds.
 static N_ENCODED: AtomicU32 = AtomicU32::new(0);
 
 static N_DECODED: AtomicU32 = AtomicU32::new(0);
 
 static N_ALIVE: AtomicU32 = AtomicU32::new(0);
 
-/// A context that is counted, with some ballast.
+/// A context whose copies are counted, with some ballast.
 struct Counted(u64, Ballast);
 
 impl Counted {
@@ -51,7 +51,7 @@ impl Drop for Counted {
     }
 }
 
-/// Bytes that are copied as such; a `Vec` as a part of a value is encoded number by number.
+/// Bytes that are copied as a block; a `Vec` inside a value is encoded number by number.
 struct Ballast(Vec<u8>);
 
 impl Serialize for Ballast {
@@ -92,7 +92,7 @@ impl<'de> Deserialize<'de> for Counted {
     }
 }
 
-/// How often a worker has decoded, by now, and with what.
+/// How often a worker has decoded the context so far, and its values.
 fn n_decoded(counted: &Counted, _: u32) -> (u32, u32, u64) {
     (
         std::process::id(),
@@ -101,7 +101,7 @@ fn n_decoded(counted: &Counted, _: u32) -> (u32, u32, u64) {
     )
 }
 
-/// Asserts that each worker had decoded `n` times when it ran the last of these tasks.
+/// Asserts that each worker had decoded `n` times when it ran its last of these tasks.
 fn each_decoded(tasks: impl IntoIterator<Item = (u32, u32, u64)>, n: u32) {
     let mut last = HashMap::new();
     for (pid, n_decoded, value) in tasks {
@@ -212,7 +212,7 @@ fn what_is_no_longer_used_is_dropped() {
     }
 }
 
-/// How much memory of its own a process has, in KiB.
+/// The private memory of a process, in KiB.
 fn private_kib(pid: impl fmt::Display) -> u64 {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
     let anonymous = rollup
@@ -252,7 +252,7 @@ fn idle_workers_drop_what_is_large() {
     }
 }
 
-/// How much shared memory this process has touched, in KiB.
+/// The shared memory that this process has touched, in KiB.
 pub fn shared_kib() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let shared = status

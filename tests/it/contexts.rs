@@ -28,7 +28,7 @@ tests![
     tasks_pass_it_on,
 ];
 
-/// A context that is not in one piece.
+/// A context that is not one contiguous block.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Table {
     pub name: String,
@@ -44,7 +44,7 @@ pub fn table(n: u32) -> Table {
     }
 }
 
-/// Maps with a context that workers send back as it arrived.
+/// Maps with a context that workers send back as they received it.
 fn comes_back<C>(pool: &Pool, context: C)
 where
     C: Serialize + DeserializeOwned + Clone + PartialEq + fmt::Debug,

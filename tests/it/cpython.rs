@@ -1,4 +1,4 @@
-//! What CPython promises of its pools (`multiprocessing.Pool`, `ProcessPoolExecutor`), asked of
+//! Checks CPython's promises about its pools (`multiprocessing.Pool`, `ProcessPoolExecutor`) for
 //! this one.
 
 use std::cell::Cell;
@@ -28,7 +28,7 @@ tests![
     arguments_and_results_are_dropped_once,
 ];
 
-/// What a panic said that reached the caller.
+/// The message of a panic that reached the caller.
 fn message_of<T>(f: impl FnOnce() -> T) -> String {
     let _quiet = Quiet::new();
     let payload = catch_unwind(AssertUnwindSafe(f)).map(drop).unwrap_err();
@@ -82,7 +82,7 @@ fn nothing_to_do_is_done() {
     }
 }
 
-/// The numbers below `n`; instead of `bad`, it panics.
+/// The numbers below `n`; panics in place of `bad`.
 fn numbers_but(bad: u64, n: u64) -> impl Iterator<Item = u64> {
     (0..n).map(move |x| if x == bad { panic!("no item {x}") } else { x })
 }
@@ -123,7 +123,7 @@ fn an_iterator_that_panics_loses_nothing_before_it() {
     }
 }
 
-/// An iterator that announces what it does not keep.
+/// An iterator that announces more or fewer items than it has.
 struct Liar<I>(I, (usize, Option<usize>));
 
 impl<I: Iterator> Iterator for Liar<I> {

@@ -1,4 +1,5 @@
-//! Tasks that panic and workers that die: what the caller is told, and that nothing else is lost.
+//! Tasks that panic and workers that die: the caller gets the right error, and nothing else is
+//! lost.
 
 use forklore::{Pool, Schedule};
 use nix::sys::signal::{Signal, kill};
@@ -167,7 +168,7 @@ fn every_item_may_kill_its_worker() {
     assert_eq!(pool.map(power, [1]), [1]);
 }
 
-/// Items that are claimed one by one share a run of results, whatever size the numbers have.
+/// Items that are claimed one by one share a run of results, whatever the size of the numbers.
 fn single_items_answer_for_themselves() {
     fn unlucky(x: u32) -> u32 {
         match x {

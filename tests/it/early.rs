@@ -1,4 +1,4 @@
-//! The server that `init` forks at the top of `main`, and pools of a program that has threads then.
+//! The server that `init` forks at the top of `main`, and pools of a program that then has threads.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -50,7 +50,7 @@ fn begin() -> i32 {
     early
 }
 
-/// Runs something while this process has another thread.
+/// Runs a function while this process has another thread.
 fn beside_a_thread(run: impl FnOnce()) {
     let (send, receive) = std::sync::mpsc::channel::<()>();
     let thread = std::thread::spawn(move || receive.recv());
@@ -204,8 +204,8 @@ fn early_owner_is_gone() {
     }
 }
 
-/// A program finds a variable that its parent has set, also one that was this very process before
-/// it replaced its program.
+/// A program may find a variable that its parent has set, or one that names this very process from
+/// before it replaced its program.
 fn a_variable_of_another_process_is_not_believed() {
     succeeds("early variable");
 }

@@ -1,5 +1,5 @@
-//! How processes end: with a lock that a thread of theirs keeps, from inside of a task that has
-//! forked, while their owner panics, and without what their parent wanted done at its own end.
+//! How processes end: with a lock that one of their threads holds, inside a task that has forked,
+//! while their owner panics, and without running their parent's exit handlers.
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,7 +27,7 @@ tests![
 
 pub const SCENES: &[Scene] = &[("children_exit", children_exit)];
 
-/// Leaves a thread behind that never gives the standard output back.
+/// Leaves a thread behind that never releases the standard output.
 fn keep_the_output() -> u32 {
     let (send, receive) = channel();
     thread::spawn(move || {
@@ -139,7 +139,7 @@ fn never(path: String) {
     }
 }
 
-/// A pool with a task that runs and never ends, and its result.
+/// A pool with a running task that never ends, and the task's pending result.
 fn pool_at_work(method: StartMethod) -> (Pool, forklore::Pending<()>) {
     let name = format!("forklore-endings-{}", std::process::id());
     let path = std::env::temp_dir().join(name);

@@ -1,4 +1,4 @@
-//! What a subscriber of the crate `tracing` hears of a pool.
+//! The events of a pool that a subscriber of the crate `tracing` receives.
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Write};
@@ -34,7 +34,7 @@ tests![
     a_death_at_the_end_is_told,
 ];
 
-/// An event: its level, its text, and its fields as they are shown.
+/// An event: its level, its text, and its formatted fields.
 #[derive(Debug, Clone)]
 struct Heard {
     level: Level,
@@ -68,7 +68,7 @@ impl Visit for Heard {
     }
 }
 
-/// Hears all events of the library, and does something with each.
+/// Receives all events of the library, and passes each to a function.
 struct Listener {
     heard: Arc<Mutex<Vec<Heard>>>,
     react: Box<dyn Fn(&Heard) + Send + Sync>,
@@ -100,7 +100,7 @@ impl Subscriber for Listener {
     fn exit(&self, _span: &span::Id) {}
 }
 
-/// What is heard while `f` runs; `react` is called with each event.
+/// The events while `f` runs; `react` is called with each.
 fn listen_and(react: impl Fn(&Heard) + Send + Sync + 'static, f: impl FnOnce()) -> Vec<Heard> {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let listener = Listener {
@@ -246,7 +246,7 @@ fn a_worker_that_dies_while_idle_is_told_of() {
     }
 }
 
-/// A stream sends its input in parts, and what a worker has left is a list.
+/// A stream sends its input in parts, and the tasks that a worker left become a list.
 fn items_are_those_that_the_user_counts() {
     let pool = pool(StartMethod::Fork, 2);
     let heard = listen(|| {
@@ -330,7 +330,7 @@ fn closures_workers_are_of_less_interest() {
     }
 }
 
-/// Panics where no panic may unwind.
+/// Panics in a function that cannot unwind.
 extern "C" fn panic_without_return(x: u32) -> u32 {
     assert!(x != 3, "three is refused");
     x
@@ -348,7 +348,7 @@ fn last_panics_are_in_the_reason() {
     assert!(reason.contains("three is refused"), "{death:?}");
 }
 
-/// What a subscriber gets that maps over the pool whose events it hears.
+/// The results of a subscriber that maps over the pool whose events it receives.
 type Sums = Arc<Mutex<Vec<(u64, bool)>>>;
 
 fn maps_too(pool: &Arc<Pool>, sums: &Sums) -> impl Fn(&Heard) + Send + Sync + 'static {
@@ -423,7 +423,7 @@ fn a_subscribers_panic_goes_no_further() {
     }
 }
 
-/// Workers inherit the subscriber where they are forked.
+/// Workers inherit the subscriber if they are forked.
 fn workers_tell_nothing() {
     for method in METHODS {
         let n_told = Arc::new(SharedArray::<u32>::zeroed(1).unwrap());
@@ -469,7 +469,7 @@ fn each_death_is_told_once() {
     }
 }
 
-/// A pool that is closed waits for workers that are in their initialiser.
+/// A closed pool waits for workers that are in their initialiser.
 fn a_death_at_the_end_is_told() {
     for method in METHODS {
         let mut n_deaths = 0;

@@ -1,5 +1,5 @@
-//! What runs out, and what the host program does with signals: an error that says so, and nothing
-//! is left. Each scene has a process of its own, for each way to start workers.
+//! Exhausted resources, and host programs that handle signals: an error explains the problem, and
+//! nothing is left. Each scene has its own process, for each way to start workers.
 
 use forklore::{Pool, StartMethod};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -93,7 +93,7 @@ fn limit(resource: Resource, soft: u64) {
     setrlimit(resource, soft.min(hard), hard).unwrap();
 }
 
-/// A map that either goes well or tells why not.
+/// Runs a map; returns the reason if it fails.
 fn map_or_reason(pool: &Pool) -> Option<String> {
     let results = pool.try_map(power, 0..20);
     let mut reason = None;
@@ -214,7 +214,7 @@ fn address_space_runs_out() {
     assert_eq!(map_or_reason(&pool(2).unwrap()), None);
 }
 
-/// Whichever process takes the exit statuses: deaths are noticed, and the cause is told where it
+/// Whichever process reaps the exit statuses: deaths are noticed, and the cause is reported if it
 /// can be known.
 fn live_without_statuses() {
     let pool = pool(2).unwrap();
@@ -297,7 +297,7 @@ fn signals_storm() {
     assert_eq!(children(), Vec::<i32>::new());
 }
 
-/// A `/dev/shm` that is full, small or absent matters to no pool.
+/// No pool depends on `/dev/shm`: it may be full, small or absent.
 fn memory_is_listed() {
     let pool = pool(2).unwrap();
     assert_eq!(map_or_reason(&pool), None);

@@ -1,4 +1,4 @@
-//! The library without its default features, as a program of its own has it.
+//! The library without its default features, used by a separate program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ tests![
     the_prelude_leaves_other_names_alone
 ];
 
-/// Each is a program. The third one only has to compile.
+/// Each is a program. The third one must only compile.
 const PROGRAMS: [(&str, &str); 3] = [
     (
         "calls-init",
@@ -59,7 +59,7 @@ fn main() {
     ),
 ];
 
-/// Compiles the programs, in a workspace of their own: in this one, the tests turn all features on.
+/// Compiles the programs, in a separate workspace: in this one, the tests enable all features.
 fn built() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("without-features");
     let root = env!("CARGO_MANIFEST_DIR");

@@ -53,7 +53,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Waits for all, in any order.
+/// Waits for all futures, in any order.
 pub async fn join_all<F: Future + Unpin>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut open: Vec<(usize, F)> = futures.into_iter().enumerate().collect();
     let mut done = Vec::new();
@@ -100,7 +100,7 @@ pub fn with_and_without_threads(test: impl Fn()) {
     beside_a_thread(test);
 }
 
-/// Sleeps until it is killed, or its process ends.
+/// Sleeps until it is killed, or its process exits.
 pub fn sleep_on(_: u32) -> u64 {
     loop {
         thread::park();
@@ -268,7 +268,7 @@ fn the_waker_of_the_last_poll_is_woken() {
     });
 }
 
-/// Kills the worker of a pool that has one.
+/// Kills the only worker of a pool.
 pub fn kill_worker(pool: &Pool) {
     let pids = pool.pids();
     assert_eq!(pids.len(), 1);

@@ -1,4 +1,4 @@
-//! Every name of the public interface, used once as its users use it: what stands here goes on
+//! Uses every name of the public interface once, as users do: this code must keep compiling.
 //! compiling.
 
 use std::process::Command;
@@ -167,7 +167,8 @@ fn taking_turns() {
     }
 }
 
-/// The other side is a doctest. Where there is no Python, or no joblib, nothing can be said.
+/// Python's side of the pairs; a doctest covers the other. Without Python or joblib, nothing is
+/// checked.
 fn pythons_side_of_the_pairs_runs() {
     let page = include_str!("../../src/coming_from_python.rs").replace("//! ", "");
     let scripts: Vec<&str> = page.split("```python\n").skip(1).collect();

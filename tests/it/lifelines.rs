@@ -1,4 +1,4 @@
-//! An owner that is gone, and workers that the OS's own death signal does not reach: those that
+//! Workers of an owner that is gone, if the OS's own death signal does not reach them: those that
 //! changed their credentials, and those of an owner that replaced its program.
 
 use std::fs;
@@ -38,14 +38,14 @@ pub const SCENES: &[Scene] = &[
     ("children_have_their_own_pids", children_have_their_own_pids),
 ];
 
-/// What workers do with their credentials.
+/// When workers change their credentials.
 const CHANGES: [&str; 3] = ["nothing", "initializer", "task"];
-/// What workers are at when their owner is gone.
+/// What workers are doing when their owner goes.
 const LOADS: [&str; 3] = ["idle", "busy", "nested"];
-/// What becomes of the owner.
+/// How the owner goes.
 const ENDS: [&str; 2] = ["killed", "exec"];
 
-/// A user who has no privileges.
+/// A user without privileges.
 const UNPRIVILEGED: u32 = 65534;
 
 fn drop_privileges() {
@@ -54,7 +54,8 @@ fn drop_privileges() {
     assert!(is_done);
 }
 
-/// There and back: it is enough for the OS to forget whose death was to end this process.
+/// Drops privileges and regains them: that is enough for the OS to forget whose death should end
+/// this process.
 fn drop_privileges_for_a_moment() {
     // SAFETY: the calls take numbers.
     let is_done = unsafe { libc::seteuid(UNPRIVILEGED) == 0 && libc::seteuid(0) == 0 };
@@ -66,17 +67,17 @@ fn may_change_credentials() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// The folder of a run, in which all may write.
+/// The folder of a run, in which all users may write.
 fn folder() -> PathBuf {
     let name = format!("forklore-lifelines-{}", std::process::id());
     std::env::temp_dir().join(name)
 }
 
-/// After this time, no test waits for a task any more.
+/// After this time, a held task returns.
 const HELD_AT_MOST: Duration = Duration::from_secs(120);
 
-/// A task that says that it runs, and ends when the gate is no more. It does not outlive a test
-/// that failed.
+/// A task that reports that it runs, and returns when the gate is removed. It does not outlive a
+/// failed test.
 fn hold(folder: String) {
     let folder = Path::new(&folder);
     fs::write(folder.join(std::process::id().to_string()), "").unwrap();
@@ -208,8 +209,8 @@ fn has_replaced_its_program(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "cat")
 }
 
-/// Workers whose credentials changed do not die with their server. None may go on beside its
-/// successor.
+/// Workers whose credentials changed do not die with their server. None may continue beside the
+/// server's successor.
 fn a_worker_of_a_dead_server_is_gone_before_it_is_replaced() {
     if !may_change_credentials() {
         return;
@@ -232,14 +233,14 @@ fn a_worker_of_a_dead_server_is_gone_before_it_is_replaced() {
     }
 }
 
-/// A value that its maker hands to another thread, whatever its type says.
+/// A value that its creator passes to another thread, whatever its type says.
 struct Handed<T>(T);
 
 // SAFETY: the thread that made it has ended before another uses it.
 unsafe impl<T> Send for Handed<T> {}
 
-/// Runs something on a thread, and waits until the system has taken that off its books: by then, it
-/// has sent every signal that is tied to it.
+/// Runs a function on a thread, and waits until the OS has removed that thread: by then, it has
+/// sent every signal that is tied to it.
 fn on_a_thread<T>(run: impl FnOnce() -> T) -> T {
     let run = Handed(run);
     let thread = move || {
@@ -302,10 +303,10 @@ fn a_worker_outlives_the_thread_that_replaced_it() {
     }
 }
 
-/// What stands in the way of noticing that an owner is gone.
+/// Obstacles to noticing that an owner is gone.
 const HINDRANCES: [&str; 3] = ["nothing", "stopped server", "forked child"];
 
-/// Prints the pids that are to end, and last the one of what is in the way.
+/// Prints the pids that must end, and last the pid of the obstacle.
 fn an_owner_with_threads_is_gone() {
     let argument = scene_argument();
     let [folder, method, thread, hindrance, end] = argument.split('|').collect::<Vec<_>>()[..]

@@ -1,4 +1,4 @@
-//! Limits that a pool keeps: how long a task may take, how often it is tried, how many workers run.
+//! The limits of a pool: how long a task may take, how often it is tried, how many workers run.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Output};
@@ -37,7 +37,7 @@ tests![
 
 pub const SCENES: &[Scene] = &[("all_are_stopped", all_are_stopped)];
 
-/// Long enough for quick tasks on a machine that is busy, short enough to wait for.
+/// Long enough for quick tasks on a busy machine, short enough to wait for.
 const LIMIT: Duration = Duration::from_millis(300);
 
 fn limited(n_workers: usize) -> Pool {
@@ -327,10 +327,10 @@ fn limits_of_nothing_are_refused() {
     assert!(builder.build().unwrap_err().is_invalid_input());
 }
 
-/// The limit of tasks that are stopped for longer. On a busy machine, their starts and ends take a
-/// part of it.
+/// The limit of tasks that are stopped for longer. On a busy machine, starting and ending them
+/// takes a part of it.
 const LONG_LIMIT: Duration = Duration::from_secs(3);
-/// Two looks at the clock are further apart only if the process was stopped between them.
+/// Two readings of the clock are further apart only if the process was stopped in between.
 const STOPPED: Duration = Duration::from_secs(1);
 
 fn all_are_stopped() {
@@ -366,13 +366,13 @@ fn all_are_stopped() {
     println!("done");
 }
 
-/// How long this thread has run.
+/// The CPU time of this thread.
 fn cpu_time() -> Duration {
     let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
     nix::time::clock_gettime(clock).unwrap().into()
 }
 
-/// Processes with a group each. Whatever becomes of the test, none of them is left, stopped or not.
+/// Processes with a group each. However the test ends, none of them is left, stopped or not.
 struct Groups(Vec<Child>);
 
 impl Groups {
@@ -383,7 +383,7 @@ impl Groups {
         }
     }
 
-    /// Waits for all of them before any of their outputs is judged.
+    /// Waits for all of them before any of their outputs is checked.
     fn outputs(mut self) -> Vec<Output> {
         let scenes = std::mem::take(&mut self.0).into_iter();
         scenes
@@ -458,7 +458,7 @@ fn an_initializer_has_a_limit_too() {
     }
 }
 
-/// Nothing is ever run in it.
+/// No task ever runs in it.
 fn a_pool_with_an_endless_initializer_ends() {
     let builder = Pool::builder().workers(2).timeout(LIMIT);
     drop(builder.initializer(|| hang()).build().unwrap());

@@ -1,5 +1,5 @@
-//! What loky asks of its executor, asked of this pool: crashes at every step of an item's way, and
-//! large data under way.
+//! loky's tests of its executor, run on this pool: crashes at every step of an item's path, and
+//! large data in transit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -23,7 +23,7 @@ tests![
     workers_that_end_each_other,
 ];
 
-/// How a process comes to its end, or a step to its.
+/// How a process, or a step, ends.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 enum How {
     Not,
@@ -46,7 +46,7 @@ impl How {
         }
     }
 
-    /// Whether the error tells what happened.
+    /// Whether the error reports what happened.
     fn is_told_by(self, error: &TaskError) -> bool {
         match self {
             How::Not => false,
@@ -58,7 +58,7 @@ impl How {
     }
 }
 
-/// A step of an item's way through a worker.
+/// A step of an item's path through a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 enum Step {
     ReadArgument,

@@ -1,8 +1,8 @@
 //! The library's integration tests.
 //!
-//! They fork, and a process may be forked only while it has one thread: so they run one after the
-//! other on the main thread, which the standard harness cannot do. Each must end with no child left
-//! and no file descriptor more than before, within a minute and a half.
+//! They fork, and a process may be forked only while it has one thread, so they run one after
+//! another on the main thread, which the standard harness cannot do. Each must end with no child
+//! left and no more file descriptors than before, within 90 seconds.
 
 mod call_limits;
 mod channel;

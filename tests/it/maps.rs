@@ -1,4 +1,4 @@
-//! Mapping: results, order, what travels, and what cannot.
+//! Mapping: results, order, what can be sent, and what cannot.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -122,7 +122,7 @@ fn generic_functions_are_told_apart() {
     assert_eq!(pool.map(twice::<i64>, [-4]), [-8]);
 }
 
-/// A value that refuses to be encoded when it is odd, and to be decoded when it is 4.
+/// A value that refuses to be encoded if it is odd, and to be decoded if it is 4.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Fussy(u32);
 
@@ -228,7 +228,7 @@ fn was_made() -> &'static Event {
     WAS_MADE.get_or_init(|| Event::new().unwrap())
 }
 
-/// Tells when it is made of its bytes.
+/// Reports when it is decoded.
 #[derive(Serialize)]
 struct Large(Vec<u8>);
 

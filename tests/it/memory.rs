@@ -1,4 +1,4 @@
-//! Where the memory is that processes share, and what happens when it runs out.
+//! Where the memory that processes share is, and what happens when it runs out.
 
 use std::ffi::CString;
 use std::fs;
@@ -43,7 +43,7 @@ fn nothing_needs_dev_shm() {
     }
 }
 
-/// Uses everything that shares memory, with a `/dev/shm` of this process's own.
+/// Uses everything that shares memory, with a private `/dev/shm`.
 fn with_dev_shm(make: fn()) {
     // SAFETY: the calls take numbers and give numbers.
     let (user, group) = unsafe { (libc::getuid(), libc::getgid()) };
@@ -69,7 +69,7 @@ fn full() {
     assert_eq!(outcome.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
 }
 
-/// A `/dev` with no more in it than what every program expects.
+/// A `/dev` with only what every program expects.
 fn absent() {
     let name = format!("forklore-dev-{}", std::process::id());
     let folder = std::env::temp_dir().join(name);
@@ -116,7 +116,7 @@ fn method(name: &str) -> StartMethod {
     known.unwrap()
 }
 
-/// Everything that processes share or wait for, once.
+/// Uses everything that processes share or wait for, once.
 pub fn share_everything(method: StartMethod) {
     let pool = pool(method, 2);
     let large = pool.map(|n: u8| vec![n; 1 << 20], 0..8);
@@ -168,15 +168,14 @@ pub fn share_everything(method: StartMethod) {
     assert!(outer.lock().is_ok());
 }
 
-/// What the processes of a group may use in all.
+/// The memory limit of all processes of a group together.
 const GROUP_BYTES: u64 = 96 << 20;
 
 /// A control group with little memory, and without swap.
 struct Group(PathBuf);
 
 impl Group {
-    /// `None` where this process may make none: not as root, or without a hierarchy that can be
-    /// written.
+    /// `None` if this process cannot create one: it is not root, or no hierarchy is writable.
     fn new() -> Option<Group> {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap();
         let own_of = |controllers: &str| {
@@ -288,7 +287,7 @@ fn a_task_that_takes_all_memory_dies_alone() {
     }
 }
 
-/// Results stay, so in the end Linux has no process left to kill but the owner.
+/// Results are kept, so in the end the only process that Linux can kill is the owner.
 fn results_are_too_many(method: StartMethod) {
     let pool = pool(method, 2);
     let results = pool.try_map(|x: u8| vec![x; 8 << 20], 0..40);

@@ -1,4 +1,4 @@
-//! What makes a worker of a process: the pool that has started it, and nothing else.
+//! A process becomes a worker only if a pool has started it as one.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -36,7 +36,7 @@ fn order_or_main() {
     println!("this is main");
 }
 
-/// The variable that a worker was started with, as it stands in its first environment.
+/// The variable with which a worker was started, from its initial environment.
 fn variable_of_a_worker() -> String {
     let pool = crate::starts::pool(StartMethod::Spawn, 1);
     // By then it has begun, and the environment is its own.
@@ -80,8 +80,8 @@ fn reads_its_input() {
     println!("{} bytes", input.len());
 }
 
-/// A server that is started for a connection has a socket as its input (inetd, systemd), and that
-/// is no pool's.
+/// A server that is started for a connection has a socket as its input (inetd, systemd), which
+/// belongs to no pool.
 fn a_socket_without_a_letter_is_not_read() {
     let (mut here, there) = UnixStream::pair().unwrap();
     here.write_all(&[7; 1000]).unwrap();
@@ -129,8 +129,8 @@ fn init_and_main() {
     order_or_main();
 }
 
-/// Owners that are killed as soon as they have started workers, which the loader has still to do
-/// with.
+/// Owners that are killed as soon as they have started workers, while the loader is still at work
+/// in these.
 fn owners_are_gone_at_once() {
     if std::env::args().any(|argument| argument == "forklore-worker") {
         println!("main runs in a worker");

@@ -1,4 +1,4 @@
-//! Photographs of copy-on-write, against what the processes have written.
+//! Photographs of copy-on-write, compared with what the processes have written.
 
 use forklore::figure::{PageState, Pages, Photograph};
 use forklore::{Barrier, Process, SharedArray};
@@ -15,7 +15,7 @@ tests![
 
 const N_PAGES: usize = 64;
 
-/// Memory that fills whole pages, where they have 4096 bytes.
+/// Memory that fills whole pages, if pages have 4096 bytes.
 #[derive(Clone)]
 #[repr(align(4096))]
 struct Page([u8; 4096]);
@@ -33,7 +33,8 @@ fn last(film: &Pages) -> &Photograph {
     film.photographs().last().unwrap()
 }
 
-/// Whether this system can be tested. Where it does not say, there is a sentence and no photograph.
+/// Whether this system can be tested. If it does not report shared pages, there is a sentence and
+/// no photograph.
 fn is_said(film: &Pages) -> bool {
     let Some(why) = film.unreadable() else {
         return true;

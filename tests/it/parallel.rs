@@ -1,4 +1,4 @@
-//! The map in one line: whatever runs it, and however it is asked for.
+//! The one-line map: every backend, and every way to call it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -132,9 +132,8 @@ fn it_tells_as_much_as_is_asked_for() {
     assert_eq!(lines.len(), 7);
 }
 
-/// A worker reads all of a large vector that the closure has captured: it is at the caller's own
-/// address, the worker has next to no memory of its own there, and was hardly interrupted to get
-/// it.
+/// A worker reads all of a large vector that the closure captured: it is at the caller's own
+/// address, the worker has almost no private memory there, and took few page faults to read it.
 fn a_large_input_is_shared_and_not_copied() {
     const BYTES: usize = 256 << 20;
     const PAGE: usize = 4096;
@@ -154,7 +153,7 @@ fn a_large_input_is_shared_and_not_copied() {
     }
 }
 
-/// How much memory this process alone has in the mapping at an address.
+/// The private memory of this process in the mapping at an address.
 fn private_kib(address: usize) -> u64 {
     let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
     let mut is_inside = false;

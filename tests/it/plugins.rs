@@ -1,5 +1,5 @@
 //! Plugins: shared objects that map over their host's pool, and are unloaded, rebuilt and loaded
-//! again meanwhile.
+//! again in between.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs;
@@ -18,7 +18,7 @@ pub const SCENES: &[Scene] = &[
     ("plugin_by_a_relative_path", plugin_by_a_relative_path),
 ];
 
-/// What a plugin adds to each item, until a copy of it gets another number.
+/// The number that a plugin adds to each item, until a copy of it gets another number.
 const ADDS: u64 = 0x5eed_0f9a_55ed_b10c;
 
 const SOURCE: &str = r#"
@@ -48,7 +48,7 @@ unsafe extern "C" {
 
 const RTLD_NOW: c_int = 2;
 
-/// A plugin that is loaded.
+/// A loaded plugin.
 struct Plugin(*mut c_void);
 
 impl Plugin {
@@ -67,7 +67,7 @@ impl Plugin {
         }
     }
 
-    /// What the plugin makes of 0, 1, 2, 3 on a pool.
+    /// The plugin's results for 0, 1, 2, 3 on a pool.
     fn map(&self, pool: &Pool) -> Vec<Result<u64, String>> {
         type Map = extern "C" fn(&Pool, &mut Vec<Result<u64, String>>);
         let mut sums = Vec::new();
@@ -94,7 +94,7 @@ impl Plugin {
     }
 }
 
-/// The library that this binary was linked with: the newest that is not newer.
+/// The library with which this binary was linked: the newest that is not newer than the binary.
 fn library() -> PathBuf {
     let binary = std::env::current_exe().unwrap();
     let built = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
@@ -108,7 +108,7 @@ fn library() -> PathBuf {
     libraries.max_by_key(|path| built(path)).unwrap()
 }
 
-/// Compiles a plugin, into a folder of its own.
+/// Compiles a plugin into a separate folder.
 fn build(folder: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
     let _ = fs::remove_dir_all(&folder);
@@ -142,7 +142,7 @@ fn build(folder: &str) -> PathBuf {
     built
 }
 
-/// A compiled plugin, of which there can be copies that add another number.
+/// A compiled plugin that can be copied with another number to add.
 struct Template {
     bytes: Vec<u8>,
     number_at: usize,
@@ -157,7 +157,7 @@ impl Template {
         Template { bytes, number_at }
     }
 
-    /// Puts a plugin that adds `n` at a path, as another file than what was there.
+    /// Puts a plugin that adds `n` at a path, as a different file from the one before.
     fn put(&mut self, n: u64, path: &Path) {
         self.bytes[self.number_at..self.number_at + 8].copy_from_slice(&n.to_le_bytes());
         let new = path.with_extension("new");

@@ -1,4 +1,4 @@
-//! A pool's own life: how it is made, who its workers are, and how it ends.
+//! A pool's life: how it is made, which workers it has, and how it ends.
 
 use std::collections::HashSet;
 
@@ -146,7 +146,7 @@ fn a_pool_in_a_forked_child_has_workers_of_its_own() {
     assert_eq!(pool.pids(), before);
 }
 
-/// A rolled back cell leaves a process that has the pool, and none of its threads.
+/// After a cell is rolled back, its process has the pool, but none of the pool's threads.
 fn a_thread_pool_without_its_threads_starts_new_ones() {
     let pool = ThreadPool::with_workers(2).unwrap();
     assert_eq!(pool.map(power, 0..3), [0, 1, 1024]);

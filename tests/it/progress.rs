@@ -1,4 +1,4 @@
-//! Progress: what a notebook, a terminal and a log see of it.
+//! Progress as a notebook, a terminal and a log show it.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -100,7 +100,7 @@ fn a_log_has_one_line_for_each() {
     }
 }
 
-/// The last task waits until the process that started this one closes its standard input.
+/// The last task waits until the process that started this one closes this one's standard input.
 fn a_map_that_is_held_up() {
     let pool = Pool::with_workers(2).unwrap();
     let hold = |x: u64| {
@@ -159,7 +159,7 @@ const N_WATCHED: u64 = 150;
 /// The items that end their worker.
 const DEADLY: [u64; 2] = [31, 97];
 
-/// For functions that travel, for closures, for workers that die, and for those that retire.
+/// For non-capturing functions, closures, workers that die, and workers that retire.
 fn maps_with_a_line_per_worker() {
     let deadly = |x: u64| {
         if DEADLY.contains(&x) {
@@ -239,7 +239,7 @@ fn in_notebook(name: &str) -> Child {
     command.spawn().unwrap()
 }
 
-/// What is shown to the forklore kernel, message by message.
+/// The messages for the forklore kernel, one by one.
 struct Frames {
     output: std::process::ChildStdout,
     unread: Vec<u8>,
@@ -255,7 +255,7 @@ impl Frames {
         }
     }
 
-    /// The first message that contains some text.
+    /// The first message that contains a text.
     fn until(&mut self, part: &str) -> String {
         loop {
             let message = self.next();
@@ -307,7 +307,7 @@ fn from_base64(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// A terminal's two ends: the one that is read here, and the one to print to.
+/// A terminal's two ends: one to read from here, and one to print to.
 fn pseudo_terminal() -> (File, OwnedFd) {
     // SAFETY: it takes flags and gives a new descriptor, or -1.
     let fd = unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) };

@@ -26,7 +26,7 @@ tests![
 
 pub const SCENES: &[Scene] = &[("an_owner_ends", an_owner_ends)];
 
-/// What a task does.
+/// The fates of a task.
 const NOTHING: u32 = 0;
 const KILL: u32 = 1;
 const PANIC: u32 = 2;
@@ -35,7 +35,7 @@ const ABORT: u32 = 4;
 const INTERRUPT: u32 = 5;
 const STOP: u32 = 6;
 
-/// A fate, and whether its error says so; `None` if it is none.
+/// A fate, and a check of its error; `None` if it causes no error.
 type Row = (&'static str, u32, Option<fn(&TaskError) -> bool>);
 
 const FATES: [Row; 6] = [
@@ -51,7 +51,7 @@ const FATES: [Row; 6] = [
     ("SIGSTOP with a limit", STOP, Some(TaskError::is_timed_out)),
 ];
 
-/// The place of the task that meets its fate.
+/// The index of the task that meets its fate.
 const VICTIM: usize = 5;
 
 fn meet((item, fate): (usize, u32)) -> String {
@@ -80,7 +80,7 @@ fn limited(method: StartMethod) -> Pool {
     builder.timeout(Duration::from_millis(150)).build().unwrap()
 }
 
-/// All other results, the right error, and a pool that works on.
+/// Checks all other results, the error, and that the pool still works.
 fn check(what: &str, pool: &Pool, results: &[Result<String, TaskError>], row: Row) {
     for (item, result) in results.iter().enumerate() {
         match (row.2, result) {
@@ -148,7 +148,7 @@ fn an_interrupt_passes_idle_workers_by() {
     }
 }
 
-/// A task that tells who runs it, and runs until it is told to end.
+/// A task that reports its pid, and runs until it gets a sign to end.
 fn hold(path: String) -> u32 {
     let path = std::path::Path::new(&path);
     let own_pid = std::process::id();
@@ -211,7 +211,7 @@ fn a_stopped_worker_is_waited_for_without_a_limit() {
     }
 }
 
-/// How an owner ends; the signals are sent by the test.
+/// How an owner ends; the test sends the signals.
 const ENDS: [&str; 7] = [
     "SIGKILL", "SIGINT", "SIGTERM", "exit", "abort", "panic", "forget",
 ];
@@ -303,7 +303,7 @@ fn results_are_the_same_for_any_number_of_workers() {
     }
 }
 
-/// Which items fail, and why, does not depend on who runs them either.
+/// Which items fail, and why, does not depend on the number of workers either.
 fn the_same_seeds_die_on_any_number_of_workers() {
     let fate = |item: usize| [NOTHING, PANIC, EXIT, NOTHING, ABORT, KILL][item % 6];
     let args: Vec<_> = (0..60).map(|item| (item, fate(item))).collect();

@@ -1,4 +1,4 @@
-//! Futures and streams on runtimes that other crates bring.
+//! Futures and streams on the runtimes of other crates.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -99,7 +99,7 @@ fn smol_with_a_reactor() {
     assert!(results.into_iter().eq((0..200).map(|x| Ok(power(x)))));
 }
 
-/// On a runtime of each kind.
+/// Runs a test on a runtime of each kind.
 fn on_each(test: impl AsyncFn()) {
     threads().block_on(test());
     one_thread().block_on(test());
@@ -161,7 +161,7 @@ fn a_pool_is_made_and_dropped_in_a_runtime() {
     });
 }
 
-/// Waits for a pool's descriptor as tokio does for any, until its runtime ends.
+/// Waits for a pool's descriptor as for any other on tokio, until the runtime ends.
 fn serve_by_tokio(wakes: Wakes) {
     // SAFETY: it keeps its descriptor open.
     let wakes = unsafe { AsyncFd::register_with_interest(wakes, Interest::READABLE) }.unwrap();
@@ -173,7 +173,7 @@ fn serve_by_tokio(wakes: Wakes) {
     });
 }
 
-/// Results, a death and a limit, one after the other and beside each other.
+/// Results, a death and a limit, one after another and at the same time.
 async fn everything(pool: &Pool) {
     for x in 0..500 {
         assert_eq!(pool.apply_async(power, x).await, Ok(power(x)));
@@ -188,8 +188,8 @@ async fn everything(pool: &Pool) {
     assert!(late.unwrap_err().is_timed_out());
 }
 
-/// A runtime's reactor opens files that stay (tokio's, for signals), or is a thread that stays
-/// (smol's): it is another process's.
+/// Plays the scene in another process, because a runtime's reactor keeps files open (tokio's, for
+/// signals) or a thread running (smol's).
 #[track_caller]
 fn play_well(scene: &str) {
     let output = play(scene);

@@ -1,4 +1,4 @@
-//! Ways to start workers: what holds for each of them, and what only for some.
+//! Ways to start workers: the properties that all share, and those that only some have.
 
 use forklore::{Pool, StartMethod};
 
@@ -87,7 +87,7 @@ fn a_process_with_threads_can_have_a_pool() {
     let _ = thread.join().unwrap();
 }
 
-/// Runs something while this process has another thread.
+/// Runs a function while this process has another thread.
 fn beside_a_thread<T>(run: impl FnOnce() -> T) -> T {
     let (send, receive) = std::sync::mpsc::channel::<()>();
     let thread = std::thread::spawn(move || receive.recv());
@@ -307,8 +307,7 @@ fn a_killed_server_is_replaced() {
     }
 }
 
-/// Each is killed while nothing is to be run; what became of those before says nothing about the
-/// next map.
+/// Each is killed while there is nothing to run; earlier deaths do not affect the next map.
 fn workers_killed_before_they_are_ready_are_replaced() {
     use nix::sys::signal::{Signal, kill};
     for method in METHODS {

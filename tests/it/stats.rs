@@ -1,4 +1,4 @@
-//! What a pool says of its workers: how many tasks, which deaths, which tries.
+//! A pool's statistics of its workers: tasks, deaths, tries.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ const CAUSES: [DeathCause; 7] = [
     DeathCause::FailedToStart,
 ];
 
-/// Causes with how many have died of each.
+/// Causes of death, and the number of workers that died of each.
 fn deaths(tally: &Tally) -> Vec<(DeathCause, u64)> {
     let counted = CAUSES.map(|cause| (cause, tally.n_deaths_by(cause)));
     assert_eq!(
@@ -75,7 +75,7 @@ fn a_pool_in_which_nothing_happens_counts_tasks_alone() {
     }
 }
 
-/// Ends its process in the way that the number stands for.
+/// Ends its process in the way that the number selects.
 fn die(way: u32) -> u32 {
     match way {
         0 => std::process::exit(3),

@@ -101,7 +101,7 @@ fn imap_unordered_gives_the_quick_ones_first() {
     std::fs::remove_file(&gate).unwrap();
 }
 
-/// In a process of its own, whose memory no other shares.
+/// In a separate process, whose memory no other shares.
 fn a_million_items_take_little_memory() {
     let output = play("a million items");
     assert!(output.status.success(), "{}", text(&output));
@@ -138,8 +138,8 @@ fn a_million_items() {
     );
 }
 
-/// What the processes of a pool have ever had in use, by the kernel's count: private memory, and
-/// once what they share, of which the owner has touched all.
+/// The peak memory of a pool's processes, as Linux counts it: private memory, and once the shared
+/// memory, all of which the owner has touched.
 fn bytes_in_use(pool: &Pool) -> u64 {
     let mut pids = pool.pids();
     pids.push(std::process::id() as i32);
@@ -183,7 +183,7 @@ fn ten_thousand_results_may_be_pending() {
     assert!(pool.map_async(power, 0..0).get().unwrap().is_empty());
 }
 
-/// The queue has 65,536: what is in a place that a later job needs is put aside.
+/// The queue has 65,536 slots: a result in a slot that a later job needs is moved out of it.
 fn more_results_may_be_pending_than_the_queue_has_places() {
     let pool = Pool::with_workers(2).unwrap();
     let deadly = pool.map_async(

@@ -1,4 +1,4 @@
-//! What every test needs: the check that nothing is left, a watchdog, and processes of its own.
+//! Helpers for all tests: the check that nothing is left, a watchdog, and separate processes.
 
 use std::fs;
 use std::io::Write;
@@ -17,7 +17,7 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
-/// After this many seconds a test hangs.
+/// A test that takes more seconds than this counts as hanging.
 const HANGS_AFTER_S: u32 = 90;
 
 /// Runs a test and checks that it leaves nothing behind.
@@ -44,20 +44,20 @@ pub fn children_of(pid: i32) -> Vec<i32> {
         .collect()
 }
 
-/// Whether a process exists and is more than an entry that waits to be reaped.
+/// Whether a process exists and is not a zombie.
 pub fn is_running(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit_once(") ").unwrap().1.starts_with(['Z', 'X']))
 }
 
-/// Waits until a condition holds; the watchdog ends a test in which it never does.
+/// Waits until a condition holds; if it never does, the watchdog ends the test.
 pub fn wait_until(mut condition: impl FnMut() -> bool) {
     while !condition() {
         std::thread::yield_now();
     }
 }
 
-/// Waits until a process sleeps in the kernel.
+/// Waits until a process sleeps in a system call.
 pub fn wait_for_sleep(pid: i32) {
     wait_until(|| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -70,7 +70,8 @@ pub fn power(x: u64) -> u64 {
     x.wrapping_pow(10)
 }
 
-/// Prints no panics until it is dropped: the tests' own come back as their failures.
+/// Suppresses the printing of panics until it is dropped: the tests' own come back as their
+/// failures.
 pub struct Quiet;
 
 impl Quiet {
@@ -97,14 +98,15 @@ fn open_files() -> Vec<String> {
     files
 }
 
-/// Ends the whole run with the test's name if the test hangs: no thread, so that tests can fork.
+/// Ends the whole run with the test's name if the test hangs. It uses no thread, so that tests can
+/// fork.
 fn watch(name: &str) {
     extern "C" fn hangs(_: i32) {
         let message = fs::read_to_string("/proc/self/comm").unwrap_or_default();
         let _ = writeln!(std::io::stderr(), "\ntest {} HANGS", message.trim());
         std::process::abort();
     }
-    // The kernel keeps the name where a handler can read it without a lock; it cuts at 15 bytes.
+    // Linux keeps the name where a handler can read it without a lock, cut to 15 bytes.
     let short = name.rsplit("::").next().unwrap_or(name);
     let _ = fs::write("/proc/self/comm", short);
     let action = SigAction::new(
@@ -112,17 +114,18 @@ fn watch(name: &str) {
         SaFlags::empty(),
         SigSet::empty(),
     );
-    // SAFETY: the handler ends the process; that it allocates before does no harm worse than that.
+    // SAFETY: the handler ends the process; at worst, its allocation hangs or crashes a process
+    // that is hanging already.
     unsafe { sigaction(Signal::SIGALRM, &action) }.unwrap();
     nix::unistd::alarm::set(HANGS_AFTER_S);
 }
 
-/// Something that is run in a process of its own, which it may wreck.
+/// A test's part that runs in a separate process, which it may damage.
 pub type Scene = (&'static str, fn());
 
 const SCENE: &str = "FORKLORE_TEST_SCENE";
 
-/// Plays a scene if this process was started for one; it does not return then.
+/// If this process was started to play a scene, plays it and does not return.
 pub fn run_if_asked() {
     let Ok(name) = std::env::var(SCENE) else {
         return;
@@ -158,21 +161,21 @@ pub fn run_if_asked() {
     panic!("no scene is called {name}");
 }
 
-/// What a scene is told to do it with.
+/// The argument of this process's scene.
 pub fn scene_argument() -> String {
     std::env::var(SCENE_ARGUMENT).unwrap()
 }
 
 const SCENE_ARGUMENT: &str = "FORKLORE_TEST_SCENE_ARGUMENT";
 
-/// A command that plays a scene with something.
+/// A command that plays a scene with an argument.
 pub fn scene_with(name: &str, argument: &str) -> Command {
     let mut command = scene(name);
     command.env(SCENE_ARGUMENT, argument);
     command
 }
 
-/// What tells this binary, or a copy of it, to play a scene.
+/// The variables that make this binary, or a copy of it, play a scene.
 pub fn scene_variables(name: &str) -> [(&'static str, String); 1] {
     [(SCENE, name.to_owned())]
 }
@@ -188,12 +191,12 @@ pub fn scene(name: &str) -> Command {
     command
 }
 
-/// Plays a scene to its end.
+/// Plays a scene, and waits for its end.
 pub fn play(name: &str) -> Output {
     scene(name).output().unwrap()
 }
 
-/// What a scene printed.
+/// The output of a scene.
 pub fn text(output: &Output) -> String {
     format!(
         "{}{}",
@@ -202,14 +205,14 @@ pub fn text(output: &Output) -> String {
     )
 }
 
-/// A seed to repeat a run with.
+/// The variable with the seed of a run to repeat.
 const SEED: &str = "FORKLORE_CHAOS_SEED";
 
-/// A small generator of numbers that anybody can repeat: xorshift64* (Vigna, 2014).
+/// A small reproducible random number generator: xorshift64* (Vigna, 2014).
 pub struct Random(u64);
 
 impl Random {
-    /// A generator with the seed of the environment, or one from the clock, which it prints.
+    /// A generator with the seed in the environment, or with one from the clock, which it prints.
     pub fn seeded() -> Random {
         let from_clock = || {
             let since_epoch = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();

@@ -1,5 +1,5 @@
-//! What the program around a pool does to the process that both live in: its descriptors, its
-//! addresses, its memory, its file system.
+//! Changes that the host program makes to the pool's process: its descriptors, its addresses, its
+//! memory, its file system.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -125,7 +125,7 @@ thread_local! {
     static CHANNEL: RefCell<Option<(Sender<u32>, Receiver<u32>)>> = const { RefCell::new(None) };
 }
 
-/// Uses the channel of [`CHANNEL`], with whatever file has the numbers that it had.
+/// Uses the channel of [`CHANNEL`] while another file has the descriptor numbers that it had.
 fn send_with_a_file_open(message: u32) -> u64 {
     let path = std::env::temp_dir().join(format!("forklore-fd-{}", std::process::id()));
     let files: Vec<File> = (0..8).map(|_| File::create(&path).unwrap()).collect();
@@ -222,13 +222,13 @@ fn memory_that_is_locked_is_not_taken_at_once() {
     play_for_each_method("locked memory");
 }
 
-/// Locks memory, if this process may.
+/// Locks memory, if this process is allowed to.
 fn locks_memory(flags: i32) -> bool {
     // SAFETY: the call takes a number.
     unsafe { libc::mlockall(flags) == 0 }
 }
 
-/// Gives root's rights up, if this process has them.
+/// Gives up root's privileges, if this process has them.
 fn become_nobody() {
     const NOBODY: u32 = 65534;
     // SAFETY: the calls take numbers.
@@ -362,7 +362,7 @@ fn a_death_with_thousands_of_locks() {
     assert!(locks.iter().all(|lock| lock.recover().is_ok()));
 }
 
-/// Takes more locks than the system marks, and dies with them.
+/// Takes more locks than Linux marks, and dies with them.
 fn die_with_thousands_of_locks(x: usize) -> usize {
     if x == 1 {
         let locks: Vec<Lock<u8>> = (0..2100).map(|_| Lock::new(1).unwrap()).collect();
@@ -510,7 +510,7 @@ fn what_c_code_prints_arrives_once() {
     }
 }
 
-/// Prints as C code does: into a pipe, it is buffered.
+/// Prints as C code does: output into a pipe is buffered.
 fn puts(line: &str) {
     let line = std::ffi::CString::new(line).unwrap();
     // SAFETY: the text ends with a zero.

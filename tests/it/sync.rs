@@ -1,4 +1,4 @@
-//! Processes that wait for each other, also when some are killed.
+//! Processes that wait for each other, even if some are killed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,11 +38,11 @@ tests![
     barriers_and_events_with_processes_killed_at_random,
 ];
 
-/// Longer than anything takes here, shorter than the watchdog.
+/// Longer than anything takes here, shorter than the watchdog's limit.
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(5);
 
-/// A child that does `f`, says so, and stays until it is killed.
+/// A child that runs `f`, reports that, and stays until it is killed.
 fn holding<'a>(ready: &'a Value<bool>, f: impl FnOnce() + 'a) -> Process<()> {
     ready.set(false);
     let child = Process::spawn(|| {
@@ -218,7 +218,7 @@ fn a_forgotten_guard_does_no_harm() {
     }
 }
 
-/// A number that refuses to be encoded when it is negative.
+/// A number that refuses to be encoded if it is negative.
 #[derive(Debug, serde::Deserialize)]
 struct Picky(i32);
 
@@ -506,8 +506,8 @@ fn a_barrier_has_time_limits() {
     assert!(other.join().unwrap());
 }
 
-/// Children hammer on everything and are killed at any moment; none hangs, and what each had
-/// finished stays.
+/// Children use everything concurrently and are killed at random moments; none hangs, and whatever
+/// each had finished stays.
 fn killed_at_random() {
     let mut random = Random::seeded();
     let lock = Lock::new((0u64, 0u64)).unwrap();

@@ -19,16 +19,16 @@ use crate::wakes::serve_until;
 
 tests![many_threads_do_everything, many_threads_share_a_reactor];
 
-/// How many operations each thread does on each kind of pool.
+/// The number of operations of each thread on each kind of pool.
 const N_OPERATIONS: u32 = 60;
-/// There are fewer items than this in each.
+/// Each operation has fewer items than this.
 const MAX_ITEMS: u64 = 40;
 
 fn many_threads_do_everything() {
     with_each_method(|_, everyone| everyone());
 }
 
-/// The tasks of all futures are woken by one thread of the program's, and by none of the pool's.
+/// One thread of the program wakes the tasks of all futures, and no thread of the pool does.
 fn many_threads_share_a_reactor() {
     with_each_method(|pool, everyone| {
         let wakes = pool.wakes().unwrap();
@@ -44,7 +44,8 @@ fn many_threads_share_a_reactor() {
     });
 }
 
-/// What `run` is given beside a pool has eight threads do what comes to their minds.
+/// Calls `run` with each kind of pool, and with a function that makes eight threads do random
+/// operations.
 fn with_each_method(run: impl Fn(&Pool, &dyn Fn())) {
     let _quiet = Quiet::new();
     let mut random = Random::seeded();
@@ -75,7 +76,7 @@ fn with_each_method(run: impl Fn(&Pool, &dyn Fn())) {
     }
 }
 
-/// One thread, and what it knows.
+/// One thread, and its state.
 struct Caller<'a> {
     pool: &'a Pool,
     /// What [`power`] gives, for all threads.
@@ -116,7 +117,7 @@ impl Caller<'_> {
         }
     }
 
-    /// Kills a worker, or has the missing ones started.
+    /// Kills a worker, or restores the missing ones.
     fn disturb(&mut self) {
         match self.random.below(2) {
             _ if !self.may_kill => {}
@@ -183,7 +184,8 @@ impl Caller<'_> {
         }
     }
 
-    /// Checks results; a worker that another thread kills costs the item that it runs.
+    /// Checks results; if another thread kills a worker, only the item that it was running may
+    /// fail.
     fn check<T: PartialEq + std::fmt::Debug>(
         &self,
         n: u64,
@@ -203,7 +205,7 @@ impl Caller<'_> {
         }
     }
 
-    /// Takes some of the powers of 0 to `n`, and drops what would give the rest.
+    /// Takes some of the powers of 0 to `n`, and drops the iterator over the rest.
     fn take_some(&mut self, n: u64, all: impl Iterator<Item = u64>) {
         let n_taken = self.random.below(n + 1) as usize;
         let take = || all.take(n_taken).collect::<Vec<_>>();
@@ -217,7 +219,7 @@ impl Caller<'_> {
     }
 }
 
-/// The items of a stream, each of which the calling thread waits for.
+/// The items of a stream; the calling thread waits for each.
 fn blocking<S: Stream + Unpin>(mut stream: S) -> impl Iterator<Item = S::Item> {
     std::iter::from_fn(move || block_on(next(&mut stream)))
 }

@@ -100,8 +100,8 @@ fn large_and_small_maps_go_on_side_by_side() {
     });
 }
 
-/// One thread's task goes on only after another thread has mapped, taken an early result, begun and
-/// cancelled.
+/// One thread's task continues only after another thread has mapped, taken an early result, begun a
+/// map and cancelled one.
 fn a_thread_that_waits_holds_no_other_up() {
     // A task's statics are its worker's: the event is inherited.
     static EVENT: std::sync::OnceLock<(Event, Event)> = std::sync::OnceLock::new();
@@ -219,7 +219,7 @@ fn an_iterator_goes_on_on_another_thread() {
     });
 }
 
-/// A function that has captured something is begun by its own thread alone.
+/// Only its own thread begins a call whose function captures something.
 fn a_call_that_waits_for_its_turn_belongs_to_its_thread() {
     let pool = Pool::with_workers(1).unwrap();
     let (may_end, kept) = (Arc::new(Event::new().unwrap()), Rc::new(()));

@@ -1,4 +1,4 @@
-//! Traced maps: nothing is missing from a trace, and its parts are the whole.
+//! Traced maps: a trace is complete, and its parts add up to the whole.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -85,7 +85,7 @@ fn the_parts_are_the_wall() {
     }
 }
 
-/// A clock around the call, which knows nothing of the trace's own.
+/// Measured by a clock around the call, independent of the trace's own.
 fn the_parts_are_the_time_on_a_clock_outside() {
     let busy = |n: u64| (0..n).fold(0, |sum, x| sum ^ std::hint::black_box(x));
     let long = vec![10_000; 100];
@@ -108,8 +108,8 @@ fn the_parts_are_the_time_on_a_clock_outside() {
     assert_parts_are_the_time("turns", || turns.map_traced(busy, long.clone()).trace);
 }
 
-/// In the median: a process may lose the processor between the two clocks, and a part that is
-/// missing is missing every time.
+/// Compares medians: a process may lose the processor between the two clocks, while a missing part
+/// is missing every time.
 fn assert_parts_are_the_time(what: &str, map: impl Fn() -> Trace) {
     let share = |_| {
         let started = Instant::now();
@@ -167,8 +167,8 @@ fn a_retried_item_is_in_the_trace_of_who_finished_it() {
     assert!((total - wall).abs() <= 0.05 * wall, "{overheads}");
 }
 
-/// In chunks and one by one, numbers and texts, by a function that travels and by a closure's own
-/// workers.
+/// In chunks and one by one, with numbers and texts, with a non-capturing function and with a
+/// closure's own workers.
 fn the_chunk_that_a_worker_died_in_ends_with_it() {
     fn traced_with(schedule: Schedule, map: impl Fn(&Pool, &SharedArray<u32>) -> Trace) {
         let builder = Pool::builder().workers(2).retries(1).schedule(schedule);
@@ -286,9 +286,9 @@ fn the_export_of_a_worker_that_died_is_too() {
     assert_eq!(accepted_by_chrome(&traced.trace), 61);
 }
 
-/// Holds an export against "Trace Event Format" (Google), JSON object format, and against what a
-/// viewer makes of it: events of one thread that overlap without one containing the other are lost.
-/// Says how many items it tells of.
+/// Checks an export against "Trace Event Format" (Google), JSON object format, and against a
+/// viewer's rule: overlapping events of one thread are lost, unless one contains the other. Returns
+/// the number of items in it.
 fn accepted_by_chrome(trace: &Trace) -> u64 {
     let json: Value = serde_json::from_str(&trace.to_chrome_json()).unwrap();
     assert_eq!(keys(&json), ["displayTimeUnit", "traceEvents"]);
@@ -346,7 +346,7 @@ fn keys(object: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// The format has microseconds, of which ours have three decimals.
+/// The format has microseconds; our times have three decimals.
 fn nanoseconds(time: &Value) -> u128 {
     let microseconds = time.as_f64().unwrap();
     assert!(microseconds.is_finite() && microseconds >= 0.0);

@@ -1,4 +1,4 @@
-//! Calls whose function has captured something: any number may be on their way, and as many workers
+//! Calls whose function captures something: any number may be under way, but only as many workers
 //! as the pool has are at work.
 
 use std::time::Duration;
@@ -44,7 +44,7 @@ fn no_more_are_at_work_than_the_pool_has_workers() {
     }
 }
 
-/// Something that a `'static` closure may refer to, for the rest of the test run.
+/// A value that a `'static` closure may refer to, for the rest of the test run.
 fn leaked<T>(make: impl FnOnce() -> T) -> &'static T {
     Box::leak(Box::new(make()))
 }

@@ -1,5 +1,6 @@
-//! The user's own code where it is called by the library: destructors, panic payloads, `Serialize`
-//! and `Deserialize` that panic. Nothing is held and nothing half counted while such code runs.
+//! The user's own code where the library calls it: destructors, panic payloads, `Serialize` and
+//! `Deserialize` that panic. The library holds no lock and has no half-updated state while such
+//! code runs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 
@@ -28,7 +29,7 @@ fn here() -> u32 {
     std::process::id()
 }
 
-/// A result that can be dropped by its owner only.
+/// A result that only its owner can drop.
 #[derive(Debug, Serialize, Deserialize)]
 struct OnlyHere {
     x: u32,
@@ -41,7 +42,7 @@ impl Drop for OnlyHere {
     }
 }
 
-/// Panics when it is dropped, and that panic's payload as well.
+/// Panics when it is dropped, and so does that panic's payload.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -171,11 +172,11 @@ fn an_initializer_may_throw_anything() {
     }
 }
 
-/// A value that its owner cannot read, and perhaps a worker cannot write.
+/// A value that its owner cannot decode, and that a worker possibly cannot encode.
 #[derive(Debug)]
 struct Touchy {
     x: u32,
-    /// Text is copied at once; a debug build looks at each of a vector's bytes.
+    /// Text is copied as a block; a debug build checks each of a vector's bytes.
     padding: String,
     panics_in_serialize: bool,
     panics_in_deserialize: bool,
@@ -212,7 +213,7 @@ impl<'de> Deserialize<'de> for Touchy {
     }
 }
 
-/// How much memory this process shares with others, in bytes.
+/// The memory that this process shares with others, in bytes.
 fn shared_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status
@@ -267,7 +268,7 @@ fn results_that_panic_when_they_are_read_are_their_items_errors() {
     }
 }
 
-/// Arguments whose iterator panics: at an item, when one is written, or when it is dropped.
+/// Arguments whose iterator panics: at an item, when one is encoded, or when it is dropped.
 fn arguments_that_panic_cost_no_memory() {
     let _quiet = Quiet::new();
     struct Last;
@@ -336,7 +337,7 @@ fn a_process_value_may_panic_in_each_of_its_parts() {
     );
 }
 
-/// An argument or result that refuses to be written.
+/// An argument or result that refuses to be encoded.
 #[derive(Debug)]
 struct Unwritable(u32);
 
@@ -394,7 +395,7 @@ fn an_argument_that_cannot_be_sent_was_not_run() {
     }
 }
 
-/// Whether another process gets the lock, and what it finds there.
+/// Whether another process gets the lock, and the value that it finds there.
 fn elsewhere(lock: &Lock<Touchy>) -> u32 {
     let child = Process::spawn(|| {
         let long = std::time::Duration::from_secs(20);

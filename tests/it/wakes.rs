@@ -1,4 +1,4 @@
-//! Futures whose tasks are woken by the program's own reactor: no thread, and no sleep in a poll.
+//! Futures whose tasks the program's own reactor wakes: no thread, and no sleep in a poll.
 
 use std::future::Future;
 use std::os::fd::AsFd;
@@ -48,13 +48,13 @@ fn is_readable(wakes: &Wakes, within: PollTimeout) -> bool {
     poll(&mut fds, within).unwrap() == 1
 }
 
-/// What an event loop does once.
+/// One iteration of an event loop.
 fn turn(wakes: &Wakes) {
     is_readable(wakes, PollTimeout::NONE);
     wakes.wake();
 }
 
-/// Is the reactor of other threads until there is no more to wait for.
+/// Acts as the reactor of other threads until it is over.
 pub fn serve_until(wakes: &Wakes, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         // Looks again after 10 ms whether it is over.
@@ -77,8 +77,8 @@ impl Wake for Woken {
     }
 }
 
-/// Polls a future whenever its task was woken, and waits for nothing but the descriptor meanwhile.
-/// Returns its output, and how often the task was woken.
+/// Polls a future whenever its task is woken, and waits only for the descriptor in between. Returns
+/// its output, and how often the task was woken.
 pub fn drive<F: Future>(wakes: &Wakes, future: F) -> (F::Output, usize) {
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
@@ -119,7 +119,7 @@ fn results_wake_a_poll() {
     });
 }
 
-/// The timer alone, which looks at the workers ten times a second, would take minutes.
+/// The timer alone checks the workers ten times a second, and would take minutes.
 fn results_come_without_the_timer() {
     with_each(|pool| {
         let wakes = pool.wakes().unwrap();
@@ -163,7 +163,7 @@ fn a_death_makes_it_readable() {
     });
 }
 
-/// Waits for the descriptor and does what there is to do, until something is so.
+/// Waits for the descriptor and handles it, until a condition holds.
 fn turn_until(wakes: &Wakes, mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         turn(wakes);
@@ -242,7 +242,7 @@ fn a_limit_makes_it_readable() {
     assert!(result.unwrap_err().is_timed_out());
 }
 
-/// A future that waits when the reactor begins is one of its.
+/// A future that waits when the reactor begins is served by the reactor.
 fn a_result_from_before_makes_it_readable() {
     beside_a_thread(|| {
         let pool = pool(StartMethod::Forkserver, 1);
@@ -362,7 +362,7 @@ fn a_closed_pool_has_none() {
     assert!(pool.wakes().unwrap_err().is_closed());
 }
 
-/// The death of a future's worker is noticed by whichever thread looks first.
+/// Whichever thread looks first notices the death of a future's worker.
 fn another_thread_notices_the_death() {
     let pool = Arc::new(pool(StartMethod::Forkserver, 2));
     let wakes = pool.wakes().unwrap();
@@ -385,7 +385,7 @@ fn another_thread_notices_the_death() {
     });
 }
 
-/// Without the descriptor that it sets, a worker's results are found when it is time to look.
+/// Without the descriptor that it sets, a worker's results are found at the next periodic check.
 fn a_task_that_closes_what_is_not_its_is_survived() {
     for method in METHODS {
         let pool = pool(method, 1);

@@ -1,4 +1,4 @@
-//! What each further node costs: packets, and processor time and memory on the owner's machine.
+//! The cost of each further node: packets, and processor time and memory on the owner's machine.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::ours::{milliseconds, start};
 use crate::table::machine;
 use crate::{build_node_program, on_nodes, usage};
 
-/// Tasks sleep, so that the processors of one machine suffice for all nodes.
+/// Tasks sleep, so that one machine's processors suffice for all nodes.
 const NAP: Duration = Duration::from_millis(20);
 const N_NAPS_PER_NODE: u32 = 200;
 
@@ -44,7 +44,7 @@ pub fn print_table() {
     println!();
 }
 
-/// Prints the row of so many nodes, on their head.
+/// Prints the row for `n_nodes` nodes. Runs on their head.
 pub fn measure(n_nodes: usize) {
     let hosts: Vec<String> = (1..=n_nodes).map(|n| format!("node{n}")).collect();
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
@@ -75,7 +75,7 @@ pub fn measure(n_nodes: usize) {
     );
 }
 
-/// What was used so far.
+/// The resources used so far.
 struct Used {
     n_packets: f64,
     owner_us: f64,
@@ -94,7 +94,7 @@ impl Used {
     }
 }
 
-/// What runs beside the owner for its nodes: relays, launchers, and ranks 0.
+/// Whether a process runs beside the owner for its nodes: relays, launchers, and ranks 0.
 fn is_relays(title: &str) -> bool {
     title.starts_with("forklore-relay:")
         || title.starts_with("mpirun:")

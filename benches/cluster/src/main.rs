@@ -1,4 +1,4 @@
-//! A cluster beside other engines for many nodes: mpi4py.futures, Dask, Ray.
+//! Compares a cluster with other engines for many nodes: mpi4py.futures, Dask, Ray.
 //!
 //! ```sh
 //! cargo run --release --manifest-path benches/cluster/Cargo.toml                   # all
@@ -6,10 +6,10 @@
 //! cargo run --release --manifest-path benches/cluster/Cargo.toml -- growth         # 1 to 8 nodes
 //! ```
 //!
-//! Both print Markdown. The nodes are namespaces on this machine (`tests/cluster/run`), so it needs
-//! root or user namespaces, and Open MPI with what `node/README.md` names. It builds
-//! `forklore-node`, and makes a Python environment of its own under `target/` the first time. All
-//! sides take about ten minutes, most of them Python's; growth takes one.
+//! Both print Markdown. The nodes are namespaces on this machine (`tests/cluster/run`), so this
+//! needs root or user namespaces, and Open MPI with what `node/README.md` names. It builds
+//! `forklore-node`, and creates its own Python environment under `target/` the first time. All
+//! sides take about ten minutes, most of them for Python's; growth takes one.
 
 #[path = "../../common/environment.rs"]
 mod environment;
@@ -38,7 +38,7 @@ fn main() {
         ["times"] => times::print_table(""),
         ["times", filter] => times::print_table(filter),
         ["growth"] => growth::print_table(),
-        // What the above start, within a cluster of namespaces.
+        // The commands above start this, within a cluster of namespaces.
         ["side", ref hosts @ ..] => ours::serve(hosts),
         ["grow", n_nodes] => growth::measure(n_nodes.parse().expect("a number")),
         _ => {
@@ -48,8 +48,8 @@ fn main() {
     }
 }
 
-/// A command that runs another on the head of a cluster of namespaces. All of it ends with its
-/// process.
+/// A command that runs another on the head of a cluster of namespaces. All its processes end with
+/// it.
 fn on_nodes(n_nodes: usize) -> Command {
     let mut command = Command::new(script("run"));
     command
@@ -62,7 +62,7 @@ fn script(name: &str) -> PathBuf {
     Path::new(HERE).join("../../tests/cluster").join(name)
 }
 
-/// `forklore-node`, as it was built last.
+/// The `forklore-node` that was built last.
 fn node_program() -> PathBuf {
     let path = Path::new(HERE).join("../../node/target/release/forklore-node");
     path.canonicalize()
@@ -75,7 +75,7 @@ fn build_node_program() {
     build
         .args(["build", "--quiet", "--release", "--bins", "--manifest-path"])
         .arg(Path::new(HERE).join("../../node/Cargo.toml"))
-        // Cargo's own, for this program.
+        // Cargo sets these for this program.
         .env_remove("CARGO_TARGET_DIR");
     let status = build.status().expect("cargo starts");
     assert!(status.success(), "{build:?} failed: {status}");

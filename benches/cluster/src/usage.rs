@@ -1,13 +1,13 @@
-//! What all processes of a cluster of namespaces use.
+//! The resources that all processes of a cluster of namespaces use.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// What is to settle before it counts as idle, and how long it is looked at.
+/// How long to wait until a cluster counts as idle, and how long it is then watched.
 const SETTLES_WITHIN: Duration = Duration::from_secs(3);
 const LOOKED_AT: Duration = Duration::from_secs(10);
 
-/// How much of a core all processes of this namespace use while nothing is to be done, in percent.
+/// The share of a core that all processes of this namespace use while they are idle, in percent.
 pub fn idle() -> f64 {
     std::thread::sleep(SETTLES_WITHIN);
     let (started, before) = (Instant::now(), processor_ms(|_| true));
@@ -16,10 +16,9 @@ pub fn idle() -> f64 {
     used_ms / started.elapsed().as_secs_f64() / 1e3 * 100.0
 }
 
-/// The processor time of all processes of this namespace whose name and command line a filter
-/// takes.
+/// The processor time of all processes of this namespace whose name and command line pass a filter.
 pub fn processor_ms(filter: impl Fn(&str) -> bool) -> f64 {
-    // Of 10 ms each (proc_pid_stat(5)).
+    // Ticks of 10 ms each (proc_pid_stat(5)).
     let ticks = processes(filter).filter_map(|pid| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let words = stat.rsplit(')').next()?.split_whitespace();
@@ -30,7 +29,7 @@ pub fn processor_ms(filter: impl Fn(&str) -> bool) -> f64 {
     ticks.sum::<u64>() as f64 * 10.0
 }
 
-/// How many packets have passed between the head of a cluster of namespaces and its nodes, in both
+/// The number of packets between the head of a cluster of namespaces and its nodes, in both
 /// directions.
 pub fn n_packets() -> u64 {
     let devices = fs::read_to_string("/proc/net/dev").expect("/proc is there");
@@ -38,8 +37,8 @@ pub fn n_packets() -> u64 {
         .lines()
         .find_map(|line| line.trim().strip_prefix("switch0:"))
         .expect("the head's interface");
-    // proc_pid_net(5): 8 columns for what came, of which the second counts packets, then 8 for what
-    // went.
+    // proc_pid_net(5): 8 columns for received data, of which the second counts packets, then 8 for
+    // sent data.
     let columns: Vec<u64> = switch
         .split_whitespace()
         .map(|column| column.parse().expect("a count"))
@@ -47,7 +46,7 @@ pub fn n_packets() -> u64 {
     columns[1] + columns[9]
 }
 
-/// What processes hold of memory, what they share divided among them.
+/// The memory of processes; shared memory is divided among them.
 pub fn memory_mb(filter: impl Fn(&str) -> bool) -> f64 {
     let kilobytes = processes(filter).filter_map(|pid| {
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
@@ -63,7 +62,7 @@ fn processes(filter: impl Fn(&str) -> bool) -> impl Iterator<Item = u32> {
     pids.filter(move |pid| filter(&title(*pid)))
 }
 
-/// A process's name, and its command line behind that.
+/// A process's name, followed by its command line.
 fn title(pid: u32) -> String {
     let read = |name| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let name = String::from_utf8_lossy(&read("comm")).trim().to_owned();

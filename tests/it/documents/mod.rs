@@ -23,13 +23,13 @@ tests![
     one_module_knows_the_format_of_values
 ];
 
-/// Crates that are not ours, by the first word of an item's path.
+/// Crates that are not ours, identified by the first word of an item's path.
 const FOREIGN_CRATES: &[&str] = &["std", "core", "tokio", "serde"];
 
 /// Names in programs that an administrator or a user configures.
 const FOREIGN_NAMES: &[&str] = &["req_prologue", "LIBCLANG_PATH"];
 
-/// Words to avoid, and what to write in their place.
+/// Words to avoid, and the words to use instead.
 const SYNONYMS: &[(&str, &str)] = &[
     ("somebody", "the actor's name, or \"another user\""),
     ("nobody", "\"no other\", or say who cannot"),
@@ -43,7 +43,7 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("how-manieth", "sequence number"),
 ];
 
-/// What a path in a document ends with.
+/// The endings of a path in a document.
 const ENDINGS: &[&str] = &[
     ".rs", ".md", ".py", ".toml", ".txt", ".in", ".yml", ".json", ".ipynb", ".cff", ".sh", ".def",
 ];
@@ -118,7 +118,7 @@ fn items_exist() {
     expect_none("items that do not exist", &wrong);
 }
 
-/// A type, function or variable that was renamed everywhere is in no source any more.
+/// A type, function or variable that was renamed everywhere is no longer in any source.
 fn names_are_in_the_sources() {
     let sources = sources();
     let mut wrong = Vec::new();
@@ -136,7 +136,7 @@ fn names_are_in_the_sources() {
     expect_none("names that no source has", &wrong);
 }
 
-/// A command of cargo names a bench, an example, a test, a package or an option that exists.
+/// Every bench, example, test, package or option in a cargo command exists.
 fn commands_have_their_targets() {
     const TARGETS: &[&str] = &["--bench", "--example", "--test", "-p", "--package"];
     let (files, sources) = (files(), sources());
@@ -221,7 +221,7 @@ fn words_are_those_of_the_glossary() {
     expect_none("words to avoid", &wrong);
 }
 
-/// A reader decides within a screen or two, and does not wait for pictures.
+/// A reader decides within a screen or two, and does not wait for images.
 fn the_front_page_is_short() {
     let n_lines = read("README.md").lines().count();
     assert!(n_lines <= 90, "README.md has {n_lines} lines");
@@ -234,7 +234,8 @@ fn the_front_page_is_short() {
     }
 }
 
-/// The manifest says where the repository is. What repeats it agrees, so that a move is one search.
+/// The manifest has the repository's address. Every other mention agrees with it, so that a move is
+/// a single search and replace.
 fn the_repository_has_one_address() {
     let manifest = read("Cargo.toml");
     let value = |key: &str| {
@@ -268,7 +269,7 @@ fn the_repository_has_one_address() {
     }
 }
 
-/// bincode is no longer maintained. As long as one file knows it, it can be replaced there;
+/// bincode is no longer maintained. As long as only one file uses it, it can be replaced there;
 /// `deny.toml` says so.
 fn one_module_knows_the_format_of_values() {
     let others = files()
@@ -291,9 +292,9 @@ fn expect_none(what: &str, wrong: &[String]) {
     assert!(wrong.is_empty(), "{what}:\n{}", wrong.join("\n"));
 }
 
-/// Whether a word of code is the path of a file, or of something below a folder at the top. What a
-/// user makes or has (`~/…`, `/opt/…`, `FOLDER/…`, `target/…`) is not ours, and neither is a
-/// pattern.
+/// Whether a word of code is the path of a file, or of something below a top-level folder. Paths
+/// that a user creates or has (`~/…`, `/opt/…`, `FOLDER/…`, `target/…`) are not ours, and neither
+/// are patterns.
 fn names_a_file(word: &str, tops: &BTreeSet<&str>) -> bool {
     let is_plain = word
         .chars()

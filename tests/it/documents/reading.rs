@@ -1,10 +1,10 @@
-//! Reads the repository's files, and tells code from prose in its documents.
+//! Reads the repository's files, and separates code from prose in its documents.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders that programs make.
+/// Folders that programs create.
 const MADE: &[&str] = &[
     ".git",
     ".lab",
@@ -50,7 +50,7 @@ impl Document {
         prose
     }
 
-    /// What is set as code: spans between backticks, and commands in blocks for a shell.
+    /// Text that is set as code: spans between backticks, and commands in shell blocks.
     pub(super) fn code(&self) -> Vec<&str> {
         let mut code = Vec::new();
         let mut block = None;
@@ -66,7 +66,7 @@ impl Document {
         code
     }
 
-    /// Where its links lead.
+    /// The targets of its links.
     pub(super) fn links(&self) -> Vec<String> {
         let prose = self.prose();
         let targets = prose.split("](").skip(1);
@@ -87,7 +87,7 @@ pub(super) fn documents() -> Vec<Document> {
 }
 
 /// Every piece of code in a document, and every line of a workflow, with the file's name. The
-/// change log is left out: it also names what is gone.
+/// change log is left out, because it also names removed items.
 pub(super) fn named() -> Vec<(String, String)> {
     let mut named = Vec::new();
     for document in documents()
@@ -112,7 +112,7 @@ pub(super) fn named() -> Vec<(String, String)> {
     named
 }
 
-/// All text that is compiled, run or read by a program, and not the lists of words in these checks.
+/// All text that is compiled, run or read by a program, except the lists of words in these checks.
 pub(super) fn sources() -> Vec<String> {
     let files = files().into_iter().filter(|file| {
         !file.ends_with(".md")
@@ -122,7 +122,7 @@ pub(super) fn sources() -> Vec<String> {
     files.map(|file| read(&file)).collect()
 }
 
-/// All files of the repository, and none that a program has made.
+/// All files of the repository, and none that a program has created.
 pub(super) fn files() -> Vec<String> {
     let mut files = Vec::new();
     let mut folders = vec![root().to_owned()];
@@ -144,7 +144,7 @@ pub(super) fn files() -> Vec<String> {
     files
 }
 
-/// The anchors of a document's headings, as GitHub makes them.
+/// The anchors of a document's headings, in GitHub's form.
 pub(super) fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     headings
@@ -158,7 +158,7 @@ pub(super) fn anchors(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The lines of a program that are comments; the others are empty.
+/// A program's text with only its comments; other lines are empty.
 pub(super) fn comments(text: &str) -> String {
     let is_comment = |line: &str| line.starts_with("//") || line.starts_with('#');
     let lines = text.lines();
@@ -186,7 +186,7 @@ fn name(file: &Path) -> &str {
     file.strip_prefix(root()).unwrap().to_str().unwrap()
 }
 
-/// Whether `word` occurs in the text, and not as a part of another.
+/// Whether `word` occurs in the text as a whole word.
 pub(super) fn has_word(text: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     text.match_indices(word).any(|(at, _)| {

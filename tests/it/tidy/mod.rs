@@ -28,11 +28,11 @@ tests![
     use_trees_are_taken_apart,
 ];
 
-/// How many imports of the pool may run from a lower room to a higher one: a call is begun above
-/// the seam and knows what carries it, and settings name what a worker is given.
+/// How many imports in the pool may point from a lower room to a higher one: code above the
+/// transport begins a call and knows what carries it, and settings name what a worker is given.
 const MAX_UPWARD_IMPORTS: usize = 10;
 
-/// The folders of the crates that are held to this: the library, the course and the kernel.
+/// The folders of the crates that are checked: the library, the course and the kernel.
 const CRATES: [&str; 3] = ["src", "lessons/src", KERNEL];
 const KERNEL: &str = "kernel/src";
 
@@ -56,7 +56,7 @@ fn the_kernels_rooms_stand_on_each_other() {
     assert!(upward.is_empty(), "{}", upward.join("\n"));
 }
 
-/// At most two files know each other; what more share is a file of its own.
+/// At most two files import each other; what more files share goes into a file of its own.
 fn few_files_import_each_other() {
     for folder in CRATES {
         few_of_a_crate_import_each_other(&Sources::of(folder));
@@ -97,7 +97,7 @@ fn files_have_one_job() {
     }
 }
 
-/// `rustfmt` on stable does not wrap comments. Tables, diagrams and examples are as wide as they are.
+/// `rustfmt` on stable does not wrap comments. Tables, diagrams and examples may be wider.
 fn comments_are_as_wide_as_code() {
     for folder in CRATES {
         for (name, text) in Sources::of(folder).files() {
@@ -132,8 +132,8 @@ fn the_kernels_file_names_stand_for_one_file() {
     }
 }
 
-/// What is unsafe about the OS has a safe interface in `sys`; in the kernel, so has what `/proc`
-/// says.
+/// Unsafe OS calls have a safe interface in `sys`; in the kernel, reading `/proc` has one there
+/// too.
 fn libc_stays_in_sys() {
     for (folder, marks) in [("src", &["libc::"][..]), (KERNEL, &["libc::", "\"/proc"])] {
         for (module, code) in &Sources::of(folder).code {
@@ -147,7 +147,7 @@ fn libc_stays_in_sys() {
     }
 }
 
-/// A process of the kernel's program learns in one file what it is for.
+/// A process of the kernel's program determines its role in a single file.
 fn one_place_tells_the_kernels_roles() {
     for (module, code) in &Sources::of(KERNEL).code {
         let name = module.join("::");
@@ -161,7 +161,7 @@ fn one_place_tells_the_kernels_roles() {
     }
 }
 
-/// Another version of evcxr has to change one room.
+/// Another version of evcxr changes only one room.
 fn evcxr_stays_in_its_room() {
     for (module, code) in &Sources::of(KERNEL).code {
         let calls = code.replace("crate::evcxr::", "").contains("evcxr::");
@@ -170,7 +170,7 @@ fn evcxr_stays_in_its_room() {
     }
 }
 
-/// What a caught panic carries may panic when it is dropped; one module knows that.
+/// The payload of a caught panic may panic when it is dropped; one module handles that.
 fn panics_are_caught_in_one_place() {
     for (module, code) in &Sources::of("src").code {
         let catches = code.contains("catch_unwind") && module[0] != "caught";
@@ -179,7 +179,7 @@ fn panics_are_caught_in_one_place() {
     }
 }
 
-/// A name that two public types share says neither which is meant nor where it is.
+/// A name that two public types share is ambiguous.
 fn public_types_have_names_of_their_own() {
     const KINDS: [&str; 6] = [
         "struct ",
@@ -207,8 +207,7 @@ fn public_types_have_names_of_their_own() {
     assert!(seen.contains_key("Pool") && seen.contains_key("Map"));
 }
 
-/// It is no longer maintained: what it does is done in one file, and none of its types is in the
-/// interface.
+/// It is no longer maintained: only one file uses it, and none of its types is in the interface.
 fn bincode_is_behind_wire_alone() {
     for (module, code) in &Sources::of("src").code {
         let name = module.join("::");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Where a module stands: `["pool", "call", "run"]`.
+/// A module's path: `["pool", "call", "run"]`.
 pub(super) type Module = Vec<String>;
 
 pub(super) fn module(path: &str) -> Module {
@@ -13,11 +13,11 @@ pub(super) fn module(path: &str) -> Module {
 
 /// A crate's files, without their unit tests.
 pub(super) struct Sources {
-    /// As they are, by their path in the crate's folder.
+    /// Unchanged, by their path in the crate's folder.
     texts: BTreeMap<String, String>,
     /// Each module's code, without comments.
     pub(super) code: BTreeMap<Module, String>,
-    /// The modules that each one names, itself and what it only hands on left out.
+    /// The modules that each one imports, except itself and modules that it only re-exports.
     pub(super) imports: BTreeMap<Module, BTreeSet<Module>>,
 }
 
@@ -85,7 +85,7 @@ pub(super) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The modules of a table in `ARCHITECTURE.md`, bottom up, those of one row together.
+/// The modules of a table in `ARCHITECTURE.md`, from the bottom up; those of one row are together.
 pub(super) fn table(heading: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let (_, section) = text.split_once(&format!("{heading}\n")).unwrap();
@@ -130,7 +130,7 @@ fn module_of(name: &str) -> Module {
     path.split('/').map(str::to_owned).collect()
 }
 
-/// Whether a module, or one around it, is declared for unit tests alone.
+/// Whether a module, or a parent of it, is declared only for unit tests.
 fn is_test(module: &Module, texts: &BTreeMap<String, String>) -> bool {
     (1..module.len()).any(|depth| {
         let [file, folder] = [".rs", "/mod.rs"].map(|end| module[..depth].join("/") + end);
@@ -149,8 +149,8 @@ fn without_tests(text: &str) -> String {
     code.join("\n")
 }
 
-/// The paths that code names: what it imports, and what begins with `crate`, `super` or `self`.
-/// What a file only hands on (`pub use`) is not its own.
+/// The paths that code names: its imports, and paths that begin with `crate`, `super` or `self`.
+/// Re-exports (`pub use`) do not count.
 pub(super) fn imported_paths(code: &str) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     for statement in code.split_inclusive(';') {
@@ -213,7 +213,7 @@ fn take_apart(prefix: &str, tree: &str, paths: &mut BTreeSet<String>) {
     }
 }
 
-/// The module that a path in a module leads into, if it is one of the library's.
+/// The module that a path in a module points into, if it is one of the crate's.
 fn resolve(path: &str, from: &Module, code: &BTreeMap<Module, String>) -> Option<Module> {
     let mut parts = path.split("::").peekable();
     let mut at: Module = match parts.peek() {
