@@ -19,8 +19,8 @@ use crate::library::toolchain;
 use crate::server;
 use crate::sys::procs;
 
-/// The argument by which `evcxr_jupyter` is started as a kernel. It reads the command line itself,
-/// so it is given what it knows, and we leave it alone when we see it.
+/// The argument with which `evcxr_jupyter` is started as a kernel. `evcxr_jupyter` reads the
+/// command line itself, so this program passes it arguments that it knows, and does not parse them.
 const EVCXR_FLAG: &str = "--control_file";
 
 /// A Jupyter kernel for Rust in which no cell can lose a variable.
@@ -118,7 +118,7 @@ impl Where {
     }
 }
 
-/// Runs the command that the arguments name, and gives the exit status.
+/// Runs the command that the arguments name, and returns the exit status.
 pub(super) fn main() -> u8 {
     toolchain::put_on_path();
     let outcome = if std::env::args_os().nth(1) == Some(OsString::from(EVCXR_FLAG)) {
@@ -159,7 +159,7 @@ fn run(command: Subcommands) -> Result<()> {
 
 fn examine(as_json: bool) -> Result<()> {
     if !doctor::run(as_json, &mut std::io::stdout())? {
-        // The report has said why.
+        // The report has explained why.
         std::process::exit(1);
     }
     Ok(())
@@ -197,7 +197,7 @@ fn prepare_for_all(folder: Option<PathBuf>, crates: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Starts this program again with the arguments that `evcxr_jupyter` reads.
+/// Starts this program again, with arguments for `evcxr_jupyter`.
 fn become_evcxr(connection_file: &Path) -> Result<()> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let error = Command::new(&program)

@@ -99,7 +99,7 @@ impl Tools {
             symlink(program, link)?;
         }
         if let Some(warm) = warm {
-            // On one line: if the path is invalid, the other way is taken.
+            // On one line. With an invalid path, the scripts use their other way.
             let compiler = warm.rustc().as_os_str().as_bytes();
             fs::write(tools.join(COMPILER), [compiler, b"\n"].concat())?;
             fs::write(tools.join(LIBRARY), warm.library().as_os_str().as_bytes())?;

@@ -380,7 +380,7 @@ impl Transport for Messages {
     }
 }
 
-/// What has come of a job.
+/// The results of a job.
 struct Runs(Vec<Arc<Run>>);
 
 impl Results for Runs {
