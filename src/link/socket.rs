@@ -23,7 +23,7 @@ const READ_BYTES: usize = 1 << 16;
 pub(crate) struct SocketLink {
     stream: UnixStream,
     queue: VecDeque<Vec<u8>>,
-    /// How many bytes of the first frame, including its length, have been written.
+    /// The number of bytes of the first frame, including its length, that have been written.
     n_written: usize,
     n_queued: usize,
     /// Bytes that were read at once and not handed out: frames, with their lengths.

@@ -1,7 +1,7 @@
 //! The roles of this program. It starts itself again for other work; only here does a process
 //! determine which work is its own.
 //!
-//! | role | told by | started by |
+//! | role | recognised by | started by |
 //! | --- | --- | --- |
 //! | [`Role::CellBuilder`] | the program's name, in a session's tools | evcxr, in cargo's and rustc's place |
 //! | [`Role::Supervisor`] | `EVCXR_IS_RUNTIME` and `FORKLORE_SOCKET` | a session's evcxr |

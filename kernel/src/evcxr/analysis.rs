@@ -7,7 +7,7 @@
 //! | left out | how |
 //! | --- | --- |
 //! | of the standard library: vector instructions, tests, parts of the compiler, its dependencies, the bodies of functions | [`STANDARD_LIBRARY_VARIABLE`] names a folder with the rest (see `library::sources`) |
-//! | of the library and the course: their dependencies, none of which is in an interface | rust-analyzer's `cargo metadata` runs with a `cfg` that [`dependencies`] tells from the build |
+//! | of the library and the course: their dependencies, none of which is in an interface | rust-analyzer's `cargo metadata` runs with a `cfg` by which [`dependencies`] distinguishes it from the build |
 //!
 //! evcxr's own calls of cargo set `RUSTFLAGS` themselves, so they see the dependencies that are
 //! compiled.

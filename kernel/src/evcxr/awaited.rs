@@ -6,7 +6,7 @@
 //!
 //! | the cell | runs |
 //! | --- | --- |
-//! | awaits | on the session's runtime, which a rollback makes again ([`AWAITED`]) |
+//! | awaits | on the session's runtime, which is created again after a rollback ([`AWAITED`]) |
 //! | starts something that needs a runtime, such as `tokio::spawn` | by itself, with that runtime entered ([`ENTERED`]) |
 //! | anything else | by itself ([`PLAIN`]) |
 

@@ -14,8 +14,8 @@ const UNDIVIDED: &str = "-Ccodegen-units=1";
 /// A cell's program that is longer, not counting spaces, may have work for all processors.
 const SMALL_BYTES: usize = 1 << 14;
 
-/// An argument for rustc beside `words`, if they compile a cell whose program is this file. The
-/// same program is always compiled in the same way: `retrace` compares the machine code.
+/// An additional argument for rustc, if `words` compile a cell whose program is this file. The same
+/// program is always compiled in the same way, because `retrace` compares the machine code.
 pub(super) fn argument(words: &[OsString], program: impl AsRef<Path>) -> Option<OsString> {
     let is_own = words.iter().any(|word| word == DIVIDED);
     let program = fs::read_to_string(program).ok().filter(|_| is_own)?;

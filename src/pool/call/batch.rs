@@ -185,7 +185,7 @@ impl<T: Transport> Batch<T> {
         for worker in &mut look.workers {
             worker.item = worker.item.and_then(|task| part.items().at(task as u64));
         }
-        // All parts but the last have only that open which the last makes up for.
+        // Tasks that earlier parts left open are counted in the last part, which repeats them.
         look.n_done = (self.n_items as u64).saturating_sub(n_open);
         look
     }

@@ -78,7 +78,7 @@ impl<A: Serialize, I: Iterator<Item = A>> Input for Args<'_, A, I> {
         }
         // Counted in a register, so that the loop over a range is short.
         iterator.by_ref().take(n_free - n).for_each(|arg| {
-            // SAFETY: the caller vouches for the room, of which no more is used.
+            // SAFETY: the caller vouches for the space, and this stays within it.
             unsafe { slots.add(n).write(arg) };
             n += 1;
         });

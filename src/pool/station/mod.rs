@@ -113,7 +113,7 @@ struct Station {
     objects: Objects,
     contexts: HashMap<(u64, u64), Result<Arc<Written>, Arc<Error>>>,
     open: Vec<Underway>,
-    /// The relay's current counts of events of each worker other than tasks.
+    /// For each worker, the counts of events other than tasks that the relay has.
     counts: Vec<Counts>,
 }
 
@@ -274,7 +274,7 @@ impl Station {
         )?)
     }
 
-    /// The counts of events of each worker other than tasks; empty if the relay has them already.
+    /// For each worker, the counts of events other than tasks; empty if the relay has them already.
     fn new_counts(&mut self) -> Vec<Counts> {
         let stats = self.pool.as_ref().map(|pool| pool.stats());
         let workers = stats.iter().flat_map(Stats::workers);
