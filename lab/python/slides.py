@@ -37,6 +37,9 @@ HIGHEST_FIGURE_PX = 500
 FIGURE_FRAME = 3
 OUTPUT_ONLY = "output-only"
 VIEW_BOX = re.compile(r'viewBox="0 0 \S+ (\S+)"')
+# What begins a line of HTML that is seen, and what is not seen.
+LINE = re.compile(r"<(?:p|li|tr|pre|summary)\b")
+UNSEEN = re.compile(r"<(script|style)\b.*?</\1>|(?<=</summary>).*?(?=</details>)", re.DOTALL)
 FOLDED = re.compile(r"<details><summary>(.*?)</summary>\s*(.*?)\s*</details>", re.DOTALL)
 
 
@@ -106,10 +109,11 @@ def output_lines(output):
     if output.output_type == "stream":
         return code_lines(output.text)
     data = output.get("data", {})
-    drawn = VIEW_BOX.search(data.get("text/html", "") or data.get("image/svg+xml", ""))
+    html = data.get("text/html", "") or data.get("image/svg+xml", "")
+    drawn = VIEW_BOX.search(html)
     if drawn:
         return min(float(drawn[1]) * FIGURE_SCALE, HIGHEST_FIGURE_PX) / LINE_PX + FIGURE_FRAME
-    return len(data.get("text/plain", "").splitlines()) + 2
+    return max(len(data.get("text/plain", "").splitlines()), len(LINE.findall(UNSEEN.sub("", html)))) + 2
 
 
 def paragraphs(source):
