@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | where an exercise is judged | `judges/mod.rs` for the table, `judges/lesson_NN.rs` for the judges |
 //! | how cases are measured against each other | `compare/mod.rs` |
+//! | how a script's times come into a figure | `twin.rs` |
 //! | whether the machine was quiet | `quiet.rs` |
 //! | how forks are watched, and what a schedule of two threads comes to | `forks/mod.rs`, `scheduler/mod.rs` |
 //! | where a learner's progress is kept | `place.rs` |
@@ -47,6 +48,7 @@ mod shares;
 mod show;
 mod sliders;
 mod sweep;
+mod twin;
 
 pub use calls::{Called, called};
 pub use compare::{Cases, Comparison, Verdict, compare};
@@ -65,3 +67,4 @@ pub use sliders::{
     serial_share_slider, turns_slider,
 };
 pub use sweep::{Sweep, sweep};
+pub use twin::{Beside, Timings, timings};

@@ -132,6 +132,16 @@ impl Sweep {
 
     /// The times by number of items, and the fitted line.
     pub fn figure(&self) -> Figure {
+        self.chart().figure()
+    }
+
+    /// The median seconds of a call with that many items, if it was measured.
+    pub(crate) fn median_of(&self, n_items: u64) -> Option<f64> {
+        let point = self.points.iter().find(|(size, _)| *size == n_items);
+        point.map(|(_, seconds)| *seconds)
+    }
+
+    pub(crate) fn chart(&self) -> Line {
         let measured: Vec<(f64, f64)> = self.points.iter().map(|(n, s)| (*n as f64, *s)).collect();
         let (per_call, per_item) = self.fit();
         let least = measured
@@ -156,7 +166,6 @@ impl Sweep {
             .log_log()
             .series("median", &measured)
             .reference(&found, &fitted)
-            .figure()
     }
 
     /// Called by evcxr to show a cell's value.

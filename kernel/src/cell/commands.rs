@@ -38,6 +38,7 @@ fn action(line: &str) -> Result<Option<Action>, Mistake> {
             arguments: Vec::new(),
             text: command.trim().to_owned(),
             file: "command.sh",
+            may_fail: false,
         })));
     }
     let (name, arguments) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));

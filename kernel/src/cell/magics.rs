@@ -1,7 +1,7 @@
 //! All magics, in one table, from which they are run, listed, completed and explained.
 
 use super::lines::LineMagic;
-use super::steps::{Action, MemoryLimit, Mistake, Profile, Script, Step, usage};
+use super::steps::{Action, Captured, MemoryLimit, Mistake, Profile, Script, Step, usage};
 use super::timed;
 
 /// A magic.
@@ -24,8 +24,10 @@ pub(super) enum Form {
     Line(fn(&str, &str) -> Result<Step, Mistake>),
     /// The lines below are Rust. The function gets the cell first.
     Rust(fn(&str, &str, &str) -> Result<String, Mistake>),
-    /// The lines below are another language. The function gets them last.
+    /// The lines below are text. The function gets them last.
     Text(fn(&str, &str, &str) -> Result<Step, Mistake>),
+    /// The lines below are another language. The function gets them last.
+    Script(fn(&str, &str, &str) -> Result<Vec<Step>, Mistake>),
     /// The lines below are a cell of their own, including magics; one step runs before it and one
     /// after it.
     Around(fn(&str, &str) -> Result<[Step; 2], Mistake>),
@@ -50,8 +52,8 @@ static MAGICS: &[Magic] = &[
     Magic { name: "%lock", arguments: "", what: "put the versions of the notebook's crates into this cell, as a `%%lock`", form: Form::Line(lock) },
     Magic { name: "%%lock", arguments: "", what: "pin the crates to come to these versions, one a line", form: Form::Text(pin) },
     Magic { name: "%%capture", arguments: "[NAME]", what: "run the cell and show nothing of it; what it prints becomes the variable NAME", form: Form::Around(capture) },
-    Magic { name: "%%bash", arguments: "[OPTIONS]", what: "run the cell with bash", form: Form::Text(script) },
-    Magic { name: "%%python", arguments: "[OPTIONS]", what: "run the cell with the machine's python3", form: Form::Text(script) },
+    Magic { name: "%%bash", arguments: "[--out NAME] [--no-raise-error] [OPTIONS]", what: "run the cell with bash; what it prints becomes the variable NAME, and with --no-raise-error a script that fails is no error", form: Form::Script(script) },
+    Magic { name: "%%python", arguments: "[--out NAME] [--no-raise-error] [OPTIONS]", what: "the same with the machine's python3", form: Form::Script(script) },
     Magic { name: "%%writefile", arguments: "[-a] FILE", what: "write the cell to a file, or append it with -a", form: Form::Text(write_file) },
     Magic { name: "%%html", arguments: "", what: "show the cell as HTML", form: Form::Text(show) },
     Magic { name: "%%javascript", arguments: "", what: "have the browser run the cell, where the front end trusts the notebook", form: Form::Text(show) },
@@ -193,19 +195,20 @@ fn pin(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> {
 }
 
 fn capture(name: &str, arguments: &str) -> Result<[Step; 2], Mistake> {
-    let is_name = |text: &str| {
-        text.starts_with(|c: char| c.is_ascii_lowercase())
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    };
     let variable = match arguments {
         "" => None,
-        variable if is_name(variable) => Some(variable.to_owned()),
+        variable if is_variable(variable) => Some(variable.to_owned()),
         _ => return Err(misused(name)),
     };
     Ok([
-        Step::Do(Action::Capture),
-        Step::Do(Action::Captured(variable)),
+        Step::Do(Action::Capture(Captured::All)),
+        Step::Do(Action::Assign(variable)),
     ])
+}
+
+fn is_variable(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn reset(name: &str, arguments: &str) -> Result<Step, Mistake> {
@@ -292,7 +295,7 @@ fn environment(code: &str, magic: &LineMagic) -> Result<String, Mistake> {
     Ok(code)
 }
 
-fn script(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> {
+fn script(name: &str, arguments: &str, text: &str) -> Result<Vec<Step>, Mistake> {
     if text.trim().is_empty() {
         return Err(usage(&format!(
             "`{name}` runs the lines below it, and there are none"
@@ -302,12 +305,30 @@ fn script(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> {
         "%%python" => ("python3", "cell.py"),
         _ => ("bash", "cell.sh"),
     };
-    Ok(Step::Do(Action::Script(Script {
+    let (mut variable, mut may_fail, mut rest) = (None, false, Vec::new());
+    let mut words = arguments.split_whitespace();
+    while let Some(word) = words.next() {
+        match word {
+            "--out" => {
+                let named = words.next().filter(|name| is_variable(name));
+                variable = Some(named.ok_or_else(|| misused(name))?.to_owned());
+            }
+            "--no-raise-error" => may_fail = true,
+            _ => rest.push(word.to_owned()),
+        }
+    }
+    let mut steps = vec![Step::Do(Action::Script(Script {
         program,
-        arguments: arguments.split_whitespace().map(str::to_owned).collect(),
+        arguments: rest,
         text: text.to_owned(),
         file,
-    })))
+        may_fail,
+    }))];
+    if variable.is_some() {
+        steps.insert(0, Step::Do(Action::Capture(Captured::Stdout)));
+        steps.push(Step::Do(Action::Assign(variable)));
+    }
+    Ok(steps)
 }
 
 fn show(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> {

@@ -45,7 +45,7 @@ pub(crate) use lines::{commands_end, is_command, shield_negation};
 pub(crate) use locals::{as_locals, closures, once_more, with_drops};
 pub use magics::{bytes_in_words, magic_help, magics_with_prefix, words_for};
 pub use place::Place;
-pub use steps::{Action, MemoryLimit, Mistake, Plan, Profile, Script, Step};
+pub use steps::{Action, Captured, MemoryLimit, Mistake, Plan, Profile, Script, Step};
 pub use timed::PRELUDE;
 
 /// Plans a cell.
@@ -73,12 +73,17 @@ pub fn plan(text: &str) -> Result<Plan, Mistake> {
                 let steps = vec![step(name, arguments, body)?];
                 return Ok(Plan { steps });
             }
+            Some(Form::Script(steps)) => {
+                let body = cell.split_once('\n').map_or("", |(_, body)| body);
+                let steps = steps(name, arguments, body)?;
+                return Ok(Plan { steps });
+            }
             Some(Form::Around(steps)) => {
                 let [before, after] = steps(name, arguments)?;
-                let mut rust = text.to_owned();
+                let mut below = text.to_owned();
                 let line_end = blank_lines.len() + cell.find('\n').unwrap_or(cell.len());
-                blank(&mut rust, blank_lines.len(), line_end);
-                let mut plan = plan_lines(rust)?;
+                blank(&mut below, blank_lines.len(), line_end);
+                let mut plan = plan(&below)?;
                 plan.steps.insert(0, before);
                 plan.steps.push(after);
                 return Ok(plan);

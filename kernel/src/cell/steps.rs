@@ -90,10 +90,10 @@ pub enum Action {
     Lock,
     /// `%%lock`: pins the versions in the cell, one per line.
     Pin(String),
-    /// `%%capture`: hides output from now on.
-    Capture,
-    /// Ends `%%capture`; the printed text becomes the value of this variable.
-    Captured(Option<String>),
+    /// `%%capture`, `--out`: hides this output from now on.
+    Capture(Captured),
+    /// Ends that; the printed text becomes the value of this variable.
+    Assign(Option<String>),
     /// `?name`: shows what is known about a name.
     Describe(String),
 }
@@ -109,6 +109,17 @@ pub struct Script {
     pub text: String,
     /// The script file's name, for messages.
     pub file: &'static str,
+    /// Whether the cell goes on if the script fails or cannot be started.
+    pub may_fail: bool,
+}
+
+/// The output that is hidden, and may become a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Captured {
+    /// Everything that is shown.
+    All,
+    /// Only what is printed to standard output.
+    Stdout,
 }
 
 /// A cell that cannot be planned: what is wrong, and what to do.

@@ -174,6 +174,7 @@ fn magics_are_read() {
         arguments: vec!["-x".to_owned()],
         text: "echo \"%time\"\n".to_owned(),
         file: "cell.sh",
+        may_fail: false,
     };
     assert_eq!(done("%%bash -x\necho \"%time\"\n"), Action::Script(script));
     assert!(matches!(done("\n%%bash\nls"), Action::Script(script) if script.text == "ls"));

@@ -65,8 +65,8 @@ impl Session {
                 self.link.show(Output::Display(contents));
             }
             Action::Pin(text) => return self.pin(&text),
-            Action::Capture => self.link.capture(),
-            Action::Captured(variable) => return self.captured(variable),
+            Action::Capture(what) => self.link.capture(what),
+            Action::Assign(variable) => return self.assign_captured(variable),
             Action::Describe(_) | Action::Lock => {}
         }
         Ok(())
@@ -233,7 +233,13 @@ impl Session {
             // accept their text as an argument.
             Err(_) => words.extend(["-c".to_owned(), script.text.clone()]),
         }
-        match self.link.run_script(words)?.failure {
+        let end = self.link.run_script(words)?;
+        match end.failure {
+            // An interrupt ends the cell in any case.
+            Some(failure) if script.may_fail && !end.was_interrupted => {
+                self.link.warn(&failure.message);
+                Ok(())
+            }
             Some(failure) => Err(CellError::new(&failure.name, failure.message)),
             None => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! `%%capture`: a cell's printed output is hidden, and may become a variable.
+//! `%%capture` and `--out`: printed output is hidden, and may become a variable.
 
 use super::{CellError, Session};
 use crate::output::{Event, Parser, Stream};
@@ -13,7 +13,7 @@ impl Session {
     /// # Errors
     ///
     /// If that cannot be compiled.
-    pub(super) fn captured(&mut self, variable: Option<String>) -> Result<(), CellError> {
+    pub(super) fn assign_captured(&mut self, variable: Option<String>) -> Result<(), CellError> {
         let output = self.link.end_capture().unwrap_or_default();
         let Some(variable) = variable else {
             return Ok(());

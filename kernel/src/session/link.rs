@@ -17,6 +17,7 @@ use super::outcome::{CellError, SUPERVISOR_LOST};
 use super::places::Places;
 use super::remains::{end_compilers, end_orphans};
 use super::start::folder::{self, Folder};
+use crate::cell::Captured;
 use crate::protocol::{
     Checkpoint, Failure, Limit, Message, Output, Reader, Status, ToKernel, ToSupervisor,
 };
@@ -34,7 +35,7 @@ pub(super) struct Link {
     /// The session's folder, if the session's end removes it.
     folder: Option<PathBuf>,
     /// The output that `%%capture` hides, while it is active.
-    captured: Mutex<Option<Vec<Output>>>,
+    captured: Mutex<Option<(Captured, Vec<Output>)>>,
     /// Set while the session's own first cells run: the user did not ask for their output.
     is_silent: AtomicBool,
     /// Rewrites the positions in the output of the cells' programs.
@@ -319,9 +320,14 @@ impl Link {
             return;
         }
         let mut captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *captured {
+        let is_hidden = |what: &Captured| match output {
             // A cell that waits for input must not wait for the end of the capture.
-            Some(captured) if !matches!(output, Output::Waits(_)) => captured.push(output),
+            Output::Waits(_) => false,
+            Output::Stdout(_) => true,
+            _ => *what == Captured::All,
+        };
+        match &mut *captured {
+            Some((what, hidden)) if is_hidden(what) => hidden.push(output),
             _ => {
                 drop(captured);
                 (self.output)(output);
@@ -329,15 +335,15 @@ impl Link {
         }
     }
 
-    /// Hides all output from now on.
-    pub(super) fn capture(&self) {
-        *self.captured.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+    /// Hides this output from now on.
+    pub(super) fn capture(&self, what: Captured) {
+        *self.captured.lock().unwrap_or_else(PoisonError::into_inner) = Some((what, Vec::new()));
     }
 
     /// Ends that, and returns the hidden output, if a capture was active.
     pub(super) fn end_capture(&self) -> Option<Vec<Output>> {
         let mut captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
-        captured.take()
+        captured.take().map(|(_, hidden)| hidden)
     }
 
     /// Shows the user a message that is not part of a cell's output.

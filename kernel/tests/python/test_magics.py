@@ -155,6 +155,28 @@ def test_a_script_is_live_and_fails_with_its_status(kernel):
     assert kernel.ok("%%python\nprint(6 * 7)").stdout == "42\n"
 
 
+def test_what_a_script_prints_becomes_a_variable(kernel):
+    cell = kernel.ok("%%python --out printed_by_python\nimport sys\nprint(6 * 7)\nprint('seen', file=sys.stderr)")
+    assert (cell.stdout, cell.stderr) == ("", "seen\n")
+    assert kernel.ok("printed_by_python").result == '"42\\n"'
+    kernel.ok("%%capture printed_in_capture\n%%bash\necho nested")
+    assert kernel.ok("printed_in_capture").result == '"nested\\n"'
+    refused = kernel.run("%%python --out Not-a-name\nprint(1)")
+    assert refused.reply["content"]["ename"] == "UsageError" and "--out NAME" in refused.reply["content"]["evalue"]
+
+
+def test_a_script_may_fail_if_the_cell_says_so(kernel):
+    cell = kernel.ok("%%bash --out printed_before_failing --no-raise-error\necho before\nexit 3")
+    assert "status 3" in cell.stderr
+    assert kernel.ok("printed_before_failing").result == '"before\\n"'
+    failed = kernel.run("%%bash --out never_assigned\necho why; exit 3")
+    assert (failed.status, failed.stdout) == ("error", "why\n")
+    started = kernel.start("%%bash --no-raise-error\necho first; sleep 600")
+    assert kernel.next_output(started)["text"] == "first\n"
+    kernel.interrupt()
+    assert kernel.finish(started).reply["content"]["ename"] == "Interrupt"
+
+
 def test_writefile(kernel, tmp_path):
     file = tmp_path / "a file.txt"
     assert str(file) in kernel.ok(f"%%writefile {file}\none\n%two").stdout
