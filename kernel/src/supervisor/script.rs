@@ -14,6 +14,9 @@ use crate::protocol::{Failure, Output, ToKernel, ToUser};
 use crate::sys::procs::{self, Pid};
 use crate::sys::signals::{Death, SIGKILL};
 
+/// How long the remaining processes of a script may take to end by themselves. Python's resource
+/// tracker, for example, ends as soon as it notices that the script has.
+const GRACE: Duration = Duration::from_millis(100);
 /// How long to wait until the remaining processes of a script are gone after they were killed.
 const END: Duration = Duration::from_millis(500);
 
@@ -55,6 +58,10 @@ impl Watch {
 
     /// Handles the end of the script, with this `wait` status.
     pub(super) fn finish_script(&mut self, status: i32) {
+        let deadline = Instant::now() + GRACE;
+        while !self.left_of_script().is_empty() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_micros(200));
+        }
         let n_left = self.end_processes_of_script();
         self.drain();
         let Phase::Running(run) = &mut self.phase else {
@@ -78,16 +85,22 @@ impl Watch {
         self.tell(&ToKernel::Ended(failure));
     }
 
+    /// The script's processes that still run.
+    fn left_of_script(&self) -> HashSet<Pid> {
+        let Phase::Running(run) = &self.phase else {
+            return HashSet::new();
+        };
+        let mut left = self.others();
+        left.retain(|pid| !run.earlier.contains(pid) && is_running(*pid));
+        left
+    }
+
     /// Kills the remaining processes of the script; returns their number.
     fn end_processes_of_script(&self) -> usize {
-        let Phase::Running(run) = &self.phase else {
-            return 0;
-        };
         let mut ended = HashSet::new();
         let deadline = Instant::now() + END;
         loop {
-            let mut left = self.others();
-            left.retain(|pid| !run.earlier.contains(pid) && is_running(*pid));
+            let left = self.left_of_script();
             if left.is_empty() || Instant::now() > deadline {
                 return ended.len();
             }

@@ -177,6 +177,13 @@ def test_a_script_may_fail_if_the_cell_says_so(kernel):
     assert kernel.finish(started).reply["content"]["ename"] == "Interrupt"
 
 
+def test_what_a_script_leaves_may_end_by_itself(kernel):
+    left = kernel.ok("%%bash\n(read -r line <&3; exit) 3< <(sleep 0.02) >/dev/null 2>&1 &\necho done")
+    assert (left.stdout, left.stderr) == ("done\n", "")
+    killed = kernel.ok("%%bash\nsleep 600 >/dev/null 2>&1 &\necho done")
+    assert "1 process(es) of the script were still running and were killed" in killed.stderr
+
+
 def test_writefile(kernel, tmp_path):
     file = tmp_path / "a file.txt"
     assert str(file) in kernel.ok(f"%%writefile {file}\none\n%two").stdout
