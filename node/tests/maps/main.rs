@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// What the owner does, and what it says if that went well.
-const SCENES: [&str; 10] = [
+const SCENES: [&str; 11] = [
     "maps",
     "deleted-program",
     "contexts",
@@ -19,6 +19,7 @@ const SCENES: [&str; 10] = [
     "unplugged",
     "killed-owner",
     "no-node",
+    "strange-nodes",
 ];
 
 fn main() -> ExitCode {
@@ -48,7 +49,7 @@ fn run(scene: &str) -> Result<(), Failed> {
         .arg("2")
         .arg(program)
         .args(["owner", scene])
-        .env("FORKLORE_NODE", env!("CARGO_BIN_EXE_forklore-node"))
+        .env("FORKLORE_NODE", node_program(scene))
         .env("RUST_BACKTRACE", "0")
         .output()
         .map_err(|error| error.to_string())?;
@@ -74,4 +75,13 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../tests/cluster")
         .join(name)
+}
+
+/// The `forklore-node` that the owner finds.
+fn node_program(scene: &str) -> &'static str {
+    match scene {
+        // One that the scene writes.
+        "strange-nodes" => owner::STRANGE_PROGRAM,
+        _ => env!("CARGO_BIN_EXE_forklore-node"),
+    }
 }

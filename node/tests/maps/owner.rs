@@ -11,6 +11,11 @@ use nix::unistd::Pid;
 
 use crate::script;
 
+#[path = "strange_nodes.rs"]
+mod strange_nodes;
+
+pub use strange_nodes::PROGRAM as STRANGE_PROGRAM;
+
 const HOSTS: [&str; 2] = ["node1:2", "node2:2"];
 /// Ends a test that hangs.
 const LONG: Duration = Duration::from_secs(60);
@@ -32,10 +37,15 @@ pub fn play(scene: &str) {
         "killed-owner" => killed_owner(),
         "orphan" => orphan(),
         "no-node" => no_node(),
+        "strange-nodes" => strange_nodes::strange_nodes(),
         _ => panic!("no scene {scene}"),
     }
-    wait_until("processes are left", || processes().is_empty());
+    wait_until_nothing_runs();
     println!("all is well");
+}
+
+fn wait_until_nothing_runs() {
+    wait_until("processes are left", || processes().is_empty());
 }
 
 fn cluster(hosts: &[&str]) -> forklore::Result<Cluster> {

@@ -248,9 +248,7 @@ impl Reached {
             return String::new();
         };
         program.read_output();
-        let said = String::from_utf8_lossy(&program.output.borrow().tail).into_owned();
-        let lines = said.lines().map(str::trim).filter(|line| is_telling(line));
-        lines.collect::<Vec<_>>().join(" ")
+        cause(&String::from_utf8_lossy(&program.output.borrow().tail))
     }
 
     /// Forwards what the program has printed since the last call.
@@ -294,9 +292,26 @@ impl Reached {
     }
 }
 
-/// Whether a line of a program's output is informative: `mpirun` draws boxes.
-fn is_telling(line: &str) -> bool {
-    line.chars().any(char::is_alphanumeric)
+/// How Open MPI begins what it adds to another program's message: pages on what might be wrong.
+const COMMENTS: [&str; 2] = [
+    "ORTE was unable to reliably start",
+    "Primary job  terminated normally",
+];
+
+/// The informative lines of `mpirun`'s output, joined to one. If a program that it started said what
+/// is wrong, only that.
+fn cause(output: &str) -> String {
+    let lines = || {
+        let lines = output.lines().map(str::trim);
+        // `mpirun` draws boxes.
+        lines.filter(|line| line.chars().any(char::is_alphanumeric))
+    };
+    let comments = |line: &&str| COMMENTS.iter().any(|start| line.starts_with(start));
+    let first: Vec<&str> = lines().take_while(|line| !comments(line)).collect();
+    match first.is_empty() {
+        true => lines().collect::<Vec<_>>().join(" "),
+        false => first.join(" "),
+    }
 }
 
 impl Program {
@@ -371,5 +386,32 @@ impl Listener {
             )];
             let _ = nix::poll::poll(&mut fds, LOOK.as_millis() as u16);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cause;
+
+    #[test]
+    fn the_shells_own_words_are_the_cause() {
+        let output = "ssh: connect to host b port 22: Connection refused\n\
+                      -----------------\n\
+                      ORTE was unable to reliably start one or more daemons.\n\
+                      This usually is caused by:\n";
+        assert_eq!(
+            cause(output),
+            "ssh: connect to host b port 22: Connection refused"
+        );
+    }
+
+    #[test]
+    fn without_them_all_that_mpirun_said_is_the_cause() {
+        let output = "--------\nORTE was unable to reliably start one or more daemons.\n\
+                      * not finding the required libraries\n--------\n";
+        assert_eq!(
+            cause(output),
+            "ORTE was unable to reliably start one or more daemons. * not finding the required libraries"
+        );
     }
 }
