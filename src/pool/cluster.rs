@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cluster::hosts::{self, Host};
+use crate::cluster::hosts::{self, Host, Scheduler};
 use crate::cluster::mpirun::Network;
 use crate::cpus::cpu_count;
 use crate::error::{Error, Outcome, Result};
@@ -57,6 +57,7 @@ use super::workers::nodes::{Terms, start_of_agents};
 pub struct Cluster {
     shared: Arc<Shared>,
     nodes: Vec<Node>,
+    origin: Origin,
 }
 
 /// A node of a [`Cluster`].
@@ -83,6 +84,24 @@ pub struct ClusterBuilder {
     workers_per_node: Option<usize>,
     pool: Builder,
     network: Network,
+}
+
+/// Where a cluster's hosts come from.
+#[derive(Clone, Copy)]
+enum Origin {
+    Listed,
+    Given(Scheduler),
+    NoScheduler,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Listed => Ok(()),
+            Origin::Given(scheduler) => write!(f, " from {scheduler}"),
+            Origin::NoScheduler => f.write_str(", as no scheduler gave this process any"),
+        }
+    }
 }
 
 impl Cluster {
@@ -173,6 +192,23 @@ impl Drop for Cluster {
             self.shared.terminate();
         } else {
             self.shared.join();
+        }
+    }
+}
+
+/// The nodes and where they come from: `2 nodes from Slurm: node1:4 node2:4`. Of a single node, it
+/// says that a pool is enough.
+impl fmt::Display for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n_nodes = match self.nodes.len() {
+            1 => "1 node".to_owned(),
+            n => format!("{n} nodes"),
+        };
+        let names: Vec<String> = self.nodes.iter().map(Node::to_string).collect();
+        write!(f, "{n_nodes}{}: {}", self.origin, names.join(" "))?;
+        match self.nodes.len() {
+            1 => f.write_str(" (for one node, `Pool` does the same with less in between)"),
+            _ => Ok(()),
         }
     }
 }
@@ -290,7 +326,7 @@ impl ClusterBuilder {
     /// `is_invalid_input()` if the hosts cannot form a cluster; `is_os()` if a node cannot be
     /// reached: the message names the node and the reason. No process is left in either case.
     pub fn build(self) -> Result<Cluster> {
-        let hosts = self.found_hosts()?;
+        let (origin, hosts) = self.found_hosts()?;
         let mut plans: Vec<NodePlan> = Vec::new();
         let mut first_slot = 0;
         let mut reaching = Reaching::default();
@@ -333,7 +369,11 @@ impl ClusterBuilder {
         };
         let shared = Shared::start(settings, n_workers, None)?;
         // Dropping it ends what has been started.
-        let cluster = Cluster { shared, nodes };
+        let cluster = Cluster {
+            shared,
+            nodes,
+            origin,
+        };
         match cluster.shared.await_workers() {
             Ok(()) => Ok(cluster),
             Err(error) => {
@@ -343,15 +383,18 @@ impl ClusterBuilder {
         }
     }
 
-    fn found_hosts(&self) -> Result<Vec<Host>> {
-        let hosts = match &self.hosts {
-            Some(list) => hosts::from_list(list)?,
+    fn found_hosts(&self) -> Result<(Origin, Vec<Host>)> {
+        let (origin, hosts) = match &self.hosts {
+            Some(list) => (Origin::Listed, hosts::from_list(list)?),
             None => match hosts::from_scheduler(&|name| std::env::var_os(name))? {
-                Some(allocation) => allocation.hosts,
-                None => vec![Host {
-                    name: "localhost".to_owned(),
-                    n_workers: None,
-                }],
+                Some(allocation) => (Origin::Given(allocation.scheduler), allocation.hosts),
+                None => {
+                    let here = Host {
+                        name: "localhost".to_owned(),
+                        n_workers: None,
+                    };
+                    (Origin::NoScheduler, vec![here])
+                }
             },
         };
         if self.workers_per_node == Some(0) {
@@ -360,6 +403,6 @@ impl ClusterBuilder {
             ));
         }
         hosts::refuse_unknown(&hosts)?;
-        Ok(hosts)
+        Ok((origin, hosts))
     }
 }

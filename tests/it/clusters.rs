@@ -12,11 +12,12 @@ use nix::unistd::Pid;
 
 use crate::futures::block_on;
 use crate::support::{
-    Quiet, Random, Scene, children, children_of, is_running, power, scene, tests, wait_until,
+    Quiet, Random, Scene, children, children_of, is_running, power, scene, tests, text, wait_until,
 };
 
 tests![
     a_cluster_maps_as_one_machine_does,
+    a_cluster_says_which_nodes_it_has,
     all_ways_to_call_a_cluster,
     a_trace_has_a_row_for_each_worker_of_each_node,
     a_trace_shows_a_death_on_a_node,
@@ -36,7 +37,10 @@ tests![
 ];
 
 /// The scenes that run in a separate process.
-pub const SCENES: &[Scene] = &[("a cluster at work", a_cluster_at_work)];
+pub const SCENES: &[Scene] = &[
+    ("a cluster at work", a_cluster_at_work),
+    ("a cluster without a list", a_cluster_without_a_list),
+];
 
 fn two_nodes() -> Cluster {
     cluster(&["localhost:2", "localhost:2"])
@@ -62,6 +66,43 @@ fn a_cluster_maps_as_one_machine_does() {
         cluster.map_chunked(power, 0..1000, 7),
         Serial.map(power, 0..1000)
     );
+}
+
+fn a_cluster_says_which_nodes_it_has() {
+    let two = two_nodes();
+    assert_eq!(two.to_string(), "2 nodes: localhost#1:2 localhost#2:2");
+    let one = cluster(&["localhost:3"]).to_string();
+    assert!(
+        one.starts_with("1 node: localhost:3 (for one node, `Pool`"),
+        "{one}"
+    );
+    let slurm = [
+        ("SLURM_JOB_NODELIST", "localhost"),
+        ("SLURM_JOB_CPUS_PER_NODE", "2"),
+    ];
+    for (variables, said) in [
+        (
+            &slurm[..0],
+            "1 node, as no scheduler gave this process any: localhost:",
+        ),
+        (&slurm[..], "1 node from Slurm: localhost:2 (for one node"),
+    ] {
+        let mut job = scene("a cluster without a list");
+        for inherited in [
+            "SLURM_JOB_NODELIST",
+            "SLURM_TASKS_PER_NODE",
+            "SLURM_CPUS_PER_TASK",
+            "PE_HOSTFILE",
+        ] {
+            job.env_remove(inherited);
+        }
+        let output = text(&job.envs(variables.iter().copied()).output().unwrap());
+        assert!(output.contains(said), "{output}");
+    }
+}
+
+fn a_cluster_without_a_list() {
+    println!("{}", Cluster::new().unwrap());
 }
 
 fn all_ways_to_call_a_cluster() {
