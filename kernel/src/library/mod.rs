@@ -11,3 +11,4 @@ pub mod shared_cache;
 mod sources;
 pub(crate) mod toolchain;
 pub mod warm;
+pub(crate) mod workspace;

@@ -33,6 +33,7 @@ use crate::library::embedded;
 use crate::library::kept::KEPT;
 use crate::library::shared_cache;
 use crate::library::toolchain::{Compiler, PRELUDE, own_cargo_home};
+use crate::library::workspace;
 use crate::sys::this_process::die_with_parent;
 
 /// Set for the process in which a session runs the build: the cache to build into.
@@ -181,9 +182,15 @@ fn build_elsewhere(root: &Path, _: &mut Warm, program: &Path) -> Result<()> {
 /// unavailable.
 pub(crate) fn build_shared(folder: &Path, program: &Path, build: Build) -> Result<PathBuf> {
     let cannot_write = || format!("cannot make a shared cache in {}", folder.display());
+    let elsewhere = "name a folder elsewhere, `forklore warm --system FOLDER`";
+    workspace::refuse(&std::path::absolute(folder)?, elsewhere)?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     fs::create_dir_all(folder).with_context(cannot_write)?;
     let root = shared_cache::trusted(&std::path::absolute(folder)?).with_context(cannot_write)?;
+    workspace::refuse(
+        &root,
+        "name a folder elsewhere, `forklore warm --system FOLDER`",
+    )?;
     let compiler = Compiler::find()?;
     let cargo_home = shared_cache::cargo_home(&root);
     if let (Some(own), Ok(lock)) = (own_cargo_home(), std::str::from_utf8(embedded::LOCK)) {

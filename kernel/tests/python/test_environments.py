@@ -44,6 +44,15 @@ def test_a_cache_that_cannot_be_written_does_not_matter_where_an_administrator_m
     assert kernel.run('panic!("said")').reply["content"]["evalue"] == "said"
 
 
+def test_a_folder_in_a_workspace_is_refused_in_a_sentence(new_kernel, tmp_path):
+    (tmp_path / "Cargo.toml").write_text("[workspace]\nmembers = []\n")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    kernel = new_kernel(env=os.environ | {"TMPDIR": str(temporary)})
+    said = kernel.run("1 + 1").reply["content"]["evalue"]
+    assert f"{temporary} is in a cargo workspace, that of {tmp_path}/Cargo.toml" in said and "set TMPDIR" in said
+
+
 @pytest.mark.parametrize(
     "programs, missing",
     [((), "no Rust compiler"), (("rustc", "cc"), "no `cargo`"), (("rustc", "cargo"), "no `cc`")],

@@ -46,6 +46,7 @@ impl Session {
             None => std::env::current_exe().context("could not find the running program")?,
         };
         obstacles::check_tools()?;
+        obstacles::check_folder()?;
         let warm = if options.library {
             find_library(&program, &options.output)?
         } else {

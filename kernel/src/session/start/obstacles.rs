@@ -8,6 +8,7 @@ use nix::sys::statvfs::statvfs;
 
 use crate::library::cache;
 use crate::library::toolchain;
+use crate::library::workspace;
 use crate::session::outcome::CellError;
 
 /// With less free space than this, a disk counts as full: a compiled cell takes more.
@@ -20,6 +21,12 @@ const NOTHING_SAID: &str = "no parsable errors were found";
 /// Fails if a program is missing that every compile needs.
 pub(in crate::session) fn check_tools() -> Result<()> {
     toolchain::missing_tool().map_or(Ok(()), |missing| Err(anyhow!(missing)))
+}
+
+/// Fails if cells cannot be compiled in the folder for temporary files.
+pub(in crate::session) fn check_folder() -> Result<()> {
+    let way_out = "set TMPDIR to a folder elsewhere and start the kernel again";
+    workspace::refuse(&std::env::temp_dir(), way_out)
 }
 
 /// Adds what to do to an error about the session's folder.
