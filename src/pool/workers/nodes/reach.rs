@@ -298,8 +298,8 @@ const COMMENTS: [&str; 2] = [
     "Primary job  terminated normally",
 ];
 
-/// The informative lines of `mpirun`'s output, joined to one. If a program that it started said what
-/// is wrong, only that.
+/// The informative lines of `mpirun`'s output, joined to one; if there are any before its own
+/// comments, only those.
 fn cause(output: &str) -> String {
     let lines = || {
         let lines = output.lines().map(str::trim);
