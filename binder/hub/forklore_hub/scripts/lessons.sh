@@ -3,7 +3,7 @@
 bring_lessons() {
     [ -d "$1" ] || return 0
     mkdir -p lessons/.originals || return 1
-    # No code, and no answers.
+    # Neither the crate nor the file of answers (the solutions are in the notebooks, folded).
     for new in "$1"/*.ipynb "$1"/*.md; do
         name=$(basename "$new")
         mine=lessons/$name
