@@ -102,16 +102,12 @@ impl Comparison {
     /// Draws the script's times below those of this comparison.
     pub fn beside(&self, script: &Timings) -> Beside {
         let rows = script.rows.iter();
-        let chart = rows
-            .clone()
-            .fold(self.chart(), |chart: Strip, (name, seconds)| {
-                chart.row(&format!("{}: {name}", script.language), seconds)
-            });
-        let here = |name: &str| Some(self.known_median(name)?.as_secs_f64());
-        let sentences = rows
-            .map(|(name, seconds)| script.sentence(name, seconds, here(name)))
-            .collect();
-        Beside::new(chart.figure(), sentences, script)
+        let chart = rows.fold(self.chart(), |chart: Strip, (name, seconds)| {
+            chart.row(&format!("{}: {name}", script.language), seconds)
+        });
+        Beside::new(chart.figure(), script, |name| {
+            Some(self.known_median(name)?.as_secs_f64())
+        })
     }
 }
 
@@ -135,22 +131,21 @@ impl Sweep {
         if !points.is_empty() {
             chart = chart.series(&script.language, &points);
         }
-        let rows = script.rows.iter();
-        let sentences = rows
-            .map(|(name, seconds)| script.sentence(name, seconds, self.median_of(number(name))))
-            .collect();
-        Beside::new(chart.figure(), sentences, script)
+        Beside::new(chart.figure(), script, |name| self.median_of(number(name)))
     }
 }
 
 impl Beside {
-    fn new(figure: Figure, sentences: Vec<String>, script: &Timings) -> Beside {
-        let is_empty = sentences.is_empty();
+    /// `here` returns the median seconds of what has the same name in the comparison or sweep.
+    fn new(figure: Figure, script: &Timings, here: impl Fn(&str) -> Option<f64>) -> Beside {
+        let is_empty = script.rows.is_empty();
+        let rows = script.rows.iter();
+        let sentences = rows.map(|(name, seconds)| script.sentence(name, seconds, here(name)));
         Beside {
             figure,
             sentences: match is_empty {
                 true => vec![script.none()],
-                false => sentences,
+                false => sentences.collect(),
             },
             is_empty,
         }

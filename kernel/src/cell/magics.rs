@@ -24,10 +24,8 @@ pub(super) enum Form {
     Line(fn(&str, &str) -> Result<Step, Mistake>),
     /// The lines below are Rust. The function gets the cell first.
     Rust(fn(&str, &str, &str) -> Result<String, Mistake>),
-    /// The lines below are text. The function gets them last.
-    Text(fn(&str, &str, &str) -> Result<Step, Mistake>),
     /// The lines below are another language. The function gets them last.
-    Script(fn(&str, &str, &str) -> Result<Vec<Step>, Mistake>),
+    Text(fn(&str, &str, &str) -> Result<Vec<Step>, Mistake>),
     /// The lines below are a cell of their own, including magics; one step runs before it and one
     /// after it.
     Around(fn(&str, &str) -> Result<[Step; 2], Mistake>),
@@ -52,8 +50,8 @@ static MAGICS: &[Magic] = &[
     Magic { name: "%lock", arguments: "", what: "put the versions of the notebook's crates into this cell, as a `%%lock`", form: Form::Line(lock) },
     Magic { name: "%%lock", arguments: "", what: "pin the crates to come to these versions, one a line", form: Form::Text(pin) },
     Magic { name: "%%capture", arguments: "[NAME]", what: "run the cell and show nothing of it; what it prints becomes the variable NAME", form: Form::Around(capture) },
-    Magic { name: "%%bash", arguments: "[--out NAME] [--no-raise-error] [OPTIONS]", what: "run the cell with bash; what it prints becomes the variable NAME, and with --no-raise-error a script that fails is no error", form: Form::Script(script) },
-    Magic { name: "%%python", arguments: "[--out NAME] [--no-raise-error] [OPTIONS]", what: "the same with the machine's python3", form: Form::Script(script) },
+    Magic { name: "%%bash", arguments: "[--out NAME] [--no-raise-error] [OPTIONS]", what: "run the cell with bash; what it prints becomes the variable NAME, and with --no-raise-error a script that fails is no error", form: Form::Text(script) },
+    Magic { name: "%%python", arguments: "[--out NAME] [--no-raise-error] [OPTIONS]", what: "the same with the machine's python3", form: Form::Text(script) },
     Magic { name: "%%writefile", arguments: "[-a] FILE", what: "write the cell to a file, or append it with -a", form: Form::Text(write_file) },
     Magic { name: "%%html", arguments: "", what: "show the cell as HTML", form: Form::Text(show) },
     Magic { name: "%%javascript", arguments: "", what: "have the browser run the cell, where the front end trusts the notebook", form: Form::Text(show) },
@@ -190,8 +188,9 @@ fn lock(name: &str, arguments: &str) -> Result<Step, Mistake> {
     alone(name, arguments, Step::Do(Action::Lock))
 }
 
-fn pin(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> {
-    alone(name, arguments, Step::Do(Action::Pin(text.to_owned())))
+fn pin(name: &str, arguments: &str, text: &str) -> Result<Vec<Step>, Mistake> {
+    let pinned = Step::Do(Action::Pin(text.to_owned()));
+    Ok(vec![alone(name, arguments, pinned)?])
 }
 
 fn capture(name: &str, arguments: &str) -> Result<[Step; 2], Mistake> {
@@ -331,7 +330,7 @@ fn script(name: &str, arguments: &str, text: &str) -> Result<Vec<Step>, Mistake>
     Ok(steps)
 }
 
-fn show(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> {
+fn show(name: &str, arguments: &str, text: &str) -> Result<Vec<Step>, Mistake> {
     let mime_type = match name {
         "%%html" => "text/html",
         "%%javascript" => "application/javascript",
@@ -340,7 +339,8 @@ fn show(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> {
         _ => "text/markdown",
     };
     let text = text.to_owned();
-    alone(name, arguments, Step::Do(Action::Show { mime_type, text }))
+    let shown = Step::Do(Action::Show { mime_type, text });
+    Ok(vec![alone(name, arguments, shown)?])
 }
 
 /// A file's name as in a shell: in quotes if it contains spaces.
@@ -352,7 +352,7 @@ fn unquoted(name: &str) -> &str {
     quoted.unwrap_or(name)
 }
 
-fn write_file(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> {
+fn write_file(name: &str, arguments: &str, text: &str) -> Result<Vec<Step>, Mistake> {
     let (appends, path) = match arguments.strip_prefix("-a ") {
         Some(path) => (true, path.trim()),
         None => (false, arguments),
@@ -365,11 +365,11 @@ fn write_file(name: &str, arguments: &str, text: &str) -> Result<Step, Mistake> 
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
-    Ok(Step::Do(Action::Write {
+    Ok(vec![Step::Do(Action::Write {
         path: path.to_owned(),
         appends,
         text,
-    }))
+    })])
 }
 
 /// Parses a size such as `512M`, `1.5G`, `1GiB` or `4096`.

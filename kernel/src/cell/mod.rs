@@ -68,12 +68,7 @@ pub fn plan(text: &str) -> Result<Plan, Mistake> {
                 refuse_magics_below(cell, name)?;
                 blank_lines.to_owned() + &rust
             }
-            Some(Form::Text(step)) => {
-                let body = cell.split_once('\n').map_or("", |(_, body)| body);
-                let steps = vec![step(name, arguments, body)?];
-                return Ok(Plan { steps });
-            }
-            Some(Form::Script(steps)) => {
+            Some(Form::Text(steps)) => {
                 let body = cell.split_once('\n').map_or("", |(_, body)| body);
                 let steps = steps(name, arguments, body)?;
                 return Ok(Plan { steps });

@@ -187,10 +187,6 @@ pub(crate) fn build_shared(folder: &Path, program: &Path, build: Build) -> Resul
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     fs::create_dir_all(folder).with_context(cannot_write)?;
     let root = shared_cache::trusted(&std::path::absolute(folder)?).with_context(cannot_write)?;
-    workspace::refuse(
-        &root,
-        "name a folder elsewhere, `forklore warm --system FOLDER`",
-    )?;
     let compiler = Compiler::find()?;
     let cargo_home = shared_cache::cargo_home(&root);
     if let (Some(own), Ok(lock)) = (own_cargo_home(), std::str::from_utf8(embedded::LOCK)) {

@@ -18,9 +18,13 @@ pub(crate) fn refuse(folder: &Path, way_out: &str) -> Result<()> {
     }
 }
 
-/// The manifest of the workspace that contains `folder`, if it excludes no folders.
+/// The manifest of the workspace that contains `folder`, if it excludes no folders. The folder may
+/// be a link, and need not exist yet.
 fn root_above(folder: &Path) -> Option<PathBuf> {
-    let mut manifests = folder.ancestors().map(|above| above.join("Cargo.toml"));
+    let real = folder
+        .ancestors()
+        .find_map(|above| above.canonicalize().ok())?;
+    let mut manifests = real.ancestors().map(|above| above.join("Cargo.toml"));
     manifests.find(|manifest| {
         let text = fs::read_to_string(manifest).unwrap_or_default();
         let mut lines = text.lines().map(str::trim);
@@ -36,8 +40,10 @@ mod tests {
     #[test]
     fn a_folder_in_a_workspace_is_refused_with_its_manifest() {
         let root = std::env::temp_dir().join(format!("forklore-workspace-{}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        let root = root.canonicalize().unwrap();
+        // It need not exist.
         let below = root.join("target/warm");
-        fs::create_dir_all(&below).unwrap();
         let manifest = root.join("Cargo.toml");
         fs::write(&manifest, "[package]\nname = \"a\"\n").unwrap();
         refuse(&below, "").unwrap();
@@ -54,6 +60,10 @@ mod tests {
         ] {
             assert!(said.contains(part), "{said}");
         }
+        let link = root.with_extension("link");
+        std::os::unix::fs::symlink(&root, &link).unwrap();
+        refuse(&link, "").unwrap_err();
+        fs::remove_file(link).unwrap();
         fs::write(&manifest, "[workspace]\nexclude = [\"target\"]\n").unwrap();
         refuse(&below, "").unwrap();
         fs::remove_dir_all(root).unwrap();

@@ -80,15 +80,16 @@ impl Comparison {
     }
 
     pub(super) fn index(&self, name: &str) -> usize {
-        self.names
-            .iter()
-            .position(|known| known == name)
-            .unwrap_or_else(|| {
-                panic!(
-                    "no case `{name}` was compared; there are: {}",
-                    self.names.join(", ")
-                )
-            })
+        self.known(name).unwrap_or_else(|| {
+            panic!(
+                "no case `{name}` was compared; there are: {}",
+                self.names.join(", ")
+            )
+        })
+    }
+
+    fn known(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|known| known == name)
     }
 
     /// The baseline's name, and the names of the cases that are compared with it.
@@ -172,10 +173,8 @@ impl Comparison {
 
     /// The median time of one call of a case, if there is one with this name.
     pub(crate) fn known_median(&self, name: &str) -> Option<Duration> {
-        self.names
-            .iter()
-            .any(|known| known == name)
-            .then(|| self.median(name))
+        let index = self.known(name)?;
+        Some(Duration::from_secs_f64(show::median(&self.rounds[index])))
     }
 
     /// Called by evcxr to show a cell's value.
