@@ -14,7 +14,7 @@ use super::event_loop::{Phase, Watch};
 use super::wedge::N_LOOKS;
 use crate::protocol::{Output, ToKernel, threads_in_words};
 use crate::sys::procs::{self, Pid};
-use crate::sys::thread::{EndlessWait, threads};
+use crate::sys::thread::EndlessWait;
 
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -54,7 +54,7 @@ impl Watch {
 fn waits(user: Pid) -> Option<String> {
     let mut text = String::new();
     for pid in [vec![user], procs::descendants(user)].concat() {
-        for thread in threads(pid) {
+        for thread in procs::threads(pid) {
             let (wait, place) = EndlessWait::of(pid, thread)?;
             if thread == user && wait != EndlessWait::ForThread {
                 return None;

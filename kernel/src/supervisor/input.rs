@@ -21,7 +21,7 @@ use nix::unistd::pipe2;
 
 use crate::sys::descriptors::{self, Open, reopen};
 use crate::sys::procs::{self, Pid};
-use crate::sys::thread::{Activity, threads};
+use crate::sys::thread::Activity;
 
 /// A reply that ends the input: Ctrl-D, as a terminal sends it, or as typed into a field.
 const ENDS: [&[u8]; 2] = [b"\x04", b"^D"];
@@ -160,7 +160,9 @@ impl Input {
                 // Other programs read lines with any size.
                 .find_map(|pid| reads(pid, pid).map(|_| LINES)),
             Activity::Sleeps => {
-                let mut others = threads(user).into_iter().filter(|thread| *thread != user);
+                let mut others = procs::threads(user)
+                    .into_iter()
+                    .filter(|thread| *thread != user);
                 others.find_map(|thread| reads(user, thread))
             }
         }

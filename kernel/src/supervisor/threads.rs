@@ -2,8 +2,8 @@
 //! what it ends.
 
 use crate::protocol::Ended;
-use crate::sys::procs::{Pid, Stat};
-use crate::sys::thread::{name, threads};
+use crate::sys::procs::{Pid, Stat, threads};
+use crate::sys::thread::name;
 
 /// The threads that cells started and that were still running after the last cell.
 #[derive(Default)]

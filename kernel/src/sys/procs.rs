@@ -4,11 +4,11 @@
 //! such processes together, but parenthood does, as long as an ancestor is a child subreaper: that
 //! ancestor, not `init`, then adopts orphans.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A process id.
@@ -79,20 +79,42 @@ pub fn all() -> Vec<Stat> {
     pids.filter_map(Stat::of).collect()
 }
 
+/// Maximum number of times that the list of a process's threads is read.
+const MAX_READINGS: usize = 64;
+
+/// The ids of a process's threads; none if it is gone.
+///
+/// Linux ends the list at a thread that ends while it is read (`next_tid` in `fs/proc/base.c`).
+/// So the list is read again until it has as many threads as the process counted: those that were
+/// listed before the count and still run after it are all that ran then.
+pub fn threads(process: Pid) -> Vec<Pid> {
+    let folder = PathBuf::from(format!("/proc/{process}/task"));
+    let mut found = BTreeSet::new();
+    for _ in 0..MAX_READINGS {
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<Pid>().ok());
+        found.extend(ids);
+        let n_threads = Stat::of(process).map_or(0, |process| process.n_threads);
+        found.retain(|thread| folder.join(thread.to_string()).exists());
+        if found.len() >= n_threads as usize {
+            break;
+        }
+    }
+    found.into_iter().collect()
+}
+
 /// The children of all threads of `pid`, including zombies.
 pub fn children(pid: Pid) -> Vec<Pid> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        return Vec::new();
-    };
     let mut found = Vec::new();
-    for thread in threads.flatten() {
-        match fs::read_to_string(thread.path().join("children")) {
+    for thread in threads(pid) {
+        let thread = format!("/proc/{pid}/task/{thread}");
+        match fs::read_to_string(format!("{thread}/children")) {
             Ok(line) => found.extend(
                 line.split_whitespace()
                     .filter_map(|pid| pid.parse::<Pid>().ok()),
             ),
             // The thread has ended, and its children now have another parent thread.
-            Err(_) if !thread.path().exists() => {}
+            Err(_) if !Path::new(&thread).exists() => {}
             // Linux without CONFIG_PROC_CHILDREN.
             Err(_) => {
                 return all()
@@ -286,6 +308,9 @@ pub(crate) fn available_bytes() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+
     use super::*;
 
     #[test]
@@ -335,5 +360,36 @@ mod tests {
         assert!(!with_environment("FORKLORE_MARK=a").contains(&pid));
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Red without the count: of 20,000 threads, a single reading missed 45.
+    #[test]
+    fn a_thread_is_listed_while_others_end() {
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        std::thread::spawn(|| ()).join().unwrap();
+                    }
+                });
+            }
+            let missed = (0..2_000).filter(|_| {
+                let (say, said) = mpsc::channel();
+                let (end, is_ended) = mpsc::channel::<()>();
+                let thread = scope.spawn(move || {
+                    say.send(nix::unistd::gettid().as_raw()).unwrap();
+                    let _ = is_ended.recv();
+                });
+                let id = said.recv().unwrap();
+                let is_missed = !threads(std::process::id() as Pid).contains(&id);
+                drop(end);
+                thread.join().unwrap();
+                is_missed
+            });
+            let n_missed = missed.count();
+            is_over.store(true, Ordering::Relaxed);
+            assert_eq!(n_missed, 0);
+        });
     }
 }

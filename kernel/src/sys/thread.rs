@@ -86,15 +86,6 @@ fn parse_endless(line: &str) -> Option<EndlessWait> {
     }
 }
 
-/// The ids of a process' threads; none if it is gone.
-pub(crate) fn threads(process: Pid) -> Vec<Pid> {
-    let entries = fs::read_dir(format!("/proc/{process}/task"));
-    let entries = entries.into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
-}
-
 /// A thread's name; empty if it is gone.
 pub(crate) fn name(process: Pid, thread: Pid) -> String {
     let name = fs::read_to_string(format!("/proc/{process}/task/{thread}/comm"));
