@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::VERSION;
 use crate::error::{Error, Result};
+use crate::sys::token::Token;
 
 /// The first messages from a relay to its agent. Later messages are for the station.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +15,8 @@ pub(crate) enum ToAgent {
     /// The first message, in every version: the [version](super::VERSION) of the owner's library,
     /// and of [these messages](PROTOCOL).
     Hello { library: String, protocol: u32 },
+    /// The relay's token: it belongs to the owner whose launcher started the agent.
+    Token(Token),
     /// Start the station: a fresh process of this program, in which the library's mark is at offset
     /// `mark` of `object`, or of the program itself.
     Start {
@@ -26,11 +29,51 @@ pub(crate) enum ToAgent {
 }
 
 /// Changes whenever one of these messages, or the framing below them, changes.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
+
+/// What an agent and its relay know of each other before they meet: the owner's part of the
+/// launcher's standard input, which no other user can read or write.
+///
+/// MPI connects every program that reaches a port and says the right job number, and that could be
+/// another user's, on one of the machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tokens {
+    pub(crate) relay: Token,
+    pub(crate) agent: Token,
+}
+
+impl Tokens {
+    /// New ones.
+    ///
+    /// # Errors
+    /// `is_os()` if the OS provides no random bytes.
+    pub(crate) fn random() -> Result<Tokens> {
+        Ok(Tokens {
+            relay: Token::random()?,
+            agent: Token::random()?,
+        })
+    }
+
+    /// The launcher's first line of input.
+    pub(crate) fn line(&self) -> String {
+        format!("{} {}\n", self.relay, self.agent)
+    }
+
+    /// Those of a [line](Tokens::line).
+    pub(crate) fn parse(line: &str) -> Option<Tokens> {
+        let (relay, agent) = line.trim_end().split_once(' ')?;
+        Some(Tokens {
+            relay: Token::parse(relay)?,
+            agent: Token::parse(agent)?,
+        })
+    }
+}
 
 /// A message from an agent to its relay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum FromAgent {
+    /// The agent's token: the relay sends nothing of the owner's to another program.
+    Token(Token),
     /// The station is started.
     Started,
     /// The node has no such file at this path: the relay must send it.
@@ -58,7 +101,7 @@ impl ToAgent {
                 format!("{library} (messages {protocol})")
             }
             ToAgent::Hello { .. } => return Ok(()),
-            ToAgent::Start { .. } | ToAgent::Bytes => "an earlier version".to_owned(),
+            _ => "an earlier version".to_owned(),
         };
         Err(Error::invalid_input(format!(
             "its forklore-node is of forklore {VERSION} (messages {PROTOCOL}), and the program that \

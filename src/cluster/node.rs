@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_timerslack;
 
-use super::bootstrap::{FromAgent, ObjectFile, ToAgent};
+use super::bootstrap::{FromAgent, ObjectFile, ToAgent, Tokens};
 use crate::error::Result;
 use crate::link::Link;
 use crate::link::{Payload, QUIET, SocketLink, Talk};
@@ -60,6 +60,10 @@ pub fn run_relay<L: Link>(connect: impl FnOnce() -> io::Result<L>) -> io::Result
     })?;
     let address = SocketAddr::from_abstract_name(name.as_encoded_bytes())?;
     let stream = UnixStream::connect_addr(&address)?;
+    if !letter::is_own(stream.as_fd()) {
+        let message = "the socket of its owner is another user's now";
+        return Err(io::Error::new(ErrorKind::PermissionDenied, message));
+    }
     let mut agent = connect()?;
     let wait = &mut |socket: &SocketLink, longest| {
         socket.wait(longest);
@@ -72,10 +76,22 @@ pub fn run_relay<L: Link>(connect: impl FnOnce() -> io::Result<L>) -> io::Result
 /// `connect` opens, and carries frames between them. Returns when either is gone, with the reason.
 ///
 /// # Errors
-/// If the relay or the station is gone, or never connected.
+/// If the relay or the station is gone, or never connected, or if the relay does not belong to the
+/// owner that started this agent.
 pub fn run_agent<L: Link>(connect: impl FnOnce() -> io::Result<L>) -> io::Result<()> {
+    serve_relay(connect, || {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line)?;
+        Ok(line)
+    })
+}
+
+fn serve_relay<L: Link>(
+    connect: impl FnOnce() -> io::Result<L>,
+    first_line: impl FnOnce() -> io::Result<String>,
+) -> io::Result<()> {
     let mut relay = Talk::new(connect()?);
-    let station = match start_station(&mut relay) {
+    let station = match start_station(&mut relay, first_line) {
         Ok(station) => station,
         Err(error) => {
             let why = error.to_string();
@@ -108,9 +124,22 @@ fn wait_for_relay(station: &SocketLink, longest: Duration) -> io::Result<()> {
 }
 
 /// Starts the station, and returns the socket that connects to it.
-fn start_station<L: Link>(relay: &mut Talk<L>) -> io::Result<UnixStream> {
+fn start_station<L: Link>(
+    relay: &mut Talk<L>,
+    first_line: impl FnOnce() -> io::Result<String>,
+) -> io::Result<UnixStream> {
     let hello = receive(relay)?.0.check_hello();
     hello.map_err(|error| io::Error::other(error.to_string()))?;
+    // The launcher's end ends this wait.
+    let tokens = Tokens::parse(&first_line()?);
+    let ToAgent::Token(token) = receive(relay)?.0 else {
+        return Err(ErrorKind::InvalidData.into());
+    };
+    let Some(tokens) = tokens.filter(|tokens| tokens.relay == token) else {
+        let message = "the program that has connected is not the one that started this agent";
+        return Err(io::Error::new(ErrorKind::PermissionDenied, message));
+    };
+    relay.send(&FromAgent::Token(tokens.agent), &[])?;
     let ToAgent::Start {
         program,
         object,
@@ -158,7 +187,7 @@ impl Here {
                 "{path} has changed while it was sent"
             )));
         }
-        let file = region::file_without_a_name();
+        let file = region::code_file();
         let file = file.map_err(|error| io::Error::other(error.to_string()))?;
         let mut file = File::from(file);
         file.write_all(&bytes)?;
@@ -238,12 +267,14 @@ fn carry<L: Link>(socket: &mut SocketLink, mpi: &mut L, sleep: &mut Sleep<'_>) -
 mod tests {
     use super::*;
 
-    /// An agent's reply to a first message.
-    fn said_to(first: ToAgent) -> FromAgent {
+    /// The first reply to these messages of an agent that got this line of input.
+    fn said_to(messages: &[ToAgent], line: String) -> FromAgent {
         let (here, there) = UnixStream::pair().unwrap();
-        let agent = std::thread::spawn(move || run_agent(|| SocketLink::new(there)));
+        let agent = std::thread::spawn(move || serve_relay(|| SocketLink::new(there), || Ok(line)));
         let mut talk = Talk::new(SocketLink::new(here).unwrap());
-        talk.send(&first, &[]).unwrap();
+        for message in messages {
+            talk.send(message, &[]).unwrap();
+        }
         let said = loop {
             match talk.receive::<FromAgent>().unwrap() {
                 Some(message) => break message.split().0,
@@ -253,6 +284,24 @@ mod tests {
         drop(talk);
         assert!(agent.join().unwrap().is_err());
         said
+    }
+
+    #[test]
+    fn an_agent_shows_its_token_to_its_own_relay_only() {
+        let (own, other) = (Tokens::random().unwrap(), Tokens::random().unwrap());
+        let said_to = |token, line| said_to(&[ToAgent::hello(), ToAgent::Token(token)], line);
+        assert_eq!(said_to(own.relay, own.line()), FromAgent::Token(own.agent));
+        for (token, line) in [
+            (other.relay, own.line()),
+            (own.agent, own.line()),
+            (own.relay, String::new()),
+            (own.relay, "\n".to_owned()),
+        ] {
+            let FromAgent::Failed { why } = said_to(token, line) else {
+                panic!("the agent goes on");
+            };
+            assert!(why.contains("is not the one that started"), "{why}");
+        }
     }
 
     #[test]
@@ -266,7 +315,7 @@ mod tests {
             (hello(super::super::VERSION, 99), "(messages 99)"),
             (ToAgent::Bytes, "of an earlier version"),
         ] {
-            let FromAgent::Failed { why } = said_to(first) else {
+            let FromAgent::Failed { why } = said_to(&[first], String::new()) else {
                 panic!("the agent goes on");
             };
             assert!(why.contains(part), "{why}");

@@ -15,8 +15,8 @@ use std::io;
 pub(crate) use socket::SocketLink;
 pub(crate) use talk::{Payload, QUIET, Talk};
 
-/// The largest frame that a [`Link`] carries, in bytes: small enough that pings get through between
-/// the frames of a large message.
+/// The largest frame that a [`Link`] carries, in bytes: small enough that a large message is seen
+/// to move, frame by frame, and that no process on its way needs memory for all of it.
 pub const MAX_FRAME: usize = 1 << 20;
 
 /// Carries frames from one process to another: in order, each once, and without loss while both

@@ -26,6 +26,7 @@ pub(crate) struct SocketLink {
     /// The number of bytes of the first frame, including its length, that have been written.
     n_written: usize,
     n_queued: usize,
+    n_moved_bytes: u64,
     /// Bytes that were read at once and not handed out: frames, with their lengths.
     input: Box<[u8]>,
     unread: Range<usize>,
@@ -47,11 +48,17 @@ impl SocketLink {
             queue: VecDeque::new(),
             n_written: 0,
             n_queued: 0,
+            n_moved_bytes: 0,
             input: vec![0; READ_BYTES].into(),
             unread: 0..0,
             coming: None,
             is_dry: false,
         })
+    }
+
+    /// The number of bytes that were handed over or received so far.
+    pub(crate) fn n_moved_bytes(&self) -> u64 {
+        self.n_moved_bytes
     }
 
     /// Sleeps until something can be received, more of the queue can be handed over, or the time is
@@ -80,6 +87,7 @@ impl SocketLink {
                 Ok(n) => {
                     self.n_written += n;
                     self.n_queued -= n;
+                    self.n_moved_bytes += n as u64;
                     if self.n_written == LENGTH_BYTES + frame.len() {
                         self.queue.pop_front();
                         self.n_written = 0;
@@ -146,6 +154,7 @@ impl SocketLink {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(n) => {
                     self.is_dry = n < n_wanted;
+                    self.n_moved_bytes += n as u64;
                     return Ok(true);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),

@@ -80,7 +80,11 @@ impl<L: Link> Talk<L> {
         frame.push(LAST);
         frame.extend([0; size_of::<u32>()]);
         wire::encode(head, &mut frame).map_err(io::Error::other)?;
-        let n_head = (frame.len() - 1 - size_of::<u32>()) as u32;
+        let n_head = frame.len() - 1 - size_of::<u32>();
+        let n_head = u32::try_from(n_head).map_err(|_| {
+            let what = format!("a message's head has {n_head} bytes; send fewer items at once");
+            io::Error::new(ErrorKind::InvalidInput, what)
+        })?;
         frame[1..=size_of::<u32>()].copy_from_slice(&n_head.to_le_bytes());
         // A head may be long: it may hold a list of items.
         while frame.len() > MAX_FRAME {

@@ -22,31 +22,8 @@ use std::time::Duration;
 
 use super::line::Line;
 use super::thread::{self, Look};
+use super::token::{TOKEN_BYTES, Token};
 use crate::error::{Error, Result};
-
-const TOKEN_BYTES: usize = 16;
-
-/// What both sides know of a letter: the writer chooses it at random, and the reader gets it from
-/// the variable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Token([u8; TOKEN_BYTES]);
-
-impl Token {
-    /// A new token.
-    ///
-    /// # Errors
-    /// `is_os()` if the OS provides no random bytes.
-    fn random() -> Result<Token> {
-        let mut bytes = [0; TOKEN_BYTES];
-        // SAFETY: the buffer has the given length.
-        let n = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), TOKEN_BYTES, 0) };
-        if n != TOKEN_BYTES as isize {
-            let error = io::Error::last_os_error();
-            return Err(Error::os("cannot get random bytes", error));
-        }
-        Ok(Token(bytes))
-    }
-}
 
 /// Leaves a letter for the process that inherits `line`, and returns the variable's value that
 /// locates it.
@@ -55,14 +32,13 @@ impl Token {
 /// `is_os()` if the socket refuses it.
 pub(crate) fn leave(line: &Line, content: &[u8], for_whom: &Line) -> Result<String> {
     let token = Token::random()?;
-    let letter = [&token.0, content].concat();
+    let letter = [token.bytes(), content].concat();
     if !line.send_bytes(&letter) {
         let error = io::Error::last_os_error();
         return Err(Error::os("cannot write into a new socket", error));
     }
     let number = for_whom.as_fd().as_raw_fd();
-    let token = u128::from_be_bytes(token.0);
-    Ok(format!("{number} {token:032x}"))
+    Ok(format!("{number} {token}"))
 }
 
 /// A letter that was found but not yet taken.
@@ -84,7 +60,7 @@ impl<const N: usize> Letter<N> {
     pub(crate) fn find(value: &OsStr) -> Option<Letter<N>> {
         let (number, token) = value.to_str()?.split_once(' ')?;
         let number: RawFd = number.parse().ok()?;
-        let token = u128::from_str_radix(token, 16).ok()?.to_be_bytes();
+        let token = Token::parse(token)?;
         // SAFETY: the call takes nothing and gives a number.
         let user = unsafe { libc::geteuid() };
         let sender = peer(number).filter(|peer| !is_privileged() && peer.uid == user)?;
@@ -93,7 +69,7 @@ impl<const N: usize> Letter<N> {
         let content = content.try_into().ok()?;
         // A parent outside this process's PID namespace has pid 0, and so has a peer.
         let is_orphaned = sender.pid != nix::unistd::getppid().as_raw();
-        let is_meant = found == token && (!is_orphaned || ends(sender.pid));
+        let is_meant = found == token.bytes() && (!is_orphaned || ends(sender.pid));
         is_meant.then_some(Letter {
             number,
             content,
@@ -155,6 +131,20 @@ pub(crate) fn is_own(socket: BorrowedFd<'_>) -> bool {
     // SAFETY: the call takes nothing and gives a number.
     let user = unsafe { libc::geteuid() };
     peer(socket.as_raw_fd()).is_some_and(|peer| peer.uid == user)
+}
+
+/// Runs a function on a thread of another user; `None` if this process may not.
+#[cfg(all(test, feature = "cluster"))]
+pub(crate) fn as_another_user<T: Send>(run: impl FnOnce() -> T + Send) -> Option<T> {
+    const NOBODY: libc::uid_t = 65534;
+    const UNCHANGED: libc::uid_t = libc::uid_t::MAX;
+    let on_thread = || {
+        // SAFETY: the call takes numbers. Called by number, it changes the calling thread only,
+        // which runs nothing but `run` from here on.
+        let code = unsafe { libc::syscall(libc::SYS_setresuid, UNCHANGED, NOBODY, UNCHANGED) };
+        (code == 0).then(run)
+    };
+    std::thread::scope(|scope| scope.spawn(on_thread).join().unwrap())
 }
 
 /// Whether a process has ended, or is about to.

@@ -30,6 +30,7 @@ pub(crate) mod shortage;
 pub(crate) mod socket;
 pub(crate) mod thread;
 mod thread_bound;
+pub(crate) mod token;
 #[cfg(feature = "async")]
 pub(crate) mod wake_set;
 

@@ -29,12 +29,10 @@ pub(crate) struct Region {
 const NO_PAGE: usize = usize::MAX;
 
 /// Called by number, because glibc has a function for it only since 2.27.
-fn new_file() -> io::Result<OwnedFd> {
+fn new_file(flags: libc::c_uint) -> io::Result<OwnedFd> {
+    let flags = libc::MFD_CLOEXEC | flags;
     // SAFETY: the name ends with a zero.
-    let fd = unsafe {
-        let name = c"forklore".as_ptr();
-        libc::syscall(libc::SYS_memfd_create, name, libc::MFD_CLOEXEC)
-    };
+    let fd = unsafe { libc::syscall(libc::SYS_memfd_create, c"forklore".as_ptr(), flags) };
     match fd {
         -1 => Err(io::Error::last_os_error()),
         // SAFETY: the descriptor is new and has no other owner.
@@ -44,11 +42,39 @@ fn new_file() -> io::Result<OwnedFd> {
 
 /// An empty file that no other process can open.
 pub(crate) fn file_without_a_name() -> Result<OwnedFd> {
-    new_file().map_err(|error| {
+    new_file(0).map_err(|error| {
         Error::os(
             "cannot make a file of shared memory (see ulimit -n; it takes Linux 3.17)",
             error,
         )
+    })
+}
+
+/// Asks for a file that may be executed, where `vm.memfd_noexec` is 1 (Linux 6.3). libc does not
+/// have it yet.
+#[cfg(feature = "cluster")]
+const MFD_EXEC: libc::c_uint = 0x10;
+
+/// An empty file for a program or object, which no other process can open by a name.
+///
+/// # Errors
+/// `is_os()` if the OS allows none.
+#[cfg(feature = "cluster")]
+pub(crate) fn code_file() -> Result<OwnedFd> {
+    let file = new_file(MFD_EXEC).or_else(|error| match error.raw_os_error() {
+        // An older Linux.
+        Some(libc::EINVAL) => new_file(0),
+        _ => Err(error),
+    });
+    file.map_err(|error| {
+        let what = match error.raw_os_error() {
+            Some(libc::EACCES) => {
+                "programs may not run from memory here (vm.memfd_noexec is 2); copy this program to \
+                 the node, at the same path"
+            }
+            _ => "cannot keep code in memory (see ulimit -n; it takes Linux 3.17)",
+        };
+        Error::os(what, error)
     })
 }
 

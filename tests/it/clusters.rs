@@ -1,19 +1,13 @@
 //! Maps over several nodes, which are here processes on this machine.
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
 use std::time::Duration;
 
 use forklore::pool::DeathCause;
 use forklore::{Backend, Cluster, Context, Parallel, Serial};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use crate::futures::block_on;
-use crate::support::{
-    Quiet, Random, Scene, children, children_of, is_running, power, scene, tests, text, wait_until,
-};
+use crate::support::{Quiet, Scene, power, scene, tests, text};
 
 tests![
     a_cluster_maps_as_one_machine_does,
@@ -23,7 +17,6 @@ tests![
     a_trace_shows_a_death_on_a_node,
     arguments_and_results_of_all_kinds,
     a_task_that_fails_costs_its_item_and_names_its_node,
-    a_lost_node_costs_no_result,
     all_nodes_are_used,
     a_context_reaches_each_node,
     a_closure_with_state_is_told_the_way,
@@ -31,22 +24,17 @@ tests![
     a_time_limit_holds_on_each_node,
     workers_of_all_nodes_have_what_was_asked_for,
     a_parallel_map_has_a_cluster_behind_it,
-    random_kills_lose_nothing,
     a_cluster_works_in_a_program_with_threads,
-    an_owner_that_ends_leaves_nothing,
 ];
 
 /// The scenes that run in a separate process.
-pub const SCENES: &[Scene] = &[
-    ("a cluster at work", a_cluster_at_work),
-    ("a cluster without a list", a_cluster_without_a_list),
-];
+pub const SCENES: &[Scene] = &[("a cluster without a list", a_cluster_without_a_list)];
 
-fn two_nodes() -> Cluster {
+pub fn two_nodes() -> Cluster {
     cluster(&["localhost:2", "localhost:2"])
 }
 
-fn cluster(hosts: &[&str]) -> Cluster {
+pub fn cluster(hosts: &[&str]) -> Cluster {
     Cluster::builder().hosts(hosts).build().unwrap()
 }
 
@@ -260,26 +248,6 @@ fn a_task_that_fails_costs_its_item_and_names_its_node() {
     assert_eq!(cluster.map(power, 0..24), Serial.map(power, 0..24));
 }
 
-fn a_lost_node_costs_no_result() {
-    let cluster = two_nodes();
-    let stations: HashSet<u32> = cluster
-        .broadcast(std::os::unix::process::parent_id)
-        .into_iter()
-        .collect();
-    assert_eq!(stations.len(), 2);
-    let first = *stations.iter().next().unwrap();
-    let pending = cluster.map_async(
-        |x: u64| {
-            std::thread::sleep(Duration::from_millis(20));
-            x
-        },
-        0..64,
-    );
-    kill(Pid::from_raw(first as i32), Signal::SIGKILL).unwrap();
-    assert_eq!(pending.get().unwrap(), (0..64).collect::<Vec<_>>());
-    assert_eq!(cluster.map(power, 0..24), Serial.map(power, 0..24));
-}
-
 fn all_nodes_are_used() {
     let cluster = cluster(&["localhost:1,localhost:1", "localhost:1"]);
     let nap = |_: u32| {
@@ -402,46 +370,6 @@ fn a_parallel_map_has_a_cluster_behind_it() {
     );
 }
 
-/// Relays, stations and workers are killed at random: all results arrive, or an item's error says
-/// that its own worker was killed.
-fn random_kills_lose_nothing() {
-    let mut random = Random::seeded();
-    let cluster = two_nodes();
-    let _quiet = Quiet::new();
-    for round in 0..10 {
-        let nap = |x: u64| {
-            std::thread::sleep(Duration::from_millis(2));
-            x
-        };
-        let pending: Vec<_> = (0..4).map(|_| cluster.map_async(nap, 0..50)).collect();
-        let relays = children();
-        let stations: Vec<i32> = relays
-            .iter()
-            .flat_map(|&relay| children_of(relay))
-            .collect();
-        let workers: Vec<i32> = stations
-            .iter()
-            .flat_map(|&station| children_of(station))
-            .collect();
-        let all = [&relays[..], &stations, &workers].concat();
-        if !all.is_empty() {
-            let victim = all[random.below(all.len() as u64) as usize];
-            // It may have exited since.
-            let _ = kill(Pid::from_raw(victim), Signal::SIGKILL);
-        }
-        for pending in pending {
-            match pending.get() {
-                Ok(values) => assert_eq!(values, (0..50).collect::<Vec<_>>()),
-                Err(error) => assert!(
-                    error.is_died() && error.node().is_some(),
-                    "round {round}: {error}"
-                ),
-            }
-        }
-    }
-    assert_eq!(cluster.map(power, 0..24), Serial.map(power, 0..24));
-}
-
 fn a_cluster_works_in_a_program_with_threads() {
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let other = std::thread::spawn(move || stopped.recv());
@@ -457,38 +385,4 @@ fn a_cluster_works_in_a_program_with_threads() {
     });
     drop(stop);
     let _ = other.join();
-}
-
-/// The scene's process is killed while its cluster is working.
-fn an_owner_that_ends_leaves_nothing() {
-    let mut owner = scene("a cluster at work")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(owner.stdout.take().unwrap()).lines();
-    let pids: Vec<i32> = said
-        .next()
-        .unwrap()
-        .unwrap()
-        .split(' ')
-        .map(|pid| pid.parse().unwrap())
-        .collect();
-    assert!(pids.len() >= 4 && pids.iter().all(|&pid| is_running(pid)));
-    owner.kill().unwrap();
-    owner.wait().unwrap();
-    wait_until(|| !pids.iter().any(|&pid| is_running(pid)));
-}
-
-fn a_cluster_at_work() {
-    let cluster = two_nodes();
-    let pids = cluster.broadcast(|| vec![std::process::id(), std::os::unix::process::parent_id()]);
-    let relays = children().into_iter().map(|pid| pid as u32);
-    let all: Vec<String> = pids
-        .concat()
-        .into_iter()
-        .chain(relays)
-        .map(|pid| pid.to_string())
-        .collect();
-    println!("{}", all.join(" "));
-    cluster.map(|_: u32| std::thread::sleep(Duration::from_secs(600)), 0..8);
 }

@@ -7,6 +7,7 @@
 mod call_limits;
 mod channel;
 mod chaos;
+mod cluster_losses;
 mod clusters;
 mod conditions;
 mod context_errors;
@@ -61,6 +62,7 @@ fn main() {
     arguments.test_threads = Some(1);
     let groups: &[(&str, &[support::Test])] = &[
         ("maps", maps::TESTS),
+        ("cluster_losses", cluster_losses::TESTS),
         ("clusters", clusters::TESTS),
         ("streams", streams::TESTS),
         ("deaths", deaths::TESTS),

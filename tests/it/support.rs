@@ -150,6 +150,7 @@ pub fn run_if_asked() {
         crate::early::SCENES,
         crate::runtimes::SCENES,
         crate::wakes::SCENES,
+        crate::cluster_losses::SCENES,
         crate::clusters::SCENES,
     ];
     for (scene, play) in scenes.into_iter().flatten() {

@@ -8,14 +8,17 @@ use std::process::{Command, ExitCode};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// What the owner does, and what it says if that went well.
-const SCENES: [&str; 11] = [
+const SCENES: [&str; 14] = [
     "maps",
     "deleted-program",
+    "no-code-in-memory",
+    "slow-link",
     "contexts",
     "failures",
     "killed-agent",
     "killed-launcher",
     "killed-relay",
+    "stopped-agent",
     "unplugged",
     "killed-owner",
     "no-node",

@@ -25,11 +25,14 @@ pub fn play(scene: &str) {
         "maps" => maps(),
         "deleted-program" => deleted_program(),
         "deleted" => deleted(),
+        "no-code-in-memory" => no_code_in_memory(),
+        "slow-link" => slow_link(),
         "contexts" => contexts(),
         "failures" => failures(),
-        "killed-agent" => survives(|| kill_one("forklore-node", "agent")),
-        "killed-launcher" => survives(|| kill_one("mpirun", "node1")),
-        "killed-relay" => survives(|| kill_one("forklore-node", "relay")),
+        "killed-agent" => survives(|| send_to_one(Signal::SIGKILL, "forklore-node", "agent")),
+        "killed-launcher" => survives(|| send_to_one(Signal::SIGKILL, "mpirun", "node1")),
+        "killed-relay" => survives(|| send_to_one(Signal::SIGKILL, "forklore-node", "relay")),
+        "stopped-agent" => survives(|| send_to_one(Signal::SIGSTOP, "forklore-node", "agent")),
         "unplugged" => survives(|| {
             let down = ["-n", "node1", "link", "set", "eth0", "down"];
             assert!(Command::new("ip").args(down).status().unwrap().success());
@@ -111,6 +114,32 @@ fn deleted() {
     fs::remove_file("/run/maps-copy").unwrap();
     let cluster = cluster(&HOSTS).unwrap();
     assert_eq!(cluster.map(power, 0..24), Serial.map(power, 0..24));
+}
+
+/// Where files in memory may be executed only if that was asked for (Linux 6.3), a program is sent
+/// nevertheless.
+fn no_code_in_memory() {
+    // This holds for this namespace of processes, and cannot be undone.
+    match fs::write("/proc/sys/vm/memfd_noexec", "1") {
+        Ok(()) => deleted_program(),
+        Err(error) => println!("not tested, because of {error}"),
+    }
+}
+
+/// A value that takes longer to cross than a station may be silent.
+fn slow_link() {
+    let slow_down = |device: &[&str]| {
+        let limit = "root tbf rate 16mbit burst 64kb latency 400ms".split(' ');
+        let status = Command::new("tc").args(device).args(limit).status();
+        assert!(status.unwrap().success());
+    };
+    let cluster = cluster(&["node1:1"]).unwrap();
+    slow_down(&["qdisc", "add", "dev", "port1"]);
+    slow_down(&["-n", "node1", "qdisc", "add", "dev", "eth0"]);
+    let began = Instant::now();
+    let values = cluster.map(|value: Vec<u8>| value, [vec![7; 24_000_000]]);
+    assert!(values[0].len() == 24_000_000 && values[0].iter().all(|&byte| byte == 7));
+    println!("24 MB went and came in {:?}", began.elapsed());
 }
 
 fn contexts() {
@@ -210,15 +239,15 @@ fn no_node() {
     );
 }
 
-/// Kills the first process of a name that has a word on its command line.
-fn kill_one(name: &str, word: &str) {
+/// Sends a signal to the first process of a name that has a word on its command line.
+fn send_to_one(signal: Signal, name: &str, word: &str) {
     let found = processes().into_iter().find(|(_, line)| {
         let mut words = line.split(' ');
         words.next().is_some_and(|program| program.ends_with(name))
             && words.any(|w| w.starts_with(word))
     });
     let (pid, _) = found.expect("the process runs");
-    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    kill(Pid::from_raw(pid), signal).unwrap();
 }
 
 /// All processes of clusters, with their command lines: what `/proc` of this namespace shows.
@@ -232,9 +261,14 @@ fn processes() -> Vec<(i32, String)> {
         let is_clusters = ["mpirun", "forklore", "orted", "maps-"]
             .iter()
             .any(|name| line.contains(name));
-        let is_parent = line.contains("tests/cluster/run")
-            || line.contains("owner killed-owner")
-            || line.contains("owner deleted-program");
+        let is_parent = [
+            "tests/cluster/run",
+            "owner killed-owner",
+            "owner deleted-program",
+            "owner no-code-in-memory",
+        ]
+        .iter()
+        .any(|name| line.contains(name));
         (is_clusters && !is_parent && pid != own && !is_zombie(pid)).then_some((pid, line))
     });
     lines.collect()

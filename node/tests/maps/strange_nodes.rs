@@ -71,6 +71,17 @@ pub(super) fn strange_nodes() {
         }
         wait_until_nothing_runs();
     }
+    no_program_runs_from_the_temporary_folder();
+}
+
+fn no_program_runs_from_the_temporary_folder() {
+    let last = "exec \"$rsh\" \"$node\" \"mkdir -p /run/noexec; \
+        mount -t tmpfs -o noexec tmpfs /run/noexec; export TMPDIR=/run/noexec; $*\"";
+    write_program(SHELL, &shell_script(last));
+    write_node_program("");
+    let cluster = cluster(&["node2:1"]).unwrap();
+    let folder = |_: u32| std::env::var("TMPDIR").unwrap_or_default();
+    assert_eq!(cluster.map(folder, 0..1), ["/run/noexec"]);
 }
 
 fn cluster(hosts: &[&str]) -> forklore::Result<Cluster> {

@@ -29,7 +29,7 @@ impl Objects {
     /// # Errors
     /// `is_os()` if there is no memory for it.
     pub(super) fn put(&mut self, name: ObjectName, bytes: &[u8]) -> Result<()> {
-        let mut file = File::from(region::file_without_a_name()?);
+        let mut file = File::from(region::code_file()?);
         file.write_all(bytes)
             .map_err(|error| Error::os("there is no memory for code", error))?;
         self.0.insert(name, file);

@@ -56,6 +56,8 @@ pub(super) struct Starter {
 struct Relay {
     pid: i32,
     slots: Range<usize>,
+    /// It has left a slot by ending, or is about to end.
+    is_lost: bool,
     ended: Option<Ended>,
 }
 
@@ -130,20 +132,36 @@ impl Starter {
         let board = duty.base.board();
         let offered = &board.slots[duty.slot_index].is_offered;
         offered.store(1, Ordering::SeqCst);
-        let runs = |relay: &&Relay| relay.slots == slots && relay.ended.is_none();
+        let runs = |relay: &&Relay| relay.slots == slots && !relay.is_lost;
         if let Some(relay) = self.relays.iter().find(runs) {
             sleep::wake_some(&board.slots[slots], usize::MAX);
             return Ok(relay.pid);
         }
         let pid = start(self)?;
-        self.relays
-            .retain(|relay| relay.slots != slots && relay.pid != pid);
+        self.relays.retain(|relay| relay.pid != pid);
+        // Some slots of the last one may not have been cleared yet.
+        let before = |relay: &Relay| relay.slots == slots;
+        if self.relays.iter().filter(|relay| before(relay)).count() > 1
+            && let Some(first) = self.relays.iter().position(before)
+        {
+            self.relays.remove(first);
+        }
         self.relays.push(Relay {
             pid,
             slots,
+            is_lost: false,
             ended: None,
         });
         Ok(pid)
+    }
+
+    /// Notes that a worker has left one of its slots by ending, so that it is offered no other: its
+    /// end may be known some time before it is reaped.
+    pub(super) fn lose(&mut self, pid: i32) {
+        let mut relays = self.relays.iter_mut();
+        if let Some(relay) = relays.find(|relay| relay.pid == pid) {
+            relay.is_lost = true;
+        }
     }
 
     fn start_by_server(&mut self, duty: &Duty<'_>, order: Order) -> Result<i32> {

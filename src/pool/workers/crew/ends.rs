@@ -122,6 +122,7 @@ impl Crew {
         let slot = &Board::of(&heap).slots[slot_index];
         let has_enough = slot.n_tasks.load(Ordering::Relaxed) >= self.settings.max_tasks;
         self.vacate_early(slot_index);
+        self.starter.lose(pid);
         let is_retired = slot.is_retired.load(Ordering::Acquire) != 0;
         let was_up = slot.is_up.load(Ordering::Acquire) != 0;
         let overran = self.time_limits.forget(slot_index);

@@ -13,8 +13,10 @@
 mod clock;
 pub(in crate::pool) mod message;
 mod reach;
+mod reached;
 pub(super) mod relay;
 mod seat;
+mod silence;
 
 use std::time::Duration;
 

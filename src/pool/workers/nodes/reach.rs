@@ -1,62 +1,32 @@
 //! How a relay connects to its node's station.
 
-use std::cell::{Cell, RefCell};
-use std::io::{ErrorKind, Read, Write};
+use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdin};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::Signal;
+use nix::poll::{PollFd, PollFlags, poll};
 
-use crate::cluster::bootstrap::{FromAgent, ObjectFile, ToAgent};
+use crate::cluster::bootstrap::{FromAgent, ObjectFile, ToAgent, Tokens};
 use crate::cluster::node::{RENDEZVOUS, STATION};
 use crate::error::Error;
 use crate::link::{SocketLink, Talk};
 use crate::pool::nodes::Reach;
 use crate::pool::workers::entry;
-use crate::sys::child::{self, Ended};
 use crate::sys::launch::Launch;
 use crate::sys::line::{Line, line};
-use crate::sys::{letter, process_id, program};
+use crate::sys::{letter, program};
+
+use super::reached::Reached;
 
 /// A node that is not reached within this time is given up.
 pub(super) const REACHED_WITHIN: Duration = Duration::from_secs(60);
 /// How often the program that reaches a node is checked in the meantime.
 const LOOK: Duration = Duration::from_millis(5);
-/// How long it may take to exit after a request; it is killed then.
-const ENDS_WITHIN: Duration = Duration::from_secs(2);
-/// How long to wait for its exit after the station's exit is known.
-const ENDS_SOON: Duration = Duration::from_secs(1);
-/// How many bytes of its standard error are kept, to explain a failure.
-const TAIL_BYTES: usize = 2000;
-
-/// The process through which a station is reached: the station itself, or the program that reaches
-/// it.
-pub(super) struct Reached {
-    pid: i32,
-    ended: Cell<Option<Ended>>,
-    program: Option<Program>,
-}
-
-struct Program {
-    name: String,
-    input: Option<ChildStdin>,
-    error: Option<RefCell<ChildStderr>>,
-    output: RefCell<Output>,
-}
-
-/// The standard error of a program.
-#[derive(Default)]
-struct Output {
-    tail: Vec<u8>,
-    /// Whether it is forwarded. Not while the node is being reached: then it is the reason for a
-    /// failure, or noise.
-    is_passed_on: bool,
-}
 
 /// Starts the process through which a node's station is reached, and waits until the station is
 /// connected. `is_over` returns true if the station is no longer needed.
@@ -76,16 +46,18 @@ pub(super) fn reach(
         } => {
             let listener = Listener::new()?;
             let mut environment = environment.clone();
-            environment.push((RENDEZVOUS.into(), listener.name.clone().into()));
+            environment.push((RENDEZVOUS.into(), listener.name.clone()));
             let name = arguments
                 .first()
                 .map(|name| name.to_string_lossy().into_owned());
             let name = name.unwrap_or_default();
             let child = program::start(arguments, &environment)
                 .map_err(|error| format!("cannot be reached: {name} does not start: {error}"))?;
-            let reached = Reached::by(name, child);
+            let mut reached = Reached::by(name, child);
+            let tokens = Tokens::random().map_err(|error| format!("cannot be reached: {error}"))?;
+            reached.write(tokens.line().as_bytes());
             let link = listener.accept(&reached, is_over)?;
-            let link = start_station((link, start), &reached, is_over)?;
+            let link = start_station((link, start), tokens, &reached, is_over)?;
             reached.begin_to_pass_on();
             Ok((reached, link))
         }
@@ -96,12 +68,7 @@ fn reach_here() -> Result<(Reached, SocketLink), String> {
     let (pid, line) = launch_station().map_err(|error| format!("has no station: {error}"))?;
     let stream = UnixStream::from(OwnedFd::from(line));
     let link = SocketLink::new(stream).map_err(|error| format!("has no station: {error}"))?;
-    let reached = Reached {
-        pid,
-        ended: Cell::new(None),
-        program: None,
-    };
-    Ok((reached, link))
+    Ok((Reached::station(pid), link))
 }
 
 /// What an agent starts.
@@ -124,6 +91,7 @@ pub(in crate::pool) fn start_of_agents() -> Result<ToAgent, Error> {
 /// Makes the agent start the station.
 fn start_station(
     (link, start): (SocketLink, Option<&ToAgent>),
+    tokens: Tokens,
     reached: &Reached,
     is_over: &dyn Fn() -> bool,
 ) -> Result<SocketLink, String> {
@@ -140,16 +108,22 @@ fn start_station(
         },
     };
     talk.send(&ToAgent::hello(), &[]).map_err(lost)?;
-    talk.send(start, &[]).map_err(lost)?;
+    talk.send(&ToAgent::Token(tokens.relay), &[])
+        .map_err(lost)?;
     let deadline = Instant::now() + REACHED_WITHIN;
+    let mut is_known = false;
     loop {
         match talk
             .receive::<FromAgent>()
             .map_err(lost)?
             .map(|message| message.head)
         {
-            Some(FromAgent::Started) => return Ok(talk.into_link()),
-            Some(FromAgent::Missing { path }) => {
+            Some(FromAgent::Token(token)) if token == tokens.agent && !is_known => {
+                is_known = true;
+                talk.send(start, &[]).map_err(lost)?;
+            }
+            Some(FromAgent::Started) if is_known => return Ok(talk.into_link()),
+            Some(FromAgent::Missing { path }) if is_known => {
                 // This program's file may have been replaced in the meantime.
                 let path = match path == program.path {
                     true => Path::new("/proc/self/exe"),
@@ -160,6 +134,10 @@ fn start_station(
                 talk.send(&ToAgent::Bytes, &[&bytes]).map_err(lost)?;
             }
             Some(FromAgent::Failed { why }) => return Err(format!("has no station: {why}")),
+            Some(_) => {
+                let what = "was answered for by a program that is not the agent started there";
+                return Err(what.to_owned());
+            }
             None => {
                 reached.pass_on_output();
                 if is_over() {
@@ -191,187 +169,30 @@ fn launch_station() -> Result<(i32, Line), Error> {
     Ok((launch.start()?, here))
 }
 
-impl Reached {
-    fn by(name: String, mut child: Child) -> Reached {
-        let error = child.stderr.take();
-        if let Some(error) = &error {
-            let _ = fcntl(error, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
-        }
-        Reached {
-            pid: child.id() as i32,
-            ended: Cell::new(None),
-            program: Some(Program {
-                name,
-                input: child.stdin.take(),
-                error: error.map(RefCell::new),
-                output: RefCell::default(),
-            }),
-        }
-    }
-
-    /// Whether the process has ended.
-    pub(super) fn has_ended(&self) -> bool {
-        if self.ended.get().is_none() {
-            self.ended.set(child::try_reap(self.pid));
-        }
-        self.ended.get().is_some()
-    }
-
-    /// As [`has_ended`](Reached::has_ended), if that is about to happen.
-    pub(super) fn ends_soon(&self) -> bool {
-        if !self.has_ended() {
-            let deadline = Instant::now() + ENDS_SOON;
-            self.ended.set(child::reap_before(self.pid, Some(deadline)));
-        }
-        self.has_ended()
-    }
-
-    /// How the process has ended, as the end of a sentence about the node.
-    pub(super) fn how_it_ended(&self) -> String {
-        let how = self
-            .ended
-            .get()
-            .map_or("is lost".to_owned(), |ended| ended.to_string());
-        let Some(program) = &self.program else {
-            return format!("is lost: its station {how}");
-        };
-        let name = &program.name;
-        match self.what_it_said().as_str() {
-            "" => format!("is lost: {name} {how}"),
-            said => format!("is lost: {name} {how}, and said: {said}"),
-        }
-    }
-
-    /// The last informative lines of the program's output, joined to one.
-    fn what_it_said(&self) -> String {
-        let Some(program) = &self.program else {
-            return String::new();
-        };
-        program.read_output();
-        cause(&String::from_utf8_lossy(&program.output.borrow().tail))
-    }
-
-    /// Forwards what the program has printed since the last call.
-    pub(super) fn pass_on_output(&self) {
-        if let Some(program) = &self.program {
-            program.read_output();
-        }
-    }
-
-    fn begin_to_pass_on(&self) {
-        if let Some(program) = &self.program {
-            program.output.borrow_mut().is_passed_on = true;
-        }
-    }
-
-    /// Wakes a program that sleeps because no message was under way.
-    pub(super) fn wake(&mut self) {
-        if let Some(input) = self
-            .program
-            .as_mut()
-            .and_then(|program| program.input.as_mut())
-        {
-            // A program that does not read its input does not sleep longer because of that, and an
-            // exit of the program is detected elsewhere.
-            let _ = input.write_all(b"\n");
-        }
-    }
-
-    /// Ends the process, and waits for its exit.
-    pub(super) fn end(&self) {
-        if self.has_ended() {
-            return;
-        }
-        child::kill(self.pid, Signal::SIGTERM);
-        let ended = child::reap_before(self.pid, Some(Instant::now() + ENDS_WITHIN));
-        if ended.is_none() {
-            child::kill(self.pid, Signal::SIGKILL);
-            child::reap(self.pid);
-        }
-        self.ended.set(Some(ended.unwrap_or(Ended::Unknown)));
-    }
-}
-
-/// How Open MPI begins what it adds to another program's message: pages on what might be wrong.
-const COMMENTS: [&str; 2] = [
-    "ORTE was unable to reliably start",
-    "Primary job  terminated normally",
-];
-
-/// The informative lines of `mpirun`'s output, joined to one; if there are any before its own
-/// comments, only those.
-fn cause(output: &str) -> String {
-    let lines = || {
-        let lines = output.lines().map(str::trim);
-        // `mpirun` draws boxes.
-        lines.filter(|line| line.chars().any(char::is_alphanumeric))
-    };
-    let comments = |line: &&str| COMMENTS.iter().any(|start| line.starts_with(start));
-    let first: Vec<&str> = lines().take_while(|line| !comments(line)).collect();
-    match first.is_empty() {
-        true => lines().collect::<Vec<_>>().join(" "),
-        false => first.join(" "),
-    }
-}
-
-impl Program {
-    fn read_output(&self) {
-        let Some(mut pipe) = self.error.as_ref().map(RefCell::borrow_mut) else {
-            return;
-        };
-        let mut bytes = [0; 4096];
-        let mut output = self.output.borrow_mut();
-        while let Ok(n @ 1..) = pipe.read(&mut bytes) {
-            if output.is_passed_on {
-                let _ = std::io::stderr().write_all(&bytes[..n]);
-            }
-            output.tail.extend_from_slice(&bytes[..n]);
-            let n_old = output.tail.len().saturating_sub(TAIL_BYTES);
-            output.tail.drain(..n_old);
-        }
-    }
-}
-
 /// The socket to which the program connects.
 struct Listener {
     socket: UnixListener,
-    name: String,
+    /// A name that was free, in the abstract namespace (unix(7), "Autobind").
+    name: OsString,
 }
 
 impl Listener {
     fn new() -> Result<Listener, String> {
         let fail = |error: std::io::Error| format!("cannot be reached: no socket: {error}");
-        for attempt in 0..100 {
-            let name = format!("forklore-{}-{attempt}", process_id());
-            let address = SocketAddr::from_abstract_name(&name).map_err(fail)?;
-            match UnixListener::bind_addr(&address) {
-                Ok(socket) => {
-                    socket.set_nonblocking(true).map_err(fail)?;
-                    return Ok(Listener { socket, name });
-                }
-                Err(error) if error.kind() == ErrorKind::AddrInUse => {}
-                Err(error) => return Err(fail(error)),
-            }
-        }
-        Err(fail(ErrorKind::AddrInUse.into()))
+        let socket = UnixListener::bind("").map_err(fail)?;
+        socket.set_nonblocking(true).map_err(fail)?;
+        let address = socket.local_addr().map_err(fail)?;
+        let name = address.as_abstract_name().unwrap_or_default().to_vec();
+        let name = OsString::from_vec(name);
+        Ok(Listener { socket, name })
     }
 
-    /// Waits for the program. A connection of another user, who guessed the name, is closed.
+    /// Waits for the program. Connections of other users, who guessed the name, are closed, and
+    /// prolong nothing.
     fn accept(&self, reached: &Reached, is_over: &dyn Fn() -> bool) -> Result<SocketLink, String> {
         let deadline = Instant::now() + REACHED_WITHIN;
         loop {
-            match self.socket.accept() {
-                Ok((stream, _)) if letter::is_own(stream.as_fd()) => {
-                    return SocketLink::new(stream).map_err(|error| format!("is lost: {error}"));
-                }
-                Ok(_) => continue,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return Err(format!("cannot be reached: {error}")),
-            }
             reached.pass_on_output();
-            if reached.has_ended() {
-                return Err(reached.how_it_ended());
-            }
             if is_over() {
                 reached.end();
                 return Err("is not needed any more".to_owned());
@@ -380,38 +201,113 @@ impl Listener {
                 reached.end();
                 return Err(format!("was not reached within {REACHED_WITHIN:?}"));
             }
-            let mut fds = [nix::poll::PollFd::new(
-                self.socket.as_fd(),
-                nix::poll::PollFlags::POLLIN,
-            )];
-            let _ = nix::poll::poll(&mut fds, LOOK.as_millis() as u16);
+            let has_ended = reached.has_ended();
+            match self.socket.accept() {
+                Ok((stream, _)) if letter::is_own(stream.as_fd()) => {
+                    return SocketLink::new(stream).map_err(|error| format!("is lost: {error}"));
+                }
+                // The program connected before it ended, if it ever did.
+                Ok(_) => {}
+                Err(_) if has_ended => return Err(reached.how_it_ended()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+                    let _ = poll(&mut fds, LOOK.as_millis() as u16);
+                }
+                Err(error) => return Err(format!("cannot be reached: {error}")),
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::cause;
+    use std::cell::Cell;
+    use std::os::unix::net::SocketAddr;
+    use std::process::{Command, Stdio};
 
-    #[test]
-    fn the_shells_own_words_are_the_cause() {
-        let output = "ssh: connect to host b port 22: Connection refused\n\
-                      -----------------\n\
-                      ORTE was unable to reliably start one or more daemons.\n\
-                      This usually is caused by:\n";
-        assert_eq!(
-            cause(output),
-            "ssh: connect to host b port 22: Connection refused"
-        );
+    use super::*;
+
+    /// A launcher that never connects.
+    fn launcher() -> Reached {
+        let child = Command::new("sleep")
+            .arg("600")
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        Reached::by("sleep".to_owned(), child.unwrap())
+    }
+
+    /// What a program receives that answers the relay with these messages, and what the relay makes
+    /// of it.
+    fn answer(answers: &[FromAgent]) -> (Vec<ToAgent>, String) {
+        let (here, there) = UnixStream::pair().unwrap();
+        let answers = answers.to_vec();
+        let impostor = std::thread::spawn(move || {
+            let mut talk = Talk::new(SocketLink::new(there).unwrap());
+            for answer in &answers {
+                talk.send(answer, &[]).unwrap();
+            }
+            let mut received = Vec::new();
+            loop {
+                match talk.receive::<ToAgent>() {
+                    Ok(Some(message)) => received.push(message.split().0),
+                    Ok(None) => talk.link().wait(REACHED_WITHIN),
+                    Err(_) => return received,
+                }
+            }
+        });
+        let start = ToAgent::Start {
+            program: ObjectFile::of_program().unwrap(),
+            object: None,
+            mark: 0,
+        };
+        let reached = launcher();
+        let tokens = Tokens::random().unwrap();
+        let link = (SocketLink::new(here).unwrap(), Some(&start));
+        let why = start_station(link, tokens, &reached, &|| false)
+            .err()
+            .unwrap();
+        reached.end();
+        (impostor.join().unwrap(), why)
     }
 
     #[test]
-    fn without_them_all_that_mpirun_said_is_the_cause() {
-        let output = "--------\nORTE was unable to reliably start one or more daemons.\n\
-                      * not finding the required libraries\n--------\n";
-        assert_eq!(
-            cause(output),
-            "ORTE was unable to reliably start one or more daemons. * not finding the required libraries"
-        );
+    fn a_program_that_is_not_the_agent_gets_nothing_of_the_owners() {
+        let path = std::env::current_exe().unwrap();
+        for answer_of_impostor in [
+            FromAgent::Token(Tokens::random().unwrap().agent),
+            FromAgent::Started,
+            FromAgent::Missing { path },
+        ] {
+            let (received, why) = answer(&[answer_of_impostor]);
+            assert!(why.contains("not the agent"), "{why}");
+            let secret =
+                |message: &ToAgent| !matches!(message, ToAgent::Hello { .. } | ToAgent::Token(_));
+            assert!(!received.iter().any(secret), "{received:?}");
+        }
+    }
+
+    #[test]
+    fn another_users_connections_reach_nothing_and_prolong_nothing() {
+        let listener = Listener::new().unwrap();
+        let address = SocketAddr::from_abstract_name(listener.name.as_encoded_bytes()).unwrap();
+        let connect = || UnixStream::connect_addr(&address);
+        let reached = launcher();
+        let n_left = Cell::new(100);
+        // Before each check, there is one more.
+        let is_over = || {
+            let connected = letter::as_another_user(connect);
+            n_left.set(n_left.get() - 1);
+            connected.is_none_or(|connected| connected.is_err()) || n_left.get() == 0
+        };
+        let error = listener.accept(&reached, &is_over).err().unwrap();
+        assert_eq!(error, "is not needed any more");
+        assert!(reached.has_ended());
+    }
+
+    #[test]
+    fn two_listeners_have_two_names() {
+        let (one, other) = (Listener::new().unwrap(), Listener::new().unwrap());
+        assert!(!one.name.is_empty() && one.name != other.name);
     }
 }

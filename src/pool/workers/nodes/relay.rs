@@ -14,8 +14,10 @@ use crate::wire;
 
 use super::clock::Clock;
 use super::message::{Code, ToRelay, ToStation};
-use super::reach::{Reached, reach};
+use super::reach::reach;
+use super::reached::Reached;
 use super::seat::{Claimed, Paces, Parcel, Seat};
+use super::silence::{LOST_AFTER, Silence, Step};
 use crate::pool::call::transport::ContextId;
 use crate::pool::nodes::{NodePlan, Nodes, Reach};
 use crate::pool::shm::base::Base;
@@ -23,10 +25,6 @@ use crate::pool::shm::{contexts, record, sleep};
 use crate::pool::stats::{Counts, SharedTally, Tally};
 use crate::pool::workers::worker::{Duty, NODE_LOST};
 
-/// A station that was silent for this long is sent a ping.
-const ASKED_AFTER: Duration = Duration::from_secs(2);
-/// A station that was silent for this long is lost.
-const LOST_AFTER: Duration = Duration::from_secs(10);
 /// How long a relay sleeps at least, and at most, while it waits for results. Results wake it at
 /// once, but it notices new jobs only when it checks.
 const NAPS: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(1));
@@ -157,10 +155,7 @@ struct Relay<'a> {
     functions: HashSet<Offset>,
     objects: HashSet<(PathBuf, [u64; 5])>,
     contexts: HashSet<(u64, u64)>,
-    /// How long the station has sent nothing while results were due, and whether it was sent a
-    /// ping.
-    silence: Duration,
-    was_asked: bool,
+    silence: Silence,
     /// Whether the processes that carry frames may sleep.
     is_quiet: bool,
 }
@@ -191,8 +186,7 @@ impl<'a> Relay<'a> {
             functions: HashSet::new(),
             objects: HashSet::new(),
             contexts: HashSet::new(),
-            silence: Duration::ZERO,
-            was_asked: false,
+            silence: Silence::default(),
             is_quiet: false,
         };
         let begin = ToStation::Begin {
@@ -348,13 +342,12 @@ impl<'a> Relay<'a> {
         let began = Instant::now();
         self.talk.link().wait(nap);
         // Time in which this process itself was stopped does not count as the station's silence.
-        self.silence += began.elapsed().min(2 * nap + NAPS.1);
-        if self.silence >= LOST_AFTER {
-            return Err(format!("has not answered for {LOST_AFTER:?}"));
-        }
-        if self.silence >= ASKED_AFTER && !self.was_asked {
-            self.was_asked = true;
-            self.send(&ToStation::Ping, &[])?;
+        let waited = began.elapsed().min(2 * nap + NAPS.1);
+        let moved_bytes = self.talk.link().n_moved_bytes();
+        match self.silence.after(waited, moved_bytes) {
+            Step::Wait => {}
+            Step::Ask => self.send(&ToStation::Ping, &[])?,
+            Step::Lose => return Err(format!("has not answered for {LOST_AFTER:?}")),
         }
         Ok((2 * nap).min(NAPS.1))
     }
@@ -411,7 +404,7 @@ impl<'a> Relay<'a> {
         match self.talk.receive::<ToRelay>() {
             Ok(None) => Ok(None),
             Ok(Some(message)) => {
-                (self.silence, self.was_asked) = (Duration::ZERO, false);
+                self.silence.end();
                 Ok(Some(message.split()))
             }
             Err(error) => Err(match self.reached.ends_soon() {
