@@ -21,7 +21,8 @@ use nix::sys::prctl::set_timerslack;
 use super::bootstrap::{FromAgent, ObjectFile, ToAgent, Tokens};
 use crate::error::Result;
 use crate::link::Link;
-use crate::link::{Payload, QUIET, SocketLink, Talk};
+use crate::link::{END, Payload, QUIET, SocketLink, Talk};
+use crate::sys::child;
 use crate::sys::launch::start_program;
 use crate::sys::letter;
 use crate::sys::line::line;
@@ -43,6 +44,8 @@ const SPIN: Duration = Duration::from_micros(50);
 const NAPS: (Duration, Duration) = (Duration::from_micros(40), Duration::from_millis(1));
 /// Between these limits, it sleeps for this fraction of the time since it last carried a frame.
 const NAPS_PER_TIME: u32 = 32;
+/// How long a relay tries to tell its agent that the owner is gone.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// How long it sleeps while no message is under way.
 const ASLEEP: Duration = Duration::from_secs(3600);
 
@@ -64,12 +67,30 @@ pub fn run_relay<L: Link>(connect: impl FnOnce() -> io::Result<L>) -> io::Result
         let message = "the socket of its owner is another user's now";
         return Err(io::Error::new(ErrorKind::PermissionDenied, message));
     }
-    let mut agent = connect()?;
+    serve_owner(stream, connect()?)
+}
+
+fn serve_owner<L: Link>(stream: UnixStream, mut agent: L) -> io::Result<()> {
     let wait = &mut |socket: &SocketLink, longest| {
         socket.wait(longest);
         Ok(())
     };
-    carry(&mut SocketLink::new(stream)?, &mut agent, wait)
+    // The launcher, when it is asked to end the job, sends it here first, and to the node after a
+    // second or two. The owner's end comes with it, and there is something left to say.
+    child::pass_requests_to_end();
+    let carried = carry(&mut SocketLink::new(stream)?, &mut agent, wait);
+    end(&mut agent);
+    carried
+}
+
+/// Tells the agent that no message will follow, so that the node's work ends at once.
+fn end<L: Link>(agent: &mut L) {
+    let deadline = Instant::now() + FAREWELL;
+    let mut is_told = agent.send(vec![END]);
+    while is_told.is_ok() && agent.n_queued_bytes() > 0 && Instant::now() < deadline {
+        std::thread::sleep(NAPS.0);
+        is_told = agent.receive().map(drop);
+    }
 }
 
 /// The agent's side, in rank 1: starts the station that the relay requests, over the link that
@@ -245,6 +266,9 @@ fn carry<L: Link>(socket: &mut SocketLink, mpi: &mut L, sleep: &mut Sleep<'_>) -
         while socket.n_queued_bytes() < MAX_QUEUED_BYTES
             && let Some(frame) = mpi.receive()?
         {
+            if frame == [END] {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
             is_quiet = frame == [QUIET];
             socket.send(frame)?;
             did_any = true;
@@ -302,6 +326,34 @@ mod tests {
             };
             assert!(why.contains("is not the one that started"), "{why}");
         }
+    }
+
+    /// Over MPI, neither side sees that the other is gone.
+    #[test]
+    fn the_owners_end_reaches_the_node_at_once() {
+        let (owner, relay) = UnixStream::pair().unwrap();
+        let (relays_agent, agents_relay) = UnixStream::pair().unwrap();
+        let still_open = relays_agent.try_clone().unwrap();
+        let relay = std::thread::spawn(move || {
+            let agent = SocketLink::new(relays_agent).unwrap();
+            serve_owner(relay, agent)
+        });
+        let (_station, agents_station) = UnixStream::pair().unwrap();
+        let agent = std::thread::spawn(move || {
+            let mut station = SocketLink::new(agents_station).unwrap();
+            let mut relay = SocketLink::new(agents_relay).unwrap();
+            let wait = &mut |socket: &SocketLink, longest| {
+                socket.wait(longest);
+                Ok(())
+            };
+            carry(&mut station, &mut relay, wait)
+        });
+        drop(owner);
+        let is_end =
+            |carried: io::Result<()>| carried.unwrap_err().kind() == ErrorKind::UnexpectedEof;
+        assert!(is_end(relay.join().unwrap()));
+        assert!(is_end(agent.join().unwrap()));
+        drop(still_open);
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod talk;
 use std::io;
 
 pub(crate) use socket::SocketLink;
-pub(crate) use talk::{Payload, QUIET, Talk};
+pub(crate) use talk::{END, Payload, QUIET, Talk};
 
 /// The largest frame that a [`Link`] carries, in bytes: small enough that a large message is seen
 /// to move, frame by frame, and that no process on its way needs memory for all of it.

@@ -16,6 +16,9 @@ const MORE: u8 = 0;
 const LAST: u8 = 1;
 /// No message: nothing is under way, and the processes that carry frames may sleep until the next.
 pub(crate) const QUIET: u8 = 2;
+/// No message: none will follow, and the processes that carry frames may end. A link over MPI does
+/// not show by itself that the other side is gone.
+pub(crate) const END: u8 = 3;
 
 /// Sends and receives messages over a link.
 pub(crate) struct Talk<L> {

@@ -291,6 +291,17 @@ pub(crate) fn heed_termination() {
 ///
 /// It sets an empty handler, not `SIG_IGN`, which programs started from here would inherit.
 pub(crate) fn pass_interrupts() {
+    pass(Signal::SIGINT);
+}
+
+/// Makes this process ignore a request to end, because it ends by itself when it has done what is
+/// left to do.
+#[cfg(feature = "cluster")]
+pub(crate) fn pass_requests_to_end() {
+    pass(Signal::SIGTERM);
+}
+
+fn pass(signal: Signal) {
     extern "C" fn nothing(_: i32) {}
     let action = SigAction::new(
         SigHandler::Handler(nothing),
@@ -298,9 +309,9 @@ pub(crate) fn pass_interrupts() {
         SigSet::empty(),
     );
     // SAFETY: the handler does nothing, which is safe at any moment.
-    let _ = unsafe { signal::sigaction(Signal::SIGINT, &action) };
+    let _ = unsafe { signal::sigaction(signal, &action) };
     // In a launched process the signal is blocked until here.
-    let _ = SigSet::from(Signal::SIGINT).thread_unblock();
+    let _ = SigSet::from(signal).thread_unblock();
 }
 
 /// Ensures that this process's children wait to be reaped: a program that ignores `SIGCHLD` passes
