@@ -63,7 +63,7 @@ impl MpiLink {
     }
 
     /// Passes messages to MPI while there is room, and drops completed ones.
-    fn progress(&mut self) -> io::Result<()> {
+    fn hand_over(&mut self) -> io::Result<()> {
         loop {
             while let Some(first) = self.sending.front_mut() {
                 if !first.is_done()? {
@@ -84,7 +84,7 @@ impl MpiLink {
     }
 
     fn next_message(&mut self) -> io::Result<Option<Vec<u8>>> {
-        self.progress()?;
+        self.hand_over()?;
         while self.receiving.len() < MAX_TRANSFERS {
             match self.world.receive()? {
                 Some(transfer) => self.receiving.push_back(transfer),
@@ -121,12 +121,17 @@ impl Link for MpiLink {
         self.unbroken(|link| {
             link.n_queued_bytes += message.len();
             link.queue.push_back(message);
-            link.progress()
+            link.hand_over()
         })
     }
 
     fn receive(&mut self) -> io::Result<Option<Vec<u8>>> {
         self.unbroken(MpiLink::next_message)
+    }
+
+    fn progress(&mut self) {
+        // The error is kept.
+        let _ = self.unbroken(MpiLink::hand_over);
     }
 
     fn n_queued_bytes(&self) -> usize {

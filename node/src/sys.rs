@@ -92,7 +92,18 @@ impl World {
     }
 
     /// Starts to receive the next message, if there is one.
+    ///
+    /// Open MPI reads from the network only after it has found no message, and says then that there
+    /// is none: the second question finds what the first has read.
     pub(crate) fn receive(&self) -> io::Result<Option<Transfer>> {
+        match self.receive_known()? {
+            Some(transfer) => Ok(Some(transfer)),
+            None => self.receive_known(),
+        }
+    }
+
+    /// Starts to receive the next message that MPI knows of.
+    fn receive_known(&self) -> io::Result<Option<Transfer>> {
         let mut is_there = 0;
         let mut status = MaybeUninit::<ffi::MPI_Status>::uninit();
         // SAFETY: reading a constant of MPI's.

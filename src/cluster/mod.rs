@@ -1,6 +1,7 @@
 //! The same map on many nodes, over MPI: which hosts there are, how they are reached, and what the
 //! program `forklore-node` does there. [`Cluster`](crate::Cluster) builds on this.
 
+mod arrivals;
 pub(crate) mod bootstrap;
 pub(crate) mod hosts;
 pub(crate) mod mpirun;

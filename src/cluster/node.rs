@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_timerslack;
 
+use super::arrivals::Arrivals;
 use super::bootstrap::{FromAgent, ObjectFile, ToAgent, Tokens};
 use crate::error::Result;
 use crate::link::Link;
@@ -38,12 +39,8 @@ pub(crate) const STATION: &str = "FORKLORE_STATION";
 
 /// While more than this is queued on one side, nothing is read from the other.
 const MAX_QUEUED_BYTES: usize = 8 << 20;
-/// How long a side spins after it carried something.
-const SPIN: Duration = Duration::from_micros(50);
-/// How long a side sleeps at first, and at most, while a message is under way.
-const NAPS: (Duration, Duration) = (Duration::from_micros(40), Duration::from_millis(1));
-/// Between these limits, it sleeps for this fraction of the time since it last carried a frame.
-const NAPS_PER_TIME: u32 = 32;
+/// How long a side sleeps between two checks, where speed does not matter.
+const NAP: Duration = Duration::from_micros(200);
 /// How long a relay tries to tell its agent that the owner is gone.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// How long it sleeps while no message is under way.
@@ -88,7 +85,7 @@ fn end<L: Link>(agent: &mut L) {
     let deadline = Instant::now() + FAREWELL;
     let mut is_told = agent.send(vec![END]);
     while is_told.is_ok() && agent.n_queued_bytes() > 0 && Instant::now() < deadline {
-        std::thread::sleep(NAPS.0);
+        std::thread::sleep(NAP);
         is_told = agent.receive().map(drop);
     }
 }
@@ -180,7 +177,7 @@ fn receive<L: Link>(relay: &mut Talk<L>) -> io::Result<(ToAgent, Payload)> {
         if let Some(message) = relay.receive::<ToAgent>()? {
             return Ok(message.split());
         }
-        std::thread::sleep(NAPS.0);
+        std::thread::sleep(NAP);
     }
 }
 
@@ -234,7 +231,7 @@ fn start(program: &Here, object: Option<&Here>, mark: u64) -> Result<UnixStream>
 fn wait_for_end<L: Link>(relay: &mut Talk<L>) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while Instant::now() < deadline && relay.receive::<ToAgent>().is_ok() {
-        std::thread::sleep(NAPS.1);
+        std::thread::sleep(NAP);
     }
 }
 
@@ -253,9 +250,14 @@ type Sleep<'s> = dyn FnMut(&SocketLink, Duration) -> io::Result<()> + 's;
 fn carry<L: Link>(socket: &mut SocketLink, mpi: &mut L, sleep: &mut Sleep<'_>) -> io::Result<()> {
     nap_precisely();
     let mut is_quiet = false;
+    let mut arrivals = Arrivals::default();
     let mut moved = Instant::now();
     loop {
         let mut did_any = false;
+        // A side that is not read from, because the other has too much queued, still takes what is
+        // queued for it: otherwise both could wait for each other.
+        mpi.progress();
+        socket.progress();
         while mpi.n_queued_bytes() < MAX_QUEUED_BYTES
             && let Some(frame) = socket.receive()?
         {
@@ -281,14 +283,19 @@ fn carry<L: Link>(socket: &mut SocketLink, mpi: &mut L, sleep: &mut Sleep<'_>) -
         } else if is_quiet && mpi.n_queued_bytes() == 0 && socket.n_queued_bytes() == 0 {
             sleep(socket, ASLEEP)?;
             (is_quiet, moved) = (false, Instant::now());
-        } else if moved.elapsed() > SPIN {
-            socket.wait((moved.elapsed() / NAPS_PER_TIME).clamp(NAPS.0, NAPS.1));
+        } else {
+            arrivals.wait(socket, moved.elapsed());
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Shutdown;
+    use std::sync::mpsc;
+
+    use crate::link::MAX_FRAME;
+
     use super::*;
 
     /// The first reply to these messages of an agent that got this line of input.
@@ -354,6 +361,46 @@ mod tests {
         assert!(is_end(relay.join().unwrap()));
         assert!(is_end(agent.join().unwrap()));
         drop(still_open);
+    }
+
+    /// A link with as much in its queue as it takes.
+    struct Full(usize);
+
+    impl Link for Full {
+        fn send(&mut self, _: Vec<u8>) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn receive(&mut self) -> io::Result<Option<Vec<u8>>> {
+            Ok(None)
+        }
+
+        fn progress(&mut self) {
+            self.0 = 0;
+        }
+
+        fn n_queued_bytes(&self) -> usize {
+            self.0
+        }
+    }
+
+    #[test]
+    fn both_directions_may_be_full() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let (say, said) = mpsc::channel();
+        let carrier = std::thread::spawn(move || {
+            let mut socket = SocketLink::new(there).unwrap();
+            while socket.n_queued_bytes() < MAX_QUEUED_BYTES {
+                socket.send(vec![0; MAX_FRAME]).unwrap();
+            }
+            let carried = carry(&mut socket, &mut Full(MAX_QUEUED_BYTES), &mut |_, _| Ok(()));
+            say.send(carried.unwrap_err().kind()).unwrap();
+        });
+        // It is read from, although the other side reads nothing, so this end is seen.
+        here.shutdown(Shutdown::Write).unwrap();
+        let seen = said.recv_timeout(Duration::from_secs(60));
+        assert_eq!(seen, Ok(ErrorKind::UnexpectedEof));
+        carrier.join().unwrap();
     }
 
     #[test]

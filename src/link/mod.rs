@@ -35,6 +35,10 @@ pub trait Link {
     /// If the other side is gone, and everything that it sent has been received.
     fn receive(&mut self) -> io::Result<Option<Vec<u8>>>;
 
+    /// Hands over queued data, as far as the other side accepts it, and receives nothing. Never
+    /// waits. If the other side is gone, the next call of another method says so.
+    fn progress(&mut self);
+
     /// The number of bytes that are queued and not handed over.
     fn n_queued_bytes(&self) -> usize;
 }

@@ -64,17 +64,21 @@ impl SocketLink {
     /// Sleeps until something can be received, more of the queue can be handed over, or the time is
     /// over.
     pub(crate) fn wait(&self, longest: Duration) {
-        let mut events = PollFlags::POLLIN;
-        if !self.queue.is_empty() {
-            events |= PollFlags::POLLOUT;
-        }
-        let mut fds = [PollFd::new(self.stream.as_fd(), events)];
+        let mut fds = [PollFd::new(self.stream.as_fd(), self.events())];
         // An interruption is like an event: the caller checks again.
         let _ = ppoll(
             &mut fds,
             Some(TimeSpec::from_duration(longest)),
             None::<SigSet>,
         );
+    }
+
+    /// The events of the socket that mean that there is something to do.
+    pub(crate) fn events(&self) -> PollFlags {
+        match self.queue.is_empty() {
+            true => PollFlags::POLLIN,
+            false => PollFlags::POLLIN | PollFlags::POLLOUT,
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -183,6 +187,10 @@ impl Link for SocketLink {
                 return flushed.map(|()| None);
             }
         }
+    }
+
+    fn progress(&mut self) {
+        let _ = self.flush();
     }
 
     fn n_queued_bytes(&self) -> usize {

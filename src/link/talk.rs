@@ -192,6 +192,8 @@ mod tests {
             Ok(self.0.pop_front())
         }
 
+        fn progress(&mut self) {}
+
         fn n_queued_bytes(&self) -> usize {
             0
         }
