@@ -122,37 +122,35 @@ impl<'a> Table<'a> {
         let n_items = outer.items.len();
         let mut heads = Vec::new();
         let mut rows = Vec::new();
+        let mut is_behind_gap = false;
         for (at, item) in outer.items.iter().enumerate() {
-            if item.value == LEFT_OUT {
-                rows.push((Some(LEFT_OUT.to_owned()), vec![LEFT_OUT; heads.len()]));
-                continue;
-            }
-            let row = row(item).filter(|row| row.brackets == Brackets::Square)?;
-            let cells: Vec<&str> = row.items.iter().map(|item| item.value).collect();
-            if heads.is_empty() {
-                heads = numbers(&cells, n_columns)?;
-            }
-            if cells.is_empty() || cells.len() != heads.len() {
-                return None;
-            }
-            // After the gap, the rows count from the end.
-            let is_behind = rows
-                .iter()
-                .any(|(_, cells)| cells.first() == Some(&LEFT_OUT));
-            let index = if is_behind {
-                n_rows.checked_sub(n_items - at)?
+            let is_gap = item.value == LEFT_OUT;
+            let (head, cells) = if is_gap {
+                (LEFT_OUT.to_owned(), vec![LEFT_OUT; heads.len()])
             } else {
-                at
+                let row = row(item).filter(|row| row.brackets == Brackets::Square)?;
+                let cells: Vec<&str> = row.items.iter().map(|item| item.value).collect();
+                if heads.is_empty() {
+                    heads = numbers(&cells, n_columns)?;
+                }
+                if cells.is_empty() || cells.len() != heads.len() {
+                    return None;
+                }
+                // After the gap, the rows count from the end.
+                let from_end = n_rows.checked_sub(n_items - at);
+                let index = if is_behind_gap { from_end } else { Some(at) };
+                (index?.to_string(), cells)
             };
-            rows.push((Some(index.to_string()), cells));
+            is_behind_gap |= is_gap;
+            if at < N_SHOWN {
+                rows.push((Some(head), cells));
+            }
         }
-        let n_written = rows.len();
-        rows.truncate(N_SHOWN);
         (!heads.is_empty()).then(|| Table {
             title: format!("{n_rows} × {n_columns}"),
             heads,
             rows,
-            n_rows: n_written,
+            n_rows: n_items,
         })
     }
 
