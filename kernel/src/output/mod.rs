@@ -30,7 +30,9 @@
 //! ```
 
 mod event;
+mod notation;
 mod parts;
+mod table;
 
 use std::collections::HashMap;
 use std::mem;
@@ -353,10 +355,14 @@ fn event_of(message: Message) -> Event {
         Message::Update(body) => (RichKind::Update, body),
         Message::Result(body) => (RichKind::Result, body),
     };
+    let mut data = body.data;
+    if kind == RichKind::Result {
+        table::add_table(&mut data);
+    }
     Event::Rich(Rich {
         kind,
         id: body.id,
-        data: body.data,
+        data,
         metadata: body.metadata,
     })
 }
@@ -412,14 +418,18 @@ fn block_event(mime: &str, content: &[u8]) -> Option<Event> {
         Ok(json) if is_json => json,
         _ => Value::String(text),
     };
+    let mut data = Map::from_iter([(mime.to_owned(), value)]);
+    let kind = match is_value {
+        true => RichKind::Result,
+        false => RichKind::Display,
+    };
+    if is_value {
+        table::add_table(&mut data);
+    }
     Some(Event::Rich(Rich {
-        kind: if is_value {
-            RichKind::Result
-        } else {
-            RichKind::Display
-        },
+        kind,
         id: None,
-        data: Map::from_iter([(mime.to_owned(), value)]),
+        data,
         metadata: Map::new(),
     }))
 }

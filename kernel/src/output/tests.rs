@@ -134,6 +134,28 @@ fn a_value_that_evcxr_shows_is_the_cells_result() {
 }
 
 #[test]
+fn only_a_value_becomes_a_table_whichever_code_shows_it() {
+    let of_library = br#"{"kind":"result","data":{"text/plain":"[(1, 2)]"}}"#;
+    let of_evcxr =
+        "EVCXR_BEGIN_CONTENT text/plain\n\x1b]7717;value\x1b\\[(1, 2)]\nEVCXR_END_CONTENT\n";
+    for value in [&piece("1", false, of_library)[..], of_evcxr.as_bytes()] {
+        let [Event::Rich(shown)] = &events_of([value])[..] else {
+            panic!("one thing is shown");
+        };
+        assert_eq!(shown.data["text/plain"], "[(1, 2)]");
+        assert!(shown.data.contains_key("text/html"), "{shown:?}");
+    }
+    let display = br#"{"kind":"display","data":{"text/plain":"[(1, 2)]"}}"#;
+    let block = "EVCXR_BEGIN_CONTENT text/plain\n[(1, 2)]\nEVCXR_END_CONTENT\n";
+    for other in [&piece("1", false, display)[..], block.as_bytes()] {
+        let [Event::Rich(shown)] = &events_of([other])[..] else {
+            panic!("one thing is shown");
+        };
+        assert_eq!(shown.data.len(), 1, "{shown:?}");
+    }
+}
+
+#[test]
 fn an_empty_block_and_one_cut_off_after_its_end() {
     let bytes = "EVCXR_BEGIN_CONTENT text/html\nEVCXR_END_CONTENT\nEVCXR_BEGIN_CONTENT text/html\nb\nEVCXR_END_CONTENT";
     assert_eq!(
