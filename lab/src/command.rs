@@ -15,7 +15,7 @@ use crate::lesson::{Executed, How};
 use crate::progress::{self, Record};
 use crate::timetable::{FULL_DAY, HALF_DAY};
 use crate::workbench::Workbench;
-use crate::{lesson, pages, slides};
+use crate::{edition, lesson, pages, slides};
 
 /// The kernel that lessons are written for.
 const OURS: &str = "forklore";
@@ -82,6 +82,18 @@ enum Action {
         #[arg(long)]
         full_day: bool,
     },
+    /// Write the lessons for learners into a folder: without solutions and instructor's notes; or
+    /// bring such a folder up to date, where what a learner has written stays
+    Learner {
+        /// The folder
+        to: PathBuf,
+        /// The lessons whose solutions are added (06, or 6, or its name; or all)
+        #[arg(long, value_name = "LESSON")]
+        solutions: Vec<String>,
+        /// Add the solutions of the exercises that you have solved
+        #[arg(long)]
+        solved: bool,
+    },
     /// Make slides of a lesson, as one page that needs no network; key S shows the speaker's notes
     Slides {
         /// The lesson
@@ -140,6 +152,11 @@ pub fn run(options: &Lessons) -> Result<()> {
             let lesson = course.lesson_named(lesson)?;
             make_slides(&course, &lesson, *no_run, output.as_deref())
         }
+        Action::Learner {
+            to,
+            solutions,
+            solved,
+        } => write_edition(&course, to, solutions, *solved),
         Action::Html { output } => html(&course, output.as_deref()),
     }
 }
@@ -340,6 +357,30 @@ fn print_timetables(course: &Course, half: bool, full: bool) -> Result<()> {
         days.push(format!("A full day:\n\n{}", course.timetable(&FULL_DAY)?));
     }
     print(&days.join("\n"))
+}
+
+fn write_edition(course: &Course, to: &Path, solutions: &[String], solved: bool) -> Result<()> {
+    let lessons = course.lessons_named(solutions)?;
+    let records = match progress::place().filter(|_| solved) {
+        Some(path) => progress::read(&path)?,
+        None => BTreeMap::new(),
+    };
+    let has_solution = |exercise: &str| {
+        let is_published = |lesson: &Lesson| exercise.split('.').next() == Some(&lesson.number);
+        lessons.iter().any(is_published)
+            || records.get(exercise).is_some_and(|record| record.is_solved)
+    };
+    let report = edition::write(course, to, &has_solution)?;
+    for remark in &report.remarks {
+        eprintln!("  {remark}");
+    }
+    println!(
+        "{}: {} files are new, {} notebooks are up to date",
+        to.display(),
+        report.n_new,
+        report.n_updated
+    );
+    Ok(())
 }
 
 fn make_slides(course: &Course, lesson: &Lesson, no_run: bool, page: Option<&Path>) -> Result<()> {

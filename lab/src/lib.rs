@@ -14,6 +14,7 @@ pub mod checkout;
 pub mod command;
 pub mod confine;
 pub mod course;
+pub mod edition;
 pub mod jupyterlab;
 pub mod kernel;
 pub mod lesson;
